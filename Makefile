@@ -1,0 +1,50 @@
+# make run | test | lint | types | bench | clean. Each makes .venv where it is missing and installs what it
+# needs; once that is done, nothing is installed again until pyproject.toml changes.
+
+PYTHON ?= python3
+ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+
+.PHONY: run test lint types bench clean
+.DEFAULT_GOAL := run
+
+# Checks, builds, trains and evaluates one design: make run ARGS="block=dilated".
+# Without CIFAR-10 at hand it trains on the embedded set and says so.
+run: $(VENV)/installed
+	$(PY) -m archsearch.run $(ARGS)
+
+# Everything that must hold before a commit: make test ARGS="-k margins" for a part of the tests.
+test: lint types
+	$(PY) -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+
+types: $(VENV)/installed-dev
+	$(PY) -m pyright
+
+# Every benchmark in turn, each printing its figures with their conditions.
+bench: $(VENV)/installed
+	for script in benchmarks/*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist .hypothesis .pytest_cache .ruff_cache
+	find archsearch hydra_plugins tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
+	  echo "archsearch needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/installed: pyproject.toml | $(PY)
+	@echo "Installing archsearch into $(VENV): once, a few minutes, about 5 GB (torch with its GPU libraries)"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	@touch $@

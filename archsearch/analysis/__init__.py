@@ -1,0 +1,1 @@
+"""What a plan costs, sees and keeps: pure arithmetic over the plan, without torch."""

@@ -1,0 +1,110 @@
+"""The check: a design against its limits, before anything is trained, and the message when it breaks some.
+
+Imports the design and this room; no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from archsearch.analysis.fit import lowered
+from archsearch.analysis.footprint import Footprint, LayerFootprint, rows
+from archsearch.analysis.limits import NUMBERS, UNITS, Limits, Margin, margins
+from archsearch.analysis.mends import find_mends, number
+from archsearch.design.canonical import design_id
+from archsearch.design.plan import Plan
+from archsearch.design.spec import BlockLookup, DesignSpec
+from archsearch.errors import LimitError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A design with its width resolved, its plan, footprint, and one margin for every limit that is set."""
+
+    design: DesignSpec
+    plan: Plan
+    footprint: Footprint
+    margins: tuple[Margin, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether every limit is kept."""
+        return all(margin.kept for margin in self.margins)
+
+    @property
+    def design_id(self) -> str:
+        """The identity of the network: equal networks share it, whatever they are called."""
+        return design_id(self.plan)
+
+
+def check_design(design: DesignSpec, limits: Limits, blocks: BlockLookup | None = None) -> Checked:
+    """Return `design` measured against `limits`; with `blocks` given, broken limits carry their mends.
+
+    Raises `SpecError` for a design that is no network at all.
+    """
+    resolved, plan, footprint = lowered(design, limits)
+    found = margins(plan, footprint, limits)
+    if blocks is not None and not all(margin.kept for margin in found):
+        mends = find_mends(design, limits, found, footprint, blocks)
+        found = tuple(replace(margin, mends=mends.get(margin.limit, ())) for margin in found)
+    return Checked(design=resolved, plan=plan, footprint=footprint, margins=found)
+
+
+def require(checked: Checked) -> None:
+    """Raise `LimitError`, with every broken limit in its message, unless all limits are kept."""
+    if not checked.kept:
+        raise LimitError(refusal(checked))
+
+
+def refusal(checked: Checked) -> str:
+    """Return the message that lists the broken limits: what was found, the bound, and the mends."""
+    broken = [margin for margin in checked.margins if not margin.kept]
+    lines = [f"arch '{checked.design.name}' breaks {len(broken)} of {len(checked.margins)} limits"]
+    column = max(len(margin.limit) for margin in broken)
+    for margin in broken:
+        line = f"  {margin.limit:<{column}}  {say(margin)}"
+        if margin.limit == "receptive_field":
+            line += f"   ({growth(checked)})"
+        lines.append(line)
+        for index, mend in enumerate(margin.mends):
+            lines.append(f"  {'':<{column}}  {'mend:' if index == 0 else '  or:'} {mend}")
+        if not margin.mends:
+            lines.append(f"  {'':<{column}}  no single change of a stage keeps it")
+    return "\n".join(lines)
+
+
+def say(margin: Margin) -> str:
+    """Return one margin in words: `31 px, must be above 44`."""
+    if margin.limit in NUMBERS:
+        unit = f" {UNITS[margin.limit]}" if margin.limit in UNITS else ""
+        bounds = " and ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in margin.bound.items())
+        return f"{number(margin.found)}{unit}, must be {bounds}"
+    if margin.limit == "contains":
+        missing = [trait for trait in margin.bound if trait not in margin.found]
+        return f"lacks {', '.join(missing)}" if missing else f"has {', '.join(margin.bound) or 'nothing asked'}"
+    if margin.limit == "forbids":
+        return f"has {', '.join(margin.found)}" if margin.found else f"has no {', no '.join(margin.bound)}"
+    if margin.limit == "downsampling":
+        ways = " or ".join(margin.bound["by"])
+        return f"{margin.found} layers are {ways}, must be at least {margin.bound['layers']}"
+    return f"pools by {margin.found}, must be {margin.bound}"
+
+
+def growth(checked: Checked) -> str:
+    """Return how the receptive field grows: `grows 3 > 7 > 15 > 31 over c1 c2 c3 c4`."""
+    names: list[str] = []
+    sizes: list[str] = []
+    for name, row in stage_ends(rows(checked.plan)):
+        if name != "head":
+            names.append(name)
+            sizes.append(str(row.receptive_field))
+    return f"grows {' > '.join(sizes)} over {' '.join(names)}"
+
+
+def stage_ends(layers: tuple[LayerFootprint, ...]) -> list[tuple[str, LayerFootprint]]:
+    """Return the last row of the stem, of each stage and of the head, by name, in order."""
+    ends: dict[str, LayerFootprint] = {}
+    for row in layers:
+        parts = row.name.split(".")
+        ends[parts[1] if parts[0] == "stages" else parts[0]] = row
+    return list(ends.items())

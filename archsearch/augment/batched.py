@@ -1,0 +1,119 @@
+"""The batched executor: a policy on whole uint8 tensors, on any device; imports torch and the settings only.
+
+Parameters are drawn on the CPU and moved without waiting for the device. Only the images that a
+transform was drawn for are touched, and a mirrored image that is also warped is sampled once.
+
+Legend: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import assert_never
+
+import torch
+from torch import Tensor
+
+from archsearch.augment.draws import Crop, Draw, Flip, Holes, Light, Warp, draw
+from archsearch.augment.normalise import Normaliser, fill_levels
+from archsearch.augment.pixels import crop, light, pad, punch, warp, warp_matrices
+from archsearch.settings.augment import AugmentPolicy
+
+
+class BatchedAugmenter:
+    """Applies a policy to a whole batch at once; an `Augmenter`."""
+
+    def __init__(
+        self, policy: AugmentPolicy, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str
+    ) -> None:
+        """Hold the policy, the training set's `mean` and `std` (in 0..1) and what is fixed, on `device`."""
+        self._steps = policy.steps
+        self._device = torch.device(device)
+        self._normaliser = Normaliser(mean, std, self._device)
+        levels = torch.tensor(fill_levels(mean), dtype=torch.float32, device=self._device)
+        self._mean_C, self._black_C = levels, torch.zeros_like(levels)
+
+    def __call__(self, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+        """Return the augmented, normalised batch: float32 [B, C, H, W] in channels_last memory."""
+        count, _, height, width = images_BCHW.shape
+        draws = draw(self._steps, count=count, height=height, width=width, generator=generator)
+        return self._normaliser(self.apply(images_BCHW, draws))
+
+    def apply(self, images_BCHW: Tensor, draws: Sequence[Draw]) -> Tensor:
+        """Return uint8 `images_BCHW` after `draws`, in order, not normalised; the argument stays as it is."""
+        images = images_BCHW.permute(0, 2, 3, 1).contiguous()
+        mirrored_B = torch.zeros(len(images), dtype=torch.bool)  # drawn, not yet done
+        for one in draws:
+            if isinstance(one, Flip):
+                mirrored_B = mirrored_B ^ one.chosen_B
+            elif isinstance(one, Warp):
+                images = self._warp(images, one, mirrored_B)
+                mirrored_B = mirrored_B & ~one.chosen_B
+            else:
+                images = self._local(self._mirror(images, mirrored_B), one)
+                mirrored_B = torch.zeros_like(mirrored_B)
+        return self._mirror(images, mirrored_B).permute(0, 3, 1, 2)
+
+    def _local(self, images: Tensor, one: Holes | Crop | Light) -> Tensor:
+        move, where = self._to_device, one.chosen_B.nonzero().flatten()
+        _, height, width, _ = images.shape
+        match one:
+            case Holes():
+                fill = self._mean_C if one.fill == "mean" else self._black_C
+                tops, lefts = move(one.tops_KB[:, where]), move(one.lefts_KB[:, where])
+
+                def with_holes(x: Tensor) -> Tensor:
+                    for top_B, left_B in zip(tops, lefts, strict=True):
+                        x = punch(x, top_B, left_B, one.height, one.width, fill)
+                    return x
+
+                return self._change(images, where, with_holes)
+            case Crop():
+                top, left = move(one.top_B[where]), move(one.left_B[where])
+
+                def cut(x: Tensor) -> Tensor:
+                    return crop(pad(x, one.padding, one.border, self._mean_C), top, left, height, width)
+
+                return self._change(images, where, cut)
+            case Light():
+                factor, offset = move(one.factor_B[where]), move(one.offset_B[where])
+                return self._change(images, where, lambda x: light(x, factor, offset))
+            case _:
+                assert_never(one)
+
+    def _mirror(self, images: Tensor, mirrored_B: Tensor) -> Tensor:
+        return self._change(images, mirrored_B.nonzero().flatten(), lambda x: x.flip(2))
+
+    def _warp(self, images: Tensor, one: Warp, mirrored_B: Tensor) -> Tensor:
+        _, height, width, _ = images.shape
+        where = one.chosen_B.nonzero().flatten()
+        matrices = warp_matrices(
+            one.shift_x_B[where],
+            one.shift_y_B[where],
+            one.factor_B[where],
+            one.angle_B[where],
+            mirrored_B[where],
+            height=height,
+            width=width,
+        )
+        matrices = self._to_device(matrices)
+        return self._change(images, where, lambda x: warp(x, matrices, one.border, self._mean_C))
+
+    def _change(self, images: Tensor, where: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return `images` with `change` of those numbered `where` in their place.
+
+        Appended and then selected: whole images are copied, where writing them back goes byte by byte.
+        """
+        if len(where) == 0:
+            return images
+        if len(where) == len(images):
+            return change(images)
+        source = torch.arange(len(images))
+        source[where] = torch.arange(len(images), len(images) + len(where))
+        changed = change(images.index_select(0, self._to_device(where)))
+        return torch.cat([images, changed]).index_select(0, self._to_device(source))
+
+    def _to_device(self, small: Tensor) -> Tensor:
+        if self._device.type != "cuda":
+            return small.to(self._device)
+        return small.pin_memory().to(self._device, non_blocking=True)

@@ -1,0 +1,75 @@
+"""A picture of what a policy does to images: the original and some draws of each; imports torch, Pillow when it writes.
+
+Legend: N images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from archsearch.augment.make import make_augmenter
+from archsearch.augment.normalise import Normaliser
+from archsearch.errors import StorageError
+from archsearch.settings.augment import AugmentPolicy
+
+
+def augmented_samples(
+    policy: AugmentPolicy,
+    images_NHWC: np.ndarray,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    draws: int = 10,
+    seed: int = 0,
+    gap: int = 2,
+) -> np.ndarray:
+    """Return a uint8 [height, width, C] mosaic: a row per image, first as it is, then `draws` times augmented.
+
+    `images_NHWC` is uint8; `gap` (px) of white lies between the images, three times that after the originals.
+    The images go through the executor and the normalisation that a training would use, and back.
+    """
+    originals = torch.from_numpy(np.ascontiguousarray(images_NHWC)).permute(0, 3, 1, 2)
+    augment = make_augmenter(policy, mean=mean, std=std, device="cpu")
+    undo = Normaliser(mean, std, "cpu").undo
+    generator = torch.Generator().manual_seed(seed)
+    columns = [originals, *(undo(augment(originals, generator)) for _ in range(draws))]
+    count, height, width, channels = images_NHWC.shape
+    tall = count * height + (count + 1) * gap
+    wide = len(columns) * width + (len(columns) + 1) * gap + (2 * gap if draws else 0)
+    mosaic = np.full((tall, wide, channels), 255, dtype=np.uint8)
+    for column, batch in enumerate(columns):
+        left = gap + column * (width + gap) + (2 * gap if column else 0)
+        for row, image in enumerate(batch.permute(0, 2, 3, 1).numpy()):
+            top = gap + row * (height + gap)
+            mosaic[top : top + height, left : left + width] = image
+    return mosaic
+
+
+def write_samples(
+    path: Path,
+    policy: AugmentPolicy,
+    images_NHWC: np.ndarray,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    draws: int = 10,
+    seed: int = 0,
+    zoom: int = 3,
+) -> None:
+    """Write the mosaic of `augmented_samples`, each pixel `zoom` px wide; the ending of `path` names the format.
+
+    Raises `StorageError` where the file cannot be written.
+    """
+    from PIL import Image
+
+    mosaic = augmented_samples(policy, images_NHWC, mean=mean, std=std, draws=draws, seed=seed)
+    enlarged = mosaic.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(enlarged.squeeze()).save(path)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: the picture of samples cannot be written ({error})") from error

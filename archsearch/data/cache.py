@@ -1,0 +1,147 @@
+"""Decoded images on disk, so that a data set is decoded once. Numpy and the standard library; no format of images.
+
+A file is a magic line, a header in JSON and the bare arrays. It is written under another name and then renamed, so a
+reader sees a whole file or none, and several processes may write the same one: the last wins, all wrote the same. A
+file that is cut short, damaged, or made from other files is not an error: it is built anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import math
+import os
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from archsearch.data.dataset import Images, Source
+from archsearch.errors import StorageError
+
+MAGIC = b"archsearch images 1\n"
+_STALE = 3600.0  # seconds after which a file that nobody finished is taken for one whose writer died
+_PIECE = 1 << 24  # bytes checked at once
+
+
+def cached(path: Path, key: str, build: Callable[[], Source]) -> Source:
+    """Return the source in the cache file `path` if it was made for `key`, otherwise `build()`, then written there.
+
+    Raises `StorageError` where the file cannot be written.
+    """
+    source = read(path, key)
+    if source is None:
+        source = build()
+        write(path, key, source)
+    return source
+
+
+def read(path: Path, key: str) -> Source | None:
+    """Return the source in `path`, or None where there is no whole file made for `key`."""
+    try:
+        with path.open("rb") as file:
+            header = _header(file)
+            if header is None or header["key"] != key:
+                return None
+            shapes: list[list[int]] = header["shapes"]
+            sizes = [math.prod(shapes[0]), shapes[0][0] * 8, math.prod(shapes[1]), shapes[1][0] * 8]
+            if os.fstat(file.fileno()).st_size != file.tell() + sum(sizes):
+                return None
+            arrays = [np.fromfile(file, np.uint8, size) for size in sizes]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if [len(array) for array in arrays] != sizes or _sums(arrays) != header["sums"]:
+        return None
+    train, train_labels, test, test_labels = arrays
+    return Source(
+        name=header["name"],
+        classes=tuple(header["classes"]),
+        train=Images(images_BHWC=train.reshape(shapes[0]), labels_B=_labels(train_labels)),
+        test=Images(images_BHWC=test.reshape(shapes[1]), labels_B=_labels(test_labels)),
+        mean=tuple(header["mean"]),
+        std=tuple(header["std"]),
+        digest=header["digest"],
+    )
+
+
+def write(path: Path, key: str, source: Source) -> None:
+    """Write `source` to `path` in one step; raises `StorageError` where that fails, and leaves nothing behind."""
+    arrays = [
+        np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        for images in (source.train, source.test)
+        for array in (images.images_BHWC, images.labels_B.astype("<i8"))
+    ]
+    header = {
+        "key": key,
+        "name": source.name,
+        "classes": source.classes,
+        "shapes": [source.train.images_BHWC.shape, source.test.images_BHWC.shape],
+        "mean": source.mean,
+        "std": source.std,
+        "digest": source.digest,
+        "sums": _sums(arrays),
+    }
+    encoded = json.dumps(header).encode()
+    with replacing(path, mend="Free some space, or put the cache elsewhere with data.cache=DIR.") as file:
+        file.write(MAGIC + len(encoded).to_bytes(8, "little") + encoded)
+        for array in arrays:
+            file.write(array.data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, mend: str) -> Iterator[IO[bytes]]:
+    """Give a new file that takes the place of `path` when the block ends well and vanishes when it does not.
+
+    Raises `StorageError`, which ends with `mend`, where the system refuses to write.
+    """
+    unfinished = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+        ) as file:
+            unfinished = file.name
+            yield file
+        Path(unfinished).replace(path)
+        unfinished = ""
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        reason = "the disk is full" if full else error.strerror or str(error)
+        raise StorageError(f"{path}: cannot be written: {reason}. {mend}") from error
+    finally:
+        if unfinished:
+            with contextlib.suppress(OSError):
+                Path(unfinished).unlink()
+
+
+def _sweep(path: Path) -> None:
+    """Remove what writers of `path` that were killed have left."""
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE:
+                left.unlink()
+
+
+def _header(file: IO[bytes]) -> dict[str, Any] | None:
+    if file.read(len(MAGIC)) != MAGIC:
+        return None
+    length = int.from_bytes(file.read(8), "little")
+    return json.loads(file.read(length)) if length < 1 << 24 else None
+
+
+def _labels(octets: np.ndarray) -> np.ndarray:
+    return octets.view("<i8").astype(np.int64, copy=False)
+
+
+def _sums(arrays: list[np.ndarray]) -> list[int]:
+    """Return a check sum of every 16 MiB, computed side by side; they reveal damage, they do not stop malice."""
+    pieces = [array[start : start + _PIECE] for array in arrays for start in range(0, len(array), _PIECE)]
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda piece: zlib.crc32(piece.data), pieces))

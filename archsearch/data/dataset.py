@@ -1,0 +1,117 @@
+"""What a data set is: images, labels, classes, statistics and a fingerprint. Numpy only; reads no files.
+
+Legend: B images, H height, W width, C = 3 colours.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+Channels = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Images:
+    """Images as uint8 [B, H, W, 3] in 0..255 with their labels as int64 [B]; both are read-only by agreement."""
+
+    images_BHWC: np.ndarray
+    labels_B: np.ndarray
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels_B)
+
+    def take(self, indices: np.ndarray) -> Images:
+        """Return a copy of the images at `indices`, in that order."""
+        return Images(images_BHWC=self.images_BHWC[indices], labels_B=self.labels_B[indices])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Source:
+    """A data set as it was found, before anything is held out.
+
+    `mean` and `std` are over all pixels of all training images, per colour, in 0..1; `digest` is the SHA-256 of the
+    contents: equal digests mean equal images, labels and classes.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Images
+    test: Images
+    mean: Channels
+    std: Channels
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dataset:
+    """Images to train on, to choose by and to be judged by.
+
+    `mean` and `std` (per colour, in 0..1) are those of the whole training split before the validation images are held
+    out, so that they do not change with the fraction held out. `fingerprint` is the beginning of a SHA-256 over
+    contents, labels, classes and split. `notice` is a sentence for the user where the data is not what was hoped for.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Images
+    validation: Images
+    test: Images
+    mean: Channels
+    std: Channels
+    fingerprint: str
+    notice: str | None = None
+
+
+def statistics(images_BHWC: np.ndarray) -> tuple[Channels, Channels]:
+    """Return mean and standard deviation (of the population) of each colour, in 0..1.
+
+    The sums are exact whole numbers, so the result does not depend on the machine.
+    """
+    count = images_BHWC.shape[0] * images_BHWC.shape[1] * images_BHWC.shape[2]
+    flat = images_BHWC.reshape(len(images_BHWC), -1)
+    total = np.zeros(flat.shape[1], np.int64)
+    squares = np.zeros(flat.shape[1], np.int64)
+    for start in range(0, len(flat), 1024):
+        part = flat[start : start + 1024]
+        total += part.sum(axis=0, dtype=np.uint32)
+        squares += np.square(part, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
+    mean, std = [], []
+    for channel in range(3):
+        first, second = int(total[channel::3].sum()), int(squares[channel::3].sum())
+        mean.append(first / count / 255)
+        std.append(max(second * count - first * first, 0) ** 0.5 / count / 255)
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+
+
+def digest_of(parts: Iterable[bytes | np.ndarray]) -> str:
+    """Return the SHA-256, in hex, of the parts and their lengths; whole numbers are hashed as little-endian int64."""
+    whole = hashlib.sha256()
+    for part in parts:
+        octets = _portable(part).reshape(-1).view(np.uint8).data if isinstance(part, np.ndarray) else part
+        whole.update(len(octets).to_bytes(8, "little"))
+        whole.update(octets)
+    return whole.hexdigest()
+
+
+def source_of(name: str, classes: tuple[str, ...], train: Images, test: Images) -> Source:
+    """Return the source of decoded images: its statistics and digest are computed from them."""
+    mean, std = statistics(train.images_BHWC)
+    shape = repr((train.images_BHWC.shape, test.images_BHWC.shape))
+    parts = [
+        "\0".join(classes).encode(),
+        shape.encode(),
+        train.images_BHWC,
+        train.labels_B,
+        test.images_BHWC,
+        test.labels_B,
+    ]
+    return Source(name=name, classes=classes, train=train, test=test, mean=mean, std=std, digest=digest_of(parts))
+
+
+def _portable(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array if array.dtype == np.uint8 else array.astype("<i8", copy=False))

@@ -1,0 +1,199 @@
+"""A folder of images, `train/CLASS/*` and `test/CLASS/*`, decoded in threads and cached. Numpy, Pillow; never torch."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from archsearch.data.cache import cached
+from archsearch.data.dataset import Images, Source, digest_of, statistics
+from archsearch.errors import DataError
+from archsearch.settings.data import DataSettings
+
+IGNORED = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+"""Names, in lower case, that systems leave in folders; names that begin with a dot are ignored too."""
+
+_SPLITS = ("train", "test")
+_VERSION = 1  # of the decoding: a change of it makes caches anew
+_BATCH = 200  # files decoded by a thread before it takes the next
+_NAMED = 5  # files named in a message, of all that are wrong
+
+
+class Found(NamedTuple):
+    """An image file: where it is, its class's index, and what tells that it has changed.
+
+    A tuple and no dataclass, because a data set's start makes one for each of its images.
+    """
+
+    path: str
+    label: int
+    size: int
+    changed: int
+
+
+def load(settings: DataSettings) -> Source:
+    """Return the images below `settings.root`; raises `DataError` as soon as one of them cannot be used, naming it."""
+    root = root_of(settings)
+    classes = classes_of(root)
+    listing = {split: list(_files(root / split, classes)) for split in _SPLITS}
+    resize = "resized" if settings.resize else "as it is"
+    place = hashlib.sha256(f"{root}\0{settings.image_size}\0{resize}".encode()).hexdigest()[:12]
+    path = Path(settings.cache) / f"{root.name}-{place}.images"
+    return cached(path, _key(listing), lambda: _decode(root, classes, listing, settings))
+
+
+def root_of(settings: DataSettings) -> Path:
+    """Return the folder that `settings` name, as an absolute path; raises `DataError` where there is none."""
+    root = Path(settings.root or "").expanduser()
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "there is no such folder"
+        raise DataError(f"data.root: {root}: {what}. Give the folder that holds train/ and test/: data.root=DIR.")
+    return root.resolve()
+
+
+def classes_of(root: Path) -> tuple[str, ...]:
+    """Return the names of the classes below `root`, sorted; raises `DataError` where train and test disagree."""
+    names: dict[str, set[str]] = {}
+    for split in _SPLITS:
+        folder = root / split
+        if not folder.is_dir():
+            held = ", ".join(sorted(entry.name for entry in _entries(root))[:_NAMED]) or "nothing"
+            raise DataError(
+                f"{folder}: there is no such folder; {root} holds {held}. Expected: {split}/CLASS/* below data.root."
+            )
+        names[split] = {entry.name for entry in _entries(folder) if entry.is_dir()}
+        if not names[split]:
+            raise DataError(f"{folder}: holds no class folders. Expected: {split}/CLASS/*, one folder a class.")
+    for split, other in (_SPLITS, _SPLITS[::-1]):
+        lacking = sorted(names[split] - names[other])
+        if lacking:
+            what = f"class {_some(lacking)} is in {split}/ but missing from {other}/"
+            mend = f"Both must hold the same class folders: add {root / other / lacking[0]}, or remove its counterpart."
+            raise DataError(f"{root}: {what}. {mend}")
+    if len(names["train"]) < 2:
+        raise DataError(f"{root / 'train'}: holds one class only, {names['train'].pop()}. At least two are needed.")
+    return tuple(sorted(names["train"]))
+
+
+def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.name[0] != "." and entry.name.lower() not in IGNORED]
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed: {error.strerror}. Check its permissions.") from error
+
+
+def _files(folder: Path, classes: Sequence[str]) -> Iterator[Found]:
+    for label, name in enumerate(classes):
+        entries = sorted(_entries(folder / name), key=attrgetter("name"))
+        if not entries:
+            raise DataError(f"{folder / name}: holds no images. Add some, or remove the class from train/ and test/.")
+        for entry in entries:
+            if entry.is_dir():
+                mend = "Images lie directly in their class's folder: move them there."
+                raise DataError(f"{entry.path}: is a folder among images. {mend}")
+            try:
+                state = entry.stat()
+            except OSError as error:
+                raise DataError(f"{entry.path}: cannot be read: {error.strerror}. Mend or remove it.") from error
+            yield Found(entry.path, label, state.st_size, state.st_mtime_ns)
+
+
+def _key(listing: dict[str, list[Found]]) -> str:
+    plain = [_VERSION, *([tuple(file) for file in files] for files in listing.values())]  # their text is made faster
+    return hashlib.sha256(repr(plain).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _decode(root: Path, classes: tuple[str, ...], listing: dict[str, list[Found]], settings: DataSettings) -> Source:
+    """Return the decoded images.
+
+    The digest is over the files' bytes, not over pixels: decoders of JPEG may differ by a shade between machines.
+    """
+    splits, digests = [], []
+    for split in _SPLITS:
+        files = listing[split]
+        images, hashes = _decode_all(files, settings.image_size, settings.resize)
+        labels = np.array([file.label for file in files], np.int64)
+        splits.append(Images(images_BHWC=images, labels_B=labels))
+        digests += [labels, b"".join(hashes)]
+    mean, std = statistics(splits[0].images_BHWC)
+    digest = digest_of(["\0".join(classes).encode(), str(settings.image_size).encode(), *digests])
+    return Source(name=root.name, classes=classes, train=splits[0], test=splits[1], mean=mean, std=std, digest=digest)
+
+
+def _decode_all(files: list[Found], size: int, resize: bool) -> tuple[np.ndarray, list[bytes]]:
+    """Return uint8 [N, size, size, 3] and each file's SHA-256; raises `DataError` about all unfit files at once."""
+    images_NHWC = np.empty((len(files), size, size, 3), np.uint8)
+    hashes: list[bytes] = [b""] * len(files)
+    broken: list[str] = []
+    other: list[tuple[str, tuple[int, int]]] = []
+
+    def decode(start: int) -> None:
+        for index in range(start, min(start + _BATCH, len(files))):
+            path = files[index].path
+            try:
+                with Path(path).open("rb") as file:
+                    octets = file.read()
+                image = picture(octets)
+            except Exception as error:  # noqa: BLE001  (a broken file makes Pillow's decoders raise anything)
+                broken.append(f"{path} ({_reason(error)})")
+                continue
+            if image.size != (size, size):
+                if not resize:
+                    other.append((path, image.size))
+                    continue
+                image = image.resize((size, size), Image.Resampling.BICUBIC)
+            images_NHWC[index] = np.asarray(image)
+            hashes[index] = hashlib.sha256(octets).digest()
+
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        list(pool.map(decode, range(0, len(files), _BATCH)))
+    if broken:
+        what = f"{len(broken)} of {len(files)} files cannot be read as images: {_some(sorted(broken))}"
+        raise DataError(f"{what}. Mend or remove {'it' if len(broken) == 1 else 'them'}.")
+    if other:
+        _refuse_sizes(sorted(other), len(files), size)
+    return images_NHWC, hashes
+
+
+def picture(octets: bytes) -> Image.Image:
+    """Return an encoded image in RGB, turned upright; alpha is dropped, 16 bits a channel are cut to 8."""
+    with Image.open(io.BytesIO(octets)) as image:
+        image.load()
+        if image.mode == "RGB" and "exif" not in image.info:
+            return image
+        if image.mode.startswith("I"):
+            image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+        elif image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def _refuse_sizes(other: list[tuple[str, tuple[int, int]]], total: int, size: int) -> None:
+    named = _some([f"{path} ({width}x{height})" for path, (width, height) in other])
+    what = f"{len(other)} of {total} images {'is' if len(other) == 1 else 'are'} not {size}x{size} px: {named}"
+    mend = "Set data.resize=true to have them resized"
+    (width, height) = other[0][1]
+    if len(other) == total and width == height and {extent for _, extent in other} == {(width, height)}:
+        mend += f", or data.image_size={width} to take them as they are"
+    raise DataError(f"{what}. {mend}.")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "of no known format"
+    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,1 @@
+"""The design language: YAML mappings in, plans of primitive layers out; no torch."""

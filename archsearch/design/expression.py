@@ -1,0 +1,251 @@
+"""The closed arithmetic of block specs: parses `in * expand` and evaluates it, and nothing else.
+
+There is no `eval`, no attribute, no call but the listed functions. Imports the standard library,
+`errors` and `decode` only.
+
+Grammar, loosest first:
+`a if c else b` | `or` | `and` | `not` | `== != < <= > >=` | `+ -` | `* / // %` | unary `-` | `**`
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from archsearch.decode import suggest
+from archsearch.errors import SpecError
+
+Value = int | float | bool | str
+Scope = Mapping[str, Value]
+Evaluator = Callable[[Scope], Value]
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<number>\d+\.\d*|\.\d+|\d+)|(?P<name>[A-Za-z_]\w*)|(?P<sign>\*\*|//|==|!=|<=|>=|[-+*/%()<>,]))"
+)
+_MAX_LENGTH = 200
+_WORDS = frozenset({"if", "else", "or", "and", "not"})
+
+
+def multiple_of(value: float, divisor: float) -> int:
+    """Return `value` rounded to the nearest multiple of `divisor`, at least `divisor`."""
+    return int(max(divisor, math.floor(value / divisor + 0.5) * divisor))
+
+
+def _round(value: float) -> int:
+    return math.floor(value + 0.5)
+
+
+def _divide(left: float, right: float) -> float:
+    return left / right
+
+
+def _divide_down(left: float, right: float) -> float:
+    return left // right
+
+
+def _either(left: Value, right: Value) -> bool:
+    return bool(left or right)
+
+
+def _both(left: Value, right: Value) -> bool:
+    return bool(left and right)
+
+
+_Operation = Callable[..., Any]  # what it does with text or booleans is told by the TypeError it raises
+_FUNCTIONS: dict[str, tuple[_Operation, range]] = {
+    "min": (min, range(1, 9)),
+    "max": (max, range(1, 9)),
+    "abs": (abs, range(1, 2)),
+    "round": (_round, range(1, 2)),
+    "floor": (math.floor, range(1, 2)),
+    "ceil": (math.ceil, range(1, 2)),
+    "multiple_of": (multiple_of, range(2, 3)),
+}
+
+
+def _power(base: float, exponent: float) -> float:
+    if abs(exponent) > 16 or abs(base) > 1e6:
+        raise SpecError("", f"{base} ** {exponent} is out of bounds", "Exponents go up to 16.")
+    return base**exponent
+
+
+_BINARY: tuple[dict[str, _Operation], ...] = (
+    {"or": _either},
+    {"and": _both},
+    {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge},
+    {"+": operator.add, "-": operator.sub},
+    {"*": operator.mul, "/": _divide, "//": _divide_down, "%": operator.mod},
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expression:
+    """A parsed expression: its text, the names that it reads, and the function that evaluates it."""
+
+    text: str
+    names: frozenset[str]
+    evaluate: Evaluator = field(compare=False, repr=False)
+
+
+def parse(text: str, where: str) -> Expression:
+    """Return `text` as an `Expression`; raises `SpecError` at `where` when it is not arithmetic."""
+    if len(text) > _MAX_LENGTH:
+        raise SpecError(where, f"expression of {len(text)} characters", f"At most {_MAX_LENGTH} are read.")
+    parser = _Parser(text, where)
+    evaluate = parser.ternary()
+    parser.finish()
+    return Expression(text=text, names=frozenset(parser.names), evaluate=evaluate)
+
+
+def constant(value: Value) -> Expression:
+    """Return the expression that is always `value`."""
+    return Expression(text=str(value), names=frozenset(), evaluate=lambda scope: value)
+
+
+def check_names(expression: Expression, known: Mapping[str, object], where: str) -> None:
+    """Raise `SpecError` where `expression` reads a name that is not among `known`."""
+    for name in sorted(expression.names - known.keys()):
+        raise SpecError(where, f"'{expression.text}' names the unknown parameter '{name}'", suggest(name, known))
+
+
+def whole(expression: Expression, scope: Scope, where: str, least: int) -> int:
+    """Return the value of `expression`, a whole number of at least `least`; else raises `SpecError`."""
+    value = compute(expression, scope, where)
+    if type(value) is not int:
+        if isinstance(value, bool) or not isinstance(value, float) or not value.is_integer():
+            mend = "Round it: round(...), floor(...) or //." if isinstance(value, float) else ""
+            raise SpecError(where, f"'{expression.text}' gives {value}, must be a whole number", mend)
+        value = int(value)
+    if value < least:
+        raise SpecError(where, f"'{expression.text}' gives {value}, must be at least {least}")
+    return value
+
+
+def compute(expression: Expression, scope: Scope, where: str) -> Value:
+    """Return the value of `expression`; raises `SpecError` at `where` for what arithmetic forbids."""
+    try:
+        return expression.evaluate(scope)
+    except ZeroDivisionError:
+        raise SpecError(where, f"'{expression.text}' divides by zero") from None
+    except TypeError:
+        raise SpecError(where, f"'{expression.text}' mixes text and numbers") from None
+    except (OverflowError, ValueError):
+        raise SpecError(where, f"'{expression.text}' has no finite value") from None
+    except SpecError as error:
+        raise SpecError(where, error.what, error.mend) from None
+
+
+class _Parser:
+    """Recursive descent over the tokens of one text; every method returns an evaluator."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self.text, self.where = text, where
+        self.names: set[str] = set()
+        self.tokens = self._split(text)
+        self.at = 0
+
+    def _split(self, text: str) -> list[str]:
+        tokens: list[str] = []
+        position, end = 0, len(text.rstrip())
+        while position < end:
+            match = _TOKEN.match(text, position)
+            if match is None:
+                raise self.error(f"'{text[position:].strip()[0]}' is not part of the arithmetic")
+            tokens.append(match.group().strip())
+            position = match.end()
+        return tokens
+
+    def error(self, what: str) -> SpecError:
+        return SpecError(
+            self.where, f"'{self.text}': {what}", "Write numbers, parameters, + - * / // % ** and " + _HELP
+        )
+
+    def peek(self) -> str:
+        return self.tokens[self.at] if self.at < len(self.tokens) else ""
+
+    def take(self) -> str:
+        token = self.peek()
+        self.at += 1
+        return token
+
+    def expect(self, token: str) -> None:
+        if self.take() != token:
+            raise self.error(f"'{token}' is missing")
+
+    def finish(self) -> None:
+        if self.peek():
+            raise self.error(f"'{self.peek()}' is too much")
+
+    def ternary(self) -> Evaluator:
+        value = self.binary(0)
+        if self.peek() != "if":
+            return value
+        self.take()
+        condition = self.binary(0)
+        self.expect("else")
+        otherwise = self.ternary()
+        return lambda scope: value(scope) if condition(scope) else otherwise(scope)
+
+    def binary(self, level: int) -> Evaluator:
+        if level == len(_BINARY):
+            return self.unary()
+        if level == 2 and self.peek() == "not":
+            self.take()
+            inner = self.binary(level)
+            return lambda scope: not inner(scope)
+        left = self.binary(level + 1)
+        while self.peek() in _BINARY[level]:
+            left = _apply(_BINARY[level][self.take()], left, self.binary(level + 1))
+        return left
+
+    def unary(self) -> Evaluator:
+        if self.peek() == "-":
+            self.take()
+            inner = self.unary()
+            return lambda scope: operator.neg(inner(scope))  # type: ignore[arg-type]
+        base = self.atom()
+        if self.peek() == "**":
+            self.take()
+            return _apply(_power, base, self.unary())
+        return base
+
+    def atom(self) -> Evaluator:
+        token = self.take()
+        if token == "(":
+            inner = self.ternary()
+            self.expect(")")
+            return inner
+        if token[:1].isdigit() or token[:1] == ".":
+            number: Value = float(token) if "." in token else int(token)
+            return lambda scope: number
+        if not token or token in _WORDS or not (token[0].isalpha() or token[0] == "_"):
+            raise self.error(f"'{token}' stands where a value should" if token else "it ends too early")
+        if self.peek() == "(":
+            return self.call(token)
+        self.names.add(token)
+        return lambda scope: scope[token]
+
+    def call(self, name: str) -> Evaluator:
+        if name not in _FUNCTIONS:
+            raise self.error(f"'{name}' cannot be called")
+        function, counts = _FUNCTIONS[name]
+        self.expect("(")
+        arguments = [self.ternary()]
+        while self.peek() == ",":
+            self.take()
+            arguments.append(self.ternary())
+        self.expect(")")
+        if len(arguments) not in counts:
+            raise self.error(f"'{name}' takes {counts[0]} argument(s), not {len(arguments)}")
+        return lambda scope: function(*(argument(scope) for argument in arguments))
+
+
+def _apply(function: _Operation, left: Evaluator, right: Evaluator) -> Evaluator:
+    return lambda scope: function(left(scope), right(scope))
+
+
+_HELP = ", ".join(f"{name}()" for name in _FUNCTIONS) + "."

@@ -1,0 +1,231 @@
+"""Design specs: what a YAML network says (stem, named stages, head, width), decoded and checked.
+
+Blocks are given inline or by name; names are looked up in the mapping `blocks`.
+Imports the standard library, `errors`, `decode` and this room only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from archsearch.decode import convert, describe, is_mapping, join, suggest
+from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items
+from archsearch.design.expression import Value
+from archsearch.errors import SpecError
+
+BlockLookup = Callable[[str], Mapping[str, Any]]
+"""From a block's name to its mapping; raises `SpecError` for an unknown name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockUse:
+    """A block with the options that differ from its defaults."""
+
+    block: BlockSpec
+    options: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSpec:
+    """`repeats` blocks of `width` output channels; `entry`, where given, takes the place of the first.
+
+    A block's stride is that of the stage: it holds for the first block, the others run at stride 1.
+    """
+
+    name: str
+    use: BlockUse
+    width: int
+    repeats: int = 1
+    entry: BlockUse | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadSpec:
+    """Layers before the pooling, the pooling ('none' for no pooling), and the linear classifier."""
+
+    layers: tuple[ItemSpec, ...]
+    pool: Literal["global_average", "global_max", "average", "none"]
+    kernel: int
+    dropout: float
+    linear: bool
+    classes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesignSpec:
+    """A network before its numbers are worked out: input (C, H, W), stem, stages, head.
+
+    `width` multiplies every width of stem and stages (to multiples of `divisor` unless it is 1);
+    'fit' stands for the widest multiplier that keeps every upper limit.
+    """
+
+    name: str
+    input_shape: tuple[int, int, int]
+    stem: StageSpec | None
+    stages: tuple[StageSpec, ...]
+    head: HeadSpec
+    width: float | Literal["fit"]
+    divisor: int
+    source: Mapping[str, Any]
+
+    def at_width(self, width: float) -> DesignSpec:
+        """Return the same design with every width multiplied by `width`."""
+        return replace(self, width=width)
+
+
+_ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor")
+_STAGE_KEYS = ("block", "width", "repeats", "entry")
+_HEAD_KEYS = ("layers", "pool", "kernel", "dropout", "linear", "classes")
+_OWN = ("block",)
+
+
+def decode_design(raw: object, blocks: BlockLookup, where: str = "arch") -> DesignSpec:
+    """Return the design that the mapping `raw` describes; raises `SpecError` below `where`."""
+    source = _mapping(raw, where, "a network", _ARCH_KEYS)
+    reader = _Reader(blocks)
+    stem_raw, stages_raw = source.get("stem"), source.get("stages")
+    if not is_mapping(stages_raw) or not stages_raw:
+        raise SpecError(join(where, "stages"), f"must be a mapping of at least one stage, is {describe(stages_raw)}")
+    width = convert(float | Literal["fit"], source.get("width", 1.0), join(where, "width"))
+    if width != "fit" and not 0 < width <= 64:
+        raise SpecError(join(where, "width"), f"must be above 0 and at most 64, is {width}")
+    return DesignSpec(
+        name=str(source.get("name") or "unnamed"),
+        input_shape=_input_shape(source.get("input", (3, 32, 32)), join(where, "input")),
+        stem=None if stem_raw is None else reader.stem(stem_raw, join(where, "stem")),
+        stages=tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items()),
+        head=_head(source.get("head"), join(where, "head")),
+        width=width,
+        divisor=_whole(source.get("divisor", 8), join(where, "divisor"), 1),
+        source=source,
+    )
+
+
+class _Reader:
+    """Decodes stages; each block mapping is decoded once."""
+
+    def __init__(self, blocks: BlockLookup) -> None:
+        self.blocks = blocks
+        self.decoded: dict[str, BlockSpec] = {}
+
+    def block(self, raw: object, where: str) -> BlockSpec:
+        name = raw if isinstance(raw, str) else ""
+        if raw is None:
+            raise SpecError(where, "missing key for a stage", "It must be a block's name, or a block.")
+        if name and name in self.decoded:
+            return self.decoded[name]
+        try:
+            mapping = self.blocks(name) if name else raw
+        except SpecError as error:
+            raise SpecError(where, error.what, error.mend) from None
+        block = decode_block(mapping, f"block '{name}'" if name else where, name)
+        if name:
+            self.decoded[name] = block
+        return block
+
+    def stem(self, raw: object, where: str) -> StageSpec:
+        stem = dict(_mapping(raw, where, "the stem", None))
+        if "out" in stem:
+            if "width" in stem:
+                raise SpecError(where, "has both 'out' and 'width'", "They mean the same: keep one.")
+            stem["width"] = stem.pop("out")
+        if "repeats" in stem or "entry" in stem:
+            raise SpecError(where, "the stem is one block", "Use a stage for repeats.")
+        return self.stage("stem", stem, where)
+
+    def stage(self, name: str, raw: object, where: str) -> StageSpec:
+        if not name.isidentifier():
+            raise SpecError(where, "a stage's name must be letters, digits and _")
+        stage = _mapping(raw, where, "a stage", None)
+        block = self.block(stage.get("block"), join(where, "block"))
+        entry_raw = stage.get("entry")
+        entry = None if entry_raw is None else _mapping(entry_raw, join(where, "entry"), "an entry", None)
+        entry_block = None if entry is None else self.block(entry.get("block"), join(where, "entry.block"))
+        own = {key: value for key, value in stage.items() if key not in _STAGE_KEYS and value is not None}
+        known = {**(entry_block.defaults if entry_block else {}), **block.defaults}
+        for key in own:
+            if key not in known:
+                raise SpecError(join(where, key), "unknown key for a stage", suggest(str(key), (*_STAGE_KEYS, *known)))
+        if "width" not in stage or stage["width"] is None:
+            raise SpecError(join(where, "width"), "missing key for a stage", "It must be a number of channels.")
+        use = BlockUse(block=block, options=_options(own, block, where))
+        entry_use = None
+        if entry is not None and entry_block is not None:
+            entry_own = {key: value for key, value in entry.items() if key not in _OWN and value is not None}
+            for key in entry_own:
+                if key not in entry_block.defaults:
+                    hint = suggest(str(key), (*_OWN, *entry_block.defaults))
+                    raise SpecError(join(where, f"entry.{key}"), "unknown key for an entry", hint)
+            shared = _options(own, entry_block, where)
+            entry_use = BlockUse(
+                block=entry_block, options={**shared, **_options(entry_own, entry_block, join(where, "entry"))}
+            )
+        return StageSpec(
+            name=name,
+            use=use,
+            width=_whole(stage["width"], join(where, "width"), 1),
+            repeats=_whole(stage.get("repeats", 1), join(where, "repeats"), 0),
+            entry=entry_use,
+        )
+
+
+def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, Value]:
+    """Return those of `raw` that are options of `block`, each of the type of its default."""
+    options: dict[str, Value] = {}
+    for key, value in raw.items():
+        if key in block.defaults:
+            default = block.defaults[key]
+            hint: Any = int | float if isinstance(default, float) or type(default) is int else type(default)
+            options[key] = convert(hint, value, join(where, key))
+    return options
+
+
+def _head(raw: object, where: str) -> HeadSpec:
+    head = _mapping(raw, where, "a head", _HEAD_KEYS)
+    classes = head.get("classes")
+    if classes is None:
+        raise SpecError(join(where, "classes"), "missing key for a head", "It must be the number of classes.")
+    pools = Literal["global_average", "global_max", "average", "none"]
+    dropout = convert(float, head.get("dropout", 0.0), join(where, "dropout"))
+    if not 0 <= dropout < 1:
+        raise SpecError(join(where, "dropout"), f"must be at least 0 and below 1, is {dropout}")
+    number = _whole(classes, join(where, "classes"), 1)
+    scope: dict[str, Value] = {"in": 1, "out": 1, "block_in": 1, "classes": number}
+    return HeadSpec(
+        layers=decode_items(head.get("layers") or (), join(where, "layers"), scope),
+        pool=convert(pools, head.get("pool", "global_average"), join(where, "pool")),
+        kernel=_whole(head.get("kernel", 2), join(where, "kernel"), 1),
+        dropout=dropout,
+        linear=convert(bool, head.get("linear", True), join(where, "linear")),
+        classes=number,
+    )
+
+
+def _input_shape(raw: object, where: str) -> tuple[int, int, int]:
+    shape = convert(tuple[int, int, int], raw, where)
+    if min(shape) < 1 or max(shape) > 4096:
+        raise SpecError(where, f"must be (channels, height, width) from 1 to 4096, is {list(shape)}")
+    return shape
+
+
+def _whole(raw: object, where: str, least: int) -> int:
+    value = convert(int, raw, where)
+    if not least <= value <= 1_000_000:
+        raise SpecError(where, f"must be at least {least}, is {value}")
+    return value
+
+
+def _mapping(raw: object, where: str, called: str, keys: tuple[str, ...] | None) -> Mapping[str, Any]:
+    if not is_mapping(raw):
+        raise SpecError(where, f"{called} must be a mapping, is {describe(raw)}")
+    if keys is not None:
+        _known(raw, keys, where, called)
+    return raw
+
+
+def _known(raw: Mapping[str, Any], keys: tuple[str, ...], where: str, called: str) -> None:
+    for key in raw:
+        if key not in keys:
+            raise SpecError(join(where, key), f"unknown key for {called}", suggest(str(key), keys))

@@ -1,0 +1,76 @@
+"""The exceptions of archsearch; every one knows the exit code that a front door ends with.
+
+    ArchsearchError            1   something archsearch can name went wrong
+    ├── UsageError             2   the input cannot be used: nothing was started
+    │   ├── SpecError          2   a configuration or a design that cannot be read
+    │   ├── LimitError         2   a design that breaks its limits
+    │   └── DataError          2   images that are missing, broken or do not fit
+    ├── RunError               1   a run that had begun and failed
+    │   ├── DivergedError      1   the loss stopped being a finite number
+    │   ├── DeviceMemoryError  1   the device has not enough memory for a batch
+    │   └── StorageError       2   a file or database that cannot be written or read
+    └── InterruptedRun       130   stopped by the user; a checkpoint was left
+
+This module imports nothing.
+"""
+
+from __future__ import annotations
+
+
+class ArchsearchError(Exception):
+    """Base of every error that archsearch raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(ArchsearchError):
+    """The input cannot be used; nothing was started, nothing was written."""
+
+    exit_code = 2
+
+
+class SpecError(UsageError):
+    """A configuration or design that cannot be read: says where, what, and the mend."""
+
+    def __init__(self, where: str, what: str, mend: str = "") -> None:
+        """Make the message `where: what. mend`; `where` is a dotted key or a file."""
+        self.where, self.what, self.mend = where, what, mend
+        prefix = f"{where}: " if where else ""
+        sentence = what if what.endswith((".", "?", "!")) or not mend else f"{what}."
+        super().__init__(f"{prefix}{sentence} {mend}".rstrip())
+
+    def __reduce__(self) -> tuple[type[SpecError], tuple[str, str, str]]:
+        """Survive the way between processes."""
+        return type(self), (self.where, self.what, self.mend)
+
+
+class LimitError(UsageError):
+    """A design that breaks at least one limit; the message lists all of them with their mends."""
+
+
+class DataError(UsageError):
+    """Images that are missing, corrupt, or do not fit together."""
+
+
+class RunError(ArchsearchError):
+    """A run that had begun and failed."""
+
+
+class DivergedError(RunError):
+    """The loss or a weight stopped being a finite number."""
+
+
+class DeviceMemoryError(RunError):
+    """The device has not enough memory for a training step; a smaller batch may fit."""
+
+
+class StorageError(RunError):
+    """A file or a database that cannot be written or read, such as on a full disk: the place is to be changed."""
+
+    exit_code = 2
+
+
+class InterruptedRun(ArchsearchError):
+    """Stopped by the user after a checkpoint was written."""
+
+    exit_code = 130

@@ -1,0 +1,113 @@
+"""The library: what a program or a notebook calls, each in one line; torch, Hydra and OmegaConf only where needed.
+
+A front door like `run` and `show`: it composes, decodes and hands over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archsearch.config_folder import config_folder
+from archsearch.decode import suggest
+from archsearch.design.spec import DesignSpec, decode_design
+from archsearch.errors import SpecError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from archsearch.analysis.check import Checked
+    from archsearch.analysis.footprint import Footprint
+
+Source = str | Path | Mapping[str, Any]
+"""A design: the path of a YAML file, the name of a shipped network, or a mapping."""
+
+
+def load_design(
+    source: Source,
+    *,
+    block: str | Mapping[str, Any] = "normal",
+    classes: int = 10,
+    image_size: int = 32,
+    folders: tuple[Path, ...] = (),
+) -> DesignSpec:
+    """Return the design that `source` describes.
+
+    `block`, `classes` and `image_size` stand in for `${block}`, `${data.classes}` and `${data.image_size}`;
+    blocks are looked up by name in `folders`, beside the file (`../block`), and among the shipped ones.
+    Raises `SpecError` where the design cannot be read.
+    """
+    from omegaconf import OmegaConf
+
+    from archsearch.composition import block_lookup, plain, read_yaml
+
+    searched = list(folders)
+    if isinstance(source, Mapping):
+        raw = dict(source)
+    else:
+        file = Path(source)
+        if file.suffix not in (".yaml", ".yml"):
+            file = _shipped("arch", str(source))
+        raw = read_yaml(file)
+        searched.append(file.resolve().parent.parent)
+    blocks = block_lookup([*searched, config_folder()])
+    tree = {"arch": raw, "block": block, "data": {"classes": classes, "image_size": image_size}}
+    return decode_design(plain(OmegaConf.create(tree))["arch"], blocks)
+
+
+def analyse(design: DesignSpec | Source) -> Footprint:
+    """Return the footprint of `design`: parameters, MACs, receptive field (px), rows per layer.
+
+    Raises `SpecError` for a design that is no network, or whose width is `fit` (see `check`).
+    """
+    from archsearch.analysis.footprint import measure
+    from archsearch.design.lower import lower
+
+    return measure(lower(_design(design)))
+
+
+def check(design: DesignSpec | Source, limits: Mapping[str, Any] | str = "advanced_convolution") -> Checked:
+    """Return `design` with its width resolved, its footprint, and one margin for every limit.
+
+    `limits` is a mapping as in `conf/constraints`, or the name of a shipped one. Broken limits carry mends.
+    """
+    from archsearch.analysis.check import check_design
+    from archsearch.analysis.limits import decode_limits
+    from archsearch.composition import block_lookup, read_yaml
+
+    raw = read_yaml(_shipped("constraints", limits)) if isinstance(limits, str) else limits
+    return check_design(_design(design), decode_limits(raw), block_lookup([config_folder()]))
+
+
+def build(design: DesignSpec | Source, *, seed: int = 0) -> nn.Module:
+    """Return the network of `design` on the CPU, freshly initialised: (B, C, H, W) images to (B, K) logits."""
+    import torch
+
+    from archsearch.design.lower import lower
+    from archsearch.network.assemble import assemble
+
+    return assemble(lower(_design(design)), generator=torch.Generator().manual_seed(seed))
+
+
+def load(run_dir: str | Path) -> nn.Module:
+    """Return the trained network of the run in `run_dir`, in evaluation mode on the CPU.
+
+    Raises `DataError` where the folder holds no finished run.
+    """
+    from archsearch.runs.load import load_network
+
+    return load_network(Path(run_dir))
+
+
+def _shipped(group: str, name: str) -> Path:
+    """Return the file of a shipped option; raises `SpecError` with the likeliest name where there is none."""
+    file = config_folder() / group / f"{name}.yaml"
+    if not file.is_file():
+        known = sorted(one.stem for one in file.parent.glob("*.yaml") if one.stem != "file")
+        raise SpecError(group, f"there is no '{name}'", suggest(name, known))
+    return file
+
+
+def _design(design: DesignSpec | Source) -> DesignSpec:
+    return design if isinstance(design, DesignSpec) else load_design(design)

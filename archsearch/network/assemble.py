@@ -1,0 +1,148 @@
+"""Assembly: the torch module of a plan, whose children nest and are named as the plan's layers are.
+
+Imports torch, the plan and analysis (which refuses what does not fit before torch would).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Final, assert_never
+
+import torch
+from torch import nn
+
+from archsearch.analysis.footprint import measure
+from archsearch.analysis.shape import tell
+from archsearch.design.plan import (
+    Activation,
+    ActivationKind,
+    Conv,
+    Dropout,
+    GlobalPool,
+    Layer,
+    Linear,
+    Norm,
+    Parallel,
+    Plan,
+    Pool,
+    Sequence,
+)
+from archsearch.errors import SpecError
+from archsearch.network.initialise import Scheme, initialise
+from archsearch.network.modules import Branches, GlobalPool2d, MapLinear, Network, PaddedPool2d, UnevenConv2d
+
+ACTIVATIONS: Final[dict[ActivationKind, type[nn.Module]]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "mish": nn.Mish,
+    "hardswish": nn.Hardswish,
+    "sigmoid": nn.Sigmoid,
+    "hardsigmoid": nn.Hardsigmoid,
+    "tanh": nn.Tanh,
+}
+
+
+def assemble(plan: Plan, *, scheme: Scheme = "kaiming", generator: torch.Generator | None = None) -> Network:
+    """Return the network of `plan` on the CPU in float32, in training mode: (B, C, H, W) images to (B, K) logits.
+
+    State-dict keys are the layers' paths (`stages.c2.1.conv.weight`). Weights are those of
+    `initialise(network, scheme=scheme, generator=generator)`, without a generator those of seed 0;
+    torch's global generators are neither read nor moved.
+
+    Raises `SpecError` where a layer does not fit its input, a name cannot name a torch module, or
+    the output is not one value a class.
+    """
+    output_shape = measure(plan).output_shape
+    if output_shape[1:] != (1, 1):
+        where = plan.layers[-1].name if plan.layers else ""
+        what = f"the network ends in {tell(output_shape)}, which is not one value a class"
+        raise SpecError(where, what, "End it with a global pool, or with a linear layer.")
+    with torch.device("meta"):
+        network = Network(_children(plan.layers, "", Network({})))
+    network.to_empty(device="cpu")
+    initialise(network, scheme=scheme, generator=generator or torch.Generator().manual_seed(0))
+    return network
+
+
+def _children(layers: Iterable[Layer], prefix: str, parent: nn.Module) -> OrderedDict[str, nn.Module]:
+    """Return the modules of `layers` by name; raises `SpecError` for a name that `parent` cannot give a child."""
+    children: OrderedDict[str, nn.Module] = OrderedDict()
+    for layer in layers:
+        path = prefix + layer.name
+        if hasattr(parent, layer.name):
+            raise SpecError(path, f"the name '{layer.name}' is taken by torch", f"Call it '{layer.name}_'.")
+        if layer.name in children or not layer.name or "." in layer.name:
+            raise SpecError(path, "is not a name of its own", "Give every layer beside it another one, without dots.")
+        children[layer.name] = _module(layer, path)
+    return children
+
+
+def _module(layer: Layer, path: str) -> nn.Module:
+    match layer:
+        case Conv():
+            return _conv(layer)
+        case Norm():
+            return _norm(layer)
+        case Activation():
+            return ACTIVATIONS[layer.kind]()
+        case Dropout():
+            return nn.Dropout2d(layer.rate) if layer.channelwise else nn.Dropout(layer.rate)
+        case Pool():
+            return _pool(layer)
+        case GlobalPool():
+            return GlobalPool2d(layer.kind)
+        case Linear():
+            return MapLinear(layer.in_features, layer.out_features, bias=layer.bias)
+        case Sequence():
+            return nn.Sequential(_children(layer.layers, f"{path}.", nn.Sequential()))
+        case Parallel():
+            return Branches(_children(layer.branches, f"{path}.", Branches({}, layer.combine)), layer.combine)
+        case _:
+            assert_never(layer)
+
+
+def _conv(conv: Conv) -> nn.Module:
+    before, after = conv.padding
+    channels = conv.in_channels, conv.out_channels, conv.kernel
+    if before != after:
+        return UnevenConv2d(
+            *channels,
+            before=before,
+            after=after,
+            stride=conv.stride,
+            dilation=conv.dilation,
+            groups=conv.groups,
+            bias=conv.bias,
+        )
+    return nn.Conv2d(
+        *channels, stride=conv.stride, padding=before, dilation=conv.dilation, groups=conv.groups, bias=conv.bias
+    )
+
+
+def _norm(norm: Norm) -> nn.Module:
+    match norm.kind:
+        case "batch":
+            return nn.BatchNorm2d(norm.channels)
+        case "group":
+            return nn.GroupNorm(norm.groups, norm.channels)
+        case "layer":
+            return nn.GroupNorm(1, norm.channels)
+        case "instance":
+            return nn.InstanceNorm2d(norm.channels, affine=True)
+        case _:
+            assert_never(norm.kind)
+
+
+def _pool(pool: Pool) -> nn.Module:
+    before, after = pool.padding
+    # torch's own pools pad evenly and by half a window at most.
+    if before != after or before > pool.kernel // 2:
+        return PaddedPool2d(pool.kind, pool.kernel, pool.stride, before=before, after=after)
+    if pool.kind == "max":
+        return nn.MaxPool2d(pool.kernel, pool.stride, before)
+    return nn.AvgPool2d(pool.kernel, pool.stride, before, count_include_pad=False)

@@ -1,0 +1,102 @@
+"""Initial weights, drawn from an explicit generator; torch's global one is never touched.
+
+Imports torch and the modules of this room: not the plan. Fans count the channels of one group
+(a depthwise 3x3 has a fan-out of 9), unlike `torch.nn.init`, which takes those of all groups.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor, nn
+
+from archsearch.network.modules import Branches
+
+Scheme = Literal["kaiming", "xavier", "dirac", "torch"]
+Norms = nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d
+
+
+@torch.no_grad()
+def initialise(
+    network: nn.Module, *, scheme: Scheme = "kaiming", generator: torch.Generator, zero_residual: bool = False
+) -> None:
+    """Set every weight, bias and running statistic of `network`, in the order of its modules.
+
+    kaiming: convolutions normal with variance 2 / fan-out (He et al., ICCV 2015), dense layers with 1 / fan-in.
+    xavier: uniform with variance 2 / (fan-in + fan-out) (Glorot and Bengio, AISTATS 2010).
+    dirac: kaiming, but the first filters of odd kernels pass their input channels on (as airbench, Jordan 2024).
+    torch: the distributions that torch's own layers begin with, uniform with variance 1 / (3 fan-in).
+
+    Biases start at 0 (but for `torch`), norms at scale 1 and shift 0. `zero_residual` starts the
+    norm that ends the `main` branch of an addition at scale 0 (Goyal et al. 2017). `generator` lives
+    on the CPU; the weights may lie on any device and come out the same.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            _initialise_weight(module, scheme, generator)
+        elif isinstance(module, Norms):
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+            _fill(module.weight, 1.0)
+            _fill(module.bias, 0.0)
+    if zero_residual:
+        for module in network.modules():
+            if isinstance(module, Branches) and module.combine == "add":
+                last = _last_leaf(module.get_submodule("main")) if "main" in dict(module.named_children()) else None
+                if isinstance(last, Norms):
+                    _fill(last.weight, 0.0)
+
+
+def _initialise_weight(module: nn.Conv2d | nn.Linear, scheme: Scheme, generator: torch.Generator) -> None:
+    weight = module.weight
+    taps = math.prod(weight.shape[2:])
+    groups = module.groups if isinstance(module, nn.Conv2d) else 1
+    fan_in, fan_out = weight.shape[1] * taps, weight.shape[0] // groups * taps
+    drawn = torch.empty(weight.shape)
+    match scheme:
+        case "kaiming" | "dirac":
+            variance = 2 / fan_out if isinstance(module, nn.Conv2d) else 1 / fan_in
+            drawn.normal_(0.0, math.sqrt(variance), generator=generator)
+        case "xavier":
+            bound = math.sqrt(6 / (fan_in + fan_out))
+            drawn.uniform_(-bound, bound, generator=generator)
+        case "torch":
+            bound = math.sqrt(1 / fan_in)
+            drawn.uniform_(-bound, bound, generator=generator)
+        case _:
+            assert_never(scheme)
+    if scheme == "dirac" and isinstance(module, nn.Conv2d):
+        _pass_on(drawn, groups)
+    weight.copy_(drawn)
+    if module.bias is not None:
+        bias = torch.zeros(module.bias.shape)
+        if scheme == "torch":
+            bias.uniform_(-math.sqrt(1 / fan_in), math.sqrt(1 / fan_in), generator=generator)
+        module.bias.copy_(bias)
+
+
+def _pass_on(weight_OIHW: Tensor, groups: int) -> None:
+    """Make filter i of every group copy the group's input channel i, where the kernel has a middle."""
+    outputs, inputs, kernel, _ = weight_OIHW.shape
+    if kernel % 2 == 0:
+        return
+    for first in range(0, outputs, outputs // groups):
+        for i in range(min(inputs, outputs // groups)):
+            weight_OIHW[first + i] = 0.0
+            weight_OIHW[first + i, i, kernel // 2, kernel // 2] = 1.0
+
+
+def _last_leaf(module: nn.Module) -> nn.Module | None:
+    """Return the module that runs last below `module`; None where it is empty or ends in branches."""
+    while isinstance(module, nn.Sequential):
+        if len(module) == 0:
+            return None
+        module = module[-1]
+    return None if isinstance(module, Branches) else module
+
+
+def _fill(tensor: Tensor | None, value: float) -> None:
+    if tensor is not None:
+        tensor.fill_(value)

@@ -1,0 +1,1 @@
+"""Runs: one experiment carried out, its files, and a trained network given back."""

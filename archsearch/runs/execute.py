@@ -1,0 +1,106 @@
+"""One run from a checked design to its files: data, network, training, result; knows no hydra and no optuna.
+
+`execute` is what a single run calls, and what a search calls for each of its trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archsearch.analysis.check import Checked, require
+from archsearch.errors import SpecError
+from archsearch.runs.record import result_record, write_design, write_json
+from archsearch.settings.experiment import Experiment
+
+if TYPE_CHECKING:
+    from archsearch.data.dataset import Dataset
+    from archsearch.training.progress import Progress
+    from archsearch.training.result import TrainResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOutcome:
+    """What a run came to: the training's result, the record that `result.json` holds, and its folder."""
+
+    result: TrainResult
+    record: dict[str, Any]
+    run_dir: Path
+
+
+def execute(
+    experiment: Experiment,
+    checked: Checked,
+    run_dir: Path,
+    *,
+    dataset: Dataset,
+    progress: Progress | None = None,
+    on_epoch: Callable[[int, float], bool] | None = None,
+    resume: bool = False,
+    evaluate_test: bool = True,
+) -> RunOutcome:
+    """Train the checked design and leave its files in `run_dir`.
+
+    Raises `LimitError` for a design that breaks a limit, `SpecError` where the network and the images do
+    not fit, and what `archsearch.training.train` raises.
+    """
+    require(checked)
+    _fit_together(checked, dataset)
+    import torch
+
+    from archsearch.augment.make import make_augmenter
+    from archsearch.network.assemble import assemble
+    from archsearch.training import choose_device, discard_checkpoint, train
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    design_text = write_design(run_dir / "design.yaml", checked)
+    network = assemble(
+        checked.plan, scheme=experiment.train.initialise, generator=torch.Generator().manual_seed(experiment.seed)
+    )
+    device = choose_device(experiment.train.device)
+    result = train(
+        network,
+        dataset,
+        settings=experiment.train,
+        optimizer=experiment.optimizer,
+        schedule=experiment.schedule,
+        augmenter=make_augmenter(experiment.augment, mean=dataset.mean, std=dataset.std, device=device),
+        seed=experiment.seed,
+        run_dir=run_dir,
+        on_epoch=on_epoch,
+        resume=resume,
+        progress=progress,
+        evaluate_test=evaluate_test,
+        metadata={"design": design_text, "classes": "\n".join(dataset.classes)},
+    )
+    record = result_record(experiment, checked, dataset, result)
+    write_json(run_dir / "result.json", record)
+    _draw_curves(result, run_dir / "curves.png", title=f"{checked.design.name} on {dataset.name}")
+    discard_checkpoint(run_dir, experiment.train)  # only now: before, a kill would have lost the result
+    return RunOutcome(result=result, record=record, run_dir=run_dir)
+
+
+def _draw_curves(result: TrainResult, file: Path, *, title: str) -> None:
+    from archsearch.report.curves import draw_curves
+    from archsearch.training.storage import cannot_write
+
+    try:
+        draw_curves(result.history, file, title=title)
+    except OSError as error:
+        raise cannot_write(file, error) from error
+
+
+def _fit_together(checked: Checked, dataset: Dataset) -> None:
+    """Raise `SpecError` unless the design takes the data's images and tells its classes apart."""
+    classes = checked.footprint.output_shape[0]
+    if classes != len(dataset.classes):
+        mend = f"Set arch.head.classes={len(dataset.classes)}."
+        raise SpecError("arch.head.classes", f"is {classes}, but {dataset.name} has {len(dataset.classes)}", mend)
+    height, width = dataset.train.images_BHWC.shape[1:3]
+    if checked.plan.input_shape != (3, height, width):
+        mend = f"Set arch.input=[3,{height},{width}], or data.image_size with data.resize=true."
+        raise SpecError(
+            "arch.input", f"is {list(checked.plan.input_shape)}, but images are 3 x {height} x {width}", mend
+        )

@@ -1,0 +1,133 @@
+"""A single run as a user starts it: says what it does, trains, records the run, and says what came out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from archsearch.analysis.check import Checked
+from archsearch.analysis.mends import number
+from archsearch.errors import ArchsearchError, InterruptedRun, UsageError
+from archsearch.runs.execute import RunOutcome, execute
+from archsearch.runs.trial import Origin, prepare_study, record_trial
+from archsearch.settings.experiment import Experiment
+
+
+def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: Origin) -> RunOutcome:
+    """Train the checked design in `run_dir`, record it as a trial of the study database, and return the outcome.
+
+    A run that fails is recorded too, with its cause, before its error goes on.
+    """
+    from archsearch.search.address import parse_address
+
+    parse_address(experiment.study.storage)
+    footprint, limits = checked.footprint, len(checked.margins)
+    _say(
+        f"{checked.design.name}: {number(footprint.parameters)} parameters, {number(footprint.macs)} MACs, "
+        f"receptive field {footprint.receptive_field} px; {f'keeps all {limits} limits' if limits else 'no limits'}"
+    )
+    from archsearch.data.load import load_dataset
+
+    dataset = load_dataset(experiment.data)
+    if dataset.notice:
+        _say(_banner(dataset.notice))
+    _say(
+        f"data: {dataset.name}, {number(len(dataset.train))} images to train on, "
+        f"{number(len(dataset.validation))} held out, {number(len(dataset.test))} to test on"
+    )
+    data = {"data": dataset.name, "data_fingerprint": dataset.fingerprint}
+    prepare_study(experiment, data, origin)
+    if experiment.resume is not None and not (run_dir / "checkpoint.pt").exists():
+        _say(f"resume: {experiment.resume} holds no checkpoint: the run starts at its beginning")
+    from archsearch.training.progress import make_progress
+
+    progress = make_progress()
+    try:
+        outcome = execute(
+            experiment,
+            checked,
+            run_dir,
+            dataset=dataset,
+            progress=progress,
+            resume=experiment.resume is not None,
+        )
+    except (InterruptedRun, UsageError):
+        raise
+    except Exception as error:
+        progress.close()
+        try:
+            record_trial(experiment, checked, data, run_dir, origin, error=error)
+        except ArchsearchError as second:  # the first one is the cause, and goes on
+            _say(f"the failure is not in the study database: {second}")
+        raise
+    finally:
+        progress.close()
+    for notice in outcome.result.notices:
+        _say(f"note: {notice}")
+    _print(f"{summary(outcome.record)}\nfiles: {_near(run_dir)}")
+    place = record_trial(experiment, checked, outcome.record, run_dir, origin, history=_history(outcome))
+    _print(f"study: {place}")
+    return outcome
+
+
+def finished(run_dir: Path) -> str | None:
+    """Return the summary of the finished run in `run_dir`, or None where there is more to do."""
+    if (run_dir / "checkpoint.pt").exists():
+        return None
+    try:
+        return summary(json.loads((run_dir / "result.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _history(outcome: RunOutcome) -> dict[int, float]:
+    seen = outcome.result.history
+    return {one.epoch: one.validation_accuracy for one in seen if one.validation_accuracy is not None}
+
+
+def summary(record: Mapping[str, Any]) -> str:
+    """Return what `result.json` holds, the result with its conditions, in one line."""
+    accuracy = record["accuracy"]
+    parts = [f"test accuracy {_percent(accuracy['test'])} on {record['data']}"]
+    if accuracy["test_flip"] is not None:
+        parts.append(f"with flip test-time augmentation {_percent(accuracy['test_flip'])}")
+    if accuracy["validation"] is not None:
+        parts.append(f"validation {_percent(accuracy['validation'])}")
+    parts += [
+        f"n=1 seed ({record['seed']})",
+        f"{number(record['parameters'])} parameters",
+        f"RF {record['receptive_field']} px",
+        f"{record['epochs']} epochs",
+        f"{record['seconds']:.0f} s on {record['device']}",
+        f"torch {record['versions'].get('torch', '?')}",
+    ]
+    return ", ".join(parts)
+
+
+def _percent(accuracy: float | None) -> str:
+    return "-" if accuracy is None else f"{100 * accuracy:.2f} %"
+
+
+def _banner(text: str) -> str:
+    rule = "=" * 72
+    return f"{rule}\n{text}\n{rule}"
+
+
+def _near(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,117 @@
+"""A single run as a trial of the study database, so that every result stands in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archsearch.analysis.check import Checked
+from archsearch.analysis.limits import Limits
+from archsearch.errors import DivergedError
+from archsearch.runs.record import design_yaml
+from archsearch.settings.experiment import Experiment
+
+if TYPE_CHECKING:
+    from archsearch.search.studies import Study
+
+NO_VALUE = "no images were held out (data.validation=0), so there is no accuracy to compare"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a run comes from: the chosen `limits` by name, the keys that the user set, dotted, and the whole `tree`."""
+
+    limits: str = "none"
+    assignments: Mapping[str, Any] = field(default_factory=dict)
+    tree: Mapping[str, Any] = field(default_factory=dict)
+
+
+def prepare_study(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> None:
+    """Open the study that a run of `data` (its name and fingerprint) belongs to, made where it is missing.
+
+    Called before the training, so that a database that does not answer, or a study of other data or limits,
+    is told then and not hours later: raises `StorageError` and `SpecError`.
+    """
+    with _opened(experiment, data, origin):
+        pass
+
+
+@contextmanager
+def _opened(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> Iterator[Study]:
+    from archsearch.search.store import open_store
+    from archsearch.search.studies import open_study
+
+    store = open_store(experiment.study.storage)
+    try:
+        yield open_study(
+            store,
+            experiment.study.name,
+            data=data["data"],
+            fingerprint=data["data_fingerprint"],
+            limits=origin.limits,
+            limits_text=limits_record(experiment.limits),
+        )
+    finally:
+        store.close()
+
+
+def record_trial(
+    experiment: Experiment,
+    checked: Checked,
+    record: Mapping[str, Any],
+    run_dir: Path,
+    origin: Origin,
+    *,
+    history: Mapping[int, float] | None = None,
+    error: BaseException | None = None,
+) -> str:
+    """Write the run, finished or failed with `error`, into its study; return the study's and the trial's name.
+
+    `record` is what `result.json` holds (of a failed run: the data's name and fingerprint).
+    """
+    from archsearch.search.judging import trial_key
+    from archsearch.search.record import RunRecord, record_run
+
+    accuracy = None if error is not None else record["accuracy"]["validation"]
+    reason = str(error) if error is not None else None if accuracy is not None else NO_VALUE
+    state = "complete" if accuracy is not None else "pruned"
+    if error is not None:
+        state = "diverged" if isinstance(error, DivergedError) else "failed"
+    with _opened(experiment, record, origin) as study:
+        number = record_run(
+            study,
+            RunRecord(
+                params=origin.assignments,
+                state=state,
+                values=None if accuracy is None else [accuracy],
+                key=trial_key(checked.design_id, origin.tree, record["data_fingerprint"]),
+                design_id=checked.design_id,
+                design_yaml=design_yaml(checked),
+                margins=checked.margins,
+                parameters=checked.footprint.parameters,
+                macs=checked.footprint.macs,
+                receptive_field=checked.footprint.receptive_field,
+                run_dir=str(run_dir),
+                seconds=record.get("seconds"),
+                versions=record.get("versions", {}),
+                history=dict(history or {}),
+                reason=reason,
+                more={"test_accuracy": record["accuracy"]["test"]} if error is None else {},
+            ),
+        )
+        return f"{study.name}, trial {number}, in {study.store.address}"
+
+
+def limits_record(limits: Limits) -> dict[str, Any]:
+    """Return the limits that are set, as plain values."""
+    found: dict[str, Any] = {}
+    for name, value in asdict(limits).items():
+        if isinstance(value, dict):
+            given = {key: item for key, item in value.items() if item is not None}
+            found[name] = {key: list(item) if isinstance(item, tuple) else item for key, item in given.items()}
+        elif value is not None:
+            found[name] = list(value) if isinstance(value, tuple) else value
+    return found

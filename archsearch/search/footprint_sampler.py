@@ -1,0 +1,262 @@
+"""The sampler `footprint`: Bayesian search over the choices and what analysis knows of each design for free.
+
+Imports numpy and scipy only, never Optuna: the engine proposes through `FootprintProposer.propose`.
+
+A Gaussian process is fitted to the designs trained so far. Its inputs are the parameters of the space (numbers on
+their scale, names a column an option) beside the features of the footprint (log parameters, log MACs, log receptive
+field, depth, blocks per stage, ...); of the features alone a trend is expected. The next design is the one of greatest
+expected improvement (Jones, Schonlau and Welch 1998) among admitted ones: feasible and never trained. So the sampler
+learns from a handful of trainings that larger networks are better, or worse, and spends none on a design that breaks
+a limit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import ndtr
+
+from archsearch.search.candidates import Admit, Design, Pool, Space
+from archsearch.search.gaussian_process import Array, Kernel, Posterior, condition, fit
+
+Direction = Literal["maximize", "minimize"]
+
+STARTUP = 8  # designs spread over the features before the first model
+SCREENED = 256  # points that are offered to `admit` for one proposal
+CAPACITY = 4096  # designs that wait in the pool
+FITTED, CONDITIONED = 160, 480  # observations that the kernel is learnt from, and that the prediction rests on
+PATIENCE = 40  # rounds of screening before it gives up on finding anything
+PARENTS = 8  # designs that mutations start from
+BENDS = (-8.0, 12.0)  # range of the exponent that straightens the scores
+AUGMENTATION = 0.05  # share of the sum in a scalarised objective (Knowles 2006, ParEGO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A trained design with its value per objective, or None where training failed."""
+
+    design: Design
+    values: tuple[float, ...] | None
+
+
+class FootprintProposer:
+    """Proposes designs one at a time; holds a pool of candidates and the last kernel, nothing that must be saved.
+
+    `admit(params)` returns the features of a point that is feasible and neither trained nor running, else None. It
+    is called for at most `screened` points a proposal (many times that where it refuses all), so it should
+    cost well below a millisecond.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        admit: Admit,
+        *,
+        directions: Sequence[Direction] = ("maximize",),
+        startup: int = STARTUP,
+        screened: int = SCREENED,
+    ) -> None:
+        """Make a proposer for one study; nothing is screened yet."""
+        self.directions, self.startup, self.screened = tuple(directions), startup, screened
+        self._pool = Pool(space, admit, capacity=CAPACITY)
+        self._kernel: Kernel | None = None
+
+    def propose(self, observations: Sequence[Observation], pending: Sequence[Design], rng: Generator) -> Design | None:
+        """Return an admitted design to train next, or None where none was found.
+
+        `pending` are designs that other workers are training: the model believes its own prediction for them
+        (Ginsbourger, Le Riche and Carraro 2010, kriging believer), so that workers do not crowd.
+        """
+        usable = [index for index, each in enumerate(observations) if _usable(each)]
+        ready = len(observations) + len(pending) >= self.startup and len(usable) >= 2
+        parents: list[Design] = []
+        if ready:
+            scores_N = scalarised(observations, self.directions, rng)
+            parents = [observations[index].design for index in np.argsort(-scores_N)[:PARENTS]]
+        self._screen(parents, rng)
+        if ready:
+            return self._first_admitted(self._by_improvement(observations, pending, rng))
+        return self._first_admitted(self._spread([*(each.design for each in observations), *pending], rng))
+
+    def _screen(self, parents: Sequence[Design], rng: Generator) -> None:
+        """Let the pool look at new points: random ones, and mutations of the parents."""
+        for _ in range(PATIENCE):  # where hardly anything is feasible, look on rather than give up
+            self._pool.screen(self.screened // 2, rng)
+            self._pool.vary(parents, self.screened // 4, rng)
+            if self._pool.designs:
+                return
+
+    def _first_admitted(self, order: Sequence[int]) -> Design | None:
+        """Return the first design in order that is still free, and forget those looked at."""
+        pool, taken = self._pool, None
+        dropped: set[int] = set()
+        for index in order:
+            dropped.add(int(index))
+            if pool.still_admits(pool.designs[index]):
+                taken = pool.designs[index]
+                break
+        pool.keep([int(index) for index in order if int(index) not in dropped][: pool.capacity])
+        return taken
+
+    def _spread(self, known: Sequence[Design], rng: Generator) -> list[int]:
+        """Return all candidates' indices; first the one of ten that is farthest from what is known (Mitchell 1991)."""
+        designs = self._pool.designs
+        order = [int(index) for index in rng.permutation(len(designs))]
+        if known and designs:
+            view = View.of(self._pool, known)
+            few = order[:10]
+            gap = view.pool_MD[few][:, None, :] - view.known_ND[None]
+            first = few[int(np.argmax((gap**2).sum(axis=2).min(axis=1)))]
+            order = [first, *(index for index in order if index != first)]
+        return order
+
+    def _by_improvement(
+        self, observations: Sequence[Observation], pending: Sequence[Design], rng: Generator
+    ) -> list[int]:
+        """Return all candidates' indices by falling expected improvement, after mutating the best of them."""
+        scores_N = scalarised(observations, self.directions, rng)
+        kept = representatives(scores_N, CONDITIONED)
+        targets_N = gaussianised(scores_N[kept])
+        view = View.of(self._pool, [*(observations[index].design for index in kept), *pending])
+        known_ND, pending_ND = view.known_ND[: len(kept)], view.known_ND[len(kept) :]
+        few = representatives(targets_N, FITTED)
+        self._kernel = fit(known_ND[few], targets_N[few], view.groups_D, trending=len(view.names), start=self._kernel)
+        posterior = condition(self._kernel, known_ND, targets_N)
+        best = float(posterior.mean(known_ND).max())
+        if pending:
+            best = max(best, float(posterior.mean(pending_ND).max()))
+            posterior = believing(posterior, targets_N, pending_ND)
+        improvement_M = expected_improvement(posterior, view.pool_MD, best)
+        parents = [self._pool.designs[index] for index in np.argsort(-improvement_M)[:PARENTS]]
+        self._pool.vary(parents, self.screened // 4, rng)
+        fresh_MD = view.inputs(self._pool, since=len(improvement_M))
+        improvement_M = np.concatenate([improvement_M, expected_improvement(posterior, fresh_MD, best)])
+        return [int(index) for index in np.argsort(-improvement_M, kind="stable")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Designs as inputs of the model: D columns, those of the space and then the features that differ at all.
+
+    Every parameter has a length scale of its own. The features share one: they say similar things (a deeper network
+    has more parameters), and a handful of trainings cannot tell their lengths apart.
+    """
+
+    names: tuple[str, ...]
+    middle_F: Array
+    deviation_F: Array
+    groups_D: NDArray[np.intp]
+    known_ND: Array
+    pool_MD: Array
+
+    @classmethod
+    def of(cls, pool: Pool, known: Sequence[Design]) -> View:
+        """Return the view whose features have mean 0 and variance 1 over the pool and the known designs."""
+        names = tuple(sorted({name for design in [*known, *pool.designs] for name in design.features}))
+        encoded = np.array([pool.space.encode(design.params) for design in known], dtype=float)
+        features = _features([*known, *pool.designs], names)
+        middle, deviation = features.mean(axis=0), features.std(axis=0)
+        differing = deviation > 1e-9 * (1.0 + np.abs(middle))
+        names = tuple(name for name, kept in zip(names, differing, strict=True) if kept)
+        middle, deviation = middle[differing], deviation[differing]
+        scaled = (features[:, differing] - middle) / deviation
+        groups = pool.space.groups
+        own = max(groups, default=-1) + 1
+        return cls(
+            names=names,
+            middle_F=middle,
+            deviation_F=deviation,
+            groups_D=np.array([*groups, *[own] * len(names)], dtype=np.intp),
+            known_ND=np.hstack([encoded, scaled[: len(known)]]),
+            pool_MD=np.hstack([pool.encoded_MC(), scaled[len(known) :]]),
+        )
+
+    def inputs(self, pool: Pool, *, since: int) -> Array:
+        """Return the inputs of the pool's designs from number `since` on."""
+        features = _features(pool.designs[since:], self.names)
+        return np.hstack([pool.encoded_MC(since), (features - self.middle_F) / self.deviation_F])
+
+
+def _features(designs: Sequence[Design], names: tuple[str, ...]) -> Array:
+    rows = [[design.features.get(name, 0.0) for name in names] for design in designs]
+    return np.array(rows, dtype=float).reshape(len(designs), len(names))
+
+
+def believing(posterior: Posterior, targets_N: Array, pending_PD: Array) -> Posterior:
+    """Return the posterior as if P pending inputs had been observed to be what it predicts for them."""
+    inputs_ND = np.concatenate([posterior.inputs_ND, pending_PD])
+    return condition(posterior.kernel, inputs_ND, np.concatenate([targets_N, posterior.mean(pending_PD)]))
+
+
+def expected_improvement(posterior: Posterior, inputs_MD: Array, best: float) -> Array:
+    """Return by how much [M] each input is expected to exceed `best` (Jones, Schonlau and Welch 1998, equation 15)."""
+    mean_M, deviation_M = posterior.predict(inputs_MD)
+    score_M = (mean_M - best) / deviation_M
+    density_M = np.exp(-0.5 * score_M**2) / math.sqrt(2 * math.pi)
+    return deviation_M * (score_M * ndtr(score_M) + density_M)
+
+
+def scalarised(observations: Sequence[Observation], directions: Sequence[Direction], rng: Generator) -> Array:
+    """Return one score [N] per observation, higher is better; failed ones score as the worst of the others.
+
+    Several objectives are brought to 0..1 and weighed at random, anew for every proposal, by the augmented
+    Chebyshev function (Knowles 2006, ParEGO, equation 2), so that a whole front is looked for.
+    """
+    signs = np.array([1.0 if direction == "maximize" else -1.0 for direction in directions])
+    rows = [each.values if _usable(each) else (math.nan,) * len(signs) for each in observations]
+    values_NO = np.array(rows, dtype=float) * signs
+    if len(signs) == 1:
+        score_N = values_NO[:, 0]
+    else:
+        low, high = np.nanmin(values_NO, axis=0), np.nanmax(values_NO, axis=0)
+        loss_NO = (high - values_NO) / np.where(high > low, high - low, 1.0) * rng.dirichlet(np.ones(len(signs)))
+        score_N = -(loss_NO.max(axis=1) + AUGMENTATION * loss_NO.sum(axis=1))
+    return np.where(np.isnan(score_N), np.nanmin(score_N), score_N)
+
+
+def _usable(observation: Observation) -> bool:
+    return observation.values is not None and all(math.isfinite(value) for value in observation.values)
+
+
+def gaussianised(scores_N: Array) -> Array:
+    """Return scores of mean 0 and variance 1, bent towards a normal distribution (Yeo and Johnson 2000).
+
+    A training that went wrong lies far from the others; bent, it does not hide the differences between good ones.
+    The bend is the most probable one (their equation 3.1).
+    """
+    spread = float(scores_N.std())
+    if spread < 1e-12 * (1.0 + float(np.abs(scores_N).max())):
+        return np.zeros_like(scores_N)
+    standard_N = (scores_N - scores_N.mean()) / spread
+    slope = float(np.sum(np.sign(standard_N) * np.log1p(np.abs(standard_N))))
+
+    def cost(bend: float) -> float:
+        return 0.5 * len(standard_N) * math.log(float(_bent(standard_N, bend).var()) + 1e-300) - (bend - 1.0) * slope
+
+    found: Any = minimize_scalar(cost, bounds=BENDS, method="bounded")
+    bent_N = _bent(standard_N, float(found.x))
+    return (bent_N - bent_N.mean()) / bent_N.std()
+
+
+def _bent(standard_N: Array, bend: float) -> Array:
+    size_N = np.log1p(np.abs(standard_N))
+    power_N = np.where(standard_N >= 0, bend, 2.0 - bend)
+    safe_N = np.where(np.abs(power_N) < 1e-9, 1.0, power_N)
+    return np.sign(standard_N) * np.where(np.abs(power_N) < 1e-9, size_N, np.expm1(safe_N * size_N) / safe_N)
+
+
+def representatives(scores_N: Array, limit: int) -> NDArray[np.intp]:
+    """Return at most `limit` indices: the best half of them, and the rest evenly over the ranks of the others."""
+    order = np.argsort(-scores_N, kind="stable")
+    if len(order) <= limit:
+        return np.arange(len(order))
+    best, others = order[: limit // 2], order[limit // 2 :]
+    evenly = np.linspace(0, len(others) - 1, limit - len(best)).round().astype(np.intp)
+    return np.sort(np.concatenate([best, others[evenly]]))

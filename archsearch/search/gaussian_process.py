@@ -1,0 +1,187 @@
+"""Regression by a Gaussian process whose kernel is learnt from the data; imports numpy and scipy only.
+
+Legend: N observations, M candidates, D columns of an input, the last T of which may
+have a trend, G groups of columns that share a length scale.
+
+The covariance of two inputs is `linear + smooth + noise`:
+
+    linear  a * (t . t' / T + 1), where t are the last T columns of x: those in which a trend is plausible
+    smooth  b * exp(-1/2 * sum over columns of ((x - x') / length[group])^2)
+    noise   c where the two are one observation
+
+`a`, `b`, `c` and the length of every group are the most probable ones given the data (Rasmussen and Williams,
+Gaussian Processes for Machine Learning 2006, equations 5.8 and 5.9) under priors that are wide and do not depend on
+the task; that of the lengths grows with the number of columns, so that many of them do no harm
+(Hvarfner, Hellsten and Nardi, Vanilla Bayesian Optimization Performs Great in High Dimensions, 2024).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, lapack, solve_triangular
+from scipy.optimize import minimize
+
+Array = NDArray[np.float64]
+
+# Means and deviations of the normal priors of the logarithms; inputs and targets have mean 0 and variance 1.
+LINEAR_PRIOR = (0.0, 2.0)
+SMOOTH_PRIOR = (0.0, 2.0)
+NOISE_PRIOR = (-4.0, 2.0)
+# Mode of their prior, sqrt(2) - 3 for the unit interval, brought to inputs of variance 1 (a factor of sqrt(12)).
+LENGTH_MODE, LENGTH_DEVIATION = 2.0**0.5 - 3.0 + 0.5 * log(12.0), 3.0**0.5
+LOWEST, HIGHEST = -14.0, 10.0  # of a logarithm: beyond these the arithmetic suffers and nothing changes
+JITTER = 1e-8
+ITERATIONS = 40
+FEW = 64  # observations up to which the kernel is learnt afresh every time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """Learnt logarithms of the kernel: `theta` is linear, smooth, noise, then a length for each of G groups."""
+
+    theta: Array
+    groups_D: NDArray[np.intp]
+    trending: int  # T
+
+    def covariance(self, left_ND: Array, right_MD: Array) -> Array:
+        """Return the covariance [N, M] of two sets of inputs, without noise."""
+        linear, smooth = np.exp(self.theta[:2])
+        inverse_D = np.exp(-self.theta[3:])[self.groups_D]
+        return self.trend(left_ND, right_MD, linear) + smooth * np.exp(
+            -0.5 * _squared_distance(left_ND * inverse_D, right_MD * inverse_D)
+        )
+
+    def variance(self, inputs_MD: Array) -> Array:
+        """Return the variance [M] of the function at inputs before anything was observed, without noise."""
+        linear, smooth = np.exp(self.theta[:2])
+        trends_MT = inputs_MD[:, inputs_MD.shape[1] - self.trending :]
+        return linear * (np.einsum("mt,mt->m", trends_MT, trends_MT) / max(self.trending, 1) + 1.0) + smooth
+
+    def trend(self, left_ND: Array, right_MD: Array, weight: float) -> Array:
+        """Return the linear part [N, M] of the covariance."""
+        first = left_ND.shape[1] - self.trending
+        return weight * (left_ND[:, first:] @ right_MD[:, first:].T / max(self.trending, 1) + 1.0)
+
+    @property
+    def noise(self) -> float:
+        """The variance of an observation around the function."""
+        return float(np.exp(self.theta[2])) + JITTER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posterior:
+    """What N observations say: `predict` gives the mean and the deviation of the function anywhere."""
+
+    kernel: Kernel
+    inputs_ND: Array
+    factor_NN: Array
+    weights_N: Array
+
+    def mean(self, inputs_MD: Array) -> Array:
+        """Return the mean [M] of the function."""
+        return self.kernel.covariance(inputs_MD, self.inputs_ND) @ self.weights_N
+
+    def predict(self, inputs_MD: Array) -> tuple[Array, Array]:
+        """Return the mean [M] and the standard deviation [M] of the function, without noise."""
+        covariance_NM = self.kernel.covariance(self.inputs_ND, inputs_MD)
+        mean_M = covariance_NM.T @ self.weights_N
+        solved_NM = solve_triangular(self.factor_NN, covariance_NM, lower=True, check_finite=False)
+        variance_M = self.kernel.variance(inputs_MD) - np.einsum("nm,nm->m", solved_NM, solved_NM)
+        return mean_M, np.sqrt(np.maximum(variance_M, 1e-12))
+
+
+def condition(kernel: Kernel, inputs_ND: Array, targets_N: Array) -> Posterior:
+    """Return the posterior of a known kernel given observations."""
+    covariance_NN = kernel.covariance(inputs_ND, inputs_ND)
+    covariance_NN.flat[:: len(inputs_ND) + 1] += kernel.noise
+    factor_NN, failed = lapack.dpotrf(covariance_NN, lower=1, clean=1)  # pyright: ignore[reportAttributeAccessIssue]
+    if failed:  # rounding made it indefinite: twin inputs and hardly any noise
+        covariance_NN.flat[:: len(inputs_ND) + 1] += 1e-4 * float(np.trace(covariance_NN)) / len(inputs_ND)
+        factor_NN, failed = lapack.dpotrf(covariance_NN, lower=1, clean=1)  # pyright: ignore[reportAttributeAccessIssue]
+    assert not failed, "a covariance with a diagonal of 1e-4 of its own added is definite"
+    weights_N = cho_solve((factor_NN, True), targets_N, check_finite=False)
+    return Posterior(kernel=kernel, inputs_ND=inputs_ND, factor_NN=factor_NN, weights_N=weights_N)
+
+
+def fit(
+    inputs_ND: Array,
+    targets_N: Array,
+    groups_D: NDArray[np.intp],
+    *,
+    trending: int,
+    start: Kernel | None = None,
+) -> Kernel:
+    """Return the most probable kernel for inputs and targets of mean 0 and variance 1.
+
+    `groups_D` numbers the group of each column from 0. The search begins at the priors' means, and also at `start`;
+    many observations move the kernel little, so that the search then goes on from `start` alone.
+    """
+    count = int(groups_D.max()) + 1
+    length = LENGTH_MODE + 0.5 * log(len(groups_D))
+    mean = np.array([LINEAR_PRIOR[0], SMOOTH_PRIOR[0], NOISE_PRIOR[0], *[length] * count])
+    deviation = np.array([LINEAR_PRIOR[1], SMOOTH_PRIOR[1], NOISE_PRIOR[1], *[LENGTH_DEVIATION] * count])
+
+    def cost(theta: Array) -> tuple[float, Array]:
+        value, gradient = negative_log_evidence(
+            Kernel(theta=theta, groups_D=groups_D, trending=trending), inputs_ND, targets_N
+        )
+        scaled = (theta - mean) / deviation
+        return value + 0.5 * float(scaled @ scaled), gradient + scaled / deviation
+
+    starts, iterations = [mean], ITERATIONS
+    if start is not None and np.array_equal(start.groups_D, groups_D):
+        few = len(targets_N) <= FEW
+        starts, iterations = ([start.theta, mean], ITERATIONS) if few else ([start.theta], ITERATIONS // 4)
+    bounds = [(LOWEST, HIGHEST)] * len(mean)
+    found = [
+        minimize(cost, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations})
+        for begin in starts
+    ]
+    return Kernel(theta=min(found, key=lambda each: each.fun).x, groups_D=groups_D, trending=trending)
+
+
+def negative_log_evidence(kernel: Kernel, inputs_ND: Array, targets_N: Array) -> tuple[float, Array]:
+    """Return -log p(targets | inputs, kernel) and its gradient with respect to `kernel.theta`."""
+    size, columns = inputs_ND.shape
+    linear, smooth, _ = np.exp(kernel.theta[:3])
+    inverse_D = np.exp(-kernel.theta[3:])[kernel.groups_D]
+    scaled_ND = inputs_ND * inverse_D
+    linear_NN = kernel.trend(inputs_ND, inputs_ND, linear)
+    smooth_NN = smooth * np.exp(-0.5 * _squared_distance(scaled_ND, scaled_ND))
+    covariance_NN = linear_NN + smooth_NN
+    covariance_NN.flat[:: size + 1] += kernel.noise
+    factor_NN, failed = lapack.dpotrf(covariance_NN, lower=1)  # pyright: ignore[reportAttributeAccessIssue]
+    if failed:
+        return 1e10, np.zeros_like(kernel.theta)
+    weights_N, _ = lapack.dpotrs(factor_NN, targets_N, lower=1)  # pyright: ignore[reportAttributeAccessIssue]
+    value = 0.5 * float(targets_N @ weights_N) + float(np.log(np.diag(factor_NN)).sum())
+    value += 0.5 * size * float(np.log(2 * np.pi))
+
+    inverse_NN, _ = lapack.dpotri(factor_NN, lower=1)  # pyright: ignore[reportAttributeAccessIssue]
+    inverse_NN = np.tril(inverse_NN) + np.tril(inverse_NN, -1).T
+    slope_NN = inverse_NN - np.outer(weights_N, weights_N)  # d value / d covariance, twice
+    smooth_slope_NN = slope_NN * smooth_NN
+    # sum over pairs of slope * (x - x')^2, column by column, as two products instead of N * N * D terms
+    by_column_D = smooth_slope_NN.sum(axis=1) @ scaled_ND**2 - np.einsum(
+        "nd,nd->d", scaled_ND, smooth_slope_NN @ scaled_ND
+    )
+    gradient = np.empty_like(kernel.theta)
+    gradient[0] = 0.5 * float(np.vdot(slope_NN, linear_NN))
+    gradient[1] = 0.5 * float(smooth_slope_NN.sum())
+    gradient[2] = 0.5 * float(np.trace(slope_NN)) * float(np.exp(kernel.theta[2]))
+    gradient[3:] = np.bincount(kernel.groups_D, weights=by_column_D, minlength=len(gradient) - 3)
+    assert columns == len(kernel.groups_D), "a group for every column"
+    return value, gradient
+
+
+def _squared_distance(left_ND: Array, right_MD: Array) -> Array:
+    squared_NM = (
+        np.einsum("nd,nd->n", left_ND, left_ND)[:, None]
+        + np.einsum("md,md->m", right_MD, right_MD)[None, :]
+        - 2.0 * (left_ND @ right_MD.T)
+    )
+    return np.maximum(squared_NM, 0.0)

@@ -1,0 +1,143 @@
+"""Where designs come from: one interface over Optuna's samplers and our own, feasible and unseen designs only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from archsearch.errors import SpecError
+from archsearch.search.board import Board
+from archsearch.search.candidates import Params, Space
+from archsearch.search.distributions import inside
+from archsearch.search.job import Task, Verdict
+from archsearch.search.mirror import Mirror
+from archsearch.search.record import constraints_of
+from archsearch.search.refusals import Refusals, broken_limits
+from archsearch.search.samplers import make_sampler
+from archsearch.search.studies import Study
+from archsearch.search.sweep import Sweep
+
+UNBUILDABLE = "design"  # the limit that a design breaks which is no network at all
+REPEATS = 8  # known designs in a row after which values are drawn at random
+GIVE_UP = 3000  # the same after which the space counts as exhausted
+REFUSED_IN_A_ROW = 200_000  # after which nothing feasible is expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A proposal that breaks limits, as it will be written."""
+
+    params: Params
+    excess: Mapping[str, float]
+    reason: str = ""
+    system: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A feasible design that nobody has trained, with the sampler's notes and its own handle on it."""
+
+    verdict: Verdict
+    system: Mapping[str, Any] = field(default_factory=dict)
+    handle: int = -1
+
+
+class Proposer(Protocol):
+    """Proposes designs for one worker; `refused` collects what is to be written, `refusals` counts."""
+
+    refused: list[Refused]
+    refusals: Refusals
+
+    def propose(self, board: Board) -> Proposal | None:
+        """Return a design to train, or None where no other is found."""
+        ...
+
+    def claimed(self, proposal: Proposal, number: int | None) -> None:
+        """Hear that the proposal has become trial `number`, or that somebody else was faster."""
+        ...
+
+    def written(self, numbers: list[int]) -> None:
+        """Hear that all that was in `refused` is now in the database under these numbers."""
+        ...
+
+
+def judged(task: Task, sweep: Sweep, params: Params) -> Verdict | Refused:
+    """Return the verdict on a point of the space, or why it cannot be built or breaks a limit."""
+    try:
+        verdict = task.check(sweep.assignments(params))
+    except SpecError as error:
+        return Refused(params=params, excess={UNBUILDABLE: 1.0}, reason=str(error))
+    if verdict.kept:
+        return verdict
+    broken = ", ".join(broken_limits(verdict.margins))
+    return Refused(params=params, excess=constraints_of(verdict.margins), reason=broken)
+
+
+class OptunaProposer:
+    """Any of Optuna's samplers over a mirror of the study; every refused proposal is told to it and recorded."""
+
+    def __init__(self, study: Study, sweep: Sweep, task: Task, seed: int | None) -> None:
+        self._sweep, self._task = sweep, task
+        self._mirror = Mirror(sweep.space, study.directions, make_sampler(sweep.settings.sampler, seed))
+        self._rng = np.random.default_rng(seed)
+        self.refused: list[Refused] = []
+        self.refusals = Refusals()
+
+    def propose(self, board: Board) -> Proposal | None:
+        self._mirror.pull(board.trials)
+        repeats = refused = 0
+        handle, params, system = self._mirror.ask()
+        while True:
+            found = judged(self._task, self._sweep, params)
+            if isinstance(found, Refused):
+                self._note(found, handle, system)
+                refused += 1
+                if refused > REFUSED_IN_A_ROW:
+                    return None
+            else:
+                self.refusals.count(())
+                known = board.known.get(found.key)
+                if known is None:
+                    return Proposal(verdict=found, system=system, handle=handle)
+                repeats += 1
+                if handle >= 0:
+                    self._mirror.answer(handle, known)
+            if repeats > GIVE_UP:
+                return None
+            if repeats > REPEATS:  # the sampler is stuck on what it knows
+                handle, params, system = -1, dict(self._sweep.space.draw(self._rng)), {}
+            else:
+                handle, params, system = self._mirror.ask()
+
+    def _note(self, found: Refused, handle: int, system: Mapping[str, Any]) -> None:
+        self.refusals.count(name for name, value in found.excess.items() if value > 0)
+        if handle >= 0:
+            self._mirror.refuse(handle, found.excess)
+            self.refused.append(
+                Refused(params=found.params, excess=found.excess, reason=found.reason, system=dict(system))
+            )
+
+    def claimed(self, proposal: Proposal, number: int | None) -> None:
+        if proposal.handle < 0:
+            return
+        if number is None:
+            self._mirror.drop(proposal.handle)
+        else:
+            self._mirror.is_now(proposal.handle, number)
+
+    def written(self, numbers: list[int]) -> None:
+        self._mirror.counts_as(numbers)
+        self.refused.clear()
+
+
+def known_points(board: Board, space: Space) -> list[tuple[Params, Any]]:
+    """Return every trained, failed or running trial that is a point of the space, with that point."""
+    found = []
+    for trial in (each for each in board.trials if each.user_attrs.get("key")):
+        point = inside(space, trial.user_attrs.get("assignments", trial.params))
+        if point is not None:
+            found.append((point, trial))
+    return found

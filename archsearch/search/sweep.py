@@ -1,0 +1,71 @@
+"""What one search asks for: its space, what is fixed beside it, and the name that makes it the same search again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from archsearch.errors import SpecError
+from archsearch.search.candidates import Params, Space, Value
+from archsearch.search.declared import Declaration, of_parameter
+from archsearch.search.studies import hash_of
+from archsearch.settings.study import StudySettings
+
+MOST_COMBINATIONS = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A search over `space`; `fixed` are assignments that all its designs share (`base` those of the command line).
+
+    `exhaustive` asks for every combination once, in the order of `combinations`; otherwise
+    `settings.trials` designs are trained. Trials leave their files below `folder`.
+    """
+
+    space: Space
+    fixed: Mapping[str, Value] = field(default_factory=dict)
+    base: tuple[str, ...] = ()
+    exhaustive: bool = False
+    folder: Path = Path("outputs/sweeps")
+    settings: StudySettings = field(default_factory=StudySettings)
+    epochs: int | None = None  # of a whole training, where all have the same
+
+    @property
+    def name(self) -> str:
+        """16 digits that the same command shares whenever it is run: how long and by whom does not count."""
+        parameters = {name: [type(each).__name__, asdict(each)] for name, each in self.space.parameters.items()}
+        return hash_of([parameters, dict(self.fixed), sorted(self.base), self.exhaustive])
+
+    @property
+    def declarations(self) -> dict[str, Declaration]:
+        """How the parameters are stored."""
+        return {name: of_parameter(parameter) for name, parameter in self.space.parameters.items()}
+
+    def assignments(self, params: Params) -> dict[str, Value]:
+        """Return all that a point of the space sets."""
+        return {**self.fixed, **params}
+
+    def combinations(self) -> Iterator[dict[str, Value]]:
+        """Yield every point, the last parameter varying fastest, as Hydra's own sweeper orders them."""
+        size = self.space.size
+        if size is None:
+            names = [name for name, each in self.space.parameters.items() if each.size is None]
+            mend = "Give it a step, name its values with choice(...), or take another sampler."
+            raise SpecError(names[0], "is a continuum, which has no end of combinations", mend)
+        if size > MOST_COMBINATIONS:
+            what = f"{size} combinations are too many to go through"
+            raise SpecError("study.sampler", what, "Take another sampler: sampler=footprint study.trials=100.")
+        sizes = [(name, each, each.size or 1) for name, each in self.space.parameters.items()]
+        for index in range(size):
+            point: dict[str, Value] = {}
+            rest = math.prod(count for _, _, count in sizes)
+            for name, parameter, count in sizes:
+                rest //= count
+                point[name] = parameter.at(index // rest % count)
+            yield point
+
+    def run_dir(self) -> str:
+        """Return the folder of a trial's files, with `{number}` where its number belongs."""
+        return str(self.folder / "{number}")

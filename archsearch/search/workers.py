@@ -1,0 +1,201 @@
+"""Worker processes on this machine: started, watched, started again where one dies, and stopped together."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from archsearch.errors import ArchsearchError, InterruptedRun, RunError
+from archsearch.search.beating import watch_parent
+from archsearch.search.engine import Event, Listener, work
+from archsearch.search.job import TaskFactory
+from archsearch.search.rows import finish_row
+from archsearch.search.store import open_store
+from archsearch.search.studies import Study, load_study
+from archsearch.search.sweep import Sweep
+
+MOST_DEATHS = 5  # workers that a trial may take with it before it is given up
+STOPPING = 120.0  # seconds that workers get to save where they stand
+
+
+@dataclass(slots=True)
+class _Worker:
+    index: int
+    process: BaseProcess
+    messages: Connection
+    trial: int | None = None
+    over: bool = False  # it said how it ended
+    silent: bool = False  # it will say nothing more
+    error: BaseException | None = None
+
+
+def run_workers(
+    study: Study,
+    sweep: Sweep,
+    factory: TaskFactory,
+    *,
+    listen: Listener,
+    seed: int | None = None,
+    devices: Sequence[str] = (),
+    first: int = 0,
+) -> None:
+    """Search with `study.workers` processes until all is done; `devices` are dealt round.
+
+    Raises what a worker ended with, `InterruptedRun` after Ctrl-C (every worker has saved where it stood), and
+    `RunError` where workers keep dying.
+    """
+    context = multiprocessing.get_context("spawn")
+    url = study.store.address.url
+
+    def start(index: int) -> _Worker:
+        ours, theirs = context.Pipe(duplex=False)
+        device = devices[index % len(devices)] if devices else None
+        own = None if seed is None else seed + index
+        arguments = (theirs, os.getpid(), url, study.name, sweep, factory, own, device, first)
+        process = context.Process(target=_main, args=arguments, name=f"worker-{index}")
+        process.start()
+        theirs.close()
+        return _Worker(index, process, ours)
+
+    workers = [start(index) for index in range(sweep.settings.workers)]
+    restarts = 0
+    try:
+        while any(worker.process.is_alive() or not worker.over for worker in workers):
+            _listen_once(workers, listen)
+            for place, worker in enumerate(workers):
+                if worker.process.is_alive() or worker.over or not worker.silent:
+                    continue
+                worker.over = True
+                code = worker.process.exitcode
+                listen(Event(kind="note", text=f"worker {worker.index} died ({_end_of(code)})"))
+                _count_death(study, worker)
+                restarts += 1
+                if restarts > MOST_DEATHS * len(workers):
+                    raise RunError(f"workers keep dying, the last one by {_end_of(code)}")
+                workers[place] = start(worker.index)
+    except KeyboardInterrupt:
+        listen(Event(kind="note", text="stopping: every worker saves where it stands; Ctrl-C again ends at once"))
+        _stop(workers, listen)
+        raise InterruptedRun("the search was stopped; the same command goes on with it") from None
+    finally:
+        _kill(workers)
+    for worker in workers:
+        if worker.error is not None:
+            raise worker.error
+
+
+def _listen_once(workers: Sequence[_Worker], listen: Listener) -> None:
+    """Pass on what the workers say, or wait a moment."""
+    open_ones = {worker.messages: worker for worker in workers if not worker.silent}
+    if not open_ones:
+        time.sleep(0.05)  # they are ending
+    for connection in wait(list(open_ones), timeout=0.5):
+        worker = open_ones[connection]  # type: ignore[index]
+        try:
+            message = worker.messages.recv()
+        except (EOFError, OSError):
+            worker.silent = True
+            continue
+        match message:
+            case Event():
+                worker.trial = message.number if message.kind == "claimed" else None
+                listen(message)
+            case ("end", error):
+                worker.over, worker.error = True, error
+
+
+def _count_death(study: Study, worker: _Worker) -> None:
+    """Note that a trial's worker died; one that takes all its workers with it fails."""
+    if worker.trial is None:
+        return
+    trial = study.raw.get_trials(deepcopy=False)[worker.trial]
+    if trial.state.is_finished():
+        return
+    deaths = int(trial.user_attrs.get("deaths", 0)) + 1
+    with study.store.section():
+        study.store.storage.set_trial_user_attr(trial._trial_id, "deaths", deaths)
+        if deaths >= MOST_DEATHS:
+            cause = f"its worker died {deaths} times ({_end_of(worker.process.exitcode)})"
+            finish_row(study.store, trial._trial_id, "fail", {"cause": cause, "state_reason": "failed"})
+
+
+def _stop(workers: Sequence[_Worker], listen: Listener) -> None:
+    for worker in workers:
+        if worker.process.is_alive():
+            worker.process.terminate()  # SIGTERM: a training saves and stops
+    until = time.monotonic() + STOPPING
+    with contextlib.suppress(KeyboardInterrupt):
+        while any(worker.process.is_alive() for worker in workers) and time.monotonic() < until:
+            _listen_once(workers, listen)
+
+
+def _kill(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        if worker.process.is_alive() and not worker.over:
+            worker.process.kill()
+        worker.process.join(5)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        worker.messages.close()
+
+
+def _end_of(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def _main(
+    messages: Connection,
+    parent: int,
+    url: str,
+    name: str,
+    sweep: Sweep,
+    factory: TaskFactory,
+    seed: int | None,
+    device: str | None,
+    first: int,
+) -> None:
+    """Be one worker; the parent alone hears Ctrl-C and asks for a stop by SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _raise_interrupt)
+    watch_parent(parent)
+
+    def tell(message: Any) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone; `watch_parent` ends this process
+            messages.send(message)
+
+    error: BaseException | None = None
+    try:
+        store = open_store(url, lean=True)
+        try:
+            task = factory()
+            work(load_study(store, name), sweep, task, listen=tell, seed=seed, device=device, first=first)
+        finally:
+            store.close()
+    except (InterruptedRun, KeyboardInterrupt):
+        error = InterruptedRun("the search was stopped")
+    except ArchsearchError as raised:
+        error = raised
+    except Exception as raised:  # noqa: BLE001  (it is raised again, in the parent)
+        import traceback
+
+        error = RunError("a worker failed:\n" + traceback.format_exc())
+        del raised
+    tell(("end", error))
+    sys.exit(0 if error is None else 1)
+
+
+def _raise_interrupt(number: int, frame: object) -> None:
+    del number, frame
+    raise KeyboardInterrupt

@@ -1,0 +1,141 @@
+"""The augmentation policy as data: which transforms, in which order, how strong; imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from archsearch.decode import decode, join
+from archsearch.errors import SpecError
+
+Border = Literal["reflect_101", "replicate", "black", "mean"]
+Fill = Literal["mean", "black"]
+Executor = Literal["auto", "albumentations", "batched"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HorizontalFlip:
+    """Mirror left and right with probability `p`."""
+
+    p: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShiftScaleRotate:
+    """One similarity warp about the image's centre, with probability `p`, bilinear.
+
+    `shift` is a share of the width and, drawn apart, of the height; the factor lies within
+    1 - `scale` and 1 + `scale`; `rotate` is in degrees either way. All are uniform. `border` says
+    what lies outside the image: `reflect_101` mirrors without repeating the outermost pixel.
+    """
+
+    shift: float = 0.0625
+    scale: float = 0.1
+    rotate: float = 45.0
+    p: float = 0.5
+    border: Border = "reflect_101"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoarseDropout:
+    """`holes` rectangles of `height` x `width` px, each wholly inside the image, with probability `p`."""
+
+    holes: int = 1
+    height: int = 16
+    width: int = 16
+    fill: Fill = "mean"
+    p: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomCrop:
+    """Pad by `padding` px on each side as `border` says, then cut the original size out at random."""
+
+    padding: int = 4
+    border: Border = "reflect_101"
+    p: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrightnessContrast:
+    """Values times 1 +- `contrast`, plus 255 x +- `brightness`, clipped, with probability `p`."""
+
+    brightness: float = 0.2
+    contrast: float = 0.2
+    p: float = 0.5
+
+
+Transform = HorizontalFlip | ShiftScaleRotate | CoarseDropout | RandomCrop | BrightnessContrast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformChoice:
+    """One entry of the policy's list: exactly one of the fields is given, its name is the transform's."""
+
+    horizontal_flip: HorizontalFlip | None = None
+    shift_scale_rotate: ShiftScaleRotate | None = None
+    coarse_dropout: CoarseDropout | None = None
+    random_crop: RandomCrop | None = None
+    brightness_contrast: BrightnessContrast | None = None
+
+    @property
+    def given(self) -> dict[str, Transform]:
+        """The fields that are not null, by name."""
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: one for name, one in found.items() if one is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentPolicy:
+    """What is done to every training image, in order, and which executor does it (`auto` is `batched`)."""
+
+    transforms: tuple[TransformChoice, ...] = ()
+    executor: Executor = "auto"
+
+    @property
+    def steps(self) -> tuple[Transform, ...]:
+        """The transforms themselves, in order; raises `SpecError` where an entry is not exactly one."""
+        return tuple(_only(choice, f"augment.transforms[{i}]")[1] for i, choice in enumerate(self.transforms))
+
+
+def decode_policy(raw: object, where: str = "augment") -> AugmentPolicy:
+    """Return the mapping `raw` as a checked policy; raises `SpecError` with the dotted key of what is wrong."""
+    policy = decode(AugmentPolicy, raw, where, called="an augmentation policy")
+    check_policy(policy, where)
+    return policy
+
+
+def check_policy(policy: AugmentPolicy, where: str = "augment") -> None:
+    """Raise `SpecError` at the first value that is outside its range."""
+    for index, choice in enumerate(policy.transforms):
+        name, transform = _only(choice, f"{where}.transforms[{index}]")
+        here = f"{where}.transforms[{index}].{name}"
+        for field in fields(transform):
+            low, high, mend = _RANGES.get(field.name, (None, None, ""))
+            value = getattr(transform, field.name)
+            if low is not None and high is not None and not low <= value <= high:
+                raise SpecError(join(here, field.name), f"must lie within {low:g} and {high:g}, is {value:g}", mend)
+
+
+_PIXELS = "It counts whole pixels."
+_RANGES = {
+    "p": (0, 1, "It is a probability."),
+    "shift": (0, 1, "It is a share of the image's size: 0.0625 shifts 32 px by at most 2 px."),
+    "scale": (0, 0.99, "0.1 draws factors from 0.9 to 1.1."),
+    "rotate": (0, 180, "It is the largest angle in degrees, either way."),
+    "holes": (1, 64, "Leave the transform out for no hole."),
+    "height": (1, 4096, _PIXELS),
+    "width": (1, 4096, _PIXELS),
+    "padding": (1, 4096, _PIXELS),
+    "brightness": (0, 1, "0.2 adds at most 0.2 x 255."),
+    "contrast": (0, 1, "0.2 multiplies by 0.8 to 1.2."),
+}
+
+
+def _only(choice: TransformChoice, where: str) -> tuple[str, Transform]:
+    given = choice.given
+    if len(given) != 1:
+        known = ", ".join(field.name for field in fields(choice))
+        found = " and ".join(given) or "none"
+        raise SpecError(where, f"must name exactly one transform, names {found}", f"Known: {known}.")
+    return next(iter(given.items()))

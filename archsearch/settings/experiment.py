@@ -1,0 +1,78 @@
+"""An experiment: everything that a run is asked to do, decoded from one composed mapping.
+
+Imports the design, the analysis and the other settings; no torch, no hydra, no optuna.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from archsearch.analysis.limits import Limits, decode_limits
+from archsearch.decode import decode, describe, suggest
+from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
+from archsearch.errors import SpecError
+from archsearch.settings.augment import AugmentPolicy, decode_policy
+from archsearch.settings.data import DataSettings
+from archsearch.settings.study import StudySettings
+from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
+
+KEYS = (
+    "seed",
+    "block",
+    "arch",
+    "constraints",
+    "data",
+    "augment",
+    "optimizer",
+    "schedule",
+    "train",
+    "study",
+    "space",
+    "sampler",
+    "pruner",
+    "experiment",
+    "resume",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One design under its limits, with all that its training needs."""
+
+    seed: int
+    design: DesignSpec
+    limits: Limits
+    data: DataSettings
+    augment: AugmentPolicy
+    optimizer: OptimizerSettings
+    schedule: ScheduleSettings
+    train: TrainSettings
+    study: StudySettings
+    resume: str | None
+
+
+def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experiment:
+    """Return the experiment that the composed mapping `tree` describes; raises `SpecError` with the dotted key."""
+    for key in tree:
+        if key not in KEYS:
+            raise SpecError(str(key), "unknown key", suggest(str(key), KEYS))
+    seed = tree.get("seed", 0)
+    if type(seed) is not int or seed < 0:
+        raise SpecError("seed", f"must be a whole number of at least 0, is {describe(seed)}")
+    resume = tree.get("resume")
+    if resume is not None and not isinstance(resume, str):
+        raise SpecError("resume", f"must be the folder of a run, is {describe(resume)}")
+    return Experiment(
+        seed=seed,
+        design=decode_design(tree.get("arch"), blocks),
+        limits=decode_limits(tree.get("constraints")),
+        data=decode(DataSettings, tree.get("data", {}), "data"),
+        augment=decode_policy(tree.get("augment", {})),
+        optimizer=decode(OptimizerSettings, tree.get("optimizer", {}), "optimizer"),
+        schedule=decode(ScheduleSettings, tree.get("schedule", {}), "schedule"),
+        train=decode(TrainSettings, tree.get("train", {}), "train"),
+        study=decode(StudySettings, tree.get("study", {}), "study"),
+        resume=resume,
+    )

@@ -1,0 +1,89 @@
+"""`python -m archsearch.show`: what a design costs and sees, and how it stands to its limits; no torch, no data.
+
+    python -m archsearch.show block=dilated              tables
+    python -m archsearch.show arch=assignment --json     the same as JSON
+    python -m archsearch.show plot=FILE.png              a picture of the design
+    python -m archsearch.show augment=strong samples=FILE.png   augmented training images
+
+Ends with 2 where a limit breaks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from archsearch.errors import SpecError
+from archsearch.messages import tell
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the design that `arguments` (overrides and flags) describe; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m archsearch.show",
+        description="What a design costs and sees, and how it stands to its limits; no torch, no data.",
+        epilog="Overrides are those of archsearch.run. plot=FILE.png draws the design; samples=FILE.png draws "
+        "augmented training images. Exit code 2 where a limit breaks.",
+    )
+    parser.add_argument("overrides", nargs="*", help="key=value, as for archsearch.run")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--config-dir", action="append", default=[], help="folder with groups of your own")
+    options = parser.parse_intermixed_args(arguments)
+    try:
+        return _show(options.overrides, as_json=options.json, folders=[Path(one) for one in options.config_dir])
+    except BrokenPipeError:  # the reader of a pipe has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  (told, with its own exit code)
+        return tell(error)
+
+
+def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
+    from archsearch.analysis.check import check_design
+    from archsearch.composition import compose, read_tree
+    from archsearch.report.tables import design_record, print_design
+    from archsearch.settings.experiment import decode_experiment
+
+    pictures = {key: _picture(overrides, key) for key in ("plot", "samples")}
+    config = compose(overrides, folders)
+    tree, blocks = read_tree(config, folders)
+    if samples := pictures["samples"]:
+        from archsearch.runs.samples import draw_samples
+
+        draw_samples(tree, samples)
+        print(f"augmented samples: {samples}", file=sys.stderr)
+        return 0
+    experiment = decode_experiment(tree, blocks)
+    checked = check_design(experiment.design, experiment.limits, blocks)
+    if plot := pictures["plot"]:
+        from archsearch.report.plots import draw_design
+
+        draw_design(checked, plot)
+        print(f"drawing: {plot}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(design_record(checked)))
+    else:
+        from rich.console import Console
+
+        width = None if sys.stdout.isatty() else 160
+        print_design(checked, Console(highlight=False, width=width))
+    return 0 if checked.kept else 2
+
+
+def _picture(overrides: list[str], key: str) -> Path | None:
+    """Take `key=FILE` out of `overrides` and return the file."""
+    for override in overrides:
+        if override.startswith(f"{key}="):
+            overrides.remove(override)
+            if not (name := override.partition("=")[2].strip("'\"")):
+                raise SpecError(key, "needs a file", f"Write {key}=FILE.png.")
+            return Path(name)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Everything a training needs to go on, in one file; imports torch, never a design.
+
+A checkpoint is complete: weights, running statistics, average, optimizers, gradient scale, generators, and the
+position within the epoch. A training that goes on from it takes the same steps, bit for bit on the CPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from archsearch.errors import SpecError, StorageError
+from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
+from archsearch.training.result import EpochRecord
+from archsearch.training.storage import write_whole
+
+NAME = "checkpoint.pt"
+_FORMAT = 1
+# Settings that may differ when a run goes on: they change where and how it runs, not what it computes.
+_FREE = frozenset(
+    ("device", "threads", "tta", "eval_batch_size", "checkpoint_every", "checkpoint_seconds", "keep_checkpoint")
+)
+
+Identity = Mapping[str, str | int | float | bool | None]
+
+
+@dataclass(slots=True, kw_only=True)
+class RunState:
+    """All that changes while a training runs."""
+
+    network: nn.Module
+    average: nn.Module | None
+    optimizers: list[Optimizer]
+    scaler: torch.amp.GradScaler
+    order: torch.Generator  # of the images within an epoch
+    augment: torch.Generator
+    order_state: Tensor  # of `order` before it drew the epoch under way
+    loss_sum: Tensor  # over the steps of the epoch under way, on the device
+    correct: Tensor
+    epoch: int = 0  # epochs finished
+    step: int = 0  # steps finished in the epoch under way
+    epoch_seconds: float = 0.0
+    seconds: float = 0.0
+    history: list[EpochRecord] = field(default_factory=list)
+
+
+def make_identity(
+    *,
+    settings: TrainSettings,
+    optimizer: OptimizerSettings,
+    schedule: ScheduleSettings,
+    seed: int,
+    fingerprint: str,
+    policy: object,
+    network: nn.Module,
+) -> Identity:
+    """Return what has to be equal for a run to go on from a checkpoint, by dotted key.
+
+    `train.epochs` may grow where the schedule does not depend on it (constant, without warm-up).
+    """
+    shapes = repr([(name, tuple(value.shape), str(value.dtype)) for name, value in network.state_dict().items()])
+    free = _FREE | {"epochs"} if schedule.name == "constant" and schedule.warmup == 0 else _FREE
+    return {
+        **{f"train.{key}": value for key, value in asdict(settings).items() if key not in free},
+        **{f"optimizer.{key}": value for key, value in asdict(optimizer).items()},
+        **{f"schedule.{key}": value for key, value in asdict(schedule).items()},
+        "seed": seed,
+        "augment": repr(policy),
+        "data": fingerprint,
+        "arch": hashlib.sha256(shapes.encode()).hexdigest()[:16],
+    }
+
+
+def save_checkpoint(path: Path, state: RunState, identity: Identity, *, device: torch.device, conditions: str) -> None:
+    """Write `state` to `path` whole; raises `StorageError`, with the checkpoint before it intact.
+
+    `conditions` says on what and in which format the run computes.
+    """
+    content = {
+        "format": _FORMAT,
+        "identity": dict(identity),
+        "conditions": conditions,
+        "network": state.network.state_dict(),
+        "average": None if state.average is None else state.average.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
+        "scaler": state.scaler.state_dict(),
+        "order": state.order_state,
+        "augment": state.augment.get_state(),
+        "dropout": torch.get_rng_state(),
+        "dropout_on_device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "loss_sum": state.loss_sum,
+        "correct": state.correct,
+        "epoch": state.epoch,
+        "step": state.step,
+        "epoch_seconds": state.epoch_seconds,
+        "seconds": state.seconds,
+        "history": [asdict(record) for record in state.history],
+    }
+    buffer = io.BytesIO()  # in memory first: a full disk is then one plain OSError of one write
+    torch.save(content, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def restore_checkpoint(path: Path, state: RunState, identity: Identity, *, device: torch.device) -> str:
+    """Put the checkpoint at `path` into `state`, generators included, and return the conditions it was made under.
+
+    Raises `StorageError` where the file is damaged, `SpecError` where it is of another run, naming what differs.
+    """
+    content = _read(path)
+    _refuse_other_run(path, content["identity"], identity)
+    state.network.load_state_dict(content["network"])
+    if state.average is not None:
+        state.average.load_state_dict(content["average"])
+    for optimizer, held in zip(state.optimizers, content["optimizers"], strict=True):
+        optimizer.load_state_dict(held)
+    state.scaler.load_state_dict(content["scaler"])
+    state.order_state = content["order"]
+    state.order.set_state(content["order"])
+    state.augment.set_state(content["augment"])
+    torch.set_rng_state(content["dropout"])
+    if device.type == "cuda" and content["dropout_on_device"] is not None:
+        torch.cuda.set_rng_state(content["dropout_on_device"], device)
+    state.loss_sum.copy_(content["loss_sum"])
+    state.correct.copy_(content["correct"])
+    state.epoch, state.step = content["epoch"], content["step"]
+    state.epoch_seconds, state.seconds = content["epoch_seconds"], content["seconds"]
+    state.history = [EpochRecord(**record) for record in content["history"]]
+    return str(content["conditions"])
+
+
+def discard_checkpoint(run_dir: Path, settings: TrainSettings) -> None:
+    """Remove the checkpoint of a run whose result is safe on disk, unless `train.keep_checkpoint`."""
+    if not settings.keep_checkpoint:
+        (run_dir / NAME).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    damaged = f"{path}: the checkpoint is damaged or cut short. Delete it to start this run from its beginning."
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"{path}: the checkpoint cannot be read: {error.strerror}.") from error
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch does not compare checksums, this does
+            if archive.testzip() is not None:
+                raise StorageError(damaged)
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except StorageError:
+        raise
+    except Exception as error:  # zipfile and torch answer damage with a dozen kinds
+        raise StorageError(damaged) from error
+    if not isinstance(loaded, dict) or loaded.get("format") != _FORMAT:
+        raise StorageError(f"{path}: not a checkpoint of this version of archsearch. Delete it to start anew.")
+    return loaded
+
+
+def _refuse_other_run(path: Path, held: Identity, asked: Identity) -> None:
+    shared = [key for key in asked if key in held]
+    differing = [key for key in shared if held[key] != asked[key]]
+    if differing:
+        listed = ", ".join(f"{key} ({_short(held[key])}, now {_short(asked[key])})" for key in differing)
+        mend = "Give the run's own settings, or start in another folder."
+        raise SpecError("resume", f"{path} is the checkpoint of another run: it differs in {listed}", mend)
+
+
+def _short(value: object) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

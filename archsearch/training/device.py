@@ -1,0 +1,129 @@
+"""Where and in which number format a training runs; owns every process-wide switch of torch that it sets.
+
+Imports torch and the settings; never a design, hydra or optuna.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from archsearch.errors import SpecError
+from archsearch.settings.training import TrainSettings
+from archsearch.training.allocator import give_freed_memory_back, keep_freed_memory
+
+Precision = Literal["fp32", "bf16", "fp16"]
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(asked: str) -> torch.device:
+    """Return the device that `train.device` names; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises `SpecError` where the machine has no such device.
+    """
+    mps = torch.backends.mps.is_available()
+    if asked == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    device = torch.device(asked)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SpecError("train.device", f"'{asked}' is asked for, torch sees no CUDA device", "Set train.device=auto.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        known = ", ".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+        raise SpecError("train.device", f"there is no '{asked}'", f"Known: {known}.")
+    if device.type == "mps" and not mps:
+        raise SpecError("train.device", "'mps' is asked for, torch sees no Apple GPU", "Set train.device=auto.")
+    return device
+
+
+def cuda_devices() -> list[str]:
+    """Return the names of the CUDA devices that torch sees: `cuda:0`, `cuda:1`, ..."""
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+
+
+def choose_precision(asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
+    """Return the format of activations; weights stay fp32.
+
+    `auto` is bf16 where the device gains from it: CUDA with bf16 units, a CPU with AMX tiles.
+    Raises `SpecError` for fp16 on a CPU, where it gains nothing.
+    """
+    if asked == "fp16" and device.type == "cpu":
+        raise SpecError("train.precision", "fp16 needs a GPU", "Set train.precision=bf16 or fp32.")
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if device.type == "cpu" and _cpu_computes_bf16() else "fp32"
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return a fresh context under which a network computes in `precision`."""
+    return torch.autocast(device.type, dtype=_DTYPES[precision], enabled=precision != "fp32")
+
+
+def device_name(device: torch.device) -> str:
+    """Return the device as a report names it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "Apple GPU (MPS)"
+    return f"{_cpu_model()}, {torch.get_num_threads()} threads"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether `error` is torch's way to say that a device's memory is used up."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+
+
+@contextlib.contextmanager
+def switches(settings: TrainSettings, device: torch.device) -> Iterator[None]:
+    """Set torch's process-wide switches for one training and put them back after it.
+
+    Threads (only where asked); on the CPU flush of denormals (one costs up to a hundred times a normal number and
+    carries nothing) and an allocator that keeps what is freed; deterministic algorithms where asked; on CUDA cuDNN's
+    search for the fastest ones otherwise.
+    """
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    try:
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        if device.type == "cpu":
+            torch.set_flush_denormal(True)
+            keep_freed_memory()
+        if device.type == "cuda":
+            torch.backends.cudnn.benchmark = not settings.deterministic
+        if settings.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
+        if settings.deterministic:
+            torch.use_deterministic_algorithms(deterministic)
+        if device.type == "cpu":
+            torch.set_flush_denormal(False)
+            give_freed_memory_back()
+
+
+def _cpu_computes_bf16() -> bool:
+    # AMX only: with the AVX512-BF16 instructions alone, convolutions were half as fast as in fp32.
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+
+
+def _cpu_model() -> str:
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or "CPU"

@@ -1,0 +1,85 @@
+"""Accuracy and loss of a network on held images; imports torch, never a design.
+
+Shapes: B batch, N images, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archsearch.augment.normalise import Normaliser
+from archsearch.training.device import Precision, autocast
+
+if TYPE_CHECKING:
+    from archsearch.data import Images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """Accuracy from 0 to 1 and mean cross-entropy without label smoothing."""
+
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resident:
+    """Images and labels that lie on the device for a whole training; images as NHWC bytes."""
+
+    images_NHWC: Tensor
+    labels_N: Tensor
+
+    def batch(self, index_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the images `index_B` as B C H W (channels last in memory) and their labels."""
+        images_BCHW = self.images_NHWC.index_select(0, index_B).permute(0, 3, 1, 2)
+        return images_BCHW, self.labels_N.index_select(0, index_B)
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+
+def reside(images: Images, device: torch.device) -> Resident:
+    """Return `images` on `device`; on the CPU without a copy, also where the array is a read-only map of a file."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nothing writes to it
+        images_NHWC, labels_N = torch.from_numpy(images.images_BHWC), torch.from_numpy(images.labels_B)
+    return Resident(images_NHWC=images_NHWC.to(device), labels_N=labels_N.to(device))
+
+
+@torch.inference_mode()
+def evaluate(
+    network: nn.Module,
+    images: Resident,
+    *,
+    mean: tuple[float, float, float],
+    std: tuple[float, float, float],
+    batch_size: int,
+    precision: Precision,
+    flip: bool = False,
+) -> Score:
+    """Return the score of `network` in evaluation mode; its mode is put back.
+
+    With `flip`, logits are the mean of those of an image and of its mirror. One synchronisation in all.
+    """
+    device = images.labels_N.device
+    training, normalise = network.training, Normaliser(mean, std, device)
+    network.eval()
+    correct, loss = torch.zeros((), device=device), torch.zeros((), device=device)
+    for start in range(0, len(images), batch_size):
+        chunk = slice(start, start + batch_size)
+        images_BCHW = normalise(images.images_NHWC[chunk].permute(0, 3, 1, 2))
+        labels_B = images.labels_N[chunk]
+        with autocast(device, precision):
+            logits_BK = network(images_BCHW).float()
+            if flip:
+                logits_BK = (logits_BK + network(images_BCHW.flip(3)).float()) / 2
+        correct += (logits_BK.argmax(1) == labels_B).sum()
+        loss += F.cross_entropy(logits_BK, labels_B, reduction="sum")
+    network.train(training)
+    return Score(accuracy=correct.item() / len(images), loss=loss.item() / len(images))

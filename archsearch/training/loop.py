@@ -1,0 +1,350 @@
+"""The training of one network: steps, epochs, checkpoints, and what is written into the run's folder.
+
+Knows `nn.Module` and a data set; never a plan, a study, hydra or optuna.
+Shapes: B batch, N images, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archsearch.augment.make import Augmenter
+from archsearch.errors import DivergedError, InterruptedRun
+from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
+from archsearch.training import checkpoint
+from archsearch.training.average import make_average, update_average
+from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
+from archsearch.training.compiling import Forward, compile_network, forget_compiled, wants_compile
+from archsearch.training.device import (
+    Precision,
+    autocast,
+    choose_device,
+    choose_precision,
+    is_out_of_memory,
+    switches,
+)
+from archsearch.training.evaluation import Resident, Score, evaluate, reside
+from archsearch.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
+from archsearch.training.outcome import derive_seed, diverged, memory_used_up, summarise, write_weights
+from archsearch.training.progress import Progress, Silent
+from archsearch.training.result import EpochRecord, TrainResult, best_epoch
+from archsearch.training.schedule import learning_rate_ratio
+from archsearch.training.signals import StopRequest
+from archsearch.training.storage import append_metrics, write_metrics
+from archsearch.training.watch import FiniteWatch
+
+if TYPE_CHECKING:
+    from archsearch.data import Dataset
+
+METRICS, WEIGHTS = "metrics.jsonl", "model.safetensors"
+_LOOK_EVERY = 50  # steps between two looks at the loss
+
+
+def train(
+    network: nn.Module,
+    dataset: Dataset,
+    *,
+    settings: TrainSettings,
+    optimizer: OptimizerSettings,
+    schedule: ScheduleSettings,
+    augmenter: Augmenter,
+    seed: int,
+    run_dir: Path,
+    on_epoch: Callable[[int, float], bool] | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    evaluate_test: bool = True,
+    metadata: Mapping[str, str] | None = None,
+) -> TrainResult:
+    """Train `network` in place and return what came of it; `network` then holds the weights of the result.
+
+    Writes `metrics.jsonl`, `checkpoint.pt` and, unless pruned, `model.safetensors` (with `metadata`) into
+    `run_dir`. The checkpoint stays until `discard_checkpoint`, which belongs after the result is on disk.
+    `on_epoch(epoch, validation accuracy)` is called after every evaluated epoch, 1 being the first, and ends
+    the run as pruned by returning True; with `resume` it is called again for the epochs already done.
+    With `resume` the run goes on from the checkpoint in `run_dir`, or starts where there is none.
+
+    Raises `InterruptedRun` after Ctrl-C or SIGTERM (a checkpoint is there), `DivergedError`,
+    `DeviceMemoryError`, `StorageError`, and `SpecError` for a device that is missing or a checkpoint of
+    another run.
+    """
+    device = choose_device(settings.device)
+    progress = Silent() if progress is None else progress
+    try:
+        with (
+            switches(settings, device),
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            StopRequest(lambda: progress.note("finishing the step, then saving; once more ends at once")) as request,
+        ):
+            run = _Run(network, dataset, settings, optimizer, schedule, augmenter, seed, run_dir, device, progress)
+            return run.go(request, on_epoch, resume=resume, evaluate_test=evaluate_test, metadata=metadata)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        cause = str(error).strip().partition("\n")[0]
+    finally:
+        progress.close()
+    raise memory_used_up(device, settings.batch_size, cause)  # here, where the error's frames hold no memory
+
+
+class _Run:
+    """One call of `train`; exists so that its parts share names."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        dataset: Dataset,
+        settings: TrainSettings,
+        optimizer: OptimizerSettings,
+        schedule: ScheduleSettings,
+        augmenter: Augmenter,
+        seed: int,
+        run_dir: Path,
+        device: torch.device,
+        progress: Progress,
+    ) -> None:
+        self.started = time.perf_counter()
+        self.dataset, self.settings, self.schedule, self.augmenter = dataset, settings, schedule, augmenter
+        self.seed, self.run_dir, self.device, self.progress = seed, run_dir, device, progress
+        self.optimizer = optimizer
+        self.notices: list[str] = []
+        self.precision: Precision = choose_precision(settings.precision, device)
+        self.layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        network.to(device=device, memory_format=self.layout)  # type: ignore[call-overload]
+        network.train()
+        self.images = reside(dataset.train, device)
+        self.batch_size = min(settings.batch_size, len(self.images))
+        self.steps = len(self.images) // self.batch_size  # an incomplete last batch is left out
+        self.forward, self.compiled = self._choose_forward(network)
+        self.conditions = f"{device.type} in {self.precision}{' compiled' if self.compiled else ''}"
+        self.validation = reside(dataset.validation, device)
+        torch.manual_seed(derive_seed(seed, "dropout"))
+        order = torch.Generator().manual_seed(derive_seed(seed, "order"))
+        self.state = RunState(
+            network=network,
+            average=None if settings.ema is None else make_average(network),
+            optimizers=make_optimizers(network, optimizer, batch_size=settings.batch_size),
+            scaler=torch.amp.GradScaler(device.type, enabled=self.precision == "fp16"),
+            order=order,
+            augment=torch.Generator().manual_seed(derive_seed(seed, "augment")),
+            order_state=order.get_state(),
+            loss_sum=torch.zeros((), device=device),
+            correct=torch.zeros((), device=device, dtype=torch.int64),
+        )
+        self.identity = make_identity(
+            settings=settings,
+            optimizer=optimizer,
+            schedule=schedule,
+            seed=seed,
+            fingerprint=dataset.fingerprint,
+            policy=getattr(augmenter, "policy", None),
+            network=network,
+        )
+
+    def go(
+        self,
+        request: StopRequest,
+        on_epoch: Callable[[int, float], bool] | None,
+        *,
+        resume: bool,
+        evaluate_test: bool,
+        metadata: Mapping[str, str] | None,
+    ) -> TrainResult:
+        state, epochs = self.state, self.settings.epochs
+        if resume and (self.run_dir / checkpoint.NAME).exists():
+            path = self.run_dir / checkpoint.NAME
+            before = restore_checkpoint(path, state, self.identity, device=self.device)
+            if before != self.conditions:
+                self._notice(
+                    f"the run began on {before} and goes on on {self.conditions}: "
+                    "its weights will not be those of an unbroken run, bit for bit"
+                )
+        self.seconds_before, self.saved = state.seconds, time.perf_counter()
+        write_metrics(self.run_dir / METRICS, state.history)
+        pruned = False
+        if on_epoch is not None:
+            for record in state.history:
+                if record.validation_accuracy is not None:
+                    pruned = on_epoch(record.epoch, record.validation_accuracy) and record.epoch < epochs
+        self.progress.begin(epochs=epochs, steps=self.steps, epoch=state.epoch, step=state.step)
+        while state.epoch < epochs and not pruned:
+            self._train_epoch(request)
+            record = self._end_epoch()
+            if on_epoch is not None and record.validation_accuracy is not None:
+                pruned = on_epoch(record.epoch, record.validation_accuracy) and record.epoch < epochs
+            if request.asked and not pruned:
+                self._leave()
+        return self._result(pruned=pruned, evaluate_test=evaluate_test and not pruned, metadata=metadata)
+
+    def _choose_forward(self, network: nn.Module) -> tuple[Forward, bool]:
+        asked, images = self.settings.compile, self.settings.epochs * self.steps * self.batch_size
+        wanted, notice = wants_compile(asked, self.device, images)
+        forward: Forward | None = None
+        if wanted:
+
+            def rehearse(forward: Forward) -> None:
+                index_B = torch.arange(self.batch_size, device=self.device)
+                loss, _ = self._loss(forward, index_B, torch.Generator().manual_seed(0))
+                loss.backward()
+
+            forward, notice = compile_network(network, rehearse, required=asked is True)
+        if notice is not None:
+            self._notice(notice)
+        return (network, False) if forward is None else (forward, True)
+
+    def _loss(self, forward: Forward, index_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return the mean loss of a batch and the number of images that are named right."""
+        images_BCHW, labels_B = self.images.batch(index_B)
+        images_BCHW = self.augmenter(images_BCHW, generator).contiguous(memory_format=self.layout)
+        with autocast(self.device, self.precision):
+            logits_BK = forward(images_BCHW)
+        logits_BK = logits_BK.float()
+        loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.settings.label_smoothing)
+        return loss, (logits_BK.detach().argmax(1) == labels_B).sum()
+
+    def _train_epoch(self, request: StopRequest) -> None:
+        state, settings, size = self.state, self.settings, self.batch_size
+        state.order.set_state(state.order_state)
+        order_N = torch.randperm(len(self.images), generator=state.order).to(self.device)
+        watch = FiniteWatch(self.device)
+        began, before = time.perf_counter(), state.epoch_seconds
+        for step in range(state.step, self.steps):
+            done = state.epoch * self.steps + step
+            ratio = learning_rate_ratio(self.schedule, done / (settings.epochs * self.steps))
+            set_learning_rate(state.optimizers, ratio)
+            self._step(order_N[step * size : (step + 1) * size])
+            if state.average is not None and settings.ema is not None:
+                update_average(state.average, state.network, decay=settings.ema, steps=done + 1)
+            state.step = step + 1
+            state.epoch_seconds = before + time.perf_counter() - began
+            if state.step % _LOOK_EVERY == 0 and not watch.is_finite(state.loss_sum):
+                raise self._diverged()
+            self.progress.advance()
+            if request.asked:
+                self._check_loss()
+                self._save()
+                self._leave()
+            if settings.checkpoint_seconds and time.perf_counter() - self.saved > settings.checkpoint_seconds:
+                self._check_loss()
+                self._save()
+        self._check_loss()
+        state.epoch_seconds = before + time.perf_counter() - began
+
+    def _step(self, index_B: Tensor) -> None:
+        state = self.state
+        loss, correct = self._loss(self.forward, index_B, state.augment)
+        state.scaler.scale(loss).backward()
+        if self.settings.clip is not None:
+            for optimizer in state.optimizers:
+                state.scaler.unscale_(optimizer)
+            clip_gradients(state.network, self.settings.clip)
+        for optimizer in state.optimizers:
+            state.scaler.step(optimizer)
+        state.scaler.update()
+        for optimizer in state.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        state.loss_sum += loss.detach()
+        state.correct += correct
+
+    def _end_epoch(self) -> EpochRecord:
+        """Evaluate where it is due, record, write and save the epoch that has just run."""
+        state, epoch = self.state, self.state.epoch + 1
+        due = epoch % self.settings.eval_every == 0 or epoch == self.settings.epochs
+        score = self._score(self.validation) if due else None
+        images = self.steps * self.batch_size
+        record = EpochRecord(
+            epoch=epoch,
+            learning_rate=float(state.optimizers[0].param_groups[0]["lr"]),
+            train_loss=state.loss_sum.item() / self.steps,
+            train_accuracy=state.correct.item() / images,
+            validation_loss=None if score is None else score.loss,
+            validation_accuracy=None if score is None else score.accuracy,
+            seconds=state.epoch_seconds,
+            images_per_second=images / state.epoch_seconds,
+        )
+        state.history.append(record)
+        state.loss_sum.zero_()
+        state.correct.zero_()
+        state.epoch, state.step, state.epoch_seconds = epoch, 0, 0.0
+        state.order_state = state.order.get_state()
+        append_metrics(self.run_dir / METRICS, record)
+        if epoch % self.settings.checkpoint_every == 0 or epoch == self.settings.epochs:
+            self._save()
+        self.progress.end_epoch(record, best_epoch(state.history))
+        return record
+
+    def _score(self, images: Resident, *, flip: bool = False) -> Score | None:
+        if len(images) == 0:
+            return None
+        return evaluate(
+            self.state.network if self.state.average is None else self.state.average,
+            images,
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            batch_size=self.settings.eval_batch_size,
+            precision=self.precision,
+            flip=flip,
+        )
+
+    def _save(self) -> None:
+        self.state.seconds = self.seconds_before + time.perf_counter() - self.started
+        path = self.run_dir / checkpoint.NAME
+        save_checkpoint(path, self.state, self.identity, device=self.device, conditions=self.conditions)
+        self.saved = time.perf_counter()
+
+    def _leave(self) -> None:
+        state = self.state
+        if state.step == 0 and state.epoch % self.settings.checkpoint_every:
+            self._save()
+        where = f"{state.epoch} of {self.settings.epochs} epochs" + (f" and {state.step} steps" if state.step else "")
+        raise InterruptedRun(f"interrupted after {where}; go on with resume={self.run_dir}")
+
+    def _check_loss(self) -> None:
+        if not math.isfinite(self.state.loss_sum.item()):
+            raise self._diverged()
+
+    def _diverged(self) -> DivergedError:
+        rate = self.optimizer.learning_rate
+        return diverged(self.state, self.settings.epochs, self.steps, rate, within=2 * _LOOK_EVERY)
+
+    def _notice(self, text: str) -> None:
+        self.notices += [text]
+        self.progress.note(text)
+
+    def _result(self, *, pruned: bool, evaluate_test: bool, metadata: Mapping[str, str] | None) -> TrainResult:
+        state = self.state
+        test: Score | None = None
+        flipped: Score | None = None
+        if evaluate_test:
+            images = reside(self.dataset.test, self.device)
+            test = self._score(images)
+            flipped = self._score(images, flip=True) if self.settings.tta == "flip" else None
+        if not pruned:
+            if state.average is not None:
+                state.network.load_state_dict(state.average.state_dict())
+            write_weights(self.run_dir / WEIGHTS, state.network, metadata)
+        if self.compiled:
+            forget_compiled()
+        state.network.eval()
+        return summarise(
+            state.history,
+            test=test,
+            flipped=flipped,
+            images=len(state.history) * self.steps * self.batch_size,
+            seconds=self.seconds_before + time.perf_counter() - self.started,
+            device=self.device,
+            precision=self.precision,
+            compiled=self.compiled,
+            pruned=pruned,
+            seed=self.seed,
+            data_fingerprint=self.dataset.fingerprint,
+            notices=tuple(self.notices),
+        )

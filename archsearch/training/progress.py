@@ -1,0 +1,164 @@
+"""How a training tells where it stands: bars on a terminal, a line per epoch elsewhere, or nothing.
+
+Imports the standard library; rich only where bars are made.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from archsearch.training.result import EpochRecord
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+
+
+class Progress(Protocol):
+    """What a training reports to; every method returns at once."""
+
+    def begin(self, *, epochs: int, steps: int, epoch: int, step: int) -> None:
+        """Start showing a run of `epochs` epochs of `steps` steps, `epoch` epochs and `step` steps being done."""
+
+    def advance(self) -> None:
+        """Count one step."""
+
+    def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
+        """Show a finished epoch, and the one of the best validation accuracy so far."""
+
+    def note(self, text: str) -> None:
+        """Show one sentence."""
+
+    def close(self) -> None:
+        """Stop showing; harmless when called twice or before `begin`."""
+
+
+def make_progress(stream: TextIO | None = None) -> Progress:
+    """Return bars where `stream` (stderr unless given) is a terminal, lines elsewhere."""
+    target: TextIO = sys.stderr if stream is None else stream
+    return Bars(target) if target.isatty() else Lines(target)
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begin(self, *, epochs: int, steps: int, epoch: int, step: int) -> None: ...
+    def advance(self) -> None: ...
+    def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None: ...
+    def note(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class Lines:
+    """A plain line per epoch, for logs."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = stream, clock
+        self._epochs, self._first, self._start = 0, 0, 0.0
+
+    def begin(self, *, epochs: int, steps: int, epoch: int, step: int) -> None:
+        self._epochs, self._first, self._start = epochs, epoch, self._clock()
+
+    def advance(self) -> None: ...
+
+    def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
+        share = (record.epoch - self._first) / max(1, self._epochs - self._first)
+        left = (self._clock() - self._start) * (1 / share - 1)
+        width = len(str(self._epochs))
+        parts = [
+            f"epoch {record.epoch:>{width}}/{self._epochs}",
+            f"loss {record.train_loss:.4f}",
+            f"train {_percent(record.train_accuracy)}",
+            *_validation(record, best),
+            f"{record.images_per_second:.0f} images/s",
+            f"{_duration(left)} left",
+        ]
+        print("  ".join(parts), file=self._stream, flush=True)
+
+    def note(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def close(self) -> None: ...
+
+
+class Bars:
+    """A bar for the run and one for the epoch, by rich."""
+
+    def __init__(self, stream: TextIO, console: Console | None = None) -> None:
+        self._stream, self._console = stream, console
+        self._bars: RichProgress | None = None
+        self._steps = 0
+
+    def begin(self, *, epochs: int, steps: int, epoch: int, step: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.close()
+        self._steps = steps
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn("{task.fields[told]}"),
+            console=self._console or Console(file=self._stream),
+            refresh_per_second=4,
+            speed_estimate_period=120,
+        )
+        done = epoch * steps + step
+        self._run = self._bars.add_task("run  ", total=epochs * steps, completed=done, told="")
+        self._epoch = self._bars.add_task(f"epoch {epoch + 1}/{epochs}", total=steps, completed=step, told="")
+        self._epochs = epochs
+        self._bars.start()
+
+    def advance(self) -> None:
+        if self._bars is not None:
+            self._bars.advance(self._run)
+            self._bars.advance(self._epoch)
+
+    def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
+        if self._bars is None:
+            return
+        told = [*_validation(record, best), f"{record.images_per_second:.0f} images/s"]
+        self._bars.update(self._run, told="  ".join(told))
+        if record.epoch < self._epochs:
+            self._bars.reset(
+                self._epoch,
+                description=f"epoch {record.epoch + 1}/{self._epochs}",
+                told=f"loss {record.train_loss:.4f}  train {_percent(record.train_accuracy)}",
+            )
+
+    def note(self, text: str) -> None:
+        if self._bars is None:
+            print(text, file=self._stream, flush=True)
+        else:
+            self._bars.console.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+
+
+def _validation(record: EpochRecord, best: EpochRecord | None) -> list[str]:
+    if record.validation_accuracy is None:
+        return []
+    told = f"validation {_percent(record.validation_accuracy)}"
+    if best is not None and best.validation_accuracy is not None:
+        told += f" (best {_percent(best.validation_accuracy)} at {best.epoch})"
+    return [told]
+
+
+def _percent(accuracy: float) -> str:
+    return f"{100 * accuracy:.2f} %"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

@@ -1,0 +1,65 @@
+"""Test accuracy and wall clock of the default: python benchmarks/accuracy.py --root DIR.
+
+Runs `python -m archsearch.run data=folder data.root=DIR seed=S` once for each seed, one after another, and prints a
+Markdown table: from the command to the number, imports, data, compilation and evaluation included. Further
+arguments are overrides (`block=depthwise train.epochs=40`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+
+def main() -> int:
+    """Train, print, return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    images = os.environ.get("ARCHSEARCH_JPEG")
+    parser.add_argument("--root", type=Path, default=images, help="folder with train/ and test/, a folder a class each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_intermixed_args()
+    if options.root is None:
+        print("skipped: give --root DIR, or ARCHSEARCH_JPEG, for the images to train on")
+        return 0
+    print("| seed | test accuracy % | validation % | wall clock s | training images/s |")
+    print("|---|---|---|---|---|")
+    accuracies: list[float] = []
+    walls: list[float] = []
+    record: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in options.seeds:
+            run_dir = Path(folder) / str(seed)
+            command = [sys.executable, "-m", "archsearch.run", "data=folder", f"data.root={options.root.resolve()}"]
+            places = [f"hydra.run.dir={run_dir}", f"study.storage=sqlite:///{folder}/studies.db"]
+            begun = time.monotonic()
+            subprocess.run([*command, f"seed={seed}", *places, *options.overrides], check=True)
+            walls.append(time.monotonic() - begun)
+            record = json.loads((run_dir / "result.json").read_text())
+            accuracy = record["accuracy"]
+            accuracies.append(100 * accuracy["test"])
+            print(
+                f"| {seed} | {accuracies[-1]:.2f} | {100 * accuracy['validation']:.2f} | {walls[-1]:.0f} "
+                f"| {record['images_per_second']:.0f} |",
+                flush=True,
+            )
+    spread = statistics.stdev(accuracies) if len(accuracies) > 1 else float("nan")
+    print(
+        f"\n{record['data']}: test accuracy {statistics.mean(accuracies):.2f} +- {spread:.2f} % "
+        f"(n={len(accuracies)} seeds, standard deviation), {record['parameters']} parameters, "
+        f"RF {record['receptive_field']} px, {record['epochs']} epochs, wall clock median "
+        f"{statistics.median(walls):.0f} s, {record['device']}, {record['versions']}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

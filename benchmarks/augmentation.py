@@ -1,0 +1,136 @@
+"""Claim: the batched executor augments at least four times as many images per second and core as Albumentations.
+
+    python benchmarks/augmentation.py [--policy assignment] [--batch 512] [--rounds 12] [--images DIR]
+
+One thread. Every round times each way once, in turn (A B C A B C ...), so that a busy machine slows all of them; a
+ratio is the median of the ratios within the rounds. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import yaml
+from torch import Tensor
+
+from archsearch.augment import make_augmenter
+from archsearch.settings.augment import AugmentPolicy, decode_policy
+
+MEAN, STD = (0.4914, 0.4822, 0.4471), (0.2469, 0.2433, 0.2615)
+CONF = Path(__file__).resolve().parents[1] / "conf" / "augment"
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments()
+    torch.set_num_threads(1)
+    policy = decode_policy(yaml.safe_load((CONF / f"{options.policy}.yaml").read_text(encoding="utf-8")))
+    images_BCHW = batch_of(options.batch, options.images)
+    ways = {
+        "loader: Albumentations, its Normalize, one image at a time": loader(policy, images_BCHW),
+        "executor: albumentations": executor(policy, images_BCHW, "albumentations"),
+        "executor: batched": executor(policy, images_BCHW, "batched"),
+    }
+    wall: dict[str, list[float]] = {name: [] for name in ways}
+    core: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(options.rounds + 2):
+        for name, way in ways.items():
+            repeats = 1 if "lbumentations" in name else 8  # about equally long
+            began, used = time.perf_counter(), time.process_time()
+            for _ in range(repeats):
+                way()
+            if turn >= 2:  # the first two warm up
+                wall[name].append(options.batch * repeats / (time.perf_counter() - began))
+                core[name].append(options.batch * repeats / (time.process_time() - used))
+    report(options, wall, core)
+
+
+def executor(policy: AugmentPolicy, images_BCHW: Tensor, name: str) -> Callable[[], Tensor]:
+    """Return one batch by the executor `name`."""
+    chosen = replace(policy, executor="batched" if name == "batched" else "albumentations")
+    augment, generator = make_augmenter(chosen, mean=MEAN, std=STD, device="cpu"), torch.Generator().manual_seed(0)
+    return lambda: augment(images_BCHW, generator)
+
+
+def loader(policy: AugmentPolicy, images_BCHW: Tensor) -> Callable[[], Tensor]:
+    """Return one batch as the assignment's data set and collation make it: the whole pipeline for each image."""
+    from archsearch.augment.reference import A, AlbumentationsAugmenter
+
+    inner = AlbumentationsAugmenter(policy, mean=MEAN, std=STD, device="cpu").composed(*images_BCHW.shape[2:])
+    compose = A.Compose([*inner.transforms, A.Normalize(mean=MEAN, std=STD)], strict=True)
+    images_BHWC = images_BCHW.permute(0, 2, 3, 1).contiguous().numpy()
+
+    def batch() -> Tensor:
+        return torch.stack([torch.from_numpy(compose(image=one)["image"]).permute(2, 0, 1) for one in images_BHWC])
+
+    return batch
+
+
+def batch_of(count: int, folder: Path | None) -> Tensor:
+    """Return `count` uint8 images of 32 x 32 px, channels_last: the first in `folder`, or noise."""
+    if folder is None:
+        images = torch.randint(
+            0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        )
+        return images.contiguous(memory_format=torch.channels_last)
+    import numpy as np
+    from PIL import Image
+
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    chosen = paths[:: max(1, len(paths) // count)][:count]
+    pixels = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in chosen])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def report(options: argparse.Namespace, wall: dict[str, list[float]], core: dict[str, list[float]]) -> None:
+    """Print the table, with what it was measured on."""
+    import albumentations
+    import cv2
+
+    baseline = next(iter(core))
+    reference = "executor: albumentations"
+    source = "real images" if options.images else "noise"
+    rounds = f"n={options.rounds} rounds, in turn"
+    print(f"policy `{options.policy}`, batches of {options.batch} ({source}), 1 thread, {rounds}")
+    print(f"{processor()}; Python {platform.python_version()}, torch {torch.__version__},")
+    print(f"albumentations {albumentations.__version__}, opencv {cv2.__version__}\n")
+    print(
+        "| way | images per CPU second: median (range) | images per second by the clock: median |"
+        " of the loader | of `albumentations` |"
+    )
+    print("|---|---|---|---|---|")
+    for name, speeds in core.items():
+        spread = f"{statistics.median(speeds):,.0f} ({min(speeds):,.0f} to {max(speeds):,.0f})"
+        ratios = [
+            statistics.median(own / other for own, other in zip(speeds, core[base], strict=True))
+            for base in (baseline, reference)
+        ]
+        print(f"| {name} | {spread} | {statistics.median(wall[name]):,.0f} | {ratios[0]:.1f} x | {ratios[1]:.1f} x |")
+
+
+def processor() -> str:
+    """Return the processor's name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command line, read."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--policy", default="assignment")
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--images", type=Path, help="a folder of 32 x 32 images; noise where it is not given")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

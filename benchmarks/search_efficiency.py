@@ -1,0 +1,350 @@
+"""Claim: the sampler `footprint` finds better designs in fewer trainings than Optuna's TPE and its like.
+
+    python benchmarks/search_efficiency.py [--table FILE] [--seeds 30] [--budget 100] [--problems ...] [--samplers ...]
+The budget counts distinct trained designs: equal networks are answered from what is known, infeasible ones refused.
+Regret is the best true value of the problem less that of the incumbent, the trained design whose *observed* value is
+highest; where nothing is noisy observed and true are the same. Lower is better; mean +- standard error over the seeds.
+
+Problems:
+    table      NAS-Bench-Macro, mean accuracy of three trainings (Su et al., CVPR 2021; 3969 distinct networks)
+    limit      the same with `parameters < 1.0 M`; also the share of runs that have its best in 20 and in 30 trainings
+    noisy      a single training of the three, drawn at random; regret by the mean of the three
+    training   six training parameters, no footprint differs: a made-up smooth accuracy with interactions, a cliff
+               where the steps are too long, and noise (deviation 0.15); another optimum for every seed
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+from numpy.random import Generator
+
+from archsearch.search.candidates import Choice, Design, Params, Range, Space
+from archsearch.search.footprint_sampler import FootprintProposer, Observation
+
+TABLE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "nas-bench-macro_cifar10.json"
+STAGES = ((0, 2), (2, 5), (5, 8))
+LIMIT = 1_000_000
+CHECKPOINTS = (20, 30, 50, 100, 200)
+POPULATION, SAMPLE = 20, 5
+REPEATS = 60  # known designs in a row after which Optuna's samplers get a random one instead
+NOISE = 0.15
+BATCHES = (32, 64, 128, 256, 512)
+LOSSES = {"onecycle": 0.0, "cosine": 0.15, "step": 0.7}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something to search: what a point is called, what is known of it for free, and what training it gives."""
+
+    space: Space
+    identity: Callable[[Params], Any]
+    features: Callable[[Params], Mapping[str, float]]
+    excess: Callable[[Params], float]  # of its limit, relative; feasible up to 0
+    observe: Callable[[Params, Generator], float]
+    truth: Callable[[Params], float]
+    best: float
+
+
+@dataclass(slots=True, kw_only=True)
+class Trainings:
+    """Distinct trained designs of one run; answers equal ones from what is known."""
+
+    problem: Problem
+    rng: Generator
+    known: dict[Any, float]
+    regrets: list[float]
+    highest: float = -math.inf
+
+    def value(self, params: Params) -> float:
+        """Return the observed value of a feasible point, trained where no equal one was."""
+        identity = self.problem.identity(params)
+        if identity not in self.known:
+            self.known[identity] = self.problem.observe(params, self.rng)
+            if self.known[identity] > self.highest:
+                self.highest = self.known[identity]
+                self.regrets.append(self.problem.best - self.problem.truth(params))
+            else:
+                self.regrets.append(self.regrets[-1])
+        return self.known[identity]
+
+
+def footprint(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
+    """Search by our own sampler."""
+
+    def admit(params: Params) -> Mapping[str, float] | None:
+        free = problem.excess(params) <= 0 and problem.identity(params) not in trainings.known
+        return problem.features(params) if free else None
+
+    proposer, rng, observations = FootprintProposer(problem.space, admit), np.random.default_rng(seed), []
+    while len(trainings.regrets) < budget:
+        design: Design | None = proposer.propose(observations, [], rng)
+        if design is None:
+            return
+        observations.append(Observation(design=design, values=(trainings.value(design.params),)))
+
+
+def random(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
+    """Search by drawing feasible points."""
+    rng = np.random.default_rng(seed)
+    while len(trainings.regrets) < budget:
+        trainings.value(_feasible(problem, lambda: problem.space.draw(rng)))
+
+
+def evolution(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
+    """Search by regularized evolution (Real et al., AAAI 2019): the oldest dies, one parameter mutates."""
+    rng = np.random.default_rng(seed)
+    population: list[tuple[Params, float]] = []
+    names = list(problem.space.parameters)
+    while len(trainings.regrets) < budget:
+        if len(population) < POPULATION:
+            child = _feasible(problem, lambda: problem.space.draw(rng))
+        else:
+            few = rng.choice(len(population), size=SAMPLE, replace=False)
+            parent = max((population[int(index)] for index in few), key=lambda each: each[1])[0]
+
+            def changed(parent: Params = parent) -> Params:
+                name = names[int(rng.integers(len(names)))]
+                return {**parent, name: problem.space.parameters[name].mutate(parent[name], rng)}
+
+            child = _feasible(problem, changed)
+        population = [*population, (child, trainings.value(child))][-POPULATION:]
+
+
+def tpe(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
+    """Search by Optuna's TPE with its defaults."""
+    from optuna.samplers import TPESampler
+
+    _optuna(TPESampler(seed=seed), problem, trainings, budget, seed)
+
+
+def nsgaii(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
+    """Search by Optuna's NSGA-II with a population of 20."""
+    from optuna.samplers import NSGAIISampler
+
+    _optuna(NSGAIISampler(population_size=POPULATION, seed=seed), problem, trainings, budget, seed)
+
+
+SAMPLERS = {"random": random, "evolution": evolution, "nsgaii": nsgaii, "tpe": tpe, "footprint": footprint}
+
+
+def _optuna(sampler: Any, problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")  # experimental parts say so at every trial
+    rng = np.random.default_rng(seed)
+    study, repeats = optuna.create_study(direction="maximize", sampler=sampler), 0
+    while len(trainings.regrets) < budget:
+        if repeats > REPEATS:
+            trainings.value(_feasible(problem, lambda: problem.space.draw(rng)))
+        trial = study.ask()
+        params = {name: _suggested(trial, name, each) for name, each in problem.space.parameters.items()}
+        excess = problem.excess(params)
+        if excess > 0:
+            trial.set_constraint("limit", excess)
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            continue
+        before = len(trainings.regrets)
+        study.tell(trial, trainings.value(params))
+        repeats = repeats + 1 if len(trainings.regrets) == before else 0
+
+
+def _suggested(trial: Any, name: str, parameter: Choice | Range) -> Any:
+    if isinstance(parameter, Choice):
+        return trial.suggest_categorical(name, parameter.options)
+    return trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log)
+
+
+def _feasible(problem: Problem, draw: Callable[[], Params]) -> Params:
+    params = draw()
+    while problem.excess(params) > 0:
+        params = draw()
+    return params
+
+
+def macro(table: Mapping[str, Any], *, limit: int | None, noisy: bool) -> Problem:
+    """Return the search for the best network of NAS-Bench-Macro; eight choices, one per layer."""
+    options = {"identity": "0", "inverted_3": "1", "inverted_5": "2"}
+    space = Space(parameters={f"layer{index}": Choice(options=tuple(options)) for index in range(8)})
+    means = {key: float(row["mean_acc"]) for key, row in table.items()}
+    known = {key: _footprint_of(key, row) for key, row in table.items()}
+
+    def key_of(params: Params) -> str:
+        return canonical("".join(options[str(params[f"layer{index}"])] for index in range(8)))
+
+    def observe(params: Params, rng: Generator) -> float:
+        row = table[key_of(params)]
+        return float(row["test_acc"][int(rng.integers(3))] if noisy else row["mean_acc"])
+
+    return Problem(
+        space=space,
+        identity=key_of,
+        features=lambda params: known[key_of(params)],
+        excess=lambda params: 0.0 if limit is None else (table[key_of(params)]["params"] - limit + 1) / limit,
+        observe=observe,
+        truth=lambda params: means[key_of(params)],
+        best=max(mean for key, mean in means.items() if limit is None or table[key]["params"] < limit),
+    )
+
+
+def canonical(key: str) -> str:
+    """Return the key of the same network whose no-op identities stand last in their stage."""
+    stages = (key[low:high] for low, high in STAGES)
+    return "".join(stage[0] + stage[1:].replace("0", "").ljust(len(stage) - 1, "0") for stage in stages)
+
+
+def _footprint_of(key: str, row: Mapping[str, Any]) -> Mapping[str, float]:
+    field, jump, convolutions = 3, 1, 2  # the stem and the head's 1x1
+    features = {}
+    for stage, (low, high) in enumerate(STAGES):
+        for index, choice in enumerate(key[low:high]):
+            kernel = {"0": 1, "1": 3, "2": 5}[choice]
+            field += (kernel - 1) * jump
+            jump *= 2 if index == 0 else 1
+            convolutions += 3 if choice != "0" else int(index == 0)
+        features[f"stage{stage}.depthwise_3"] = float(key[low:high].count("1"))
+        features[f"stage{stage}.depthwise_5"] = float(key[low:high].count("2"))
+    return features | {
+        "depth": float(convolutions),
+        "log_parameters": math.log(row["params"]),
+        "log_macs": math.log(row["flops"]),
+        "log_receptive_field": math.log(field),
+    }
+
+
+def training(seed: int) -> Problem:
+    """Return a made-up search of training parameters alone whose optimum depends on the seed."""
+    rng = np.random.default_rng(10_000 + seed)
+    step, decay = rng.uniform(-3.2, -2.2), rng.uniform(-3.9, -3.1)
+    smoothing, size = rng.uniform(0.05, 0.15), rng.uniform(6, 8)
+    space = Space(
+        parameters={
+            "learning_rate": Range(low=1e-3, high=3.0, log=True),
+            "momentum": Range(low=0.5, high=0.99),
+            "weight_decay": Range(low=1e-6, high=1e-2, log=True),
+            "batch_size": Choice(options=BATCHES),
+            "label_smoothing": Range(low=0.0, high=0.3),
+            "schedule": Choice(options=tuple(LOSSES)),
+        }
+    )
+
+    def truth(params: Mapping[str, Any]) -> float:
+        """Return the accuracy: the best step per image depends on rate, momentum and batch size together."""
+        long = math.log10(params["learning_rate"] / (1 - params["momentum"]) / params["batch_size"]) - step
+        pull = math.log10(params["weight_decay"]) + 0.5 * long - decay
+        lost = 2.0 * long**2 + 0.8 * pull**2 + 20 * (params["label_smoothing"] - smoothing) ** 2
+        lost += 0.15 * (math.log2(params["batch_size"]) - size) ** 2 + 8 * (params["momentum"] - 0.9) ** 2
+        lost += LOSSES[params["schedule"]] + 30 * max(0.0, long - 1.3)
+        return max(94.0 - lost, 10.0)
+
+    return Problem(
+        space=space,
+        identity=lambda params: frozenset(params.items()),
+        features=lambda params: {},
+        excess=lambda params: 0.0,
+        observe=lambda params, rng: truth(params) + NOISE * float(rng.normal()),
+        truth=truth,
+        best=_highest(truth, step, decay, smoothing),
+    )
+
+
+def _highest(truth: Callable[[Mapping[str, Any]], float], step: float, decay: float, smoothing: float) -> float:
+    """Return the optimum: where momentum and the step are best at once nothing but the batch size is left."""
+    best = 0.0
+    for batch in BATCHES:
+        for momentum in np.linspace(0.8, 0.97, 171):
+            rate = float(np.clip(10**step * batch * (1 - momentum), 1e-3, 3.0))
+            long = math.log10(rate / (1 - momentum) / batch) - step
+            point = {
+                "learning_rate": rate,
+                "momentum": float(momentum),
+                "weight_decay": 10 ** (decay - 0.5 * long),
+                "batch_size": batch,
+                "label_smoothing": smoothing,
+                "schedule": "onecycle",
+            }
+            best = max(best, truth(point))
+    return best
+
+
+def problems(table: Mapping[str, Any] | None) -> Mapping[str, Callable[[int], Problem]]:
+    """Return every problem by name, made for a seed."""
+    found: dict[str, Callable[[int], Problem]] = {"training": training}
+    if table is not None:
+        plain = macro(table, limit=None, noisy=False)
+        limited = macro(table, limit=LIMIT, noisy=False)
+        noisy = macro(table, limit=None, noisy=True)
+        found = {"table": lambda _: plain, "limit": lambda _: limited, "noisy": lambda _: noisy, **found}
+    return found
+
+
+def measure(make: Callable[[int], Problem], sampler: str, seeds: int, budget: int) -> tuple[np.ndarray, float]:
+    """Return the regrets, seeds by trainings, and the processor milliseconds a training."""
+    rows, began = [], time.process_time()
+    for seed in range(seeds):
+        problem = make(seed)
+        trainings = Trainings(problem=problem, rng=np.random.default_rng(5_000 + seed), known={}, regrets=[])
+        SAMPLERS[sampler](problem, trainings, budget, seed)
+        missing = budget - len(trainings.regrets)  # the space is exhausted: it stays as it is
+        rows.append(trainings.regrets + trainings.regrets[-1:] * missing)
+    return np.array(rows), (time.process_time() - began) * 1e3 / (seeds * budget)
+
+
+def lines(name: str, chosen: list[str], make: Callable[[int], Problem], seeds: int, budget: int) -> Iterator[str]:
+    """Yield one Markdown table, line by line as it is measured."""
+    points = [point for point in CHECKPOINTS if point <= budget]
+    shares = [20, 30] if name == "limit" else []
+    head = ["sampler", *(str(point) for point in points), *(f"best in {share}" for share in shares), "ms a training"]
+    yield f"\n### {name}: regret after so many trainings, n = {seeds} seeds\n"
+    yield f"| {' | '.join(head)} |"
+    yield "|" + "---|" * len(head)
+    for sampler in chosen:
+        regrets, cost = measure(make, sampler, seeds, budget)
+        error = regrets.std(axis=0, ddof=1) / math.sqrt(seeds) if seeds > 1 else np.full(budget, math.nan)
+        cells = [f"{regrets[:, point - 1].mean():.3f} +- {error[point - 1]:.3f}" for point in points]
+        hits = [f"{int((regrets[:, share - 1] < 1e-9).sum())}/{seeds}" for share in shares]
+        yield f"| {' | '.join([sampler, *cells, *hits, f'{cost:.0f}'])} |"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--table", type=Path, default=TABLE, help="nas-bench-macro_cifar10.json")
+    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--budget", type=int, default=100, help="distinct trained designs a run, at least 30")
+    parser.add_argument("--problems", nargs="+", choices=["table", "limit", "noisy", "training"])
+    parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS))
+    options = parser.parse_args()
+    if options.budget < 30 or options.seeds < 1:
+        parser.error("--budget must be at least 30 and --seeds at least 1")
+    table = json.loads(options.table.read_text(encoding="utf-8")) if options.table.is_file() else None
+    if table is None:
+        print(
+            f"{options.table}: there is no such file, so only the problem 'training' can be measured. "
+            "Fetch nas-bench-macro_cifar10.json from xiusu/NAS-Bench-Macro and name it with --table FILE.",
+            file=sys.stderr,
+        )
+    known = problems(table)
+    for name in options.problems or known:
+        if name not in known:
+            parser.error(f"the problem '{name}' needs the table: --table FILE")
+        for line in lines(name, options.samplers, known[name], options.seeds, options.budget):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Claim: on the embedded set a small receptive field fails, whatever its parameters; the table of docs/data.md.
+
+    python benchmarks/shapes_receptive_field.py [--fields 7 15 31 47] [--epochs 10] [--seed 0]
+
+The four networks share nine convolutions, their strides and about 106 000 parameters; a smaller receptive field
+has 1x1 in place of the last 3x3 convolutions, and is wider there. About 100 s of one core's time each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archsearch.data import Images, load_dataset
+from archsearch.settings.data import DataSettings
+
+STRIDES = (1, 1, 2, 1, 2, 1, 1, 1, 1)
+WIDE = {7: (3, 152), 15: (5, 128), 31: (7, 64), 47: (9, 48)}
+"""By receptive field in px: how many of the nine convolutions are 3x3, and how wide the last five are."""
+BATCH = 128
+
+
+def network(field: int) -> tuple[nn.Sequential, int]:
+    """Return the network of a receptive field and the field, counted by k and stride."""
+    spatial, width = WIDE[field]
+    layers: list[nn.Module] = []
+    size, jump, channels = 1, 1, 3
+    for index, (stride, out) in enumerate(zip(STRIDES, (16, 16, 24, 24, *[width] * 5), strict=True)):
+        kernel = 3 if index < spatial else 1
+        layers += [nn.Conv2d(channels, out, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
+        size, jump, channels = size + (kernel - 1) * jump, jump * stride, out
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10)]
+    return nn.Sequential(*layers, *head).to(memory_format=torch.channels_last), size
+
+
+def tensors(images: Images) -> tuple[Tensor, Tensor]:
+    """Return float images [B, 3, H, W] of about unit variance, and labels [B]."""
+    scaled = (images.images_BHWC.astype(np.float32) - 128) / 64
+    pixels = torch.from_numpy(scaled).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    return pixels, torch.from_numpy(images.labels_B)
+
+
+def accuracy(net: nn.Module, images_BCHW: Tensor, labels_B: Tensor) -> float:
+    """Return the share of right answers, in per cent."""
+    net.eval()
+    with torch.inference_mode():
+        right = [
+            (net(images_BCHW[start : start + 500]).argmax(1) == labels_B[start : start + 500]).sum()
+            for start in range(0, len(labels_B), 500)
+        ]
+    return 100 * float(sum(right)) / len(labels_B)
+
+
+def main() -> None:
+    """Train each network and print its accuracy on the test images after every epoch."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fields", type=int, nargs="+", default=sorted(WIDE), choices=sorted(WIDE))
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    wanted = parser.parse_args()
+    torch.set_num_threads(1)
+    data = load_dataset(DataSettings(name="shapes"))
+    train_BCHW, train_labels = tensors(data.train)
+    test_BCHW, test_labels = tensors(data.test)
+    conditions = f"torch {torch.__version__}, 1 thread, {platform.processor() or platform.machine()}"
+    print(f"shapes {data.fingerprint}, {len(data.train)} training images, seed {wanted.seed}, {conditions}")
+    for field in wanted.fields:
+        torch.manual_seed(wanted.seed)
+        net, size = network(field)
+        assert size == field, "the table of widths and the layers disagree"
+        steps = len(train_labels) // BATCH
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=wanted.epochs * steps)
+        begun = time.process_time()
+        for epoch in range(1, wanted.epochs + 1):
+            net.train()
+            loss = torch.zeros(())
+            for chosen in torch.randperm(len(train_labels))[: steps * BATCH].split(BATCH):
+                loss = nn.functional.cross_entropy(net(train_BCHW[chosen]), train_labels[chosen])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+            reached = accuracy(net, test_BCHW, test_labels)
+            parameters = sum(weight.numel() for weight in net.parameters())
+            spent = time.process_time() - begun
+            words = f"RF {field:2d} px, {parameters} parameters, epoch {epoch:2d}: {reached:5.1f} %"
+            print(f"{words}, loss {loss.item():.3f}, {spent:.0f} s of processor time", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""What a sweep costs beside its trainings: `python benchmarks/sweep_overhead.py [--trials 1000] [--sampler tpe]`.
+
+The trainer is trivial; the check, the sampler and the database are the real ones. Prints the time per trial around
+trial 1, 20, 200 and the last, by the clock and by the processor, and the resident memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from archsearch.composition import Composer
+from archsearch.search.engine import Event, work
+from archsearch.search.job import Assignments, Job, Outcome, Verdict
+from archsearch.search.judging import Judge
+from archsearch.search.store import open_store
+from archsearch.search.studies import open_study
+from archsearch.search.sweep import Sweep
+from archsearch.settings.study import SamplerSettings, StudySettings
+from hydra_plugins.archsearch_sweeper._grammar import read_request
+
+
+class Trivial:
+    """The real check with a training that takes no time."""
+
+    def __init__(self) -> None:
+        composer = Composer(("data=shapes",))
+        self._judge = Judge(composer.compose, composer.blocks, fingerprint="benchmark")
+
+    def check(self, assignments: Assignments) -> Verdict:
+        return self._judge(assignments)
+
+    def describe(self, verdict: Verdict) -> Mapping[str, Any]:
+        from archsearch.runs.record import design_yaml
+
+        return {"design": design_yaml(verdict.experiment[1])}
+
+    def smaller(self, verdict: Verdict) -> Verdict | None:
+        return None
+
+    def train(self, job: Job) -> Outcome:
+        score = job.verdict.receptive_field % 97 / 97
+        for epoch in range(1, 4):
+            job.on_epoch(epoch, score)
+        return Outcome(measures={"accuracy": score})
+
+
+def resident() -> int:
+    """Return this process's resident memory in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=200)
+    parser.add_argument("--sampler", default="tpe")
+    parser.add_argument("--space", default="cifar")
+    options = parser.parse_args()
+    import yaml
+
+    from archsearch.config_folder import config_folder
+
+    space = yaml.safe_load((config_folder() / "space" / f"{options.space}.yaml").read_text())
+    request = read_request([], space)
+    settings = StudySettings(trials=options.trials, sampler=SamplerSettings(name=options.sampler, seed=0))
+    marks: list[tuple[float, float, int]] = []
+
+    def listen(event: Event) -> None:
+        if event.kind == "told":
+            marks.append((time.perf_counter(), time.process_time(), resident()))
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"sqlite:///{folder}/studies.db", lean=True)
+        study = open_study(store, data="none", fingerprint="benchmark", limits="advanced_convolution")
+        sweep = Sweep(space=request.space, fixed=request.fixed, folder=Path(folder) / "runs", settings=settings)
+        marks.append((time.perf_counter(), time.process_time(), resident()))
+        work(study, replace(sweep), Trivial(), listen=listen, seed=0)
+        refused = sum(trial.user_attrs["state_reason"] == "refused" for trial in study.trials())
+        store.close()
+    machine = f"{platform.machine()}, Python {platform.python_version()}"
+    print(f"{options.sampler} over {options.space}, {machine}, {refused} refused")
+    print("trial  ms by the clock (median of 10)  ms of processor  resident MB")
+    for trial in (1, 20, 100, 200, 500, 1000):
+        if trial < len(marks):
+            few = range(trial, min(trial + 10, len(marks)))
+            wall = statistics.median(marks[i][0] - marks[i - 1][0] for i in few) * 1000
+            cpu = statistics.median(marks[i][1] - marks[i - 1][1] for i in few) * 1000
+            print(f"{trial:5}  {wall:30.0f}  {cpu:15.0f}  {marks[trial][2] / 1e6:11.1f}")
+
+
+if __name__ == "__main__":
+    main()

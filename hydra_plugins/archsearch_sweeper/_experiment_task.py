@@ -1,0 +1,126 @@
+"""The task of a search over experiments: verdicts by analysis, trainings by `archsearch.runs`.
+
+Torch is imported by `train` alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archsearch.composition import Composer
+from archsearch.search.job import Assignments, Job, Outcome, Verdict
+from archsearch.search.judging import Judge
+
+if TYPE_CHECKING:
+    from archsearch.data.dataset import Dataset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExperimentTasks:
+    """Makes the task in any process: `base` overrides, the user's config `folders`, the data's fingerprint."""
+
+    base: tuple[str, ...]
+    folders: tuple[Path, ...]
+    fingerprint: str
+    repair: bool = True
+
+    def __call__(self) -> ExperimentTask:
+        return ExperimentTask(self)
+
+
+class ExperimentTask:
+    """Checks and trains experiments; the images are read at the first training."""
+
+    def __init__(self, made_of: ExperimentTasks) -> None:
+        self._composer = Composer(made_of.base, made_of.folders)
+        self._judge = Judge(
+            self._composer.compose, self._composer.blocks, fingerprint=made_of.fingerprint, repair=made_of.repair
+        )
+        self._base = made_of.base
+        self._dataset: Dataset | None = None
+
+    def check(self, assignments: Assignments) -> Verdict:
+        return self._judge(assignments)
+
+    def describe(self, verdict: Verdict) -> Mapping[str, Any]:
+        from archsearch.runs.record import design_yaml
+
+        return {"design": design_yaml(verdict.experiment[1])}
+
+    def smaller(self, verdict: Verdict) -> Verdict | None:
+        tree, checked = verdict.experiment
+        batch = tree["train"]["batch_size"] // 2
+        if batch < 1:
+            return None
+        return replace(verdict, experiment=({**tree, "train": {**tree["train"], "batch_size": batch}}, checked))
+
+    def train(self, job: Job) -> Outcome:
+        from archsearch.data.load import load_dataset
+        from archsearch.runs.execute import execute
+        from archsearch.settings.experiment import decode_experiment
+
+        record = _finished(job.run_dir) if job.resume else None
+        if record is None:
+            tree, checked = job.verdict.experiment
+            experiment = decode_experiment(tree, self._composer.blocks)
+            if job.device is not None and experiment.train.device in ("auto", "cuda"):
+                experiment = replace(experiment, train=replace(experiment.train, device=job.device))
+            if self._dataset is None:
+                self._dataset = load_dataset(experiment.data)
+            self._write_overrides(job)
+            record = execute(
+                experiment,
+                checked,
+                job.run_dir,
+                dataset=self._dataset,
+                on_epoch=job.on_epoch,
+                resume=job.resume,
+                evaluate_test=False,
+            ).record
+        return outcome_of(record)
+
+    def _write_overrides(self, job: Job) -> None:
+        """Leave in the run's folder the overrides that compose it again."""
+        import yaml
+
+        from archsearch.search.address import mask_password
+        from archsearch.search.summary import literal
+
+        verdict = job.verdict
+        used = {name: value for name, value in verdict.assignments.items() if name not in verdict.unused}
+        assignments = {**used, **verdict.repairs}
+        lines = [*self._base, *(f"{name}={literal(value)}" for name, value in assignments.items())]
+        folder = job.run_dir / ".hydra"
+        folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump([mask_password(line) for line in lines])
+        (folder / "overrides.yaml").write_text(text, encoding="utf-8")
+
+
+def outcome_of(record: Mapping[str, Any]) -> Outcome:
+    """Return what `result.json` says as the outcome of a trial: the validation accuracy is the one that counts."""
+    measures = {
+        "accuracy": record["accuracy"]["validation"],
+        "loss": record["loss"]["validation"],
+        **{
+            name: record.get(name) for name in ("parameters", "macs", "receptive_field", "seconds", "images_per_second")
+        },
+    }
+    attrs = {name: record[name] for name in ("epochs", "device", "precision", "versions", "seed", "notices")}
+    return Outcome(
+        measures={name: float(value) for name, value in measures.items() if value is not None},
+        pruned=bool(record.get("pruned")),
+        attrs={**attrs, "seconds": record["seconds"], "data": record["data"]},
+    )
+
+
+def _finished(run_dir: Path) -> dict[str, Any] | None:
+    """Return the result that an earlier worker left, or None where it had not finished."""
+    try:
+        found = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "accuracy" in found else None

@@ -1,0 +1,143 @@
+"""Hydra's override grammar as a space: which keys are searched over which values, and which are fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from archsearch.errors import SpecError
+from archsearch.search.candidates import Choice, Parameter, Range, Space, Value
+
+# What a study holds still: results under other data or limits cannot be compared.
+HELD = ("data", "constraints", "study", "space", "sampler", "pruner", "hydra", "resume", "experiment")
+SEARCH_ONLY = ("study", "space", "sampler", "pruner", "hydra")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a command line asks for: a space, assignments from the space's file, and the plain overrides beside them.
+
+    `exhaustive` where nothing but comma lists and globs was given, `shuffle` where one asks for another order.
+    """
+
+    space: Space
+    fixed: Mapping[str, Value]
+    base: tuple[str, ...]
+    exhaustive: bool
+    shuffle: bool = False
+
+
+def read_request(arguments: Iterable[str], space: Mapping[str, Any] | None, loader: Any = None) -> Request:
+    """Return what the overrides `arguments` and the mapping `space` ask for; the former win.
+
+    `loader` is Hydra's config loader, for globs over config groups. Raises `SpecError` for what cannot be searched.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parser = OverridesParser.create(loader)
+    parameters: dict[str, Parameter] = {}
+    fixed: dict[str, Value] = {}
+    base: list[str] = []
+    sampled, shuffle = bool(space), False
+    for name, raw in (space or {}).items():
+        if raw is None:
+            continue
+        override = parser.parse_override(f"{name}={raw}" if not isinstance(raw, str) else f"{name}={_unquoted(raw)}")
+        if override.is_sweep_override():
+            parameters[name] = parameter_of(override, loader)
+            shuffle |= _shuffled(override)
+        else:
+            fixed[name] = scalar(name, raw)
+    for text, override in zip(arguments, parser.parse_overrides(list(arguments)), strict=True):
+        name = _name(override)
+        if not override.is_sweep_override():
+            if override.key_or_group.partition(".")[0].partition("/")[0] not in SEARCH_ONLY:
+                base.append(text)
+                parameters.pop(name, None)
+                fixed.pop(name, None)
+            continue
+        top = name.partition(".")[0].partition("@")[0].partition("/")[0]
+        if top in HELD:
+            mend = f"Run one sweep for each {top}." if top in ("data", "constraints") else "Give it one value."
+            raise SpecError(name, "cannot differ between the trials of one study", mend)
+        parameters[name] = parameter_of(override, loader)
+        fixed.pop(name, None)
+        sampled |= not _is_list(override)
+        shuffle |= _shuffled(override)
+    return Request(
+        space=Space(parameters=parameters), fixed=fixed, base=tuple(base), exhaustive=not sampled, shuffle=shuffle
+    )
+
+
+def parameter_of(override: Any, loader: Any = None) -> Parameter:
+    """Return the values that a sweep override names: choices, a range with a step, or an interval."""
+    from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
+
+    name, sweep = _name(override), override.value()
+    if isinstance(sweep, Glob):
+        options = sweep.filter(loader.get_group_options(override.key_or_group)) if loader is not None else []
+        if not options:
+            raise SpecError(name, "the glob matches no option of the group")
+        return Choice(options=tuple(options))
+    if isinstance(sweep, ChoiceSweep):
+        values = [scalar(name, each) for each in sweep.list]
+        options = tuple(dict.fromkeys((type(value), value) for value in values))
+        return Choice(options=tuple(value for _, value in options))
+    log = "log" in getattr(sweep, "tags", ())
+    if isinstance(sweep, IntervalSweep):
+        low, high = sweep.start, sweep.end
+        assert low is not None, "the grammar asks for it"
+        assert high is not None, "the grammar asks for it"
+        integer = isinstance(low, int) and isinstance(high, int)
+        return _checked(name, Range(low=low, high=high, log=log, integer=integer))
+    assert isinstance(sweep, RangeSweep), type(sweep)
+    values = list(sweep.range())
+    if not values:
+        raise SpecError(name, f"range({sweep.start},{sweep.stop},{sweep.step}) holds no value")
+    low, high = min(values), max(values)
+    integer = all(isinstance(value, int) for value in values)
+    step = abs(sweep.step)
+    if len(values) == 1:
+        return Choice(options=(values[0],))
+    if log:
+        return _checked(name, Range(low=low, high=high, log=True, integer=integer))
+    return Range(low=low, high=high, integer=integer, step=float(step))
+
+
+def scalar(name: str, value: Any) -> Value:
+    """Return one value of a sweep as a plain one; raises `SpecError` for lists and mappings."""
+    from hydra.core.override_parser.types import QuotedString
+
+    if isinstance(value, QuotedString):
+        return value.text
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise SpecError(name, "lists and mappings cannot be searched over", "Name the keys inside them.")
+
+
+def _checked(name: str, found: Range) -> Range:
+    if found.low >= found.high:
+        raise SpecError(name, f"the interval from {found.low:g} to {found.high:g} holds nothing")
+    if found.log and found.low <= 0:
+        raise SpecError(name, f"a logarithmic scale must begin above 0, not at {found.low:g}")
+    return found
+
+
+def _name(override: Any) -> str:
+    return f"{override.key_or_group}@{override.package}" if override.package else str(override.key_or_group)
+
+
+def _is_list(override: Any) -> bool:
+    from hydra.core.override_parser.types import ChoiceSweep, Glob
+
+    value = override.value()
+    return isinstance(value, Glob) or (isinstance(value, ChoiceSweep) and value.simple_form)
+
+
+def _shuffled(override: Any) -> bool:
+    return bool(getattr(override.value(), "shuffle", False))
+
+
+def _unquoted(text: str) -> str:
+    return " ".join(text.split())

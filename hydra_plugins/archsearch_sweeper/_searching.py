@@ -1,0 +1,180 @@
+"""From a multirun's command line to a study that is searched: composes once, opens the study, starts the workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from archsearch.composition import Composer
+from archsearch.config_folder import config_folder
+from archsearch.errors import SpecError, UsageError
+from archsearch.search.board import REFUSED, read_board
+from archsearch.search.engine import enqueue, is_done, work
+from archsearch.search.store import open_store
+from archsearch.search.studies import Study, open_study
+from archsearch.search.summary import summarise, tell, write_best
+from archsearch.search.sweep import Sweep
+from archsearch.search.view import View
+from archsearch.search.workers import run_workers
+from archsearch.settings.experiment import Experiment, decode_experiment
+from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
+from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
+
+MOST_TOLD = 10
+"""Refused designs that are told one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """An opened search: what it searches, where it records, and what trains."""
+
+    study: Study
+    sweep: Sweep
+    tasks: ExperimentTasks
+
+
+def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[float, ...]]:
+    """Carry a multirun out to its end, say what came of it, and return the trials' values by number."""
+    opened, request = _open(context, config, arguments)
+    study, sweep = opened.study, opened.sweep
+    task = opened.tasks()
+    try:
+        first = len(study.trials())
+        if sweep.exhaustive:
+            seed = sweep.settings.sampler.seed or 0
+            total = enqueue(study, sweep, task, shuffle_seed=seed if request.shuffle else None)
+        else:
+            total = sweep.settings.trials
+        board = read_board(study.trials(), sweep.name)
+        view = View(total, study.objectives, study.directions, done=len(board.trained))
+        if not is_done(board, sweep):
+            launcher = str(config.hydra.launcher._target_)
+            if not launcher.endswith("basic_launcher.BasicLauncher"):
+                from hydra_plugins.archsearch_sweeper._launching import LaunchedWorker, launch
+
+                worker = LaunchedWorker(study=study.name, sweep=sweep, tasks=opened.tasks, first=first, total=total)
+                launch(context, config, _all_plain(arguments, request), worker)
+            else:
+                _run(opened, task, view, first)
+        found = _finish(study, sweep)
+        if request.exhaustive:
+            _tell_refused(study, sweep)
+        return found
+    finally:
+        study.store.close()
+
+
+def _run(opened: Searched, task: ExperimentTask, view: View, first: int) -> None:
+    settings = opened.sweep.settings
+    seed = settings.sampler.seed
+    if seed is None:
+        seed = int.from_bytes(os.urandom(4), "big")
+    if settings.workers == 1:
+        work(opened.study, opened.sweep, task, listen=view, seed=seed + first, first=first)
+        return
+    from archsearch.training.device import cuda_devices
+
+    devices = cuda_devices()
+    run_workers(opened.study, opened.sweep, opened.tasks, listen=view, seed=seed + first, devices=devices, first=first)
+
+
+def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
+    summary = summarise(study, sweep)
+    print(tell(study, sweep, summary), file=sys.stdout, flush=True)  # noqa: T201  (a command prints)
+    if best := write_best(study, sweep, summary):
+        print(f"the same as a file: {best}", flush=True)  # noqa: T201
+    print(f"study database: {study.store.address}", flush=True)  # noqa: T201
+    return {trial.number: tuple(trial.values or ()) for trial in summary.best}
+
+
+def _tell_refused(study: Study, sweep: Sweep) -> None:
+    """Raise `UsageError` about those of the designs that were listed one by one which could not be trained."""
+    mine = [trial for trial in study.trials() if trial.user_attrs.get("sweep") == sweep.name]
+    refused = [trial.user_attrs for trial in mine if trial.user_attrs.get("state_reason") == REFUSED]
+    if not refused:
+        return
+    lines = [f"{len(refused)} of {len(mine)} designs cannot be trained:"]
+    for attrs in refused[:MOST_TOLD]:
+        named = " ".join(f"{name}={value}" for name, value in attrs.get("assignments", {}).items())
+        lines.append(f"  {named}  {attrs.get('cause')}")
+    if len(refused) > MOST_TOLD:
+        lines.append(f"  and {len(refused) - MOST_TOLD} more")
+    lines.append("python -m archsearch.show with the same overrides tells by how much a limit is broken, and mends.")
+    raise UsageError("\n".join(lines))
+
+
+def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Request]:
+    from omegaconf import OmegaConf
+
+    space = OmegaConf.to_container(config.space, resolve=True) if config.get("space") is not None else None
+    loader = context.config_loader
+    request = read_request(arguments, space if isinstance(space, Mapping) else None, loader)
+    sources = [Path(one.path) for one in loader.get_search_path().get_path() if "://" not in one.path]
+    sources += [Path(one.path.removeprefix("file://")) for one in loader.get_search_path().get_path()]
+    folders = tuple(
+        dict.fromkeys(one.resolve() for one in sources if one.is_dir() and one.resolve() != config_folder())
+    )
+    composer = Composer(_all_plain(arguments, request), folders)
+    experiment = decode_experiment(composer.compose({}), composer.blocks)
+    settings = experiment.study
+    exhaustive = request.exhaustive or settings.sampler.name == "grid"
+    study = _open_study(experiment, str(config.hydra.runtime.choices.get("constraints") or "none"))
+    sweep = Sweep(space=request.space, fixed=request.fixed, base=request.base, exhaustive=exhaustive, settings=settings)
+    moved = _given_folder(config)
+    folder = moved or Path("outputs/sweeps") / f"{study.name}-{sweep.name[:8]}"
+    epochs = None if "train.epochs" in request.space.parameters else experiment.train.epochs
+    sweep = replace(sweep, folder=folder, epochs=epochs)
+    _no_held_keys(request)
+    tasks = ExperimentTasks(
+        base=request.base,
+        folders=folders,
+        fingerprint=str(study.raw.user_attrs["data_fingerprint"]),
+        repair=settings.repair and not exhaustive,  # what is listed is trained as listed, or refused
+    )
+    return Searched(study=study, sweep=sweep, tasks=tasks), request
+
+
+def _open_study(experiment: Experiment, limits: str) -> Study:
+    from archsearch.data.load import load_dataset
+    from archsearch.runs.trial import limits_record
+
+    dataset = load_dataset(experiment.data)
+    if dataset.notice:
+        print(dataset.notice, file=sys.stderr)  # noqa: T201
+    return open_study(
+        open_store(experiment.study.storage, lean=True),
+        experiment.study.name,
+        data=dataset.name,
+        fingerprint=dataset.fingerprint,
+        limits=limits,
+        limits_text=limits_record(experiment.limits),
+        objectives=experiment.study.objectives,
+    )
+
+
+def _all_plain(arguments: list[str], request: Request) -> list[str]:
+    """Return all overrides, `study` and the like included, but those searched over and those of Hydra itself."""
+    names = [(one, one.lstrip("+~").partition("=")[0]) for one in arguments]
+    return [
+        one for one, name in names if name not in request.space.parameters and not name.startswith(("hydra.", "hydra/"))
+    ]
+
+
+def _no_held_keys(request: Request) -> None:
+    from hydra_plugins.archsearch_sweeper._grammar import HELD
+
+    for name in (*request.space.parameters, *request.fixed):
+        if name.partition(".")[0] in HELD:
+            raise SpecError(
+                f"space: {name}", "cannot differ between the trials of one study", "Set it beside the space."
+            )
+
+
+def _given_folder(config: Any) -> Path | None:
+    """Return the folder that the command line gives by hydra.sweep.dir, or None."""
+    given = [one for one in config.hydra.overrides.hydra if one.startswith("hydra.sweep.dir=")]
+    return Path(str(config.hydra.sweep.dir)) if given else None

@@ -1,0 +1,122 @@
+"""Limits and the signed margins that designs have to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from archsearch.analysis.footprint import measure
+from archsearch.analysis.limits import Limits, Margin, decode_limits, margin_record, margins
+from archsearch.design.lower import lower
+from archsearch.design.spec import DesignSpec
+from archsearch.errors import SpecError
+
+Make = Callable[..., DesignSpec]
+
+
+def found(design: DesignSpec, **limits: Any) -> dict[str, Margin]:
+    plan = lower(design)
+    return {margin.limit: margin for margin in margins(plan, measure(plan), decode_limits(limits))}
+
+
+@pytest.mark.parametrize(
+    ("bound", "kept"),
+    [
+        ({"above": 23}, False),
+        ({"above": 22}, True),
+        ({"at_least": 23}, True),
+        ({"at_least": 24}, False),
+        ({"below": 23}, False),
+        ({"at_most": 23}, True),
+        ({"above": 10, "below": 20}, False),
+        ({"above": 10, "below": 40}, True),
+    ],
+)
+def test_bounds_are_strict_or_not_as_their_names_say(make_design: Make, bound: dict[str, float], kept: bool) -> None:
+    margin = found(make_design(), receptive_field=bound)["receptive_field"]
+    assert margin.found == 23
+    assert margin.kept is kept
+    assert margin.bound == bound
+    assert (margin.excess == 0) is kept
+
+
+def test_slack_is_signed_and_relative(make_design: Make) -> None:
+    parameters = measure(lower(make_design())).parameters
+    assert found(make_design(), parameters={"below": 2 * parameters})["parameters"].slack == pytest.approx(0.5)
+    broken = found(make_design(), parameters={"below": parameters / 2})["parameters"]
+    assert broken.slack == pytest.approx(-1.0)
+    assert broken.excess == pytest.approx(1.0)
+
+
+def test_a_strict_bound_that_is_met_exactly_is_broken_with_an_excess(make_design: Make) -> None:
+    margin = found(make_design(), receptive_field={"above": 23})["receptive_field"]
+    assert (margin.kept, margin.slack) == (False, 0.0)
+    assert margin.excess > 0
+
+
+def test_only_limits_that_are_set_have_margins(make_design: Make) -> None:
+    assert found(make_design(), macs=None, parameters=None) == {}
+    every = {"receptive_field": {"above": 1}, "contains": ["strided"], "forbids": [], "head": "global_average"}
+    assert list(found(make_design(), **every)) == ["receptive_field", "contains", "forbids", "head"]
+
+
+def test_structure(make_design: Make) -> None:
+    got = found(
+        make_design(),
+        contains=["strided", "dilated"],
+        forbids=["strided", "max_pool"],
+        downsampling={"layers": 3},
+        head="global_max",
+    )
+    assert (got["contains"].found, got["contains"].slack) == (["strided"], -1)
+    assert (got["forbids"].found, got["forbids"].kept) == (["strided"], False)
+    assert (got["downsampling"].found, got["downsampling"].kept) == (2, False)
+    assert got["downsampling"].slack == pytest.approx(-1 / 3)
+    assert (got["head"].found, got["head"].kept) == ("global_average", False)
+
+
+@pytest.mark.parametrize(("by", "count"), [(["strided"], 2), (["dilated"], 0), (["strided", "dilated"], 2)])
+def test_downsampling_counts_the_ways_that_are_asked(make_design: Make, by: list[str], count: int) -> None:
+    assert found(make_design(), downsampling={"layers": 2, "by": by})["downsampling"].found == count
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"parameter": {"below": 3}}, "constraints.parameter: unknown key for the limits. Did you mean 'parameters'?"),
+        ({"parameters": {}}, "constraints.parameters: gives no bound. Say above, below, at_least or at_most"),
+        ({"parameters": {"under": 3}}, "constraints.parameters.under: unknown key for parameters. Known: above"),
+        ({"parameters": {"below": "3"}}, "constraints.parameters.below: must be a number"),
+        ({"parameters": 200000}, "constraints.parameters: must be a mapping, is 200000"),
+        ({"contains": "dilated"}, "constraints.contains: must be a list of depthwise, "),
+        (
+            {"contains": ["dilatd"]},
+            "constraints.contains[0]: the text 'dilatd' is not a choice. Did you mean 'dilated'?",
+        ),
+        ({"head": "global"}, "constraints.head: the text 'global' is not one of global_average, global_max, none"),
+        ({"downsampling": {"layers": 3, "by": []}}, "constraints.downsampling.by: must name strided, dilated or both"),
+        ({"downsampling": {"by": ["strided"]}}, "constraints.downsampling.layers: missing key"),
+        ([], "constraints: must be a mapping, is a list"),
+    ],
+)
+def test_messages(raw: Any, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        decode_limits(raw)
+    assert said in str(caught.value)
+
+
+def test_no_limits() -> None:
+    assert decode_limits(None) == Limits()
+
+
+def test_the_record_has_the_contracts_keys(make_design: Make) -> None:
+    record = margin_record(found(make_design(), receptive_field={"above": 44})["receptive_field"])
+    assert record.keys() >= {"limit", "bound", "found", "kept", "mends"}
+    assert (record["limit"], record["bound"], record["found"], record["kept"]) == (
+        "receptive_field",
+        {"above": 44},
+        23,
+        False,
+    )

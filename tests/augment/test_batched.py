@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from archsearch.augment.batched import BatchedAugmenter
+from archsearch.augment.draws import Flip, Holes, Light, Warp, draw
+from archsearch.augment.normalise import normalise
+from archsearch.settings.augment import AugmentPolicy
+
+EVERYTHING = {
+    "horizontal_flip": {"p": 0.5},
+    "random_crop": {"padding": 4, "p": 0.5},
+    "shift_scale_rotate": {"p": 0.5},
+    "brightness_contrast": {"p": 0.5},
+    "coarse_dropout": {"holes": 2, "p": 0.5},
+}
+
+
+def augmenter(policy, statistics):
+    return BatchedAugmenter(policy, **statistics, device="cpu")
+
+
+def test_no_transform_is_plain_normalisation(photos, statistics):
+    images = photos(9)
+    found = augmenter(AugmentPolicy(), statistics)(images, torch.Generator())
+    assert torch.equal(found, normalise(images, **statistics))
+
+
+@pytest.mark.parametrize("shape", [(8, 32, 32), (1, 32, 32), (5, 20, 28), (3, 64, 48)])
+def test_shape_type_and_memory(photos, policy, statistics, shape):
+    images = photos(*shape)
+    before = images.clone()
+    found = augmenter(policy(**EVERYTHING), statistics)(images, torch.Generator().manual_seed(0))
+    assert found.shape == images.shape
+    assert found.dtype == torch.float32
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(images, before), "the data set itself must stay as it is"
+
+
+def test_the_state_of_the_generator_repeats_the_batch(photos, policy, statistics):
+    augment, images = augmenter(policy(**EVERYTHING), statistics), photos(32)
+    generator = torch.Generator().manual_seed(4)
+    augment(images, generator)
+    state = generator.get_state()
+    first, second = augment(images, generator), augment(images, generator)
+    generator.set_state(state)
+    assert torch.equal(first, augment(images, generator))
+    assert not torch.equal(first, second)
+
+
+def test_an_image_does_not_depend_on_its_neighbours(photos, policy, statistics):
+    """All images warped, or a few gathered: each comes out the same."""
+    augment, images = augmenter(policy(**EVERYTHING), statistics), photos(16)
+    steps = policy(**EVERYTHING).steps
+    draws = draw(steps, count=16, height=32, width=32, generator=torch.Generator().manual_seed(2))
+    together = augment.apply(images, draws)
+    everyone = torch.ones(16, dtype=torch.bool)
+    for i in range(16):
+        alone = [
+            replace(
+                one, **{n: v[..., i : i + 1] for n in one.__dataclass_fields__ if torch.is_tensor(v := getattr(one, n))}
+            )
+            for one in draws
+        ]
+        assert torch.equal(augment.apply(images[i : i + 1], alone)[0], together[i])
+    flipped = augment.apply(images, [Flip(chosen_B=everyone)])
+    assert torch.equal(flipped, images.flip(3))
+
+
+def test_a_flip_before_a_warp_is_folded_into_it(photos, policy, statistics):
+    augment, images = augmenter(AugmentPolicy(), statistics), photos(40)
+    steps = policy(horizontal_flip={"p": 0.5}, shift_scale_rotate={"p": 0.5}).steps
+    flip, warp = draw(steps, count=40, height=32, width=32, generator=torch.Generator().manual_seed(0))
+    folded = augment.apply(images, [flip, warp])
+    one_by_one = augment.apply(augment.apply(images, [flip]), [warp])
+    assert isinstance(warp, Warp)
+    assert (flip.chosen_B & warp.chosen_B).any()
+    # The same samples: up to the rounding of a coordinate's last bit.
+    assert (folded.int() - one_by_one.int()).abs().max() <= 1
+
+
+def test_the_order_of_the_policy_is_kept(photos, statistics):
+    augment, images = augmenter(AugmentPolicy(), statistics), photos(1)
+    yes, corner = torch.tensor([True]), torch.tensor([[0]])
+    hole = Holes(chosen_B=yes, tops_KB=corner, lefts_KB=corner, height=4, width=4, fill="black")
+    brighter = Light(chosen_B=yes, factor_B=torch.tensor([1.0]), offset_B=torch.tensor([50.0]))
+    flip = Flip(chosen_B=yes)
+    assert augment.apply(images, [hole, flip])[0, :, :4, -4:].eq(0).all()
+    assert augment.apply(images, [flip, hole])[0, :, :4, :4].eq(0).all()
+    assert augment.apply(images, [hole, brighter])[0, :, :4, :4].eq(50).all()
+    assert torch.equal(augment.apply(images, [flip, flip]), images)
+
+
+def test_a_hole_is_filled_with_the_mean_and_not_with_black(photos, policy, statistics):
+    hole = policy(coarse_dropout={"holes": 1, "height": 32, "width": 32, "fill": "mean", "p": 1})
+    found = augmenter(hole, statistics)(photos(4), torch.Generator())
+    assert found.abs().max() < 0.5 / 255 / min(statistics["std"]), "the mean, rounded to a level, is 0 normalised"
+    black = policy(coarse_dropout={"holes": 1, "height": 32, "width": 32, "fill": "black", "p": 1})
+    assert augmenter(black, statistics)(photos(4), torch.Generator()).max() < -1.5
+
+
+@pytest.mark.cuda
+def test_a_gpu_gives_the_batch_that_the_cpu_gives(photos, policy, statistics):
+    images = photos(64)
+    here = augmenter(policy(**EVERYTHING), statistics)(images, torch.Generator().manual_seed(1))
+    there = BatchedAugmenter(policy(**EVERYTHING), **statistics, device="cuda")
+    found = there(images.cuda(), torch.Generator().manual_seed(1))
+    assert found.device.type == "cuda"
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    # A level apart where a sample lies halfway between two.
+    assert (found.cpu() - here).abs().max() < 1.01 / 255 / min(statistics["std"])

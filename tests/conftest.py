@@ -1,0 +1,69 @@
+"""What every test gets: an empty folder to run in, one thread, and a reason where it cannot run here."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Read when torch, numpy or matplotlib is first imported, so it is set before any test module is.
+# Workers share the cores: more threads each would only take turns.
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and what they start as well; some send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The same examples at every run, no verdict on the clock, nothing stored in the checkout.
+settings.register_profile("archsearch", derandomize=True, deadline=None, database=None)
+settings.load_profile("archsearch")
+
+_NEEDED_FOLDERS = {"jpeg": "ARCHSEARCH_JPEG", "cifar10": "ARCHSEARCH_CIFAR10"}
+_NEEDED_SETTINGS = {"postgres": "ARCHSEARCH_POSTGRES", "slow": "ARCHSEARCH_SLOW"}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a marked test where what it needs is not here, and say what that is."""
+    for marker, variable in _NEEDED_FOLDERS.items():
+        if item.get_closest_marker(marker):
+            folder = os.environ.get(variable)
+            if not folder:
+                pytest.skip(f"{marker}: set {variable} to the folder of the images")
+            if not Path(folder).is_dir():
+                pytest.fail(f"{variable} names '{folder}', which is not a folder", pytrace=False)
+    for marker, variable in _NEEDED_SETTINGS.items():
+        if item.get_closest_marker(marker) and not os.environ.get(variable):
+            pytest.skip(f"{marker}: set {variable} to run it")
+    if item.get_closest_marker("cuda") and not _cuda_is_available():
+        pytest.skip("cuda: torch finds no GPU")
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run the test in an empty folder of its own, so that nothing is written into the checkout."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """Return the top of the checkout."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def jpeg_folder() -> Path:
+    """Return the folder of the JPEG images of CIFAR-10; its test carries the marker `jpeg`."""
+    return Path(os.environ["ARCHSEARCH_JPEG"])
+
+
+@functools.cache
+def _cuda_is_available() -> bool:
+    import torch
+
+    return torch.cuda.is_available()

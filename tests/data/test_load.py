@@ -1,0 +1,113 @@
+"""From settings to a data set, by every name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from archsearch.data import Dataset, cifar, count_classes, load_dataset
+from archsearch.errors import DataError
+from archsearch.settings.data import DataSettings, ShapesSettings
+
+SMALL = ShapesSettings(train_images=60, test_images=20)
+
+
+def _pixels(data: Dataset) -> list[np.ndarray]:
+    return [part.images_BHWC for part in (data.train, data.validation, data.test)]
+
+
+def test_shapes_are_drawn_alike_every_time() -> None:
+    one, other = (load_dataset(DataSettings(name="shapes", classes=10, shapes=SMALL)) for _ in range(2))
+    assert (one.name, one.notice, len(one.classes)) == ("shapes", None, 10)
+    assert (len(one.train), len(one.validation), len(one.test)) == (50, 10, 20)
+    assert all((a == b).all() for a, b in zip(_pixels(one), _pixels(other), strict=True))
+    assert one.fingerprint == other.fingerprint == "7874ffbbfeb7fc9c"
+
+
+def test_the_seed_of_the_split_draws_no_other_shapes() -> None:
+    one, other = (load_dataset(DataSettings(name="shapes", seed=seed, shapes=SMALL)) for seed in (0, 1))
+    assert (one.test.images_BHWC == other.test.images_BHWC).all()
+    assert one.fingerprint != other.fingerprint
+    drawn = load_dataset(DataSettings(name="shapes", shapes=replace(SMALL, seed=1)))
+    assert (one.test.images_BHWC != drawn.test.images_BHWC).any()
+
+
+def test_training_and_test_shapes_differ() -> None:
+    data = load_dataset(DataSettings(name="shapes", validation=0, shapes=SMALL))
+    seen = {image.tobytes() for image in data.train.images_BHWC}
+    assert not seen & {image.tobytes() for image in data.test.images_BHWC}
+
+
+def test_auto_falls_back_to_the_shapes_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = load_dataset(DataSettings(name="auto", classes=10, download=False, shapes=SMALL))
+    assert data.name == "shapes"
+    assert data.notice is not None
+    assert data.notice.startswith(
+        "data=auto: CIFAR-10 was not found and could not be fetched; the embedded set 'shapes'"
+    )
+    assert data.fingerprint == load_dataset(DataSettings(name="shapes", shapes=SMALL)).fingerprint
+
+
+def test_auto_does_not_hide_damaged_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    batch = tmp_path / "data" / "cifar-10-batches-py" / "data_batch_1"
+    batch.parent.mkdir(parents=True)
+    batch.write_bytes(b"damaged")
+    with pytest.raises(DataError, match="data_batch_1 is not the file of CIFAR-10"):
+        load_dataset(DataSettings(name="auto", download=False, shapes=SMALL))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_a_named_data_set_has_no_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(cifar.NotFound, match=f"data={name}: CIFAR-10+ was not found"):
+        load_dataset(DataSettings(name=name, download=False))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("name", "classes"), [("auto", 10), ("cifar10", 10), ("cifar100", 100), ("shapes", 10)])
+def test_classes_are_known_without_the_data(name: str, classes: int) -> None:
+    assert count_classes(DataSettings(name=name)) == classes  # type: ignore[arg-type]
+    assert count_classes(DataSettings(name=name, classes=7)) == 7  # type: ignore[arg-type]
+
+
+def test_another_number_of_classes_is_refused() -> None:
+    with pytest.raises(DataError, match=r"data\.classes is 7, but shapes has 10 classes"):
+        load_dataset(DataSettings(name="shapes", classes=7, shapes=SMALL))
+
+
+def test_shapes_of_another_size_are_resized() -> None:
+    plain = load_dataset(DataSettings(name="shapes", shapes=SMALL))
+    large = load_dataset(DataSettings(name="shapes", image_size=48, resize=True, shapes=SMALL))
+    assert large.train.images_BHWC.shape == (50, 48, 48, 3)
+    assert (large.train.labels_B == plain.train.labels_B).all()
+    assert large.fingerprint != plain.fingerprint
+
+
+def test_a_folder_is_split_and_fingerprinted(pictures: Path, settings_of: Callable[..., DataSettings]) -> None:
+    data = load_dataset(settings_of(pictures))
+    again = load_dataset(settings_of(pictures))
+    assert (len(data.train), len(data.validation), len(data.test)) == (8, 2, 4)
+    assert (data.name, data.fingerprint) == ("pets", again.fingerprint)
+
+
+def test_the_room_starts_without_torch() -> None:
+    code = "import sys, archsearch.data; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.jpeg
+def test_real_images_are_read_from_a_folder(tmp_path: Path) -> None:
+    settings = DataSettings(name="folder", root=os.environ["ARCHSEARCH_JPEG"], cache=str(tmp_path))
+    data = load_dataset(settings)
+    assert (len(data.classes), len(data.train), len(data.validation), len(data.test)) == (10, 45_000, 5_000, 10_000)
+    assert data.mean == pytest.approx((0.4913, 0.4821, 0.4465), abs=1e-3)
+    assert load_dataset(settings).fingerprint == data.fingerprint

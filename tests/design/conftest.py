@@ -1,0 +1,32 @@
+"""Blocks by name, as the tests of this room look them up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from archsearch.design.spec import BlockLookup
+from archsearch.errors import SpecError
+
+PLAIN = {
+    "defaults_of": {"kernel": 3, "stride": 1, "dilation": 1},
+    "layers": [
+        {"conv": {"out": "out", "kernel": "kernel", "stride": "stride", "dilation": "dilation"}},
+        {"norm": "batch"},
+        {"act": "relu"},
+    ],
+}
+
+
+@pytest.fixture
+def blocks() -> BlockLookup:
+    """Return a lookup that knows the block `plain`."""
+
+    def find(name: str) -> Mapping[str, Any]:
+        if name != "plain":
+            raise SpecError("block", f"there is no block '{name}'", "Known: plain.")
+        return PLAIN
+
+    return find

@@ -1,0 +1,117 @@
+"""The closed arithmetic: what it computes, and all that it refuses."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archsearch.design.expression import check_names, compute, constant, multiple_of, parse, whole
+from archsearch.errors import SpecError
+
+SCOPE = {"in": 32, "out": 48, "expand": 6, "ratio": 0.25, "flag": True, "mode": "wide"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("in * expand", 192),
+        ("out // 5", 9),
+        ("out % 5 + 2 * 3", 9),
+        ("-2 ** 2", -4),
+        ("2 ** 3 ** 0", 2),
+        ("(in + out) / 4", 20.0),
+        ("in - out - 1", -17),
+        ("out if in > 16 else 1", 48),
+        ("1 if in > 64 else 2 if in > 16 else 3", 2),
+        ("not in == 32 or flag", True),
+        ("in != out and ratio < 1", True),
+        ("round(2.5)", 3),
+        ("max(1, in // 64, 2)", 2),
+        ("multiple_of(in * ratio, 8)", 8),
+        ("mode == 3", False),
+    ],
+)
+def test_values(text: str, value: object) -> None:
+    expression = parse(text, "here")
+    assert compute(expression, SCOPE, "here") == value
+    assert type(compute(expression, SCOPE, "here")) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("__import__('os').system('true')", "''' is not part of the arithmetic"),
+        ("open(1)", "'open' cannot be called"),
+        ("in.real", "'.' is not part of the arithmetic"),
+        ("in[0]", "'[' is not part of the arithmetic"),
+        ("in +", "it ends too early"),
+        ("in in", "'in' is too much"),
+        ("(in", "')' is missing"),
+        ("max()", "')' stands where a value should"),
+        ("round(1, 2)", "'round' takes 1 argument(s), not 2"),
+        ("1 if in", "'else' is missing"),
+        ("", "it ends too early"),
+        ("lambda: 1", "':' is not part of the arithmetic"),
+    ],
+)
+def test_what_is_not_arithmetic_is_refused_where_it_stands(text: str, said: str) -> None:
+    with pytest.raises(SpecError, match=r"^block.layers\[0\].conv.out: ") as caught:
+        parse(text, "block.layers[0].conv.out")
+    assert said in str(caught.value)
+
+
+def test_a_text_that_is_too_long_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"expression of 403 characters. At most 200 are read"):
+        parse("1" + "+1" * 201, "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("in / 0", "divides by zero"),
+        ("in % 0", "divides by zero"),
+        ("9 ** 99", "out of bounds"),
+        ("(0-2) ** 0.5 + mode", "mixes text and numbers"),
+        ("mode + 1", "mixes text and numbers"),
+        ("-mode", "mixes text and numbers"),
+    ],
+)
+def test_arithmetic_without_a_value_is_refused(text: str, said: str) -> None:
+    with pytest.raises(SpecError, match=r"^here: ") as caught:
+        compute(parse(text, "here"), SCOPE, "here")
+    assert said in str(caught.value)
+
+
+def test_unknown_names_are_named_with_the_likeliest() -> None:
+    with pytest.raises(SpecError, match=r"'in \* expnd' names the unknown parameter 'expnd'. Did you mean 'expand'?"):
+        check_names(parse("in * expnd", "here"), SCOPE, "here")
+
+
+def test_whole_takes_whole_numbers_alone() -> None:
+    assert whole(parse("in * ratio", "w"), SCOPE, "w", 1) == 8
+    with pytest.raises(SpecError, match=r"gives 16.5, must be a whole number. Round it"):
+        whole(parse("in * 0.5 + 0.5", "w"), SCOPE, "w", 1)
+    with pytest.raises(SpecError, match=r"gives True, must be a whole number"):
+        whole(parse("flag", "w"), SCOPE, "w", 1)
+    with pytest.raises(SpecError, match=r"'in - 40' gives -8, must be at least 1"):
+        whole(parse("in - 40", "w"), SCOPE, "w", 1)
+    assert whole(constant(7), {}, "w", 1) == 7
+
+
+@given(st.integers(0, 99), st.integers(1, 99), st.integers(0, 99))
+def test_agrees_with_python(a: int, b: int, c: int) -> None:
+    text = f"{a} + {c} * {b} - {c} // {b} % {b} + -{a} * ({c} + {b})"
+    assert compute(parse(text, "w"), {}, "w") == a + c * b - c // b % b + -a * (c + b)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_parsed_or_refused(text: str) -> None:
+    with contextlib.suppress(SpecError):
+        assert parse(text, "here").text == text
+
+
+def test_multiple_of_rounds_to_the_nearest_and_never_to_nothing() -> None:
+    assert [multiple_of(value, 8) for value in (1, 11.9, 12, 20)] == [8, 8, 16, 24]

@@ -1,0 +1,93 @@
+"""Designs: what a YAML network may say, and the message for what it may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from archsearch.design.spec import BlockLookup, decode_design
+from archsearch.errors import SpecError
+
+
+def arch(**changes: Any) -> dict[str, Any]:
+    stage = {"block": "plain", "width": 8}
+    return {
+        "name": "a",
+        "stem": {"block": "plain", "out": 4},
+        "stages": {"c1": stage},
+        "head": {"classes": 10},
+        **changes,
+    }
+
+
+def stage(**changes: Any) -> dict[str, Any]:
+    return arch(stages={"late": {"block": "plain", "width": 8, **changes}})
+
+
+def test_a_design_is_read_with_its_defaults(blocks: BlockLookup) -> None:
+    design = decode_design(arch(), blocks)
+    assert design.input_shape == (3, 32, 32)
+    assert design.stem is not None
+    assert design.stem.width == 4
+    assert (design.width, design.divisor) == (1.0, 8)
+    assert design.head.pool == "global_average"
+
+
+def test_a_stage_may_hold_its_block_itself(blocks: BlockLookup) -> None:
+    inline = {"defaults_of": {"k": 5}, "layers": [{"conv": {"kernel": "k"}}]}
+    design = decode_design(arch(stages={"c1": {"block": inline, "width": 8, "k": 7}}), blocks)
+    assert design.stages[0].use.options == {"k": 7}
+
+
+def test_a_null_option_is_the_default(blocks: BlockLookup) -> None:
+    assert decode_design(stage(dilation=None), blocks).stages[0].use.options == {}
+
+
+def test_a_stages_options_reach_its_entry_and_the_entrys_own_win(blocks: BlockLookup) -> None:
+    design = decode_design(stage(dilation=2, kernel=5, entry={"block": "plain", "kernel": 7}), blocks)
+    entry = design.stages[0].entry
+    assert entry is not None
+    assert entry.options == {"dilation": 2, "kernel": 7}
+
+
+def test_width_may_be_fit(blocks: BlockLookup) -> None:
+    assert decode_design(arch(width="fit"), blocks).width == "fit"
+    assert decode_design(arch(width="fit"), blocks).at_width(2.0).width == 2.0
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ([], "arch: a network must be a mapping, is a list"),
+        (arch(stage={}), "arch.stage: unknown key for a network. Did you mean 'stages'?"),
+        (arch(stages={}), "arch.stages: must be a mapping of at least one stage"),
+        (arch(stages=[{"block": "plain"}]), "arch.stages: must be a mapping of at least one stage, is a list"),
+        (stage(blok="plain"), "arch.stages.late.blok: unknown key for a stage. Did you mean 'block'?"),
+        (stage(block=None), "arch.stages.late.block: missing key for a stage"),
+        (stage(block="plane"), "arch.stages.late.block: there is no block 'plane'. Known: plain."),
+        (stage(width="8"), "arch.stages.late.width: must be a whole number, is the text '8'. Write it without quotes."),
+        (stage(width=0), "arch.stages.late.width: must be at least 1, is 0"),
+        (stage(width=None), "arch.stages.late.width: missing key for a stage"),
+        (stage(repeats=-1), "arch.stages.late.repeats: must be at least 0, is -1"),
+        (stage(kernel="3"), "arch.stages.late.kernel: must be a whole number or a number, is the text '3'"),
+        (stage(entry={"block": "plain", "kern": 3}), "arch.stages.late.entry.kern: unknown key for an entry"),
+        (stage(entry=3), "arch.stages.late.entry: an entry must be a mapping, is 3"),
+        (arch(stages={"c 1": {}}), "arch.stages.c 1: a stage's name must be letters, digits and _"),
+        (arch(stem={"block": "plain", "out": 4, "width": 4}), "arch.stem: has both 'out' and 'width'"),
+        (arch(stem={"block": "plain", "out": 4, "repeats": 2}), "arch.stem: the stem is one block"),
+        (arch(width=0), "arch.width: must be above 0 and at most 64, is 0"),
+        (arch(width="wide"), "arch.width: must be a number or 'fit', is the text 'wide'"),
+        (arch(input=[3, 32]), "arch.input: must be a list of 3, has 2"),
+        (arch(input=[3, 32, 0]), "arch.input: must be (channels, height, width) from 1 to 4096"),
+        (arch(head={}), "arch.head.classes: missing key for a head"),
+        (arch(head={"classes": 10, "pol": "none"}), "arch.head.pol: unknown key for a head. Did you mean 'pool'?"),
+        (arch(head={"classes": 10, "pool": "global"}), "arch.head.pool: the text 'global' is not a choice"),
+        (arch(head={"classes": 10, "dropout": 1.0}), "arch.head.dropout: must be at least 0 and below 1"),
+        (arch(divisor=0), "arch.divisor: must be at least 1, is 0"),
+    ],
+)
+def test_messages(raw: Any, said: str, blocks: BlockLookup) -> None:
+    with pytest.raises(SpecError) as caught:
+        decode_design(raw, blocks)
+    assert said in str(caught.value)

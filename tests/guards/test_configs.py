@@ -1,0 +1,94 @@
+"""Guard: every shipped YAML composes and means a network; the footprints of the shipped networks do not drift."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from archsearch.analysis.check import Checked, check_design
+from archsearch.composition import Composer, block_lookup, read_yaml
+from archsearch.config_folder import config_folder
+from archsearch.design.block import decode_block
+from archsearch.design.lower import lower_block
+from archsearch.network.assemble import assemble
+from archsearch.settings.experiment import decode_experiment
+
+GROUPS = ("arch", "augment", "constraints", "data", "optimizer", "schedule", "train", "study", "sampler", "pruner")
+OPTIONS = [
+    (group, file.stem)
+    for group in GROUPS
+    for file in sorted((config_folder() / group).glob("*.yaml"))
+    if (group, file.stem) != ("arch", "file")
+]
+BLOCKS = sorted(file.stem for file in (config_folder() / "block").glob("*.yaml"))
+
+# arch, block: parameters, MACs, receptive field (px), keeps advanced_convolution. Known from elsewhere:
+# assignment 159 552 and 101 px; resnet20 272 474; mobilenet_v2 2 236 682 and mobilenet_v1 3 217 226 with 10 classes.
+GOLDEN = {
+    ("all_dilated", "normal"): (72362, 72942048, 63, True),
+    ("assignment", "normal"): (159552, 109910016, 101, True),
+    ("c1c2c3c4", "normal"): (161210, 19879168, 49, True),
+    ("c1c2c3c4", "depthwise"): (60826, 6542592, 49, True),
+    ("c1c2c3c4", "dilated"): (161210, 19879168, 73, True),
+    ("c1c2c3c4", "strided"): (161210, 17688832, 65, True),
+    ("mobilenet_v1", "normal"): (3217226, 11596288, 315, False),
+    ("mobilenet_v2", "normal"): (2236682, 6124928, 491, False),
+    ("nas_bench_macro", "normal"): (1588874, 53246464, 69, False),
+    ("resnet20", "normal"): (272474, 40813184, 81, False),
+    ("vgg16", "normal"): (14724042, 313201664, 196, False),
+    ("wrn28_2_blueprint", "normal"): (193946, 32883968, 109, False),
+}
+
+
+def checked(*overrides: str) -> Checked:
+    composer = Composer(overrides)
+    experiment = decode_experiment(composer.compose({}), composer.blocks)
+    return check_design(experiment.design, experiment.limits)
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS, ids=str)
+def test_every_option_composes_and_decodes(group: str, option: str, tmp_path: Path) -> None:
+    more = []
+    if (group, option) == ("data", "folder"):
+        (tmp_path / "images" / "train" / "cat").mkdir(parents=True)
+        more = [f"data.root={tmp_path / 'images'}", "data.classes=10"]
+    composer = Composer([f"{group}={option}", *more])
+    experiment = decode_experiment(composer.compose({}), composer.blocks)
+    assert check_design(experiment.design, experiment.limits).footprint.parameters > 0
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_block_lowers(name: str) -> None:
+    block = decode_block(block_lookup([config_folder()])(name), name, name)
+    assert block.items
+    for channels, width in ((16, 32), (32, 32)):
+        lower_block(block, channels, width)
+
+
+@pytest.mark.parametrize(("arch", "block"), GOLDEN, ids=str)
+def test_golden_footprints(arch: str, block: str) -> None:
+    one = checked(f"arch={arch}", f"block={block}")
+    found = (one.footprint.parameters, one.footprint.macs, one.footprint.receptive_field, one.kept)
+    assert found == GOLDEN[arch, block]
+
+
+def test_the_golden_table_has_every_network() -> None:
+    assert {arch for arch, _ in GOLDEN} == {name for group, name in OPTIONS if group == "arch"}
+
+
+@pytest.mark.parametrize("arch", sorted({arch for arch, _ in GOLDEN}))
+def test_every_network_assembles_with_as_many_parameters(arch: str) -> None:
+    one = checked(f"arch={arch}")
+    network = assemble(one.plan)
+    assert sum(parameter.numel() for parameter in network.parameters()) == one.footprint.parameters
+
+
+def test_all_dilated_has_no_stride_and_no_pool() -> None:
+    one = checked("arch=all_dilated", "constraints.forbids=[strided,max_pool,average_pool]")
+    assert one.kept
+
+
+@pytest.mark.parametrize("file", sorted((config_folder() / "constraints").glob("*.yaml")), ids=lambda file: file.stem)
+def test_limits_name_every_key(file: Path) -> None:
+    assert len(read_yaml(file)) == 9

@@ -1,0 +1,61 @@
+"""The whole multirun as a user starts it, on a handful of drawn images."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from archsearch.config_folder import config_folder
+from archsearch.search.store import open_store
+from archsearch.search.studies import load_study, study_names
+from hydra_plugins.archsearch_sweeper._grammar import read_request
+
+SMALL = [
+    "data=shapes",
+    "data.shapes.train_images=60",
+    "data.shapes.test_images=20",
+    "train.epochs=1",
+    "train.batch_size=20",
+    "train.compile=false",
+    "train.threads=1",
+    "train.device=cpu",
+]
+
+
+def sweep(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "archsearch.run", "-m", "hydra/sweeper=archsearch", *SMALL, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=500, env=dict(os.environ))
+
+
+def test_comma_lists_train_every_combination_once_and_go_on() -> None:
+    first, found = (sweep("block=normal,dilated") for _ in range(2))
+    assert (first.returncode, found.returncode) == (0, 0), first.stderr + found.stderr
+    assert "2 complete" in found.stdout
+    assert "python -m archsearch.run" in found.stdout
+    store = open_store()
+    trials = load_study(store, study_names(store)[0]).trials()
+    assert [trial.params["block"] for trial in trials] == ["normal", "dilated"]
+    folder = Path(trials[0].user_attrs["run_dir"])
+    assert (folder / "result.json").is_file()
+    assert "block=normal" in yaml.safe_load((folder / ".hydra/overrides.yaml").read_text())
+    assert yaml.safe_load((folder.parent / "best.yaml").read_text())["overrides"]
+    store.close()
+
+
+def test_what_cannot_be_swept_ends_with_exit_code_2() -> None:
+    found = sweep("data=shapes,cifar10")
+    assert found.returncode == 2
+    assert "cannot differ between the trials of one study" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("file", sorted((config_folder() / "space").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_shipped_space_is_read(file: Path) -> None:
+    request = read_request([], yaml.safe_load(file.read_text()))
+    assert request.space.parameters
+    assert not request.exhaustive

@@ -1,0 +1,194 @@
+"""Random plans over the whole of the plan's language, from a seed; knows shapes by itself, not through analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import get_args
+
+import pytest
+
+from archsearch.design.plan import (
+    Activation,
+    ActivationKind,
+    Combine,
+    Conv,
+    Dropout,
+    GlobalPool,
+    Layer,
+    Linear,
+    Norm,
+    NormKind,
+    Parallel,
+    Plan,
+    Pool,
+    Sequence,
+)
+
+CLASSES = 3
+
+
+@dataclass
+class Grower:
+    """Grows layers one after another and remembers channels C and the side N of the square map."""
+
+    random: Random
+    channels: int
+    side: int
+    strides: int = 1
+
+    def pick(self, *choices: int) -> int:
+        return self.random.choice(choices)
+
+    def chance(self, probability: float) -> bool:
+        return self.random.random() < probability
+
+    def conv(self, name: str, *, out: int | None = None, stride: int = 1, same: bool = True, kernel: int = 0) -> Conv:
+        """A convolution of random kernel, dilation, groups; `same`: padding, split anyhow, keeps ceil(N / stride)."""
+        kernel = kernel or self.pick(1, 1, 2, 3, 3, 3, 4, 5)
+        dilation = self.pick(1, 1, 1, 2, 3) if kernel > 1 else 1
+        span = dilation * (kernel - 1)
+        before = self.random.randint(0, span)
+        after = span - before if same else self.random.randint(max(0, span + 1 - before - self.side), span)
+        out = out or self.pick(1, 2, 3, 4, 6)
+        groups = self.random.choice([g for g in range(1, 7) if self.channels % g == out % g == 0])
+        conv = Conv(
+            name=name,
+            in_channels=self.channels,
+            out_channels=out,
+            kernel=kernel,
+            stride=stride,
+            dilation=dilation,
+            groups=groups,
+            padding=(before, after),
+            bias=self.chance(0.5),
+        )
+        self.channels, self.side = out, (self.side + before + after - span - 1) // stride + 1
+        return conv
+
+    def pool(self, name: str, *, stride: int = 1, same: bool = True) -> Pool:
+        kernel = self.pick(1, 2, 3, 4)
+        before = self.random.randint(0, kernel - 1)
+        after = kernel - 1 - before if same else self.random.randint(max(0, kernel - before - self.side), kernel - 1)
+        self.side = (self.side + before + after - kernel) // stride + 1
+        kind = "max" if self.chance(0.5) else "average"
+        return Pool(name=name, kind=kind, kernel=kernel, stride=stride, padding=(before, after))
+
+    def norm(self, name: str) -> Layer:
+        kind = self.random.choice(get_args(NormKind))
+        groups = self.random.choice([g for g in range(1, 7) if self.channels % g == 0]) if kind == "group" else 1
+        values = self.channels * self.side**2 // (self.channels if kind == "instance" else groups)
+        if kind != "batch" and values == 1:
+            kind = "batch"
+        return Norm(name=name, kind=kind, channels=self.channels, groups=groups)
+
+    def pointwise(self, name: str) -> Layer:
+        """A layer that leaves the shape alone."""
+        which = self.pick(0, 0, 1, 1, 2)
+        if which == 0:
+            return self.norm(name)
+        if which == 1:
+            return Activation(name=name, kind=self.random.choice(get_args(ActivationKind)))
+        return Dropout(name=name, rate=self.random.choice([0.0, 0.05, 0.5]), channelwise=self.chance(0.5))
+
+    def chain(self, name: str, *, out: int | None, stride: int, depth: int) -> Sequence:
+        """A branch: layers of which the first window has the stride, ending in `out` channels."""
+        layers: list[Layer] = [self.pointwise("before")] if self.chance(0.4) else []
+        if self.chance(0.2):
+            layers.append(self.pool("pool", stride=stride))
+            stride = 1
+        layers.extend(
+            layer
+            for i in range(self.pick(0, 1, 2))
+            for layer in (self.conv(f"conv{i}", stride=stride if i == 0 else 1), self.pointwise(f"point{i}"))
+        )
+        stride = 1 if any(isinstance(layer, Conv) for layer in layers) else stride
+        if depth < 2 and self.chance(0.3):
+            layers.append(self.parallel("inner", stride=stride, depth=depth + 1))
+            stride = 1
+        if out not in (None, self.channels) or stride > 1:
+            layers.append(self.conv("last", out=out, stride=stride))
+        return Sequence(name=name, layers=tuple(layers))
+
+    def gate(self) -> Sequence:
+        """Squeeze and excitation: one value a channel, through dense layers or 1x1 convolutions."""
+        channels, middle = self.channels, self.pick(1, 2, 4)
+        if self.chance(0.5):
+            squeeze: Layer = Linear(name="squeeze", in_features=channels, out_features=middle)
+            excite: Layer = Linear(name="excite", in_features=middle, out_features=channels, bias=False)
+        else:
+            squeeze = Conv(name="squeeze", in_channels=channels, out_channels=middle, kernel=1, bias=True)
+            excite = Conv(name="excite", in_channels=middle, out_channels=channels, kernel=1)
+        pool = GlobalPool(name="pool", kind="max" if self.chance(0.3) else "average")
+        act = Activation(name="act", kind="sigmoid")
+        return Sequence(name="gate", layers=(pool, squeeze, Activation(name="mid", kind="silu"), excite, act))
+
+    def parallel(self, name: str, *, stride: int = 1, depth: int = 0) -> Parallel:
+        combine = self.random.choice(get_args(Combine))
+        channels, side = self.channels, self.side
+        if combine == "multiply" and stride == 1 and self.chance(0.6):
+            gate = self.gate()
+            main = self.chain("main", out=channels, stride=1, depth=depth) if self.chance(0.3) else None
+            branches = [main or Sequence(name="main", layers=()), gate]
+            self.random.shuffle(branches)
+            return Parallel(name=name, branches=tuple(branches), combine="multiply")
+        out = None if combine == "concat" else self.pick(channels, 2, 4)
+        branches = []
+        total = 0
+        for i in range(self.pick(1, 2, 2, 3)):
+            self.channels, self.side = channels, side
+            if stride == 1 and out in (None, channels) and self.chance(0.3):
+                branches.append(Sequence(name=f"identity{i}", layers=()))
+            else:
+                branches.append(self.chain(f"branch{i}", out=out, stride=stride, depth=depth))
+            total += self.channels
+        self.side = -(-side // stride)
+        if combine == "concat":
+            self.channels = total
+        self.random.shuffle(branches)
+        return Parallel(name=name, branches=tuple(branches), combine=combine)
+
+    def block(self, name: str) -> Sequence:
+        layers: list[Layer] = []
+        for i in range(self.pick(1, 2, 3)):
+            which = self.pick(0, 0, 0, 1, 2, 2, 3)
+            stride = self.pick(1, 1, 1, 2, 3) if which != 2 else self.pick(1, 1, 2)
+            if stride * self.strides > 8:  # fields, and the images that the oracle needs for them, stay small
+                stride = 1
+            self.strides *= stride
+            if which == 0:
+                layers += [self.conv(f"conv{i}", stride=stride, same=False), self.pointwise(f"point{i}")]
+            elif which == 1:
+                layers.append(self.pool(f"pool{i}", stride=stride, same=False))
+            elif which == 2:
+                layers.append(self.parallel(f"parallel{i}", stride=stride))
+            else:
+                layers.append(Sequence(name=f"group{i}", layers=(self.pointwise("a"), self.conv("b"))))
+        return Sequence(name=name, layers=tuple(layers))
+
+    def head(self) -> Sequence:
+        which = self.pick(0, 1, 2)
+        pool = GlobalPool(name="pool", kind="average" if self.chance(0.7) else "max")
+        if which == 0:
+            linear = Linear(name="linear", in_features=self.channels, out_features=CLASSES, bias=self.chance(0.5))
+            return Sequence(name="head", layers=(pool, linear))
+        if which == 1:
+            features = self.channels * self.side**2
+            return Sequence(name="head", layers=(Linear(name="linear", in_features=features, out_features=CLASSES),))
+        return Sequence(name="head", layers=(self.conv("conv", out=CLASSES), pool))
+
+
+def grow_plan(seed: int) -> Plan:
+    """Return the plan of `seed`: a body of one to four blocks, and a head."""
+    random = Random(seed)
+    channels, side = random.choice([1, 3, 4]), random.choice([5, 8, 13])
+    grower = Grower(random=random, channels=channels, side=side)
+    stages = tuple(grower.block(f"c{i}") for i in range(random.choice([1, 2, 2, 3])))
+    body = Sequence(name="stages", layers=stages)
+    return Plan(input_shape=(channels, side, side), layers=(body, grower.head()))
+
+
+@pytest.fixture(scope="session")
+def random_plan() -> Callable[[int], Plan]:
+    return grow_plan

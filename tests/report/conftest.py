@@ -1,0 +1,39 @@
+"""Designs as the tests of this room look at them: checked, by the name of a shipped network, each composed once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from archsearch.analysis.check import Checked, check_design
+from archsearch.analysis.limits import decode_limits
+from archsearch.composition import Composer
+from archsearch.design.spec import decode_design
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Callable[[str], Checked]:
+    """Return the function that gives a shipped network, checked against the default limits with mends."""
+    composer = Composer()
+
+    @functools.cache
+    def find(name: str) -> Checked:
+        tree = composer.compose({"arch": name})
+        limits = decode_limits(tree["constraints"])
+        return check_design(decode_design(tree["arch"], composer.blocks), limits, composer.blocks)
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def designed() -> Callable[..., Checked]:
+    """Return the function that checks a design given as a mapping against limits given as a mapping."""
+    composer = Composer()
+
+    def find(design: Mapping[str, Any], limits: Mapping[str, Any] | None = None) -> Checked:
+        return check_design(decode_design(design, composer.blocks), decode_limits(limits))
+
+    return find

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+
+from rich.console import Console
+
+from archsearch.analysis.check import Checked
+from archsearch.report.tables import design_record, print_design, print_margins
+
+Find = Callable[[str], Checked]
+CONTRACT = {"design_id", "parameters", "macs", "receptive_field", "output_shape", "width", "margins", "layers"}
+MORE = {"name", "activations", "activation_bytes", "peak_bytes", "kept"}
+MARGIN = {"limit", "bound", "found", "kept", "mends"}
+LAYER = {"name", "kind", "output_shape", "receptive_field", "jump", "parameters", "macs"}
+
+
+def printed(show: Callable[[Checked, Console], None], checked: Checked) -> str:
+    target = io.StringIO()
+    show(checked, Console(file=target, width=160, highlight=False))
+    return target.getvalue()
+
+
+def test_the_record_has_the_keys_that_users_rely_on(shipped: Find) -> None:
+    record = json.loads(json.dumps(design_record(shipped("vgg16"))))
+    assert record.keys() == CONTRACT | MORE
+    assert all(margin.keys() == MARGIN | {"slack"} for margin in record["margins"])
+    assert all(layer.keys() == LAYER | {"start", "activations"} for layer in record["layers"])
+
+
+def test_the_record_holds_what_was_measured(shipped: Find) -> None:
+    checked = shipped("assignment")
+    record = design_record(checked)
+    assert (record["parameters"], record["receptive_field"], record["output_shape"]) == (159552, 101, [10, 1, 1])
+    assert record["design_id"] == checked.design_id
+    assert record["kept"] is True
+    assert sum(layer["parameters"] for layer in record["layers"]) == 159552
+    assert sum(layer["macs"] for layer in record["layers"]) == record["macs"]
+    assert record["layers"][0] == {
+        "name": "stages.conv1a.0.conv", "kind": "conv", "output_shape": [128, 32, 32], "receptive_field": 5,
+        "jump": 1, "start": -2, "parameters": 9600, "macs": 9830400, "activations": 131072,
+    }  # fmt: skip
+
+
+def test_margins_are_printed_with_their_mends(shipped: Find) -> None:
+    lines = printed(print_margins, shipped("mobilenet_v2")).splitlines()
+    assert lines[0] == "kept   receptive_field  491 px, must be above 44"
+    assert lines[1] == "BROKEN parameters       2 236 682, must be below 200 000"
+    assert lines[2].strip().startswith("mend: arch.width=")
+    assert sum(line.startswith("kept") for line in lines) == 4
+    assert "BROKEN contains         lacks dilated" in lines
+
+
+def test_no_limits_are_said_to_be_none(designed: Callable[..., Checked]) -> None:
+    checked = designed({"stages": {"a": {"block": "normal", "width": 8}}, "head": {"classes": 3}})
+    assert printed(print_margins, checked).strip() == "no limits are set"
+
+
+def test_the_tables_hold_layers_growth_and_totals(shipped: Find) -> None:
+    checked = shipped("assignment")
+    text = printed(print_design, checked)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "stages.conv2a.0.conv conv 32x16x16 13 2 9 216 2 359 296" in lines
+    assert any(line.startswith("conv4b 4x4 85 ###") for line in lines)
+    assert "parameters 159 552   MACs 109 910 016   receptive field 101 px" in text
+    assert text.count("kept ") == len(checked.margins)
+    assert text.index("layer") < text.index("receptive field") < text.index("kept")
+
+
+def test_names_are_no_markup(designed: Callable[..., Checked]) -> None:
+    design = {"name": "a [bold]b[/bold]", "stages": {"a": {"block": "normal", "width": 8}}, "head": {"classes": 3}}
+    assert "a [bold]b[/bold]" in printed(print_design, designed(design))

@@ -1,0 +1,47 @@
+"""`design.yaml` and `result.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from archsearch.analysis.check import check_design
+from archsearch.composition import compose, read_tree
+from archsearch.runs.record import design_yaml, result_record, write_design, write_json
+from archsearch.settings.experiment import decode_experiment
+from archsearch.training.result import TrainResult
+
+
+def test_the_design_of_a_run_runs_again(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    _, checked, _ = tiny("block=depthwise", "arch.width=fit", "constraints=advanced_convolution")
+    text = write_design(tmp_path / "design.yaml", checked)
+    assert text == design_yaml(checked) == (tmp_path / "design.yaml").read_text()
+    assert "python -m archsearch.run arch=" in text.splitlines()[0]
+    tree, blocks = read_tree(compose(["arch=design.yaml"]))
+    experiment = decode_experiment(tree, blocks)
+    assert check_design(experiment.design, experiment.limits).design_id == checked.design_id
+    assert experiment.design.width == checked.design.width
+    assert "&id" not in text
+    assert isinstance(yaml.safe_load(text)["stages"]["c1"]["block"], dict)
+
+
+def test_the_record_keeps_validation_and_test_apart(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    experiment, checked, dataset = tiny()
+    result = TrainResult(
+        epochs=2, validation_accuracy=0.5, validation_loss=1.5, best_validation_accuracy=0.6, best_epoch=1,
+        test_accuracy=0.4, test_loss=1.6, test_accuracy_flip=None, images_per_second=9.0, seconds=3.0, device="x",
+        precision="fp32", compiled=False, pruned=False, seed=0, data_fingerprint=dataset.fingerprint,
+        versions={"torch": "2"}, notices=("n",), history=(),
+    )  # fmt: skip
+    record = result_record(experiment, checked, dataset, result)
+    assert record["accuracy"] == {
+        "validation": 0.5, "validation_best": 0.6, "validation_best_epoch": 1, "test": 0.4, "test_flip": None,
+    }  # fmt: skip
+    for key in ("parameters", "macs", "receptive_field", "epochs", "images_per_second", "seconds", "device"):
+        assert record[key] is not None, key
+    assert (record["seed"], record["data"], record["data_fingerprint"]) == (0, "shapes", dataset.fingerprint)
+    write_json(tmp_path / "result.json", record)
+    assert yaml.safe_load((tmp_path / "result.json").read_text()) == record

@@ -1,0 +1,158 @@
+"""The whole search with a fake task: every sampler, resume, duplicates, failures, grids."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from search_fakes import FakeTask, make_settings, make_study, make_sweep
+
+from archsearch.errors import DeviceMemoryError, DivergedError, InterruptedRun
+from archsearch.search.candidates import Choice, Space
+from archsearch.search.engine import Event, SearchStopped, enqueue, is_done, work
+from archsearch.search.job import Job
+from archsearch.search.rows import Row
+from archsearch.search.store import Store
+from archsearch.search.studies import Study
+
+
+def reasons(study: Study) -> list[str]:
+    return [str(trial.user_attrs.get("state_reason")) for trial in study.trials()]
+
+
+@pytest.mark.parametrize("name", ["random", "tpe", "nsgaii", "qmc", "footprint"])
+def test_every_sampler_trains_feasible_designs_once(study: Study, name: str) -> None:
+    task = FakeTask(most=20)
+    work(study, make_sweep(make_settings(name)), task, seed=1)
+    assert reasons(study).count("complete") == len(task.trained) == 6
+    assert all(task.size(one) <= 20 for one in task.trained)
+    refused = [trial for trial in study.trials() if trial.user_attrs["state_reason"] == "refused"]
+    assert refused
+    assert all(trial.constraints["parameters"] > 0 and trial.state.name == "PRUNED" for trial in refused)
+    assert len({trial.user_attrs["key"] for trial in study.trials() if "key" in trial.user_attrs}) == 6
+
+
+def test_a_second_run_goes_on_to_the_new_total(study: Study) -> None:
+    task = FakeTask()
+    work(study, make_sweep(), task, seed=1)
+    work(study, make_sweep(), task, seed=1)
+    assert len(task.trained) == 6
+    work(study, make_sweep(make_settings(trials=8)), task, seed=1)
+    assert len(task.trained) == reasons(study).count("complete") == 8
+    assert [trial.number for trial in study.trials()] == list(range(len(study.trials())))
+
+
+def test_a_space_that_is_used_up_ends_the_search(study: Study) -> None:
+    events: list[Event] = []
+    space = Space(parameters={"a": Choice(options=(1, 2)), "b": Choice(options=(1, 2))})
+    task = FakeTask()
+    work(study, make_sweep(space=space), task, listen=events.append, seed=1)
+    assert len(task.trained) == 3  # b does not count where a is 1
+    assert "the space has no further feasible design" in events[-1].text
+
+
+def test_a_design_that_cannot_be_built_is_refused(study: Study) -> None:
+    space = Space(parameters={"block": Choice(options=("broken", "normal"))})
+    work(study, make_sweep(space=space, settings=make_settings(trials=1)), FakeTask(), seed=3)
+    refused = [trial for trial in study.trials() if trial.user_attrs["state_reason"] == "refused"]
+    assert all(trial.user_attrs["cause"] == "block: cannot be built" for trial in refused)
+    assert reasons(study).count("complete") == 1
+
+
+def test_an_interrupted_trial_is_given_back_and_taken_up_again(study: Study) -> None:
+    def interrupt(job: Job) -> None:
+        if not job.resume:
+            job.on_epoch(1, 0.5)
+            raise InterruptedRun("stopped")
+
+    task = FakeTask(on_train=interrupt)
+    with pytest.raises(InterruptedRun):
+        work(study, make_sweep(make_settings(trials=1)), task, seed=1)
+    assert [trial.state.name for trial in study.trials()] == ["WAITING"]
+    work(study, make_sweep(make_settings(trials=1)), task, seed=1)
+    assert [trial.state.name for trial in study.trials()] == ["COMPLETE"]
+    assert task.resumed == [0]
+
+
+def test_a_dead_workers_trial_is_taken_up_and_counted_once(study: Study) -> None:
+    sweep, task = make_sweep(make_settings(trials=2)), FakeTask()
+    attrs = {"sweep": sweep.name, "key": "k", "worker": "", "run_dir": "outputs/x"}
+    study.write([Row(state="running", params={"a": 2, "b": 3, "block": "normal"}, attrs=attrs)])
+    work(study, sweep, task, seed=1)
+    assert task.resumed == [0]
+    assert len(task.trained) == 1
+    assert reasons(study) == ["complete", "complete"]
+
+
+def test_out_of_memory_is_tried_once_more_at_half_the_batch(study: Study) -> None:
+    def fail(job: Job) -> None:
+        if "halved" not in job.verdict.experiment:
+            raise DeviceMemoryError("too small")
+
+    work(study, make_sweep(make_settings(trials=1)), FakeTask(on_train=fail), seed=1)
+    assert reasons(study) == ["complete"]
+    assert "halved" in study.trials()[0].user_attrs["batch"]
+
+
+def test_divergence_is_pruned_and_counts(study: Study) -> None:
+    def diverge(job: Job) -> None:
+        raise DivergedError("the loss is not a number")
+
+    work(study, make_sweep(make_settings(trials=2)), FakeTask(on_train=diverge), seed=1)
+    assert reasons(study) == ["diverged", "diverged"]
+    assert [trial.state.name for trial in study.trials()] == ["PRUNED", "PRUNED"]
+
+
+def test_failures_in_a_row_stop_the_search_with_the_cause(study: Study) -> None:
+    def fail(job: Job) -> None:
+        raise ValueError("wrong shape")
+
+    with pytest.raises(SearchStopped, match=r"the last 3 trainings failed; .*ValueError: wrong shape"):
+        work(study, make_sweep(make_settings(max_failures=3)), FakeTask(on_train=fail), seed=1)
+    assert [trial.state.name for trial in study.trials()] == ["FAIL"] * 3
+    assert "wrong shape" in study.trials()[0].user_attrs["traceback"]
+
+
+def test_one_failure_does_not_end_a_search_nor_count(study: Study) -> None:
+    def fail(job: Job) -> None:
+        if job.number == 1:
+            raise ValueError("once")
+
+    work(study, make_sweep(), FakeTask(on_train=fail), seed=1)
+    assert reasons(study).count("complete") == 6
+    assert reasons(study).count("failed") == 1
+
+
+def test_the_median_pruner_gives_trainings_up(study: Study) -> None:
+    task = FakeTask(epochs=6)
+    work(study, make_sweep(make_settings(pruner="median", trials=14)), task, seed=1)
+    assert reasons(study).count("pruned") >= 1
+    assert len(task.trained) == 14
+
+
+def test_several_objectives(store: Store) -> None:
+    study = make_study(store, ("accuracy", "macs"))
+    settings = replace(make_settings("nsgaii"), objectives=("accuracy", "macs"))
+    work(study, make_sweep(settings), FakeTask(), seed=1)
+    assert [len(trial.values) for trial in study.trials()] == [2] * 6
+
+
+def test_a_grid_trains_every_combination_once_and_goes_on(study: Study) -> None:
+    space = Space(parameters={"a": Choice(options=(1, 2)), "b": Choice(options=(1, 2, 30))})
+    sweep, task = make_sweep(space=space, exhaustive=True), FakeTask(most=20)
+    assert enqueue(study, sweep, task) == 6
+    assert enqueue(study, sweep, task) == 6
+    assert not is_done_now(study, sweep)
+    work(study, sweep, task)
+    # a=1 makes b count for nothing: (1, 2) is answered by (1, 1); b=30 is too large
+    assert sorted(reasons(study)) == ["answered", "complete", "complete", "complete", "refused", "refused"]
+    assert len(task.trained) == 3
+    answered = next(trial for trial in study.trials() if trial.user_attrs["state_reason"] == "answered")
+    assert answered.value == study.trials()[answered.user_attrs["answered_by"]].value
+    assert is_done_now(study, sweep)
+
+
+def is_done_now(study: Study, sweep: object) -> bool:
+    from archsearch.search.board import read_board
+
+    return is_done(read_board(study.trials(), sweep.name), sweep)  # type: ignore[attr-defined, arg-type]

@@ -1,0 +1,83 @@
+"""Verdicts on assignments over the shipped configuration: kept, repaired, masked, and equal ones equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from archsearch.composition import Composer
+from archsearch.errors import SpecError
+from archsearch.search.judging import Judge, trial_key
+
+
+@pytest.fixture(scope="module")
+def composer() -> Composer:
+    return Composer(["data=shapes"])
+
+
+@pytest.fixture
+def judge(composer: Composer) -> Judge:
+    return Judge(composer.compose, composer.blocks, fingerprint="f00d")
+
+
+def test_a_design_that_keeps_its_limits_has_an_identity_and_features(judge: Judge) -> None:
+    verdict = judge({"arch.stages.c2.repeats": 1})
+    assert verdict.kept
+    assert len(verdict.key) == len(verdict.design_id) == 16
+    assert verdict.features["depth"] > 3
+    assert verdict.parameters < 200_000
+
+
+def test_a_design_that_breaks_one_says_by_how_much(judge: Judge) -> None:
+    verdict = judge({"arch.stages.c3.width": 512})
+    assert not verdict.kept
+    assert max(margin.excess for margin in verdict.margins) > 0
+    assert verdict.key == ""
+
+
+def test_a_missed_receptive_field_is_repaired_by_dilation(composer: Composer, judge: Judge) -> None:
+    short = {f"arch.stages.{name}.repeats": 1 for name in ("c1", "c2", "c3", "c4")}
+    found = judge(short)
+    plain = Judge(composer.compose, composer.blocks, fingerprint="f00d", repair=False)(short)
+    if plain.kept:
+        pytest.fail("the default design has grown: give this test a smaller one")
+    assert found.kept
+    assert [name.rpartition(".")[2] for name in found.repairs] == ["dilation"]
+    assert found.parameters == plain.parameters
+    assert found.receptive_field > 44 >= plain.receptive_field
+    again = judge({**short, **found.repairs})
+    assert (again.key, again.repairs) == (found.key, {})
+
+
+def test_an_option_that_the_block_lacks_does_not_count(judge: Judge) -> None:
+    plain = judge({"arch.stages.c1.block": "normal"})
+    with_expand = judge({"arch.stages.c1.block": "normal", "arch.stages.c1.expand": 6})
+    assert with_expand.unused == ("arch.stages.c1.expand",)
+    assert with_expand.key == plain.key
+    assert judge({"arch.stages.c1.block": "inverted", "arch.stages.c1.expand": 2}).unused == ()
+
+
+def test_nonsense_is_refused_with_its_key(judge: Judge) -> None:
+    with pytest.raises(SpecError, match=r"arch\.stages\.c1\.repeats"):
+        judge({"arch.stages.c1.repeats": "many"})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "is_another"),
+    [
+        ("optimizer.learning_rate", 0.123, True),
+        ("train.epochs", 99, True),
+        ("seed", 5, True),
+        ("train.device", "cpu", False),
+        ("train.threads", 1, False),
+        ("arch.name", "another", False),
+    ],
+)
+def test_what_makes_another_training(judge: Judge, key: str, value: Any, is_another: bool) -> None:
+    assert (judge({key: value}).key != judge({}).key) == is_another
+
+
+def test_other_data_make_another_training() -> None:
+    tree = {"train": {"epochs": 1}}
+    assert trial_key("d", tree, "one") != trial_key("d", tree, "two")

@@ -1,0 +1,62 @@
+"""The end of a sweep: the best, what was refused, the command that runs it again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from search_fakes import FakeTask, make_settings, make_study, make_sweep
+
+from archsearch.search.engine import work
+from archsearch.search.store import Store
+from archsearch.search.studies import Study
+from archsearch.search.summary import command_of, summarise, tell, write_best
+
+
+def test_the_best_comes_first_with_its_command(study: Study) -> None:
+    sweep = make_sweep(base=("data=shapes", "study.trials=6", "++arch.width=1"))
+    work(study, sweep, FakeTask(most=20), seed=1)
+    summary = summarise(study, sweep)
+    values = [trial.values[0] for trial in summary.best]
+    assert values == sorted(values, reverse=True)
+    best = summary.best[0].user_attrs["assignments"]
+    chosen = f"a={best['a']} b={best['b']} block={best['block']}"
+    expected = f"python -m archsearch.run data=shapes ++arch.width=1 train.epochs=3 {chosen}"
+    assert summary.command == expected
+    text = tell(study, sweep, summary)
+    assert "6 complete" in text
+    assert f"parameters refused {summary.refusals.by_limit['parameters']}" in text
+    assert f"the best again: {expected}" in text
+    path = write_best(study, sweep, summary)
+    assert path is not None
+    assert path == Path("outputs/sweep/best.yaml")
+    assert yaml.safe_load(path.read_text())["values"] == {"accuracy": values[0]}
+    assert path.read_text().startswith(f"# {expected}\n")
+
+
+def test_repairs_are_part_of_the_command_and_unused_options_are_not(study: Study) -> None:
+    sweep = make_sweep(make_settings(trials=1))
+    work(study, sweep, FakeTask(), seed=1)
+    trial = study.trials()[-1]
+    trial.user_attrs.update(repairs={"arch.stages.c4.dilation": 3}, unused=["block"])
+    command = command_of(sweep, trial)
+    assert "arch.stages.c4.dilation=3" in command
+    assert "block=" not in command
+
+
+def test_of_several_objectives_the_front_comes_first(store: Store) -> None:
+    study = make_study(store, ("accuracy", "macs"))
+    sweep = make_sweep(replace(make_settings("random"), objectives=("accuracy", "macs")))
+    work(study, sweep, FakeTask(), seed=1)
+    summary = summarise(study, sweep)
+    assert len(summary.front) == len(
+        {trial.values[0] for trial in summary.best}
+    )  # more MACs, more accuracy: all of them
+    assert "a trial of the Pareto front again" in tell(study, sweep, summary)
+
+
+def test_nothing_trained_is_said_too(study: Study) -> None:
+    summary = summarise(study, make_sweep())
+    assert tell(study, make_sweep(), summary) == "study shapes-tiny: nothing trained"
+    assert write_best(study, make_sweep(), summary) is None

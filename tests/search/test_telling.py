@@ -1,0 +1,69 @@
+"""How a trial ends: fencing, missing objectives, numbers that are none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from optuna.pruners import NopPruner
+from search_fakes import FakeTask, make_sweep
+
+from archsearch.search.claims import Claim, Desk
+from archsearch.search.job import Job, Outcome
+from archsearch.search.liveness import worker_name
+from archsearch.search.studies import Study
+from archsearch.search.telling import Told, carry_out
+
+
+class Measured(FakeTask):
+    def __init__(self, measures: dict[str, float]) -> None:
+        super().__init__()
+        self.measures = measures
+
+    def train(self, job: Job) -> Outcome:
+        return replace(super().train(job), measures=self.measures)
+
+
+def claimed(study: Study) -> tuple[Desk, Claim]:
+    desk = Desk(study, make_sweep(), worker_name())
+    claim = desk.claim(FakeTask().check({"a": 2, "b": 3, "block": "normal"}), {})
+    assert claim is not None
+    return desk, claim
+
+
+def ended(study: Study, task: FakeTask) -> Told:
+    desk, claim = claimed(study)
+    return carry_out(desk, task, claim, NopPruner())
+
+
+def test_the_curve_and_the_outcome_are_recorded(study: Study) -> None:
+    told = ended(study, FakeTask())
+    trial = study.trials()[0]
+    assert (told.end, told.values) == ("complete", (0.05,))
+    assert list(trial.intermediate_values) == [1, 2, 3]
+    assert trial.user_attrs["note"] == "fake"
+    assert trial.user_attrs["parameters"] == 5
+    assert trial.constraints["parameters"] <= 0
+
+
+@pytest.mark.parametrize(
+    ("measures", "end", "cause"),
+    [({"loss": 1.0}, "failed", "gave no accuracy"), ({"accuracy": float("nan")}, "diverged", "not a number")],
+)
+def test_what_cannot_be_compared_is_no_result(study: Study, measures: dict, end: str, cause: str) -> None:
+    told = ended(study, Measured(measures))
+    assert told.end == end
+    assert cause in told.cause
+    assert study.trials()[0].values is None
+
+
+def test_a_worker_that_was_taken_for_dead_drops_its_trial(study: Study) -> None:
+    desk, claim = claimed(study)
+
+    def take_over(job: Job) -> None:
+        study.store.storage.set_trial_user_attr(claim.trial_id, "worker", "somebody else")
+
+    told = carry_out(desk, FakeTask(on_train=take_over), claim, NopPruner())
+    assert told.end == "lost"
+    assert study.trials()[0].state.name == "RUNNING"
+    assert not study.trials()[0].intermediate_values

@@ -1,0 +1,43 @@
+"""The progress view: a line for every end, and how all stand."""
+
+from __future__ import annotations
+
+import io
+
+from archsearch.search.engine import Event
+from archsearch.search.refusals import Refusals
+from archsearch.search.telling import Told
+from archsearch.search.view import View, duration
+
+
+def test_a_line_says_how_the_search_stands() -> None:
+    out, now = io.StringIO(), [0.0]
+    view = View(4, ("accuracy",), ("maximize",), out=out, clock=lambda: now[0])
+    view(Event(kind="count", refusals=Refusals(proposed=12, feasible=2)))
+    now[0] = 60.0
+    view(Event(kind="told", number=0, told=Told(number=0, end="complete", values=(0.5,))))
+    view(Event(kind="told", number=1, told=Told(number=1, end="failed", cause="ValueError: no")))
+    view(Event(kind="told", number=2, told=Told(number=2, end="pruned")))
+    first, second, third = out.getvalue().splitlines()
+    assert first == "trial 0: accuracy 0.5  [1/4 done, 10 refused, best 0.5 by trial 0, about 3 min left]"
+    assert second.startswith("trial 1: failed (ValueError: no)  [1/4 done, 1 failed")
+    assert "2/4 done, 1 pruned, 1 failed" in third
+
+
+def test_a_note_is_said_once() -> None:
+    out = io.StringIO()
+    view = View(4, ("loss",), ("minimize",), out=out)
+    for _ in range(2):
+        view(Event(kind="note", text="hardly anything is feasible"))
+    assert out.getvalue() == "hardly anything is feasible\n"
+
+
+def test_the_best_is_the_lowest_where_less_is_better() -> None:
+    view = View(4, ("loss",), ("minimize",), out=io.StringIO())
+    for number, value in enumerate((0.5, 0.25, 0.75)):
+        view(Event(kind="told", number=number, told=Told(number=number, end="complete", values=(value,))))
+    assert "best 0.25 by trial 1" in view.standing()
+
+
+def test_durations_as_a_person_says_them() -> None:
+    assert [duration(seconds) for seconds in (40, 720, 12_000)] == ["40 s", "12 min", "3 h 20 min"]

@@ -1,0 +1,74 @@
+"""Real processes: several workers share a study, and a search that is killed again and again loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from search_fakes import make_study
+
+from archsearch.search.store import open_store
+
+PROGRAM = Path(__file__).with_name("kill_me.py")
+DATABASE = "sqlite:///outputs/studies.db"
+
+
+def command(trials: int, workers: int, storage: str = DATABASE, name: str = "killed") -> list[str]:
+    return [sys.executable, str(PROGRAM), storage, name, str(trials), str(workers), "log"]
+
+
+def states(storage: str = DATABASE, name: str = "killed") -> Counter[str]:
+    store = open_store(storage)
+    trials = make_study(store, name=name).trials()
+    store.close()
+    return Counter(trial.user_attrs.get("state_reason", "?") for trial in trials)
+
+
+def epochs() -> Counter[str]:
+    return Counter(json.loads(line)[0] for line in Path("log").read_text().splitlines())
+
+
+def test_two_workers_share_a_study() -> None:
+    subprocess.run(command(8, 2), check=True, timeout=300)
+    assert states()["complete"] == 8
+    assert set(states()) <= {"complete", "refused"}
+    assert set(epochs().values()) == {5}
+
+
+def test_a_search_that_is_killed_goes_on_where_it_stood() -> None:
+    for lines in (3, 14):
+        process = subprocess.Popen(command(6, 1))
+        while process.poll() is None and (
+            not Path("log").exists() or len(Path("log").read_text().splitlines()) < lines
+        ):
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+    subprocess.run(command(6, 1), check=True, timeout=300)
+    assert states()["complete"] == 6
+    assert set(states()) <= {"complete", "refused"}
+    assert len(epochs()) == 6
+    assert max(epochs().values()) <= 7  # an epoch that a kill cut off from its checkpoint is trained again
+
+
+@pytest.mark.postgres
+def test_workers_share_a_study_on_a_server_and_one_that_is_killed_is_replaced() -> None:
+    storage, name = os.environ["ARCHSEARCH_POSTGRES"], f"killed-{uuid.uuid4()}"
+    process = subprocess.Popen(command(8, 2, storage, name))
+    while process.poll() is None and (not Path("log").exists() or len(Path("log").read_text().splitlines()) < 3):
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    workers = [int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    os.kill(workers[0], signal.SIGKILL)
+    assert process.wait(300) == 0
+    assert states(storage, name)["complete"] == 8
+    assert set(states(storage, name)) <= {"complete", "refused"}
+    assert len(epochs()) == 8

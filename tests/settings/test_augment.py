@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from archsearch.decode import decode
+from archsearch.errors import SpecError
+from archsearch.settings.augment import (
+    AugmentPolicy,
+    CoarseDropout,
+    HorizontalFlip,
+    RandomCrop,
+    ShiftScaleRotate,
+    check_policy,
+    decode_policy,
+)
+
+SHIPPED = ["assignment", "mild", "none", "flip_crop", "strong"]
+
+
+@pytest.fixture
+def shipped(checkout):
+    return lambda name: decode_policy(yaml.safe_load((checkout / f"conf/augment/{name}.yaml").read_text()))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_policy_decodes(shipped, name):
+    policy = shipped(name)
+    assert policy.executor == "auto"
+    assert bool(policy.steps) == (name != "none")
+
+
+def test_the_assignment_is_the_assignment(shipped):
+    assert shipped("assignment").steps == (
+        HorizontalFlip(p=0.5),
+        ShiftScaleRotate(shift=0.0625, scale=0.1, rotate=45.0, p=0.5, border="reflect_101"),
+        CoarseDropout(holes=1, height=16, width=16, fill="mean", p=0.5),
+    )
+
+
+def test_mild_differs_from_the_assignment_in_rotation_and_how_often_a_hole_is_cut(shipped):
+    theirs, ours = shipped("assignment").steps, shipped("mild").steps
+    assert ours[0] == theirs[0]
+    assert ours[2] == replace(theirs[2], p=0.25)
+    assert ours[1] == ShiftScaleRotate(shift=0.0625, scale=0.1, rotate=15.0, p=0.5, border="reflect_101")
+
+
+def test_flip_crop_is_the_usual_one(shipped):
+    assert shipped("flip_crop").steps == (HorizontalFlip(p=0.5), RandomCrop(padding=4, border="reflect_101", p=1.0))
+
+
+def test_what_is_left_out_has_a_default():
+    policy = decode_policy({"transforms": [{"horizontal_flip": {}}, {"shift_scale_rotate": {"rotate": 10}}]})
+    assert policy.steps == (HorizontalFlip(), ShiftScaleRotate(rotate=10.0))
+    assert decode_policy({}) == AugmentPolicy()
+
+
+WRONG = {
+    "augment.transforms[1].shift_scale_rotate.rotate: must be a number, is the text '45'. Write it without quotes.": {
+        "transforms": [{"horizontal_flip": {}}, {"shift_scale_rotate": {"rotate": "45"}}]
+    },
+    "augment.transforms[0].shift_scale_rotate.rotate: must lie within 0 and 180, is 200. "
+    "It is the largest angle in degrees, either way.": {"transforms": [{"shift_scale_rotate": {"rotate": 200}}]},
+    "augment.transforms[0].horizontal_flip.p: must lie within 0 and 1, is 1.5. It is a probability.": {
+        "transforms": [{"horizontal_flip": {"p": 1.5}}]
+    },
+    "augment.transforms[0].coarse_dropout.holes: must lie within 1 and 64, is 0. "
+    "Leave the transform out for no hole.": {"transforms": [{"coarse_dropout": {"holes": 0}}]},
+    "augment.transforms[0].coarse_dropout.max_holes: unknown key for coarse_dropout. Did you mean 'holes'?": {
+        "transforms": [{"coarse_dropout": {"max_holes": 1}}]
+    },
+    "augment.transforms[0].random_crop.border: the text 'reflect' is not a choice. Did you mean 'reflect_101'?": {
+        "transforms": [{"random_crop": {"border": "reflect"}}]
+    },
+    "augment.transforms[0].horizontal_flp: unknown key for transforms[0]. Did you mean 'horizontal_flip'?": {
+        "transforms": [{"horizontal_flp": {}}]
+    },
+    "augment.transforms[0]: must name exactly one transform, names horizontal_flip and random_crop. Known: "
+    "horizontal_flip, shift_scale_rotate, coarse_dropout, random_crop, brightness_contrast.": {
+        "transforms": [{"random_crop": {}, "horizontal_flip": {}}]
+    },
+    "augment.transforms[0]: must name exactly one transform, names none. Known: "
+    "horizontal_flip, shift_scale_rotate, coarse_dropout, random_crop, brightness_contrast.": {"transforms": [{}]},
+    "augment.transforms: must be a list, is a mapping": {"transforms": {"horizontal_flip": {}}},
+    "augment.executor: the text 'batch' is not a choice. Did you mean 'batched'?": {"executor": "batch"},
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_a_bad_policy_is_told_where_what_and_the_mend(message):
+    with pytest.raises(SpecError) as told:
+        decode_policy(WRONG[message])
+    assert str(told.value) == message
+
+
+def test_a_policy_decoded_without_its_check_can_be_checked_later():
+    policy = decode(AugmentPolicy, {"transforms": [{"random_crop": {"padding": 0}}]}, "augment")
+    with pytest.raises(SpecError, match=r"^augment\.transforms\[0\]\.random_crop\.padding: must lie within 1"):
+        check_policy(policy)

@@ -1,0 +1,59 @@
+"""Everything a run is asked to do, decoded from one mapping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from archsearch.composition import Composer
+from archsearch.errors import SpecError
+from archsearch.settings.experiment import decode_experiment
+
+
+@pytest.fixture(scope="module")
+def composer() -> Composer:
+    return Composer()
+
+
+def test_the_default_is_whole(composer: Composer) -> None:
+    experiment = decode_experiment(composer.compose({}), composer.blocks)
+    assert experiment.design.name == "c1c2c3c4"
+    assert (experiment.seed, experiment.resume) == (0, None)
+    assert experiment.data.name == "auto"
+    assert len(experiment.augment.steps) == 3
+    assert experiment.study.storage == "sqlite:///outputs/studies.db"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"train.epochs": "3"}, "train.epochs: must be a whole number, is the text '3'. Write it without quotes."),
+        ({"train.epochs": 0}, "train.epochs: must be at least 1, is 0"),
+        ({"optimizer.learning_rat": 1.0}, "optimizer.learning_rat: unknown key for optimizer. Did you mean"),
+        ({"data.validation": 1.5}, "data.validation: must be at least 0 and below 1, is 1.5"),
+        ({"augment.executor": "gpu"}, "augment.executor: the text 'gpu' is not a choice"),
+        ({"constraints.parameters": {"under": 3}}, "constraints.parameters.under: unknown key"),
+        ({"study.trials": 0}, "study.trials"),
+        ({"schedule.warmup": True}, "schedule.warmup: must be a number, is true"),
+    ],
+)
+def test_messages(composer: Composer, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        decode_experiment(composer.compose(changes), composer.blocks)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({"sed": 3}, "sed: unknown key. Did you mean 'seed'?"),
+        ({"seed": -1}, "seed: must be a whole number of at least 0, is -1"),
+        ({"seed": 1.5}, "seed: must be a whole number of at least 0, is 1.5"),
+        ({"resume": 3}, "resume: must be the folder of a run, is 3"),
+    ],
+)
+def test_top_keys(composer: Composer, raw: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        decode_experiment({**composer.compose({}), **raw}, composer.blocks)
+    assert said in str(caught.value)

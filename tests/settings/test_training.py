@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import yaml
+
+from archsearch.decode import decode
+from archsearch.errors import SpecError
+from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "message"),
+    [
+        (TrainSettings, {"epochs": 0}, "train.epochs: must be at least 1, is 0"),
+        (TrainSettings, {"batch_size": -4}, "train.batch_size: must be at least 1, is -4"),
+        (TrainSettings, {"threads": 0}, "train.threads: must be at least 1, is 0"),
+        (TrainSettings, {"device": "gpu"}, "train.device: the text 'gpu' is not a device. Choose one of auto, cpu,"),
+        (TrainSettings, {"device": "cuda:x"}, "train.device"),
+        (TrainSettings, {"ema": 1.0}, "train.ema: must be from 0 to below 1, is 1.0. Write null for no average."),
+        (TrainSettings, {"label_smoothing": -0.1}, "train.label_smoothing"),
+        (TrainSettings, {"clip": 0.0}, "train.clip: must be above 0, is 0.0. Write null to turn it off."),
+        (TrainSettings, {"checkpoint_seconds": 0.0}, "train.checkpoint_seconds"),
+        (TrainSettings, {"precision": "fp8"}, "train.precision"),
+        (TrainSettings, {"compile": "never"}, "train.compile"),
+        (TrainSettings, {"epoch": 3}, "train.epoch: unknown key for train. Did you mean 'epochs'?"),
+        (OptimizerSettings, {"learning_rate": 0.0}, "optimizer.learning_rate: must be above 0, is 0.0"),
+        (OptimizerSettings, {"learning_rate": float("nan")}, "optimizer.learning_rate"),
+        (OptimizerSettings, {"momentum": 1.0}, "optimizer.momentum: must be from 0 to below 1"),
+        (OptimizerSettings, {"momentum": 0.0}, "optimizer.nesterov: needs a momentum above 0"),
+        (OptimizerSettings, {"weight_decay": -1.0}, "optimizer.weight_decay: must not be negative, is -1.0"),
+        (OptimizerSettings, {"norm_and_bias_ratio": -1.0}, "optimizer.norm_and_bias_ratio: must not be negative"),
+        (OptimizerSettings, {"name": "sgdd"}, "optimizer.name"),
+        (ScheduleSettings, {"warmup": 1.0}, "schedule.warmup: must be from 0 to below 1, is 1.0"),
+        (ScheduleSettings, {"final_ratio": 1.5}, "schedule.final_ratio: must be from 0 to 1, is 1.5"),
+    ],
+)
+def test_values_that_cannot_be_used_are_named_with_the_mend(kind, values, message):
+    where = {TrainSettings: "train", OptimizerSettings: "optimizer", ScheduleSettings: "schedule"}[kind]
+    with pytest.raises(SpecError) as caught:
+        decode(kind, values, where)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("value", ["auto", True, False])
+def test_compile_is_auto_or_a_truth_value(value):
+    assert decode(TrainSettings, {"compile": value}, "train").compile is value
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "mps", "cuda", "cuda:0", "cuda:11"])
+def test_devices(device):
+    assert TrainSettings(device=device).device == device
+
+
+def test_learning_rates_scale_with_the_batch_as_asked():
+    rates = [
+        OptimizerSettings(scaling=scaling, reference_batch=100).scaled(0.1, 400)
+        for scaling in ("none", "linear", "sqrt")
+    ]
+    assert rates == pytest.approx([0.1, 0.4, 0.2])
+
+
+GROUPS = {"train": TrainSettings, "optimizer": OptimizerSettings, "schedule": ScheduleSettings}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_shipped_yaml_decodes_names_every_key_and_tells_its_command(checkout, group):
+    files = sorted((checkout / "conf" / group).glob("*.yaml"))
+    assert files
+    for path in files:
+        text = path.read_text()
+        first = text.splitlines()[0]
+        assert first.startswith(f"# python -m archsearch.run {group}={path.stem}"), path
+        raw = yaml.safe_load(text)
+        settings = decode(GROUPS[group], raw, group)
+        assert set(raw) == {field.name for field in fields(settings)}, path
+        if "name" in raw:
+            assert raw["name"] == path.stem

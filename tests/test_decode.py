@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import FrozenInstanceError, dataclass, field
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archsearch.decode import convert, decode, describe, expected, suggest
+from archsearch.errors import SpecError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmup:
+    epochs: int
+    kind: Literal["linear", "cosine"] = "linear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    epochs: int
+    rate: float = 0.1
+    name: str | None = None
+    precision: Literal["auto", "bf16", 32] = "auto"
+    compile: bool = False
+    steps: tuple[int, ...] = ()
+    mean: tuple[float, float] | None = None
+    warmup: Warmup | None = None
+    limits: Mapping[str, float | None] = field(default_factory=dict)
+    extra: Any = None
+    derived: int = field(init=False, default=7)
+
+
+def refusal(raw: object, where: str = "train") -> str:
+    with pytest.raises(SpecError) as caught:
+        decode(Training, raw, where)
+    return str(caught.value)
+
+
+def test_a_whole_mapping_becomes_a_frozen_value_with_its_defaults() -> None:
+    raw = {
+        "epochs": 3,
+        "rate": 1,
+        "precision": 32,
+        "steps": [1, 2],
+        "mean": [0, 0.5],
+        "warmup": {"epochs": 1, "kind": "cosine"},
+        "limits": {"macs": None, "parameters": 5},
+        "extra": {"any": ["thing"]},
+    }
+    value = decode(Training, raw, "train")
+    assert value == Training(
+        epochs=3,
+        rate=1.0,
+        precision=32,
+        steps=(1, 2),
+        mean=(0.0, 0.5),
+        warmup=Warmup(epochs=1, kind="cosine"),
+        limits={"macs": None, "parameters": 5.0},
+        extra={"any": ["thing"]},
+    )
+    assert type(value.rate) is float
+    with pytest.raises(FrozenInstanceError):
+        value.epochs = 4  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (None, "train: must be a mapping, is null"),
+        ([1], "train: must be a mapping, is a list"),
+        ({}, "train.epochs: missing key for train. It must be a whole number."),
+        ({"epochs": 1, "epoch": 2}, "train.epoch: unknown key for train. Did you mean 'epochs'?"),
+        ({"epochs": 1, "derived": 2}, "train.derived: unknown key for train. Known: "),
+        ({"epochs": "3"}, "train.epochs: must be a whole number, is the text '3'. Write it without quotes."),
+        ({"epochs": "many"}, "train.epochs: must be a whole number, is the text 'many'"),
+        ({"epochs": True}, "train.epochs: must be a whole number, is true"),
+        ({"epochs": 3.0}, "train.epochs: must be a whole number, is 3.0"),
+        ({"epochs": None}, "train.epochs: must be a whole number, is null"),
+        ({"epochs": 1, "rate": "0.1"}, "train.rate: must be a number, is the text '0.1'. Write it without quotes."),
+        ({"epochs": 1, "rate": False}, "train.rate: must be a number, is false"),
+        ({"epochs": 1, "compile": 1}, "train.compile: must be true or false, is 1"),
+        ({"epochs": 1, "name": 5}, "train.name: must be text, is 5"),
+        ({"epochs": 1, "precision": "bf61"}, "train.precision: the text 'bf61' is not a choice. Did you mean 'bf16'?"),
+        (
+            {"epochs": 1, "precision": "half"},
+            "train.precision: the text 'half' is not a choice. Choose one of auto, bf16, 32.",
+        ),
+        ({"epochs": 1, "precision": True}, "train.precision: true is not a choice. Choose one of auto, bf16, 32."),
+        ({"epochs": 1, "steps": 4}, "train.steps: must be a list, is 4"),
+        ({"epochs": 1, "steps": [1, "2"]}, "train.steps[1]: must be a whole number, is the text '2'."),
+        ({"epochs": 1, "mean": [0.5]}, "train.mean: must be a list of 2, has 1"),
+        ({"epochs": 1, "warmup": 5}, "train.warmup: must be a mapping, is 5"),
+        ({"epochs": 1, "warmup": {}}, "train.warmup.epochs: missing key for warmup."),
+        (
+            {"epochs": 1, "warmup": {"epochs": 1, "kind": "cosin"}},
+            "train.warmup.kind: the text 'cosin' is not a choice.",
+        ),
+        ({"epochs": 1, "limits": [1]}, "train.limits: must be a mapping, is a list"),
+        ({"epochs": 1, "limits": {"macs": "1"}}, "train.limits.macs: must be a number, is the text '1'."),
+    ],
+)
+def test_a_refusal_says_where_what_and_the_mend(raw: object, message: str) -> None:
+    assert refusal(raw).startswith(message)
+
+
+def test_without_a_place_the_key_alone_is_named() -> None:
+    assert refusal({"epochs": 1, "rat": 1}, where="") == "rat: unknown key for the configuration. Did you mean 'rate'?"
+
+
+def test_what_the_mapping_is_called_can_be_said() -> None:
+    with pytest.raises(SpecError, match=r"late\.epoch: unknown key for a stage\. Did you mean 'epochs'\?"):
+        decode(Training, {"epoch": 1}, "late", called="a stage")
+
+
+def test_the_value_of_a_dataclass_passes_as_it_is() -> None:
+    warmup = Warmup(epochs=2)
+    assert decode(Training, {"epochs": 1, "warmup": warmup}).warmup is warmup
+
+
+def test_a_union_takes_the_member_that_fits_and_names_all_where_none_does() -> None:
+    assert convert(int | str, "fit", "w") == "fit"
+    assert convert(float | Literal["fit"], "fit", "w") == "fit"
+    assert convert(float | Literal["fit"], 2, "w") == 2.0
+    with pytest.raises(SpecError, match=r"w: must be a number or 'fit', is the text 'fat'"):
+        convert(float | Literal["fit"], "fat", "w")
+
+
+@given(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.integers()))
+def test_a_whole_number_is_taken_as_it_is_and_nothing_else_is(raw: object) -> None:
+    if type(raw) is int:
+        assert convert(int, raw, "n") == raw
+    else:
+        with pytest.raises(SpecError, match=r"^n: must be a whole number, is "):
+            convert(int, raw, "n")
+
+
+def test_a_suggestion_names_the_likeliest_or_all() -> None:
+    assert suggest("dialted", ["normal", "dilated"]) == "Did you mean 'dilated'?"
+    assert suggest("xyz", ["normal", "dilated"]) == "Known: normal, dilated."
+    assert suggest("xyz", []) == ""
+
+
+def test_values_and_types_are_told_in_the_words_of_yaml() -> None:
+    assert [describe(raw) for raw in (None, True, "a", {}, (), 1.5)] == [
+        "null",
+        "true",
+        "the text 'a'",
+        "a mapping",
+        "a list",
+        "1.5",
+    ]
+    assert expected(int | None) == "a whole number or null"
+    assert expected(Literal["a", "b"]) == "'a' or 'b'"
+    assert expected(tuple[int, ...]) == "a list"

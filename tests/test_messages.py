@@ -1,0 +1,118 @@
+"""What the front doors say of errors: masked, in one message, with an exit code."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from archsearch.errors import ArchsearchError, InterruptedRun, RunError, SpecError
+from archsearch.messages import explain, groups, hide_passwords, known_error, mask, tell, top_keys
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("postgresql+psycopg://me:s3cret@host:5432/db", "postgresql+psycopg://me:***@host:5432/db"),
+        ("study.storage='postgresql://me:s3@cret@host/db'", "study.storage='postgresql://me:***@host/db'"),
+        ("postgresql://host/db?user=me&password=s3cret&x=1", "postgresql://host/db?user=me&password=***&x=1"),
+        ("mysql://me:a@h/d and http://you:b@h/d", "mysql://me:***@h/d and http://you:***@h/d"),
+        ("sqlite:///outputs/studies.db", "sqlite:///outputs/studies.db"),
+        ("postgresql://me:${oc.env:PASSWORD}@host/db", "postgresql://me:${oc.env:PASSWORD}@host/db"),
+        ("postgresql://me:***@host/db", "postgresql://me:***@host/db"),
+        ("block@arch.stages.c2.block=strided", "block@arch.stages.c2.block=strided"),
+    ],
+)
+def test_passwords_are_masked(text: str, masked: str) -> None:
+    assert mask(text) == masked
+
+
+def test_passwords_are_taken_out_of_the_command_line() -> None:
+    given = ["seed=1", "study.storage=postgresql://me:s3@cret@h/d", "x='mysql://me:other@h/d'", "y=a://b:${oc.env:C}@d"]
+    hidden, variables = hide_passwords(given)
+    assert hidden == [
+        "seed=1",
+        "study.storage=postgresql://me:${oc.env:ARCHSEARCH_PASSWORD}@h/d",
+        "x='mysql://me:${oc.env:ARCHSEARCH_PASSWORD_2}@h/d'",
+        "y=a://b:${oc.env:C}@d",
+    ]
+    assert variables == {"ARCHSEARCH_PASSWORD": "s3@cret", "ARCHSEARCH_PASSWORD_2": "other"}
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (SpecError("a.b", "is wrong", "Mend it."), 2, "a.b: is wrong. Mend it.\n"),
+        (RunError("postgresql://me:s3cret@h/d is gone"), 1, "postgresql://me:***@h/d is gone\n"),
+        (InterruptedRun("stopped"), 130, "stopped\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (OSError(errno.ENOSPC, "No space", "/x"), 2, "/x: cannot be written: the disk is full. Free some space.\n"),
+    ],
+)
+def test_one_message_and_the_exit_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+) -> None:
+    assert tell(error, in_full=False) == code
+    assert capsys.readouterr().err == said
+
+
+def raised(error: Exception) -> Exception:
+    try:
+        raise error
+    except type(error) as caught:
+        return caught
+
+
+def test_what_nobody_foresaw_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert known_error(raised(ValueError("a bug"))) is None
+    assert tell(raised(ValueError("a bug at postgresql://me:s3cret@h/d")), in_full=False) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "ValueError: a bug at postgresql://me:***@h/d" in said
+
+
+def test_in_full_there_is_a_traceback_and_the_same_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    assert tell(raised(SpecError("a", "is wrong"))) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["a: [1", "a: 1\na: 2", "\t- x"])
+def test_broken_yaml_is_told_with_its_place(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(yaml.YAMLError) as caught:
+        OmegaConf.load(tmp_path / "bad.yaml")
+    assert str(explain(caught.value)).startswith(f"{tmp_path / 'bad.yaml'}, line ")
+    assert isinstance(known_error(caught.value), SpecError)
+
+
+def test_a_variable_that_is_not_set_is_named() -> None:
+    with pytest.raises(OmegaConfBaseException) as caught:
+        OmegaConf.to_container(OmegaConf.create({"a": "${oc.env:NOT_SET_AT_ALL}"}), resolve=True)
+    assert "the environment variable 'NOT_SET_AT_ALL' is not set. Set it: export NOT_SET" in str(explain(caught.value))
+
+
+def test_a_value_that_is_missing_is_named() -> None:
+    with pytest.raises(OmegaConfBaseException) as caught:
+        OmegaConf.to_container(OmegaConf.create({"a": {"b": "???"}}), throw_on_missing=True)
+    assert str(explain(caught.value)) == "a.b: a value must be given. Set it: a.b=..."
+
+
+def test_what_hydra_says_without_a_place_is_passed_on() -> None:
+    assert str(explain(HydraException("all is lost at postgresql://me:s3cret@h/d"))) == (
+        "all is lost at postgresql://me:***@h/d"
+    )
+
+
+def test_groups_and_keys_are_the_shipped_ones() -> None:
+    assert {"arch", "block", "constraints", "data", "train"} <= set(groups())
+    assert set(top_keys()) - set(groups()) == {"resume", "seed"}
+    assert all(isinstance(one, str) for one in groups())
+    assert ArchsearchError.exit_code == 1

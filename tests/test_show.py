@@ -1,0 +1,91 @@
+"""`show`: tables, the contract's JSON, pictures, exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from archsearch.show import main
+
+
+def test_json_has_the_contracts_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["arch=assignment", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record.keys() >= {
+        "design_id", "parameters", "macs", "receptive_field", "output_shape", "width", "margins", "layers",
+    }  # fmt: skip
+    assert (record["parameters"], record["receptive_field"]) == (159552, 101)
+    assert record["output_shape"] == [10, 1, 1]
+    for margin in record["margins"]:
+        assert margin.keys() >= {"limit", "bound", "found", "kept", "mends"}
+    for layer in record["layers"]:
+        keys = {"name", "kind", "output_shape", "receptive_field", "jump", "parameters", "macs"}
+        assert layer.keys() >= keys
+    assert sum(layer["parameters"] for layer in record["layers"]) == record["parameters"]
+    assert sum(layer["macs"] for layer in record["layers"]) == record["macs"]
+
+
+def test_a_broken_limit_ends_with_2_and_shows_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["arch=resnet20"]) == 2
+    out = capsys.readouterr().out
+    assert "BROKEN parameters       272 474, must be below 200 000" in out
+    assert "mend: arch.width=" in out
+    assert "stages.c3.2.residual.main.conv_2" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["arch.stages.c2.blok=3"], "arch.stages.c2.blok: unknown key for a stage. Did you mean 'block'?"),
+        (["arch.stages.c2.block=nromal"], "arch.stages.c2.block: there is no block 'nromal'. Did you mean 'normal'?"),
+        (["block=nromal"], "block: there is no 'nromal'. Did you mean 'normal'?"),
+        (["arch.stages.c2.width='64'"], "arch.stages.c2.width: must be a whole number, is the text '64'"),
+        (["train.epoch=3"], "train.epoch: unknown key for train. Did you mean 'epochs'?"),
+        (["arch.input=[3,2,2]", "arch.stages.c1.entry.block=normal", "stem=1"], "stem"),
+        (["arch=nowhere.yaml"], "there is no such file"),
+        (["plot=x.docx"], "plot"),
+        (["data=folder"], "data.root"),
+        (["data=folder", "data.root=nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_used_ends_with_2_and_one_message(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(arguments) == 2
+    caught = capsys.readouterr()
+    assert said in caught.err
+    assert "Traceback" not in caught.err
+
+
+def test_pictures_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"plot={tmp_path / 'net.png'}", "--json"]) == 0
+    assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")
+    json.loads(capsys.readouterr().out)
+
+
+def test_augmented_samples_are_written(tmp_path: Path) -> None:
+    small = ["data=shapes", "data.shapes.train_images=60", "data.shapes.test_images=20"]
+    assert main([f"samples={tmp_path / 'samples.png'}", "augment=assignment", *small]) == 0
+    assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_users_folder_adds_blocks_and_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in {
+        "block/mine.yaml": "defaults_of: {kernel: 5}\nlayers: [{conv: {kernel: kernel}}]\n",
+        "arch/net.yaml": "name: net\nstages: {c1: {block: mine, width: 8}}\nhead: {classes: 10}\n",
+        "constraints/loose.yaml": "receptive_field: {above: 3}\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert main(["--config-dir", str(tmp_path), "arch=net", "constraints=loose", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["receptive_field"] == 5
+
+
+def test_it_starts_without_torch() -> None:
+    code = "import sys, archsearch.show as s; s.main(['--json']); print(sorted({'torch', 'optuna'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from archsearch.errors import SpecError
+from archsearch.settings.training import TrainSettings
+from archsearch.training import device as module
+from archsearch.training.device import (
+    autocast,
+    choose_device,
+    choose_precision,
+    device_name,
+    is_out_of_memory,
+    switches,
+)
+
+CPU = torch.device("cpu")
+
+
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch):
+    no_gpu(monkeypatch)
+    assert choose_device("auto") == CPU
+    assert choose_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("asked", ["cuda", "cuda:1", "mps"])
+def test_a_missing_gpu_is_named_with_the_mend(monkeypatch, asked):
+    no_gpu(monkeypatch)
+    with pytest.raises(SpecError, match=rf"train.device: '{asked}' is asked for.* Set train.device=auto."):
+        choose_device(asked)
+
+
+def test_a_gpu_beyond_the_last_is_refused_with_those_there_are(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(SpecError, match=r"there is no 'cuda:2'. Known: cuda:0, cuda:1."):
+        choose_device("cuda:2")
+
+
+@pytest.mark.parametrize(("computes", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_auto_precision_asks_the_cpu(monkeypatch, computes, expected):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: computes)
+    assert choose_precision("auto", CPU) == expected
+    assert choose_precision("fp32", CPU) == "fp32"
+    assert choose_precision("bf16", CPU) == "bf16"
+
+
+def test_fp16_is_refused_on_the_cpu():
+    with pytest.raises(SpecError, match=r"train.precision: fp16 needs a GPU. Set train.precision=bf16 or fp32."):
+        choose_precision("fp16", CPU)
+
+
+def test_autocast_computes_in_the_precision_and_leaves_weights_alone():
+    layer, images = torch.nn.Linear(2, 2), torch.ones(1, 2)
+    with autocast(CPU, "bf16"):
+        assert layer(images).dtype == torch.bfloat16
+    with autocast(CPU, "fp32"):
+        assert layer(images).dtype == torch.float32
+    assert layer.weight.dtype == torch.float32
+
+
+def test_denormals_are_flushed_within_a_training_only():
+    tiny = torch.tensor([1e-39])
+    with switches(TrainSettings(), CPU):
+        assert (tiny * 0.5).item() == 0.0
+    assert (tiny * 0.5).item() != 0.0
+
+
+def test_switches_are_put_back_after_an_error():
+    def fail() -> None:
+        with switches(TrainSettings(deterministic=True), CPU):
+            assert torch.are_deterministic_algorithms_enabled()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), True),
+        (RuntimeError("MPS backend out of memory"), True),
+        (RuntimeError("shape mismatch"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_counts_as_out_of_memory(error, expected):
+    assert is_out_of_memory(error) is expected
+
+
+def test_the_cpu_is_named_with_its_threads(monkeypatch):
+    monkeypatch.setattr(module, "_cpu_model", lambda: "Brand X")
+    assert device_name(CPU) == f"Brand X, {torch.get_num_threads()} threads"
