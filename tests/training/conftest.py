@@ -68,8 +68,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def dataset() -> Any:
+def make_dataset() -> Any:
     return SimpleNamespace(
         name="bright",
         classes=("red", "green", "blue"),
@@ -84,9 +83,17 @@ def dataset() -> Any:
 
 
 @pytest.fixture
+def dataset() -> Any:
+    return make_dataset()
+
+
+@pytest.fixture
 def fit(dataset: Any, tmp_path: Path) -> Callable[..., tuple[nn.Module, TrainResult]]:
     """Return a function that trains a fresh network and returns it with the result."""
+    return make_fit(dataset, tmp_path / "run")
 
+
+def make_fit(dataset: Any, run_dir: Path) -> Callable[..., tuple[nn.Module, TrainResult]]:
     def run(**changes: Any) -> tuple[nn.Module, TrainResult]:
         settings = {"epochs": 3, "batch_size": 16, "precision": "fp32", "compile": False, "device": "cpu"}
         network = changes.pop("network", None) or make_network()
@@ -96,7 +103,7 @@ def fit(dataset: Any, tmp_path: Path) -> Callable[..., tuple[nn.Module, TrainRes
             "schedule": ScheduleSettings(**changes.pop("schedule", {})),
             "augmenter": Jitter(),
             "seed": 7,
-            "run_dir": tmp_path / "run",
+            "run_dir": run_dir,
         }
         return network, train(network, changes.pop("dataset", dataset), **(arguments | changes))
 

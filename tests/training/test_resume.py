@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -98,20 +100,11 @@ def test_a_run_outside_the_main_thread_leaves_signals_alone(fit):
     assert results[0][1].epochs == 1
 
 
-def test_a_process_that_is_killed_leaves_a_checkpoint_that_goes_on(fit, jitter, tmp_path):
-    if not hasattr(os, "fork"):
-        pytest.skip("needs fork")
+def test_a_process_that_is_killed_leaves_a_checkpoint_that_goes_on(fit, tmp_path):
     expected, _ = fit(train=DEMANDING, run_dir=tmp_path / "whole")
-    child = os.fork()
-    if child == 0:  # one thread, no device: a fork of torch is safe here
-        try:
-            kill = jitter(lambda now: os.kill(os.getpid(), signal.SIGKILL) if now == 7 else None)
-            fit(train=DEMANDING, augmenter=kill)
-        finally:
-            os._exit(3)  # whatever happened: the child must never go on with the tests
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    child = [sys.executable, str(Path(__file__).with_name("killed_at_batch_7.py")), str(tmp_path / "run")]
+    killed = subprocess.run([*child, json.dumps(DEMANDING)], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     network, _ = fit(train=DEMANDING, resume=True)
     assert_same(network, expected)
 
