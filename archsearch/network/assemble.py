@@ -29,6 +29,7 @@ from archsearch.design.plan import (
     Sequence,
 )
 from archsearch.errors import SpecError
+from archsearch.network.dilated import DilatedDepthwiseConv2d
 from archsearch.network.initialise import Scheme, initialise
 from archsearch.network.modules import Branches, GlobalPool2d, MapLinear, Network, PaddedPool2d, UnevenConv2d
 
@@ -119,7 +120,10 @@ def _conv(conv: Conv) -> nn.Module:
             groups=conv.groups,
             bias=conv.bias,
         )
-    return nn.Conv2d(
+    depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
+    keeps = conv.stride == 1 and 2 * before == conv.dilation * (conv.kernel - 1)
+    kind = DilatedDepthwiseConv2d if depthwise and keeps and conv.dilation > 1 and conv.kernel % 2 else nn.Conv2d
+    return kind(
         *channels, stride=conv.stride, padding=before, dilation=conv.dilation, groups=conv.groups, bias=conv.bias
     )
 
