@@ -1,26 +1,31 @@
 """Studies as values: what a study database holds, read in one pass, for whoever shows it.
 
 Nothing here writes, and nothing of Optuna goes on: the report, the commands and notebooks see frozen values.
-Imports optuna inside functions only.
+`archsearch.search.reader` reads them without touching the database. Imports optuna inside functions only.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
-
-from archsearch.search.store import Store
-from archsearch.search.studies import load_study
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
+    from archsearch.search.store import Store
+
 TrialState = Literal[
     "complete", "pruned", "diverged", "failed", "refused", "answered", "withdrawn", "running", "waiting"
 ]
+STATES: tuple[TrialState, ...] = (
+    "complete", "pruned", "diverged", "failed", "refused", "answered", "withdrawn", "running", "waiting",
+)  # fmt: skip
+Direction = Literal["maximize", "minimize"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +34,7 @@ class TrialRead:
 
     `values` has one number per objective, None unless complete; `assignments` the dotted keys that were set;
     `constraints` the relative excess per limit (above 0: broken); `history` the validation accuracy by epoch;
-    `attrs` all that the trial says of itself (`docs/search.md` lists it). Times are UTC.
+    `attrs` all that the trial says of itself (`docs/search.md` lists it). Times are aware, in UTC.
     """
 
     number: int
@@ -46,12 +51,25 @@ class TrialRead:
     def margins(self) -> list[dict[str, Any]]:
         """The margins of the design: limit, bound, found, kept, slack, mends; empty where none were recorded."""
         text = self.attrs.get("margins")
-        return json.loads(text) if text else []
+        try:
+            found = json.loads(text) if isinstance(text, str) else text
+        except ValueError:
+            return []
+        return [one for one in found if isinstance(one, dict) and "limit" in one] if isinstance(found, list) else []
 
     @property
     def seconds(self) -> float | None:
         """How long it trained; None where nobody has written it down."""
-        return self.attrs.get("seconds")
+        said = self.attrs.get("seconds")
+        return float(said) if isinstance(said, int | float) and not isinstance(said, bool) else None
+
+    @property
+    def cause(self) -> str | None:
+        """Why it was refused or failed, in one sentence; None where nothing is said."""
+        said = self.attrs.get("cause")
+        if said is None and (reason := self.attrs.get("state_reason")) not in STATES:
+            said = reason  # what single runs wrote there once
+        return None if said is None else str(said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,73 +78,111 @@ class StudyRead:
 
     name: str
     objectives: tuple[str, ...]
-    directions: tuple[Literal["maximize", "minimize"], ...]
+    directions: tuple[Direction, ...]
     attrs: Mapping[str, Any]
     trials: tuple[TrialRead, ...] = field(repr=False)
 
     def ranked(self) -> list[TrialRead]:
         """Return the complete trials, best first; with several objectives the Pareto front comes before the others."""
-        complete = [trial for trial in self.trials if trial.state == "complete" and trial.values is not None]
         front = self.front()
-        return sorted(complete, key=lambda trial: (trial.number not in front, self._rank(trial), trial.number))
+        return sorted(self._complete(), key=lambda trial: (trial.number not in front, self._rank(trial), trial.number))
 
     def front(self) -> frozenset[int]:
         """Return the numbers of the complete trials that no other one beats in every objective."""
-        ranks = {trial.number: self._rank(trial) for trial in self.trials if trial.state == "complete" and trial.values}
-        return frozenset(
-            number
-            for number, one in ranks.items()
-            if not any(
-                other != one and all(a <= b for a, b in zip(other, one, strict=True)) for other in ranks.values()
-            )
-        )
+        return front_of({trial.number: self._rank(trial) for trial in self._complete()})
+
+    def counts(self) -> dict[TrialState, int]:
+        """Return how many trials there are of each state that occurs."""
+        found = Counter(trial.state for trial in self.trials)
+        return {state: found[state] for state in STATES if found[state]}
+
+    def _complete(self) -> list[TrialRead]:
+        return [trial for trial in self.trials if trial.state == "complete" and trial.values is not None]
 
     def _rank(self, trial: TrialRead) -> tuple[float, ...]:
         assert trial.values is not None, "a complete trial has values"
-        return tuple(
-            -value if way == "maximize" else value for value, way in zip(trial.values, self.directions, strict=True)
-        )
+        return rank_of(trial.values, self.directions)
+
+
+def rank_of(values: Sequence[float], directions: Sequence[str]) -> tuple[float, ...]:
+    """Return what sorts the best first: less is better, and what is not a number is worst."""
+    signed = [-value if way == "maximize" else value for value, way in zip(values, directions, strict=False)]
+    return tuple(math.inf if math.isnan(value) else value for value in signed)
+
+
+def front_of(ranks: Mapping[int, tuple[float, ...]]) -> frozenset[int]:
+    """Return the keys of the ranks that no other one beats: nowhere worse, and somewhere better."""
+    front: list[tuple[float, ...]] = []
+    for rank in sorted(set(ranks.values())):  # whoever beats a rank is sorted before it
+        if not any(all(a <= b for a, b in zip(other, rank, strict=True)) for other in front):
+            front.append(rank)
+    best = set(front)
+    return frozenset(number for number, rank in ranks.items() if rank in best)
 
 
 def read_study(store: Store, name: str) -> StudyRead:
     """Return the study `name`; raises `SpecError` with the names there are where it is missing."""
+    from archsearch.search.studies import load_study
+
     study = load_study(store, name)
     return StudyRead(
         name=name,
-        objectives=study.objectives,
+        objectives=objective_names(study.raw.user_attrs, study.raw.metric_names, len(study.directions)),
         directions=study.directions,
         attrs=study.raw.user_attrs,
-        trials=tuple(_trials(study.trials())),
+        trials=tuple(trials_read(study.trials())),
     )
 
 
-def _trials(found: Iterable[FrozenTrial]) -> Iterable[TrialRead]:
+def trials_read(found: Iterable[FrozenTrial]) -> Iterable[TrialRead]:
+    """Yield Optuna's trials as values."""
     for trial in found:
         attrs = trial.user_attrs
         yield TrialRead(
             number=trial.number,
-            state=_state(trial.state.name, str(attrs.get("state_reason", ""))),
+            state=state_of(trial.state.name, attrs.get("state_reason")),
             values=tuple(trial.values) if trial.state.name == "COMPLETE" and trial.values is not None else None,
-            assignments=attrs.get("assignments", trial.params),
+            assignments=assignments_of(attrs, trial.params),
             constraints=dict(trial.constraints),
             history=dict(trial.intermediate_values),
             attrs=attrs,
-            started=trial.datetime_start,
-            finished=trial.datetime_complete,
+            started=_utc(trial.datetime_start),
+            finished=_utc(trial.datetime_complete),
         )
 
 
-def _state(state: str, reason: str) -> TrialState:
+def assignments_of(attrs: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the dotted keys that a trial says were set, or else its parameters."""
+    said = attrs.get("assignments")
+    return said if isinstance(said, dict) else params
+
+
+def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) -> tuple[str, ...]:
+    """Return one name per objective: ours, those that Optuna was told, or `value`."""
+    for said in (attrs.get("objectives"), metric_names):
+        if isinstance(said, list | tuple) and len(said) == count:
+            return tuple(str(name) for name in said)
+    return ("value",) if count == 1 else tuple(f"value_{place}" for place in range(count))
+
+
+def state_of(state: str, reason: object) -> TrialState:
+    """Return what has become of a trial, from Optuna's word and our reason."""
     match state, reason:
         case "RUNNING", _:
             return "running"
         case "WAITING", _:
             return "waiting"
+        case _, "answered":
+            return "answered"
         case "COMPLETE", _:
             return "complete"
-        case _, "refused" | "answered" | "withdrawn" | "diverged":
+        case _, "refused" | "withdrawn" | "diverged":
             return reason
         case "FAIL", _:
             return "failed"
         case _:
             return "pruned"
+
+
+def _utc(moment: datetime.datetime | None) -> datetime.datetime | None:
+    return None if moment is None else moment.astimezone(datetime.UTC)  # Optuna's are local and naive

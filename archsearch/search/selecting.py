@@ -1,0 +1,216 @@
+"""Studies read by plain SQL from Optuna's tables, ten times as fast as through Optuna, and without importing it.
+
+Each function takes `ask`, see `archsearch.search.snapshot`; `archsearch.search.rows` is what writes the same tables.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archsearch.errors import SpecError
+from archsearch.search.overview import Overview, best_of
+from archsearch.search.reading import (
+    STATES,
+    Direction,
+    StudyRead,
+    TrialRead,
+    TrialState,
+    assignments_of,
+    objective_names,
+    state_of,
+)
+from archsearch.search.snapshot import Ask
+
+_OF_STUDY = "FROM {table} a JOIN trials t ON t.trial_id = a.trial_id WHERE t.study_id = :study"
+
+
+def select_names(ask: Ask) -> list[str]:
+    """Return the names of all studies, in the order in which they were made."""
+    return [str(name) for (name,) in ask("SELECT study_name FROM studies ORDER BY study_id", {})]
+
+
+def select_overviews(ask: Ask) -> list[Overview]:
+    """Return how each study stands, without reading its trials."""
+    return [
+        _overview(ask, study, str(name))
+        for study, name in ask("SELECT study_id, study_name FROM studies ORDER BY study_id", {})
+    ]
+
+
+def select_study(ask: Ask, name: str) -> StudyRead:
+    """Return the study `name` with all of its trials; raises `SpecError` with the names there are."""
+    found = ask("SELECT study_id FROM studies WHERE study_name = :name", {"name": name})
+    if not found:
+        raise no_study(name, select_names(ask))
+    study = found[0][0]
+    attrs, objectives, directions = _head(ask, study)
+    return StudyRead(
+        name=name,
+        objectives=objectives,
+        directions=directions,
+        attrs=attrs,
+        trials=tuple(_trials(ask, study, len(directions))),
+    )
+
+
+def select_versions(ask: Ask) -> dict[str, str]:
+    """Return which `schema` the tables have, and which `optuna` made them."""
+    revision = ask("SELECT version_num FROM alembic_version", {})
+    library = ask("SELECT library_version FROM version_info", {})
+    return {
+        "schema": str(revision[0][0]) if revision else "unknown",
+        "optuna": str(library[0][0]) if library else "unknown",
+    }
+
+
+def no_study(name: str, names: Sequence[str]) -> SpecError:
+    """Return the error that there is no study `name`."""
+    from archsearch.decode import suggest
+
+    return SpecError("study", f"there is no '{name}'", suggest(name, list(names)) or "The database holds no study yet.")
+
+
+def _overview(ask: Ask, study: int, name: str) -> Overview:
+    attrs, objectives, directions = _head(ask, study)
+    counts: dict[TrialState, int] = defaultdict(int)
+    last: list[Any] = []
+    reason = "LEFT JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key = 'state_reason'"
+    for state, said, number, started, finished in ask(
+        "SELECT t.state, a.value_json, COUNT(*), MAX(t.datetime_start), MAX(t.datetime_complete) "
+        f"FROM trials t {reason} WHERE t.study_id = :study GROUP BY t.state, a.value_json",
+        {"study": study},
+    ):
+        counts[state_of(state, _plain(said) if said is not None else None)] += number
+        last += [_moment(started), _moment(finished)]
+    last += [
+        datetime.datetime.fromtimestamp(beat, datetime.UTC)
+        for (beat,) in _numbers(ask, "a.key = 'beat' AND t.state = 'RUNNING'", study)
+    ]
+    values: dict[int, dict[int, float]] = defaultdict(dict)
+    for number, objective, value, kind in ask(
+        "SELECT t.number, v.objective, v.value, v.value_type FROM trial_values v "
+        f"JOIN trials t ON t.trial_id = v.trial_id {reason} WHERE t.study_id = :study AND t.state = 'COMPLETE' "
+        "AND (a.value_json IS NULL OR a.value_json <> '\"answered\"')",
+        {"study": study},
+    ):
+        values[number][objective] = _number(value, kind)
+    whole = {number: tuple(found[i] for i in sorted(found)) for number, found in values.items()}
+    return Overview(
+        name=name,
+        objectives=objectives,
+        directions=directions,
+        attrs=attrs,
+        counts={state: counts[state] for state in STATES if counts[state]},
+        best=best_of(whole, directions),
+        last=max((moment for moment in last if moment is not None), default=None),
+    )
+
+
+def _numbers(ask: Ask, which: str, study: int) -> list[tuple[float]]:
+    found = ask(f"SELECT a.value_json {_OF_STUDY.format(table='trial_user_attributes')} AND {which}", {"study": study})
+    numbers = [_plain(text) for (text,) in found]
+    return [(float(one),) for one in numbers if isinstance(one, int | float) and math.isfinite(one) and one > 0]
+
+
+def _head(ask: Ask, study: int) -> tuple[dict[str, Any], tuple[str, ...], tuple[Direction, ...]]:
+    """Return a study's attributes, the names of its objectives and their directions."""
+    of = {"study": study}
+    user = {key: _plain(text) for key, text in ask(_ATTRIBUTES.format("study_user_attributes"), of)}
+    system = {key: _plain(text) for key, text in ask(_ATTRIBUTES.format("study_system_attributes"), of)}
+    said = ask("SELECT direction FROM study_directions WHERE study_id = :study ORDER BY objective", of)
+    directions: tuple[Direction, ...] = tuple("maximize" if each == "MAXIMIZE" else "minimize" for (each,) in said)
+    return user, objective_names(user, system.get("study:metric_names"), len(directions)), directions
+
+
+_ATTRIBUTES = "SELECT key, value_json FROM {} WHERE study_id = :study ORDER BY 1"
+
+
+def _trials(ask: Ask, study: int, objectives: int) -> list[TrialRead]:
+    user = _by_trial(ask, study, "trial_user_attributes", "key, value_json")
+    system = _by_trial(ask, study, "trial_system_attributes", "key, value_json")
+    params = _by_trial(ask, study, "trial_params", "param_name, param_value, distribution_json")
+    values = _by_trial(ask, study, "trial_values", "objective, value, value_type")
+    steps = _by_trial(ask, study, "trial_intermediate_values", "step, intermediate_value, intermediate_value_type")
+    found: list[TrialRead] = []
+    for trial, number, state, started, finished in ask(
+        "SELECT trial_id, number, state, datetime_start, datetime_complete FROM trials WHERE study_id = :study "
+        "ORDER BY number",
+        {"study": study},
+    ):
+        attrs = {key: _plain(text) for key, text in user[trial]}
+        measured = {objective: _number(value, kind) for objective, value, kind in values[trial]}
+        whole = state == "COMPLETE" and len(measured) == objectives
+        found.append(
+            TrialRead(
+                number=number,
+                state=state_of(state, attrs.get("state_reason")),
+                values=tuple(measured[place] for place in sorted(measured)) if whole else None,
+                assignments=assignments_of(attrs, {name: _value(value, said) for name, value, said in params[trial]}),
+                constraints=_constraints({key: _plain(text) for key, text in system[trial]}),
+                history={step: _number(value, kind) for step, value, kind in sorted(steps[trial])},
+                attrs=attrs,
+                started=_moment(started),
+                finished=_moment(finished),
+            )
+        )
+    return found
+
+
+def _by_trial(ask: Ask, study: int, table: str, columns: str) -> defaultdict[int, list[Sequence[Any]]]:
+    chosen = ", ".join(f"a.{column}" for column in columns.split(", "))
+    found: defaultdict[int, list[Sequence[Any]]] = defaultdict(list)
+    for row in ask(f"SELECT a.trial_id, {chosen} {_OF_STUDY.format(table=table)}", {"study": study}):
+        found[row[0]].append(row[1:])
+    return found
+
+
+def _plain(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _number(value: float | None, kind: str) -> float:
+    """Return the number that Optuna's tables hold as a value and its kind: FINITE, INF_POS, INF_NEG or NAN."""
+    if kind.startswith("INF"):
+        return -math.inf if kind.endswith("NEG") else math.inf
+    return math.nan if value is None else float(value)
+
+
+def _value(stored: float, distribution: str) -> Any:
+    """Return a parameter's value: of a choice the tables hold the place, of whole numbers a float."""
+    said = _plain(distribution)
+    kind = str(said.get("name", "")) if isinstance(said, dict) else ""
+    attributes: Mapping[str, Any] = said.get("attributes", {}) if isinstance(said, dict) else {}
+    if kind.startswith("Categorical"):
+        choices = attributes.get("choices", ())
+        return choices[int(stored)] if 0 <= int(stored) < len(choices) else stored
+    return int(stored) if kind.startswith("Int") else stored
+
+
+def _constraints(system: Mapping[str, Any]) -> dict[str, float]:
+    found = {
+        key.removeprefix("constraints:"): float(value)
+        for key, value in system.items()
+        if key.startswith("constraints:") and isinstance(value, int | float)
+    }
+    listed = system.get("constraints")  # what Optuna wrote before 5.0
+    if not found and isinstance(listed, list):
+        found = {f"constraint {place}": float(each) for place, each in enumerate(listed)}
+    return found
+
+
+def _moment(stored: datetime.datetime | str | None) -> datetime.datetime | None:
+    """Return the aware time of what the tables hold in UTC and without a zone."""
+    if isinstance(stored, str):
+        try:
+            stored = datetime.datetime.fromisoformat(stored)
+        except ValueError:
+            return None
+    return None if stored is None else stored.replace(tzinfo=datetime.UTC)

@@ -1,0 +1,100 @@
+"""Trials and studies as values: states, ranks, and attributes of any making."""
+
+from __future__ import annotations
+
+import datetime
+import math
+
+import pytest
+from foreign_studies import make_foreign
+from search_fakes import FakeTask, make_sweep
+
+from archsearch.search.engine import work
+from archsearch.search.reading import StudyRead, TrialRead, TrialState, front_of, read_study, state_of
+from archsearch.search.store import Store
+from archsearch.search.studies import Study
+
+
+def trial(number: int, *values: float, state: TrialState = "complete", **attrs: object) -> TrialRead:
+    return TrialRead(
+        number=number,
+        state=state,
+        values=values or None,
+        assignments={},
+        constraints={},
+        history={},
+        attrs=attrs,
+        started=None,
+        finished=None,
+    )
+
+
+def study_of(*trials: TrialRead, objectives: tuple[str, ...] = ("accuracy",)) -> StudyRead:
+    ways = {"accuracy": "maximize", "macs": "minimize"}
+    directions = tuple(ways[name] for name in objectives)
+    return StudyRead(name="s", objectives=objectives, directions=directions, attrs={}, trials=trials)  # type: ignore[arg-type]
+
+
+def test_a_search_is_read_with_all_it_says(study: Study) -> None:
+    before = datetime.datetime.now(datetime.UTC)
+    work(study, make_sweep(), FakeTask(most=20), seed=1)
+    found = read_study(study.store, study.name)
+    assert found.objectives == ("accuracy",)
+    assert found.counts()["complete"] == 6
+    best = found.ranked()[0]
+    assert best.values is not None
+    assert best.values[0] == max(one.values[0] for one in found.trials if one.values)
+    assert best.margins[0]["limit"] == "parameters"
+    assert list(best.history) == [1, 2, 3]
+    assert best.finished is not None
+    assert best.finished >= before.replace(microsecond=0)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "expected"),
+    [
+        ("COMPLETE", None, "complete"),
+        ("COMPLETE", "answered", "answered"),
+        ("PRUNED", "refused", "refused"),
+        ("PRUNED", "too slow", "pruned"),
+        ("FAIL", "complete", "failed"),
+        ("RUNNING", "refused", "running"),
+        ("WAITING", None, "waiting"),
+    ],
+)
+def test_states(state: str, reason: str | None, expected: str) -> None:
+    assert state_of(state, reason) == expected
+
+
+def test_the_best_comes_first_and_no_number_is_the_worst() -> None:
+    found = study_of(trial(0, math.nan), trial(1, 0.5), trial(2, 0.9), trial(3, 0.9, state="answered"))
+    assert [one.number for one in found.ranked()] == [2, 1, 0]
+
+
+def test_of_several_objectives_the_front_comes_first() -> None:
+    both = ("accuracy", "macs")
+    found = study_of(trial(0, 0.9, 10), trial(1, 0.8, 20), trial(2, 0.7, 5), trial(3, 0.9, 10), objectives=both)
+    assert found.front() == {0, 2, 3}
+    assert [one.number for one in found.ranked()] == [0, 3, 2, 1]
+
+
+def test_the_front_is_what_comparing_all_pairs_gives() -> None:
+    ranks = {i: (float(i * 7 % 11), float(i * 5 % 13), float(i * 3 % 7)) for i in range(60)}
+    slow = {
+        i
+        for i, one in ranks.items()
+        if not any(other != one and all(a <= b for a, b in zip(other, one, strict=True)) for other in ranks.values())
+    }
+    assert front_of(ranks) == slow
+
+
+def test_attributes_of_any_making_are_read(store: Store) -> None:
+    make_foreign(store)
+    [name] = [study.study_name for study in store.storage.get_all_studies()]
+    found = read_study(store, name)
+    assert found.objectives == ("value_0", "value_1")
+    assert found.directions == ("minimize", "maximize")
+    assert [one.state for one in found.trials] == ["complete", "complete", "failed", "waiting", "running"]
+    failed = found.trials[2]
+    assert (failed.margins, failed.seconds, failed.cause) == ([], None, None)
+    assert trial(0, state="failed", state_reason="the disk is full").cause == "the disk is full"
