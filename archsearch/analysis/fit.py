@@ -5,9 +5,13 @@ Imports the design and this room; no torch.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 from archsearch.analysis.footprint import Footprint, measure
 from archsearch.analysis.limits import NUMBERS, Bound, Limits
-from archsearch.design.lower import lower
+from archsearch.analysis.totals import Totals, totals
+from archsearch.design.lower import lower, scaled
 from archsearch.design.plan import Plan
 from archsearch.design.spec import DesignSpec
 from archsearch.errors import SpecError
@@ -15,6 +19,11 @@ from archsearch.errors import SpecError
 STEP = 1 / 1024
 """Multipliers are tried in these steps: finer than one divisor of channels for widths up to 8 192."""
 WIDEST = 64.0
+# Of the way to it, which the result does not depend on:
+POWER = 1.8  # by which counts are first taken to grow with the multiplier
+BEYOND = 0.01  # share of the multiplier by which a step goes past the guess
+NARROW = 1.04  # high / low from which on the bracket is bisected
+MOST_ROOM = 20.0  # logarithm of the largest step that is taken at once
 
 
 def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
@@ -33,17 +42,32 @@ def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
     return design.at_width(widest(design, upper))
 
 
-def widest(design: DesignSpec, upper: dict[str, Bound]) -> float:
-    """Return the largest multiple of `STEP` up to `WIDEST` at which every bound of `upper` is kept."""
-    low, high = 1, round(WIDEST / STEP)
-    if _keeps(design.at_width(high * STEP), upper):
-        return high * STEP
+def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
+    """Return the largest multiple of `STEP` up to `WIDEST` at which every bound of `upper` is kept.
+
+    The bracket closes by steps a little past where the counts, growing by a power of the multiplier, would meet
+    their bounds; then it is bisected. Multipliers that give the same channels are looked at once.
+    """
+    rooms: dict[tuple[int, ...], tuple[bool, float]] = {}
+    low, high = 1, round(WIDEST / STEP) + 1  # the one is taken to keep the bounds, the other to break them
+    at, power, beyond = round(1 / STEP), POWER, BEYOND
+    before: tuple[int, bool, float] | None = None
     while high - low > 1:
-        middle = (low + high) // 2
-        if _keeps(design.at_width(middle * STEP), upper):
-            low = middle
-        else:
-            high = middle
+        tried = design.at_width(at * STEP)
+        channels = _channels(tried)
+        if channels not in rooms:
+            rooms[channels] = _room(totals(tried), upper)
+        kept, room = rooms[channels]
+        low, high = (at, high) if kept else (low, at)
+        if high <= low * NARROW:
+            at = (low + high) // 2
+            continue
+        if before is not None:
+            power = min(max((before[2] - room) / math.log(at / before[0]), 0.5), 2.5)
+            beyond *= 2 if before[1] == kept else 1
+        before = (at, kept, room)
+        guess = at * math.exp(min(room, MOST_ROOM) / power) * (1 + beyond if kept else 1 - beyond)
+        at = min(max(round(guess), low + 1), high - 1)
     return low * STEP
 
 
@@ -60,10 +84,19 @@ def _upper(bound: Bound | None) -> Bound | None:
     return Bound(below=bound.below, at_most=bound.at_most)
 
 
-def _keeps(design: DesignSpec, upper: dict[str, Bound]) -> bool:
-    footprint = measure(lower(design))
+def _channels(design: DesignSpec) -> tuple[int, ...]:
+    stages = design.stages if design.stem is None else (design.stem, *design.stages)
+    return tuple(scaled(stage.width, design) for stage in stages)
+
+
+def _room(found: Totals, upper: Mapping[str, Bound]) -> tuple[bool, float]:
+    """Return whether every bound is kept, and the logarithm of the smallest share of a bound and what was found."""
+    kept, room = True, math.inf
     for name, bound in upper.items():
-        found = getattr(footprint, name)
-        if (bound.below is not None and found >= bound.below) or (bound.at_most is not None and found > bound.at_most):
-            return False
-    return True
+        value = getattr(found, name)
+        kept = kept and (bound.below is None or value < bound.below)
+        kept = kept and (bound.at_most is None or value <= bound.at_most)
+        for most in (bound.below, bound.at_most):
+            if most is not None:
+                room = min(room, math.log(max(most, 1.0)) - math.log(max(value, 1.0)))
+    return kept, room

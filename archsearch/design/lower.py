@@ -6,7 +6,7 @@ Imports the standard library, `errors` and this room only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -29,6 +29,8 @@ from archsearch.design.plan import (
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
 from archsearch.errors import SpecError
 
+Options = tuple[tuple[str, Value], ...]
+"""Options of a block with their values, as something that can be looked up."""
 MAX_LAYERS = 4096
 """Blocks that one design may have: a bound against a misplaced digit."""
 
@@ -54,7 +56,7 @@ def lower(design: DesignSpec) -> Plan:
         sequence, channels = _lower_stage(stage, channels, scaled(stage.width, design))
         stages.append(sequence)
     top.append(Sequence(name="stages", layers=tuple(stages)))
-    top.append(Sequence(name="head", layers=_lower_head(design.head, channels)))
+    top.append(Sequence(name="head", layers=lower_head(design.head, channels)))
     return Plan(input_shape=design.input_shape, layers=tuple(top))
 
 
@@ -65,23 +67,27 @@ def scaled(width: int, design: DesignSpec) -> int:
     return multiple_of(width * design.width, design.divisor)
 
 
-def _lower_stage(stage: StageSpec, channels: int, width: int) -> tuple[Sequence, int]:
-    blocks: list[Sequence] = []
+def blocks_of(stage: StageSpec) -> Iterator[tuple[BlockSpec, Options]]:
+    """Yield the blocks of `stage` in order, each with the options that it is lowered with."""
     for index in range(stage.repeats):
         use = stage.entry if index == 0 and stage.entry is not None else stage.use
         options = use.options
         if index > 0 and "stride" in use.block.defaults:
             options = {**options, "stride": 1}
-        layers = lower_block(use.block, channels, width, tuple(options.items()))
+        yield use.block, tuple(options.items())
+
+
+def _lower_stage(stage: StageSpec, channels: int, width: int) -> tuple[Sequence, int]:
+    blocks: list[Sequence] = []
+    for index, (block, options) in enumerate(blocks_of(stage)):
+        layers = lower_block(block, channels, width, options)
         blocks.append(Sequence(name=str(index), layers=layers))
         channels = _channels_after(layers, channels)
     return Sequence(name=stage.name, layers=tuple(blocks)), channels
 
 
-@lru_cache(maxsize=4096)
-def lower_block(
-    block: BlockSpec, channels: int, width: int, options: tuple[tuple[str, Value], ...] = ()
-) -> tuple[Layer, ...]:
+@lru_cache(maxsize=512)
+def lower_block(block: BlockSpec, channels: int, width: int, options: Options = ()) -> tuple[Layer, ...]:
     """Return the layers of `block` for `channels` in and `width` out, with `options` over its defaults.
 
     A pure function of values that recur throughout a search, hence remembered (bounded).
@@ -204,7 +210,8 @@ def _lower_pool(spec: LayerSpec, scope: dict[str, Value]) -> Layer:
     )
 
 
-def _lower_head(head: HeadSpec, channels: int) -> tuple[Layer, ...]:
+def lower_head(head: HeadSpec, channels: int) -> tuple[Layer, ...]:
+    """Return the layers of `head` for `channels` in; raises `SpecError` where they cannot end in its classes."""
     scope: dict[str, Value] = {"in": channels, "out": channels, "block_in": channels, "classes": head.classes}
     layers = list(_lower_items(head.layers, scope))
     channels = _as_int(scope["in"])

@@ -81,10 +81,45 @@ _HEAD_KEYS = ("layers", "pool", "kernel", "dropout", "linear", "classes")
 _OWN = ("block",)
 
 
-def decode_design(raw: object, blocks: BlockLookup, where: str = "arch") -> DesignSpec:
+class BlockReader:
+    """Decodes blocks and remembers them: equal blocks of many designs are then one value, whose layers are remembered.
+
+    Mappings that it has read must not be changed afterwards.
+    """
+
+    MOST_INLINE = 256  # blocks without a name that are remembered
+
+    def __init__(self, blocks: BlockLookup) -> None:
+        """Read blocks by name from `blocks`."""
+        self._lookup = blocks
+        self._named: dict[str, BlockSpec] = {}
+        self._inline: dict[tuple[int, str], BlockSpec] = {}  # its `source` keeps the mapping, and so the number, alive
+
+    def read(self, raw: object, where: str) -> BlockSpec:
+        """Return the block that a stage names, or holds itself; raises `SpecError` below `where`."""
+        if raw is None:
+            raise SpecError(where, "missing key for a stage", "It must be a block's name, or a block.")
+        if isinstance(raw, str) and raw:
+            if raw not in self._named:
+                try:
+                    mapping = self._lookup(raw)
+                except SpecError as error:
+                    raise SpecError(where, error.what, error.mend) from None
+                self._named[raw] = decode_block(mapping, f"block '{raw}'", raw)
+            return self._named[raw]
+        found = self._inline.get((id(raw), where))
+        if found is None:
+            found = decode_block(raw, where)
+            if len(self._inline) >= self.MOST_INLINE:
+                self._inline.clear()
+            self._inline[id(raw), where] = found
+        return found
+
+
+def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "arch") -> DesignSpec:
     """Return the design that the mapping `raw` describes; raises `SpecError` below `where`."""
     source = _mapping(raw, where, "a network", _ARCH_KEYS)
-    reader = _Reader(blocks)
+    reader = _Reader(blocks if isinstance(blocks, BlockReader) else BlockReader(blocks))
     stem_raw, stages_raw = source.get("stem"), source.get("stages")
     if not is_mapping(stages_raw) or not stages_raw:
         raise SpecError(join(where, "stages"), f"must be a mapping of at least one stage, is {describe(stages_raw)}")
@@ -104,26 +139,10 @@ def decode_design(raw: object, blocks: BlockLookup, where: str = "arch") -> Desi
 
 
 class _Reader:
-    """Decodes stages; each block mapping is decoded once."""
+    """Decodes stages."""
 
-    def __init__(self, blocks: BlockLookup) -> None:
-        self.blocks = blocks
-        self.decoded: dict[str, BlockSpec] = {}
-
-    def block(self, raw: object, where: str) -> BlockSpec:
-        name = raw if isinstance(raw, str) else ""
-        if raw is None:
-            raise SpecError(where, "missing key for a stage", "It must be a block's name, or a block.")
-        if name and name in self.decoded:
-            return self.decoded[name]
-        try:
-            mapping = self.blocks(name) if name else raw
-        except SpecError as error:
-            raise SpecError(where, error.what, error.mend) from None
-        block = decode_block(mapping, f"block '{name}'" if name else where, name)
-        if name:
-            self.decoded[name] = block
-        return block
+    def __init__(self, blocks: BlockReader) -> None:
+        self.block = blocks.read
 
     def stem(self, raw: object, where: str) -> StageSpec:
         stem = dict(_mapping(raw, where, "the stem", None))

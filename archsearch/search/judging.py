@@ -11,7 +11,7 @@ from typing import Any
 
 from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import Limits, decode_limits
-from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
+from archsearch.design.spec import BlockLookup, BlockReader, DesignSpec, decode_design
 from archsearch.errors import SpecError
 from archsearch.search.candidates import Value
 from archsearch.search.features import features_of
@@ -35,6 +35,7 @@ class Judge:
 
     def __init__(self, compose: Compose, blocks: BlockLookup, *, fingerprint: str, repair: bool = True) -> None:
         self._compose, self._fingerprint, self._repair = compose, fingerprint, repair
+        self._reader = BlockReader(self._block)
         self._mappings: dict[str, Mapping[str, Any]] = {}
         self._limits: tuple[object, Limits] = (None, Limits())
         self._lookup = blocks
@@ -104,7 +105,7 @@ class Judge:
         return None
 
     def _check(self, tree: Mapping[str, Any]) -> tuple[DesignSpec, Checked]:
-        design = decode_design(tree.get("arch"), self._block)
+        design = decode_design(tree.get("arch"), self._reader)
         return design, check_design(design, self._limits_of(tree.get("constraints")))
 
     def _limits_of(self, raw: object) -> Limits:

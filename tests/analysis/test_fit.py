@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Mapping
 
 import pytest
 
-from archsearch.analysis.fit import STEP, WIDEST, lowered, resolve
+from archsearch.analysis import fit
+from archsearch.analysis.fit import STEP, WIDEST, lowered, resolve, widest
 from archsearch.analysis.footprint import measure
-from archsearch.analysis.limits import Limits, decode_limits
+from archsearch.analysis.limits import Bound, Limits, decode_limits
 from archsearch.design.lower import lower
-from archsearch.design.spec import DesignSpec
+from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
 from archsearch.errors import SpecError
 
 Make = Callable[..., DesignSpec]
@@ -67,3 +69,61 @@ def test_what_is_always_kept_gives_the_widest(make_design: Make) -> None:
 def test_without_an_upper_limit_there_is_nothing_to_fit(make_design: Make) -> None:
     with pytest.raises(SpecError, match="'fit' needs an upper limit on parameters, macs, activations or peak_bytes"):
         resolve(make_design(width="fit"), decode_limits({"receptive_field": {"above": 3, "below": 99}}))
+
+
+BOUNDS: list[dict[str, Bound]] = [
+    {"parameters": Bound(below=200_000)},
+    {"parameters": Bound(at_most=30_000.5), "macs": Bound(below=4_000_000)},
+    {"activations": Bound(at_most=90_000)},
+    {"peak_bytes": Bound(below=100_000)},
+    {"macs": Bound(at_most=10**13)},
+    {"parameters": Bound(at_most=0)},
+]
+
+
+def bisected(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
+    """Return what `widest` gives, by plain bisection over whole plans."""
+    low, high = 1, round(WIDEST / STEP) + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = measure(lower(design.at_width(middle * STEP)))
+        kept = [
+            (bound.below is None or getattr(found, name) < bound.below)
+            and (bound.at_most is None or getattr(found, name) <= bound.at_most)
+            for name, bound in upper.items()
+        ]
+        low, high = (middle, high) if all(kept) else (low, middle)
+    return low * STEP
+
+
+def random_design(rng: random.Random, blocks: BlockLookup) -> DesignSpec:
+    stages = {
+        f"c{i}": {
+            "block": rng.choice(["normal", "depthwise", "inverted", "bottleneck", "dilated", "squeeze_excite"]),
+            "width": rng.randrange(1, 200),
+            "repeats": rng.randrange(0, 4),
+        }
+        for i in range(rng.randrange(1, 5))
+    }
+    stem = {"block": "normal", "out": rng.randrange(4, 40)} if rng.random() < 0.5 else None
+    raw = {"stem": stem, "stages": stages, "head": {"classes": 10}, "width": "fit", "divisor": rng.choice([1, 4, 8])}
+    return decode_design(raw, blocks)
+
+
+@pytest.mark.parametrize("upper", BOUNDS, ids=str)
+def test_it_is_what_a_plain_bisection_finds(upper: dict[str, Bound], shipped: BlockLookup) -> None:
+    rng = random.Random(0)
+    for _ in range(8):
+        design = random_design(rng, shipped)
+        assert widest(design, upper) == bisected(design, upper)
+
+
+def test_few_widths_are_looked_at(shipped: BlockLookup, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: list[DesignSpec] = []
+    counted = fit.totals
+    monkeypatch.setattr(fit, "totals", lambda design: (looked_at.append(design), counted(design))[1])
+    rng = random.Random(0)
+    designs = [decode_design({**random_design(rng, shipped).source, "divisor": 8}, shipped) for _ in range(20)]
+    for design in designs:
+        widest(design, {"parameters": Bound(below=100_000)})
+    assert len(looked_at) < 7 * len(designs)  # a plain bisection takes 16 each
