@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from archsearch.analysis.check import Checked
     from archsearch.analysis.footprint import Footprint
+    from archsearch.network.portable import Takes
 
 Source = str | Path | Mapping[str, Any]
 """A design: the path of a YAML file, the name of a shipped network, or a mapping."""
@@ -90,14 +91,15 @@ def build(design: DesignSpec | Source, *, seed: int = 0) -> nn.Module:
     return assemble(lower(_design(design)), generator=torch.Generator().manual_seed(seed))
 
 
-def load(run_dir: str | Path) -> nn.Module:
-    """Return the trained network of the run in `run_dir`, in evaluation mode on the CPU.
+def load(run_dir: str | Path, *, takes: Takes = "normalised") -> nn.Module:
+    """Return the trained network of the run in `run_dir`, or of its safetensors file alone, ready to use on the CPU.
 
-    Raises `DataError` where the folder holds no finished run.
+    It takes normalised images; with `takes="uint8"` RGB bytes, with `"unit"` RGB floats in 0..1, (B, 3, H, W) each.
+    Raises `DataError` where there is no finished run.
     """
     from archsearch.runs.load import load_network
 
-    return load_network(Path(run_dir))
+    return load_network(Path(run_dir), takes)
 
 
 def _shipped(group: str, name: str) -> Path:

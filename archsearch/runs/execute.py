@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked, require
 from archsearch.errors import SpecError
-from archsearch.runs.record import result_record, write_design, write_json
+from archsearch.runs.record import result_record, weights_metadata, write_design, write_json
 from archsearch.settings.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def execute(
         resume=resume,
         progress=progress,
         evaluate_test=evaluate_test,
-        metadata={"design": design_text, "classes": "\n".join(dataset.classes)},
+        metadata=weights_metadata(design_text, dataset),
     )
     record = result_record(experiment, checked, dataset, result)
     write_json(run_dir / "result.json", record)

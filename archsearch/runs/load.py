@@ -1,29 +1,97 @@
-"""Trained networks given back from the folders of their runs. Knows no hydra."""
+"""Trained networks given back from the folders of their runs, or from their weights alone. Knows no hydra.
+
+What is needed is in the metadata of `model.safetensors`: the design, the classes, mean and deviation of the images.
+Nothing of training, data or search is imported.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from archsearch.design.lower import lower
+from archsearch.design.plan import Plan
 from archsearch.design.spec import decode_design
 from archsearch.errors import DataError, SpecError
 from archsearch.network.assemble import assemble
+from archsearch.network.portable import Preprocessed, Takes
+
+Channels = tuple[float, float, float]
 
 
-def load_network(run_dir: Path) -> nn.Module:
-    """Return the network that `model.safetensors` in `run_dir` holds, rebuilt from the design inside it.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trained:
+    """A trained network, in evaluation mode on the CPU in float32, with all that is needed to use it.
 
-    The weights alone are enough: the design is in their metadata. In evaluation mode, on the CPU, float32.
-    Raises `DataError` where the file is missing or not a run's.
+    `network` takes images normalised by `mean` and `std` (per colour, in 0..1); `classes` names its outputs in
+    order; `metadata` is what stood in the file.
     """
+
+    network: nn.Module
+    plan: Plan
+    design: Mapping[str, Any]
+    classes: tuple[str, ...]
+    mean: Channels
+    std: Channels
+    metadata: Mapping[str, str]
+
+    def taking(self, takes: Takes) -> nn.Module:
+        """Return the network with as much preprocessing in front as makes it take `takes`."""
+        if takes == "normalised":
+            return self.network
+        return Preprocessed(self.network, self.mean, self.std, takes).eval()
+
+
+def load_network(path: Path, takes: Takes = "normalised") -> nn.Module:
+    """Return the network that `path`, a run's folder or a safetensors file of one, holds.
+
+    With `takes="uint8"` or `"unit"` it takes images as they are, otherwise normalised ones. Raises `DataError` where
+    the file is missing or not a run's.
+    """
+    if takes == "normalised":
+        return _read(path)[0]
+    return read_trained(path).taking(takes)
+
+
+def read_trained(path: Path) -> Trained:
+    """Return the network in `path` with its classes and the statistics of its images; raises `DataError`."""
+    network, plan, design, metadata = _read(path)
+    try:
+        mean, std = (_channels(json.loads(metadata[key])) for key in ("mean", "std"))
+    except (KeyError, ValueError, TypeError):
+        raise DataError(
+            f"{path}: its weights do not say by which mean and deviation images are normalised; "
+            "train it again, or load it as it is and normalise yourself"
+        ) from None
+    return Trained(
+        network=network,
+        plan=plan,
+        design=design,
+        classes=tuple(metadata.get("classes", "").split("\n")),
+        mean=mean,
+        std=std,
+        metadata=metadata,
+    )
+
+
+def weights_of(path: Path) -> Path:
+    """Return the file of weights that `path`, itself or the folder of a run, names; raises `DataError` for none."""
+    file = path if path.is_file() else path / "model.safetensors"
+    if not file.is_file():
+        raise DataError(f"{file}: there are no weights: the run has not finished. Go on with resume={path}")
+    return file
+
+
+def _read(path: Path) -> tuple[nn.Module, Plan, Mapping[str, Any], Mapping[str, str]]:
     import yaml
     from safetensors import SafetensorError, safe_open
 
-    file = run_dir if run_dir.is_file() else run_dir / "model.safetensors"
-    if not file.is_file():
-        raise DataError(f"{file}: there are no weights: the run has not finished. Go on with resume={run_dir}")
+    file = weights_of(path)
     try:
         with safe_open(file, framework="pt") as opened:
             metadata = opened.metadata() or {}
@@ -33,11 +101,18 @@ def load_network(run_dir: Path) -> nn.Module:
     if "design" not in metadata:
         raise DataError(f"{file}: carries no design; it was not written by archsearch")
     try:
-        network = assemble(lower(decode_design(yaml.safe_load(metadata["design"]), _no_blocks)))
+        design = yaml.safe_load(metadata["design"])
+        plan = lower(decode_design(design, _no_blocks))
+        network = assemble(plan)
         network.load_state_dict(weights)
     except (yaml.YAMLError, SpecError, RuntimeError) as error:
         raise DataError(f"{file}: its weights are not those of the design that it carries ({error})") from None
-    return network.eval()
+    return network.eval(), plan, design, metadata
+
+
+def _channels(values: list[float]) -> Channels:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
 
 
 def _no_blocks(name: str) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, re
         "design_id": checked.design_id,
         "data": dataset.name,
         "data_fingerprint": dataset.fingerprint,
+        "data_settings": asdict(experiment.data),
         "accuracy": {
             "validation": result.validation_accuracy,
             "validation_best": result.best_validation_accuracy,
@@ -61,6 +63,20 @@ def design_yaml(checked: Checked) -> str:
         "# python -m archsearch.run arch=design.yaml\n# This design with its blocks inlined and its width worked out.\n"
     )
     return head + yaml.safe_dump(self_contained(checked.design), sort_keys=False, width=120)
+
+
+def weights_metadata(design: str, dataset: Dataset) -> dict[str, str]:
+    """Return what stands beside the weights, so that one file is enough to build the network and to use it.
+
+    The `design` as YAML, a class a line in the order of the logits, and mean and deviation of each colour (in 0..1).
+    """
+    return {
+        "design": design,
+        "classes": "\n".join(dataset.classes),
+        "mean": json.dumps(list(dataset.mean)),
+        "std": json.dumps(list(dataset.std)),
+        "input": "images (B, 3, H, W), red, green, blue: (bytes / 255 - mean) / std as float32",
+    }
 
 
 def write_design(file: Path, checked: Checked) -> str:

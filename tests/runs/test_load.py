@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from safetensors.torch import save_file
 from archsearch import load
 from archsearch.errors import DataError
 from archsearch.runs.execute import execute
+from archsearch.runs.load import read_trained
 from archsearch.training import evaluate, reside
 
 
@@ -43,3 +47,48 @@ def test_a_design_that_does_not_fit_its_weights_is_told(tmp_path: Path, design: 
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"design": design})
     with pytest.raises(DataError, match="its weights are not those of the design that it carries"):
         load(tmp_path)
+
+
+# What a colleague does who has the file and the package: no run folder, and none of what trains.
+COLLEAGUE = """
+import json, sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith(("hydra", "optuna", "archsearch.training", "archsearch.data", "archsearch.search")):
+            raise ImportError(f"{name} is not for using a network")
+
+sys.meta_path.insert(0, Blocked())
+import torch
+from archsearch import load
+
+network = load(sys.argv[1], takes="uint8")
+images = torch.load(sys.argv[2])
+print(json.dumps(network(images).argmax(1).tolist()))
+"""
+
+
+def test_one_file_is_enough_without_the_training_code(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    experiment, checked, dataset = tiny()
+    execute(experiment, checked, tmp_path / "run", dataset=dataset)
+    file = (tmp_path / "run" / "model.safetensors").rename(tmp_path / "sent.safetensors")
+    images = torch.from_numpy(dataset.test.images_BHWC.copy()).permute(0, 3, 1, 2)
+    torch.save(images, tmp_path / "images.pt")
+    command = [sys.executable, "-c", COLLEAGUE, str(file), str(tmp_path / "images.pt")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    trained = read_trained(file)
+    assert (trained.classes, trained.mean, trained.std) == (dataset.classes, dataset.mean, dataset.std)
+    assert trained.plan == checked.plan
+    normalised = (images / 255 - torch.tensor(dataset.mean).view(3, 1, 1)) / torch.tensor(dataset.std).view(3, 1, 1)
+    assert json.loads(done.stdout) == load(file)(normalised).argmax(1).tolist()
+
+
+def test_weights_without_statistics_load_but_take_no_bytes(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    experiment, checked, dataset = tiny()
+    execute(experiment, checked, tmp_path / "run", dataset=dataset)
+    text = (tmp_path / "run" / "design.yaml").read_text()
+    save_file(load(tmp_path / "run").state_dict(), tmp_path / "old.safetensors", metadata={"design": text})
+    assert not load(tmp_path / "old.safetensors").training
+    with pytest.raises(DataError, match="do not say by which mean and deviation"):
+        load(tmp_path / "old.safetensors", takes="uint8")

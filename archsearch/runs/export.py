@@ -1,0 +1,153 @@
+"""Exports of a trained run: files for other programs, compared with the original before they are called done.
+
+    lines = export_network(run_dir, onnx=Path("net.onnx"), torch_export=Path("net.pt2"))
+
+Knows no hydra and no optuna.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from archsearch.errors import ArchsearchError, RunError, SpecError
+from archsearch.network.portable import (
+    Forward,
+    Takes,
+    as_function,
+    compare,
+    example_of,
+    read_onnx,
+    read_torch_export,
+    say_input,
+    write_onnx,
+    write_torch_export,
+)
+from archsearch.runs.images import run_dataset
+from archsearch.runs.load import Trained, load_network, read_trained, weights_of
+
+if TYPE_CHECKING:
+    from archsearch.data.dataset import Dataset
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit, as a share of the largest logit: float32 sums in another order stay below a tenth."""
+IMAGES = 1000
+
+
+def export_network(
+    run_dir: Path,
+    *,
+    onnx: Path | None = None,
+    torch_export: Path | None = None,
+    safetensors: Path | None = None,
+    takes: Takes = "uint8",
+    dataset: Dataset | None = None,
+) -> list[str]:
+    """Write the network of `run_dir` (or of a safetensors file) in each format that is given a file; return lines.
+
+    ONNX and torch.export take what `takes` says, with the normalisation inside; the safetensors file is the run's own.
+    Each file is read back and compared with the original on up to 1000 test images, of `dataset` where it is given,
+    before it gets its name. Raises `SpecError` for an ending that is none or a missing extra, `RunError` where what
+    was written is not the same network, `DataError` for a run without weights.
+    """
+    trained = read_trained(run_dir)
+    images, whose = _images(run_dir, trained, dataset)
+    ready = example_of(images, takes, trained.mean, trained.std)
+    original = as_function(trained.taking(takes))
+    metadata = _metadata(trained, takes)
+    text = json.dumps(metadata)
+    portable = trained.taking(takes)
+    example = ready[:2] if len(ready) > 1 else ready.repeat(2, axis=0)  # a batch of 1 would fix the batch at 1
+    lines: list[str] = []
+    if onnx is not None:
+        _ending(onnx, ".onnx", "onnx")
+        told = _written(onnx, lambda file: write_onnx(portable, example, file, metadata), read_onnx, original, ready)
+        lines.append(f"{onnx}: ONNX, {told}, {whose}")
+    if torch_export is not None:
+        _ending(torch_export, ".pt2", "torch_export")
+        told = _written(
+            torch_export,
+            lambda file: write_torch_export(portable, example, file, text),
+            read_torch_export,
+            original,
+            ready,
+        )
+        lines.append(f"{torch_export}: torch.export, {told}, {whose}")
+    if lines:
+        lines.append(f"both take {metadata['input']}" if len(lines) > 1 else f"it takes {metadata['input']}")
+    if safetensors is not None:
+        _ending(safetensors, ".safetensors", "safetensors")
+        content = weights_of(run_dir).read_bytes()
+        told = _written(
+            safetensors,
+            lambda file: file.write_bytes(content),
+            lambda file: as_function(load_network(file, takes)),
+            original,
+            ready,
+        )
+        lines.append(f"{safetensors}: weights with their design, {told}, {whose}")
+    return lines
+
+
+def _written(
+    file: Path, write: Callable[[Path], object], read: Callable[[Path], Forward], original: Forward, images: np.ndarray
+) -> str:
+    """Write `file` under another name, compare what is read back, only then give it its own; return what was found."""
+    part = file.with_name(f"part.{file.name}")  # the exporters go by the ending
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write(part)
+        found = compare(original, read(part), images)
+        if not found.relative <= TOLERANCE:  # not a number is no agreement either
+            raise RunError(
+                f"{file}: not written: its logits differ from the original's by {found.difference:.3g} "
+                f"(of at most {found.scale:.3g}; the tolerance is {TOLERANCE:g} of that)"
+            )
+        part.replace(file)
+    except OSError as error:
+        raise SpecError(str(file), f"cannot be written: {error.strerror or error}", "Name another file.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return (
+        f"same class on {found.same} of {found.images} images, largest difference of a logit "
+        f"{found.difference:.2g} of {found.scale:.3g} (tolerance {TOLERANCE * found.scale:.2g})"
+    )
+
+
+def _images(run_dir: Path, trained: Trained, dataset: Dataset | None) -> tuple[np.ndarray, str]:
+    """Return uint8 (B, C, H, W) images to compare on, and whose they are."""
+    from archsearch.data.load import load_dataset
+    from archsearch.settings.data import DataSettings, ShapesSettings
+
+    _, height, width = trained.plan.input_shape
+    try:
+        found = run_dataset(run_dir) if dataset is None else dataset
+        whose = f"test images of {found.name}"
+    except ArchsearchError:  # the weights alone, or images that are not here: drawn ones tell as much
+        shapes = ShapesSettings(train_images=10, test_images=IMAGES)
+        found = load_dataset(DataSettings(name="shapes", validation=0, shapes=shapes))
+        whose = "drawn images, because those of the run are not at hand"
+    images_BHWC = found.test.images_BHWC[:IMAGES]
+    tall, wide = (-(-size // have) for size, have in zip((height, width), images_BHWC.shape[1:3], strict=True))
+    tiled = np.tile(images_BHWC, (1, tall, wide, 1))[:, :height, :width]
+    return np.ascontiguousarray(tiled.transpose(0, 3, 1, 2)), whose
+
+
+def _metadata(trained: Trained, takes: Takes) -> dict[str, str]:
+    return {
+        "input": say_input(takes, trained.plan.input_shape, trained.mean, trained.std),
+        "output": f"logits (B, {len(trained.classes)}), one for each class",
+        "classes": "\n".join(trained.classes),
+        "design": trained.metadata["design"],
+        "mean": trained.metadata["mean"],
+        "std": trained.metadata["std"],
+    }
+
+
+def _ending(file: Path, ending: str, where: str) -> None:
+    if file.suffix != ending:
+        raise SpecError(where, f"'{file}' does not end in {ending}", f"Write {file.with_suffix(ending)}.")

@@ -1,0 +1,91 @@
+"""Every shipped network as ONNX and as torch.export, compared with the original: classes and logits.
+
+    python benchmarks/export_agreement.py                  on the embedded images
+    python benchmarks/export_agreement.py --folder DIR     on those of DIR/test/CLASS/*
+
+Networks are freshly initialised, with BatchNorm statistics, scales and shifts drawn at random: as at the end of a
+training, none of them is 0 or 1 and can be left out unseen. Needs archsearch[export]. Prints a table and conditions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from archsearch import build, check
+from archsearch.config_folder import config_folder
+from archsearch.data.load import load_dataset
+from archsearch.network.portable import (
+    Agreement,
+    Preprocessed,
+    as_function,
+    compare,
+    read_onnx,
+    read_torch_export,
+    write_onnx,
+    write_torch_export,
+)
+from archsearch.settings.data import DataSettings, ShapesSettings
+
+IMAGES = 1000
+
+
+def randomise(network: nn.Module, generator: torch.Generator) -> None:
+    """Give every norm of `network` statistics, scales and shifts as a training might leave them."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+            module.bias.data.normal_(0, 0.2, generator=generator)
+
+
+def agreements(name: str, images_BCHW: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]) -> list[Agreement]:
+    """Return how ONNX and torch.export of the shipped network `name` agree with it."""
+    network = build(check(name, {}).design)
+    randomise(network, torch.Generator().manual_seed(0))
+    whole = Preprocessed(network, mean, std, "uint8").eval()
+    with tempfile.TemporaryDirectory() as folder:
+        onnx, program = Path(folder, "net.onnx"), Path(folder, "net.pt2")
+        write_onnx(whole, images_BCHW[:2], onnx, {})
+        write_torch_export(whole, images_BCHW[:2], program, "{}")
+        return [
+            compare(as_function(whole), read, images_BCHW) for read in (read_onnx(onnx), read_torch_export(program))
+        ]
+
+
+def main() -> int:
+    """Print a row for every network; end with 1 where a class differs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", help="images in train/CLASS/* and test/CLASS/*; drawn ones otherwise")
+    folder = parser.parse_args().folder
+    drawn = DataSettings(name="shapes", shapes=ShapesSettings(train_images=1000, test_images=IMAGES))
+    dataset = load_dataset(drawn if folder is None else DataSettings(name="folder", root=folder))
+    images_BCHW = np.ascontiguousarray(dataset.test.images_BHWC[:IMAGES].transpose(0, 3, 1, 2))
+    heads = [f"{kind}: {what}" for kind in ("ONNX", "torch.export") for what in ("same class", "largest difference")]
+    print(f"| arch | {' | '.join(heads)} | largest logit |")
+    print("|---|---|---|---|---|---|", flush=True)
+    equal = True
+    for name in sorted(file.stem for file in (config_folder() / "arch").glob("*.yaml") if file.stem != "file"):
+        onnx, program = agreements(name, images_BCHW, dataset.mean, dataset.std)
+        cells = [f"{one.same} of {one.images} | {one.difference:.1e}" for one in (onnx, program)]
+        print(f"| {name} | {' | '.join(cells)} | {onnx.scale:.3g} |", flush=True)
+        equal = equal and onnx.same == program.same == len(images_BCHW)
+    versions = ", ".join(f"{library} {version(library)}" for library in ("torch", "onnx", "onnxscript", "onnxruntime"))
+    print(f"\n{len(images_BCHW)} test images of {dataset.name}, uint8 in, seed 0, CPU; {versions}, Python "
+          f"{platform.python_version()}")  # fmt: skip
+    return 0 if equal else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
