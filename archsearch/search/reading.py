@@ -165,7 +165,7 @@ def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) 
     return ("value",) if count == 1 else tuple(f"value_{place}" for place in range(count))
 
 
-def state_of(state: str, reason: object) -> TrialState:
+def state_of(state: str, reason: Any) -> TrialState:
     """Return what has become of a trial, from Optuna's word and our reason."""
     match state, reason:
         case "RUNNING", _:

@@ -161,11 +161,11 @@ def _trials(ask: Ask, study: int, objectives: int) -> list[TrialRead]:
     return found
 
 
-def _by_trial(ask: Ask, study: int, table: str, columns: str) -> defaultdict[int, list[Sequence[Any]]]:
+def _by_trial(ask: Ask, study: int, table: str, columns: str) -> defaultdict[int, list[tuple[Any, ...]]]:
     chosen = ", ".join(f"a.{column}" for column in columns.split(", "))
-    found: defaultdict[int, list[Sequence[Any]]] = defaultdict(list)
+    found: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
     for row in ask(f"SELECT a.trial_id, {chosen} {_OF_STUDY.format(table=table)}", {"study": study}):
-        found[row[0]].append(row[1:])
+        found[row[0]].append(tuple(row[1:]))
     return found
 
 

@@ -8,31 +8,12 @@ import math
 import pytest
 from foreign_studies import make_foreign
 from search_fakes import FakeTask, make_sweep
+from study_values import study_of, trial
 
 from archsearch.search.engine import work
-from archsearch.search.reading import StudyRead, TrialRead, TrialState, front_of, read_study, state_of
+from archsearch.search.reading import front_of, read_study, state_of
 from archsearch.search.store import Store
 from archsearch.search.studies import Study
-
-
-def trial(number: int, *values: float, state: TrialState = "complete", **attrs: object) -> TrialRead:
-    return TrialRead(
-        number=number,
-        state=state,
-        values=values or None,
-        assignments={},
-        constraints={},
-        history={},
-        attrs=attrs,
-        started=None,
-        finished=None,
-    )
-
-
-def study_of(*trials: TrialRead, objectives: tuple[str, ...] = ("accuracy",)) -> StudyRead:
-    ways = {"accuracy": "maximize", "macs": "minimize"}
-    directions = tuple(ways[name] for name in objectives)
-    return StudyRead(name="s", objectives=objectives, directions=directions, attrs={}, trials=trials)  # type: ignore[arg-type]
 
 
 def test_a_search_is_read_with_all_it_says(study: Study) -> None:

@@ -1,0 +1,53 @@
+"""The command that trains a design again: from the run's folder, from assignments, or from the design."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from study_values import study_of, trial
+
+from archsearch.search.again import command_again
+from archsearch.search.reading import TrialRead
+
+
+def with_assignments(one: TrialRead, **assignments: Any) -> TrialRead:
+    return replace(one, assignments=assignments)
+
+
+def test_the_overrides_in_the_folder_are_taken() -> None:
+    Path("run/.hydra").mkdir(parents=True)
+    lines = ["data=shapes", "space=cifar", "study.trials=3", "+a.b='x y'", "block@arch.stages.c2.block=strided"]
+    Path("run/.hydra/overrides.yaml").write_text(yaml.safe_dump(lines))
+    one = trial(0, 0.5, run_dir="run")
+    expected = "python -m archsearch.run data=shapes '+a.b='\"'\"'x y'\"'\"'' block@arch.stages.c2.block=strided"
+    assert command_again(study_of(one), one) == expected
+
+
+def test_a_single_run_is_made_of_its_assignments() -> None:
+    one = with_assignments(trial(0, 0.5, key="k", run_dir="gone"), arch="assignment", block="dilated", seed=1)
+    study = study_of(one, data="shapes", limits="tiny")
+    expected = "python -m archsearch.run data=shapes constraints=tiny arch=assignment block=dilated seed=1"
+    assert command_again(study, one) == expected
+
+
+def test_repairs_count_and_unused_options_do_not() -> None:
+    said = {"sweep": "s", "repairs": {"arch.stages.c4.dilation": 3}, "unused": ["block"]}
+    one = with_assignments(trial(0, 0.5, **said), block="normal", **{"train.epochs": 3})
+    study = study_of(one, data="a folder of mine", limits="loose")
+    assert command_again(study, one) == "python -m archsearch.run train.epochs=3 arch.stages.c4.dilation=3"
+
+
+def test_a_searchs_trial_without_overrides_is_made_of_its_design() -> None:
+    Path("run/.hydra").mkdir(parents=True)
+    Path("run/design.yaml").write_text("name: net\n")
+    Path("run/.hydra/overrides.yaml").write_text("no: list\n")
+    one = with_assignments(trial(0, 0.5, sweep="s", run_dir="run"), block="normal", **{"train.epochs": 3})
+    assert command_again(study_of(one), one) == "python -m archsearch.run arch=run/design.yaml train.epochs=3"
+
+
+def test_of_another_programs_trial_there_is_none() -> None:
+    one = with_assignments(trial(0, 0.5), rate=0.5)
+    assert command_again(study_of(one), one) is None
