@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Value = str | int | float | bool | None
 Params = Mapping[str, Value]
 Features = Mapping[str, float]
-Key = frozenset[tuple[str, Value]]
+Key = tuple[object, ...]
 Admit = Callable[[Params], Features | None]
 
 ENUMERABLE = 1 << 16  # a space of at most so many points is gone through point by point
@@ -211,32 +211,64 @@ class Space:
                 columns += parameter.encode(params[name])
         return columns
 
+    def key(self, params: Params) -> Key:
+        """Return what two equal points have in common: their values in order, `...` where one is inactive."""
+        return tuple(params.get(name, ...) for name in self.parameters)
 
-def key_of(params: Params) -> Key:
-    """Return what two equal points have in common, as something that can be looked up."""
-    return frozenset(params.items())
+    def point(self, key: Key) -> Params:
+        """Return the point that has this key."""
+        return {name: value for name, value in zip(self.parameters, key, strict=True) if value is not ...}  # type: ignore[misc]
 
 
 class Pool:
     """Designs that were admitted and not taken yet; it grows by screening and forgets the least promising ones.
 
     A finite space is gone through in random order, each point once; otherwise points are drawn at random.
+    Thousands of designs wait here, so they are held as rows of numbers, and `design` makes one of them.
     """
 
     def __init__(self, space: Space, admit: Admit, *, capacity: int) -> None:
         """Start empty; `admit` gives a point's features, or None where it may not be tried (any more)."""
         self.space, self.admit, self.capacity = space, admit, capacity
-        self.designs: list[Design] = []
-        self._encoded: list[list[float]] = []
         self._keys: list[Key] = []
         self._known: set[Key] = set()
+        self._encoded_MC: NDArray[np.float64] = np.empty((0, len(space.groups)))
+        self._columns: dict[str, int] = {}  # of `_features_MF`, by a feature's name
+        self._features_MF: NDArray[np.float64] = np.empty((0, 0))
+        self._fresh: list[tuple[list[float], Features]] = []  # the last rows of both, not yet put there
         self._order: NDArray[np.intp] | None = None
         self._next = 0
 
+    def __len__(self) -> int:
+        """Return how many designs wait."""
+        return len(self._keys)
+
+    def design(self, index: int) -> Design:
+        """Return design number `index`; features that it has none of are 0."""
+        self._settle()
+        row = self._features_MF[index]
+        features = {name: float(row[column]) for name, column in self._columns.items()}
+        return Design(params=self.space.point(self._keys[index]), features=features)
+
+    @property
+    def features(self) -> frozenset[str]:
+        """The names of all features that some design had."""
+        self._settle()
+        return frozenset(self._columns)
+
     def encoded_MC(self, since: int = 0) -> NDArray[np.float64]:
         """Return the designs from number `since` on as numbers: M designs by C columns of the space."""
-        rows = self._encoded[since:]
-        return np.array(rows, dtype=float).reshape(len(rows), len(self.space.groups))
+        self._settle()
+        return self._encoded_MC[since:]
+
+    def features_MF(self, names: Sequence[str], since: int = 0) -> NDArray[np.float64]:
+        """Return the features of the designs from number `since` on: M designs by F names."""
+        self._settle()
+        found_MF = np.zeros((len(self._keys) - since, len(names)))
+        for column, name in enumerate(names):
+            if name in self._columns:
+                found_MF[:, column] = self._features_MF[since:, self._columns[name]]
+        return found_MF
 
     def screen(self, count: int, rng: Generator) -> None:
         """Look at `count` further points of the space."""
@@ -254,7 +286,7 @@ class Pool:
     @property
     def complete(self) -> bool:
         """Whether every point of the space has been looked at, so that mutations bring nothing new."""
-        return self._order is not None and self._next >= len(self._order) and len(self.designs) < self.capacity
+        return self._order is not None and self._next >= len(self._order) and len(self._keys) < self.capacity
 
     def vary(self, parents: Sequence[Design], count: int, rng: Generator) -> None:
         """Look at `count` mutations of the parents, dealt round."""
@@ -262,24 +294,42 @@ class Pool:
             for index in range(count):
                 self._offer(self.space.mutate(parents[index % len(parents)].params, rng))
 
-    def still_admits(self, design: Design) -> bool:
-        """Return whether the design may be tried now; another worker may have taken it."""
-        return self.admit(design.params) is not None
+    def still_admits(self, index: int) -> bool:
+        """Return whether design number `index` may be tried now; another worker may have taken it."""
+        return self.admit(self.space.point(self._keys[index])) is not None
 
     def keep(self, indices: Sequence[int]) -> None:
         """Forget all designs but those at `indices`."""
-        self.designs = [self.designs[index] for index in indices]
-        self._encoded = [self._encoded[index] for index in indices]
+        self._settle()
         self._keys = [self._keys[index] for index in indices]
         self._known = set(self._keys)
+        rows = np.asarray(indices, dtype=np.intp)
+        self._encoded_MC, self._features_MF = self._encoded_MC[rows], self._features_MF[rows]
 
     def _offer(self, params: Params) -> None:
-        key = key_of(params)
+        key = self.space.key(params)
         if key in self._known:
             return
         features = self.admit(params)
         if features is not None:
             self._keys.append(key)
             self._known.add(key)
-            self.designs.append(Design(params=params, features=features))
-            self._encoded.append(self.space.encode(params))
+            self._fresh.append((self.space.encode(params), features))
+
+    def _settle(self) -> None:
+        """Put the fresh rows where the others are."""
+        if not self._fresh:
+            return
+        for _, features in self._fresh:
+            for name in features:
+                self._columns.setdefault(name, len(self._columns))
+        before, columns = self._features_MF.shape
+        features_MF = np.zeros((before + len(self._fresh), len(self._columns)))
+        features_MF[:before, :columns] = self._features_MF
+        for row, (_, features) in enumerate(self._fresh, before):
+            for name, value in features.items():
+                features_MF[row, self._columns[name]] = value
+        encoded_MC = np.array([encoded for encoded, _ in self._fresh], dtype=float)
+        self._encoded_MC = np.concatenate([self._encoded_MC, encoded_MC.reshape(len(self._fresh), -1)])
+        self._features_MF = features_MF
+        self._fresh.clear()

@@ -90,7 +90,7 @@ class FootprintProposer:
         for _ in range(PATIENCE):  # where hardly anything is feasible, look on rather than give up
             self._pool.screen(self.screened // 2, rng)
             self._pool.vary(parents, self.screened // 4, rng)
-            if self._pool.designs:
+            if len(self._pool):
                 return
 
     def _first_admitted(self, order: Sequence[int]) -> Design | None:
@@ -99,17 +99,16 @@ class FootprintProposer:
         dropped: set[int] = set()
         for index in order:
             dropped.add(int(index))
-            if pool.still_admits(pool.designs[index]):
-                taken = pool.designs[index]
+            if pool.still_admits(index):
+                taken = pool.design(index)
                 break
         pool.keep([int(index) for index in order if int(index) not in dropped][: pool.capacity])
         return taken
 
     def _spread(self, known: Sequence[Design], rng: Generator) -> list[int]:
         """Return all candidates' indices; first the one of ten that is farthest from what is known (Mitchell 1991)."""
-        designs = self._pool.designs
-        order = [int(index) for index in rng.permutation(len(designs))]
-        if known and designs:
+        order = [int(index) for index in rng.permutation(len(self._pool))]
+        if known and order:
             view = View.of(self._pool, known)
             few = order[:10]
             gap = view.pool_MD[few][:, None, :] - view.known_ND[None]
@@ -134,7 +133,7 @@ class FootprintProposer:
             best = max(best, float(posterior.mean(pending_ND).max()))
             posterior = believing(posterior, targets_N, pending_ND)
         improvement_M = expected_improvement(posterior, view.pool_MD, best)
-        parents = [self._pool.designs[index] for index in np.argsort(-improvement_M)[:PARENTS]]
+        parents = [self._pool.design(int(index)) for index in np.argsort(-improvement_M)[:PARENTS]]
         self._pool.vary(parents, self.screened // 4, rng)
         fresh_MD = view.inputs(self._pool, since=len(improvement_M))
         improvement_M = np.concatenate([improvement_M, expected_improvement(posterior, fresh_MD, best)])
@@ -159,9 +158,9 @@ class View:
     @classmethod
     def of(cls, pool: Pool, known: Sequence[Design]) -> View:
         """Return the view whose features have mean 0 and variance 1 over the pool and the known designs."""
-        names = tuple(sorted({name for design in [*known, *pool.designs] for name in design.features}))
+        names = tuple(sorted(pool.features.union(*(design.features for design in known))))
         encoded = np.array([pool.space.encode(design.params) for design in known], dtype=float)
-        features = _features([*known, *pool.designs], names)
+        features = np.concatenate([_features(known, names), pool.features_MF(names)])
         middle, deviation = features.mean(axis=0), features.std(axis=0)
         differing = deviation > 1e-9 * (1.0 + np.abs(middle))
         names = tuple(name for name, kept in zip(names, differing, strict=True) if kept)
@@ -180,7 +179,7 @@ class View:
 
     def inputs(self, pool: Pool, *, since: int) -> Array:
         """Return the inputs of the pool's designs from number `since` on."""
-        features = _features(pool.designs[since:], self.names)
+        features = pool.features_MF(self.names, since)
         return np.hstack([pool.encoded_MC(since), (features - self.middle_F) / self.deviation_F])
 
 

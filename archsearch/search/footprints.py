@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from archsearch.search.board import ANSWERED, Board
-from archsearch.search.candidates import Design, Features, Params, key_of
+from archsearch.search.candidates import Design, Features, Key, Params
 from archsearch.search.footprint_sampler import FootprintProposer, Observation
 from archsearch.search.job import Task, Verdict
 from archsearch.search.proposing import Proposal, Refused, judged, known_points
@@ -20,7 +20,7 @@ from archsearch.search.sweep import Sweep
 MOST, LEAST = 512, 24  # designs that are checked for one proposal
 SECONDS = 0.1  # that the checks of one proposal may take
 EXAMPLES = 2  # of them, refused ones that are recorded; the others are counted
-REMEMBERED = 20_000  # verdicts
+REMEMBERED = 1024  # verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class FootprintSearch:
     def __init__(self, study: Study, sweep: Sweep, task: Task, seed: int | None) -> None:
         self._sweep, self._task = sweep, task
         self._rng = np.random.default_rng(seed)
-        self._verdicts: dict[object, _Known | None] = {}
+        self._verdicts: dict[Key, _Known | None] = {}  # the latest ones, in order
         self._taken: Mapping[str, object] = {}
         self._screened: list[Refused] = []
         self._proposer = FootprintProposer(
@@ -65,8 +65,6 @@ class FootprintSearch:
         self._screened.sort(key=lambda each: max(each.excess.values()))
         self.refused += self._screened[:EXAMPLES]
         self._screened.clear()
-        if len(self._verdicts) > REMEMBERED:
-            self._verdicts.clear()
         if found is None:
             return None
         verdict = judged(self._task, self._sweep, found.params)
@@ -95,8 +93,10 @@ class FootprintSearch:
 
     def _known(self, params: Params) -> _Known | None:
         """Return what is remembered of a feasible point, None of a refused one; the rest of the verdict is large."""
-        point = key_of(params)
+        point = self._sweep.space.key(params)
         if point not in self._verdicts:
+            if len(self._verdicts) >= REMEMBERED:
+                del self._verdicts[next(iter(self._verdicts))]
             found = judged(self._task, self._sweep, params)
             if isinstance(found, Refused):
                 self.refusals.count(name for name, value in found.excess.items() if value > 0)

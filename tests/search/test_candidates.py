@@ -104,18 +104,18 @@ def test_the_pool_goes_through_a_small_space_once_and_asks_for_every_point_once(
         pool.screen(6, rng)
     assert len(asked) == 36
     assert set(asked.values()) == {1}
-    assert len(pool.designs) == 24
+    assert len(pool) == 24
     assert pool.complete
-    pool.vary(pool.designs, 50, rng)
+    pool.vary([pool.design(index) for index in range(len(pool))], 50, rng)
     assert set(asked.values()) == {1}
 
 
 def test_the_pool_forgets_what_it_does_not_keep() -> None:
     pool, rng = Pool(SPACE, lambda params: {}, capacity=100), np.random.default_rng(4)
     pool.screen(10, rng)
-    first, third = pool.designs[0], pool.designs[2]
+    first, third = pool.design(0), pool.design(2)
     pool.keep([2, 0])
-    assert pool.designs == [third, first]
+    assert [pool.design(index) for index in range(len(pool))] == [third, first]
     np.testing.assert_array_equal(pool.encoded_MC(), [SPACE.encode(third.params), SPACE.encode(first.params)])
 
 
@@ -123,4 +123,25 @@ def test_mutations_of_an_unknown_design_are_offered() -> None:
     pool, rng = Pool(SPACE, lambda params: {}, capacity=100), np.random.default_rng(5)
     parent = Design(params=SPACE.at(0), features={})
     pool.vary([parent], 30, rng)
-    assert 5 < len(pool.designs) < 30
+    assert 5 < len(pool) < 30
+
+
+def test_features_that_a_design_lacks_are_0() -> None:
+    def admit(params: Params) -> Features:
+        return {"size": 2.0} if params["block"] == "normal" else {"depth": 3.0}
+
+    pool, rng = Pool(SPACE, admit, capacity=100), np.random.default_rng(6)
+    for count in (20, 16):
+        pool.screen(count, rng)
+        found_MF = pool.features_MF(["depth", "size", "unknown"])
+        designs = [pool.design(index) for index in range(len(pool))]
+        wanted = [[0.0, 2.0, 0.0] if design.params["block"] == "normal" else [3.0, 0.0, 0.0] for design in designs]
+        np.testing.assert_array_equal(found_MF, wanted)
+        np.testing.assert_array_equal(pool.features_MF(["size"], since=5), found_MF[5:, 1:2])
+    assert pool.features == {"depth", "size"}
+
+
+def test_a_point_is_made_again_from_its_key() -> None:
+    for point in ({"block": "normal", "width": 16, "repeats": 2}, {"width": 64}, {}):
+        assert SPACE.point(SPACE.key(point)) == point
+    assert SPACE.key({"width": 16}) != SPACE.key({"width": 32})
