@@ -24,6 +24,7 @@ class TrainSettings:
     device: str = "auto"  # auto, cpu, mps, cuda or cuda:N
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Literal["auto"] | bool = "auto"
+    cuda_graphs: bool = False  # record a step's launches once; in place of compiling
     channels_last: bool = True
     initialise: Literal["kaiming", "xavier", "dirac", "torch"] = "kaiming"
     label_smoothing: float = 0.1

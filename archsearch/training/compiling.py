@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
@@ -38,10 +39,10 @@ def compile_network(
     statistics are put back after it and gradients dropped. `network` itself is not changed, so state-dict names
     stay clean. Raises `RunError` where compiling fails and is `required`.
     """
-    statistics = [buffer.clone() for buffer in network.buffers()]
     try:
-        compiled: Forward = torch.compile(network, dynamic=False)
-        rehearse(compiled)
+        with kept_statistics(network):
+            compiled: Forward = torch.compile(network, dynamic=False)
+            rehearse(compiled)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
@@ -49,12 +50,20 @@ def compile_network(
         if required:
             raise RunError(f"train.compile=true: compiling failed: {cause}. Set train.compile=false.") from error
         return None, f"train.compile=auto: compiling failed ({cause}), training goes uncompiled"
+    return compiled, None
+
+
+@contextlib.contextmanager
+def kept_statistics(network: nn.Module) -> Iterator[None]:
+    """Put the running statistics of `network` back at the end, and drop its gradients."""
+    statistics = [buffer.clone() for buffer in network.buffers()]
+    try:
+        yield
     finally:
         network.zero_grad(set_to_none=True)
         with torch.no_grad():
             for buffer, kept in zip(network.buffers(), statistics, strict=True):
                 buffer.copy_(kept)
-    return compiled, None
 
 
 def forget_compiled() -> None:

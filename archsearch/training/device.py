@@ -61,9 +61,10 @@ def choose_precision(asked: Literal["auto", "fp32", "bf16", "fp16"], device: tor
     return "bf16" if device.type == "cpu" and _cpu_computes_bf16() else "fp32"
 
 
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Return a fresh context under which a network computes in `precision`."""
-    return torch.autocast(device.type, dtype=_DTYPES[precision], enabled=precision != "fp32")
+def autocast(device: torch.device, precision: Precision, *, keep_casts: bool = True) -> torch.autocast:
+    """Return a fresh context under which a network computes in `precision`; cast weights are kept within it."""
+    enabled = precision != "fp32"
+    return torch.autocast(device.type, dtype=_DTYPES[precision], enabled=enabled, cache_enabled=keep_casts)
 
 
 def device_name(device: torch.device) -> str:

@@ -22,16 +22,10 @@ from archsearch.settings.training import OptimizerSettings, ScheduleSettings, Tr
 from archsearch.training import checkpoint
 from archsearch.training.average import make_average, update_average
 from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
-from archsearch.training.compiling import Forward, compile_network, forget_compiled, wants_compile
-from archsearch.training.device import (
-    Precision,
-    autocast,
-    choose_device,
-    choose_precision,
-    is_out_of_memory,
-    switches,
-)
+from archsearch.training.compiling import Forward, forget_compiled
+from archsearch.training.device import autocast, choose_device, choose_precision, is_out_of_memory, switches
 from archsearch.training.evaluation import Resident, Score, evaluate, reside
+from archsearch.training.forward import choose_forward
 from archsearch.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
 from archsearch.training.outcome import derive_seed, diverged, memory_used_up, summarise, write_weights
 from archsearch.training.progress import Progress, Silent
@@ -116,7 +110,7 @@ class _Run:
         self.seed, self.run_dir, self.device, self.progress = seed, run_dir, device, progress
         self.optimizer = optimizer
         self.notices: list[str] = []
-        self.precision: Precision = choose_precision(settings.precision, device)
+        self.precision = choose_precision(settings.precision, device)
         self.layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         network.to(device=device, memory_format=self.layout)  # type: ignore[call-overload]
         network.train()
@@ -170,40 +164,44 @@ class _Run:
         self.seconds_before, self.saved = state.seconds, time.perf_counter()
         write_metrics(self.run_dir / METRICS, state.history)
         pruned = False
-        if on_epoch is not None:
-            for record in state.history:
-                if record.validation_accuracy is not None:
-                    pruned = on_epoch(record.epoch, record.validation_accuracy) and record.epoch < epochs
+        for record in state.history:
+            pruned = self._ends(on_epoch, record)
         self.progress.begin(epochs=epochs, steps=self.steps, epoch=state.epoch, step=state.step)
         while state.epoch < epochs and not pruned:
             self._train_epoch(request)
-            record = self._end_epoch()
-            if on_epoch is not None and record.validation_accuracy is not None:
-                pruned = on_epoch(record.epoch, record.validation_accuracy) and record.epoch < epochs
+            pruned = self._ends(on_epoch, self._end_epoch())
             if request.asked and not pruned:
                 self._leave()
         return self._result(pruned=pruned, evaluate_test=evaluate_test and not pruned, metadata=metadata)
 
+    def _ends(self, on_epoch: Callable[[int, float], bool] | None, record: EpochRecord) -> bool:
+        """Return whether `on_epoch`, told of an epoch that was evaluated, ends the run before its time."""
+        accuracy = record.validation_accuracy
+        ends = on_epoch is not None and accuracy is not None and on_epoch(record.epoch, accuracy)
+        return ends and record.epoch < self.settings.epochs
+
     def _choose_forward(self, network: nn.Module) -> tuple[Forward, bool]:
-        asked, images = self.settings.compile, self.settings.epochs * self.steps * self.batch_size
-        wanted, notice = wants_compile(asked, self.device, images)
-        forward: Forward | None = None
-        if wanted:
-
-            def rehearse(forward: Forward) -> None:
-                index_B = torch.arange(self.batch_size, device=self.device)
-                loss, _ = self._loss(forward, index_B, torch.Generator().manual_seed(0))
-                loss.backward()
-
-            forward, notice = compile_network(network, rehearse, required=asked is True)
+        first_B = torch.arange(self.batch_size, device=self.device)
+        forward, compiled, notice = choose_forward(
+            network,
+            self.settings,
+            self.device,
+            self.precision,
+            images=self.settings.epochs * self.steps * self.batch_size,
+            example=lambda: self._batch(first_B, torch.Generator().manual_seed(0))[0],
+            rehearse=lambda forward: self._loss(forward, first_B, torch.Generator().manual_seed(0))[0].backward(),
+        )
         if notice is not None:
             self._notice(notice)
-        return (network, False) if forward is None else (forward, True)
+        return forward, compiled
+
+    def _batch(self, index_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        images_BCHW, labels_B = self.images.batch(index_B)
+        return self.augmenter(images_BCHW, generator).contiguous(memory_format=self.layout), labels_B
 
     def _loss(self, forward: Forward, index_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the mean loss of a batch and the number of images that are named right."""
-        images_BCHW, labels_B = self.images.batch(index_B)
-        images_BCHW = self.augmenter(images_BCHW, generator).contiguous(memory_format=self.layout)
+        images_BCHW, labels_B = self._batch(index_B, generator)
         with autocast(self.device, self.precision):
             logits_BK = forward(images_BCHW)
         logits_BK = logits_BK.float()

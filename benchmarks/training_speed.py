@@ -1,0 +1,216 @@
+"""Claim: a training step is several times faster than that of the loop that a tutorial shows, same network, same batch.
+
+    python benchmarks/training_speed.py --root DIR [--archs c1c2c3c4 small] [--batch 256] [--steps 40] [--rounds 3]
+
+naive: a torch Dataset that runs Albumentations in __getitem__, a DataLoader (--workers processes), fp32, default
+memory layout, SGD, loss.item() at every step. archsearch: `archsearch.training.train` as a run calls it. Rounds in turn
+(A B A B ...); a ratio is that of the medians, with its least and largest within the rounds. Compilation is done before
+the first round and reported apart. DIR holds train/CLASS/* and test/CLASS/*; without it the images are drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from archsearch import build, check, load_design
+from archsearch.data import load_dataset
+from archsearch.data.dataset import Dataset as Images
+from archsearch.settings.data import DataSettings
+from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+# About 5 M MACs: half the resolution from the first layer on.
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "input": [3, 32, 32],
+    "stem": {"block": "strided", "out": 24},
+    "stages": {
+        "c1": {"block": "depthwise", "width": 24, "repeats": 2},
+        "c2": {"block": "normal", "width": 64, "repeats": 2, "entry": {"block": "strided"}},
+        "c3": {"block": "depthwise", "width": 128, "repeats": 2, "dilation": 2},
+    },
+    "head": {"pool": "global_average", "classes": 10},
+}
+
+
+class Photos(Dataset[tuple[torch.Tensor, int]]):
+    """What a tutorial writes: one image at a time, transformed by Albumentations."""
+
+    def __init__(self, images: Images, count: int) -> None:
+        import albumentations as A
+        import cv2
+
+        self.images, self.labels = images.train.images_BHWC[:count], images.train.labels_B[:count]
+        fill = tuple(round(255 * level) for level in images.mean)
+        self.transform = A.Compose(
+            [
+                A.HorizontalFlip(p=0.5),
+                A.Affine(
+                    translate_percent=(-0.0625, 0.0625),
+                    scale=(0.9, 1.1),
+                    rotate=(-45, 45),
+                    p=0.5,
+                    border_mode=cv2.BORDER_REFLECT_101,
+                ),
+                A.CoarseDropout(
+                    num_holes_range=(1, 1), hole_height_range=(16, 16), hole_width_range=(16, 16), fill=fill, p=0.5
+                ),
+                A.Normalize(images.mean, images.std),
+            ],
+            strict=True,
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        image_HWC = self.transform(image=np.asarray(self.images[index]))["image"]
+        return torch.from_numpy(image_HWC).permute(2, 0, 1), int(self.labels[index])
+
+
+def naive(network: nn.Module, images: Images, options: argparse.Namespace) -> Callable[[], float]:
+    """Return a function that trains `steps` batches the tutorial's way and returns images per second."""
+    device = torch.device(options.device)
+    photos = Photos(images, options.steps * options.batch)
+    loader = DataLoader(photos, options.batch, shuffle=True, num_workers=options.workers, drop_last=True)
+    network.to(device).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)
+
+    def once() -> float:
+        began, seen, total = time.perf_counter(), 0, 0.0
+        for images_BCHW, labels_B in loader:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(network(images_BCHW.to(device)), labels_B.to(device), label_smoothing=0.1)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+            seen += len(labels_B)
+        assert total == total, "the loss is a number"
+        return seen / (time.perf_counter() - began)
+
+    return once
+
+
+def ours(network: nn.Module, images: Images, options: argparse.Namespace, folder: Path) -> Callable[[], float]:
+    """Return a function that trains the same number of batches as a run does and returns images per second."""
+    from archsearch.augment import make_augmenter
+    from archsearch.settings.augment import (
+        AugmentPolicy,
+        CoarseDropout,
+        HorizontalFlip,
+        ShiftScaleRotate,
+        TransformChoice,
+    )
+    from archsearch.training import train
+
+    policy = AugmentPolicy(
+        transforms=(
+            TransformChoice(horizontal_flip=HorizontalFlip()),
+            TransformChoice(shift_scale_rotate=ShiftScaleRotate()),
+            TransformChoice(coarse_dropout=CoarseDropout()),
+        )
+    )
+    count = options.steps * options.batch
+    part = replace(images.train, images_BHWC=images.train.images_BHWC[:count], labels_B=images.train.labels_B[:count])
+    none = replace(part, images_BHWC=part.images_BHWC[:0], labels_B=part.labels_B[:0])
+    dataset = replace(images, train=part, validation=none)
+    augmenter = make_augmenter(policy, mean=images.mean, std=images.std, device=options.device)
+
+    def once() -> float:
+        result = train(
+            network,
+            dataset,
+            settings=TrainSettings(
+                epochs=1,
+                batch_size=options.batch,
+                device=options.device,
+                compile=options.compile,
+                checkpoint_seconds=None,
+            ),
+            optimizer=OptimizerSettings(name=options.optimizer),
+            schedule=ScheduleSettings(),
+            augmenter=augmenter,
+            seed=0,
+            run_dir=folder,
+            evaluate_test=False,
+        )
+        return result.history[0].images_per_second
+
+    return once
+
+
+def main() -> None:
+    """Measure and print a Markdown table."""
+    options = arguments()
+    rows: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        cache = options.cache or f"{folder}/cache"
+        drawn = DataSettings(name="shapes", cache=cache)
+        images = load_dataset(DataSettings(name="folder", root=options.root, cache=cache) if options.root else drawn)
+        for arch in options.archs:
+            checked = check(load_design(SMALL if arch == "small" else arch), "none")
+            ways = {
+                "naive": naive(build(checked.design), images, options),
+                "archsearch": ours(build(checked.design), images, options, Path(folder) / arch),
+            }
+            warm = {}
+            for name, way in ways.items():
+                began = time.perf_counter()
+                way()
+                warm[name] = time.perf_counter() - began
+            speeds: dict[str, list[float]] = {name: [] for name in ways}
+            for _ in range(options.rounds):
+                for name, way in ways.items():
+                    speeds[name].append(way())
+            ratios = [b / a for a, b in zip(speeds["naive"], speeds["archsearch"], strict=True)]
+            middle = {name: statistics.median(each) for name, each in speeds.items()}
+            compiling = warm["archsearch"] - options.steps * options.batch / middle["archsearch"]
+            rows.append(
+                f"| {arch} | {checked.footprint.macs / 1e6:.1f} M | {middle['naive']:.0f} | {middle['archsearch']:.0f} "
+                f"| {middle['archsearch'] / middle['naive']:.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
+                f"| {compiling:.0f} |"
+            )
+            print(rows[-1], flush=True)
+    print(f"\n{images.name}, batch {options.batch}, {options.steps} steps a round, n={options.rounds} rounds in turn, ")
+    print(f"compile={options.compile}, {options.workers} loader processes, device {options.device}, ")
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
+    print(
+        "| network | MACs | naive images/s | archsearch images/s | ratio | seconds to compile, once |\n"
+        "|---|---|---|---|---|---|"
+    )
+    print("\n".join(rows))
+
+
+def arguments() -> argparse.Namespace:
+    """Return what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_JPEG"), help="folder of images")
+    parser.add_argument("--cache", help="where decoded images are kept; left out: nowhere")
+    parser.add_argument("--archs", nargs="+", default=["c1c2c3c4", "small"])
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="of the naive DataLoader")
+    parser.add_argument("--optimizer", default="sgd", choices=["sgd", "muon"])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
