@@ -110,7 +110,7 @@ def _origin(hydra_config: Any, tree: Mapping[str, Any]) -> Origin:
     assignments: dict[str, Any] = {"arch": choices.get("arch"), "block": choices.get("block")}
     for override in hydra_config.overrides.task:
         key = override.lstrip("+~").partition("=")[0]
-        if key.partition(".")[0] not in ("study", "data", "resume", "experiment"):
+        if key.partition(".")[0] not in ("study", "data", "resume", "experiment", "tracking"):
             assignments[key] = choices[key] if key in choices else _item(tree, key)
     scalars = {key: value for key, value in assignments.items() if isinstance(value, bool | int | float | str)}
     return Origin(limits=str(choices.get("constraints", "none")), assignments=scalars, tree=tree)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from archsearch.training.progress import Progress
     from archsearch.training.result import TrainResult
 
+SHOWN = ("design.yaml", "curves.png")
+"""What a tracker keeps of a run's files."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
@@ -52,6 +55,7 @@ def execute(
 
     from archsearch.augment.make import make_augmenter
     from archsearch.network.assemble import assemble
+    from archsearch.runs.tracking import follow
     from archsearch.training import choose_device, discard_checkpoint, train
 
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -60,25 +64,33 @@ def execute(
         checked.plan, scheme=experiment.train.initialise, generator=torch.Generator().manual_seed(experiment.seed)
     )
     device = choose_device(experiment.train.device)
-    result = train(
-        network,
-        dataset,
-        settings=experiment.train,
-        optimizer=experiment.optimizer,
-        schedule=experiment.schedule,
-        augmenter=make_augmenter(experiment.augment, mean=dataset.mean, std=dataset.std, device=device),
-        seed=experiment.seed,
-        run_dir=run_dir,
-        on_epoch=on_epoch,
-        resume=resume,
-        progress=progress,
-        evaluate_test=evaluate_test,
-        metadata=weights_metadata(design_text, dataset),
-    )
-    record = result_record(experiment, checked, dataset, result)
-    write_json(run_dir / "result.json", record)
-    _draw_curves(result, run_dir / "curves.png", title=f"{checked.design.name} on {dataset.name}")
-    discard_checkpoint(run_dir, experiment.train)  # only now: before, a kill would have lost the result
+    followed = follow(experiment, checked, dataset, run_dir, progress)
+    try:
+        result = train(
+            network,
+            dataset,
+            settings=experiment.train,
+            optimizer=experiment.optimizer,
+            schedule=experiment.schedule,
+            augmenter=make_augmenter(experiment.augment, mean=dataset.mean, std=dataset.std, device=device),
+            seed=experiment.seed,
+            run_dir=run_dir,
+            on_epoch=on_epoch,
+            resume=resume,
+            progress=followed,
+            evaluate_test=evaluate_test,
+            metadata=weights_metadata(design_text, dataset),
+        )
+        record = result_record(experiment, checked, dataset, result)
+        write_json(run_dir / "result.json", record)
+        _draw_curves(result, run_dir / "curves.png", title=f"{checked.design.name} on {dataset.name}")
+        discard_checkpoint(run_dir, experiment.train)  # only now: before, a kill would have lost the result
+    except BaseException as error:
+        followed.fail(error)
+        raise
+    if told := followed.finish(record, [run_dir / name for name in SHOWN]):
+        record["notices"] += told
+        write_json(run_dir / "result.json", record)
     return RunOutcome(result=result, record=record, run_dir=run_dir)
 
 

@@ -34,9 +34,10 @@ class Sweep:
 
     @property
     def name(self) -> str:
-        """16 digits that the same command shares whenever it is run: how long and by whom does not count."""
+        """16 digits that the same command shares whenever it is run: how long, by whom and who follows do not count."""
         parameters = {name: [type(each).__name__, asdict(each)] for name, each in self.space.parameters.items()}
-        return hash_of([parameters, dict(self.fixed), sorted(self.base), self.exhaustive])
+        base = sorted(one for one in self.base if not one.lstrip("+~").startswith(("tracking=", "tracking.")))
+        return hash_of([parameters, dict(self.fixed), base, self.exhaustive])
 
     @property
     def declarations(self) -> dict[str, Declaration]:

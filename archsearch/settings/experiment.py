@@ -16,6 +16,7 @@ from archsearch.errors import SpecError
 from archsearch.settings.augment import AugmentPolicy, decode_policy
 from archsearch.settings.data import DataSettings
 from archsearch.settings.study import StudySettings
+from archsearch.settings.tracking import TrackingSettings
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 
 KEYS = (
@@ -32,6 +33,7 @@ KEYS = (
     "space",
     "sampler",
     "pruner",
+    "tracking",
     "experiment",
     "resume",
 )
@@ -50,6 +52,7 @@ class Experiment:
     schedule: ScheduleSettings
     train: TrainSettings
     study: StudySettings
+    tracking: TrackingSettings
     resume: str | None
 
 
@@ -74,5 +77,6 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
         schedule=decode(ScheduleSettings, tree.get("schedule", {}), "schedule"),
         train=decode(TrainSettings, tree.get("train", {}), "train"),
         study=decode(StudySettings, tree.get("study", {}), "study"),
+        tracking=decode(TrackingSettings, tree.get("tracking", {}), "tracking"),
         resume=resume,
     )

@@ -10,7 +10,7 @@ from archsearch.errors import SpecError
 from archsearch.search.candidates import Choice, Parameter, Range, Space, Value
 
 # What a study holds still: results under other data or limits cannot be compared.
-HELD = ("data", "constraints", "study", "space", "sampler", "pruner", "hydra", "resume", "experiment")
+HELD = ("data", "constraints", "study", "space", "sampler", "pruner", "hydra", "resume", "experiment", "tracking")
 SEARCH_ONLY = ("study", "space", "sampler", "pruner", "hydra")
 
 

@@ -15,6 +15,7 @@ from archsearch.network.assemble import assemble
 from archsearch.settings.experiment import decode_experiment
 
 GROUPS = ("arch", "augment", "constraints", "data", "optimizer", "schedule", "train", "study", "sampler", "pruner")
+GROUPS += ("tracking",)
 OPTIONS = [
     (group, file.stem)
     for group in GROUPS

@@ -20,7 +20,7 @@ PACKAGE = CHECKOUT / "archsearch"
 BASE = frozenset({"errors", "decode", "config_folder"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"network", "data", "augment", "training"})
-INNER = PURE | TORCH | {"search", "report", "runs"}
+INNER = PURE | TORCH | {"search", "report", "tracking", "runs"}
 
 # What each room may import of archsearch. A new room gets its line here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "training": BASE | {"settings", "data", "augment"},  # an nn.Module and images, never a plan
     "search": PURE | TORCH,
     "report": PURE | TORCH | {"search"},
-    "runs": PURE | TORCH | {"search", "report"},
+    "tracking": BASE | {"settings"},  # plain values, never a training
+    "runs": PURE | TORCH | {"search", "report", "tracking"},
 }
 # The doors: free to import every room, imported by each other alone. `library` is what `__init__` offers,
 # `composition` what the commands share of Hydra.
@@ -49,7 +50,7 @@ MAY_USE: dict[str, frozenset[str]] = {
     "optuna": frozenset({"search"}),
     "sqlalchemy": frozenset({"search"}),
     "torch": TORCH | {"search", "report", "runs"} | DOORS,
-    "numpy": TORCH | {"search", "report", "runs"} | DOORS,
+    "numpy": TORCH | {"search", "report", "tracking", "runs"} | DOORS,
     "torchvision": frozenset({"data", "augment"}),
     "albumentations": frozenset({"augment"}),
     "cv2": frozenset({"augment"}),

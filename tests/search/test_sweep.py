@@ -16,6 +16,7 @@ def test_the_same_command_has_the_same_name_however_long_and_by_whom() -> None:
     assert make_sweep(make_settings("tpe", trials=99, workers=4)).name == sweep.name
     assert replace(sweep, fixed={"train.epochs": 4}).name != sweep.name
     assert replace(sweep, base=("block=dilated",)).name != sweep.name
+    assert replace(sweep, base=("tracking=mlflow", "tracking.address=http://host")).name == sweep.name
 
 
 def test_combinations_come_in_hydras_order() -> None:

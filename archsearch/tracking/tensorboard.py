@@ -1,0 +1,41 @@
+"""TensorBoard: event files in a folder, read by `tensorboard --logdir outputs/tracking/tensorboard`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from archsearch.settings.tracking import TrackingSettings
+from archsearch.tracking.tracker import End, Tracked, library
+
+
+class TensorBoardTracker:
+    """Writes scalars per epoch, the settings with the result, and pictures."""
+
+    def __init__(self, settings: TrackingSettings, tracked: Tracked) -> None:
+        """Open the event file of `tracked`; raises `SpecError` without tensorboard."""
+        # Without it TensorBoard looks for TensorFlow, whose import takes seconds where it is installed.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        library("tensorboard", tracker="tensorboard")
+        writer = library("torch.utils.tensorboard", tracker="tensorboard").SummaryWriter
+        self._set = {key: value for key, value in tracked.set.items() if value is not None}
+        self._writer = writer(str(Path(settings.folder, "tensorboard", tracked.name)))
+
+    def epoch(self, number: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, number)
+        self._writer.flush()
+
+    def result(self, values: Mapping[str, float], files: Sequence[Path]) -> None:
+        import numpy as np
+        from PIL import Image
+
+        self._writer.add_hparams(self._set, dict(values), run_name=".")
+        for file in files:
+            if file.suffix == ".png":
+                with Image.open(file) as picture:
+                    self._writer.add_image(file.stem, np.asarray(picture.convert("RGB")), dataformats="HWC")
+
+    def close(self, end: End) -> None:
+        self._writer.close()

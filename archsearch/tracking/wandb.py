@@ -1,0 +1,42 @@
+"""Weights & Biases: a run of a project; offline it stays in a folder until `wandb sync` sends it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from archsearch.settings.tracking import TrackingSettings
+from archsearch.tracking.tracker import End, Tracked, library
+
+
+class WandbTracker:
+    """Logs to one run, whose identity is that of the run's folder, so that a run that goes on is the same one."""
+
+    def __init__(self, settings: TrackingSettings, tracked: Tracked) -> None:
+        """Begin or go on with the run of `tracked`; raises `SpecError` without wandb, and what wandb raises."""
+        wandb = library("wandb", tracker="wandb")
+        folder = Path(settings.folder)
+        folder.mkdir(parents=True, exist_ok=True)  # where it is missing, wandb takes a temporary one
+        self._run = wandb.init(
+            project=settings.project,
+            name=tracked.name,
+            id=hashlib.sha256(str(tracked.run_dir.resolve()).encode()).hexdigest()[:16],
+            dir=str(folder),
+            mode=settings.mode,
+            resume="allow",
+            config=dict(tracked.set),
+            # No source, no installed packages, no machine's name: what is sent is what is logged here.
+            settings=wandb.Settings(silent=True, disable_git=True, save_code=False),
+        )
+
+    def epoch(self, number: int, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=number)
+
+    def result(self, values: Mapping[str, float], files: Sequence[Path]) -> None:
+        self._run.summary.update(dict(values))
+        for file in files:
+            self._run.save(str(file), base_path=str(file.parent), policy="now")
+
+    def close(self, end: End) -> None:
+        self._run.finish(exit_code=0 if end == "finished" else 1)
