@@ -23,7 +23,7 @@ from archsearch.training import checkpoint
 from archsearch.training.average import make_average, update_average
 from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
 from archsearch.training.compiling import Forward, forget_compiled
-from archsearch.training.device import autocast, choose_device, choose_precision, is_out_of_memory, switches
+from archsearch.training.device import Precision, autocast, choose_device, choose_precision, is_out_of_memory, switches
 from archsearch.training.evaluation import Resident, Score, evaluate, reside
 from archsearch.training.forward import choose_forward
 from archsearch.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
@@ -110,7 +110,7 @@ class _Run:
         self.seed, self.run_dir, self.device, self.progress = seed, run_dir, device, progress
         self.optimizer = optimizer
         self.notices: list[str] = []
-        self.precision = choose_precision(settings.precision, device)
+        self.precision: Precision = choose_precision(settings.precision, device)
         self.layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         network.to(device=device, memory_format=self.layout)  # type: ignore[call-overload]
         network.train()
@@ -152,9 +152,8 @@ class _Run:
         evaluate_test: bool,
         metadata: Mapping[str, str] | None,
     ) -> TrainResult:
-        state, epochs = self.state, self.settings.epochs
-        if resume and (self.run_dir / checkpoint.NAME).exists():
-            path = self.run_dir / checkpoint.NAME
+        state, epochs, path = self.state, self.settings.epochs, self.run_dir / checkpoint.NAME
+        if resume and path.exists():
             before = restore_checkpoint(path, state, self.identity, device=self.device)
             if before != self.conditions:
                 self._notice(
@@ -191,8 +190,7 @@ class _Run:
             example=lambda: self._batch(first_B, torch.Generator().manual_seed(0))[0],
             rehearse=lambda forward: self._loss(forward, first_B, torch.Generator().manual_seed(0))[0].backward(),
         )
-        if notice is not None:
-            self._notice(notice)
+        self._notice(notice)
         return forward, compiled
 
     def _batch(self, index_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -294,8 +292,8 @@ class _Run:
 
     def _save(self) -> None:
         self.state.seconds = self.seconds_before + time.perf_counter() - self.started
-        path = self.run_dir / checkpoint.NAME
-        save_checkpoint(path, self.state, self.identity, device=self.device, conditions=self.conditions)
+        file = self.run_dir / checkpoint.NAME
+        save_checkpoint(file, self.state, self.identity, device=self.device, conditions=self.conditions)
         self.saved = time.perf_counter()
 
     def _leave(self) -> None:
@@ -310,12 +308,13 @@ class _Run:
             raise self._diverged()
 
     def _diverged(self) -> DivergedError:
-        rate = self.optimizer.learning_rate
-        return diverged(self.state, self.settings.epochs, self.steps, rate, within=2 * _LOOK_EVERY)
+        epochs, rate = self.settings.epochs, self.optimizer.learning_rate
+        return diverged(self.state, epochs, self.steps, rate, within=2 * _LOOK_EVERY)
 
-    def _notice(self, text: str) -> None:
-        self.notices += [text]
-        self.progress.note(text)
+    def _notice(self, text: str | None) -> None:
+        if text is not None:
+            self.notices += [text]
+            self.progress.note(text)
 
     def _result(self, *, pruned: bool, evaluate_test: bool, metadata: Mapping[str, str] | None) -> TrainResult:
         state = self.state
