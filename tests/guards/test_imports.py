@@ -45,6 +45,7 @@ DOORS = frozenset({"__init__", "composition", "library", "messages", "run", "sho
 
 # Who may import a library that the rest of archsearch is kept from; `doors` stands for all of them.
 MAY_USE: dict[str, frozenset[str]] = {
+    "click": frozenset({"study"}),
     "hydra": DOORS | {"hydra_plugins"},
     "omegaconf": DOORS | {"hydra_plugins"},
     "optuna": frozenset({"search"}),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import decode_limits
 from archsearch.composition import Composer
 from archsearch.design.spec import decode_design
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what the tests of this room share
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,77 @@
+"""What the folder of a run holds: which files, and the end of what it logged. Reads only; any of it may be missing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archsearch.search.reading import TrialRead
+
+SHOWN = ("result.json", "design.yaml", "model.safetensors", "curves.png", "card.png", "erf.png", "metrics.jsonl")
+TAIL = 5  # lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFiles:
+    """A run's folder: whether it is there, its files by name with their bytes, and its last log lines."""
+
+    folder: Path
+    found: bool
+    files: dict[str, int]
+    tail: tuple[str, ...]
+
+
+def run_files(trial: TrialRead, *, tail: int = TAIL) -> RunFiles | None:
+    """Return what the trial's folder holds; None where the trial names none."""
+    named = trial.attrs.get("run_dir")
+    if not isinstance(named, str) or not named:
+        return None
+    folder = Path(named)
+    try:
+        listed = {one.name: one.stat().st_size for one in sorted(folder.iterdir()) if one.is_file()}
+        found = True
+    except OSError:
+        listed, found = {}, False
+    return RunFiles(folder=folder, found=found, files=listed, tail=tuple(_tail(folder, listed, tail)))
+
+
+def _tail(folder: Path, listed: dict[str, int], lines: int) -> list[str]:
+    logs = [folder / name for name in listed if name.endswith((".log", ".out", ".err"))]
+    for file in (*sorted(logs, key=lambda one: one.stat().st_mtime, reverse=True), folder / "metrics.jsonl"):
+        try:
+            with file.open(encoding="utf-8", errors="replace") as opened:
+                last = [line.rstrip("\n") for line in deque((one for one in opened if one.strip()), maxlen=lines)]
+        except OSError:
+            continue
+        if last:
+            return [_epoch(line) for line in last] if file.name == "metrics.jsonl" else last
+    return []
+
+
+def _epoch(line: str) -> str:
+    """Return a line of metrics.jsonl in words; one that is none, as it is."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(said, dict) or "epoch" not in said:
+        return line
+    parts = [f"epoch {said['epoch']}"]
+    for key, name, scale, unit in (
+        ("train_loss", "loss", 1.0, ""),
+        ("train_accuracy", "train", 100.0, " %"),
+        ("validation_accuracy", "validation", 100.0, " %"),
+        ("images_per_second", "", 1.0, " images/s"),
+    ):
+        if (value := _finite(said.get(key))) is not None:
+            digits = 0 if unit == " images/s" else 4 if not unit else 2
+            parts.append(f"{name} {scale * value:.{digits}f}{unit}".strip())
+    return "  ".join(parts)
+
+
+def _finite(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and math.isfinite(value) else None

@@ -1,0 +1,101 @@
+"""A small study with a real design in it, for the tests of what is printed and exported."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from archsearch.analysis.check import Checked
+from archsearch.library import check, load_design
+from archsearch.runs.record import design_yaml
+from archsearch.search.reading import StudyRead, TrialRead, TrialState
+from archsearch.search.record import constraints_of, margins_json
+
+HOSTILE = "[red]a[/] \x1b[31mb\x07 <i>"
+BEGAN = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
+
+
+@functools.cache
+def checked(block: str) -> Checked:
+    return check(load_design("c1c2c3c4", block=block))
+
+
+def bare(number: int, state: TrialState = "complete", *values: float, **attrs: Any) -> TrialRead:
+    return TrialRead(
+        number=number,
+        state=state,
+        values=values or None,
+        assignments={},
+        constraints={},
+        history={},
+        attrs=attrs,
+        started=None,
+        finished=None,
+    )
+
+
+def trained(number: int, value: float, block: str = "dilated", **more: Any) -> TrialRead:
+    one = checked(block)
+    attrs = {
+        "state_reason": "complete",
+        "key": f"key{number}",
+        "design_id": one.design_id,
+        "parameters": one.footprint.parameters,
+        "macs": one.footprint.macs,
+        "receptive_field": one.footprint.receptive_field,
+        "margins": margins_json(one.margins),
+        "design": design_yaml(one),
+        "run_dir": f"outputs/runs/{number:04d}",
+        "seconds": 61.0,
+        **more,
+    }
+    return replace(
+        bare(number, "complete", value, **attrs),
+        assignments={"arch": "c1c2c3c4", "block": block, "seed": number},
+        constraints=constraints_of(one.margins),
+        history={1: value / 2, 2: value},
+        started=BEGAN,
+        finished=BEGAN + datetime.timedelta(seconds=61),
+    )
+
+
+def study(*trials: TrialRead, name: str = "shapes-tiny", **attrs: Any) -> StudyRead:
+    said = {"data": "shapes", "limits": "advanced_convolution", **attrs}
+    return StudyRead(name=name, objectives=("accuracy",), directions=("maximize",), attrs=said, trials=trials)
+
+
+def mixed() -> StudyRead:
+    refused = replace(bare(2, "refused", cause="parameters"), constraints={"parameters": 0.25, "macs": -0.5})
+    failed = bare(3, "failed", cause=HOSTILE, traceback=f"Traceback\n  {HOSTILE}", run_dir="nowhere")
+    return study(trained(0, 0.5), trained(1, 0.75, "inverted"), refused, failed, bare(4, "running", worker="w"))
+
+
+def odd() -> StudyRead:
+    """What other programs leave: several objectives, no numbers, nothing of ours."""
+    nan = float("nan")
+    trials = (
+        bare(0, "complete", nan, 1.0, margins="[{}]", seconds="long", design="{", run_dir=7),
+        replace(bare(1, "complete", 0.5, float("inf")), history={0: nan, 1: -float("inf")}, assignments={"x": HOSTILE}),
+        bare(2, "failed", design="stages: [1, 2]", repairs=3, unused="x", margins='[{"limit": "[b]", "kept": 0}]'),
+        bare(3, "waiting"),
+    )
+    return StudyRead(name=HOSTILE, objectives=("a", "b"), directions=("minimize", "maximize"), attrs={}, trials=trials)
+
+
+def empty() -> StudyRead:
+    return StudyRead(name="empty", objectives=("value",), directions=("minimize",), attrs={}, trials=())
+
+
+def leave_files(trial: TrialRead) -> Path:
+    folder = Path(str(trial.attrs["run_dir"]))
+    folder.mkdir(parents=True)
+    (folder / "design.yaml").write_text(str(trial.attrs.get("design", "")))
+    (folder / "model.safetensors").write_bytes(b"0" * 8)
+    line = (
+        '{"epoch": %d, "train_loss": 1.5, "train_accuracy": 0.25, "validation_accuracy": null, "images_per_second": 9}'
+    )
+    (folder / "metrics.jsonl").write_text("".join(f"{line % epoch}\n" for epoch in range(1, 9)))
+    return folder

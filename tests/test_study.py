@@ -1,0 +1,243 @@
+"""`study`: every command on every kind of database, exit codes, and messages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archsearch.library import check, load_design
+from archsearch.runs.record import design_yaml
+from archsearch.search.liveness import worker_name
+from archsearch.search.record import RunRecord, row_of
+from archsearch.search.rows import Row
+from archsearch.search.store import Store, open_store
+from archsearch.search.studies import open_study
+from archsearch.study import main
+
+STORAGES = ["sqlite:///outputs/studies.db", "journal:outputs/studies.journal"]
+
+
+def fill(store: Store, name: str = "shapes-tiny", trials: int = 12) -> None:
+    checked = check(load_design("c1c2c3c4", block="dilated"))
+    study = open_study(store, name, data="shapes", fingerprint="f00d", limits="advanced_convolution")
+    rows = [
+        row_of(
+            RunRecord(
+                params={"block": "dilated", "arch.width": 0.5 + number / 100, "seed": number % 3},
+                state="complete",
+                values=[0.5 + number / 100],
+                key=f"key{number}",
+                design_id=checked.design_id,
+                design_yaml=design_yaml(checked),
+                margins=checked.margins,
+                parameters=checked.footprint.parameters + number,
+                macs=checked.footprint.macs,
+                receptive_field=checked.footprint.receptive_field,
+                run_dir=f"outputs/runs/{number}",
+                seconds=3.0,
+                history={1: 0.25, 2: 0.5 + number / 100},
+            )
+        )
+        for number in range(trials)
+    ]
+    gone = worker_name().rpartition(":")[0] + ":1"
+    rows += [
+        Row(state="pruned", params={"seed": 1}, attrs={"state_reason": "refused"}, constraints={"macs": 0.5}),
+        Row(state="fail", params={"seed": 2}, attrs={"state_reason": "failed", "cause": "[b]odd", "traceback": "T"}),
+        Row(state="running", params={"seed": 3}, attrs={"worker": gone, "run_dir": "outputs/runs/14"}),
+    ]
+    study.write(rows)
+
+
+@pytest.fixture(params=STORAGES)
+def storage(request: pytest.FixtureRequest) -> str:
+    store = open_store(request.param)
+    fill(store)
+    store.close()
+    return request.param
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(arguments) == 0
+    return capsys.readouterr().out
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    return json.loads(run(capsys, *arguments, "--json"))
+
+
+def test_the_commands_that_read(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {path: path.read_bytes() for path in Path("outputs").iterdir()}
+    of = ("--storage", storage)
+    [listed] = as_json(capsys, "ls", *of)
+    assert (listed["study"], listed["best"]["trial"], listed["trials"]) == ("shapes-tiny", 11, 15)
+    assert "shapes-tiny" in run(capsys, "ls", *of)
+
+    shown = as_json(capsys, "show", "--limit", "2", "--by", "parameters", *of)
+    assert [row["trial"] for row in shown["trials"]] == [0, 1]
+    assert "2 of 12 are shown" in run(capsys, "show", "shapes-tiny", "--limit", "2", *of)
+    failed = as_json(capsys, "show", "--state", "failed", "--state", "refused", *of)
+    assert [row["state"] for row in failed["trials"]] == ["refused", "failed"]
+
+    best = as_json(capsys, "best", *of)
+    assert (best["trial"], best["values"]) == (11, {"accuracy": 0.61})
+    assert best["command"].startswith("python -m archsearch.run data=shapes")
+    assert "kept   parameters" in run(capsys, "best", *of)
+
+    trial = as_json(capsys, "trial", "shapes-tiny", "13", *of)
+    assert (trial["cause"], trial["traceback"]) == ("[b]odd", "T")
+    assert "curve" in run(capsys, "trial", "3", *of)
+
+    compared = as_json(capsys, "compare", "3", "4", "--plot", "new/curves.png", *of)
+    assert compared["assignments"]["seed"] == [0, 1]
+    assert Path("new/curves.png").read_bytes().startswith(b"\x89PNG")
+    for arguments in (["shapes-tiny", "3", "4"], ["3", "4", "--study", "shapes-tiny"]):
+        assert "The layers are the same." in run(capsys, "compare", *arguments, *of)
+
+    why = as_json(capsys, "why", *of)
+    assert why["refused_by"] == {"macs": 1}
+    assert next(iter(why["importance"])) == "arch.width"
+    assert "What matters" in run(capsys, "why", *of)
+
+    found = as_json(capsys, "doctor", *of)
+    assert [one["kind"] for one in found["findings"]] == ["left_running", "files"]
+    assert {path: path.read_bytes() for path in Path("outputs").iterdir()} == files
+
+
+def test_an_export(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(
+        capsys,
+        "export",
+        "--csv",
+        "a.csv",
+        "--json",
+        "a.json",
+        "--design",
+        "a.yaml",
+        "--trial",
+        "3",
+        "--storage",
+        storage,
+    )
+    assert len(Path("a.csv").read_text().splitlines()) == 16
+    assert len(json.loads(Path("a.json").read_text())["trials"]) == 15
+    assert main(["export", "--trial", "13", "--design", "b.yaml", "--storage", storage]) == 2
+    assert "has no design" in capsys.readouterr().err
+    said = run(capsys, "export", "--storage", storage).splitlines()
+    assert [line.split(" (")[0] for line in said] == [
+        f"outputs/exports/shapes-tiny/{name}" for name in ("trials.csv", "study.json", "design.yaml")
+    ]
+
+
+def test_the_doctor_mends(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capsys, "doctor", "--fix", "--storage", storage)
+    assert found["mended"] == ["shapes-tiny: trial 14 waits again; the same command as before takes it up"]
+    assert as_json(capsys, "ls", "--storage", storage)[0]["states"]["waiting"] == 1
+
+
+def test_the_report_and_the_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    store = open_store(STORAGES[0])
+    fill(store)
+    store.close()
+    assert run(capsys, "report").strip() == "outputs/reports/shapes-tiny.html"
+    assert "shapes-tiny" in Path("outputs/reports/shapes-tiny.html").read_text()
+    drawn = as_json(capsys, "plot", "--format", "svg", "--folder", "pictures")["files"]
+    assert drawn
+    assert all(Path(file).suffix == ".svg" and Path(file).stat().st_size for file in drawn)
+
+
+def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    store = open_store(STORAGES[0])
+    fill(store, "one", trials=1)
+    assert [one["study"] for one in as_json(capsys, "ls")] == ["one"]
+    fill(store, "two", trials=2)
+    assert [one["trials"] for one in as_json(capsys, "ls")] == [4, 5]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["show"], "study: there are 2. Name one of them: one, tow"),
+        (["show", "two"], "study: there is no 'two'. Did you mean 'tow'?"),
+        (["best", "tow", "--storage", "nowhere.db"], "--storage: there is no study database at nowhere.db"),
+        (["ls", "--storage", "mysql://me:geheim@x/y"], "--storage: 'mysql://me:***@x/y' is not the address"),
+        (["trial", "tow", "99"], "trial: the study 'tow' has no trial 99. Its numbers end at 3."),
+        (["trial", "tow", "x"], "'tow x' does not name a number of trials"),
+        (["compare", "1"], "'1' does not name 2 numbers of trials"),
+        (["compare", "one", "0", "1", "--study", "one"], "does not name 2 numbers"),
+        (["show", "one", "--by", "acuracy"], "--by: no trial has a number 'acuracy'. Did you mean 'accuracy'?"),
+        (["show", "one", "--limit", "0"], "--limit"),
+        (["shwo"], "No such command 'shwo'"),
+        (["show", "one", "--nothing"], "--nothing"),
+        (["compare", "one", "0", "1", "--plot", "x.docx"], "names no format of a picture"),
+        (["export", "one", "--csv", "file/a.csv"], "cannot be written"),
+        (["ls", "--storage", "sqlite:///file"], "is not a study database"),
+    ],
+)
+def test_what_cannot_be_used_ends_with_2_and_one_message(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    store = open_store()
+    for name in ("one", "tow"):
+        fill(store, name, trials=1)
+    store.close()
+    Path("file").write_text("")
+    before = sorted(Path().rglob("*"))
+    assert main(arguments) == 2
+    caught = capsys.readouterr()
+    assert said in caught.err
+    assert caught.out == ""
+    assert "Traceback" not in caught.err
+    assert "geheim" not in caught.err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_study_without_a_best_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    store = open_store()
+    fill(store, trials=0)
+    store.close()
+    assert main(["best"]) == 2
+    said = "study: 'shapes-tiny' has no complete trial, so it has no best (1 failed, 1 refused, 1 running)"
+    assert said in capsys.readouterr().err
+    assert "No trial is to be shown." in run(capsys, "show")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["show", "-h"]])
+def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "Usage: python -m archsearch.study" in run(capsys, *arguments)
+
+
+def test_listing_and_showing_load_no_optuna_and_no_torch() -> None:
+    store = open_store()
+    fill(store)
+    store.close()
+    code = (
+        "import sys, archsearch.study as s; c = [s.main([n]) for n in ('ls', 'show')]; "
+        "print(c, sorted({'torch', 'optuna', 'sqlalchemy', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[0, 0] []"
+
+
+@pytest.mark.postgres
+def test_a_server(capsys: pytest.CaptureFixture[str]) -> None:
+    import os
+
+    url = os.environ["ARCHSEARCH_POSTGRES"]
+    store = open_store(url)
+    name = "shown by the commands"
+    try:
+        fill(store, name)
+        of = ("--storage", url)
+        assert name in [one["study"] for one in as_json(capsys, "ls", *of)]
+        assert as_json(capsys, "best", name, *of)["trial"] == 11
+        assert as_json(capsys, "trial", name, "13", *of)["traceback"] == "T"
+    finally:
+        store.storage.delete_study(store.storage.get_study_id_from_name(name))
+        store.close()
