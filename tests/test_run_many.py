@@ -7,10 +7,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from archsearch.analysis.check import Checked
 from archsearch.run import main
+from archsearch.settings.experiment import Experiment
 
 TINY = [
     "data=shapes", "data.shapes.train_images=60", "data.shapes.test_images=20", "arch.width=0.25",
@@ -37,6 +40,51 @@ def test_a_listed_design_that_breaks_a_limit_is_told(capsys: pytest.CaptureFixtu
     assert "1 of 2 designs cannot be trained:\n  arch.stages.c4.dilation=1  " in caught.err
     assert "contains" in caught.err
     assert len(list(Path("outputs/sweeps").rglob("result.json"))) == 1
+
+
+def test_listed_trainings_that_fail_are_told_and_the_others_are_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archsearch.runs import execute
+
+    def fail(experiment: Experiment, *arguments: Any, **named: Any) -> execute.RunOutcome:
+        if experiment.seed == 2:
+            raise ValueError("no luck")
+        return trained(experiment, *arguments, **named)
+
+    trained = execute.execute
+    monkeypatch.setattr(execute, "execute", fail)
+    assert main(["-m", *TINY, "seed=1,2"]) == 1
+    caught = capsys.readouterr()
+    assert "1 complete, 1 failed" in caught.out
+    assert "1 of 2 trainings failed:\n  seed=2  ValueError: no luck\n" in caught.err
+    assert "Traceback" not in caught.err
+    assert main(["-m", *TINY, "seed=1,2"]) == 1
+    assert "study.retry_failed=true" in capsys.readouterr().err
+    monkeypatch.setattr(execute, "execute", trained)
+    assert main(["-m", *TINY, "seed=1,2", "study.retry_failed=true"]) == 0
+
+
+def test_a_search_that_has_all_it_asked_for_ends_well_and_says_what_failed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archsearch.runs import execute
+
+    def fail(experiment: Experiment, checked: Checked, run_dir: Path, **named: Any) -> execute.RunOutcome:
+        if run_dir.name == "0000":
+            raise ValueError("no luck")
+        return trained(experiment, checked, run_dir, **named)
+
+    trained = execute.execute
+    monkeypatch.setattr(execute, "execute", fail)
+    search = ["-m", *TINY, "seed=choice(1,2,3)", "sampler=random", "study.trials=1"]
+    assert main(search) == 0
+    assert "failed: trial 0: ValueError: no luck" in capsys.readouterr().out
+    monkeypatch.setattr(execute, "execute", lambda *arguments, **named: 1 / 0)
+    assert main([*search[:-1], "study.trials=2", "study.max_failures=1"]) == 1
+    caught = capsys.readouterr()
+    assert "1 complete" in caught.out
+    assert "ZeroDivisionError" in caught.err
 
 
 def test_what_is_wrong_with_all_of_them_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,8 @@ from archsearch.search.sweep import Sweep
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-ROWS = 10
+ROWS = 10  # of the table of the best
+FAILED = 5  # trials whose cause is told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,9 @@ def tell(study: Study, sweep: Sweep, summary: Summary) -> str:
         lines.append(
             f"refused {summary.refusals.proposed - summary.refusals.feasible} of {summary.refusals.proposed}: {worst}"
         )
+    lines += [f"failed: trial {one.number}: {one.user_attrs.get('cause', 'unknown')}" for one in board.failed[:FAILED]]
+    if len(board.failed) > FAILED:
+        lines.append(f"failed: {len(board.failed) - FAILED} more")
     if warning := summary.refusals.warning():
         lines.append(f"warning: {warning}")
     if summary.best:

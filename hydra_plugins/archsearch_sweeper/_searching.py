@@ -11,12 +11,12 @@ from typing import Any
 
 from archsearch.composition import Composer
 from archsearch.config_folder import config_folder
-from archsearch.errors import SpecError, UsageError
+from archsearch.errors import RunError, SpecError, UsageError
 from archsearch.search.board import REFUSED, read_board
-from archsearch.search.engine import enqueue, is_done, work
+from archsearch.search.engine import SearchStopped, enqueue, is_done, work
 from archsearch.search.store import open_store
 from archsearch.search.studies import Study, open_study
-from archsearch.search.summary import summarise, tell, write_best
+from archsearch.search.summary import literal, summarise, tell, write_best
 from archsearch.search.sweep import Sweep
 from archsearch.search.view import View
 from archsearch.search.workers import run_workers
@@ -25,7 +25,7 @@ from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, Ex
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
 
 MOST_TOLD = 10
-"""Refused designs that are told one by one."""
+"""Designs that were not trained and are told one by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,11 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
                 _run(opened, task, view, first)
         found = _finish(study, sweep)
         if request.exhaustive:
-            _tell_refused(study, sweep)
+            _require_all(study, sweep)
         return found
+    except SearchStopped:
+        _finish(study, sweep)
+        raise
     finally:
         study.store.close()
 
@@ -91,20 +94,41 @@ def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
     return {trial.number: tuple(trial.values or ()) for trial in summary.best}
 
 
-def _tell_refused(study: Study, sweep: Sweep) -> None:
-    """Raise `UsageError` about those of the designs that were listed one by one which could not be trained."""
+def _require_all(study: Study, sweep: Sweep) -> None:
+    """Raise an error about those of the designs that were listed one by one which gave no result.
+
+    `UsageError` where one cannot be trained, `RunError` where trainings failed only.
+    """
     mine = [trial for trial in study.trials() if trial.user_attrs.get("sweep") == sweep.name]
     refused = [trial.user_attrs for trial in mine if trial.user_attrs.get("state_reason") == REFUSED]
-    if not refused:
-        return
-    lines = [f"{len(refused)} of {len(mine)} designs cannot be trained:"]
-    for attrs in refused[:MOST_TOLD]:
-        named = " ".join(f"{name}={value}" for name, value in attrs.get("assignments", {}).items())
+    done = {
+        trial.user_attrs.get("key") for trial in mine if trial.user_attrs.get("state_reason") in ("complete", "pruned")
+    }
+    lost = [trial.user_attrs for trial in mine if trial.user_attrs.get("state_reason") in ("failed", "diverged")]
+    failed = [attrs for attrs in lost if attrs.get("key") not in done]
+    lines: list[str] = []
+    if refused:
+        lines += [f"{len(refused)} of {len(mine)} designs cannot be trained:", *_causes(refused)]
+        lines.append(
+            "python -m archsearch.show with the same overrides tells by how much a limit is broken, and mends."
+        )
+    if failed:
+        lines += [f"{len(failed)} of {len(mine)} trainings failed:", *_causes(failed)]
+        if any(attrs["state_reason"] == "failed" for attrs in failed):
+            lines.append("The same command with study.retry_failed=true tries what failed again.")
+    if lines:
+        raise (UsageError if refused else RunError)("\n".join(lines))
+
+
+def _causes(trials: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each of the first trials: what was set, and why nothing came of it."""
+    lines = []
+    for attrs in trials[:MOST_TOLD]:
+        named = " ".join(f"{name}={literal(value)}" for name, value in attrs.get("assignments", {}).items())
         lines.append(f"  {named}  {attrs.get('cause')}")
-    if len(refused) > MOST_TOLD:
-        lines.append(f"  and {len(refused) - MOST_TOLD} more")
-    lines.append("python -m archsearch.show with the same overrides tells by how much a limit is broken, and mends.")
-    raise UsageError("\n".join(lines))
+    if len(trials) > MOST_TOLD:
+        lines.append(f"  and {len(trials) - MOST_TOLD} more")
+    return lines
 
 
 def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Request]:
