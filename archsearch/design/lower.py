@@ -48,7 +48,8 @@ def lower(design: DesignSpec) -> Plan:
     top: list[Sequence] = []
     if design.stem is not None:
         width = scaled(design.stem.width, design)
-        layers = lower_block(design.stem.use.block, channels, width, tuple(design.stem.use.options.items()))
+        options = tuple(design.stem.use.options.items())
+        layers = _lower_at("arch.stem", design.stem.use.block, channels, width, options)
         top.append(Sequence(name="stem", layers=layers))
         channels = _channels_after(layers, channels)
     stages: list[Sequence] = []
@@ -80,10 +81,20 @@ def blocks_of(stage: StageSpec) -> Iterator[tuple[BlockSpec, Options]]:
 def _lower_stage(stage: StageSpec, channels: int, width: int) -> tuple[Sequence, int]:
     blocks: list[Sequence] = []
     for index, (block, options) in enumerate(blocks_of(stage)):
-        layers = lower_block(block, channels, width, options)
+        layers = _lower_at(f"arch.stages.{stage.name}", block, channels, width, options)
         blocks.append(Sequence(name=str(index), layers=layers))
         channels = _channels_after(layers, channels)
     return Sequence(name=stage.name, layers=tuple(blocks)), channels
+
+
+def _lower_at(where: str, block: BlockSpec, channels: int, width: int, options: Options) -> tuple[Layer, ...]:
+    """Return `lower_block`'s layers; what is wrong with them is told with the stage that it is wrong in."""
+    try:
+        return lower_block(block, channels, width, options)
+    except SpecError as error:
+        if error.where.startswith(where):  # a block that the stage holds itself
+            raise
+        raise SpecError(f"{where}, {error.where}", error.what, error.mend) from None
 
 
 @lru_cache(maxsize=512)
@@ -229,6 +240,11 @@ def lower_head(head: HeadSpec, channels: int) -> tuple[Layer, ...]:
             f"without a linear layer the last layer's {channels} channels must be the {head.classes} classes",
             "Set arch.head.linear=true, or give the last layer as many channels as classes.",
         )
+    names = [layer.name for layer in layers]
+    for name in ("pool", "dropout", "linear"):
+        if names.count(name) > 1:
+            mend = f"Give the layer a name of its own: {{{name}: ..., name: before}}."
+            raise SpecError("arch.head.layers", f"the name '{name}' is taken by the head's own layer", mend)
     return tuple(layers)
 
 

@@ -79,6 +79,7 @@ _ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor")
 _STAGE_KEYS = ("block", "width", "repeats", "entry")
 _HEAD_KEYS = ("layers", "pool", "kernel", "dropout", "linear", "classes")
 _OWN = ("block",)
+_MOST = 1_000_000  # of any whole number: a bound against a misplaced digit
 
 
 class BlockReader:
@@ -166,7 +167,7 @@ class _Reader:
         known = {**(entry_block.defaults if entry_block else {}), **block.defaults}
         for key in own:
             if key not in known:
-                raise SpecError(join(where, key), "unknown key for a stage", suggest(str(key), (*_STAGE_KEYS, *known)))
+                raise _unknown_option(str(key), block, known, where)
         if "width" not in stage or stage["width"] is None:
             raise SpecError(join(where, "width"), "missing key for a stage", "It must be a number of channels.")
         use = BlockUse(block=block, options=_options(own, block, where))
@@ -188,6 +189,15 @@ class _Reader:
             repeats=_whole(stage.get("repeats", 1), join(where, "repeats"), 0),
             entry=entry_use,
         )
+
+
+def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], where: str) -> SpecError:
+    """Return the error about a stage's key that its block has no use for."""
+    at, mend = join(where, key), suggest(key, (*_STAGE_KEYS, *known))
+    if not mend.startswith("Did you mean"):
+        its_block = f"its block '{block.name}'" if block.name else "its block"
+        mend = f"To leave it out set {at}=null; or give {its_block} that option in defaults_of. {mend}"
+    return SpecError(at, "unknown key for a stage", mend)
 
 
 def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, Value]:
@@ -231,8 +241,10 @@ def _input_shape(raw: object, where: str) -> tuple[int, int, int]:
 
 def _whole(raw: object, where: str, least: int) -> int:
     value = convert(int, raw, where)
-    if not least <= value <= 1_000_000:
+    if value < least:
         raise SpecError(where, f"must be at least {least}, is {value}")
+    if value > _MOST:
+        raise SpecError(where, f"must be at most {_MOST}, is {value}")
     return value
 
 

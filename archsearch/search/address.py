@@ -15,7 +15,7 @@ from archsearch.errors import SpecError
 Kind = Literal["sqlite", "postgresql", "journal"]
 DEFAULT_STORAGE = "sqlite:///outputs/studies.db"
 
-_PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^:/@\s]*:)[^@\s]+(?=@)")
+_PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^:/@\s]*:)[^\s'\"]+(?=@)")  # up to the last @: it may hold some
 _SECRET_OPTION = re.compile(r"(?P<before>[?&;](?:password|passwd|pwd|sslpassword)=)[^&;\s]+", re.IGNORECASE)
 
 

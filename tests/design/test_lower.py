@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -178,3 +179,27 @@ def test_a_head_without_linear_needs_as_many_channels_as_classes(blocks: BlockLo
 def test_a_misplaced_digit_is_no_endless_network(blocks: BlockLookup) -> None:
     with pytest.raises(SpecError, match=r"more than 4096 blocks"):
         lower(design(blocks, stages={"c1": {"block": "plain", "width": 8, "repeats": 100_000}}))
+
+
+def test_what_a_block_cannot_work_out_is_told_with_its_stage(blocks: BlockLookup) -> None:
+    def find(name: str) -> Mapping[str, Any]:
+        return blocks(name) if name == "plain" else {"layers": [{"conv": {"out": "out / 3"}}]}
+
+    stages = {"c1": {"block": "plain", "width": 8}, "c2": {"block": "thirds", "width": 8}}
+    with pytest.raises(SpecError, match=r"^arch\.stages\.c2, block 'thirds'\.layers\[0\]\.conv\.out: 'out / 3' gives"):
+        lower(design(find, stages=stages))
+    with pytest.raises(SpecError, match=r"^arch\.stem, block 'thirds'"):
+        lower(design(find, stem={"block": "thirds", "out": 8}))
+    inline = {"c2": {"block": find("thirds"), "width": 8}}
+    with pytest.raises(SpecError, match=r"^arch\.stages\.c2\.block\.layers\[0\]\.conv\.out: 'out / 3' gives"):
+        lower(design(find, stages=inline))
+
+
+@pytest.mark.parametrize(
+    "layer", [{"pool": {"kind": "max", "kernel": 2}}, {"dropout": 0.1}, {"conv": {}, "name": "linear"}], ids=str
+)
+def test_a_layer_of_the_head_does_not_take_the_name_of_the_heads_own(blocks: BlockLookup, layer: Any) -> None:
+    head = {"classes": 10, "dropout": 0.2, "layers": [layer]}
+    with pytest.raises(SpecError, match=r"^arch\.head\.layers: the name '\w+' is taken by the head's own layer\. Give"):
+        lower(design(blocks, head=head))
+    lower(design(blocks, head={**head, "layers": [{**layer, "name": "before"}]}))

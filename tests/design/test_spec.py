@@ -85,6 +85,12 @@ def test_width_may_be_fit(blocks: BlockLookup) -> None:
         (arch(head={"classes": 10, "pool": "global"}), "arch.head.pool: the text 'global' is not a choice"),
         (arch(head={"classes": 10, "dropout": 1.0}), "arch.head.dropout: must be at least 0 and below 1"),
         (arch(divisor=0), "arch.divisor: must be at least 1, is 0"),
+        (stage(width=10**7), "arch.stages.late.width: must be at most 1000000, is 10000000"),
+        (
+            stage(shortcut="none"),
+            "unknown key for a stage. To leave it out set arch.stages.late.shortcut=null; or give",
+        ),
+        (stage(shortcut="none"), "or give its block 'plain' that option in defaults_of. Known: block, width, repeats"),
     ],
 )
 def test_messages(raw: Any, said: str, blocks: BlockLookup) -> None:

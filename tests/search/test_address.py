@@ -39,3 +39,10 @@ def test_a_password_is_never_shown() -> None:
         assert "s3cret" not in shown
         assert "other" not in shown
         assert "me:***@host:5432/db" in shown
+
+
+def test_a_password_with_an_at_sign_is_hidden_whole() -> None:
+    assert mask_password("postgresql://me:s3@cr@et@host/db") == "postgresql://me:***@host/db"
+    assert mask_password("tried 'postgresql://me:a@b@one/db' and postgresql://me@two/db") == (
+        "tried 'postgresql://me:***@one/db' and postgresql://me@two/db"
+    )
