@@ -32,6 +32,7 @@ STARTUP = 8  # designs spread over the features before the first model
 SCREENED = 256  # points that are offered to `admit` for one proposal
 CAPACITY = 4096  # designs that wait in the pool
 FITTED, CONDITIONED = 160, 480  # observations that the kernel is learnt from, and that the prediction rests on
+AT_ONCE = 512  # designs that are predicted together, so that memory does not grow with the pool
 PATIENCE = 40  # rounds of screening before it gives up on finding anything
 PARENTS = 8  # designs that mutations start from
 BENDS = (-8.0, 12.0)  # range of the exponent that straightens the scores
@@ -196,6 +197,9 @@ def believing(posterior: Posterior, targets_N: Array, pending_PD: Array) -> Post
 
 def expected_improvement(posterior: Posterior, inputs_MD: Array, best: float) -> Array:
     """Return by how much [M] each input is expected to exceed `best` (Jones, Schonlau and Welch 1998, equation 15)."""
+    if len(inputs_MD) > AT_ONCE:
+        parts = [inputs_MD[first : first + AT_ONCE] for first in range(0, len(inputs_MD), AT_ONCE)]
+        return np.concatenate([expected_improvement(posterior, part_MD, best) for part_MD in parts])
     mean_M, deviation_M = posterior.predict(inputs_MD)
     score_M = (mean_M - best) / deviation_M
     density_M = np.exp(-0.5 * score_M**2) / math.sqrt(2 * math.pi)

@@ -1,12 +1,13 @@
-"""A cache of trials that stays small: distributions are shared, and long texts are left in the database.
+"""A cache of trials that stays small: distributions and names are shared, and long texts are left in the database.
 
 Imports optuna inside functions only.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -35,7 +36,18 @@ def lean_cache(backend: RDBStorage) -> BaseStorage:
 
 
 def slim(trial: FrozenTrial, shared: dict[str, BaseDistribution]) -> None:
-    """Take the long texts out of `trial`, and give it those of its distributions that `shared` has already."""
-    trial.distributions = {name: shared.setdefault(repr(each), each) for name, each in trial.distributions.items()}
+    """Take the long texts out of `trial`, and give it those of its distributions and names that are there already."""
+    trial.distributions = {
+        sys.intern(name): shared.setdefault(repr(each), each) for name, each in trial.distributions.items()
+    }
     for name in LONG:
         trial.user_attrs.pop(name, None)
+    trial.params, trial.user_attrs = _interned(trial.params), _interned(trial.user_attrs)
+    trial.system_attrs = _interned(trial.system_attrs)
+
+
+def _interned(value: Any) -> Any:
+    """Return plain values whose texts are shared with all equal ones."""
+    if isinstance(value, dict):
+        return {sys.intern(str(name)): _interned(each) for name, each in value.items()}
+    return sys.intern(value) if type(value) is str else value
