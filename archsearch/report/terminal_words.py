@@ -87,7 +87,17 @@ def sparkline(values: Sequence[float], *, plain: bool = False) -> str:
 
 def assigned(assignments: Mapping[str, Any]) -> str:
     """Return dotted keys with their values in one line, the prefixes that most share left out."""
-    return " ".join(f"{short(name)}={value}" for name, value in assignments.items())
+    return " ".join(f"{short(name)}={brief(value)}" for name, value in assignments.items())
+
+
+def brief(value: object) -> str:
+    """Return a value as it was set, numbers to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def called(name: str) -> str:
+    """Return what a figure is called in a line of text."""
+    return {"macs": "MACs", "seconds": "time"}.get(name, name.replace("_", " "))
 
 
 def short(name: str) -> str:

@@ -11,7 +11,7 @@ from archsearch.report.design_blocks import blocks_of, read_design, say_blocks
 from archsearch.report.run_files import SHOWN, run_files
 from archsearch.report.study_records import COLUMNS, worth
 from archsearch.report.study_tables import blank_table
-from archsearch.report.terminal_words import NOTHING, bare, measure, moment, safe, short, sparkline
+from archsearch.report.terminal_words import NOTHING, bare, brief, called, measure, moment, safe, short, sparkline
 from archsearch.search.again import command_again
 from archsearch.search.reading import StudyRead, TrialRead
 
@@ -73,21 +73,19 @@ def print_comparison(
     table = blank_table("", *heads, "difference", right=(*heads, "difference"))
     table.add_row("state", *record["states"], "")
     for name, pair in record["figures"].items():
-        table.add_row(
-            safe(name.replace("_", " ")), *(safe(measure(name, one)) for one in pair), _difference(name, pair)
-        )
+        table.add_row(safe(called(name)), *(safe(measure(name, one)) for one in pair), _difference(name, pair))
     plain = not (console.encoding or "").lower().startswith("utf")
     curves = [sparkline(list(trial.history.values()), plain=plain) for trial in trials]
     console.print(table)
     for head, curve in zip(heads, curves, strict=True):
         if curve:
-            console.print(f"{head}  {curve}", soft_wrap=True)
+            console.print(f"{head:<{max(map(len, heads))}}  {curve}", soft_wrap=True)
     for title in ("assignments", "blocks"):
         if record[title]:
             console.print()
             table = blank_table("set" if title == "assignments" else "stage", *heads)
             for name, pair in record[title].items():
-                table.add_row(safe(short(name)), *(NOTHING if one is None else safe(one) for one in pair))
+                table.add_row(safe(short(name)), *(NOTHING if one is None else safe(brief(one)) for one in pair))
             console.print(table)
     _layers(record["layers"], heads, console)
     for head, folder in zip(heads, record["run_dirs"], strict=True):
@@ -132,9 +130,7 @@ def _figures(study: StudyRead, trial: TrialRead, console: Console) -> None:
     names = [*study.objectives, *(name for name in (*COLUMNS, "test_accuracy") if name not in study.objectives)]
     said = [(name, worth(study, trial, name)) for name in names]
     console.print(
-        ", ".join(
-            f"{safe(name.replace('_', ' '))} {safe(measure(name, value))}" for name, value in said if value is not None
-        )
+        ", ".join(f"{safe(called(name))} {safe(measure(name, value))}" for name, value in said if value is not None)
         or "nothing was measured",
         soft_wrap=True,
     )
@@ -167,8 +163,8 @@ def _stages(trial: TrialRead, console: Console) -> None:
         options = ", ".join(f"{key} {value}" for key, value in stage.items() if key not in known)
         if isinstance(entry := stage.get("entry"), Mapping):
             block = entry.get("block")
-            called = block.get("name") if isinstance(block, Mapping) else block
-            options += f"{', ' if options else ''}entry {called or 'block'}"
+            known_as = block.get("name") if isinstance(block, Mapping) else block
+            options += f"{', ' if options else ''}entry {known_as or 'block'}"
         row = (name, blocks.get(str(name), NOTHING), stage.get("width", NOTHING), stage.get("repeats", 1), options)
         table.add_row(*(safe(one) for one in row))
     console.print(table)

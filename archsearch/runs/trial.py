@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,7 @@ from archsearch.settings.experiment import Experiment
 if TYPE_CHECKING:
     from archsearch.search.studies import Study
 
+LONGEST_TRACE = 20_000  # characters of a traceback that are kept
 NO_VALUE = "no images were held out (data.validation=0), so there is no accuracy to compare"
 
 
@@ -99,10 +101,16 @@ def record_trial(
                 versions=record.get("versions", {}),
                 history=dict(history or {}),
                 reason=reason,
-                more={"test_accuracy": record["accuracy"]["test"]} if error is None else {},
+                more={"test_accuracy": record["accuracy"]["test"]} if error is None else {"traceback": _trace(error)},
             ),
         )
         return f"{study.name}, trial {number}, in {study.store.address}"
+
+
+def _trace(error: BaseException) -> str:
+    from archsearch.search.address import mask_password
+
+    return mask_password("".join(traceback.format_exception(error)))[-LONGEST_TRACE:]
 
 
 def limits_record(limits: Limits) -> dict[str, Any]:

@@ -37,6 +37,10 @@ def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
     repairs = trial.attrs.get("repairs")
     used = {name: value for name, value in trial.assignments.items() if name not in unused}
     assignments = {**used, **(repairs if isinstance(repairs, dict) else {})}
+    base = trial.attrs.get("base")
+    if isinstance(base, list):
+        lines = [str(one) for one in base if _key(str(one)) not in assignments and _top(str(one)) not in _OF_SEARCH]
+        return [*lines, *(f"{name}={literal(value)}" for name, value in assignments.items())]
     if "sweep" in trial.attrs and isinstance(folder, str) and (design := Path(folder, "design.yaml")).is_file():
         # What stood on the sweep's own command line is not among the assignments; its design has it all.
         assignments = {
@@ -63,6 +67,9 @@ def _kept(folder: Path) -> list[str] | None:
     return found if texts else None
 
 
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
+
+
 def _top(override: str) -> str:
-    key = override.lstrip("+~").partition("=")[0]
-    return key.partition("@")[0].partition(".")[0].partition("/")[0]
+    return _key(override).partition("@")[0].partition(".")[0].partition("/")[0]

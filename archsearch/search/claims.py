@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archsearch.search.address import mask_password
 from archsearch.search.board import ANSWERED, Board, read_board
 from archsearch.search.job import Verdict
 from archsearch.search.liveness import Watch
@@ -129,6 +130,7 @@ class Desk:
             attrs={
                 "assignments": dict(verdict.assignments),
                 "sweep": self.sweep.name,
+                "base": [mask_password(one) for one in self.sweep.base],
                 "key": verdict.key,
                 "design_id": verdict.design_id,
                 "parameters": verdict.parameters,

@@ -215,7 +215,7 @@ def _of_files(study: StudyRead) -> Iterable[Finding]:
             gone.append(trial.number)
         elif trial.state == "complete" and not Path(folder, "model.safetensors").is_file():
             bare.append(trial.number)
-    again = "The designs are in the database: study trial STUDY NUMBER gives the command that trains one again."
+    again = "Each can be made again: python -m archsearch.study trial STUDY NUMBER gives the command."
     if gone:
         yield Finding(
             kind="files",

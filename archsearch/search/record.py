@@ -31,7 +31,8 @@ class RunRecord:
     """What one run says of itself.
 
     `params` are the dotted keys that were set, `values` one number per objective (None unless complete),
-    `history` the validation accuracy by epoch (1 for the first), `design_yaml` a design that runs again.
+    `history` the validation accuracy by epoch (1 for the first), `design_yaml` a design that runs again, `reason` why
+    it has no value, in a sentence.
     """
 
     params: Mapping[str, Value]
@@ -61,7 +62,8 @@ def record_run(study: Study, run: RunRecord) -> int:
 def row_of(run: RunRecord) -> Row:
     """Return the trial that says what `run` says."""
     attrs: dict[str, Any] = {
-        "state_reason": run.reason or run.state,
+        "state_reason": run.state,
+        **({"cause": run.reason} if run.reason else {}),
         "key": run.key,
         "design_id": run.design_id,
         "parameters": run.parameters,

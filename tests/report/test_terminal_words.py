@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from archsearch.report.terminal_words import WIDEST, assigned, bare, counted, measure, moment, safe, sparkline
+from archsearch.report.terminal_words import WIDEST, assigned, bare, called, counted, measure, moment, safe, sparkline
 
 
 @pytest.mark.parametrize(
@@ -59,5 +59,7 @@ def test_a_sparkline_rises_with_its_values() -> None:
 
 def test_keys_are_told_short() -> None:
     assert assigned({"arch.stages.c2.width": 3, "arch.width": "fit", "seed": 1}) == "c2.width=3 width=fit seed=1"
+    assert assigned({"arch.width": 1.911888332005648, "x": True}) == "width=1.912 x=True"
+    assert (called("macs"), called("receptive_field")) == ("MACs", "receptive field")
     assert counted({"complete": 2, "failed": 1}) == "2 complete, 1 failed"
     assert counted({}) == "none"

@@ -46,7 +46,19 @@ def test_without_held_out_images_there_is_no_value(tiny: Callable[..., Any], tmp
     record_trial(experiment, checked, record, tmp_path, Origin())
     (trial,) = trials("shapes-none")
     assert trial.values is None
-    assert trial.user_attrs["state_reason"] == NO_VALUE
+    assert (trial.user_attrs["state_reason"], trial.user_attrs["cause"]) == ("pruned", NO_VALUE)
+
+
+def test_a_failure_is_recorded_with_its_traceback(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    experiment, checked, _ = tiny()
+    try:
+        raise RuntimeError("no connection to postgresql://me:geheim@host/x")
+    except RuntimeError as error:
+        record_trial(experiment, checked, RECORD, tmp_path, Origin(), error=error)
+    (trial,) = trials("shapes-none")
+    assert (trial.state.name, trial.user_attrs["state_reason"]) == ("FAIL", "failed")
+    assert trial.user_attrs["traceback"].startswith("Traceback")
+    assert "geheim" not in trial.user_attrs["traceback"]
 
 
 def test_other_data_of_the_same_name_is_another_study(tiny: Callable[..., Any], tmp_path: Path) -> None:

@@ -48,6 +48,13 @@ def test_a_searchs_trial_without_overrides_is_made_of_its_design() -> None:
     assert command_again(study_of(one), one) == "python -m archsearch.run arch=run/design.yaml train.epochs=3"
 
 
+def test_what_stood_on_the_sweeps_command_line_is_part_of_it() -> None:
+    base = ["data=cifar10", "+train.epochs=9", "study.trials=5", "++arch.stages.c1.width=8"]
+    one = with_assignments(trial(0, 0.5, sweep="s", base=base, run_dir="gone"), block="normal", **{"train.epochs": 3})
+    expected = "data=cifar10 ++arch.stages.c1.width=8 block=normal train.epochs=3"
+    assert command_again(study_of(one), one) == f"python -m archsearch.run {expected}"
+
+
 def test_of_another_programs_trial_there_is_none() -> None:
     one = with_assignments(trial(0, 0.5), rate=0.5)
     assert command_again(study_of(one), one) is None

@@ -45,6 +45,7 @@ def test_a_run_is_a_trial(study: Study) -> None:
     ("state", "there"), [("pruned", "PRUNED"), ("diverged", "PRUNED"), ("refused", "PRUNED"), ("failed", "FAIL")]
 )
 def test_the_state_says_how_it_ended(study: Study, state: RunState, there: str) -> None:
-    record_run(study, replace(RUN, state=state, reason=None))
+    record_run(study, replace(RUN, state=state, reason="too slow"))
     trial = study.trials()[0]
     assert (trial.state.name, trial.user_attrs["state_reason"], trial.values) == (there, state, None)
+    assert trial.user_attrs["cause"] == "too slow"
