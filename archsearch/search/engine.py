@@ -107,7 +107,7 @@ def work(
             if exhausted:
                 listen(Event(kind="note", text=_exhausted(total)))
             elif claim is None:
-                continue  # another worker was faster
+                continue  # another worker was faster, or nothing was found yet
         if claim is not None:
             listen(Event(kind="claimed", number=claim.number))
             listen(Event(kind="told", number=claim.number, told=carry_out(desk, task, claim, pruner, device)))
@@ -146,7 +146,7 @@ def refused_row(sweep: Sweep, refused: Refused) -> Row:
 
 
 def _claim_new(desk: Desk, proposer: Proposer, task: Task, board: Board) -> tuple[Claim | None, bool, Refusals]:
-    """Return a claim on a newly proposed design, whether no other was found, and what was looked at for it."""
+    """Return a claim on a newly proposed design, whether no other is expected, and what was looked at for it."""
     before, proposer.refusals = proposer.refusals, Refusals()
     proposal = proposer.propose(board)
     newly = proposer.refusals
@@ -155,7 +155,7 @@ def _claim_new(desk: Desk, proposer: Proposer, task: Task, board: Board) -> tupl
         rows = [refused_row(desk.sweep, each) for each in proposer.refused]
         proposer.written(desk.study.write(rows, desk.sweep.declarations))
     if proposal is None:
-        return None, True, newly
+        return None, proposer.exhausted, newly
     attrs = {**task.describe(proposal.verdict), "screened": proposer.refusals.as_json()}
     claim = desk.claim(proposal.verdict, attrs, proposal.system)
     proposer.claimed(proposal, None if claim is None else claim.number)

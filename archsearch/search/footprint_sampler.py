@@ -86,6 +86,11 @@ class FootprintProposer:
             return self._first_admitted(self._by_improvement(observations, pending, rng))
         return self._first_admitted(self._spread([*(each.design for each in observations), *pending], rng))
 
+    @property
+    def looked_through(self) -> bool:
+        """Whether every point of a finite space has been looked at."""
+        return self._pool.complete
+
     def _screen(self, parents: Sequence[Design], rng: Generator) -> None:
         """Let the pool look at new points: random ones, and mutations of the parents."""
         for _ in range(PATIENCE):  # where hardly anything is feasible, look on rather than give up

@@ -20,6 +20,7 @@ from archsearch.search.sweep import Sweep
 MOST, LEAST = 512, 24  # designs that are checked for one proposal
 SECONDS = 0.1  # that the checks of one proposal may take
 EXAMPLES = 2  # of them, refused ones that are recorded; the others are counted
+IN_VAIN = 20  # proposals in a row without a find, after which none is expected
 REMEMBERED = 1024  # verdicts
 
 
@@ -46,8 +47,10 @@ class FootprintSearch:
             screened=self._affordable(),
         )
         self._features: dict[int, Features] = {}
+        self._in_vain = 0
         self.refused: list[Refused] = []
         self.refusals = Refusals()
+        self.exhausted = False
 
     def propose(self, board: Board) -> Proposal | None:
         self._taken = board.known
@@ -66,7 +69,10 @@ class FootprintSearch:
         self.refused += self._screened[:EXAMPLES]
         self._screened.clear()
         if found is None:
+            self._in_vain += 1
+            self.exhausted = self._proposer.looked_through or self._in_vain >= IN_VAIN
             return None
+        self._in_vain = 0
         verdict = judged(self._task, self._sweep, found.params)
         assert isinstance(verdict, Verdict), "it was admitted"
         return Proposal(verdict=verdict)

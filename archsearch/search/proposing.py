@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,6 +25,10 @@ UNBUILDABLE = "design"  # the limit that a design breaks which is no network at 
 REPEATS = 8  # known designs in a row after which values are drawn at random
 GIVE_UP = 3000  # the same after which the space counts as exhausted
 REFUSED_IN_A_ROW = 200_000  # after which nothing feasible is expected
+SECONDS = 5.0  # after which a proposer says how far it has come, and goes on when it is asked again
+# Samplers that learn nothing from what is refused: they would propose it again for ever.
+STUBBORN = frozenset({"gp"})
+REFUSED_TO_THEM = 8  # proposals in a row after which values are drawn at random
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +51,17 @@ class Proposal:
 
 
 class Proposer(Protocol):
-    """Proposes designs for one worker; `refused` collects what is to be written, `refusals` counts."""
+    """Proposes designs for one worker; `refused` collects what is to be written, `refusals` counts.
+
+    `exhausted` once no other design is expected.
+    """
 
     refused: list[Refused]
     refusals: Refusals
+    exhausted: bool
 
     def propose(self, board: Board) -> Proposal | None:
-        """Return a design to train, or None where no other is found."""
+        """Return a design to train, or None where none was found: for some seconds, or at all (`exhausted`)."""
         ...
 
     def claimed(self, proposal: Proposal, number: int | None) -> None:
@@ -83,38 +92,46 @@ class OptunaProposer:
         self._sweep, self._task = sweep, task
         self._mirror = Mirror(sweep.space, study.directions, make_sampler(sweep.settings.sampler, seed))
         self._rng = np.random.default_rng(seed)
+        self._stubborn = sweep.settings.sampler.name in STUBBORN
+        self._known_in_a_row = self._refused_in_a_row = 0
         self.refused: list[Refused] = []
         self.refusals = Refusals()
+        self.exhausted = False
 
     def propose(self, board: Board) -> Proposal | None:
         self._mirror.pull(board.trials)
-        repeats = refused = 0
-        handle, params, system = self._mirror.ask()
+        until = time.monotonic() + SECONDS
         while True:
+            handle, params, system = self._ask()
             found = judged(self._task, self._sweep, params)
             if isinstance(found, Refused):
                 self._note(found, handle, system)
-                refused += 1
-                if refused > REFUSED_IN_A_ROW:
-                    return None
+                self._refused_in_a_row += 1
             else:
                 self.refusals.count(())
                 known = board.known.get(found.key)
                 if known is None:
+                    self._known_in_a_row = self._refused_in_a_row = 0
                     return Proposal(verdict=found, system=system, handle=handle)
-                repeats += 1
+                self._known_in_a_row += 1
                 if handle >= 0:
                     self._mirror.answer(handle, known)
-            if repeats > GIVE_UP:
+            if self._known_in_a_row > GIVE_UP or self._refused_in_a_row > REFUSED_IN_A_ROW:
+                self.exhausted = True
                 return None
-            if repeats > REPEATS:  # the sampler is stuck on what it knows
-                handle, params, system = -1, dict(self._sweep.space.draw(self._rng)), {}
-            else:
-                handle, params, system = self._mirror.ask()
+            if time.monotonic() > until:
+                return None
+
+    def _ask(self) -> tuple[int, Params, Mapping[str, Any]]:
+        """Return the sampler's proposal, or a random point (handle -1) where it is stuck."""
+        stuck = self._known_in_a_row > REPEATS or (self._stubborn and self._refused_in_a_row >= REFUSED_TO_THEM)
+        if stuck:
+            return -1, self._sweep.space.draw(self._rng), {}
+        return self._mirror.ask()
 
     def _note(self, found: Refused, handle: int, system: Mapping[str, Any]) -> None:
         self.refusals.count(name for name, value in found.excess.items() if value > 0)
-        if handle >= 0:
+        if handle >= 0:  # of random points the count is enough
             self._mirror.refuse(handle, found.excess)
             self.refused.append(
                 Refused(params=found.params, excess=found.excess, reason=found.reason, system=dict(system))

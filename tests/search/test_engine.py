@@ -10,10 +10,11 @@ from search_fakes import FakeTask, make_settings, make_study, make_sweep
 from archsearch.errors import DeviceMemoryError, DivergedError, InterruptedRun
 from archsearch.search.candidates import Choice, Space
 from archsearch.search.engine import Event, SearchStopped, enqueue, is_done, work
-from archsearch.search.job import Job
+from archsearch.search.job import Job, Outcome
 from archsearch.search.rows import Row
 from archsearch.search.store import Store
 from archsearch.search.studies import Study
+from archsearch.settings.study import PrunerSettings
 
 
 def reasons(study: Study) -> list[str]:
@@ -128,6 +129,36 @@ def test_the_median_pruner_gives_trainings_up(study: Study) -> None:
     work(study, make_sweep(make_settings(pruner="median", trials=14)), task, seed=1)
     assert reasons(study).count("pruned") >= 1
     assert len(task.trained) == 14
+
+
+def test_the_gaussian_process_of_optuna_trains_feasible_designs_once(study: Study) -> None:
+    task = FakeTask(most=20)
+    work(study, make_sweep(make_settings("gp")), task, seed=1)  # four at random, two by the model
+    assert reasons(study).count("complete") == len(task.trained) == 6
+    assert all(task.size(one) <= 20 for one in task.trained)
+
+
+def test_hyperband_gives_trainings_up(study: Study) -> None:
+    sweep = make_sweep(make_settings(pruner="hyperband", trials=14), epochs=9)
+    task = FakeTask(epochs=9)
+    work(study, sweep, task, seed=1)
+    assert reasons(study).count("pruned") >= 1
+    assert reasons(study).count("complete") >= 1
+    assert len(task.trained) == 14
+
+
+def test_a_training_that_stands_still_is_given_up_by_the_patient_pruner(study: Study) -> None:
+    class Flat(FakeTask):
+        def train(self, job: Job) -> Outcome:
+            for epoch in range(1, 9):
+                if job.on_epoch(epoch, 0.5):
+                    return Outcome(measures={}, pruned=True)
+            return Outcome(measures={"accuracy": 0.5})
+
+    settings = replace(make_settings(trials=2), pruner=PrunerSettings(name="patient", patience=3))
+    work(study, make_sweep(settings), Flat(), seed=1)
+    assert reasons(study) == ["pruned", "pruned"]
+    assert [max(trial.intermediate_values) for trial in study.trials()] == [4, 4]
 
 
 def test_several_objectives(store: Store) -> None:

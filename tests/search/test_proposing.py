@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from optuna.samplers import BaseSampler
 from search_fakes import FakeTask, make_settings, make_sweep
 
+from archsearch.search import proposing
 from archsearch.search.board import read_board
 from archsearch.search.candidates import Choice, Space
-from archsearch.search.proposing import OptunaProposer, Refused, judged, known_points
+from archsearch.search.proposing import REFUSED_TO_THEM, OptunaProposer, Refused, judged, known_points
 from archsearch.search.rows import Row
 from archsearch.search.studies import Study
 
@@ -44,6 +48,51 @@ def test_a_known_design_is_not_proposed_again(study: Study) -> None:
         proposer = OptunaProposer(study, sweep, task, seed=1)
         assert proposer.propose(read_board(study.trials(), sweep.name)) is not None
         study.write([Row(state="complete", params=sweep.assignments({"a": a}), attrs=attrs, values=(0.5,))])
-    assert OptunaProposer(study, sweep, task, seed=1).propose(read_board(study.trials(), sweep.name)) is None
+    proposer = OptunaProposer(study, sweep, task, seed=1)
+    assert proposer.propose(read_board(study.trials(), sweep.name)) is None
+    assert proposer.exhausted
     board = read_board(study.trials(), sweep.name)
     assert [point for point, _ in known_points(board, sweep.space)] == [{"a": 1}, {"a": 2}]
+
+
+class Stubborn(BaseSampler):
+    """Proposes the same point for ever, as a model does that learns nothing from what is refused."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+        return {}
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
+        self.asked += 1
+        return {"a": 6, "b": 40, "block": "normal"}[param_name]
+
+
+def test_a_model_that_proposes_what_is_refused_again_and_again_is_passed_over(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = Stubborn()
+    monkeypatch.setattr(proposing, "make_sampler", lambda settings, seed: sampler)
+    sweep = make_sweep(make_settings("gp"))
+    proposer = OptunaProposer(study, sweep, FakeTask(most=20), seed=1)
+    proposal = proposer.propose(read_board(study.trials(), sweep.name))
+    assert proposal is not None
+    assert proposal.handle == -1
+    assert sampler.asked == 3 * REFUSED_TO_THEM
+
+
+def test_a_long_search_in_vain_says_how_far_it_has_come(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proposing, "SECONDS", 0.0)
+    sweep = make_sweep()
+    proposer = OptunaProposer(study, sweep, FakeTask(most=1), seed=1)
+    for looked_at in (1, 2, 3):
+        assert proposer.propose(read_board(study.trials(), sweep.name)) is None
+        assert proposer.refusals.proposed == looked_at
+    assert not proposer.exhausted
+    monkeypatch.setattr(proposing, "REFUSED_IN_A_ROW", 3)
+    assert proposer.propose(read_board(study.trials(), sweep.name)) is None
+    assert proposer.exhausted
