@@ -68,7 +68,9 @@ def main() -> int:
     """Print a row for every network; end with 1 where a class differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", help="images in train/CLASS/* and test/CLASS/*; drawn ones otherwise")
-    folder = parser.parse_args().folder
+    parser.add_argument("--arch", nargs="+", help="these networks alone")
+    options = parser.parse_args()
+    folder, chosen = options.folder, options.arch
     drawn = DataSettings(name="shapes", shapes=ShapesSettings(train_images=1000, test_images=IMAGES))
     dataset = load_dataset(drawn if folder is None else DataSettings(name="folder", root=folder))
     images_BCHW = np.ascontiguousarray(dataset.test.images_BHWC[:IMAGES].transpose(0, 3, 1, 2))
@@ -76,7 +78,8 @@ def main() -> int:
     print(f"| arch | {' | '.join(heads)} | largest logit |")
     print("|---|---|---|---|---|---|", flush=True)
     equal = True
-    for name in sorted(file.stem for file in (config_folder() / "arch").glob("*.yaml") if file.stem != "file"):
+    shipped = sorted(file.stem for file in (config_folder() / "arch").glob("*.yaml") if file.stem != "file")
+    for name in chosen or shipped:
         onnx, program = agreements(name, images_BCHW, dataset.mean, dataset.std)
         cells = [f"{one.same} of {one.images} | {one.difference:.1e}" for one in (onnx, program)]
         print(f"| {name} | {' | '.join(cells)} | {onnx.scale:.3g} |", flush=True)

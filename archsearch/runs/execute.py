@@ -16,11 +16,14 @@ from archsearch.runs.record import result_record, weights_metadata, write_design
 from archsearch.settings.experiment import Experiment
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from archsearch.data.dataset import Dataset
     from archsearch.training.progress import Progress
     from archsearch.training.result import TrainResult
 
-SHOWN = ("design.yaml", "curves.png")
+SHOWN = ("design.yaml", "curves.png", "card.png")
 """What a tracker keeps of a run's files."""
 
 
@@ -84,13 +87,18 @@ def execute(
         record = result_record(experiment, checked, dataset, result)
         write_json(run_dir / "result.json", record)
         _draw_curves(result, run_dir / "curves.png", title=f"{checked.design.name} on {dataset.name}")
+        notices = []
+        if evaluate_test and not result.pruned and len(dataset.test) > 0:
+            notices += _card(experiment, checked, dataset, network, run_dir, device)
+        for notice in notices:
+            followed.note(notice)
+        if notices := [*notices, *followed.finish(record, [run_dir / name for name in SHOWN])]:
+            record["notices"] += notices
+            write_json(run_dir / "result.json", record)
         discard_checkpoint(run_dir, experiment.train)  # only now: before, a kill would have lost the result
     except BaseException as error:
         followed.fail(error)
         raise
-    if told := followed.finish(record, [run_dir / name for name in SHOWN]):
-        record["notices"] += told
-        write_json(run_dir / "result.json", record)
     return RunOutcome(result=result, record=record, run_dir=run_dir)
 
 
@@ -102,6 +110,34 @@ def _draw_curves(result: TrainResult, file: Path, *, title: str) -> None:
         draw_curves(result.history, file, title=title)
     except OSError as error:
         raise cannot_write(file, error) from error
+
+
+def _card(
+    experiment: Experiment,
+    checked: Checked,
+    dataset: Dataset,
+    network: nn.Module,
+    run_dir: Path,
+    device: torch.device,
+) -> list[str]:
+    """Write the report card; return what went wrong with it, which is no reason to lose the run."""
+    from archsearch.runs.card import write_card
+    from archsearch.training.device import choose_precision
+
+    try:
+        write_card(
+            run_dir,
+            network,
+            dataset,
+            experiment.augment,
+            title=f"{checked.design.name} on {dataset.name}",
+            device=device,
+            precision=choose_precision(experiment.train.precision, device),
+            batch_size=experiment.train.eval_batch_size,
+        )
+    except Exception as error:  # noqa: BLE001  (the run has succeeded)
+        return [f"there is no report card ({type(error).__name__}: {error})"]
+    return []
 
 
 def _fit_together(checked: Checked, dataset: Dataset) -> None:
