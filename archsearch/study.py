@@ -189,7 +189,10 @@ def _why(study: str | None, storage: str, as_json: bool) -> None:
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="All that the study holds.")
 @click.option("--design", "design_file", type=click.Path(path_type=Path), help="The best design, which runs again.")
 @click.option("--folder", type=click.Path(path_type=Path), help="All three. [default: outputs/exports/STUDY]")
-@click.option("--trial", "number", type=click.IntRange(min=0), help="The design of this trial, not of the best.")
+@click.option("--onnx", type=click.Path(path_type=Path), help="The best network as FILE.onnx.")
+@click.option("--torch-export", type=click.Path(path_type=Path), help="The best network as FILE.pt2.")
+@click.option("--safetensors", type=click.Path(path_type=Path), help="The best weights with their design in one file.")
+@click.option("--trial", "number", type=click.IntRange(min=0), help="Of this trial, not of the best.")
 @_storage
 def _export(
     study: str | None,
@@ -197,14 +200,26 @@ def _export(
     json_file: Path | None,
     design_file: Path | None,
     folder: Path | None,
+    onnx: Path | None,
+    torch_export: Path | None,
+    safetensors: Path | None,
     number: int | None,
     storage: str,
 ) -> None:
-    """Write the study as CSV and JSON, and its best design as YAML that runs again."""
+    """Write the study as CSV and JSON, its best design as YAML that runs again, its best network for other programs."""
+    from archsearch.report.run_files import run_folder
     from archsearch.report.study_export import export_study, folder_files, folder_name
 
     found = _reader(storage).study(study)
     trial = None if number is None else _trial_of(found, number)
+    if onnx or torch_export or safetensors:
+        from archsearch.runs.export import export_network
+
+        run_dir = run_folder(trial or _best_of(found))
+        lines = export_network(run_dir, onnx=onnx, torch_export=torch_export, safetensors=safetensors)
+        click.echo("\n".join(lines))
+        if not (csv_file or json_file or design_file or folder):
+            return
     named = {"csv": csv_file, "json": json_file, "design": design_file}
     files = {kind: file for kind, file in named.items() if file is not None}
     if not files or folder is not None:

@@ -134,6 +134,35 @@ def test_an_export(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_the_network_of_a_trial_leaves_the_house(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archsearch.runs import export
+
+    asked: list[tuple[Path, dict[str, Path | None]]] = []
+
+    def remember(run_dir: Path, **files: Path | None) -> list[str]:
+        asked.append((run_dir, files))
+        return ["compared"]
+
+    monkeypatch.setattr(export, "export_network", remember)
+    store = open_store()
+    fill(store)
+    store.close()
+    assert main(["export", "--onnx", "a.onnx"]) == 2
+    assert "the folder of trial 11, outputs/runs/11, is not there" in capsys.readouterr().err
+    for number in (3, 11):
+        Path(f"outputs/runs/{number}").mkdir(parents=True)
+    assert run(capsys, "export", "--onnx", "a.onnx") == "compared\n"
+    said = run(capsys, "export", "--safetensors", "b.safetensors", "--csv", "a.csv", "--trial", "3")
+    assert [line.split(" (")[0] for line in said.splitlines()] == ["compared", "a.csv"]
+    none = {"onnx": None, "torch_export": None, "safetensors": None}
+    assert asked == [
+        (Path("outputs/runs/11"), {**none, "onnx": Path("a.onnx")}),
+        (Path("outputs/runs/3"), {**none, "safetensors": Path("b.safetensors")}),
+    ]
+
+
 def test_the_doctor_mends(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(capsys, "doctor", "--fix", "--storage", storage)
     assert found["mended"] == ["shapes-tiny: trial 14 waits again; the same command as before takes it up"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from archsearch.errors import SpecError
 from archsearch.search.reading import TrialRead
 
 SHOWN = ("result.json", "design.yaml", "model.safetensors", "curves.png", "card.png", "erf.png", "metrics.jsonl")
@@ -37,6 +38,17 @@ def run_files(trial: TrialRead, *, tail: int = TAIL) -> RunFiles | None:
     except OSError:
         listed, found = {}, False
     return RunFiles(folder=folder, found=found, files=listed, tail=tuple(_tail(folder, listed, tail)))
+
+
+def run_folder(trial: TrialRead) -> Path:
+    """Return the folder of the trial's run; raises `SpecError` where it names none, or one that is not there."""
+    files = run_files(trial, tail=0)
+    if files is None:
+        raise SpecError("trial", f"trial {trial.number} names no folder: another program made it")
+    if not files.found:
+        mend = "Go to the folder that the search was started in, or train it again."
+        raise SpecError("trial", f"the folder of trial {trial.number}, {files.folder}, is not there", mend)
+    return files.folder
 
 
 def _tail(folder: Path, listed: dict[str, int], lines: int) -> list[str]:

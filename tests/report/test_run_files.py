@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from trial_fakes import bare, leave_files, trained
 
-from archsearch.report.run_files import run_files
+from archsearch.errors import SpecError
+from archsearch.report.run_files import run_files, run_folder
 
 
 def test_files_and_the_end_of_the_log() -> None:
@@ -38,5 +40,9 @@ def test_a_folder_that_is_gone_and_none_at_all() -> None:
     found = run_files(bare(0, run_dir="gone"))
     assert found is not None
     assert (found.found, found.files, found.tail) == (False, {}, ())
+    with pytest.raises(SpecError, match="the folder of trial 0, gone, is not there"):
+        run_folder(bare(0, run_dir="gone"))
+    with pytest.raises(SpecError, match="trial 0 names no folder"):
+        run_folder(bare(0))
     assert run_files(bare(0)) is None
     assert run_files(bare(0, run_dir=7)) is None
