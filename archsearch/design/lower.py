@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
+from itertools import count
 
 from archsearch.decode import suggest
 from archsearch.design.block import ACTIVATIONS, NORMS, POOLS, SHORTCUTS, BlockSpec, ItemSpec, LayerSpec, ParallelSpec
@@ -111,15 +112,18 @@ def lower_block(block: BlockSpec, channels: int, width: int, options: Options = 
 def _lower_items(items: Iterable[ItemSpec], scope: dict[str, Value]) -> tuple[Layer, ...]:
     """Lower `items` in order; `scope['in']` follows the channels and is left at those of the end."""
     layers: list[Layer] = []
-    taken: dict[str, int] = {}
+    taken: set[str] = set()
     for item in items:
         if item.when is not None and not compute(item.when, scope, f"{item.where}.when"):
             continue
         for layer in _lower_item(item, scope):
-            count = taken[layer.name] = taken.get(layer.name, 0) + 1
-            if count > 1 and item.name is not None:
+            if layer.name in taken and item.name is not None:
                 raise SpecError(item.where, f"the name '{layer.name}' is taken twice in one list of layers")
-            layers.append(layer if count == 1 else replace(layer, name=f"{layer.name}_{count}"))
+            # Layers of a residual without a shortcut stand in this list too, with numbers of their own.
+            numbered = (f"{layer.name}_{number}" for number in count(2))
+            name = layer.name if layer.name not in taken else next(one for one in numbered if one not in taken)
+            taken.add(name)
+            layers.append(layer if name == layer.name else replace(layer, name=name))
     return tuple(layers)
 
 

@@ -77,6 +77,12 @@ def test_layers_are_named_by_kind_and_counted() -> None:
     assert [layer.name for layer in layers] == ["conv", "act", "conv_2", "last", "conv_3"]
 
 
+def test_layers_of_a_residual_without_a_shortcut_keep_names_of_their_own() -> None:
+    inner = [{"conv": {}}, {"act": "relu"}, {"conv": {}}, {"act": "relu"}]
+    layers = lowered([{"residual": {"shortcut": "shortcut", "layers": inner}}, {"act": "relu"}, {"conv": {}}])
+    assert [layer.name for layer in layers] == ["conv", "act", "conv_2", "act_2", "act_3", "conv_3"]
+
+
 def test_a_given_name_is_not_taken_twice() -> None:
     with pytest.raises(SpecError, match=r"the name 'a' is taken twice"):
         lowered([{"conv": {}, "name": "a"}, {"act": "relu", "name": "a"}])
