@@ -1,0 +1,87 @@
+"""The sessions in the README: each command that stands behind `$ ` is run, and what stands below it must come out.
+
+A line `...` stands for any lines, `...` within a line for any text; how wide the columns are does not count.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PROGRAM = "$ python -m archsearch."
+
+
+def sessions() -> list[tuple[str, list[str]]]:
+    """Return each command of the README with the lines that it shows."""
+    found: list[tuple[str, list[str]]] = []
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    for block in re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        inside = False
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                inside = line.startswith(PROGRAM)
+                if inside:
+                    found.append((line.removeprefix("$ "), []))
+            elif inside:
+                found[-1][1].append(line)
+    return found
+
+
+def fits(shown: Sequence[str], printed: Sequence[str]) -> bool:
+    """Return whether `printed` is what `shown` says."""
+    pattern = ""
+    for line in shown:
+        if line.strip() == "...":
+            pattern += r"(?:.*\n)*?"
+        else:
+            words = (re.escape(word).replace(r"\.\.\.", ".*") for word in line.split())
+            pattern += rf"[ ]*{'[ ]+'.join(words)}[ ]*\n"
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in printed)) is not None
+
+
+def door(command: str) -> tuple[Callable[[Sequence[str]], int], list[str]]:
+    """Return the function that the command calls, and what it is given."""
+    import archsearch.run
+    import archsearch.show
+    import archsearch.study
+
+    doors = {"run": archsearch.run.main, "show": archsearch.show.main, "study": archsearch.study.main}
+    _, _, module, *arguments = shlex.split(command)
+    return doors[module.removeprefix("archsearch.")], arguments
+
+
+@pytest.mark.parametrize(("command", "shown"), sessions())
+def test_a_command_prints_what_the_readme_shows(
+    command: str, shown: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("outputs").mkdir()
+    Path("outputs/examples").symlink_to(CHECKOUT / "outputs" / "examples")
+    main, arguments = door(command)
+    main(arguments)
+    caught = capsys.readouterr()
+    printed = [line.rstrip() for line in (caught.out + caught.err).splitlines()]
+    assert fits([line for line in shown if line], [line for line in printed if line]), "\n".join(printed)
+
+
+def test_there_are_sessions() -> None:
+    assert sessions()
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "expected"),
+    [
+        (["a  b"], ["a b"], True),
+        (["a ... c", "..."], ["a b b c", "d", "e"], True),
+        (["a", "...", "d"], ["a", "d"], True),
+        (["a"], ["a", "b"], False),
+        (["a.c"], ["abc"], False),
+        (["a ..."], ["b c"], False),
+    ],
+)
+def test_what_fits(shown: list[str], printed: list[str], expected: bool) -> None:
+    assert fits(shown, printed) is expected
