@@ -14,8 +14,10 @@ from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import decode_limits
 from archsearch.composition import Composer
 from archsearch.design.spec import decode_design
+from archsearch.search.reading import StudyRead
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what the tests of this room share
+from study_fakes import plausible
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +43,16 @@ def designed() -> Callable[..., Checked]:
         return check_design(decode_design(design, composer.blocks), decode_limits(limits))
 
     return find
+
+
+@pytest.fixture(scope="session")
+def searched() -> Callable[..., StudyRead]:
+    """Return the function that makes a plausible study, each once; see `study_fakes.plausible`."""
+
+    @functools.cache
+    def checked(arch: str, block: str) -> Checked:
+        composer = Composer([f"arch={arch}", f"block={block}"])
+        tree = composer.compose({})
+        return check_design(decode_design(tree["arch"], composer.blocks), decode_limits(tree["constraints"]))
+
+    return functools.cache(functools.partial(plausible, checked))
