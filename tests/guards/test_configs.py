@@ -15,7 +15,7 @@ from archsearch.network.assemble import assemble
 from archsearch.settings.experiment import decode_experiment
 
 GROUPS = ("arch", "augment", "constraints", "data", "optimizer", "schedule", "train", "study", "sampler", "pruner")
-GROUPS += ("tracking",)
+GROUPS += ("tracking", "experiment")
 OPTIONS = [
     (group, file.stem)
     for group in GROUPS
@@ -36,6 +36,7 @@ GOLDEN = {
     ("mobilenet_v1", "normal"): (3217226, 11596288, 315, False),
     ("mobilenet_v2", "normal"): (2236682, 6124928, 491, False),
     ("nas_bench_macro", "normal"): (1588874, 53246464, 69, False),
+    ("quick", "normal"): (135946, 7215872, 59, True),
     ("resnet20", "normal"): (272474, 40813184, 81, False),
     ("vgg16", "normal"): (14724042, 313201664, 196, False),
     ("wrn28_2_blueprint", "normal"): (193946, 32883968, 109, False),
