@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from archsearch.analysis.mends import number
 from archsearch.report.design_blocks import blocks_of, say_blocks
 from archsearch.report.study_records import COLUMNS, worth
-from archsearch.report.terminal_words import NOTHING, assigned, counted, measure, moment, safe
+from archsearch.report.terminal_words import NOTHING, assigned, counted, measure, moment, near, safe
 from archsearch.search.doctor import Finding
 from archsearch.search.explaining import Why
 from archsearch.search.overview import Overview
@@ -74,7 +74,7 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
         cells += [trial.state] if states else []
         cells += [safe(measure(name, worth(study, trial, name))) for name in (*study.objectives, *columns)]
         blocks = blocks_of(trial)
-        cells += [safe(say_blocks(blocks) if blocks else NOTHING), safe(trial.attrs.get("run_dir") or NOTHING)]
+        cells += [safe(say_blocks(blocks) if blocks else NOTHING), safe(near(trial.attrs.get("run_dir") or NOTHING))]
         table.add_row(*cells)
     console.print(table)
     if several:

@@ -9,6 +9,7 @@ import datetime
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from archsearch.analysis.mends import number
@@ -83,6 +84,12 @@ def sparkline(values: Sequence[float], *, plain: bool = False) -> str:
         return ramp[round(top * ((value / 2 - low / 2) / (high / 2 - low / 2))) if high > low else top // 2]
 
     return "".join(map(mark, values))
+
+
+def near(folder: object) -> str:
+    """Return a path as seen from the current folder, where it lies below it."""
+    path = Path(str(folder))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def assigned(assignments: Mapping[str, Any]) -> str:

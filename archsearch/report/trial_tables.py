@@ -11,7 +11,7 @@ from archsearch.report.design_blocks import blocks_of, read_design, say_blocks
 from archsearch.report.run_files import SHOWN, run_files
 from archsearch.report.study_records import COLUMNS, worth
 from archsearch.report.study_tables import blank_table
-from archsearch.report.terminal_words import NOTHING, bare, brief, called, measure, moment, safe, short, sparkline
+from archsearch.report.terminal_words import NOTHING, bare, brief, called, measure, moment, near, safe, short, sparkline
 from archsearch.search.again import command_again
 from archsearch.search.reading import StudyRead, TrialRead
 
@@ -89,7 +89,7 @@ def print_comparison(
             console.print(table)
     _layers(record["layers"], heads, console)
     for head, folder in zip(heads, record["run_dirs"], strict=True):
-        console.print(f"{head}: {safe(folder or 'no files')}", soft_wrap=True)
+        console.print(f"{head}: {safe(near(folder or 'no files'))}", soft_wrap=True)
 
 
 def _layers(layers: Mapping[str, Any] | None, heads: Sequence[str], console: Console) -> None:
@@ -200,9 +200,9 @@ def _places(study: StudyRead, trial: TrialRead, console: Console) -> None:
     if files is None:
         console.print("files  the trial names no folder")
     elif not files.found:
-        console.print(f"files  {safe(files.folder)}, which is not there", soft_wrap=True)
+        console.print(f"files  {safe(near(files.folder))}, which is not there", soft_wrap=True)
     else:
         known = [name for name in SHOWN if name in files.files]
-        console.print(f"files  {safe(files.folder)}: {safe(', '.join(known) or 'none')}", soft_wrap=True)
+        console.print(f"files  {safe(near(files.folder))}: {safe(', '.join(known) or 'none')}", soft_wrap=True)
     command = command_again(study, trial)
     console.print(f"again  {safe(command or 'nothing that it says would make it again')}", soft_wrap=True)

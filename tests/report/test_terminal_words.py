@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import datetime
 import math
+from pathlib import Path
 
 import pytest
 
-from archsearch.report.terminal_words import WIDEST, assigned, bare, called, counted, measure, moment, safe, sparkline
+from archsearch.report.terminal_words import (
+    WIDEST,
+    assigned,
+    bare,
+    called,
+    counted,
+    measure,
+    moment,
+    near,
+    safe,
+    sparkline,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +67,12 @@ def test_a_sparkline_rises_with_its_values() -> None:
     assert sparkline([-1e308, 1e308]) == "▁█"
     long = sparkline(list(range(1000)))
     assert (len(long), long[-1]) == (WIDEST, "█")
+
+
+def test_paths_are_told_from_here() -> None:
+    assert near(Path.cwd() / "outputs" / "x") == str(Path("outputs/x"))
+    assert near("/elsewhere/x") == str(Path("/elsewhere/x"))
+    assert near("outputs/x") == str(Path("outputs/x"))
 
 
 def test_keys_are_told_short() -> None:
