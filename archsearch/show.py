@@ -4,6 +4,7 @@
     python -m archsearch.show arch=assignment --json     the same as JSON
     python -m archsearch.show plot=FILE.png              a picture of the design
     python -m archsearch.show augment=strong samples=FILE.png   augmented training images
+    python -m archsearch.show erf=RUN_DIR                what a trained network looks at (plot=FILE.png elsewhere)
 
 Ends with 2 where a limit breaks.
 """
@@ -27,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m archsearch.show",
         description="What a design costs and sees, and how it stands to its limits; no torch, no data.",
         epilog="Overrides are those of archsearch.run. plot=FILE.png draws the design; samples=FILE.png draws "
-        "augmented training images. Exit code 2 where a limit breaks.",
+        "augmented training images; erf=RUN_DIR the effective receptive field of a trained network. "
+        "Exit code 2 where a limit breaks.",
     )
     parser.add_argument("overrides", nargs="*", help="key=value, as for archsearch.run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -48,7 +50,16 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
     from archsearch.report.tables import design_record, print_design
     from archsearch.settings.experiment import decode_experiment
 
-    pictures = {key: _picture(overrides, key) for key in ("plot", "samples")}
+    pictures = {key: _picture(overrides, key) for key in ("plot", "samples", "erf")}
+    if run_dir := pictures["erf"]:
+        from archsearch.runs.erf import draw_erf
+
+        file = pictures["plot"] or run_dir / "erf.png"
+        sights = draw_erf(run_dir, file)
+        for sight in sights:
+            print(f"{sight.stage}: {sight.size} px, effective {sight.effective:.1f} px")
+        print(f"effective receptive field: {file}", file=sys.stderr)
+        return 0
     config = compose(overrides, folders)
     tree, blocks = read_tree(config, folders)
     if samples := pictures["samples"]:
@@ -80,7 +91,7 @@ def _picture(overrides: list[str], key: str) -> Path | None:
         if override.startswith(f"{key}="):
             overrides.remove(override)
             if not (name := override.partition("=")[2].strip("'\"")):
-                raise SpecError(key, "needs a file", f"Write {key}=FILE.png.")
+                raise SpecError(key, "needs a place", f"Write {key}={'RUN_DIR' if key == 'erf' else 'FILE.png'}.")
             return Path(name)
     return None
 

@@ -1,0 +1,89 @@
+"""The effective receptive field of a trained network: which pixels move the unit in the middle of a stage's map.
+
+Legend: B images, C channels, H height, W width. Knows no hydra.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from archsearch.analysis.check import stage_ends
+from archsearch.analysis.extent import Extent
+from archsearch.analysis.footprint import rows
+from archsearch.augment.normalise import Normaliser
+from archsearch.report.erf import StageSight, draw_sights
+from archsearch.runs.images import run_dataset
+from archsearch.runs.load import Trained, read_trained
+
+IMAGES = 256
+NEGLIGIBLE = 1 - 0.9545
+"""Pixels of less influence than this share of the strongest do not count (Luo et al., NIPS 2016, section 3)."""
+_BATCH = 64
+
+
+def draw_erf(run_dir: Path, file: Path) -> list[StageSight]:
+    """Draw to `file` what each stage of the network of `run_dir` looks at, over its theoretical field; return it.
+
+    Raises `DataError` where the run, its weights or its images are missing, `SpecError` for a file that is no picture.
+    """
+    trained, dataset = read_trained(run_dir), run_dataset(run_dir)
+    images_BHWC = dataset.test.images_BHWC[:IMAGES]
+    sights = look(trained, np.ascontiguousarray(images_BHWC.transpose(0, 3, 1, 2)))
+    name = trained.design.get("name", "network")
+    draw_sights(sights, file, title=f"{name}: effective over theoretical receptive field", images=len(images_BHWC))
+    return sights
+
+
+def look(trained: Trained, images_BCHW: np.ndarray) -> list[StageSight]:
+    """Return what the middle unit of the stem's and each stage's last map looks at, over uint8 `images_BCHW`.
+
+    The influence of a pixel is the absolute gradient of that unit, summed over its channels, by the pixel's normalised
+    colours, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.
+    """
+    ends = [(name, row) for name, row in stage_ends(rows(trained.plan)) if name != "head"]
+    modules = [_module(trained.network, name) for name, _ in ends]
+    normalise = Normaliser(trained.mean, trained.std, "cpu")
+    _, height, width = trained.plan.input_shape
+    influence = np.zeros((len(ends), height, width))
+    maps: dict[int, Tensor] = {}
+    hooks = [
+        module.register_forward_hook(lambda _module, _given, out, index=index: maps.__setitem__(index, out))
+        for index, module in enumerate(modules)
+    ]
+    try:
+        for start in range(0, len(images_BCHW), _BATCH):
+            batch_BCHW = normalise(torch.from_numpy(images_BCHW[start : start + _BATCH])).requires_grad_()
+            trained.network(batch_BCHW)
+            for index in range(len(ends)):
+                out_BCHW = maps[index]
+                middle = out_BCHW[:, :, out_BCHW.shape[2] // 2, out_BCHW.shape[3] // 2].sum()
+                (gradient_BCHW,) = torch.autograd.grad(middle, batch_BCHW, retain_graph=True)
+                influence[index] += gradient_BCHW.abs().sum((0, 1)).double().numpy()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found: list[StageSight] = []
+    for (name, row), map_HW in zip(ends, influence, strict=True):
+        share_HW = map_HW / (map_HW.max() or 1.0)
+        extent = Extent(row.start, row.receptive_field, row.jump)
+        _, tall, wide = row.output_shape
+        found.append(
+            StageSight(
+                stage=name,
+                influence_HW=share_HW,
+                effective=float(np.sqrt((share_HW > NEGLIGIBLE).sum())),
+                size=row.receptive_field,
+                rows=extent.interval(tall // 2),
+                columns=extent.interval(wide // 2),
+            )
+        )
+    return found
+
+
+def _module(network: nn.Module, stage: str) -> nn.Module:
+    """Return the module of the stem or of a stage by name."""
+    return network.get_submodule("stem" if stage == "stem" else f"stages.{stage}")
