@@ -27,7 +27,8 @@ def opened(file: Path, profile: Path) -> tuple[str, str]:
     command = [
         CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
         "--disable-background-networking", "--disable-component-update", "--enable-logging=stderr",
-        f"--user-data-dir={profile}", "--window-size=1280,900", "--virtual-time-budget=2000", "--dump-dom", file.as_uri(),
+        f"--user-data-dir={profile}", "--window-size=1280,900", "--virtual-time-budget=2000", "--dump-dom",
+        file.as_uri(),
     ]  # fmt: skip
     found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert found.returncode == 0, found.stderr[-2000:]
