@@ -292,31 +292,30 @@ def problems(table: Mapping[str, Any] | None) -> Mapping[str, Callable[[int], Pr
     return found
 
 
-def measure(make: Callable[[int], Problem], sampler: str, seeds: int, budget: int) -> tuple[np.ndarray, float]:
+def measure(make: Callable[[int], Problem], sampler: str, seeds: range, budget: int) -> tuple[np.ndarray, float]:
     """Return the regrets, seeds by trainings, and the processor milliseconds a training."""
     rows, began = [], time.process_time()
-    for seed in range(seeds):
+    for seed in seeds:
         problem = make(seed)
         trainings = Trainings(problem=problem, rng=np.random.default_rng(5_000 + seed), known={}, regrets=[])
         SAMPLERS[sampler](problem, trainings, budget, seed)
         missing = budget - len(trainings.regrets)  # the space is exhausted: it stays as it is
         rows.append(trainings.regrets + trainings.regrets[-1:] * missing)
-    return np.array(rows), (time.process_time() - began) * 1e3 / (seeds * budget)
+    return np.array(rows), (time.process_time() - began) * 1e3 / (len(seeds) * budget)
 
 
-def lines(name: str, chosen: list[str], make: Callable[[int], Problem], seeds: int, budget: int) -> Iterator[str]:
+def lines(name: str, chosen: list[str], make: Callable[[int], Problem], seeds: range, budget: int) -> Iterator[str]:
     """Yield one Markdown table, line by line as it is measured."""
     points = [point for point in CHECKPOINTS if point <= budget]
     shares = [20, 30] if name == "limit" else []
     head = ["sampler", *(str(point) for point in points), *(f"best in {share}" for share in shares), "ms a training"]
-    yield f"\n### {name}: regret after so many trainings, n = {seeds} seeds\n"
-    yield f"| {' | '.join(head)} |"
-    yield "|" + "---|" * len(head)
+    yield f"\n### {name}: regret after so many trainings, n = {len(seeds)} seeds from {seeds.start} on\n"
+    yield f"| {' | '.join(head)} |\n|{'---|' * len(head)}"
     for sampler in chosen:
         regrets, cost = measure(make, sampler, seeds, budget)
-        error = regrets.std(axis=0, ddof=1) / math.sqrt(seeds) if seeds > 1 else np.full(budget, math.nan)
+        error = regrets.std(axis=0, ddof=1) / math.sqrt(len(seeds)) if len(seeds) > 1 else np.full(budget, math.nan)
         cells = [f"{regrets[:, point - 1].mean():.3f} +- {error[point - 1]:.3f}" for point in points]
-        hits = [f"{int((regrets[:, share - 1] < 1e-9).sum())}/{seeds}" for share in shares]
+        hits = [f"{int((regrets[:, share - 1] < 1e-9).sum())}/{len(seeds)}" for share in shares]
         yield f"| {' | '.join([sampler, *cells, *hits, f'{cost:.0f}'])} |"
 
 
@@ -325,6 +324,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--table", type=Path, default=TABLE, help="nas-bench-macro_cifar10.json")
     parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--first-seed", type=int, default=0, help="seeds that nothing was developed on: 100 and up")
     parser.add_argument("--budget", type=int, default=100, help="distinct trained designs a run, at least 30")
     parser.add_argument("--problems", nargs="+", choices=["table", "limit", "noisy", "training"])
     parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS))
@@ -338,11 +338,11 @@ def main() -> None:
             "Fetch nas-bench-macro_cifar10.json from xiusu/NAS-Bench-Macro and name it with --table FILE.",
             file=sys.stderr,
         )
-    known = problems(table)
+    known, seeds = problems(table), range(options.first_seed, options.first_seed + options.seeds)
     for name in options.problems or known:
         if name not in known:
             parser.error(f"the problem '{name}' needs the table: --table FILE")
-        for line in lines(name, options.samplers, known[name], options.seeds, options.budget):
+        for line in lines(name, options.samplers, known[name], seeds, options.budget):
             print(line, flush=True)
 
 

@@ -31,8 +31,6 @@ KEYS = (
     "train",
     "study",
     "space",
-    "sampler",
-    "pruner",
     "tracking",
     "experiment",
     "resume",

@@ -60,6 +60,13 @@ def test_every_option_composes_and_decodes(group: str, option: str, tmp_path: Pa
     assert check_design(experiment.design, experiment.limits).footprint.parameters > 0
 
 
+@pytest.mark.parametrize(("group", "option"), [one for one in OPTIONS if one[0] in ("sampler", "pruner")], ids=str)
+def test_a_sampler_or_pruner_that_is_chosen_is_the_one_that_is_used(group: str, option: str) -> None:
+    composer = Composer([f"{group}={option}"])
+    experiment = decode_experiment(composer.compose({}), composer.blocks)
+    assert getattr(experiment.study, group).name == option
+
+
 @pytest.mark.parametrize("name", BLOCKS)
 def test_every_block_lowers(name: str) -> None:
     block = decode_block(block_lookup([config_folder()])(name), name, name)
