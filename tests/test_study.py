@@ -180,6 +180,31 @@ def test_the_report_and_the_pictures(capsys: pytest.CaptureFixture[str]) -> None
     assert all(Path(file).suffix == ".svg" and Path(file).stat().st_size for file in drawn)
 
 
+@pytest.mark.parametrize("directions", [["minimize"], ["minimize", "maximize"]])
+def test_studies_of_other_programs_break_nothing(directions: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    import optuna
+
+    store = open_store()
+    for name in ("[red]<b>", "empty"):
+        made = optuna.create_study(storage=store.storage, study_name=name, directions=directions)
+    made = optuna.load_study(study_name="[red]<b>", storage=store.storage)
+    for number in range(12):
+        trial = made.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+        trial.set_user_attr("margins", [number])
+        if number < 11:
+            made.tell(trial, [trial.params["x"], float("inf")][: len(directions)])
+    store.close()
+    assert [one["states"] for one in as_json(capsys, "ls")] == [{"complete": 11, "running": 1}, {}]
+    for command in ("show", "best", "why", "report", "plot", "export"):
+        assert run(capsys, command, "[red]<b>")
+    for arguments in (["trial", "[red]<b>", "0"], ["trial", "[red]<b>", "11"], ["compare", "[red]<b>", "0", "11"]):
+        assert "\x1b" not in run(capsys, *arguments)
+    for command in ("show", "why", "report", "plot", "export"):
+        run(capsys, command, "empty")
+    assert main(["best", "empty"]) == 2
+    assert "running by another program" in run(capsys, "doctor")
+
+
 def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]) -> None:
     store = open_store(STORAGES[0])
     fill(store, "one", trials=1)
