@@ -15,6 +15,7 @@ from archsearch.design.canonical import design_id
 from archsearch.design.plan import Plan
 from archsearch.design.spec import BlockLookup, DesignSpec
 from archsearch.errors import LimitError
+from archsearch.html import table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,13 @@ class Checked:
     def design_id(self) -> str:
         """The identity of the network: equal networks share it, whatever they are called."""
         return design_id(self.plan)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a row for every limit, with its mends."""
+        broken = sum(not margin.kept for margin in self.margins)
+        told = f"breaks {broken} of {len(self.margins)} limits" if broken else f"keeps all {len(self.margins)} limits"
+        cells = [[one.limit, one.kept, say(one), "; ".join(one.mends)] for one in self.margins]
+        return table(f"{self.design.name}: {told}", ["limit", "kept", "found", "mends"], cells)
 
 
 def check_design(design: DesignSpec, limits: Limits, blocks: BlockLookup | None = None) -> Checked:

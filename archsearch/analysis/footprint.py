@@ -13,6 +13,7 @@ from archsearch.analysis.extent import ONE_PIXEL
 from archsearch.analysis.shape import Shape
 from archsearch.analysis.walk import LayerFootprint, Walk
 from archsearch.design.plan import Plan
+from archsearch.html import table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,16 @@ class Footprint:
     def layers(self) -> tuple[LayerFootprint, ...]:
         """The rows, made anew at every call: `rows(self.plan)`."""
         return rows(self.plan)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a row for every layer, and the totals."""
+        heads = ["layer", "kind", "output", "receptive field, px", "parameters", "MACs"]
+        cells = [
+            [row.name, row.kind, " × ".join(map(str, row.output_shape)), row.receptive_field, row.parameters, row.macs]
+            for row in self.layers
+        ]
+        totals = f"{self.parameters} parameters, {self.macs} MACs, receptive field {self.receptive_field} px"
+        return table(totals, heads, cells)
 
 
 def measure(plan: Plan) -> Footprint:

@@ -5,6 +5,7 @@ Legend: B images, C channels, H height, W width. Knows no hydra.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -50,10 +51,11 @@ def look(trained: Trained, images_BCHW: np.ndarray) -> list[StageSight]:
     _, height, width = trained.plan.input_shape
     influence = np.zeros((len(ends), height, width))
     maps: dict[int, Tensor] = {}
-    hooks = [
-        module.register_forward_hook(lambda _module, _given, out, index=index: maps.__setitem__(index, out))
-        for index, module in enumerate(modules)
-    ]
+
+    def keeps(index: int) -> Callable[[nn.Module, object, Tensor], None]:
+        return lambda _module, _given, out_BCHW: maps.update({index: out_BCHW})
+
+    hooks = [module.register_forward_hook(keeps(index)) for index, module in enumerate(modules)]
     try:
         for start in range(0, len(images_BCHW), _BATCH):
             batch_BCHW = normalise(torch.from_numpy(images_BCHW[start : start + _BATCH])).requires_grad_()

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from archsearch.html import table
+
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
@@ -98,6 +100,21 @@ class StudyRead:
 
     def _complete(self) -> list[TrialRead]:
         return [trial for trial in self.trials if trial.state == "complete" and trial.values is not None]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the ten best trials."""
+        best = self.ranked()
+        heads = ["trial", *self.objectives, "parameters", "MACs", "receptive field, px", "set"]
+        cells = [
+            [
+                one.number,
+                *(one.values or ()),
+                *(one.attrs.get(name) for name in ("parameters", "macs", "receptive_field")),
+                " ".join(f"{key}={value}" for key, value in one.assignments.items()),
+            ]
+            for one in best[:10]
+        ]
+        return table(f"{self.name}: {len(self.trials)} trials, {len(best)} complete", heads, cells)
 
     def _rank(self, trial: TrialRead) -> tuple[float, ...]:
         assert trial.values is not None, "a complete trial has values"

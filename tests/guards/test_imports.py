@@ -17,7 +17,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE = CHECKOUT / "archsearch"
 
-BASE = frozenset({"errors", "decode", "config_folder"})
+BASE = frozenset({"errors", "decode", "config_folder", "html"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"network", "data", "augment", "training"})
 INNER = PURE | TORCH | {"search", "report", "tracking", "runs"}
@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "config_folder": frozenset({"errors"}),
     "decode": frozenset({"errors"}),
+    "html": frozenset(),
     "design": BASE,
     "analysis": BASE | {"design"},
     "settings": BASE | {"design", "analysis"},

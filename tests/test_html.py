@@ -1,0 +1,44 @@
+"""HTML tables, and the values that show themselves as one in a notebook."""
+
+from __future__ import annotations
+
+from archsearch import analyse, check
+from archsearch.html import table
+from archsearch.search.reading import StudyRead, TrialRead
+
+
+def test_numbers_are_readable_and_markup_is_text() -> None:
+    html = table("a <b>", ["x & y"], [[12345, 0.123456], [None, True], ["<script>", '"q"']])
+    assert html.startswith("<table><caption>a &lt;b&gt;</caption><thead><tr><th>x &amp; y</th></tr></thead>")
+    assert "<td>12\u202f345</td><td>0.1235</td>" in html
+    assert "<td>-</td><td>yes</td>" in html
+    assert "&lt;script&gt;" in html
+    assert "<script>" not in html
+
+
+def test_a_footprint_shows_its_layers() -> None:
+    footprint = analyse("c1c2c3c4")
+    html = footprint._repr_html_()
+    assert html.count("<tr>") == len(footprint.layers) + 1
+    assert "receptive field 49 px" in html
+
+
+def test_a_check_shows_its_margins_with_the_mends() -> None:
+    html = check("resnet20")._repr_html_()
+    assert "resnet20: breaks 3 of 6 limits" in html
+    assert "arch.width=" in html
+
+
+def test_a_study_shows_its_trials_best_first_without_markup_of_theirs() -> None:
+    trials = tuple(
+        TrialRead(
+            number=number, state="complete", values=(value,), assignments={"block": "<img>"}, constraints={},
+            history={}, attrs={"parameters": 1000 * number}, started=None, finished=None,
+        )
+        for number, value in ((1, 0.5), (2, 0.75))
+    )  # fmt: skip
+    study = StudyRead(name="<s>", objectives=("accuracy",), directions=("maximize",), attrs={}, trials=trials)
+    html = study._repr_html_()
+    assert html.index("0.75") < html.index("0.5<")
+    assert "&lt;s&gt;: 2 trials, 2 complete" in html
+    assert "<img>" not in html
