@@ -181,7 +181,7 @@ def test_the_report_and_the_pictures(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("directions", [["minimize"], ["minimize", "maximize"]])
-def test_studies_of_other_programs_break_nothing(directions: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_studies_of_other_programs_break_nothing(directions: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
     import optuna
 
     store = open_store()
