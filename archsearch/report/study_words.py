@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 from archsearch.analysis.mends import number
@@ -88,7 +89,8 @@ def last_activity(study: StudyRead) -> datetime.datetime | None:
 
 def sentences(study: StudyRead, why: Why) -> list[str]:
     """Return what the study came to, in a few sentences."""
-    return [text for text in (_done(study), _best(study), _time(study), _refused(why), _lost(study)) if text]
+    found = (_done(study), _best(study), _time(study), _refused(why), _lost(study))
+    return [re.sub(r"(?<=\d) (?=\d{3}\b)", _TIED, text) for text in found if text]
 
 
 def _done(study: StudyRead) -> str:
