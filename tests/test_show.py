@@ -89,3 +89,10 @@ def test_it_starts_without_torch() -> None:
     code = "import sys, archsearch.show as s; s.main(['--json']); print(sorted({'torch', 'optuna'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_effective_field_of_no_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["erf=nowhere"]) == 2
+    assert "there are no weights" in capsys.readouterr().err
+    assert main(["erf="]) == 2
+    assert "erf: needs a place. Write erf=RUN_DIR." in capsys.readouterr().err

@@ -13,6 +13,7 @@ from archsearch.report.picture import MUTED, VERMILLION, blank, fitted, style, w
 
 _SIDE, _GAP, _TOP, _DPI = 2.6, 0.55, 1.15, 120  # inches of a panel, between two, and above them
 _ACROSS = 4
+_WIDEST = 0.5  # of the image's side: so far outside it a frame is shown; around wider ones the image would be a dot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,8 +54,8 @@ def draw_sights(sights: Sequence[StageSight], file: Path, *, title: str, images:
             tall, wide = sight.influence_HW.shape
             axes.imshow(np.sqrt(sight.influence_HW), cmap="Blues", vmin=0, vmax=1, extent=(0, wide, tall, 0))
             (top, low), (first, last) = sight.rows, sight.columns
-            inside = min(top, first) >= 0 and low <= tall and last <= wide
-            margin = 0.0 if inside else 0.1 * max(tall, wide)  # a frame that goes on outside is seen to do so
+            outside = max(-top, -first, low - tall, last - wide, 0)
+            margin = min(outside, _WIDEST * max(tall, wide)) + 0.5
             axes.set(xlim=(-margin, wide + margin), ylim=(tall + margin, -margin))
             frame = Rectangle((first, top), last - first, low - top, fill=False, edgecolor=VERMILLION, linewidth=1.6)
             axes.add_patch(frame)
