@@ -33,10 +33,16 @@ class SearchStopped(RunError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something to show: `claimed` and `told` carry a trial, `count` what was refused so far, `note` a sentence."""
+    """Something to show: `claimed` and `told` carry a trial, `count` what was refused so far, `note` a sentence.
 
-    kind: Literal["claimed", "told", "count", "note"]
+    `epoch` carries the last accuracy of a trial in training. `worker` is its place among those of this machine.
+    """
+
+    kind: Literal["claimed", "epoch", "told", "count", "note"]
     number: int | None = None
+    worker: int = 0
+    epoch: int | None = None
+    accuracy: float | None = None
     told: Told | None = None
     refusals: Refusals | None = None
     text: str = ""
@@ -109,8 +115,13 @@ def work(
             elif claim is None:
                 continue  # another worker was faster, or nothing was found yet
         if claim is not None:
-            listen(Event(kind="claimed", number=claim.number))
-            listen(Event(kind="told", number=claim.number, told=carry_out(desk, task, claim, pruner, device)))
+            number = claim.number
+            listen(Event(kind="claimed", number=number))
+
+            def heard(epoch: int, accuracy: float, number: int = number) -> None:
+                listen(Event(kind="epoch", number=number, epoch=epoch, accuracy=accuracy))
+
+            listen(Event(kind="told", number=number, told=carry_out(desk, task, claim, pruner, device, heard)))
             continue
         board = desk.board()
         if is_done(board, sweep) or (exhausted and not board.running and not board.waiting):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,8 +32,15 @@ class Told:
     cause: str = ""
 
 
-def carry_out(desk: Desk, task: Task, claim: Claim, pruner: BasePruner, device: str | None = None) -> Told:
-    """Train the claimed design, record how it ended, and return that.
+def carry_out(
+    desk: Desk,
+    task: Task,
+    claim: Claim,
+    pruner: BasePruner,
+    device: str | None = None,
+    hear: Callable[[int, float], None] = lambda epoch, accuracy: None,
+) -> Told:
+    """Train the claimed design, record how it ended, and return that; `hear` is told the accuracy of every epoch.
 
     Out of memory is tried once more at half the batch. Raises `InterruptedRun` and `KeyboardInterrupt` after
     giving the trial back, so that it is taken up again later.
@@ -43,7 +50,7 @@ def carry_out(desk: Desk, task: Task, claim: Claim, pruner: BasePruner, device: 
         with beating(desk, claim, seconds) as pulse:
             try:
                 verdict = claim.verdict or task.check(claim.assignments)
-                job = _job(desk, claim, verdict, pruner, pulse, device)
+                job = _job(desk, claim, verdict, pruner, pulse, device, hear)
                 outcome, extra = _train(task, job)
             except (InterruptedRun, KeyboardInterrupt):
                 raise
@@ -81,7 +88,15 @@ def _train(task: Task, job: Job) -> tuple[Outcome, dict[str, Any]]:
     return task.train(replace(job, verdict=smaller, resume=False)), {"batch": "halved after running out of memory"}
 
 
-def _job(desk: Desk, claim: Claim, verdict: Verdict, pruner: BasePruner, pulse: Pulse, device: str | None) -> Job:
+def _job(
+    desk: Desk,
+    claim: Claim,
+    verdict: Verdict,
+    pruner: BasePruner,
+    pulse: Pulse,
+    device: str | None,
+    hear: Callable[[int, float], None],
+) -> Job:
     from optuna.pruners import NopPruner
 
     storage, raw, compares = desk.study.store.storage, desk.study.raw, not isinstance(pruner, NopPruner)
@@ -95,6 +110,7 @@ def _job(desk: Desk, claim: Claim, verdict: Verdict, pruner: BasePruner, pulse: 
             return True
         if done.get(epoch) != accuracy:
             storage.set_trial_intermediate_value(claim.trial_id, epoch, accuracy)
+        hear(epoch, accuracy)
         return compares and bool(pruner.prune(raw, storage.get_trial(claim.trial_id)))
 
     return Job(

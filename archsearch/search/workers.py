@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -107,8 +107,9 @@ def _listen_once(workers: Sequence[_Worker], listen: Listener) -> None:
             continue
         match message:
             case Event():
-                worker.trial = message.number if message.kind == "claimed" else None
-                listen(message)
+                if message.kind in ("claimed", "told"):
+                    worker.trial = message.number if message.kind == "claimed" else None
+                listen(replace(message, worker=worker.index))
             case ("end", error):
                 worker.over, worker.error = True, error
 

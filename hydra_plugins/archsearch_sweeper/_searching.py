@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Mapping
@@ -50,7 +51,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         else:
             total = sweep.settings.trials
         board = read_board(study.trials(), sweep.name)
-        view = View(total, study.objectives, study.directions, done=len(board.trained))
+        view = View(total, study.objectives, study.directions, done=len(board.trained), epochs=sweep.epochs)
         if not is_done(board, sweep):
             launcher = str(config.hydra.launcher._target_)
             if not launcher.endswith("basic_launcher.BasicLauncher"):
@@ -59,7 +60,8 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
                 worker = LaunchedWorker(study=study.name, sweep=sweep, tasks=opened.tasks, first=first, total=total)
                 launch(context, config, _all_plain(arguments, request), worker)
             else:
-                _run(opened, task, view, first)
+                with contextlib.closing(view):
+                    _run(opened, task, view, first)
         found = _finish(study, sweep)
         if request.exhaustive:
             _require_all(study, sweep)

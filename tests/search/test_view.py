@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 
+from rich.console import Console
+
 from archsearch.search.engine import Event
 from archsearch.search.refusals import Refusals
+from archsearch.search.screen import Region
 from archsearch.search.telling import Told
 from archsearch.search.view import View, duration
 
@@ -41,3 +44,23 @@ def test_the_best_is_the_lowest_where_less_is_better() -> None:
 
 def test_durations_as_a_person_says_them() -> None:
     assert [duration(seconds) for seconds in (40, 720, 12_000)] == ["40 s", "12 min", "3 h 20 min"]
+
+
+def test_on_a_terminal_the_standing_stays_at_the_foot_and_says_who_trains_what() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, legacy_windows=False, record=True)
+    view = View(4, ("accuracy",), ("maximize",), done=1, epochs=8, screen=Region(console))
+    view(Event(kind="claimed", number=5, worker=1))
+    view(Event(kind="epoch", number=4, worker=0, epoch=3, accuracy=0.61234))
+    shown = console.export_text()
+    assert "1/4 done" in shown
+    assert "  worker 0: trial 4, epoch 3/8, accuracy 0.6123" in shown
+    assert "  worker 1: trial 5" in shown
+    view(Event(kind="told", number=4, worker=0, told=Told(number=4, end="complete", values=(0.7,))))
+    shown = console.export_text()
+    assert "trial 4: accuracy 0.7  [2/4 done, best 0.7 by trial 4" in shown
+    view(Event(kind="count", refusals=Refusals()))
+    shown = console.export_text()
+    assert "worker 0" not in shown
+    assert "worker 1: trial 5" in shown
+    view.close()
+    view.close()
