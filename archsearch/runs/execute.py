@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from archsearch.training.progress import Progress
     from archsearch.training.result import TrainResult
 
-SHOWN = ("design.yaml", "curves.png", "card.png")
+SHOWN = ("design.yaml", "design.png", "curves.png", "card.png")
 """What a tracker keeps of a run's files."""
 
 
@@ -87,6 +87,8 @@ def execute(
         record = result_record(experiment, checked, dataset, result)
         write_json(run_dir / "result.json", record)
         _draw_curves(result, run_dir / "curves.png", title=f"{checked.design.name} on {dataset.name}")
+        if not result.pruned:
+            _draw_design(checked, run_dir / "design.png")
         notices = []
         if evaluate_test and not result.pruned and len(dataset.test) > 0:
             notices += _card(experiment, checked, dataset, network, run_dir, device)
@@ -100,6 +102,16 @@ def execute(
         followed.fail(error)
         raise
     return RunOutcome(result=result, record=record, run_dir=run_dir)
+
+
+def _draw_design(checked: Checked, file: Path) -> None:
+    from archsearch.report.plots import draw_design
+    from archsearch.training.storage import cannot_write
+
+    try:
+        draw_design(checked, file)
+    except OSError as error:
+        raise cannot_write(file, error) from error
 
 
 def _draw_curves(result: TrainResult, file: Path, *, title: str) -> None:

@@ -16,6 +16,7 @@ from archsearch.runs.record import design_yaml
 from archsearch.settings.experiment import Experiment
 
 if TYPE_CHECKING:
+    from archsearch.search.address import Address
     from archsearch.search.studies import Study
 
 LONGEST_TRACE = 20_000  # characters of a traceback that are kept
@@ -101,10 +102,20 @@ def record_trial(
                 versions=record.get("versions", {}),
                 history=dict(history or {}),
                 reason=reason,
+                artifacts=_pictures(run_dir, study.store.address),
                 more={"test_accuracy": record["accuracy"]["test"]} if error is None else {"traceback": _trace(error)},
             ),
         )
         return f"{study.name}, trial {number}, in {study.store.address}"
+
+
+def _pictures(run_dir: Path, address: Address) -> dict[str, str]:
+    from archsearch.search.artifacts import PICTURES, artifact_folder, attach
+
+    try:
+        return attach((run_dir / name for name in PICTURES), artifact_folder(address))
+    except OSError:  # the result is worth more than its pictures
+        return {}
 
 
 def _trace(error: BaseException) -> str:

@@ -51,6 +51,7 @@ class RunRecord:
     history: Mapping[int, float] = field(default_factory=dict)
     reason: str | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, str] = field(default_factory=dict)
     started: datetime.datetime | None = None
 
 
@@ -85,6 +86,7 @@ def row_of(run: RunRecord) -> Row:
         values=tuple(run.values) if run.values is not None and run.state == "complete" else None,
         constraints=constraints_of(run.margins),
         history=run.history,
+        system=run.artifacts,
         started=run.started,
     )
 

@@ -21,7 +21,7 @@ def test_a_run_leaves_its_files(tiny: Make, tmp_path: Path) -> None:
     experiment, checked, dataset = tiny()
     outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset)
     names = {file.name for file in (tmp_path / "run").iterdir()}
-    drawn = {"curves.png", "card.png", "card.json"}
+    drawn = {"curves.png", "design.png", "card.png", "card.json"}
     assert names == {"design.yaml", "metrics.jsonl", "result.json", "model.safetensors", *drawn}
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 1
     record = json.loads((tmp_path / "run" / "result.json").read_text())
