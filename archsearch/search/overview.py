@@ -36,7 +36,8 @@ class Overview:
 def overview_of(study: StudyRead) -> Overview:
     """Return how the study stands."""
     values = {one.number: one.values for one in study.trials if one.state == "complete" and one.values is not None}
-    moments = [moment for one in study.trials for moment in (one.started, one.finished, _beat(one.attrs))]
+    moments = [moment for one in study.trials for moment in (one.started, one.finished)]
+    moments += [_beat(one.attrs) for one in study.trials if one.state == "running"]
     return Overview(
         name=study.name,
         objectives=study.objectives,

@@ -56,4 +56,4 @@ def test_a_failed_run_is_recorded_and_still_fails(
     (trial,) = load_study(store, "shapes-none").trials()
     store.close()
     assert trial.state.name == "FAIL"
-    assert trial.user_attrs["state_reason"] == "it broke"
+    assert (trial.user_attrs["state_reason"], trial.user_attrs["cause"]) == ("failed", "it broke")

@@ -61,7 +61,7 @@ def test_a_run_tells_its_epochs_and_its_result(
     assert number == 1
     assert {"train_loss", "validation_accuracy", "learning_rate"} <= set(names)
     assert values["final/test_accuracy"] == record["accuracy"]["test"]
-    assert files[:2] == ["design.yaml", "curves.png"]
+    assert files[:3] == ["design.yaml", "design.png", "curves.png"]
     assert end == "finished"
 
 
