@@ -58,6 +58,8 @@ def execute(
 
     from archsearch.augment.make import make_augmenter
     from archsearch.network.assemble import assemble
+    from archsearch.report.curves import draw_curves
+    from archsearch.report.plots import draw_design
     from archsearch.runs.tracking import follow
     from archsearch.training import choose_device, discard_checkpoint, train
 
@@ -86,9 +88,10 @@ def execute(
         )
         record = result_record(experiment, checked, dataset, result)
         write_json(run_dir / "result.json", record)
-        _draw_curves(result, run_dir / "curves.png", title=f"{checked.design.name} on {dataset.name}")
+        title = f"{checked.design.name} on {dataset.name}"
+        _draw(lambda file: draw_curves(result.history, file, title=title), run_dir / "curves.png")
         if not result.pruned:
-            _draw_design(checked, run_dir / "design.png")
+            _draw(lambda file: draw_design(checked, file), run_dir / "design.png")
         notices = []
         if evaluate_test and not result.pruned and len(dataset.test) > 0:
             notices += _card(experiment, checked, dataset, network, run_dir, device)
@@ -104,22 +107,11 @@ def execute(
     return RunOutcome(result=result, record=record, run_dir=run_dir)
 
 
-def _draw_design(checked: Checked, file: Path) -> None:
-    from archsearch.report.plots import draw_design
+def _draw(draw: Callable[[Path], object], file: Path) -> None:
     from archsearch.training.storage import cannot_write
 
     try:
-        draw_design(checked, file)
-    except OSError as error:
-        raise cannot_write(file, error) from error
-
-
-def _draw_curves(result: TrainResult, file: Path, *, title: str) -> None:
-    from archsearch.report.curves import draw_curves
-    from archsearch.training.storage import cannot_write
-
-    try:
-        draw_curves(result.history, file, title=title)
+        draw(file)
     except OSError as error:
         raise cannot_write(file, error) from error
 

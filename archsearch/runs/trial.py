@@ -16,7 +16,6 @@ from archsearch.runs.record import design_yaml
 from archsearch.settings.experiment import Experiment
 
 if TYPE_CHECKING:
-    from archsearch.search.address import Address
     from archsearch.search.studies import Study
 
 LONGEST_TRACE = 20_000  # characters of a traceback that are kept
@@ -75,6 +74,7 @@ def record_trial(
 
     `record` is what `result.json` holds (of a failed run: the data's name and fingerprint).
     """
+    from archsearch.search.artifacts import attach_pictures
     from archsearch.search.judging import trial_key
     from archsearch.search.record import RunRecord, record_run
 
@@ -102,20 +102,11 @@ def record_trial(
                 versions=record.get("versions", {}),
                 history=dict(history or {}),
                 reason=reason,
-                artifacts=_pictures(run_dir, study.store.address),
+                artifacts=attach_pictures(run_dir, study.store.address),
                 more={"test_accuracy": record["accuracy"]["test"]} if error is None else {"traceback": _trace(error)},
             ),
         )
         return f"{study.name}, trial {number}, in {study.store.address}"
-
-
-def _pictures(run_dir: Path, address: Address) -> dict[str, str]:
-    from archsearch.search.artifacts import PICTURES, artifact_folder, attach
-
-    try:
-        return attach((run_dir / name for name in PICTURES), artifact_folder(address))
-    except OSError:  # the result is worth more than its pictures
-        return {}
 
 
 def _trace(error: BaseException) -> str:

@@ -23,6 +23,14 @@ def artifact_folder(address: Address) -> Path:
     return (Path("outputs") if address.path is None else address.path.parent) / "artifacts"
 
 
+def attach_pictures(run_dir: Path, address: Address) -> dict[str, str]:
+    """Return what `attach` returns for a run's pictures; none where they cannot be copied."""
+    try:
+        return attach((run_dir / name for name in PICTURES), artifact_folder(address))
+    except OSError:
+        return {}
+
+
 def attach(files: Iterable[Path], folder: Path) -> dict[str, str]:
     """Copy the `files` that exist into `folder` and return the system attributes by which a trial names them.
 

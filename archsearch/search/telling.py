@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from archsearch.errors import DeviceMemoryError, DivergedError, InterruptedRun, SpecError
-from archsearch.search.artifacts import PICTURES, artifact_folder, attach
+from archsearch.search.artifacts import attach_pictures
 from archsearch.search.beating import Pulse, beating
 from archsearch.search.claims import Claim, Desk
 from archsearch.search.job import Job, Outcome, Task, Verdict
@@ -155,18 +154,10 @@ def _tell(
         if not desk.holds(claim):
             return Told(number=claim.number, end="lost")
         if end == "complete":
-            _attach(desk, claim)
+            for key, value in attach_pictures(claim.run_dir, desk.study.store.address).items():
+                desk.study.store.storage.set_trial_system_attr(claim.trial_id, key, value)
         finish_row(desk.study.store, claim.trial_id, states.get(end, "pruned"), said, values)
     return Told(number=claim.number, end=end, values=tuple(values) if values is not None else None, cause=cause)
-
-
-def _attach(desk: Desk, claim: Claim) -> None:
-    """Name the pictures of the trial's folder in the database; a picture that is not there costs no result."""
-    store = desk.study.store
-    with contextlib.suppress(OSError):
-        files = (claim.run_dir / name for name in PICTURES)
-        for key, value in attach(files, artifact_folder(store.address)).items():
-            store.storage.set_trial_system_attr(claim.trial_id, key, value)
 
 
 def _cause(error: BaseException) -> str:

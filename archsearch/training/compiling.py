@@ -46,11 +46,17 @@ def compile_network(
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        cause = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        cause = cause_of(error)
         if required:
             raise RunError(f"train.compile=true: compiling failed: {cause}. Set train.compile=false.") from error
         return None, f"train.compile=auto: compiling failed ({cause}), training goes uncompiled"
     return compiled, None
+
+
+def cause_of(error: Exception) -> str:
+    """Return the first line of what torch says, or the error's kind where it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0][:200] if said else type(error).__name__
 
 
 @contextlib.contextmanager

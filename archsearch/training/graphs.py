@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.errors import RunError, SpecError
-from archsearch.training.compiling import Forward, kept_statistics
+from archsearch.training.compiling import Forward, cause_of, kept_statistics
 from archsearch.training.device import Precision, autocast
 
 
@@ -48,6 +48,7 @@ def graph_network(network: nn.Module, images_BCHW: Tensor, precision: Precision)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError, TypeError) as error:
-        cause = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise RunError(f"train.cuda_graphs=true: recording failed: {cause}. Set train.cuda_graphs=false.") from error
+        raise RunError(
+            f"train.cuda_graphs=true: recording failed: {cause_of(error)}. Set train.cuda_graphs=false."
+        ) from error
     return recorded
