@@ -28,11 +28,12 @@ def normalise(arguments: Iterable[str]) -> list[str]:
 
     `arch.stages.c2.dilation=2` may add a key (it is checked later, with a better message than Hydra's);
     `block@arch.stages.c2.block=strided` names the block of one stage; `arch=FILE.yaml` reads a design, as does
-    `arch=RUN_DIR`.
+    `arch=RUN_DIR`. The name of a file that lists overrides, as a search leaves it in `best.yaml`, stands for those
+    that are not given beside it.
     Flags and overrides with a prefix (`+ ++ ~`) stay as they are.
     """
     found: list[str] = []
-    for argument in arguments:
+    for argument in _with_files(list(arguments)):
         match = _OVERRIDE.fullmatch(argument)
         if match is None:
             found.append(argument)
@@ -47,6 +48,29 @@ def normalise(arguments: Iterable[str]) -> list[str]:
         else:
             found.append(argument)
     return found
+
+
+def _with_files(given: list[str]) -> list[str]:
+    """Return `given` with each file that lists overrides replaced by those that `given` does not make itself."""
+    kept = {_key(one) for one in given}
+    found: list[str] = []
+    for one in given:
+        is_file = "=" not in one and one.endswith((".yaml", ".yml")) and not one.startswith("~")
+        found += [each for each in _listed(one) if _key(each) not in kept] if is_file else [one]
+    return found
+
+
+def _listed(named: str) -> list[str]:
+    """Return what the file `named` lists under `overrides`."""
+    found = read_yaml(Path(named).expanduser()).get("overrides")
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        mend = f"A search leaves such a file as best.yaml; a design is given as arch={named}."
+        raise SpecError(named, "holds no list of overrides", mend)
+    return found
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
 
 
 def _file(value: str) -> Path | None:

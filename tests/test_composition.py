@@ -36,6 +36,27 @@ def test_a_file_names_a_design(tmp_path: Path) -> None:
     assert normalise(["arch=mine.yaml"]) == ["arch=file", f"++arch.file='{tmp_path / 'mine.yaml'}'"]
 
 
+def test_a_file_of_overrides_stands_for_those_that_are_not_given(tmp_path: Path) -> None:
+    file = tmp_path / "best.yaml"
+    file.write_text("overrides: [block=dilated, ++train.epochs=3, arch.width=0.5]\n")
+    assert normalise([str(file), "-m", "train.epochs=9"]) == [
+        "block=dilated",
+        "++arch.width=0.5",
+        "-m",
+        "++train.epochs=9",
+    ]
+    assert plain(compose(["best.yaml", "seed=2"]))["arch"]["width"] == 0.5
+
+
+@pytest.mark.parametrize("content", ["stages: {}", "overrides: block=dilated", "overrides: [1]"])
+def test_a_file_without_overrides_is_told(tmp_path: Path, content: str) -> None:
+    Path("design.yaml").write_text(content)
+    with pytest.raises(SpecError, match=r"design.yaml: holds no list of overrides. .* arch=design.yaml"):
+        normalise(["design.yaml"])
+    with pytest.raises(SpecError, match=r"nowhere.yaml: there is no such file"):
+        normalise(["nowhere.yaml"])
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

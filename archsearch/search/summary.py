@@ -116,7 +116,10 @@ def tell(study: Study, sweep: Sweep, summary: Summary) -> str:
 
 
 def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
-    """Write `best.yaml` into the sweep's folder and return its path; None where nothing is complete."""
+    """Write `best.yaml` into the sweep's folder and return its path; None where nothing is complete.
+
+    `python -m archsearch.run PATH` runs the design again: its overrides are read from the file.
+    """
     if not summary.best:
         return None
     import yaml

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -91,7 +92,7 @@ def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
     summary = summarise(study, sweep)
     print(tell(study, sweep, summary), file=sys.stdout, flush=True)  # noqa: T201  (a command prints)
     if best := write_best(study, sweep, summary):
-        print(f"the same as a file: {best}", flush=True)  # noqa: T201
+        print(f"the same as a file: python -m archsearch.run {shlex.quote(str(best))}", flush=True)  # noqa: T201
     print(f"study database: {study.store.address}", flush=True)  # noqa: T201
     return {trial.number: tuple(trial.values or ()) for trial in summary.best}
 
