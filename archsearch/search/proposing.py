@@ -16,12 +16,11 @@ from archsearch.search.distributions import inside
 from archsearch.search.job import Task, Verdict
 from archsearch.search.mirror import Mirror
 from archsearch.search.record import constraints_of
-from archsearch.search.refusals import Refusals, broken_limits
+from archsearch.search.refusals import UNBUILDABLE, Refusals, broken_limits
 from archsearch.search.samplers import make_sampler
 from archsearch.search.studies import Study
 from archsearch.search.sweep import Sweep
 
-UNBUILDABLE = "design"  # the limit that a design breaks which is no network at all
 REPEATS = 8  # known designs in a row after which values are drawn at random
 GIVE_UP = 3000  # the same after which the space counts as exhausted
 REFUSED_IN_A_ROW = 200_000  # after which nothing feasible is expected

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from archsearch.analysis.limits import Margin
 
+UNBUILDABLE = "design"  # the limit that a design breaks which is no network at all
 FEW = 0.01  # share of feasible proposals below which it is said
 ENOUGH = 300  # proposals before it is
 
@@ -41,10 +42,10 @@ class Refusals:
             return None
         share = 100 * self.feasible / self.proposed
         worst = ", ".join(f"{name} refused {count}" for name, count in self.by_limit.most_common(3))
-        return (
-            f"only {share:.2g} % of {self.proposed} proposals keep the limits ({worst}). "
-            "Widen that limit, narrow the space, or add arch.width: fit to the space."
-        )
+        mend = "Widen that limit, narrow the space, or add arch.width: fit to the space."
+        if self.by_limit.most_common(1)[0][0] == UNBUILDABLE:
+            mend = "Most cannot be built at all."
+        return f"only {share:.2g} % of {self.proposed} proposals keep the limits ({worst}). {mend}"
 
     def as_json(self) -> dict[str, object]:
         """Return plain values, for a study's attribute."""

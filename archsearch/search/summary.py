@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.search.board import Board, read_board
-from archsearch.search.refusals import Refusals
+from archsearch.search.refusals import UNBUILDABLE, Refusals
 from archsearch.search.studies import Study
 from archsearch.search.sweep import Sweep
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 ROWS = 10  # of the table of the best
 FAILED = 5  # trials whose cause is told
+CAUSES = 3  # of designs that cannot be built
+_PLAIN = re.compile(r"[A-Za-z_/][\w./@:+-]*", re.ASCII)  # text that Hydra's grammar reads as such without quotes
+_NO_TEXT = frozenset({"true", "false", "null", "inf", "nan"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,9 @@ def literal(value: Any) -> str:
     """Return a value as an override says it."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, str) and (not _PLAIN.fullmatch(value) or value.lower() in _NO_TEXT):
+        # In quotes a backslash counts only before a quote.
+        return "'{}'".format(re.sub(r"(\\*)('|$)", r"\1\1\2", value).replace("'", "\\'"))
     return "null" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
@@ -102,6 +109,7 @@ def tell(study: Study, sweep: Sweep, summary: Summary) -> str:
     lines += [f"failed: trial {one.number}: {one.user_attrs.get('cause', 'unknown')}" for one in board.failed[:FAILED]]
     if len(board.failed) > FAILED:
         lines.append(f"failed: {len(board.failed) - FAILED} more")
+    lines += [f"cannot be built: {cause}" for cause in unbuildable(board, sweep.name)]
     if warning := summary.refusals.warning():
         lines.append(f"warning: {warning}")
     if summary.best:
@@ -113,6 +121,16 @@ def tell(study: Study, sweep: Sweep, summary: Summary) -> str:
             f"{first} again: {summary.command}",
         ]
     return "\n".join(lines)
+
+
+def unbuildable(board: Board, sweep: str) -> list[str]:
+    """Return why designs of the sweep are no networks at all, the commonest causes first."""
+    causes = Counter(
+        str(trial.user_attrs.get("cause"))
+        for trial in board.trials
+        if trial.user_attrs.get("sweep") == sweep and trial.constraints.get(UNBUILDABLE, 0.0) > 0
+    )
+    return [cause for cause, _ in causes.most_common(CAUSES)]
 
 
 def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
