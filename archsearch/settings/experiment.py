@@ -5,7 +5,7 @@ Imports the design, the analysis and the other settings; no torch, no hydra, no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,22 +59,59 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
     for key in tree:
         if key not in KEYS:
             raise SpecError(str(key), "unknown key", suggest(str(key), KEYS))
-    seed = tree.get("seed", 0)
-    if type(seed) is not int or seed < 0:
-        raise SpecError("seed", f"must be a whole number of at least 0, is {describe(seed)}")
     resume = tree.get("resume")
     if resume is not None and not isinstance(resume, str):
         raise SpecError("resume", f"must be the folder of a run, is {describe(resume)}")
     return Experiment(
-        seed=seed,
+        seed=_decode_seed(tree.get("seed", 0)),
         design=decode_design(tree.get("arch"), blocks),
         limits=decode_limits(tree.get("constraints")),
         data=decode(DataSettings, tree.get("data", {}), "data"),
         augment=decode_policy(tree.get("augment", {})),
-        optimizer=decode(OptimizerSettings, tree.get("optimizer", {}), "optimizer"),
-        schedule=decode(ScheduleSettings, tree.get("schedule", {}), "schedule"),
-        train=decode(TrainSettings, tree.get("train", {}), "train"),
+        optimizer=_decode_optimizer(tree.get("optimizer", {})),
+        schedule=_decode_schedule(tree.get("schedule", {})),
+        train=_decode_train(tree.get("train", {})),
         study=decode(StudySettings, tree.get("study", {}), "study"),
         tracking=decode(TrackingSettings, tree.get("tracking", {}), "tracking"),
         resume=resume,
     )
+
+
+def require_training(tree: Mapping[str, Any], seen: dict[str, object]) -> None:
+    """Raise `SpecError` where a training cannot be read from `tree`; the parts that `seen` holds are not read again.
+
+    Those that were read are put into `seen`.
+    """
+    for name, read in _TRAINING.items():
+        raw = tree.get(name, 0 if name == "seed" else {})
+        if raw is not seen.get(name):
+            read(raw)
+            seen[name] = raw
+
+
+def _decode_seed(raw: object) -> int:
+    if type(raw) is not int or raw < 0:
+        raise SpecError("seed", f"must be a whole number of at least 0, is {describe(raw)}")
+    return raw
+
+
+def _decode_optimizer(raw: object) -> OptimizerSettings:
+    return decode(OptimizerSettings, raw, "optimizer")
+
+
+def _decode_schedule(raw: object) -> ScheduleSettings:
+    return decode(ScheduleSettings, raw, "schedule")
+
+
+def _decode_train(raw: object) -> TrainSettings:
+    return decode(TrainSettings, raw, "train")
+
+
+_TRAINING: dict[str, Callable[[Any], object]] = {
+    "seed": _decode_seed,
+    "augment": decode_policy,
+    "optimizer": _decode_optimizer,
+    "schedule": _decode_schedule,
+    "train": _decode_train,
+}
+"""The parts of an experiment that say how a design is trained, and what reads each."""

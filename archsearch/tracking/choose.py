@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 
 from archsearch.settings.tracking import TrackingSettings
-from archsearch.tracking.tracker import Tracked, Tracker
+from archsearch.tracking.tracker import Tracked, Tracker, not_installed
 
 
 def open_tracker(settings: TrackingSettings, tracked: Tracked) -> Tracker | None:
@@ -19,6 +20,12 @@ def open_tracker(settings: TrackingSettings, tracked: Tracked) -> Tracker | None
         "wandb": _wandb,
     }
     return None if settings.name == "none" else makers[settings.name]()(settings, tracked)
+
+
+def require_tracker(settings: TrackingSettings) -> None:
+    """Raise `SpecError` where the chosen tracker is not installed; its library is looked for, not imported."""
+    if settings.name != "none" and importlib.util.find_spec(settings.name) is None:
+        raise not_installed(settings.name)
 
 
 def _tensorboard() -> Callable[[TrackingSettings, Tracked], Tracker]:

@@ -42,5 +42,10 @@ def library(name: str, *, tracker: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError:
-        mend = "Install it: pip install 'archsearch[tracking]', or leave tracking out."
-        raise SpecError(f"tracking={tracker}", f"needs the package {tracker}, which is not installed", mend) from None
+        raise not_installed(tracker) from None
+
+
+def not_installed(tracker: str) -> SpecError:
+    """Return the error that says that the library of `tracker` is missing."""
+    mend = "Install it: pip install 'archsearch[tracking]', or leave tracking out."
+    return SpecError(f"tracking={tracker}", f"needs the package {tracker}, which is not installed", mend)

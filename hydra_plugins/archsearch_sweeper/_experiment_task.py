@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from archsearch.composition import Composer
 from archsearch.search.job import Assignments, Job, Outcome, Verdict
 from archsearch.search.judging import Judge
+from archsearch.settings.experiment import decode_experiment, require_training
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
@@ -42,9 +43,13 @@ class ExperimentTask:
         )
         self._base = made_of.base
         self._dataset: Dataset | None = None
+        self._read: dict[str, object] = {}
 
     def check(self, assignments: Assignments) -> Verdict:
-        return self._judge(assignments)
+        verdict = self._judge(assignments)
+        if verdict.kept:
+            require_training(verdict.experiment[0], self._read)
+        return verdict
 
     def describe(self, verdict: Verdict) -> Mapping[str, Any]:
         from archsearch.runs.record import design_yaml
@@ -61,7 +66,6 @@ class ExperimentTask:
     def train(self, job: Job) -> Outcome:
         from archsearch.data.load import load_dataset
         from archsearch.runs.execute import execute
-        from archsearch.settings.experiment import decode_experiment
 
         record = _finished(job.run_dir) if job.resume else None
         if record is None:

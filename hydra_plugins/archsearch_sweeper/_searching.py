@@ -18,16 +18,19 @@ from archsearch.search.board import REFUSED, read_board
 from archsearch.search.engine import SearchStopped, enqueue, is_done, work
 from archsearch.search.store import open_store
 from archsearch.search.studies import Study, open_study
-from archsearch.search.summary import literal, summarise, tell, write_best
+from archsearch.search.summary import literal, summarise, tell, unbuildable, write_best
 from archsearch.search.sweep import Sweep
 from archsearch.search.view import View
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
+from hydra_plugins.archsearch_sweeper._preflight import require_usable
 
 MOST_TOLD = 10
 """Designs that were not trained and are told one by one."""
+LOCAL = (".BasicLauncher", ".JoblibLauncher")
+"""Launchers whose jobs run on the machine where the command was given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +57,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         board = read_board(study.trials(), sweep.name)
         view = View(total, study.objectives, study.directions, done=len(board.trained), epochs=sweep.epochs)
         if not is_done(board, sweep):
-            launcher = str(config.hydra.launcher._target_)
-            if not launcher.endswith("basic_launcher.BasicLauncher"):
+            if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
                 from hydra_plugins.archsearch_sweeper._launching import LaunchedWorker, launch
 
                 worker = LaunchedWorker(study=study.name, sweep=sweep, tasks=opened.tasks, first=first, total=total)
@@ -66,6 +68,8 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         found = _finish(study, sweep)
         if request.exhaustive:
             _require_all(study, sweep)
+        elif not found:
+            _require_any(study, sweep)
         return found
     except SearchStopped:
         _finish(study, sweep)
@@ -123,6 +127,16 @@ def _require_all(study: Study, sweep: Sweep) -> None:
         raise (UsageError if refused else RunError)("\n".join(lines))
 
 
+def _require_any(study: Study, sweep: Sweep) -> None:
+    """Raise `UsageError` where no design of the space could be trained."""
+    board = read_board(study.trials(), sweep.name)
+    if board.trained or board.failed:
+        return
+    causes = unbuildable(board, sweep.name)
+    why = causes[0] if causes else "python -m archsearch.study why tells which limits refused them"
+    raise UsageError(f"nothing was trained, for no design of the space can be: {why}")
+
+
 def _causes(trials: list[dict[str, Any]]) -> list[str]:
     """Return a line for each of the first trials: what was set, and why nothing came of it."""
     lines = []
@@ -149,13 +163,15 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     experiment = decode_experiment(composer.compose({}), composer.blocks)
     settings = experiment.study
     exhaustive = request.exhaustive or settings.sampler.name == "grid"
+    _no_held_keys(request)
+    here = str(config.hydra.launcher._target_).endswith(LOCAL)
+    require_usable(experiment, searched={*request.space.parameters, *request.fixed}, here=here)
     study = _open_study(experiment, str(config.hydra.runtime.choices.get("constraints") or "none"))
     sweep = Sweep(space=request.space, fixed=request.fixed, base=request.base, exhaustive=exhaustive, settings=settings)
     moved = _given_folder(config)
     folder = moved or Path("outputs/sweeps") / f"{study.name}-{sweep.name[:8]}"
     epochs = None if "train.epochs" in request.space.parameters else experiment.train.epochs
     sweep = replace(sweep, folder=folder, epochs=epochs)
-    _no_held_keys(request)
     tasks = ExperimentTasks(
         base=request.base,
         folders=folders,

@@ -8,7 +8,7 @@ import pytest
 
 from archsearch.composition import Composer
 from archsearch.errors import SpecError
-from archsearch.settings.experiment import decode_experiment
+from archsearch.settings.experiment import decode_experiment, require_training
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +57,22 @@ def test_top_keys(composer: Composer, raw: dict[str, Any], said: str) -> None:
     with pytest.raises(SpecError) as caught:
         decode_experiment({**composer.compose({}), **raw}, composer.blocks)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"optimizer.learning_rate": "fast"}, "optimizer.learning_rate: must be a number, is the text 'fast'"),
+        ({"train.epochs": 0}, "train.epochs: must be at least 1, is 0"),
+        ({"seed": -1}, "seed: must be a whole number of at least 0, is -1"),
+        ({"schedule.warmup": 2.0}, "schedule.warmup: must be from 0 to below 1, is 2.0"),
+        ({"augment.executor": "gpu"}, "augment.executor: the text 'gpu' is not a choice"),
+    ],
+)
+def test_a_training_that_cannot_be_read(composer: Composer, changes: dict[str, Any], said: str) -> None:
+    seen: dict[str, object] = {}
+    require_training(composer.compose({}), seen)
+    with pytest.raises(SpecError) as caught:
+        require_training(composer.compose(changes), seen)
+    assert said in str(caught.value)
+    require_training(composer.compose({}), seen)

@@ -1,0 +1,31 @@
+"""What every trial of a search would meet: refused once, before the first one is recorded.
+
+Torch is imported where a device is looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from archsearch.settings.experiment import Experiment
+
+
+def require_usable(experiment: Experiment, *, searched: Collection[str], here: bool) -> None:
+    """Raise `SpecError` where what the designs share cannot be used: the tracker, the device.
+
+    Keys that are `searched` over are not looked at, nor is a device where the jobs do not run `here`.
+    """
+    from archsearch.tracking.choose import require_tracker
+
+    require_tracker(experiment.tracking)
+    if not here or "train" in searched or "train.device" in searched:
+        return
+    from archsearch.training.device import choose_device, choose_precision
+
+    device = choose_device(experiment.train.device)
+    if "train.precision" not in searched:
+        choose_precision(experiment.train.precision, device)
+    if experiment.train.cuda_graphs and not {"train.cuda_graphs", "train.compile"} & set(searched):
+        from archsearch.training.graphs import check_graphs
+
+        check_graphs(device, compiled=experiment.train.compile is True)
