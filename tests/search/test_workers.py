@@ -13,9 +13,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from search_fakes import make_study
+from search_fakes import DeviceTask, make_settings, make_study, make_sweep
 
 from archsearch.search.store import open_store
+from archsearch.search.workers import run_workers
 
 PROGRAM = Path(__file__).with_name("kill_me.py")
 DATABASE = "sqlite:///outputs/studies.db"
@@ -57,6 +58,35 @@ def test_a_search_that_is_killed_goes_on_where_it_stood() -> None:
     assert set(states()) <= {"complete", "refused"}
     assert len(epochs()) == 6
     assert max(epochs().values()) <= 7  # an epoch that a kill cut off from its checkpoint is trained again
+
+
+def test_ctrl_c_leaves_no_process_and_gives_every_trial_back() -> None:
+    process = subprocess.Popen(command(7, 3), start_new_session=True, stderr=subprocess.DEVNULL)
+    while process.poll() is None and (not Path("log").exists() or len(epochs()) < 3):
+        time.sleep(0.01)
+    children = [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it
+    assert process.wait(100) == 1, "the program lets InterruptedRun through"
+    for child in children:
+        assert not Path(f"/proc/{child}").exists() or b"spawn_main" not in Path(f"/proc/{child}/cmdline").read_bytes()
+    store = open_store()
+    trials = make_study(store, name="killed").trials()
+    store.close()
+    assert {trial.state.name for trial in trials if not trial.state.is_finished()} == {"WAITING"}
+    subprocess.run(command(7, 3), check=True, timeout=300)
+    assert states()["complete"] == 7
+    assert max(epochs().values()) <= 6  # an epoch that Ctrl-C cut off is trained again
+
+
+def test_devices_are_dealt_round() -> None:
+    store = open_store()
+    study = make_study(store)
+    sweep = make_sweep(make_settings(trials=6, workers=3))
+    run_workers(study, sweep, DeviceTask, listen=lambda event: None, devices=["cuda:0", "cuda:1"])
+    sent = [trial.user_attrs["sent_to"] for trial in study.trials()]
+    store.close()
+    assert len(sent) == 6
+    assert set(sent) == {"cuda:0", "cuda:1"}
 
 
 @pytest.mark.postgres
