@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from archsearch.errors import ArchsearchError, RunError
 from archsearch.search.engine import work
 from archsearch.search.job import TaskFactory
 from archsearch.search.store import open_store
@@ -41,12 +42,19 @@ class LaunchedWorker:
 def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWorker) -> None:
     """Start `study.workers` jobs through the launcher that the command line chose, and wait for all of them.
 
-    Raises what a job raised. A job that was killed leaves its trial to the others, or to the same command run again.
+    Raises what a job raised, and `RunError` where the launcher itself failed. A job that was killed leaves its trial
+    to the others, or to the same command run again.
     """
     from hydra.core.plugins import Plugins
 
     travelling = replace(worker, sweep=replace(worker.sweep, settings=replace(worker.sweep.settings, storage="-")))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=travelling, config=config)
     jobs = [list(overrides) for _ in range(worker.sweep.settings.workers)]
-    for returned in launcher.launch(jobs, initial_job_idx=0):
+    try:
+        launched = launcher.launch(jobs, initial_job_idx=0)
+    except ArchsearchError:
+        raise
+    except Exception as error:
+        raise RunError(f"hydra/launcher: the jobs could not be carried out: {type(error).__name__}: {error}") from error
+    for returned in launched:
         _ = returned.return_value  # raises where the job did
