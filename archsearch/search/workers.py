@@ -23,7 +23,7 @@ from archsearch.search.store import open_store
 from archsearch.search.studies import Study, load_study
 from archsearch.search.sweep import Sweep
 
-MOST_DEATHS = 5  # workers that a trial may take with it before it is given up
+MOST_DEATHS = 5  # workers that a trial may take with it after the same epoch before it is given up
 STOPPING = 120.0  # seconds that workers get to save where they stand
 
 
@@ -115,17 +115,19 @@ def _listen_once(workers: Sequence[_Worker], listen: Listener) -> None:
 
 
 def _count_death(study: Study, worker: _Worker) -> None:
-    """Note that a trial's worker died; one that takes all its workers with it fails."""
+    """Note that a trial's worker died; one that takes worker after worker with it, and comes no further, fails."""
     if worker.trial is None:
         return
     trial = study.raw.get_trials(deepcopy=False)[worker.trial]
     if trial.state.is_finished():
         return
-    deaths = int(trial.user_attrs.get("deaths", 0)) + 1
+    epoch = max(trial.intermediate_values, default=0)
+    earlier = trial.user_attrs.get("deaths") or {}
+    deaths = earlier["times"] + 1 if earlier.get("epoch") == epoch else 1
     with study.store.section():
-        study.store.storage.set_trial_user_attr(trial._trial_id, "deaths", deaths)
+        study.store.storage.set_trial_user_attr(trial._trial_id, "deaths", {"epoch": epoch, "times": deaths})
         if deaths >= MOST_DEATHS:
-            cause = f"its worker died {deaths} times ({_end_of(worker.process.exitcode)})"
+            cause = f"its worker died {deaths} times after epoch {epoch} ({_end_of(worker.process.exitcode)})"
             finish_row(study.store, trial._trial_id, "fail", {"cause": cause, "state_reason": "failed"})
 
 

@@ -11,19 +11,22 @@ import time
 import uuid
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from search_fakes import DeviceTask, make_settings, make_study, make_sweep
+from search_fakes import DeviceTask, FakeTask, make_settings, make_study, make_sweep
 
+from archsearch.search import workers
+from archsearch.search.claims import Desk
+from archsearch.search.liveness import worker_name
 from archsearch.search.store import open_store
-from archsearch.search.workers import run_workers
 
 PROGRAM = Path(__file__).with_name("kill_me.py")
 DATABASE = "sqlite:///outputs/studies.db"
 
 
-def command(trials: int, workers: int, storage: str = DATABASE, name: str = "killed") -> list[str]:
-    return [sys.executable, str(PROGRAM), storage, name, str(trials), str(workers), "log"]
+def command(trials: int, processes: int, storage: str = DATABASE, name: str = "killed") -> list[str]:
+    return [sys.executable, str(PROGRAM), storage, name, str(trials), str(processes), "log"]
 
 
 def states(storage: str = DATABASE, name: str = "killed") -> Counter[str]:
@@ -78,11 +81,31 @@ def test_ctrl_c_leaves_no_process_and_gives_every_trial_back() -> None:
     assert max(epochs().values()) <= 6  # an epoch that Ctrl-C cut off is trained again
 
 
+def test_a_trial_fails_that_takes_five_workers_with_it_and_comes_no_further() -> None:
+    store = open_store()
+    study = make_study(store)
+    task = FakeTask()
+    verdict = task.check({"a": 1, "b": 2, "block": "normal"})
+    claim = Desk(study, make_sweep(), worker_name()).claim(verdict, {})
+    assert claim is not None
+    dead = SimpleNamespace(trial=claim.number, process=SimpleNamespace(exitcode=-9))
+    for epoch in (1, 2):
+        store.storage.set_trial_intermediate_value(claim.trial_id, epoch, 0.5)
+        for _ in range(4):
+            workers._count_death(study, dead)  # type: ignore[arg-type]
+    assert study.trials()[0].state.name == "RUNNING"
+    workers._count_death(study, dead)  # type: ignore[arg-type]
+    trial = study.trials()[0]
+    store.close()
+    assert trial.state.name == "FAIL"
+    assert trial.user_attrs["cause"] == "its worker died 5 times after epoch 2 (signal SIGKILL)"
+
+
 def test_devices_are_dealt_round() -> None:
     store = open_store()
     study = make_study(store)
     sweep = make_sweep(make_settings(trials=6, workers=3))
-    run_workers(study, sweep, DeviceTask, listen=lambda event: None, devices=["cuda:0", "cuda:1"])
+    workers.run_workers(study, sweep, DeviceTask, listen=lambda event: None, devices=["cuda:0", "cuda:1"])
     sent = [trial.user_attrs["sent_to"] for trial in study.trials()]
     store.close()
     assert len(sent) == 6
@@ -96,8 +119,8 @@ def test_workers_share_a_study_on_a_server_and_one_that_is_killed_is_replaced() 
     while process.poll() is None and (not Path("log").exists() or len(Path("log").read_text().splitlines()) < 3):
         time.sleep(0.01)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    workers = [int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
-    os.kill(workers[0], signal.SIGKILL)
+    found = [int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+    os.kill(found[0], signal.SIGKILL)
     assert process.wait(300) == 0
     assert states(storage, name)["complete"] == 8
     assert set(states(storage, name)) <= {"complete", "refused"}
