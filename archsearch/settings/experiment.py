@@ -57,6 +57,8 @@ class Experiment:
 def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experiment:
     """Return the experiment that the composed mapping `tree` describes; raises `SpecError` with the dotted key."""
     for key in tree:
+        if key in ("sampler", "pruner"):
+            raise SpecError(key, "its settings are keys of study", f"Write study.{key}.NAME=VALUE.")
         if key not in KEYS:
             raise SpecError(str(key), "unknown key", suggest(str(key), KEYS))
     resume = tree.get("resume")

@@ -48,6 +48,7 @@ def test_messages(composer: Composer, changes: dict[str, Any], said: str) -> Non
     ("raw", "said"),
     [
         ({"sed": 3}, "sed: unknown key. Did you mean 'seed'?"),
+        ({"pruner": {"startup": 2}}, "pruner: its settings are keys of study. Write study.pruner.NAME=VALUE."),
         ({"seed": -1}, "seed: must be a whole number of at least 0, is -1"),
         ({"seed": 1.5}, "seed: must be a whole number of at least 0, is 1.5"),
         ({"resume": 3}, "resume: must be the folder of a run, is 3"),
