@@ -1,0 +1,54 @@
+"""Every launcher of Hydra that is installed carries a small search out with two workers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from importlib.util import find_spec
+
+import pytest
+
+from archsearch.search.store import open_store
+from archsearch.search.studies import load_study, study_names
+
+TINY = [
+    "data=shapes", "data.shapes.train_images=60", "data.shapes.test_images=20", "arch.width=0.25",
+    "train.epochs=1", "train.batch_size=20", "train.compile=false", "train.threads=1", "train.device=cpu",
+]  # fmt: skip
+
+
+def launched(launcher: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    plugin = f"hydra_plugins.hydra_{launcher.partition('_')[0]}_launcher"
+    if find_spec(plugin) is None:
+        extra = "ray" if launcher == "ray" else "launchers"
+        pytest.skip(f"hydra/launcher={launcher}: pip install 'archsearch[{extra}]' to run it")
+    command = [sys.executable, "-m", "archsearch.run", "-m", f"hydra/launcher={launcher}", "study.workers=2"]
+    return subprocess.run(
+        [*command, *TINY, *arguments], capture_output=True, text=True, check=False, timeout=500, env=dict(os.environ)
+    )
+
+
+def reasons() -> Counter[str]:
+    store = open_store()
+    trials = load_study(store, study_names(store)[0]).trials()
+    store.close()
+    return Counter(trial.user_attrs.get("state_reason", trial.state.name) for trial in trials)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "ray"])
+def test_two_jobs_share_a_search(launcher: str) -> None:
+    found = launched(launcher, "block=choice(normal,dilated)", "constraints=none", "study.trials=2")
+    assert found.returncode == 0, found.stderr
+    assert "2 complete" in found.stdout
+    assert reasons() == {"complete": 2}
+
+
+def test_a_cluster_that_is_not_there_is_told() -> None:
+    found = launched("submitit_slurm", "block=normal,dilated", "constraints=none", "hydra.launcher.partition=gpu")
+    assert found.returncode == 1
+    assert found.stderr.startswith("hydra/launcher: the jobs could not be carried out: RuntimeError: Could not detect")
+    assert "Traceback" not in found.stderr
+    assert reasons() == {"WAITING": 2}
