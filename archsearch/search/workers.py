@@ -122,8 +122,8 @@ def _count_death(study: Study, worker: _Worker) -> None:
     if trial.state.is_finished():
         return
     epoch = max(trial.intermediate_values, default=0)
-    earlier = trial.user_attrs.get("deaths") or {}
-    deaths = earlier["times"] + 1 if earlier.get("epoch") == epoch else 1
+    earlier = trial.user_attrs.get("deaths")
+    deaths = earlier["times"] + 1 if isinstance(earlier, dict) and earlier["epoch"] == epoch else 1
     with study.store.section():
         study.store.storage.set_trial_user_attr(trial._trial_id, "deaths", {"epoch": epoch, "times": deaths})
         if deaths >= MOST_DEATHS:
