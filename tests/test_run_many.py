@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from archsearch.analysis.check import Checked
+from archsearch.errors import DeviceMemoryError
 from archsearch.run import main
+from archsearch.search.store import open_store
+from archsearch.search.studies import load_study, study_names
 from archsearch.settings.experiment import Experiment
 
 TINY = [
@@ -85,6 +89,57 @@ def test_a_search_that_has_all_it_asked_for_ends_well_and_says_what_failed(
     caught = capsys.readouterr()
     assert "1 complete" in caught.out
     assert "ZeroDivisionError" in caught.err
+
+
+@pytest.mark.parametrize(("most", "code", "reason"), [(8, 0, "complete"), (4, 1, "failed")])
+def test_out_of_memory_is_tried_once_at_half_the_batch(
+    most: int, code: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archsearch.runs import execute
+
+    def fail(experiment: Experiment, *arguments: Any, **named: Any) -> execute.RunOutcome:
+        tried.append(experiment.train.batch_size)
+        if experiment.train.batch_size > most:
+            raise DeviceMemoryError("not enough for a batch")
+        return trained(experiment, *arguments, **named)
+
+    tried: list[int] = []
+    trained = execute.execute
+    monkeypatch.setattr(execute, "execute", fail)
+    assert main(["-m", *TINY, "block=choice(normal)", "study.trials=1", "study.max_failures=1"]) == code
+    assert tried == [16, 8]
+    store = open_store()
+    attrs = load_study(store, study_names(store)[0]).trials()[0].user_attrs
+    store.close()
+    assert attrs["state_reason"] == reason
+    assert ("batch" in attrs, "traceback" in attrs) == (code == 0, code == 1)
+
+
+def test_a_missing_tracker_is_told_before_anything_is_recorded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    assert main(["-m", *TINY, "block=normal,dilated", "tracking=mlflow"]) == 2
+    assert "pip install 'archsearch[tracking]'" in capsys.readouterr().err
+    assert not Path("outputs/studies.db").exists()
+
+
+def test_a_search_that_can_train_nothing_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", *TINY, "optimizer.lr=choice(0.1,0.2)"]) == 2
+    caught = capsys.readouterr()
+    assert "cannot be built: optimizer.lr: unknown key for optimizer" in caught.out
+    assert "nothing was trained, for no design of the space can be: optimizer.lr: unknown key" in caught.err
+
+
+def test_the_best_is_run_again_from_its_file() -> None:
+    search = ["hydra.sweep.dir='my sweeps, all'", "constraints.receptive_field={above: 60}", "study.trials=1"]
+    options = ["arch.stages.c4.dilation=choice(1)", "block=choice(inverted)", "arch.width=fit"]
+    assert main(["-m", *TINY, *search, *options]) == 0
+    found = yaml.safe_load(Path("my sweeps, all/best.yaml").read_text())
+    assert any(one.endswith(("dilation=2", "dilation=3")) for one in found["overrides"]), "repaired"
+    assert main(["my sweeps, all/best.yaml"]) == 0
+    again = next(Path("outputs/runs").iterdir()) / "design.yaml"
+    assert again.read_text() == Path("my sweeps, all/0000/design.yaml").read_text()
 
 
 def test_what_is_wrong_with_all_of_them_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
