@@ -29,6 +29,7 @@ from archsearch.design.plan import (
     Sequence,
 )
 from archsearch.errors import SpecError
+from archsearch.kernels import Chain
 from archsearch.network.dilated import DilatedDepthwiseConv2d
 from archsearch.network.initialise import Scheme, initialise
 from archsearch.network.modules import Branches, GlobalPool2d, MapLinear, Network, PaddedPool2d, UnevenConv2d
@@ -100,7 +101,7 @@ def _module(layer: Layer, path: str) -> nn.Module:
         case Linear():
             return MapLinear(layer.in_features, layer.out_features, bias=layer.bias)
         case Sequence():
-            return nn.Sequential(_children(layer.layers, f"{path}.", nn.Sequential()))
+            return Chain(_children(layer.layers, f"{path}.", nn.Sequential()))
         case Parallel():
             return Branches(_children(layer.branches, f"{path}.", Branches({}, layer.combine)), layer.combine)
         case _:

@@ -49,6 +49,7 @@ def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, re
         "device": result.device,
         "precision": result.precision,
         "compiled": result.compiled,
+        "kernels": result.kernels,
         "versions": dict(result.versions),
         "seed": experiment.seed,
         "notices": list(result.notices),

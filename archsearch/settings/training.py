@@ -24,6 +24,7 @@ class TrainSettings:
     device: str = "auto"  # auto, cpu, mps, cuda or cuda:N
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Literal["auto"] | bool = "auto"
+    kernels: Literal["auto", "native", "torch"] = "auto"  # of the CPU: the project's own, or torch's alone
     cuda_graphs: bool = False  # record a step's launches once; in place of compiling
     channels_last: bool = True
     initialise: Literal["kaiming", "xavier", "dirac", "torch"] = "kaiming"

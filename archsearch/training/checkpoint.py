@@ -27,7 +27,10 @@ NAME = "checkpoint.pt"
 _FORMAT = 1
 # Settings that may differ when a run goes on: they change where and how it runs, not what it computes.
 _FREE = frozenset(
-    ("device", "threads", "tta", "eval_batch_size", "checkpoint_every", "checkpoint_seconds", "keep_checkpoint")
+    (
+        *("device", "threads", "kernels", "tta", "eval_batch_size"),
+        *("checkpoint_every", "checkpoint_seconds", "keep_checkpoint"),
+    )
 )
 
 Identity = Mapping[str, str | int | float | bool | None]

@@ -58,7 +58,7 @@ def choose_precision(asked: Literal["auto", "fp32", "bf16", "fp16"], device: tor
         return asked
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if device.type == "cpu" and _cpu_computes_bf16() else "fp32"
+    return "bf16" if device.type == "cpu" and cpu_computes_bf16() else "fp32"
 
 
 def autocast(device: torch.device, precision: Precision, *, keep_casts: bool = True) -> torch.autocast:
@@ -117,8 +117,11 @@ def switches(settings: TrainSettings, device: torch.device) -> Iterator[None]:
             give_freed_memory_back()
 
 
-def _cpu_computes_bf16() -> bool:
-    # AMX only: with the AVX512-BF16 instructions alone, convolutions were half as fast as in fp32.
+def cpu_computes_bf16() -> bool:
+    """Return whether this CPU has units for bf16 that torch gains from.
+
+    That is AMX only: with the AVX512-BF16 instructions alone, convolutions were half as fast as in fp32.
+    """
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 

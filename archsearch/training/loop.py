@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from archsearch.augment.make import Augmenter
 from archsearch.errors import DivergedError, InterruptedRun
+from archsearch.kernels import equip
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 from archsearch.training import checkpoint
 from archsearch.training.average import make_average, update_average
@@ -25,7 +26,7 @@ from archsearch.training.checkpoint import RunState, make_identity, restore_chec
 from archsearch.training.compiling import Forward, forget_compiled
 from archsearch.training.device import Precision, autocast, choose_device, choose_precision, is_out_of_memory, switches
 from archsearch.training.evaluation import Resident, Score, evaluate, reside
-from archsearch.training.forward import choose_forward
+from archsearch.training.forward import Way, choose_way
 from archsearch.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
 from archsearch.training.outcome import derive_seed, diverged, memory_used_up, summarise, write_weights
 from archsearch.training.progress import Progress, Silent
@@ -107,18 +108,18 @@ class _Run:
     ) -> None:
         self.started = time.perf_counter()
         self.dataset, self.settings, self.schedule, self.augmenter = dataset, settings, schedule, augmenter
-        self.seed, self.run_dir, self.device, self.progress = seed, run_dir, device, progress
-        self.optimizer = optimizer
+        self.optimizer, self.seed, self.run_dir, self.device, self.progress = optimizer, seed, run_dir, device, progress
         self.notices: list[str] = []
-        self.precision: Precision = choose_precision(settings.precision, device)
+        self.cast: Precision = choose_precision(settings.precision, device)
         self.layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         network.to(device=device, memory_format=self.layout)  # type: ignore[call-overload]
         network.train()
         self.images = reside(dataset.train, device)
         self.batch_size = min(settings.batch_size, len(self.images))
         self.steps = len(self.images) // self.batch_size  # an incomplete last batch is left out
-        self.forward, self.compiled = self._choose_forward(network)
-        self.conditions = f"{device.type} in {self.precision}{' compiled' if self.compiled else ''}"
+        self.way = self._choose_way(network)
+        self.cast = self.way.cast
+        self.conditions = f"{device.type} in {self.way.precision}{self.way.told}"
         self.validation = reside(dataset.validation, device)
         torch.manual_seed(derive_seed(seed, "dropout"))
         order = torch.Generator().manual_seed(derive_seed(seed, "order"))
@@ -126,7 +127,7 @@ class _Run:
             network=network,
             average=None if settings.ema is None else make_average(network),
             optimizers=make_optimizers(network, optimizer, batch_size=settings.batch_size),
-            scaler=torch.amp.GradScaler(device.type, enabled=self.precision == "fp16"),
+            scaler=torch.amp.GradScaler(device.type, enabled=self.way.precision == "fp16"),
             order=order,
             augment=torch.Generator().manual_seed(derive_seed(seed, "augment")),
             order_state=order.get_state(),
@@ -179,19 +180,19 @@ class _Run:
         ends = on_epoch is not None and accuracy is not None and on_epoch(record.epoch, accuracy)
         return ends and record.epoch < self.settings.epochs
 
-    def _choose_forward(self, network: nn.Module) -> tuple[Forward, bool]:
+    def _choose_way(self, network: nn.Module) -> Way:
         first_B = torch.arange(self.batch_size, device=self.device)
-        forward, compiled, notice = choose_forward(
+        way = choose_way(
             network,
             self.settings,
             self.device,
-            self.precision,
+            self.cast,
             images=self.settings.epochs * self.steps * self.batch_size,
             example=lambda: self._batch(first_B, torch.Generator().manual_seed(0))[0],
             rehearse=lambda forward: self._loss(forward, first_B, torch.Generator().manual_seed(0))[0].backward(),
         )
-        self._notice(notice)
-        return forward, compiled
+        self._notice(way.notice)
+        return way
 
     def _batch(self, index_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         images_BCHW, labels_B = self.images.batch(index_B)
@@ -200,7 +201,7 @@ class _Run:
     def _loss(self, forward: Forward, index_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the mean loss of a batch and the number of images that are named right."""
         images_BCHW, labels_B = self._batch(index_B, generator)
-        with autocast(self.device, self.precision):
+        with autocast(self.device, self.cast):
             logits_BK = forward(images_BCHW)
         logits_BK = logits_BK.float()
         loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.settings.label_smoothing)
@@ -236,7 +237,7 @@ class _Run:
 
     def _step(self, index_B: Tensor) -> None:
         state = self.state
-        loss, correct = self._loss(self.forward, index_B, state.augment)
+        loss, correct = self._loss(self.way.forward, index_B, state.augment)
         state.scaler.scale(loss).backward()
         if self.settings.clip is not None:
             for optimizer in state.optimizers:
@@ -286,7 +287,7 @@ class _Run:
             mean=self.dataset.mean,
             std=self.dataset.std,
             batch_size=self.settings.eval_batch_size,
-            precision=self.precision,
+            precision=self.cast,
             flip=flip,
         )
 
@@ -328,8 +329,9 @@ class _Run:
             if state.average is not None:
                 state.network.load_state_dict(state.average.state_dict())
             write_weights(self.run_dir / WEIGHTS, state.network, metadata)
-        if self.compiled:
+        if self.way.name == "compiled":
             forget_compiled()
+        equip(state.network, None)  # a network that leaves here computes as torch does
         state.network.eval()
         return summarise(
             state.history,
@@ -338,8 +340,9 @@ class _Run:
             images=len(state.history) * self.steps * self.batch_size,
             seconds=self.seconds_before + time.perf_counter() - self.started,
             device=self.device,
-            precision=self.precision,
-            compiled=self.compiled,
+            precision=self.way.precision,
+            compiled=self.way.name == "compiled",
+            kernels=self.way.name == "native",
             pruned=pruned,
             seed=self.seed,
             data_fingerprint=self.dataset.fingerprint,

@@ -42,6 +42,7 @@ class TrainResult:
     device: str
     precision: str
     compiled: bool
+    kernels: bool  # whether the project's own kernels computed it
     pruned: bool
     seed: int
     data_fingerprint: str

@@ -19,7 +19,7 @@ PACKAGE = CHECKOUT / "archsearch"
 
 BASE = frozenset({"errors", "decode", "config_folder", "html"})
 PURE = BASE | {"design", "analysis", "settings"}
-TORCH = frozenset({"network", "data", "augment", "training"})
+TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
 INNER = PURE | TORCH | {"search", "report", "tracking", "runs"}
 
 # What each room may import of archsearch. A new room gets its line here.
@@ -31,10 +31,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "design": BASE,
     "analysis": BASE | {"design"},
     "settings": BASE | {"design", "analysis"},
-    "network": PURE,
+    "kernels": frozenset({"errors"}),  # any nn.Module, never a plan
+    "network": PURE | {"kernels"},
     "data": BASE | {"settings"},
     "augment": BASE | {"settings"},
-    "training": BASE | {"settings", "data", "augment"},  # an nn.Module and images, never a plan
+    "training": BASE | {"settings", "data", "augment", "kernels"},  # an nn.Module and images, never a plan
     "search": PURE | TORCH,
     "report": PURE | TORCH | {"search"},
     "tracking": BASE | {"settings"},  # plain values, never a training

@@ -1,0 +1,147 @@
+"""A sequence of modules that computes what it can by the kernels; imports torch only.
+
+Legend: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from archsearch.kernels import norm_act as kinds
+from archsearch.kernels.convolutions import depthwise_conv, patches_conv, winograd_conv
+from archsearch.kernels.library import Kernels
+from archsearch.kernels.norm_act import norm_act, scale_act
+
+_KINDS: dict[type[nn.Module], int] = {
+    nn.ReLU: kinds.RELU,
+    nn.SiLU: kinds.SILU,
+    nn.Hardswish: kinds.HARDSWISH,
+}
+_WIDEST = 7  # taps in a row that the depthwise kernel takes
+_SMALLEST = 3  # px of a map: of a smaller one most of a tile would be padding
+
+
+# What computes in bfloat16 as well as in float32; other modules get float32.
+_ANY_TYPE = (nn.Dropout, nn.Dropout2d, nn.Identity, *_KINDS)
+
+
+class Chain(nn.Sequential):
+    """`nn.Sequential`, which with `kernels` set uses them for maps on the CPU.
+
+    A convolution goes by Winograd's filtering or as a product of matrices, a batch normalisation together with the
+    activation behind it. With `half`, maps are kept in bfloat16 while the chain is in training; sums, weights and
+    statistics are float32 always. Hooks on modules that are computed together are not called. What the kernels do not
+    know goes as it always does.
+    """
+
+    kernels: Kernels | None = None
+    half: bool = False
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Sequential gives it
+        """Return the map that the last module makes of `input`."""
+        kernels = self.kernels
+        if kernels is None or torch.compiler.is_compiling():
+            return super().forward(input)
+        modules = list(self)
+        place, images = 0, input
+        while place < len(modules):
+            module = modules[place]
+            place += 1
+            if _convolves(module, images, kernels):
+                images = _conv(module, self._kept(images), kernels)
+            elif _normalises(module, images, kernels):
+                kind = _KINDS.get(type(modules[place])) if place < len(modules) else None
+                place += kind is not None
+                images = _norm(module, self._kept(images), kinds.NONE if kind is None else kind, kernels)
+            elif images.dtype == torch.bfloat16 and not _takes_any_type(module):
+                images = module(images.float())
+            else:
+                images = module(images)
+        return images
+
+    def _kept(self, images: Tensor) -> Tensor:
+        """Return the map in the type that this chain keeps maps in."""
+        return images.to(torch.bfloat16 if self.half and self.training else torch.float32)
+
+
+def equip(network: nn.Module, kernels: Kernels | None, *, half: bool = False) -> None:
+    """Let every chain of `network` use `kernels`, or none where that is None; `half` keeps maps in bfloat16."""
+    for module in network.modules():
+        if isinstance(module, Chain):
+            module.kernels, module.half = kernels, half
+
+
+def _takes_any_type(module: nn.Module) -> bool:
+    """Return whether `module` takes bfloat16: it holds chains, or has no arithmetic to lose."""
+    return isinstance(module, _ANY_TYPE) or any(isinstance(inner, Chain) for inner in module.modules())
+
+
+def _is_plain(images: Tensor, channels: int, kernels: Kernels) -> bool:
+    """Return whether `images` is a map that the kernels take: on the CPU, and not cast on the way."""
+    typed = images.dtype in (torch.float32, torch.bfloat16)
+    plain = typed and images.dim() == 4 and images.device.type == "cpu"
+    return plain and channels % kernels.lanes == 0 and images.numel() > 0 and not torch.is_autocast_enabled("cpu")
+
+
+def _convolves(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
+    if not isinstance(module, nn.Conv2d) or not _is_plain(images, module.in_channels, kernels):
+        return False
+    (kernel, wide), (gap, gap_across), (stride, stride_across) = module.kernel_size, module.dilation, module.stride
+    square = kernel == wide and gap == gap_across and stride == stride_across
+    if not square or module.padding_mode != "zeros" or isinstance(module.padding, str):
+        return False
+    if module.padding[0] != module.padding[1] or module.out_channels % kernels.lanes:
+        return False
+    if module.groups == module.in_channels == module.out_channels:
+        return kernel <= _WIDEST
+    return module.groups == 1 and (kernel == 1 or (kernel == 3 and (stride > 1 or _is_winograd(module, images))))
+
+
+def _is_winograd(module: nn.Conv2d, images: Tensor) -> bool:
+    """Return whether a convolution of 3x3 suits Winograd's filtering: stride 1, a map that keeps its size."""
+    gap = module.dilation[0]
+    keeps = module.stride[0] == 1 and module.padding == (gap, gap)
+    return keeps and all(size % gap == 0 and size // gap >= _SMALLEST for size in images.shape[2:])
+
+
+def _conv(module: nn.Module, images: Tensor, kernels: Kernels) -> Tensor:
+    assert isinstance(module, nn.Conv2d)
+    assert not isinstance(module.padding, str)
+    how = {"stride": module.stride[0], "padding": module.padding[0], "dilation": module.dilation[0]}
+    if module.groups > 1:
+        convolved = depthwise_conv(images, module.weight, **how, kernels=kernels)
+    elif module.kernel_size == (3, 3) and _is_winograd(module, images):
+        convolved = winograd_conv(images, module.weight, module.dilation[0], kernels)
+    else:
+        convolved = patches_conv(images, module.weight, **how, kernels=kernels)
+    return convolved if module.bias is None else convolved + module.bias.view(1, -1, 1, 1)
+
+
+def _normalises(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
+    if type(module) is not nn.BatchNorm2d or not module.affine or not module.track_running_stats:
+        return False
+    if not _is_plain(images, module.num_features, kernels) or module.momentum is None:
+        return False
+    if module.training:
+        return images.numel() > module.num_features  # torch refuses one value a channel, with a message
+    return not torch.is_grad_enabled()
+
+
+def _norm(module: nn.Module, images: Tensor, kind: int, kernels: Kernels) -> Tensor:
+    assert isinstance(module, nn.BatchNorm2d)
+    mean, variance, momentum = module.running_mean, module.running_var, module.momentum
+    assert mean is not None
+    assert variance is not None
+    assert momentum is not None
+    if not module.training:
+        scale = module.weight * (variance + module.eps).rsqrt()
+        return scale_act(images, scale, module.bias - mean * scale, kind, kernels)
+    result, batch_mean, batch_variance = norm_act(images, module.weight, module.bias, module.eps, kind, kernels)
+    values = images.numel() // module.num_features
+    with torch.no_grad():
+        mean.lerp_(batch_mean, momentum)
+        variance.lerp_(batch_variance * (values / (values - 1)), momentum)  # unbiased, as torch keeps it
+        if module.num_batches_tracked is not None:
+            module.num_batches_tracked += 1
+    return result

@@ -1,0 +1,194 @@
+"""Convolutions by the kernels, as functions of tensors that autograd knows; imports torch only.
+
+Legend: B batch, C channels in, K channels out, H height, W width, T kernel (rows and columns of taps). Maps are float32
+on the CPU, channels last in memory; `kernels.lanes` divides the channels. All raise `MemoryError`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from archsearch.kernels.library import Kernels, laid_out
+
+_BLOCK_BYTES = 640 * 1024  # what the transformed tiles of one block may take: about a core's second-level cache
+_PATCH_BYTES = 128 * 1024  # the same for patches, beside which the weights lie
+_POINTS = 36
+_Gradients = tuple[Tensor | None, ...]
+
+
+def winograd_conv(images_BCHW: Tensor, weight_KC33: Tensor, gap: int, kernels: Kernels) -> Tensor:
+    """Return the (B, K, H, W) map of a 3x3 convolution of stride 1, dilation `gap` and as much padding.
+
+    `gap` divides H and W.
+    """
+    result: Tensor = _Winograd.apply(images_BCHW, weight_KC33, gap, kernels)
+    return result
+
+
+def patches_conv(
+    images_BCHW: Tensor, weight_KCTT: Tensor, *, stride: int, padding: int, dilation: int, kernels: Kernels
+) -> Tensor:
+    """Return the (B, K, H', W') map of any dense convolution; C may be odd where `images_BCHW` wants no gradient."""
+    result: Tensor = _Patches.apply(images_BCHW, weight_KCTT, (stride, dilation, padding), kernels)
+    return result
+
+
+def depthwise_conv(
+    images_BCHW: Tensor, weight_C1TT: Tensor, *, stride: int, padding: int, dilation: int, kernels: Kernels
+) -> Tensor:
+    """Return the (B, C, H', W') map of a convolution of each channel by itself, T at most 7."""
+    result: Tensor = _Depthwise.apply(images_BCHW, weight_C1TT, (stride, dilation, padding), kernels)
+    return result
+
+
+class _Winograd(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images_BCHW: Tensor, weight_KC33: Tensor, gap: int, kernels: Kernels) -> Tensor:
+        images_BCHW = laid_out(images_BCHW)
+        ctx.save_for_backward(images_BCHW, weight_KC33)
+        ctx.gap, ctx.kernels = gap, kernels
+        return _filtered(images_BCHW, weight_KC33.permute(2, 3, 1, 0), gap, kernels, turned=False)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BKHW: Tensor) -> _Gradients:
+        images_BCHW, weight_KC33 = ctx.saved_tensors
+        gradient_BKHW = laid_out(gradient_BKHW)
+        images: Tensor | None = None
+        weight: Tensor | None = None
+        if ctx.needs_input_grad[0]:
+            images = _filtered(gradient_BKHW, weight_KC33.permute(2, 3, 0, 1), ctx.gap, ctx.kernels, turned=True)
+        if ctx.needs_input_grad[1]:
+            filters, channels = weight_KC33.shape[:2]
+            batch, _, height, width = images_BCHW.shape
+            weight_33CK = weight_KC33.new_empty(3, 3, channels, filters)
+            sizes = (batch, height, width, ctx.gap, channels, filters)
+            ctx.kernels("winograd_weights", images_BCHW, gradient_BKHW, weight_33CK, *sizes, _tiles(channels, filters))
+            weight = weight_33CK.permute(3, 2, 0, 1)
+        return images, weight, None, None
+
+
+def _filtered(images_BCHW: Tensor, weight_33CK: Tensor, gap: int, kernels: Kernels, *, turned: bool) -> Tensor:
+    batch, _, height, width = images_BCHW.shape
+    channels, filters = weight_33CK.shape[2:]
+    result = _new_map(images_BCHW, filters, height, width)
+    sizes = (batch, height, width, gap, channels, filters, int(turned), _tiles(channels, filters))
+    kernels("winograd_forward", images_BCHW, weight_33CK.contiguous(), result, *sizes)
+    return result
+
+
+class _Patches(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, images_BCHW: Tensor, weight_KCTT: Tensor, how: tuple[int, int, int], kernels: Kernels
+    ) -> Tensor:
+        images_BCHW = laid_out(images_BCHW)
+        filters, channels, kernel = weight_KCTT.shape[:3]
+        tall, wide = _result_size(images_BCHW, kernel, how)
+        sizes = (*_image_sizes(images_BCHW), channels, filters, kernel, *how, tall, wide)
+        ctx.save_for_backward(images_BCHW, weight_KCTT)
+        ctx.sizes, ctx.kernels = (ctypes.c_long * len(sizes))(*sizes), kernels
+        ctx.block = _pixels(channels * kernel * kernel)
+        result = _new_map(images_BCHW, filters, tall, wide)
+        weight_TTCK = weight_KCTT.permute(2, 3, 1, 0).contiguous()
+        kernels("patches_forward", images_BCHW, weight_TTCK, result, ctx.sizes, ctx.block)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BKHW: Tensor) -> _Gradients:
+        images_BCHW, weight_KCTT = ctx.saved_tensors
+        gradient_BKHW = laid_out(gradient_BKHW)
+        images: Tensor | None = None
+        weight: Tensor | None = None
+        if ctx.needs_input_grad[0]:
+            images, weight_KTTC = torch.empty_like(images_BCHW), weight_KCTT.permute(0, 2, 3, 1).contiguous()
+            ctx.kernels("patches_images", gradient_BKHW, weight_KTTC, images, ctx.sizes, ctx.block)
+        if ctx.needs_input_grad[1]:
+            filters, channels, kernel = weight_KCTT.shape[:3]
+            weight_TTCK = weight_KCTT.new_empty(kernel, kernel, channels, filters)
+            ctx.kernels("patches_weights", images_BCHW, gradient_BKHW, weight_TTCK, ctx.sizes, ctx.block)
+            weight = weight_TTCK.permute(3, 2, 0, 1)
+        return images, weight, None, None
+
+
+class _Depthwise(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, images_BCHW: Tensor, weight_C1TT: Tensor, how: tuple[int, int, int], kernels: Kernels
+    ) -> Tensor:
+        images_BCHW = laid_out(images_BCHW)
+        channels, _, kernel = weight_C1TT.shape[:3]
+        tall, wide = _result_size(images_BCHW, kernel, how)
+        sizes = (*_image_sizes(images_BCHW), channels, kernel, *how, tall, wide)
+        weight_TTC = weight_C1TT[:, 0].permute(1, 2, 0).contiguous()
+        ctx.save_for_backward(images_BCHW, weight_TTC)
+        ctx.sizes, ctx.kernels = (ctypes.c_long * len(sizes))(*sizes), kernels
+        result = _new_map(images_BCHW, channels, tall, wide)
+        kernels("depthwise_forward", images_BCHW, weight_TTC, result, ctx.sizes)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BCHW: Tensor) -> _Gradients:
+        images_BCHW, weight_TTC = ctx.saved_tensors
+        gradient_BCHW = laid_out(gradient_BCHW)
+        images: Tensor | None = None
+        weight: Tensor | None = None
+        if ctx.needs_input_grad[0]:
+            images = _depthwise_images(gradient_BCHW, weight_TTC, images_BCHW, ctx.sizes, ctx.kernels)
+        if ctx.needs_input_grad[1]:
+            fresh_TTC = torch.empty_like(weight_TTC)
+            ctx.kernels("depthwise_weights", images_BCHW, gradient_BCHW, fresh_TTC, ctx.sizes)
+            weight = fresh_TTC.permute(2, 0, 1).unsqueeze(1)
+        return images, weight, None, None
+
+
+def _depthwise_images(
+    gradient_BCHW: Tensor, weight_TTC: Tensor, like_BCHW: Tensor, sizes: ctypes.Array[ctypes.c_long], kernels: Kernels
+) -> Tensor:
+    """Return the gradient of the images: at stride 1 the same convolution with weights turned by 180 degrees."""
+    images = torch.empty_like(like_BCHW)
+    batch, height, width, channels, kernel, stride, dilation, padding, tall, wide = sizes
+    if stride > 1:
+        kernels("depthwise_images", gradient_BCHW, weight_TTC, images, sizes)
+        return images
+    before = dilation * (kernel - 1) - padding
+    turned = (batch, tall, wide, channels, kernel, 1, dilation, before, height, width)
+    kernels("depthwise_forward", gradient_BCHW, weight_TTC.flip(0, 1), images, (ctypes.c_long * len(turned))(*turned))
+    return images
+
+
+def _new_map(like: Tensor, channels: int, height: int, width: int) -> Tensor:
+    return like.new_empty((like.shape[0], height, width, channels)).permute(0, 3, 1, 2)
+
+
+def _image_sizes(images_BCHW: Tensor) -> tuple[int, int, int]:
+    batch, _, height, width = images_BCHW.shape
+    return batch, height, width
+
+
+def _result_size(images_BCHW: Tensor, kernel: int, how: tuple[int, int, int]) -> tuple[int, int]:
+    stride, dilation, padding = how
+    span = dilation * (kernel - 1) + 1
+    height, width = ((size + 2 * padding - span) // stride + 1 for size in images_BCHW.shape[2:])
+    return height, width
+
+
+def _tiles(channels: int, filters: int) -> int:
+    """Return how many tiles are worked on at a time: whole sixes, as the products go."""
+    return _sixes(_BLOCK_BYTES // (4 * _POINTS * (channels + filters)))
+
+
+def _pixels(values: int) -> int:
+    """Return how many patches of so many values are worked on at a time."""
+    return _sixes(_PATCH_BYTES // (4 * values))
+
+
+def _sixes(count: int) -> int:
+    return min(96, max(6, count // 6 * 6))

@@ -1,0 +1,76 @@
+/* What the kernels share: vectors of LANES floats in GCC's vector extension, and OpenMP or one thread.
+
+   Maps are channels last in memory: [image][row][column][channel], LANES divides the number of channels. Every file is
+   compiled twice, for maps of float and, with HALF, for maps of bfloat16: READ and WRITE convert, all arithmetic is float.
+   Small maps in training are bound by memory, of which bfloat16 moves half. */
+#ifndef ARCHSEARCH_LANES_H
+#define ARCHSEARCH_LANES_H
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __AVX512F__
+#define LANES 16
+#else
+#define LANES 8
+#endif
+
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+#define LOAD(place) (*(const vec *)(place))
+#define STORE(place) (*(vec *)(place))
+
+#ifdef HALF
+typedef unsigned short real;
+typedef unsigned short hvec __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+typedef unsigned uvec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+#define NAMED(name) name##_bf16
+INLINE vec read(const real *place) { return (vec)(__builtin_convertvector(*(const hvec *)place, uvec) << 16); }
+INLINE void write(real *place, vec value) { /* to the nearest, ties to even */
+    const uvec bits = (uvec)value;
+    *(hvec *)place = __builtin_convertvector((bits + 0x7fff + (bits >> 16 & 1)) >> 16, hvec);
+}
+INLINE float read_one(real value) {
+    const union { unsigned bits; float value; } both = {(unsigned)value << 16};
+    return both.value;
+}
+#else
+typedef float real;
+#define NAMED(name) name##_fp32
+INLINE vec read(const real *place) { return LOAD(place); }
+INLINE void write(real *place, vec value) { STORE(place) = value; }
+INLINE float read_one(real value) { return value; }
+#endif
+
+INLINE void read_values(const real *from, float *to, long count) {
+    for (long i = 0; i < count; i += LANES) STORE(to + i) = read(from + i);
+}
+INLINE void write_values(const float *from, real *to, long count) {
+    for (long i = 0; i < count; i += LANES) write(to + i, LOAD(from + i));
+}
+
+INLINE long least(long a, long b) { return a < b ? a : b; }
+INLINE float *floats(long count) { return (float *)aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64); }
+
+/* to = the sum of from[part] */
+INLINE void add_parts(const float *from, long size, int parts, float *to) {
+    for (long i = 0; i < size; i += LANES) {
+        vec sum = LOAD(from + i);
+        for (int part = 1; part < parts; part++) sum += LOAD(from + part * size + i);
+        STORE(to + i) = sum;
+    }
+}
+
+#ifdef _OPENMP
+#include <omp.h>
+INLINE int threads_at_most(void) { return omp_get_max_threads(); }
+INLINE int threads_here(void) { return omp_get_num_threads(); }
+INLINE int this_thread(void) { return omp_get_thread_num(); }
+#else
+INLINE int threads_at_most(void) { return 1; }
+INLINE int threads_here(void) { return 1; }
+INLINE int this_thread(void) { return 0; }
+#endif
+
+#endif

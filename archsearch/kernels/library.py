@@ -1,0 +1,154 @@
+"""The compiled kernels: built once for a processor and a compiler, kept in the user's cache folder, loaded by ctypes.
+
+The C files know nothing of torch or Python, so that building them takes two seconds and needs a C compiler alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from archsearch.errors import RunError
+
+_HERE = Path(__file__).parent
+_UNITS = ("winograd", "patches", "depthwise", "norm_act")
+_HEADERS = ("lanes.h", "products.h")
+# OpenMP in the code but no library of it: the threads are those of torch, which has loaded its own.
+_FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fopenmp", "-fPIC")
+_KINDS = {torch.float32: "_fp32", torch.bfloat16: "_bf16"}  # every unit is compiled once for each
+_POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
+_SIGNATURES = {
+    "kernel_lanes": [],
+    "winograd_forward": [_POINTER] * 3 + [_LONG] * 6 + [_INT, _LONG],
+    "winograd_weights": [_POINTER] * 3 + [_LONG] * 7,
+    "patches_forward": [_POINTER] * 4 + [_LONG],
+    "patches_images": [_POINTER] * 4 + [_LONG],
+    "patches_weights": [_POINTER] * 4 + [_LONG],
+    "depthwise_forward": [_POINTER] * 4,
+    "depthwise_images": [_POINTER] * 4,
+    "depthwise_weights": [_POINTER] * 4,
+    "channel_moments": [_POINTER] * 3 + [_LONG] * 2,
+    "scale_act": [_POINTER] * 4 + [_LONG] * 2 + [_INT],
+    "norm_act_backward": [_POINTER] * 9 + [_LONG] * 2 + [_INT],
+}
+
+
+class Kernels:
+    """The loaded library; its functions take addresses of maps that are channels last in memory.
+
+    Maps are float32 or bfloat16, all else is float32. `lanes` divides the channels of every map.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        for name, arguments in _SIGNATURES.items():
+            for kind in _KINDS.values():
+                getattr(library, name + kind).argtypes = arguments
+        self._library = library
+        self.lanes: int = library.kernel_lanes_fp32()
+
+    def __call__(
+        self, name: str, images: torch.Tensor, *arguments: torch.Tensor | ctypes.Array[ctypes.c_long] | int
+    ) -> None:
+        """Call the function `name` for maps of the type of `images`, a tensor standing for its address.
+
+        Raises `MemoryError` where the function gets none.
+        """
+        given = [one.data_ptr() if isinstance(one, torch.Tensor) else one for one in (images, *arguments)]
+        if getattr(self._library, name + _KINDS[images.dtype])(*given):
+            raise MemoryError(f"the kernel {name} could not allocate memory")
+
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        """Be loaded anew by whoever copies or unpickles this: a library is of one process."""
+        return load_kernels, ()
+
+
+def laid_out(images_BCHW: torch.Tensor) -> torch.Tensor:
+    """Return the map as the kernels read it: channels last in memory."""
+    return images_BCHW.contiguous(memory_format=torch.channels_last)
+
+
+@functools.cache
+def load_kernels() -> Kernels:
+    """Return the kernels, built where this processor and compiler have none yet.
+
+    Raises `RunError` where there is no compiler, or what it builds cannot be loaded.
+    """
+    if not sys.platform.startswith("linux"):
+        raise RunError(f"the kernels are for Linux, this is {platform.system()}")
+    compiler = shutil.which(os.environ.get("CC") or "gcc") or shutil.which("cc")
+    if compiler is None:
+        raise RunError("no C compiler was found (gcc, cc or $CC)")
+    try:
+        return Kernels(ctypes.CDLL(str(_built(compiler))))
+    except (OSError, AttributeError) as error:
+        raise RunError(f"the kernels could not be loaded: {error}") from error
+
+
+def _built(compiler: str) -> Path:
+    """Return the shared library of these sources, compiler and processor."""
+    name = f"kernels-{_digest(compiler)}.so"
+    for folder in _folders():
+        library = folder / name
+        if library.exists():
+            return library
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryDirectory(dir=folder) as work:
+                fresh = _compile(compiler, Path(work))
+                fresh.replace(library)  # at once, so that nobody loads half of it
+        except OSError:
+            continue
+        return library
+    raise RunError("no folder could be written for the kernels; set XDG_CACHE_HOME")
+
+
+def _folders() -> list[Path]:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    # Beside it a folder of the user alone: a library that others could write would run their code.
+    return [home / "archsearch", Path(tempfile.gettempdir()) / f"archsearch-{os.getuid()}"]
+
+
+def _compile(compiler: str, work: Path) -> Path:
+    library, objects = work / "kernels.so", []
+    for unit in _UNITS:
+        for kind in _KINDS.values():
+            objects.append(str(work / f"{unit}{kind}.o"))
+            half = ["-DHALF"] if kind == "_bf16" else []
+            _run([compiler, *_FLAGS, *half, "-c", str(_HERE / f"{unit}.c"), "-o", objects[-1]])
+    _run([compiler, "-shared", *objects, "-o", str(library)])
+    return library
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise RunError(f"{command[0]} failed on the kernels: {said[0] if said else f'exit code {done.returncode}'}")
+
+
+def _digest(compiler: str) -> str:
+    """Return what tells apart libraries that differ: sources, flags, compiler, processor."""
+    digest = hashlib.sha256("\0".join(_FLAGS).encode())
+    for name in (*_HEADERS, *(f"{unit}.c" for unit in _UNITS)):
+        digest.update((_HERE / name).read_bytes())
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=False)
+    digest.update(version.stdout)
+    digest.update(f"{platform.machine()}{_processor_flags()}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _processor_flags() -> str:
+    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+        return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return ""

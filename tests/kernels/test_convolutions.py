@@ -1,0 +1,133 @@
+"""Every convolution by the kernels against torch's in double precision: values and both gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from kernel_values import apart, normal
+from torch import Tensor
+from torch.nn import functional as F
+
+from archsearch.kernels import Kernels
+from archsearch.kernels.convolutions import depthwise_conv, patches_conv, winograd_conv
+
+SIZES = [(8, 8), (7, 9), (4, 4), (3, 5), (16, 16)]
+
+
+def compare(
+    ours: Callable[[Tensor, Tensor], Tensor],
+    theirs: Callable[[Tensor, Tensor], Tensor],
+    images: Tensor,
+    weight: Tensor,
+    within: float,
+) -> None:
+    """Assert that values and gradients agree with those in double precision of the same inputs."""
+    found = [images.clone().requires_grad_(images.shape[1] % 8 == 0), weight.clone().requires_grad_()]
+    true = [one.detach().double().requires_grad_() for one in found]
+    result, expected = ours(*found), theirs(*true)
+    gradient = normal(*result.shape, seed=5).to(result.dtype)
+    result.backward(gradient)
+    expected.backward(gradient.double())
+    assert apart(result, expected) < within
+    for one, other in zip(found, true, strict=True):
+        if one.requires_grad:
+            assert one.grad is not None
+            assert other.grad is not None
+            assert one.grad.dtype == one.dtype
+            assert apart(one.grad, other.grad) < within
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("channels", "filters"), [(8, 8), (16, 24), (64, 48)])
+def test_winograd_agrees_with_the_direct_way(kernels: Kernels, size, channels, filters) -> None:
+    images, weight = normal(3, channels, *size), normal(filters, channels, 3, 3, seed=1) / (3 * channels**0.5)
+    compare(
+        lambda x, w: winograd_conv(x, w, 1, kernels),
+        lambda x, w: F.conv2d(x, w, padding=1),
+        images,
+        weight,
+        1e-4,
+    )
+
+
+@pytest.mark.parametrize(("gap", "size"), [(2, 8), (3, 9), (2, 12), (4, 16)])
+def test_a_dilation_is_maps_that_do_not_touch(kernels: Kernels, gap, size) -> None:
+    images, weight = normal(2, 16, size, size), normal(16, 16, 3, 3, seed=1) / 12
+    compare(
+        lambda x, w: winograd_conv(x, w, gap, kernels),
+        lambda x, w: F.conv2d(x, w, padding=gap, dilation=gap),
+        images,
+        weight,
+        1e-4,
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation"),
+    [(1, 1, 0, 1), (1, 2, 0, 1), (3, 2, 1, 1), (3, 1, 0, 1), (2, 2, 0, 1), (3, 2, 2, 2), (5, 1, 2, 1)],
+)
+@pytest.mark.parametrize("channels", [3, 16])
+def test_patches_agree_with_the_direct_way(kernels: Kernels, size, kernel, stride, padding, dilation, channels) -> None:
+    if min(size) + 2 * padding < dilation * (kernel - 1) + 1:
+        pytest.skip("the kernel is larger than the padded map")
+    images, weight = normal(3, channels, *size), normal(24, channels, kernel, kernel, seed=1) / (kernel * channels**0.5)
+    how = {"stride": stride, "padding": padding, "dilation": dilation}
+    compare(
+        lambda x, w: patches_conv(x, w, **how, kernels=kernels),
+        lambda x, w: F.conv2d(x, w, **how),
+        images,
+        weight,
+        1e-5,
+    )
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation"),
+    [(3, 1, 1, 1), (3, 2, 1, 1), (3, 1, 2, 2), (5, 1, 2, 1), (7, 2, 3, 1), (3, 1, 0, 1), (2, 1, 1, 1)],
+)
+def test_depthwise_agrees_with_the_direct_way(kernels: Kernels, size, kernel, stride, padding, dilation) -> None:
+    images, weight = normal(3, 16, *size), normal(16, 1, kernel, kernel, seed=1) / kernel
+    how = {"stride": stride, "padding": padding, "dilation": dilation}
+    compare(
+        lambda x, w: depthwise_conv(x, w, **how, kernels=kernels),
+        lambda x, w: F.conv2d(x, w, **how, groups=16),
+        images,
+        weight,
+        1e-5,
+    )
+
+
+def test_maps_in_bfloat16_are_off_by_their_rounding_alone(kernels: Kernels) -> None:
+    images, weight = normal(3, 16, 8, 8).bfloat16(), normal(16, 16, 3, 3, seed=1) / 12
+    depthwise = normal(16, 1, 3, 3, seed=1) / 3
+    for ours, theirs, by in (
+        (lambda x, w: winograd_conv(x, w, 1, kernels), lambda x, w: F.conv2d(x, w, padding=1), weight),
+        (
+            lambda x, w: patches_conv(x, w, stride=2, padding=1, dilation=1, kernels=kernels),
+            lambda x, w: F.conv2d(x, w, stride=2, padding=1),
+            weight,
+        ),
+        (
+            lambda x, w: depthwise_conv(x, w, stride=1, padding=1, dilation=1, kernels=kernels),
+            lambda x, w: F.conv2d(x, w, padding=1, groups=16),
+            depthwise,
+        ),
+    ):
+        compare(ours, theirs, images, by, 2**-8)
+
+
+def test_the_same_threads_give_the_same_bits(kernels: Kernels) -> None:
+    images, weight = normal(9, 16, 16, 16), normal(32, 16, 3, 3, seed=1)
+
+    def once() -> list[Tensor]:
+        given = [images.clone().requires_grad_(), weight.clone().requires_grad_()]
+        result = winograd_conv(given[0], given[1], 1, kernels)
+        return [result, *torch.autograd.grad(result.square().sum(), given)]
+
+    first = once()
+    for _ in range(5):
+        assert all(torch.equal(one, other) for one, other in zip(first, once(), strict=True))

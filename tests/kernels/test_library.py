@@ -1,0 +1,91 @@
+"""How the kernels are built, kept and found again, and what is said where that fails."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from archsearch.errors import RunError
+from archsearch.kernels import Kernels, library
+from archsearch.kernels.library import laid_out, load_kernels
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path) -> Path:
+    """An empty cache folder, and nothing loaded yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    load_kernels.cache_clear()
+    yield tmp_path / "cache" / "archsearch"
+    load_kernels.cache_clear()
+
+
+def test_they_are_built_once(kernels: Kernels, fresh, monkeypatch) -> None:
+    assert load_kernels().lanes in (8, 16)
+    [built] = fresh.iterdir()
+    assert built.suffix == ".so"
+    load_kernels.cache_clear()
+    monkeypatch.setattr(library, "_compile", lambda *_: pytest.fail("built again"))
+    load_kernels()
+
+
+def test_without_a_compiler_it_says_so(fresh, monkeypatch) -> None:
+    monkeypatch.setattr(library.shutil, "which", lambda name: None)
+    with pytest.raises(RunError, match="no C compiler was found"):
+        load_kernels()
+
+
+def test_elsewhere_than_on_linux_it_says_so(fresh, monkeypatch) -> None:
+    monkeypatch.setattr(library.sys, "platform", "darwin")
+    with pytest.raises(RunError, match="are for Linux"):
+        load_kernels()
+
+
+def test_a_compiler_that_fails_is_quoted(fresh, monkeypatch, tmp_path) -> None:
+    broken = tmp_path / "cc"
+    broken.write_text("#!/bin/sh\necho 'error: out of order' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    with pytest.raises(RunError, match="failed on the kernels: error: out of order"):
+        load_kernels()
+
+
+def test_a_damaged_library_is_told(kernels: Kernels, fresh, monkeypatch) -> None:
+    def write_rubbish(compiler: str, work: Path) -> Path:
+        (work / "kernels.so").write_bytes(b"no library")
+        return work / "kernels.so"
+
+    monkeypatch.setattr(library, "_compile", write_rubbish)
+    with pytest.raises(RunError, match="could not be loaded"):
+        load_kernels()
+
+
+def test_where_the_cache_cannot_be_written_a_folder_of_the_user_alone_serves(
+    kernels: Kernels, fresh, monkeypatch, tmp_path
+) -> None:
+    fresh.parent.parent.joinpath("cache").write_text("a file is in the way")
+    monkeypatch.setattr(library.tempfile, "gettempdir", lambda: str(tmp_path))
+    load_kernels()
+    [folder] = tmp_path.glob("archsearch-*")
+    assert folder.stat().st_mode & 0o077 == 0
+    assert folder.stat().st_uid == os.getuid()
+
+
+def test_a_function_without_memory_raises(kernels: Kernels) -> None:
+    class Broke:
+        def __getattr__(self, name: str):
+            return lambda *_: 1
+
+    poor = Kernels.__new__(Kernels)
+    poor._library = Broke()  # type: ignore[assignment]
+    with pytest.raises(MemoryError, match="the kernel scale_act"):
+        poor("scale_act", torch.zeros(1))
+
+
+def test_a_map_is_laid_out_channels_last_without_a_copy_where_it_is_so() -> None:
+    images = torch.zeros(2, 8, 4, 4)
+    assert laid_out(images).is_contiguous(memory_format=torch.channels_last)
+    there = images.contiguous(memory_format=torch.channels_last)
+    assert laid_out(there) is there
