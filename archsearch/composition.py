@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.config_folder import config_folder
-from archsearch.decode import join, suggest
+from archsearch.decode import suggest
 from archsearch.design.spec import BlockLookup
 from archsearch.errors import SpecError
 from archsearch.messages import explain, known_error
@@ -231,9 +231,7 @@ class Composer:
             dotted = key.removeprefix("block@")
             (fast if "." in dotted and not dotted.startswith("hydra.") and dotted not in read else slow)[dotted] = value
         tree, _ = self._tree(tuple(f"{key}={_literal(value)}" for key, value in sorted(slow.items())))
-        for key, value in fast.items():
-            tree = _assign(tree, key.split("."), value)
-        return tree
+        return _assigned(tree, fast)
 
     def _tree(self, overrides: tuple[str, ...]) -> tuple[dict[str, Any], frozenset[str]]:
         if overrides not in self._trees:
@@ -256,12 +254,22 @@ def _literal(value: object) -> str:
     return "null" if value is None else str(value)
 
 
-def _assign(tree: Mapping[str, Any], path: Sequence[str], value: Any, where: str = "") -> dict[str, Any]:
-    """Return a copy of `tree` in which the item at `path` is `value`; what lies beside the path is shared."""
-    head, *rest = path
-    if not rest:
-        return {**tree, head: value}
-    inner = tree.get(head)
+def _assigned(tree: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of `tree` with `values` set at their dotted keys; what lies beside their paths is shared."""
+    copies: dict[str, dict[str, Any]] = {"": dict(tree)}
+    for key, value in values.items():
+        _copied(copies, key.rpartition(".")[0])[key.rpartition(".")[2]] = value
+    return copies[""]
+
+
+def _copied(copies: dict[str, dict[str, Any]], where: str) -> dict[str, Any]:
+    """Return the copy of the mapping at `where`, made at most once and put into the copy around it."""
+    if where in copies:
+        return copies[where]
+    above, _, name = where.rpartition(".")
+    around = _copied(copies, above)
+    inner = around.get(name)
     if inner is not None and not isinstance(inner, Mapping):
-        raise SpecError(join(where, head), "is not a mapping, nothing can be set below it")
-    return {**tree, head: _assign(inner or {}, rest, value, join(where, head))}
+        raise SpecError(where, "is not a mapping, nothing can be set below it")
+    copies[where] = around[name] = dict(inner or {})
+    return copies[where]

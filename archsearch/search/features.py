@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 
 from archsearch.analysis.footprint import Footprint
-from archsearch.design.plan import Conv, Layer, Parallel, Plan, Sequence
+from archsearch.design.plan import Conv, Layer, Parallel, Plan, Pool, Sequence
 
 
 def features_of(plan: Plan, footprint: Footprint) -> dict[str, float]:
@@ -20,12 +19,7 @@ def features_of(plan: Plan, footprint: Footprint) -> dict[str, float]:
     many spatial ones (kernel above 1) there are of each kernel at each resolution, counted by halvings of the input.
     """
     found: Counter[str] = Counter()
-    for halvings, conv in _convs(plan.layers, 0):
-        found["depth"] += 1
-        if conv.kernel > 1:
-            found[f"level{halvings}.kernel{conv.kernel}"] += 1
-            found["dilated"] += conv.dilation > 1
-            found["depthwise"] += conv.groups == conv.in_channels > 1
+    _count(plan.layers, 0, found)
     logs = {
         "log_parameters": math.log(max(footprint.parameters, 1)),
         "log_macs": math.log(max(footprint.macs, 1)),
@@ -35,34 +29,25 @@ def features_of(plan: Plan, footprint: Footprint) -> dict[str, float]:
     return {**logs, **{name: float(count) for name, count in found.items()}}
 
 
-def _convs(layers: tuple[Layer, ...], halvings: int) -> Iterator[tuple[int, Conv]]:
-    """Yield every convolution with the halvings behind it: its own stride counts."""
+def _count(layers: tuple[Layer, ...], halvings: int, found: Counter[str]) -> int:
+    """Count the convolutions of `layers`, and return the halvings behind them; a convolution's own stride counts."""
     for layer in layers:
         if isinstance(layer, Conv):
-            halvings += _halvings(layer)
-            yield halvings, layer
+            if layer.stride > 1:
+                halvings += _halvings(layer.stride)
+            found["depth"] += 1
+            if layer.kernel > 1:
+                found[f"level{halvings}.kernel{layer.kernel}"] += 1
+                found["dilated"] += layer.dilation > 1
+                found["depthwise"] += layer.groups == layer.in_channels > 1
         elif isinstance(layer, Sequence):
-            yield from _convs(layer.layers, halvings)
-            halvings += _through(layer.layers)
+            halvings = _count(layer.layers, halvings, found)
         elif isinstance(layer, Parallel):
-            for branch in layer.branches:
-                yield from _convs(branch.layers, halvings)
-            halvings += max((_through(branch.layers) for branch in layer.branches), default=0)
-        else:
-            halvings += _halvings(layer)
+            halvings = max((_count(branch.layers, halvings, found) for branch in layer.branches), default=halvings)
+        elif isinstance(layer, Pool):
+            halvings += _halvings(layer.stride)
+    return halvings
 
 
-def _through(layers: tuple[Layer, ...]) -> int:
-    total = 0
-    for layer in layers:
-        if isinstance(layer, Sequence):
-            total += _through(layer.layers)
-        elif isinstance(layer, Parallel):
-            total += max((_through(branch.layers) for branch in layer.branches), default=0)
-        else:
-            total += _halvings(layer)
-    return total
-
-
-def _halvings(layer: Layer) -> int:
-    return round(math.log2(getattr(layer, "stride", 1)))
+def _halvings(stride: int) -> int:
+    return round(math.log2(stride))
