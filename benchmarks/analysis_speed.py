@@ -18,7 +18,8 @@ from archsearch.analysis.footprint import measure
 from archsearch.analysis.limits import decode_limits, margins
 from archsearch.composition import Composer
 from archsearch.design.canonical import design_id
-from archsearch.design.lower import lower, lower_block
+from archsearch.design.lower import lower
+from archsearch.design.lower_block import lower_block
 from archsearch.design.spec import DesignSpec, decode_design
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from archsearch.analysis.footprint import Footprint, measure
+from archsearch.analysis.footprint import Footprint
 from archsearch.analysis.limits import NUMBERS, Bound, Limits
-from archsearch.analysis.totals import Totals, totals
-from archsearch.design.lower import lower, scaled
+from archsearch.analysis.totals import Totals, Widths, footprint_of
+from archsearch.design.lower import lower
 from archsearch.design.plan import Plan
 from archsearch.design.spec import DesignSpec
 from archsearch.errors import SpecError
@@ -48,15 +48,15 @@ def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
     The bracket closes by steps a little past where the counts, growing by a power of the multiplier, would meet
     their bounds; then it is bisected. Multipliers that give the same channels are looked at once.
     """
+    widths = Widths(design)
     rooms: dict[tuple[int, ...], tuple[bool, float]] = {}
     low, high = 1, round(WIDEST / STEP) + 1  # the one is taken to keep the bounds, the other to break them
     at, power, beyond = round(1 / STEP), POWER, BEYOND
     before: tuple[int, bool, float] | None = None
     while high - low > 1:
-        tried = design.at_width(at * STEP)
-        channels = _channels(tried)
+        channels = widths.channels(at * STEP)
         if channels not in rooms:
-            rooms[channels] = _room(totals(tried), upper)
+            rooms[channels] = _room(widths.totals(at * STEP), upper)
         kept, room = rooms[channels]
         low, high = (at, high) if kept else (low, at)
         if high <= low * NARROW:
@@ -75,18 +75,13 @@ def lowered(design: DesignSpec, limits: Limits) -> tuple[DesignSpec, Plan, Footp
     """Return `design` with its width resolved, its plan and its footprint."""
     resolved = resolve(design, limits)
     plan = lower(resolved)
-    return resolved, plan, measure(plan)
+    return resolved, plan, footprint_of(resolved, plan)
 
 
 def _upper(bound: Bound | None) -> Bound | None:
     if bound is None or (bound.below is None and bound.at_most is None):
         return None
     return Bound(below=bound.below, at_most=bound.at_most)
-
-
-def _channels(design: DesignSpec) -> tuple[int, ...]:
-    stages = design.stages if design.stem is None else (design.stem, *design.stages)
-    return tuple(scaled(stage.width, design) for stage in stages)
 
 
 def _room(found: Totals, upper: Mapping[str, Bound]) -> tuple[bool, float]:

@@ -7,11 +7,11 @@ Imports the standard library, `errors`, `decode` and `design.expression` only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import dataclass, replace
+from typing import Any, assert_never, get_args
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
-from archsearch.design.expression import Expression, Value, check_names, constant, parse
+from archsearch.design.expression import Expression, Value, check_names, constant, given, parse
 from archsearch.design.plan import ActivationKind, Combine, NormKind
 from archsearch.errors import SpecError
 
@@ -117,6 +117,33 @@ def decode_items(raw: object, where: str, scope: Mapping[str, Value]) -> tuple[I
     if not is_list(raw):
         raise SpecError(where, f"must be a list of layers, is {describe(raw)}")
     return tuple(_decode_item(item, f"{where}[{i}]", scope) for i, item in enumerate(raw))
+
+
+def settled(items: tuple[ItemSpec, ...], options: Mapping[str, Value]) -> tuple[ItemSpec, ...]:
+    """Return `items` with the value of every expression that reads nothing but `options`, and without those left out.
+
+    What arithmetic forbids stays as it is, to be told where the layer is made.
+    """
+    found: list[ItemSpec] = []
+    for item in items:
+        when = None if item.when is None else given(item.when, options)
+        if when is not None and when.value is not None:
+            if not when.value:
+                continue
+            when = None
+        match item:
+            case LayerSpec(fields=fields):
+                known = {name: given(each, options) for name, each in fields.items()}
+                found.append(replace(item, when=when, fields=known))
+            case ResidualSpec(layers=layers, shortcut=shortcut):
+                inner = settled(layers, options)
+                found.append(replace(item, when=when, layers=inner, shortcut=given(shortcut, options)))
+            case ParallelSpec(branches=branches):
+                known = {name: settled(branch, options) for name, branch in branches.items()}
+                found.append(replace(item, when=when, branches=known))
+            case _:
+                assert_never(item)
+    return tuple(found)
 
 
 def _decode_defaults(raw: object, where: str) -> dict[str, Value]:

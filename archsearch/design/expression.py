@@ -13,7 +13,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archsearch.decode import suggest
@@ -84,11 +84,15 @@ _BINARY: tuple[dict[str, _Operation], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expression:
-    """A parsed expression: its text, the names that it reads, and the function that evaluates it."""
+    """A parsed expression: its text, the names that it reads, and the function that evaluates it.
+
+    `value` is what it always gives, where that is known before any scope.
+    """
 
     text: str
     names: frozenset[str]
     evaluate: Evaluator = field(compare=False, repr=False)
+    value: Value | None = None
 
 
 def parse(text: str, where: str) -> Expression:
@@ -103,7 +107,17 @@ def parse(text: str, where: str) -> Expression:
 
 def constant(value: Value) -> Expression:
     """Return the expression that is always `value`."""
-    return Expression(text=str(value), names=frozenset(), evaluate=lambda scope: value)
+    return Expression(text=str(value), names=frozenset(), evaluate=lambda scope: value, value=value)
+
+
+def given(expression: Expression, scope: Scope) -> Expression:
+    """Return `expression` with its value, where `scope` holds all that it reads and arithmetic allows it."""
+    if expression.value is not None or not expression.names <= scope.keys():
+        return expression
+    try:
+        return replace(expression, value=expression.evaluate(scope))
+    except (ArithmeticError, TypeError, ValueError, SpecError):
+        return expression  # told by `compute`, where it is needed
 
 
 def check_names(expression: Expression, known: Mapping[str, object], where: str) -> None:
@@ -127,6 +141,8 @@ def whole(expression: Expression, scope: Scope, where: str, least: int) -> int:
 
 def compute(expression: Expression, scope: Scope, where: str) -> Value:
     """Return the value of `expression`; raises `SpecError` at `where` for what arithmetic forbids."""
+    if expression.value is not None:
+        return expression.value
     try:
         return expression.evaluate(scope)
     except ZeroDivisionError:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from archsearch.decode import convert, describe, is_mapping, join, suggest
 from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items
 from archsearch.design.expression import Value
 from archsearch.errors import SpecError
 
+Decoded = TypeVar("Decoded")
 BlockLookup = Callable[[str], Mapping[str, Any]]
 """From a block's name to its mapping; raises `SpecError` for an unknown name."""
 
@@ -41,7 +42,7 @@ class StageSpec:
     entry: BlockUse | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeadSpec:
     """Layers before the pooling, the pooling ('none' for no pooling), and the linear classifier."""
 
@@ -95,6 +96,7 @@ class BlockReader:
         self._lookup = blocks
         self._named: dict[str, BlockSpec] = {}
         self._inline: dict[tuple[int, str], BlockSpec] = {}  # its `source` keeps the mapping, and so the number, alive
+        self._rest: dict[str, tuple[object, Any]] = {}  # what was last decoded at a place, with its mapping
 
     def read(self, raw: object, where: str) -> BlockSpec:
         """Return the block that a stage names, or holds itself; raises `SpecError` below `where`."""
@@ -116,11 +118,19 @@ class BlockReader:
             self._inline[id(raw), where] = found
         return found
 
+    def once(self, raw: object, where: str, decode: Callable[[object, str], Decoded]) -> Decoded:
+        """Return `decode(raw, where)`, what it was the last time where the mapping at `where` is the same one."""
+        last = self._rest.get(where)
+        if last is None or last[0] is not raw:
+            last = self._rest[where] = (raw, decode(raw, where))
+        return last[1]
+
 
 def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "arch") -> DesignSpec:
     """Return the design that the mapping `raw` describes; raises `SpecError` below `where`."""
     source = _mapping(raw, where, "a network", _ARCH_KEYS)
-    reader = _Reader(blocks if isinstance(blocks, BlockReader) else BlockReader(blocks))
+    memory = blocks if isinstance(blocks, BlockReader) else BlockReader(blocks)
+    reader = _Reader(memory)
     stem_raw, stages_raw = source.get("stem"), source.get("stages")
     if not is_mapping(stages_raw) or not stages_raw:
         raise SpecError(join(where, "stages"), f"must be a mapping of at least one stage, is {describe(stages_raw)}")
@@ -129,10 +139,10 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
         raise SpecError(join(where, "width"), f"must be above 0 and at most 64, is {width}")
     return DesignSpec(
         name=str(source.get("name") or "unnamed"),
-        input_shape=_input_shape(source.get("input", (3, 32, 32)), join(where, "input")),
-        stem=None if stem_raw is None else reader.stem(stem_raw, join(where, "stem")),
+        input_shape=memory.once(source.get("input", (3, 32, 32)), join(where, "input"), _input_shape),
+        stem=None if stem_raw is None else memory.once(stem_raw, join(where, "stem"), reader.stem),
         stages=tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items()),
-        head=_head(source.get("head"), join(where, "head")),
+        head=memory.once(source.get("head"), join(where, "head"), _head),
         width=width,
         divisor=_whole(source.get("divisor", 8), join(where, "divisor"), 1),
         source=source,
@@ -206,6 +216,9 @@ def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, 
     for key, value in raw.items():
         if key in block.defaults:
             default = block.defaults[key]
+            if type(value) is type(default):
+                options[key] = value
+                continue
             hint: Any = int | float if isinstance(default, float) or type(default) is int else type(default)
             options[key] = convert(hint, value, join(where, key))
     return options
@@ -240,7 +253,7 @@ def _input_shape(raw: object, where: str) -> tuple[int, int, int]:
 
 
 def _whole(raw: object, where: str, least: int) -> int:
-    value = convert(int, raw, where)
+    value = raw if type(raw) is int else convert(int, raw, where)
     if value < least:
         raise SpecError(where, f"must be at least {least}, is {value}")
     if value > _MOST:

@@ -6,16 +6,17 @@ Knows the design and its analysis; composition comes as a function. No torch, no
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import Limits, decode_limits
-from archsearch.design.spec import BlockLookup, BlockReader, DesignSpec, decode_design
+from archsearch.design.spec import BlockLookup, BlockReader, decode_design
 from archsearch.errors import SpecError
 from archsearch.search.candidates import Value
 from archsearch.search.features import features_of
 from archsearch.search.job import Assignments, Verdict
+from archsearch.search.repairs import changes, may_repair
 from archsearch.search.studies import hash_of
 
 Compose = Callable[[Mapping[str, Value]], Mapping[str, Any]]
@@ -26,8 +27,6 @@ TRAINING = ("augment", "optimizer", "schedule", "train", "seed")
 HOW = ("device", "threads", "compile", "channels_last", "eval_batch_size", "checkpoint_every", "checkpoint_seconds")
 HOW_TOO = ("keep_checkpoint", "kernels", "tta")
 STAGE_KEYS = ("block", "width", "repeats", "entry")
-REPAIRABLE = frozenset({"receptive_field", "contains", "downsampling"})
-DILATIONS = (2, 3, 4, 6, 8)
 
 
 class Judge:
@@ -43,10 +42,10 @@ class Judge:
     def __call__(self, assignments: Assignments) -> Verdict:
         """Return the verdict; raises `SpecError` for a design that cannot be built."""
         tree, unused = self._composed(assignments)
-        design, checked = self._check(tree)
+        checked = self._check(tree)
         repairs: dict[str, Value] = {}
-        if self._repair and not checked.kept and self._may_repair(checked):
-            found = self._repaired(assignments, design, checked)
+        if self._repair and not checked.kept and may_repair(checked):
+            found = self._repaired(assignments, checked)
             tree, checked, repairs = found or (tree, checked, repairs)
         identity = checked.design_id if checked.kept else ""
         return Verdict(
@@ -66,47 +65,56 @@ class Judge:
     def _composed(self, assignments: Assignments) -> tuple[Mapping[str, Any], tuple[str, ...]]:
         """Return the composition without the assignments that a stage's block has no use for, and their names."""
         tree = self._compose(assignments)
+        stages = tree.get("arch", {}).get("stages", {})
         unused = tuple(
-            name for name in assignments if name.startswith("arch.stages.") and not self._is_used(name, tree)
+            name for name in assignments if name.startswith("arch.stages.") and not self._is_used(name, stages)
         )
         if not unused:
             return tree, ()
-        stages = dict(tree["arch"]["stages"])
+        stages = dict(stages)
         for name in unused:
             stage, option = name.split(".")[2:]
             stages[stage] = {key: value for key, value in stages[stage].items() if key != option}
         return {**tree, "arch": {**tree["arch"], "stages": stages}}, unused
 
-    def _is_used(self, name: str, tree: Mapping[str, Any]) -> bool:
+    def _is_used(self, name: str, stages: Mapping[str, Any]) -> bool:
         """Return whether a stage's key means something to its block; no such key at all is left to decoding."""
         parts = name.split(".")
-        stage = tree.get("arch", {}).get("stages", {}).get(parts[2])
+        stage = stages.get(parts[2])
         if len(parts) != 4 or parts[3] in STAGE_KEYS or not isinstance(stage, Mapping):
             return True
-        uses = [stage, *([stage["entry"]] if isinstance(stage.get("entry"), Mapping) else [])]
-        blocks = [self._block(use["block"]) if isinstance(use.get("block"), str) else use.get("block") for use in uses]
-        return any(isinstance(block, Mapping) and parts[3] in block.get("defaults_of", {}) for block in blocks)
+        entry = stage.get("entry")
+        return self._takes(stage, parts[3]) or (isinstance(entry, Mapping) and self._takes(entry, parts[3]))
+
+    def _takes(self, use: Mapping[str, Any], option: str) -> bool:
+        block = use.get("block")
+        if isinstance(block, str):
+            block = self._block(block)
+        return isinstance(block, Mapping) and option in block.get("defaults_of", {})
 
     def _repaired(
-        self, assignments: Assignments, design: DesignSpec, checked: Checked
+        self, assignments: Assignments, checked: Checked
     ) -> tuple[Mapping[str, Any], Checked, dict[str, Value]] | None:
         """Return the first small change that keeps every limit, or None where none does."""
-        # A dilation costs no parameter, so the width that was fitted is tried with it, and fitted again at the end.
-        fitted: dict[str, Value] = {"arch.width": checked.design.width} if design.width == "fit" else {}
-        for change in _repairs(design):
+        for change in changes(checked):
             try:
-                if self._check(self._composed({**assignments, **fitted, **change})[0])[1].kept:
-                    tree, _ = self._composed({**assignments, **change})
-                    again = self._check(tree)[1]
-                    if again.kept:
-                        return tree, again, change
+                tree, _ = self._composed({**assignments, **change})
+                again = self._check(tree)
+                if again.kept and self._kept_at(checked.design.width, again, tree):
+                    return tree, again, change
             except SpecError:
                 continue
         return None
 
-    def _check(self, tree: Mapping[str, Any]) -> tuple[DesignSpec, Checked]:
+    def _kept_at(self, width: float | str, checked: Checked, tree: Mapping[str, Any]) -> bool:
+        """Return whether the limits are kept at `width` as well: a dilation costs nothing, so it should be the same."""
+        if checked.design.width == width:
+            return True
+        return self._check({**tree, "arch": {**tree["arch"], "width": width}}).kept
+
+    def _check(self, tree: Mapping[str, Any]) -> Checked:
         design = decode_design(tree.get("arch"), self._reader)
-        return design, check_design(design, self._limits_of(tree.get("constraints")))
+        return check_design(design, self._limits_of(tree.get("constraints")))
 
     def _limits_of(self, raw: object) -> Limits:
         if raw is not self._limits[0]:
@@ -118,16 +126,6 @@ class Judge:
             self._mappings[name] = self._lookup(name)
         return self._mappings[name]
 
-    @staticmethod
-    def _may_repair(checked: Checked) -> bool:
-        broken = {margin.limit for margin in checked.margins if not margin.kept}
-        above = all(
-            margin.found < next(iter(margin.bound.values()))
-            for margin in checked.margins
-            if margin.limit == "receptive_field" and not margin.kept and ("above" in margin.bound)
-        )
-        return broken <= REPAIRABLE and above
-
 
 def trial_key(design_id: str, tree: Mapping[str, Any], fingerprint: str) -> str:
     """Return 16 digits that trainings share which give the same result: design, training settings, data."""
@@ -135,12 +133,3 @@ def trial_key(design_id: str, tree: Mapping[str, Any], fingerprint: str) -> str:
     if isinstance(said["train"], Mapping):
         said["train"] = {key: value for key, value in said["train"].items() if key not in (*HOW, *HOW_TOO)}
     return hash_of([design_id, json.dumps(said, sort_keys=True, default=str), fingerprint])
-
-
-def _repairs(design: DesignSpec) -> Iterator[dict[str, Value]]:
-    """Yield changes of one stage's dilation, the smallest and the latest stage first: none costs a parameter."""
-    for dilation in DILATIONS:
-        for stage in reversed(design.stages):
-            there = stage.use.options.get("dilation", stage.use.block.defaults.get("dilation"))
-            if isinstance(there, int) and there < dilation and stage.repeats > 0:
-                yield {f"arch.stages.{stage.name}.dilation": dilation}

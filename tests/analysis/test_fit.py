@@ -119,9 +119,9 @@ def test_it_is_what_a_plain_bisection_finds(upper: dict[str, Bound], shipped: Bl
 
 
 def test_few_widths_are_looked_at(shipped: BlockLookup, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at: list[DesignSpec] = []
-    counted = fit.totals
-    monkeypatch.setattr(fit, "totals", lambda design: (looked_at.append(design), counted(design))[1])
+    looked_at: list[float] = []
+    counted = fit.Widths.totals
+    monkeypatch.setattr(fit.Widths, "totals", lambda self, width: (looked_at.append(width), counted(self, width))[1])
     rng = random.Random(0)
     designs = [decode_design({**random_design(rng, shipped).source, "divisor": 8}, shipped) for _ in range(20)]
     for design in designs:

@@ -10,7 +10,7 @@ from archsearch.analysis.check import Checked, check_design
 from archsearch.composition import Composer, block_lookup, read_yaml
 from archsearch.config_folder import config_folder
 from archsearch.design.block import decode_block
-from archsearch.design.lower import lower_block
+from archsearch.design.lower_block import lower_block, with_options
 from archsearch.network.assemble import assemble
 from archsearch.settings.experiment import decode_experiment
 
@@ -72,7 +72,7 @@ def test_every_block_lowers(name: str) -> None:
     block = decode_block(block_lookup([config_folder()])(name), name, name)
     assert block.items
     for channels, width in ((16, 32), (32, 32)):
-        lower_block(block, channels, width)
+        lower_block(with_options(block), channels, width)
 
 
 @pytest.mark.parametrize(("arch", "block"), GOLDEN, ids=str)
