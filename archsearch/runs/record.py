@@ -63,7 +63,8 @@ def design_yaml(checked: Checked) -> str:
     head = (
         "# python -m archsearch.run arch=design.yaml\n# This design with its blocks inlined and its width worked out.\n"
     )
-    return head + yaml.safe_dump(self_contained(checked.design), sort_keys=False, width=120)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, ten times as fast where it was built
+    return head + yaml.dump(self_contained(checked.design), Dumper=dumper, sort_keys=False, width=120)
 
 
 def weights_metadata(design: str, dataset: Dataset) -> dict[str, str]:

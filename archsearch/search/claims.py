@@ -15,7 +15,7 @@ from archsearch.search.board import ANSWERED, Board, read_board
 from archsearch.search.job import Verdict
 from archsearch.search.liveness import Watch
 from archsearch.search.record import constraints_of, margins_json
-from archsearch.search.rows import Row, State, finish_row
+from archsearch.search.rows import Row, State, finish_row, read_attrs
 from archsearch.search.studies import Study
 from archsearch.search.sweep import Sweep
 
@@ -146,5 +146,5 @@ class Desk:
 
     def holds(self, claim: Claim) -> bool:
         """Return whether the trial is still this worker's: it is not if this one was taken for dead."""
-        attrs = self.study.store.storage.get_trial_user_attrs(claim.trial_id)
+        attrs = read_attrs(self.study.store, claim.trial_id, ("worker", "state_reason"))
         return attrs.get("worker") == claim.worker and "state_reason" not in attrs

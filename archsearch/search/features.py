@@ -6,6 +6,7 @@ Imports the plan and its footprint; no numpy.
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 
 from archsearch.analysis.footprint import Footprint
@@ -37,7 +38,7 @@ def _count(layers: tuple[Layer, ...], halvings: int, found: Counter[str]) -> int
                 halvings += _halvings(layer.stride)
             found["depth"] += 1
             if layer.kernel > 1:
-                found[f"level{halvings}.kernel{layer.kernel}"] += 1
+                found[sys.intern(f"level{halvings}.kernel{layer.kernel}")] += 1  # thousands of designs are remembered
                 found["dilated"] += layer.dilation > 1
                 found["depthwise"] += layer.groups == layer.in_channels > 1
         elif isinstance(layer, Sequence):

@@ -33,6 +33,7 @@ SCREENED = 256  # points that are offered to `admit` for one proposal
 CAPACITY = 4096  # designs that wait in the pool
 FITTED, CONDITIONED = 160, 480  # observations that the kernel is learnt from, and that the prediction rests on
 AT_ONCE = 512  # designs that are predicted together, so that memory does not grow with the pool
+PAIRS = 160 * CAPACITY  # of an observation and a candidate that one proposal may look at: 160 trainings at a full pool
 PATIENCE = 40  # rounds of screening before it gives up on finding anything
 PARENTS = 8  # designs that mutations start from
 BENDS = (-8.0, 12.0)  # range of the exponent that straightens the scores
@@ -67,6 +68,7 @@ class FootprintProposer:
         """Make a proposer for one study; nothing is screened yet."""
         self.directions, self.startup, self.screened = tuple(directions), startup, screened
         self._pool = Pool(space, admit, capacity=CAPACITY)
+        self._ranked = 0  # of the pool: the others have come since the last proposal
         self._kernel: Kernel | None = None
 
     def propose(self, observations: Sequence[Observation], pending: Sequence[Design], rng: Generator) -> Design | None:
@@ -109,15 +111,16 @@ class FootprintProposer:
                 taken = pool.design(index)
                 break
         pool.keep([int(index) for index in order if int(index) not in dropped][: pool.capacity])
+        self._ranked = len(pool)
         return taken
 
     def _spread(self, known: Sequence[Design], rng: Generator) -> list[int]:
         """Return all candidates' indices; first the one of ten that is farthest from what is known (Mitchell 1991)."""
         order = [int(index) for index in rng.permutation(len(self._pool))]
         if known and order:
-            view = View.of(self._pool, known)
             few = order[:10]
-            gap = view.pool_MD[few][:, None, :] - view.known_ND[None]
+            view = View.of(self._pool, known, np.array(few))
+            gap = view.pool_MD[:, None, :] - view.known_ND[None]
             first = few[int(np.argmax((gap**2).sum(axis=2).min(axis=1)))]
             order = [first, *(index for index in order if index != first)]
         return order
@@ -125,11 +128,16 @@ class FootprintProposer:
     def _by_improvement(
         self, observations: Sequence[Observation], pending: Sequence[Design], rng: Generator
     ) -> list[int]:
-        """Return all candidates' indices by falling expected improvement, after mutating the best of them."""
+        """Return all candidates' indices by falling expected improvement, after mutating the best of them.
+
+        Where there are too many pairs of an observation and a candidate, the best ones and the new ones are looked at
+        and the others by turns: those whose turn it was stand last.
+        """
         scores_N = scalarised(observations, self.directions, rng)
         kept = representatives(scores_N, CONDITIONED)
         targets_N = gaussianised(scores_N[kept])
-        view = View.of(self._pool, [*(observations[index].design for index in kept), *pending])
+        rows_M = self._in_turn(PAIRS // len(kept))
+        view = View.of(self._pool, [*(observations[index].design for index in kept), *pending], rows_M)
         known_ND, pending_ND = view.known_ND[: len(kept)], view.known_ND[len(kept) :]
         few = representatives(targets_N, FITTED)
         self._kernel = fit(known_ND[few], targets_N[few], view.groups_D, trending=len(view.names), start=self._kernel)
@@ -139,11 +147,22 @@ class FootprintProposer:
             best = max(best, float(posterior.mean(pending_ND).max()))
             posterior = believing(posterior, targets_N, pending_ND)
         improvement_M = expected_improvement(posterior, view.pool_MD, best)
-        parents = [self._pool.design(int(index)) for index in np.argsort(-improvement_M)[:PARENTS]]
+        parents = [self._pool.design(int(index)) for index in rows_M[np.argsort(-improvement_M)[:PARENTS]]]
+        before = len(self._pool)
         self._pool.vary(parents, self.screened // 4, rng)
-        fresh_MD = view.inputs(self._pool, since=len(improvement_M))
+        fresh_MD = view.inputs(self._pool, since=before)
         improvement_M = np.concatenate([improvement_M, expected_improvement(posterior, fresh_MD, best)])
-        return [int(index) for index in np.argsort(-improvement_M, kind="stable")]
+        seen_M = np.concatenate([rows_M, np.arange(before, len(self._pool))])
+        seen_M = seen_M[np.argsort(-improvement_M, kind="stable")]
+        unseen = np.setdiff1d(np.arange(before), rows_M)
+        best_half = len(seen_M) if not len(unseen) else len(seen_M) // 2
+        return [int(index) for index in np.concatenate([seen_M[:best_half], unseen, seen_M[best_half:]])]
+
+    def _in_turn(self, most: int) -> NDArray[np.intp]:
+        """Return the indices of about `most` candidates: all new ones, and the first of the others."""
+        count = len(self._pool)
+        first = min(self._ranked, max(most - (count - self._ranked), 0))
+        return np.concatenate([np.arange(first), np.arange(self._ranked, count)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +181,11 @@ class View:
     pool_MD: Array
 
     @classmethod
-    def of(cls, pool: Pool, known: Sequence[Design]) -> View:
-        """Return the view whose features have mean 0 and variance 1 over the pool and the known designs."""
+    def of(cls, pool: Pool, known: Sequence[Design], rows_M: NDArray[np.intp]) -> View:
+        """Return the view of `known` and of the pool's designs `rows_M`.
+
+        Features have mean 0 and variance 1 over the whole pool and the known designs.
+        """
         names = tuple(sorted(pool.features.union(*(design.features for design in known))))
         encoded = np.array([pool.space.encode(design.params) for design in known], dtype=float)
         features = np.concatenate([_features(known, names), pool.features_MF(names)])
@@ -171,7 +193,8 @@ class View:
         differing = deviation > 1e-9 * (1.0 + np.abs(middle))
         names = tuple(name for name, kept in zip(names, differing, strict=True) if kept)
         middle, deviation = middle[differing], deviation[differing]
-        scaled = (features[:, differing] - middle) / deviation
+        rows = np.concatenate([np.arange(len(known)), len(known) + rows_M])
+        scaled = (features[np.ix_(rows, differing)] - middle) / deviation
         groups = pool.space.groups
         own = max(groups, default=-1) + 1
         return cls(
@@ -180,7 +203,7 @@ class View:
             deviation_F=deviation,
             groups_D=np.array([*groups, *[own] * len(names)], dtype=np.intp),
             known_ND=np.hstack([encoded, scaled[: len(known)]]),
-            pool_MD=np.hstack([pool.encoded_MC(), scaled[len(known) :]]),
+            pool_MD=np.hstack([pool.encoded_MC()[rows_M], scaled[len(known) :]]),
         )
 
     def inputs(self, pool: Pool, *, since: int) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +13,17 @@ from archsearch.search.board import ANSWERED, Board
 from archsearch.search.candidates import Design, Features, Key, Params
 from archsearch.search.footprint_sampler import FootprintProposer, Observation
 from archsearch.search.job import Task, Verdict
-from archsearch.search.proposing import Proposal, Refused, judged, known_points
+from archsearch.search.proposing import Proposal, Refused, judged, known_point
 from archsearch.search.refusals import Refusals
 from archsearch.search.studies import Study
 from archsearch.search.sweep import Sweep
 
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
 MOST, LEAST = 512, 24  # designs that are checked for one proposal
-SECONDS = 0.1  # that the checks of one proposal may take
+SECONDS = 0.06  # that the checks of one proposal may take
+TIMED = 16  # checks that the time of one is taken from, after as many that fill the caches
 EXAMPLES = 2  # of them, refused ones that are recorded; the others are counted
 IN_VAIN = 20  # proposals in a row without a find, after which none is expected
 REMEMBERED = 1024  # verdicts
@@ -46,7 +51,7 @@ class FootprintSearch:
             startup=sweep.settings.sampler.startup,
             screened=self._affordable(),
         )
-        self._features: dict[int, Features] = {}
+        self._designs: dict[int, Design | None] = {}  # by the trial's number
         self._in_vain = 0
         self.refused: list[Refused] = []
         self.refusals = Refusals()
@@ -56,8 +61,8 @@ class FootprintSearch:
         self._taken = board.known
         observations: list[Observation] = []
         pending: list[Design] = []
-        for point, trial in known_points(board, self._sweep.space):
-            design = self._design(trial.number, point)
+        for trial in board.trials:
+            design = self._design(trial)
             if design is None or trial.user_attrs.get("state_reason") == ANSWERED:
                 continue
             if not trial.state.is_finished():
@@ -85,12 +90,13 @@ class FootprintSearch:
 
     def _affordable(self) -> int:
         """Return how many checks fit into the time that a proposal may take."""
-        points = [self._sweep.space.draw(self._rng) for _ in range(8)]
-        judged(self._task, self._sweep, points[0])  # the first one fills the caches
-        start = time.process_time()
-        for point in points:
+        points = [self._sweep.space.draw(self._rng) for _ in range(2 * TIMED)]
+        start = 0.0
+        for number, point in enumerate(points):
+            if number == TIMED:
+                start = time.process_time()
             judged(self._task, self._sweep, point)
-        each = max((time.process_time() - start) / len(points), 1e-6)
+        each = max((time.process_time() - start) / TIMED, 1e-6)
         return int(min(max(SECONDS / each, LEAST), MOST))
 
     def _admit(self, params: Params) -> Features | None:
@@ -113,12 +119,18 @@ class FootprintSearch:
                 self._verdicts[point] = _Known(key=found.key, features=found.features)
         return self._verdicts[point]
 
-    def _design(self, number: int, params: Params) -> Design | None:
-        """Return a trial's design with its features, worked out once."""
-        if number not in self._features:
-            found = judged(self._task, self._sweep, params)
-            self._features[number] = found.features if isinstance(found, Verdict) else {}
-        return Design(params=params, features=self._features[number])
+    def _design(self, trial: FrozenTrial) -> Design | None:
+        """Return a trial's design with its features, worked out once; None where it is no point of the space."""
+        if trial.number not in self._designs:
+            self._designs[trial.number] = self._read(trial)
+        return self._designs[trial.number]
+
+    def _read(self, trial: FrozenTrial) -> Design | None:
+        point = known_point(trial, self._sweep.space)
+        if point is None:
+            return None
+        found = judged(self._task, self._sweep, point)
+        return Design(params=point, features=found.features if isinstance(found, Verdict) else {})
 
 
 def _values(trial: object) -> tuple[float, ...] | None:

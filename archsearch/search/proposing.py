@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from archsearch.search.refusals import UNBUILDABLE, Refusals, broken_limits
 from archsearch.search.samplers import make_sampler
 from archsearch.search.studies import Study
 from archsearch.search.sweep import Sweep
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 REPEATS = 8  # known designs in a row after which values are drawn at random
 GIVE_UP = 3000  # the same after which the space counts as exhausted
@@ -149,11 +152,8 @@ class OptunaProposer:
         self.refused.clear()
 
 
-def known_points(board: Board, space: Space) -> list[tuple[Params, Any]]:
-    """Return every trained, failed or running trial that is a point of the space, with that point."""
-    found = []
-    for trial in (each for each in board.trials if each.user_attrs.get("key")):
-        point = inside(space, trial.user_attrs.get("assignments", trial.params))
-        if point is not None:
-            found.append((point, trial))
-    return found
+def known_point(trial: FrozenTrial, space: Space) -> Params | None:
+    """Return the point of the space that a trial was trained, failed or runs at; None where it is none."""
+    if not trial.user_attrs.get("key"):
+        return None
+    return inside(space, trial.user_attrs.get("assignments", trial.params))

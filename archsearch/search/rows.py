@@ -112,6 +112,20 @@ def finish_row(
         connection.execute(changed.values(state=TrialState[state.upper()], datetime_complete=now))
 
 
+def read_attrs(store: Store, trial_id: int, names: Sequence[str]) -> dict[str, Any]:
+    """Return those of a trial's attributes that are named, as they are now; the others are not read."""
+    if store.engine is None:
+        found = store.storage.get_trial_user_attrs(trial_id)
+        return {name: found[name] for name in names if name in found}
+    import sqlalchemy
+    from optuna.storages._rdb import models
+
+    said = models.TrialUserAttributeModel.__table__
+    asked = sqlalchemy.select(said.c.key, said.c.value_json).where(said.c.trial_id == trial_id, said.c.key.in_(names))
+    with store.engine.connect() as connection:
+        return {key: json.loads(value) for key, value in connection.execute(asked)}
+
+
 def redeclare(store: Store, study_id: int, changed: Mapping[str, Declaration]) -> None:
     """Give the parameters of all trials there are the widened declarations; a journal needs none of it."""
     if store.engine is None or not changed:
