@@ -17,7 +17,7 @@ from archsearch.analysis.footprint import Footprint, measure
 from archsearch.analysis.shape import Shape
 from archsearch.analysis.walk import Walk
 from archsearch.design.lower import blocks_of, lower, lower_head, multiple_of, stages_of
-from archsearch.design.lower_block import FixedBlock, lower_block
+from archsearch.design.lower_block import FixedBlock, layers_of
 from archsearch.design.plan import Layer, Plan
 from archsearch.design.spec import DesignSpec, HeadSpec
 from archsearch.errors import SpecError
@@ -147,16 +147,16 @@ def field_of(block: FixedBlock) -> Field | None:
     if not block.is_shape_settled:
         return None
     try:
-        same, other = (_walked(lower_block(block, channels, 64), (channels, *LARGE)) for channels in (64, 32))
+        same, other = (_walked(layers_of(block, channels, 64), (channels, *LARGE)) for channels in (64, 32))
     except SpecError:
         return None
     fields = [Field(end=part.end, at_last_conv=part.at_last_conv, is_global=part.is_global) for part in (same, other)]
     return fields[0] if fields[0] == fields[1] else None
 
 
-@lru_cache(maxsize=8192)  # what random designs of the space `cifar` come to: 2 of 34 parts are new to it
+@lru_cache(maxsize=4096)  # random designs of the space `cifar` find four of five parts that they ask for
 def _part(block: FixedBlock, width: int, shape: Shape) -> Part:
-    return _walked(lower_block(block, shape[0], width), shape)
+    return _walked(layers_of(block, shape[0], width), shape)
 
 
 @lru_cache(maxsize=1024)
@@ -169,15 +169,26 @@ def _walked(layers: tuple[Layer, ...], shape: Shape) -> Part:
     walk.at_last_conv = NO_CONV
     after, end = walk.through(layers, "", shape, ONE_PIXEL)
     return Part(
-        shape=after,
+        shape=_shared(after),
         parameters=walk.parameters,
         macs=walk.macs,
         activations=walk.activations,
         peak=walk.peak,
-        end=end,
-        at_last_conv=None if walk.at_last_conv is NO_CONV else walk.at_last_conv,
+        end=_shared_extent(end),
+        at_last_conv=None if walk.at_last_conv is NO_CONV else _shared_extent(walk.at_last_conv),
         is_global=walk.is_global,
     )
+
+
+@lru_cache(maxsize=512)
+def _shared(shape: Shape) -> Shape:
+    """Return a shape that is equal: thousands of parts that are remembered have few different ones."""
+    return shape
+
+
+@lru_cache(maxsize=256)
+def _shared_extent(extent: Extent) -> Extent:
+    return extent
 
 
 def _seen_through(extent: Extent, inner: Extent) -> Extent:

@@ -72,12 +72,17 @@ def with_options(block: BlockSpec, options: Options = ()) -> FixedBlock:
     return FixedBlock(block=block, options=known, items=settled(block.items, known))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def lower_block(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]:
     """Return the layers of `block` for `channels` in and `width` out.
 
     A pure function of values that recur throughout a search, hence remembered (bounded).
     """
+    return layers_of(block, channels, width)
+
+
+def layers_of(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]:
+    """Return what `lower_block` does, for whoever has no use for the same layers again."""
     return lower_items(block.items, {**block.options, "block_in": channels, "in": channels, "out": width})
 
 

@@ -256,18 +256,18 @@ class Pool:
         self._settle()
         return frozenset(self._columns)
 
-    def encoded_MC(self, since: int = 0) -> NDArray[np.float64]:
-        """Return the designs from number `since` on as numbers: M designs by C columns of the space."""
+    def encoded_MC(self, rows_M: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the designs `rows_M` as numbers: M designs by C columns of the space."""
         self._settle()
-        return self._encoded_MC[since:]
+        return self._encoded_MC[rows_M]
 
-    def features_MF(self, names: Sequence[str], since: int = 0) -> NDArray[np.float64]:
-        """Return the features of the designs from number `since` on: M designs by F names."""
+    def features_MF(self, names: Sequence[str], rows_M: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Return the features of the designs `rows_M`: M designs by F names."""
         self._settle()
-        found_MF = np.zeros((len(self._keys) - since, len(names)))
+        found_MF = np.zeros((len(rows_M), len(names)))
         for column, name in enumerate(names):
             if name in self._columns:
-                found_MF[:, column] = self._features_MF[since:, self._columns[name]]
+                found_MF[:, column] = self._features_MF[rows_M, self._columns[name]]
         return found_MF
 
     def screen(self, count: int, rng: Generator) -> None:

@@ -30,10 +30,10 @@ Direction = Literal["maximize", "minimize"]
 
 STARTUP = 8  # designs spread over the features before the first model
 SCREENED = 256  # points that are offered to `admit` for one proposal
-CAPACITY = 4096  # designs that wait in the pool
+CAPACITY = 2048  # designs that wait in the pool
 FITTED, CONDITIONED = 160, 480  # observations that the kernel is learnt from, and that the prediction rests on
-AT_ONCE = 512  # designs that are predicted together, so that memory does not grow with the pool
-PAIRS = 160 * CAPACITY  # of an observation and a candidate that one proposal may look at: 160 trainings at a full pool
+PAIRS = 320 * CAPACITY  # of an observation and a candidate that one proposal may look at: 320 trainings at a full pool
+PAIRS_AT_ONCE = 1 << 15  # so that memory grows neither with the pool nor with the trainings
 PATIENCE = 40  # rounds of screening before it gives up on finding anything
 PARENTS = 8  # designs that mutations start from
 BENDS = (-8.0, 12.0)  # range of the exponent that straightens the scores
@@ -119,8 +119,8 @@ class FootprintProposer:
         order = [int(index) for index in rng.permutation(len(self._pool))]
         if known and order:
             few = order[:10]
-            view = View.of(self._pool, known, np.array(few))
-            gap = view.pool_MD[:, None, :] - view.known_ND[None]
+            view = View.of(self._pool, known)
+            gap = view.inputs(self._pool, np.array(few))[:, None, :] - view.known_ND[None]
             first = few[int(np.argmax((gap**2).sum(axis=2).min(axis=1)))]
             order = [first, *(index for index in order if index != first)]
         return order
@@ -137,7 +137,7 @@ class FootprintProposer:
         kept = representatives(scores_N, CONDITIONED)
         targets_N = gaussianised(scores_N[kept])
         rows_M = self._in_turn(PAIRS // len(kept))
-        view = View.of(self._pool, [*(observations[index].design for index in kept), *pending], rows_M)
+        view = View.of(self._pool, [*(observations[index].design for index in kept), *pending])
         known_ND, pending_ND = view.known_ND[: len(kept)], view.known_ND[len(kept) :]
         few = representatives(targets_N, FITTED)
         self._kernel = fit(known_ND[few], targets_N[few], view.groups_D, trending=len(view.names), start=self._kernel)
@@ -146,17 +146,23 @@ class FootprintProposer:
         if pending:
             best = max(best, float(posterior.mean(pending_ND).max()))
             posterior = believing(posterior, targets_N, pending_ND)
-        improvement_M = expected_improvement(posterior, view.pool_MD, best)
+        improvement_M = self._improvement(view, posterior, rows_M, best)
         parents = [self._pool.design(int(index)) for index in rows_M[np.argsort(-improvement_M)[:PARENTS]]]
         before = len(self._pool)
         self._pool.vary(parents, self.screened // 4, rng)
-        fresh_MD = view.inputs(self._pool, since=before)
-        improvement_M = np.concatenate([improvement_M, expected_improvement(posterior, fresh_MD, best)])
-        seen_M = np.concatenate([rows_M, np.arange(before, len(self._pool))])
+        fresh_M = np.arange(before, len(self._pool))
+        improvement_M = np.concatenate([improvement_M, self._improvement(view, posterior, fresh_M, best)])
+        seen_M = np.concatenate([rows_M, fresh_M])
         seen_M = seen_M[np.argsort(-improvement_M, kind="stable")]
         unseen = np.setdiff1d(np.arange(before), rows_M)
         best_half = len(seen_M) if not len(unseen) else len(seen_M) // 2
         return [int(index) for index in np.concatenate([seen_M[:best_half], unseen, seen_M[best_half:]])]
+
+    def _improvement(self, view: View, posterior: Posterior, rows_M: NDArray[np.intp], best: float) -> Array:
+        """Return the expected improvement [M] of the pool's designs `rows_M`, a few of them at a time."""
+        some = max(PAIRS_AT_ONCE // len(posterior.inputs_ND), 1)
+        parts = (view.inputs(self._pool, rows_M[first : first + some]) for first in range(0, len(rows_M), some))
+        return np.concatenate([np.empty(0), *(expected_improvement(posterior, part_MD, best) for part_MD in parts)])
 
     def _in_turn(self, most: int) -> NDArray[np.intp]:
         """Return the indices of about `most` candidates: all new ones, and the first of the others."""
@@ -178,23 +184,18 @@ class View:
     deviation_F: Array
     groups_D: NDArray[np.intp]
     known_ND: Array
-    pool_MD: Array
 
     @classmethod
-    def of(cls, pool: Pool, known: Sequence[Design], rows_M: NDArray[np.intp]) -> View:
-        """Return the view of `known` and of the pool's designs `rows_M`.
-
-        Features have mean 0 and variance 1 over the whole pool and the known designs.
-        """
+    def of(cls, pool: Pool, known: Sequence[Design]) -> View:
+        """Return the view whose features have mean 0 and variance 1 over the pool and the known designs."""
         names = tuple(sorted(pool.features.union(*(design.features for design in known))))
         encoded = np.array([pool.space.encode(design.params) for design in known], dtype=float)
-        features = np.concatenate([_features(known, names), pool.features_MF(names)])
+        features = np.concatenate([_features(known, names), pool.features_MF(names, np.arange(len(pool)))])
         middle, deviation = features.mean(axis=0), features.std(axis=0)
         differing = deviation > 1e-9 * (1.0 + np.abs(middle))
         names = tuple(name for name, kept in zip(names, differing, strict=True) if kept)
         middle, deviation = middle[differing], deviation[differing]
-        rows = np.concatenate([np.arange(len(known)), len(known) + rows_M])
-        scaled = (features[np.ix_(rows, differing)] - middle) / deviation
+        scaled = (features[: len(known), differing] - middle) / deviation
         groups = pool.space.groups
         own = max(groups, default=-1) + 1
         return cls(
@@ -202,14 +203,13 @@ class View:
             middle_F=middle,
             deviation_F=deviation,
             groups_D=np.array([*groups, *[own] * len(names)], dtype=np.intp),
-            known_ND=np.hstack([encoded, scaled[: len(known)]]),
-            pool_MD=np.hstack([pool.encoded_MC()[rows_M], scaled[len(known) :]]),
+            known_ND=np.hstack([encoded, scaled]),
         )
 
-    def inputs(self, pool: Pool, *, since: int) -> Array:
-        """Return the inputs of the pool's designs from number `since` on."""
-        features = pool.features_MF(self.names, since)
-        return np.hstack([pool.encoded_MC(since), (features - self.middle_F) / self.deviation_F])
+    def inputs(self, pool: Pool, rows_M: NDArray[np.intp]) -> Array:
+        """Return the inputs of the pool's designs `rows_M`."""
+        features = pool.features_MF(self.names, rows_M)
+        return np.hstack([pool.encoded_MC(rows_M), (features - self.middle_F) / self.deviation_F])
 
 
 def _features(designs: Sequence[Design], names: tuple[str, ...]) -> Array:
@@ -225,9 +225,6 @@ def believing(posterior: Posterior, targets_N: Array, pending_PD: Array) -> Post
 
 def expected_improvement(posterior: Posterior, inputs_MD: Array, best: float) -> Array:
     """Return by how much [M] each input is expected to exceed `best` (Jones, Schonlau and Welch 1998, equation 15)."""
-    if len(inputs_MD) > AT_ONCE:
-        parts = [inputs_MD[first : first + AT_ONCE] for first in range(0, len(inputs_MD), AT_ONCE)]
-        return np.concatenate([expected_improvement(posterior, part_MD, best) for part_MD in parts])
     mean_M, deviation_M = posterior.predict(inputs_MD)
     score_M = (mean_M - best) / deviation_M
     density_M = np.exp(-0.5 * score_M**2) / math.sqrt(2 * math.pi)

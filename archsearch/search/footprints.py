@@ -26,7 +26,7 @@ SECONDS = 0.06  # that the checks of one proposal may take
 TIMED = 16  # checks that the time of one is taken from, after as many that fill the caches
 EXAMPLES = 2  # of them, refused ones that are recorded; the others are counted
 IN_VAIN = 20  # proposals in a row without a find, after which none is expected
-REMEMBERED = 1024  # verdicts
+REMEMBERED = 512  # verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
     from optuna.trial import FrozenTrial
 
+    Whole = dict[tuple[tuple[str, int], ...], dict[str, BaseDistribution]]
+
 LONG = ("design", "margins", "versions", "traceback", "notices")
 """Attributes that a search does not read."""
 
@@ -26,20 +28,23 @@ def lean_cache(backend: RDBStorage) -> BaseStorage:
         def __init__(self, backend: RDBStorage) -> None:
             super().__init__(backend)
             self._shared: dict[str, BaseDistribution] = {}
+            self._whole: Whole = {}
 
         def _add_trials_to_cache(self, study_id: int, trials: Sequence[FrozenTrial]) -> None:
             for trial in trials:
-                slim(trial, self._shared)
+                slim(trial, self._shared, self._whole)
             super()._add_trials_to_cache(study_id, list(trials))
 
     return LeanCache(backend)
 
 
-def slim(trial: FrozenTrial, shared: dict[str, BaseDistribution]) -> None:
-    """Take the long texts out of `trial`, and give it those of its distributions and names that are there already."""
-    trial.distributions = {
-        sys.intern(name): shared.setdefault(repr(each), each) for name, each in trial.distributions.items()
-    }
+def slim(trial: FrozenTrial, shared: dict[str, BaseDistribution], whole: Whole) -> None:
+    """Take the long texts out of `trial`, and give it those of its distributions and names that are there already.
+
+    `shared` are single distributions by what they say, `whole` those of a trial by the single ones.
+    """
+    each_once = {sys.intern(name): shared.setdefault(repr(each), each) for name, each in trial.distributions.items()}
+    trial.distributions = whole.setdefault(tuple((name, id(each)) for name, each in each_once.items()), each_once)
     for name in LONG:
         trial.user_attrs.pop(name, None)
     trial.params, trial.user_attrs = _interned(trial.params), _interned(trial.user_attrs)

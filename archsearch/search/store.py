@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 BUSY_SECONDS = 60.0  # that a SQLite writer waits for another
+PAGES_KIB = 512  # of the file that SQLite keeps in memory; the system keeps the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         # A reader then never blocks a writer; some network file systems cannot, and say so by the old mode.
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute(f"PRAGMA cache_size=-{PAGES_KIB}")
     finally:
         cursor.close()
 

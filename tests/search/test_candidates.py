@@ -116,7 +116,9 @@ def test_the_pool_forgets_what_it_does_not_keep() -> None:
     first, third = pool.design(0), pool.design(2)
     pool.keep([2, 0])
     assert [pool.design(index) for index in range(len(pool))] == [third, first]
-    np.testing.assert_array_equal(pool.encoded_MC(), [SPACE.encode(third.params), SPACE.encode(first.params)])
+    np.testing.assert_array_equal(
+        pool.encoded_MC(np.arange(2)), [SPACE.encode(third.params), SPACE.encode(first.params)]
+    )
 
 
 def test_mutations_of_an_unknown_design_are_offered() -> None:
@@ -133,11 +135,11 @@ def test_features_that_a_design_lacks_are_0() -> None:
     pool, rng = Pool(SPACE, admit, capacity=100), np.random.default_rng(6)
     for count in (20, 16):
         pool.screen(count, rng)
-        found_MF = pool.features_MF(["depth", "size", "unknown"])
+        found_MF = pool.features_MF(["depth", "size", "unknown"], np.arange(len(pool)))
         designs = [pool.design(index) for index in range(len(pool))]
         wanted = [[0.0, 2.0, 0.0] if design.params["block"] == "normal" else [3.0, 0.0, 0.0] for design in designs]
         np.testing.assert_array_equal(found_MF, wanted)
-        np.testing.assert_array_equal(pool.features_MF(["size"], since=5), found_MF[5:, 1:2])
+        np.testing.assert_array_equal(pool.features_MF(["size"], np.arange(5, len(pool))), found_MF[5:, 1:2])
     assert pool.features == {"depth", "size"}
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from archsearch.search import footprint_sampler
 from archsearch.search.candidates import Choice, Design, Features, Params, Range, Space
 from archsearch.search.footprint_sampler import (
     Direction,
@@ -20,7 +21,7 @@ from archsearch.search.footprint_sampler import (
     representatives,
     scalarised,
 )
-from archsearch.search.gaussian_process import Kernel, condition
+from archsearch.search.gaussian_process import Array, Kernel, Posterior, condition
 
 LAYERS = Space(parameters={f"layer{index}": Choice(options=("none", "small", "large")) for index in range(6)})
 COSTS = {"none": 0.0, "small": 1.0, "large": 3.0}
@@ -93,6 +94,23 @@ def test_an_exhausted_space_ends_with_none() -> None:
 
 def test_a_space_where_hardly_anything_is_feasible_is_looked_through() -> None:
     assert len(Search(objective=lambda params: (size(params),), limit=0.0).run(5)) == 1
+
+
+def test_where_not_all_candidates_can_be_looked_at_they_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: set[bytes] = set()
+    counted = footprint_sampler.expected_improvement
+
+    def improvement(posterior: Posterior, inputs_MD: Array, best: float) -> Array:
+        looked_at.update(row.tobytes() for row in inputs_MD[:, :18])
+        return counted(posterior, inputs_MD, best)
+
+    monkeypatch.setattr(footprint_sampler, "PAIRS", 20 * 60)
+    monkeypatch.setattr(footprint_sampler, "expected_improvement", improvement)
+    search = Search(lambda params: (-abs(size(params) - 9.0),))
+    found = search.run(60)
+    assert len({tuple(each.items()) for each in found}) == 60
+    assert max(-abs(size(each) - 9.0) for each in found) == 0.0
+    assert len(looked_at) > 500  # of 729
 
 
 def test_minimize_goes_the_other_way() -> None:

@@ -16,6 +16,7 @@ def test_long_texts_stay_in_the_database_and_distributions_are_shared() -> None:
     trials = [trial for trial in study.trials() if "key" in trial.user_attrs]
     assert not any(name in trial.user_attrs for trial in trials for name in LONG)
     assert len({id(trial.distributions["a"]) for trial in trials}) == 1
+    assert len({id(trial.distributions) for trial in trials}) == 1
     assert len({id(name) for trial in trials for name in trial.user_attrs["assignments"] if name == "block"}) == 1
     whole = [trial for trial in make_study(full).trials() if "key" in trial.user_attrs]
     assert all("design" in trial.user_attrs and "margins" in trial.user_attrs for trial in whole)

@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState
 from search_fakes import make_study
 
-from archsearch.search.rows import Row, finish_row
+from archsearch.search.rows import Row, finish_row, read_attrs
 from archsearch.search.store import open_store
 
 ROW = Row(
@@ -32,6 +32,19 @@ def test_a_row_is_read_back_by_optuna(storage: str) -> None:
     assert trial.intermediate_values[3] == float("inf")
     assert trial.datetime_start is not None
     assert trial.datetime_complete is not None
+
+
+@pytest.mark.parametrize("storage", ["outputs/s.db", "journal:outputs/journal.log"])
+def test_the_attributes_that_are_named_are_read_as_they_are_now(storage: str) -> None:
+    study = make_study(open_store(storage))
+    with study.store.section():
+        [(trial_id, _)] = study.write_inside(
+            [Row(state="running", params={}, attrs={"worker": "me", "design": "long"})]
+        )
+    names = ("worker", "state_reason")
+    assert read_attrs(study.store, trial_id, names) == {"worker": "me"}
+    make_study(open_store(storage)).store.storage.set_trial_user_attr(trial_id, "worker", "somebody else")
+    assert read_attrs(study.store, trial_id, names) == {"worker": "somebody else"}
 
 
 @pytest.mark.parametrize("storage", ["outputs/s.db", "journal:outputs/journal.log"])
