@@ -17,6 +17,7 @@ from archsearch.search.proposing import Proposal, Refused, judged, known_point
 from archsearch.search.refusals import Refusals
 from archsearch.search.studies import Study
 from archsearch.search.sweep import Sweep
+from archsearch.training.allocator import give_freed_memory_back
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -70,6 +71,7 @@ class FootprintSearch:
             else:
                 observations.append(Observation(design=design, values=_values(trial)))
         found = self._proposer.propose(observations, pending, self._rng)
+        give_freed_memory_back()  # or the process grows with the arrays of the largest proposal
         self._screened.sort(key=lambda each: max(each.excess.values()))
         self.refused += self._screened[:EXAMPLES]
         self._screened.clear()
