@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+import yaml
 
-from archsearch.composition import Composer
+from archsearch.analysis.check import check_design
+from archsearch.analysis.footprint import measure
+from archsearch.analysis.limits import decode_limits, margins
+from archsearch.composition import Composer, compose, read_tree
+from archsearch.config_folder import config_folder
+from archsearch.design.canonical import design_id
+from archsearch.design.lower import lower
+from archsearch.design.spec import decode_design
 from archsearch.errors import SpecError
 from archsearch.search.judging import Judge, trial_key
+from hydra_plugins.archsearch_sweeper._grammar import read_request
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +66,23 @@ def test_an_option_that_the_block_lacks_does_not_count(judge: Judge) -> None:
     assert with_expand.unused == ("arch.stages.c1.expand",)
     assert with_expand.key == plain.key
     assert judge({"arch.stages.c1.block": "inverted", "arch.stages.c1.expand": 2}).unused == ()
+
+
+def test_random_points_are_judged_as_they_are_when_each_is_composed_by_hydra_and_measured_whole(judge: Judge) -> None:
+    space = yaml.safe_load((config_folder() / "space" / "cifar.yaml").read_text())
+    request, rng = read_request([], space), np.random.default_rng(3)
+    for _ in range(5):
+        verdict = judge({**request.fixed, **request.space.draw(rng)})
+        said = {**verdict.assignments, **verdict.repairs}
+        tree, blocks = read_tree(
+            compose(["data=shapes", *(f"{key}={value}" for key, value in said.items() if key not in verdict.unused)])
+        )
+        whole = check_design(decode_design(tree["arch"], blocks), decode_limits(tree["constraints"]))
+        footprint = measure(lower(whole.design))
+        assert verdict.margins == margins(footprint.plan, footprint, decode_limits(tree["constraints"]))
+        assert verdict.experiment[1].footprint == footprint
+        assert verdict.design_id == design_id(footprint.plan)
+        assert verdict.key == trial_key(verdict.design_id, tree, "f00d")
 
 
 def test_nonsense_is_refused_with_its_key(judge: Judge) -> None:
