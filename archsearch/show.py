@@ -5,6 +5,7 @@
     python -m archsearch.show plot=FILE.png              a picture of the design
     python -m archsearch.show augment=strong samples=FILE.png   augmented training images
     python -m archsearch.show erf=RUN_DIR                what a trained network looks at (plot=FILE.png elsewhere)
+    python -m archsearch.show card=RUN_DIR               its report card (augment=NAME shows what that did)
 
 Ends with 2 where a limit breaks.
 """
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m archsearch.show",
         description="What a design costs and sees, and how it stands to its limits; no torch, no data.",
         epilog="Overrides are those of archsearch.run. plot=FILE.png draws the design; samples=FILE.png draws "
-        "augmented training images; erf=RUN_DIR the effective receptive field of a trained network. "
+        "augmented training images; erf=RUN_DIR the effective receptive field of a trained network, "
+        "card=RUN_DIR its report card. "
         "Exit code 2 where a limit breaks.",
     )
     parser.add_argument("overrides", nargs="*", help="key=value, as for archsearch.run")
@@ -50,7 +52,7 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
     from archsearch.report.tables import design_record, print_design
     from archsearch.settings.experiment import decode_experiment
 
-    pictures = {key: _picture(overrides, key) for key in ("plot", "samples", "erf")}
+    pictures = {key: _picture(overrides, key) for key in ("plot", "samples", "erf", "card")}
     if run_dir := pictures["erf"]:
         from archsearch.runs.erf import draw_erf
 
@@ -59,6 +61,18 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
         for sight in sights:
             print(f"{sight.stage}: {sight.size} px, effective {sight.effective:.1f} px")
         print(f"effective receptive field: {file}", file=sys.stderr)
+        return 0
+    if run_dir := pictures["card"]:
+        from archsearch.runs.card import renew_card
+        from archsearch.settings.augment import decode_policy
+
+        policy = None
+        if overrides:  # a result does not say how its images were augmented
+            policy = decode_policy(read_tree(compose(overrides, folders), folders)[0].get("augment", {}))
+        card, file = renew_card(run_dir, pictures["plot"], policy=policy)
+        print(f"{card.images} {card.whose}, {100 * card.accuracy:.2f} % right, "
+              f"calibration error {100 * card.calibration_error:.1f} %")  # fmt: skip
+        print(f"report card: {file}", file=sys.stderr)
         return 0
     config = compose(overrides, folders)
     tree, blocks = read_tree(config, folders)
@@ -91,7 +105,9 @@ def _picture(overrides: list[str], key: str) -> Path | None:
         if override.startswith(f"{key}="):
             overrides.remove(override)
             if not (name := override.partition("=")[2].strip("'\"")):
-                raise SpecError(key, "needs a place", f"Write {key}={'RUN_DIR' if key == 'erf' else 'FILE.png'}.")
+                raise SpecError(
+                    key, "needs a place", f"Write {key}={'RUN_DIR' if key in ('erf', 'card') else 'FILE.png'}."
+                )
             return Path(name)
     return None
 

@@ -13,7 +13,7 @@ from typing import Any
 
 # Characters that no document may hold, or that turn the direction of the text around them.
 _UNSHOWN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
-_VOID = frozenset({"meta", "link", "br", "hr", "col"})
+_VOID = frozenset({"meta", "link", "br", "hr", "col", "img"})
 
 
 class Markup(str):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from archsearch.errors import StorageError
 from archsearch.report.markup import Markup, data_element, el, verbatim
+from archsearch.report.page_card import card_section
 from archsearch.report.page_designs import conditions_section, designs_section, trials_section
 from archsearch.report.page_refusals import refusal_section
 from archsearch.report.page_sections import (
@@ -33,6 +34,7 @@ CONTENTS = {
     "course": "Course",
     "importance": "What matters",
     "designs": "Best designs",
+    "card": "Report card",
     "refused": "Refused",
     "conditions": "Conditions",
     "trials": "All trials",
@@ -68,6 +70,7 @@ def study_page(study: StudyRead, *, importances: Mapping[str, float] | None = No
         course_section(study),
         importance_section(study, importances),
         designs_section(study),
+        card_section(study),
         refusal_section(study, why),
         conditions_section(study, _program()),
         trials_section(study),

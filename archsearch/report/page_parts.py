@@ -80,7 +80,9 @@ def bound_words(bound: object) -> str:
             for key, value in bound.items()
         ]
         return ", ".join(parts)
-    return ", ".join(str(each) for each in bound) if isinstance(bound, list | tuple) else str(bound)
+    if isinstance(bound, list | tuple):
+        return ", ".join(str(each) for each in bound) or "none"
+    return str(bound)
 
 
 def _bound(value: float) -> str:

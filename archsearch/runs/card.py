@@ -5,6 +5,8 @@ Legend: B batch, N images, K classes, H height, W width, C = 3 colours. Knows no
 
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,11 @@ from torch import nn
 
 from archsearch.augment.normalise import Normaliser
 from archsearch.augment.samples import augmented_samples
-from archsearch.report.card import Bin, Card, Mistake, draw_card
+from archsearch.errors import DataError
+from archsearch.report.card import CARD, Bin, Card, Mistake, Split
+from archsearch.report.card_picture import draw_card
+from archsearch.runs.images import run_dataset, was_tested
+from archsearch.runs.load import read_trained
 from archsearch.runs.record import write_json
 from archsearch.training.device import Precision, autocast
 from archsearch.training.evaluation import Resident, reside
@@ -26,39 +32,77 @@ if TYPE_CHECKING:
 BINS = 15
 MISTAKES = 20
 _SAMPLES, _DRAWS = 3, 17
+_BATCH = 500
+_LARGEST = 64  # px of a mistake as `card.json` holds it
+_WIDEST = 1200  # px of the mosaic there
 
 
 def write_card(
     run_dir: Path,
     network: nn.Module,
     dataset: Dataset,
-    policy: AugmentPolicy,
+    policy: AugmentPolicy | None,
     *,
+    split: Split,
     title: str,
     device: torch.device,
     precision: Precision,
     batch_size: int,
+    picture: Path | None,
 ) -> Card:
-    """Write `card.png` and `card.json` of `network` on the test images of `dataset` into `run_dir`; return the card."""
+    """Write `card.json` of `network` on the `split` of `dataset` into `run_dir`, and its `picture`; return the card.
+
+    Without a `policy` it does not show what augmentation did.
+    """
+    images = dataset.test if split == "test" else dataset.validation
     probabilities_NK = predict(
         network,
-        reside(dataset.test, device),
+        reside(images, device),
         mean=dataset.mean,
         std=dataset.std,
         precision=precision,
         batch_size=batch_size,
     )
-    card = make_card(probabilities_NK, dataset.test.labels_B, dataset.classes)
-    write_json(run_dir / "card.json", {"data": dataset.name, **card.record()})
-    spread = np.linspace(0, len(dataset.train) - 1, _SAMPLES).astype(int)
-    draw_card(
-        card,
-        [dataset.test.images_BHWC[mistake.image] for mistake in card.mistakes],
-        augmented_samples(policy, dataset.train.images_BHWC[spread], mean=dataset.mean, std=dataset.std, draws=_DRAWS),
-        run_dir / "card.png",
-        title=title,
+    bare = make_card(probabilities_NK, images.labels_B, dataset.classes, split=split)
+    wrong = [images.images_BHWC[mistake.image] for mistake in bare.mistakes]
+    samples = None if policy is None else _samples(dataset, policy)
+    card = replace(
+        bare,
+        mistakes=tuple(
+            replace(one, picture=_jpeg(image, _LARGEST)) for one, image in zip(bare.mistakes, wrong, strict=True)
+        ),
+        augmented=None if samples is None else _jpeg(samples, _WIDEST),
     )
+    write_json(run_dir / CARD, {"data": dataset.name, **card.record()})
+    if picture is not None:
+        draw_card(card, wrong, samples, picture, title=title)
     return card
+
+
+def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy | None = None) -> tuple[Card, Path]:
+    """Write the card of a run that is over, on the images that it was judged by; return it, and where it is drawn.
+
+    A trial of a study has never seen the test images, and its card leaves them alone too. Raises `DataError` where
+    the run, its weights or its images are missing.
+    """
+    split: Split = "test" if was_tested(run_dir) else "validation"
+    trained, dataset = read_trained(run_dir), run_dataset(run_dir)
+    if not len(dataset.test if split == "test" else dataset.validation):
+        raise DataError(f"{run_dir}: no images were held out of its training (data.validation=0), so it has no card")
+    picture = file or run_dir / "card.png"
+    card = write_card(
+        run_dir,
+        trained.network,
+        dataset,
+        policy,
+        split=split,
+        title=f"{trained.design.get('name', 'network')} on {dataset.name}",
+        device=torch.device("cpu"),
+        precision="fp32",
+        batch_size=_BATCH,
+        picture=picture,
+    )
+    return card, picture
 
 
 @torch.inference_mode()
@@ -85,8 +129,10 @@ def predict(
     return torch.cat(found).cpu().numpy()
 
 
-def make_card(probabilities_NK: np.ndarray, labels_N: np.ndarray, classes: tuple[str, ...]) -> Card:
-    """Return the card of `probabilities_NK` against the right classes `labels_N`; N is at least 1.
+def make_card(
+    probabilities_NK: np.ndarray, labels_N: np.ndarray, classes: tuple[str, ...], *, split: Split = "test"
+) -> Card:
+    """Return the card, without pictures, of `probabilities_NK` against the right classes `labels_N`; N is at least 1.
 
     The expected calibration error is that of Guo et al. (ICML 2017), equation 5, over 15 bins of equal width: the mean
     over the images of the distance between accuracy and mean confidence in their bin.
@@ -99,6 +145,7 @@ def make_card(probabilities_NK: np.ndarray, labels_N: np.ndarray, classes: tuple
     surest = wrong[np.argsort(-confidence_N[wrong], kind="stable")][:MISTAKES]
     bins = _bins(confidence_N, right_N)
     return Card(
+        split=split,
         classes=classes,
         confusion=tuple(tuple(int(count) for count in row) for row in confusion_KK),
         bins=bins,
@@ -130,3 +177,21 @@ def _bins(confidence_N: np.ndarray, right_N: np.ndarray) -> tuple[Bin, ...]:
         for index in range(BINS)
         if (inside := index_N == index).any()
     )
+
+
+def _samples(dataset: Dataset, policy: AugmentPolicy) -> np.ndarray:
+    """Return the mosaic of some training images spread over the set, and draws of each."""
+    spread = np.linspace(0, len(dataset.train) - 1, _SAMPLES).astype(int)
+    return augmented_samples(
+        policy, dataset.train.images_BHWC[spread], mean=dataset.mean, std=dataset.std, draws=_DRAWS
+    )
+
+
+def _jpeg(image_HWC: np.ndarray, most: int) -> bytes:
+    """Return the image as a JPEG, at most `most` px on its longer side."""
+    from PIL import Image
+
+    picture, content = Image.fromarray(image_HWC), io.BytesIO()
+    picture.thumbnail((most, most))
+    picture.save(content, "JPEG", quality=92, subsampling=0)
+    return content.getvalue()

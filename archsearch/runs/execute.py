@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from archsearch.data.dataset import Dataset
+    from archsearch.report.card import Split
     from archsearch.training.progress import Progress
     from archsearch.training.result import TrainResult
 
@@ -93,8 +94,9 @@ def execute(
         if not result.pruned:
             _draw(lambda file: draw_design(checked, file), run_dir / "design.png")
         notices = []
-        if evaluate_test and not result.pruned and len(dataset.test) > 0:
-            notices += _card(experiment, checked, dataset, network, run_dir, device)
+        split: Split = "test" if evaluate_test else "validation"
+        if not result.pruned and len(dataset.test if evaluate_test else dataset.validation) > 0:
+            notices += _card(experiment, checked, dataset, network, run_dir, device, split)
         for notice in notices:
             followed.note(notice)
         if notices := [*notices, *followed.finish(record, [run_dir / name for name in SHOWN])]:
@@ -123,8 +125,12 @@ def _card(
     network: nn.Module,
     run_dir: Path,
     device: torch.device,
+    split: Split,
 ) -> list[str]:
-    """Write the report card; return what went wrong with it, which is no reason to lose the run."""
+    """Write the report card; return what went wrong with it, which is no reason to lose the run.
+
+    A trial of a search has it as values alone: the report draws the best one's, and `show card=RUN_DIR` any.
+    """
     from archsearch.runs.card import write_card
     from archsearch.training.device import choose_precision
 
@@ -134,10 +140,12 @@ def _card(
             network,
             dataset,
             experiment.augment,
+            split=split,
             title=f"{checked.design.name} on {dataset.name}",
             device=device,
             precision=choose_precision(experiment.train.precision, device),
             batch_size=experiment.train.eval_batch_size,
+            picture=run_dir / "card.png" if split == "test" else None,
         )
     except Exception as error:  # noqa: BLE001  (the run has succeeded)
         return [f"there is no report card ({type(error).__name__}: {error})"]

@@ -31,6 +31,12 @@ def run_dataset(run_dir: Path) -> Dataset:
     return dataset
 
 
+def was_tested(run_dir: Path) -> bool:
+    """Return whether the run in `run_dir` has been judged on its test images, which a trial of a study never is."""
+    accuracy = _result(run_dir).get("accuracy")
+    return isinstance(accuracy, dict) and accuracy.get("test") is not None
+
+
 def _result(run_dir: Path) -> dict[str, Any]:
     file = run_dir / "result.json"
     try:

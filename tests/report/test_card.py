@@ -1,33 +1,21 @@
-"""The report card as values and as a picture."""
+"""The report card as values, and as the file that holds it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from card_fakes import card
 
-from archsearch.errors import SpecError
-from archsearch.report.card import Bin, Card, Mistake, draw_card
-
-
-def card(classes: int = 3) -> Card:
-    confusion = np.zeros((classes, classes), int)
-    confusion[0, 0], confusion[0, 1], confusion[1, 1] = 3, 1, 4
-    return Card(
-        classes=tuple(f"${index}_{'long ' * 9}" for index in range(classes)),
-        confusion=tuple(tuple(int(one) for one in row) for row in confusion),
-        bins=(Bin(low=0.8, high=1.0, images=8, confidence=0.9, accuracy=0.875),),
-        calibration_error=0.025,
-        mistakes=(Mistake(image=5, label=0, guess=1, confidence=0.99),),
-    )
+from archsearch.report.card import parse_card, read_card
 
 
 def test_shares_are_of_rows_and_columns_and_none_where_there_is_nothing() -> None:
     one = card()
-    assert (one.images, one.accuracy) == (8, 7 / 8)
+    assert (one.images, one.accuracy, one.confidence) == (8, 7 / 8, 0.9)
     assert one.recalls() == [0.75, 1.0, None]
     assert one.precisions() == [1.0, 0.8, None]
 
@@ -40,15 +28,37 @@ def test_the_record_is_json_with_names() -> None:
     assert "Guo" in record["calibration"]["source"]
 
 
-@pytest.mark.parametrize(("classes", "mistakes"), [(3, 1), (30, 0)])
-def test_few_and_many_classes_are_drawn(tmp_path: Path, classes: int, mistakes: int) -> None:
-    images = [np.full((8, 8, 3), 200, np.uint8)] * mistakes
-    draw_card(card(classes), images, np.zeros((20, 60, 3), np.uint8), tmp_path / "card.png", title="a $ title")
-    with Image.open(tmp_path / "card.png") as picture:
-        assert picture.size == (1430, 1254)
-        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 24) or []) > 50
+@pytest.mark.parametrize("classes", [2, 30])
+def test_what_is_written_is_read(tmp_path: Path, classes: int) -> None:
+    (tmp_path / "card.json").write_text(json.dumps({"data": "shapes", **card(classes).record()}))
+    assert read_card(tmp_path) == card(classes)
 
 
-def test_another_ending_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match="names no format of a picture"):
-        draw_card(card(), [], np.zeros((2, 2, 3), np.uint8), tmp_path / "card.gif", title="")
+WRONG: list[Callable[[dict[str, Any]], object]] = [
+    lambda record: record.clear(),
+    lambda record: record.update(split="train"),
+    lambda record: record.update(confusion=[[1, 2], [3, 4]]),
+    lambda record: record.update(confusion=[[0] * 3] * 3),
+    lambda record: record.update(confusion=[[-1, 2, 0]] * 3),
+    lambda record: record["calibration"].update(expected_error=float("nan")),
+    lambda record: record["calibration"]["bins"][0].update(accuracy="high"),
+    lambda record: record["mistakes"][0].update(taken_for="nothing"),
+    lambda record: record["mistakes"][0].update(picture="PHNjcmlwdD4="),
+    lambda record: record["mistakes"][0].update(picture="/9j/<"),
+]
+
+
+@pytest.mark.parametrize("spoil", WRONG)
+def test_what_is_no_card_is_refused(tmp_path: Path, spoil: Callable[[dict[str, Any]], object]) -> None:
+    record = json.loads(json.dumps(card().record()))
+    parse_card(record)
+    spoil(record)
+    (tmp_path / "card.json").write_text(json.dumps(record))
+    assert read_card(tmp_path) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{", "\x00", "[" * 100_000])
+def test_what_is_no_record_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "card.json").write_text(text)
+    assert read_card(tmp_path) is None
+    assert read_card(tmp_path / "nowhere") is None

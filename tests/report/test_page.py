@@ -96,7 +96,7 @@ def test_no_text_of_a_user_becomes_markup() -> None:
 def test_odd_studies_have_a_page(name: str) -> None:
     page = Page(study_page(odd()[name]))
     assert not unresolved(page)
-    assert [tag for tag, _ in page.elements].count("section") == 8
+    assert [tag for tag, _ in page.elements].count("section") == 9
 
 
 def test_thousands_of_trials_stay_a_page(searched: Callable[..., StudyRead]) -> None:

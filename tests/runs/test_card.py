@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from archsearch.errors import DataError
+from archsearch.report.card import read_card
 from archsearch.runs import card as carding
-from archsearch.runs.card import make_card
+from archsearch.runs.card import make_card, renew_card
 from archsearch.runs.execute import execute
 
 CLASSES = ("a", "b", "c")
@@ -50,10 +54,32 @@ def test_a_single_run_leaves_its_card(tiny: Callable[..., Any], tmp_path: Path) 
     assert [sum(row) for row in record["confusion"]] == np.bincount(dataset.test.labels_B, minlength=10).tolist()
 
 
-def test_a_trial_of_a_search_leaves_the_test_images_alone(tiny: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_trial_of_a_search_is_judged_by_what_was_held_out(tiny: Callable[..., Any], tmp_path: Path) -> None:
     experiment, checked, dataset = tiny("arch.width=0.1")
+    outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset, evaluate_test=False)
+    card = read_card(tmp_path / "run")
+    assert card is not None
+    assert (card.split, card.images, card.accuracy) == ("validation", 10, outcome.result.validation_accuracy)
+    assert not (tmp_path / "run" / "card.png").exists(), "drawn when somebody asks for it"
+    renewed, picture = renew_card(tmp_path / "run", policy=experiment.augment)
+    assert (renewed.split, renewed.confusion) == ("validation", card.confusion)
+    assert picture == tmp_path / "run" / "card.png"
+    assert picture.stat().st_size > 10_000
+    assert renewed.augmented == card.augmented
+
+
+def test_a_run_without_held_out_images_has_no_card(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    experiment, checked, dataset = tiny("arch.width=0.1", "data.validation=0")
     execute(experiment, checked, tmp_path / "run", dataset=dataset, evaluate_test=False)
-    assert not list((tmp_path / "run").glob("card.*"))
+    assert not (tmp_path / "run" / "card.json").exists()
+    with pytest.raises(DataError, match="no images were held out"):
+        renew_card(tmp_path / "run")
+
+
+def test_large_images_are_small_in_the_file() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (300, 200, 3), np.uint8)
+    with Image.open(io.BytesIO(carding._jpeg(noise, 64))) as picture:
+        assert picture.size == (43, 64)
 
 
 def test_a_card_that_fails_is_a_notice(
