@@ -101,6 +101,8 @@ def draw_comparison(study: StudyRead, trials: Sequence[TrialRead], file: Path) -
 
     Raises `SpecError` for another ending or where neither has a curve, `StorageError` where it cannot be written.
     """
+    from matplotlib.ticker import MaxNLocator
+
     picture_format(file)
     curves = [
         sorted((step, value) for step, value in trial.history.items() if math.isfinite(value)) for trial in trials
@@ -129,6 +131,7 @@ def draw_comparison(study: StudyRead, trials: Sequence[TrialRead], file: Path) -
         axes.set(xlabel="epoch", ylabel="accuracy on held-out images, %" if percent else "value reported")
         axes.grid(color=RULE, alpha=0.5, linewidth=0.7)
         axes.set_axisbelow(True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=10)
         write_picture(figure, file, dpi=120)

@@ -27,7 +27,6 @@ INK, MUTED, SLATE, RULE, SHADE = "#1F2328", "#5B6470", "#52667F", "#C9CED6", "#F
 
 FORMATS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 _UNDATED = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-_HINTED = 1.02  # letters on a raster stand a little wider than their outlines
 _STYLE = {
     "axes.edgecolor": RULE,
     "axes.labelcolor": INK,
@@ -102,19 +101,20 @@ def panel(figure: Figure, left: float, bottom: float, width: float, height: floa
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Return the width in inches of `text`, one line, set in `size` points."""
-    return _ems(text, bold) * size / 72 * _HINTED
+    return _ems(text, bold) * size / 72
 
 
 @lru_cache(maxsize=4096)
 def _ems(text: str, bold: bool) -> float:
-    """Return the width of `text` in units of its font size; outlines are slow and scale exactly."""
+    """Return the width of `text` in units of its font size, as the font says it: outlines take fifty times as long."""
     from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
+    from matplotlib.textpath import text_to_path
 
     if not text.strip():
         return 0.0
-    font = FontProperties(weight="bold" if bold else "normal")
-    return TextPath((0, 0), text, size=100, prop=font).get_extents().width / 100
+    font = FontProperties(weight="bold" if bold else "normal", size=100)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return width / 100
 
 
 def fitted(text: str, width: float, size: float, *, least: float = 6.0, bold: bool = False) -> tuple[str, float]:
