@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def sessions() -> list[tuple[str, list[str]]]:
             elif inside:
                 found[-1][1].append(line)
     return found
+
+
+def listed() -> list[str]:
+    """Return the commands over a study that the README lists, without what is said of them."""
+    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"^(python -m archsearch\.study .*?)\s*(?:#.*)?$", text, re.MULTILINE)
 
 
 def fits(shown: Sequence[str], printed: Sequence[str]) -> bool:
@@ -68,8 +75,23 @@ def test_a_command_prints_what_the_readme_shows(
     assert fits([line for line in shown if line], [line for line in printed if line]), "\n".join(printed)
 
 
-def test_there_are_sessions() -> None:
-    assert sessions()
+def test_there_are_sessions_and_they_show_every_command_over_a_study() -> None:
+    from archsearch.study import commands
+
+    def names(lines: list[str]) -> set[str]:
+        return {line.split()[3] for line in lines if line.startswith("python -m archsearch.study ")}
+
+    assert names([command for command, _ in sessions()]) == names(listed())
+    assert names(listed()) == set(commands.commands)
+
+
+@pytest.mark.parametrize("command", listed())
+def test_a_listed_command_works_on_the_example_study(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(CHECKOUT / "outputs" / "examples", "outputs/examples")
+    main, arguments = door(command)
+    meant = {"STUDY": "cifar10-jpeg-advanced_convolution", "FILE": "file.csv"}
+    given = [meant.get(argument, argument) for argument in arguments]
+    assert main([*given, "--storage", "sqlite:///outputs/examples/studies.db"]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
