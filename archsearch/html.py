@@ -9,11 +9,12 @@ from html import escape
 def table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a table with every text escaped; whole numbers are grouped, other numbers short, None is a dash."""
     head = "".join(f"<th>{escape(one)}</th>" for one in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(_said(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(said(cell))}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _said(cell: object) -> str:
+def said(cell: object) -> str:
+    """Return a value as a cell of the table shows it."""
     match cell:
         case None:
             return "-"

@@ -20,7 +20,7 @@ def test_a_footprint_shows_its_layers() -> None:
     footprint = analyse("c1c2c3c4")
     html = footprint._repr_html_()
     assert html.count("<tr>") == len(footprint.layers) + 1
-    assert "receptive field 49 px" in html
+    assert "161\u202f210 parameters, 19\u202f879\u202f168 MACs, receptive field 49 px" in html
 
 
 def test_a_check_shows_its_margins_with_the_mends() -> None:
@@ -32,13 +32,15 @@ def test_a_check_shows_its_margins_with_the_mends() -> None:
 def test_a_study_shows_its_trials_best_first_without_markup_of_theirs() -> None:
     trials = tuple(
         TrialRead(
-            number=number, state="complete", values=(value,), assignments={"block": "<img>"}, constraints={},
-            history={}, attrs={"parameters": 1000 * number}, started=None, finished=None,
+            number=number, state="complete", values=(value,),
+            assignments={"same": 1, "block": f"<img {number}>", "idle": number}, constraints={}, history={},
+            attrs={"parameters": 1000 * number, "unused": ["idle"]}, started=None, finished=None,
         )
         for number, value in ((1, 0.5), (2, 0.75))
     )  # fmt: skip
     study = StudyRead(name="<s>", objectives=("accuracy",), directions=("maximize",), attrs={}, trials=trials)
     html = study._repr_html_()
-    assert html.index("0.75") < html.index("0.5<")
+    assert html.index("75.00 %") < html.index("50.00 %")
+    assert "<td>block=&lt;img 1&gt;</td>" in html, "what differs, and meant something"
     assert "&lt;s&gt;: 2 trials, 2 complete" in html
-    assert "<img>" not in html
+    assert "<img" not in html

@@ -13,7 +13,7 @@ from archsearch.analysis.extent import ONE_PIXEL
 from archsearch.analysis.shape import Shape
 from archsearch.analysis.walk import LayerFootprint, Walk
 from archsearch.design.plan import Plan
-from archsearch.html import table
+from archsearch.html import said, table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,9 @@ class Footprint:
             [row.name, row.kind, " × ".join(map(str, row.output_shape)), row.receptive_field, row.parameters, row.macs]
             for row in self.layers
         ]
-        totals = f"{self.parameters} parameters, {self.macs} MACs, receptive field {self.receptive_field} px"
+        totals = (
+            f"{said(self.parameters)} parameters, {said(self.macs)} MACs, receptive field {self.receptive_field} px"
+        )
         return table(totals, heads, cells)
 
 

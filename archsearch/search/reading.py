@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from archsearch.html import table
@@ -102,23 +103,36 @@ class StudyRead:
         return [trial for trial in self.trials if trial.state == "complete" and trial.values is not None]
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the ten best trials."""
+        """Return what a notebook shows: the ten best trials, and of their settings those that differ."""
         best = self.ranked()
+        shown = [{key: str(value) for key, value in one.assignments.items()} for one in best[:10]]
+        differ = [key for key in dict.fromkeys(chain(*shown)) if len({one.get(key) for one in shown}) > 1]
         heads = ["trial", *self.objectives, "parameters", "MACs", "receptive field, px", "set"]
         cells = [
             [
                 one.number,
-                *(one.values or ()),
+                *(_share(name, value) for name, value in zip(self.objectives, one.values or (), strict=False)),
                 *(one.attrs.get(name) for name in ("parameters", "macs", "receptive_field")),
-                " ".join(f"{key}={value}" for key, value in one.assignments.items()),
+                " ".join(f"{key}={said[key]}" for key in differ if key in said and key not in _unused(one)),
             ]
-            for one in best[:10]
+            for one, said in zip(best, shown, strict=False)
         ]
         return table(f"{self.name}: {len(self.trials)} trials, {len(best)} complete", heads, cells)
 
     def _rank(self, trial: TrialRead) -> tuple[float, ...]:
         assert trial.values is not None, "a complete trial has values"
         return rank_of(trial.values, self.directions)
+
+
+def _share(name: str, value: float) -> object:
+    """Return an accuracy in percent, any other value as it is."""
+    return f"{100 * value:.2f} %" if name == "accuracy" else value
+
+
+def _unused(trial: TrialRead) -> Sequence[object]:
+    """Return the settings that meant nothing to the trial's design."""
+    found = trial.attrs.get("unused")
+    return found if isinstance(found, list) else ()
 
 
 def rank_of(values: Sequence[float], directions: Sequence[str]) -> tuple[float, ...]:
