@@ -36,7 +36,12 @@ def card_section(study: StudyRead) -> Markup:
     named = best.attrs.get("run_dir")
     card = read_card(Path(named)) if isinstance(named, str) and named else None
     if card is None:
-        where = f"{named} holds no {CARD} that can be read" if named else "the trial names no folder"
+        where = (
+            f"{named} holds no {CARD} that can be read. With its weights and images at hand, "
+            f"python -m archsearch.show card={named} writes one"
+            if named
+            else "the trial names no folder"
+        )
         return section("card", title, nothing(f"Trial {best.number} has no report card: {where}."))
     charts = [confusion_chart(card), classes_chart(card), calibration_chart(card)]
     return section(

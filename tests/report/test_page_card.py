@@ -79,6 +79,8 @@ def test_a_card_without_pictures_and_without_mistakes_is_a_card(tmp_path: Path) 
 
 
 def test_without_a_card_it_is_said_why(tmp_path: Path) -> None:
-    assert "run holds no card.json that can be read." in section(tmp_path / "run", None)
+    text = section(tmp_path / "run", None)
+    assert "run holds no card.json that can be read." in text
+    assert f"python -m archsearch.show card={tmp_path / 'run'} writes one." in text
     assert "the trial names no folder" in card_section(make_study([make_trial(0, values=(1.0,))]))
     assert "No design has been trained to the end." in card_section(make_study([]))
