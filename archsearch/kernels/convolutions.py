@@ -56,7 +56,7 @@ class _Winograd(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient_BKHW: Tensor) -> _Gradients:
+    def backward(ctx: Any, gradient_BKHW: Tensor) -> _Gradients:  # pyright: ignore[reportIncompatibleMethodOverride]
         images_BCHW, weight_KC33 = ctx.saved_tensors
         gradient_BKHW = laid_out(gradient_BKHW)
         images: Tensor | None = None
@@ -101,7 +101,7 @@ class _Patches(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient_BKHW: Tensor) -> _Gradients:
+    def backward(ctx: Any, gradient_BKHW: Tensor) -> _Gradients:  # pyright: ignore[reportIncompatibleMethodOverride]
         images_BCHW, weight_KCTT = ctx.saved_tensors
         gradient_BKHW = laid_out(gradient_BKHW)
         images: Tensor | None = None
@@ -135,7 +135,7 @@ class _Depthwise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient_BCHW: Tensor) -> _Gradients:
+    def backward(ctx: Any, gradient_BCHW: Tensor) -> _Gradients:  # pyright: ignore[reportIncompatibleMethodOverride]
         images_BCHW, weight_TTC = ctx.saved_tensors
         gradient_BCHW = laid_out(gradient_BCHW)
         images: Tensor | None = None

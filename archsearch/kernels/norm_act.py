@@ -56,7 +56,7 @@ class _NormAct(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient_BCHW: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient_BCHW: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         images_BCHW, scale_C, offset_C, mean_C, inverse_C = ctx.saved_tensors
         images, weight_C, bias_C = torch.empty_like(images_BCHW), torch.empty_like(scale_C), torch.empty_like(scale_C)
         given = (images_BCHW, laid_out(gradient_BCHW), scale_C, offset_C, mean_C, inverse_C)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from archsearch.kernels.library import laid_out, load_kernels
 
 
 @pytest.fixture
-def fresh(monkeypatch, tmp_path) -> Path:
+def fresh(monkeypatch, tmp_path) -> Iterator[Path]:
     """An empty cache folder, and nothing loaded yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     load_kernels.cache_clear()

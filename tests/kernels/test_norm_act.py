@@ -19,9 +19,9 @@ KINDS = {NONE: lambda z: z, RELU: F.relu, SILU: F.silu, HARDSWISH: F.hardswish}
 def test_values_statistics_and_gradients(kernels: Kernels, kind, shape, dtype) -> None:
     images = (2 * normal(*shape) + 3).to(dtype)
     weight, bias = normal(shape[1], seed=1) + 1.5, normal(shape[1], seed=2)
-    given = [one.clone().requires_grad_() for one in (images, weight, bias)]
+    given = (images.requires_grad_(), weight.requires_grad_(), bias.requires_grad_())
     true = [one.detach().double().requires_grad_() for one in given]
-    result, mean, variance = norm_act(*given, 1e-5, kind, kernels)
+    result, mean, variance = norm_act(images, weight, bias, 1e-5, kind, kernels)
     normed = F.batch_norm(true[0], None, None, true[1], true[2], training=True, eps=1e-5)
     if kind in (RELU, HARDSWISH):  # where the slope jumps, rounding alone decides on which side a value is
         gradient = (normal(*shape, seed=3) * ((normed.abs() > 0.02) & ((normed.abs() - 3).abs() > 0.02))).to(dtype)

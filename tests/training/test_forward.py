@@ -4,36 +4,52 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from archsearch.errors import SpecError
+from archsearch.errors import RunError, SpecError
+from archsearch.kernels import Chain
 from archsearch.settings.training import TrainSettings
 from archsearch.training import forward as ways
-from archsearch.training.forward import choose_forward
+from archsearch.training.device import Precision
+from archsearch.training.forward import Way, choose_way
 
 
-def choose(network, **settings):
-    return choose_forward(
+def choose(network, *, precision: Precision = "fp32", asked: str = "auto", device: str = "cpu", **settings) -> Way:
+    return choose_way(
         network,
-        TrainSettings(**settings),
-        torch.device("cpu"),
-        "fp32",
+        TrainSettings(precision=asked, **settings),
+        torch.device(device),
+        precision,
         images=10,
         example=lambda: torch.ones(4, 3, 8, 8),
         rehearse=lambda forward: None,
     )
 
 
-def test_a_short_training_goes_as_the_network_is(tiny_network) -> None:
-    network = tiny_network()
-    assert choose(network) == (network, False, None)
+@pytest.fixture
+def built(monkeypatch) -> list[tuple[object, bool]]:
+    """Kernels that are found without building them; what networks were equipped with."""
+    equipped: list[tuple[object, bool]] = []
+    monkeypatch.setattr(ways, "load_kernels", lambda: "kernels")
+    monkeypatch.setattr(ways, "equip", lambda network, kernels, half: equipped.append((kernels, half)))
+    return equipped
 
 
-def test_what_compiling_gives_is_used_and_what_it_says_is_passed_on(tiny_network, monkeypatch) -> None:
+def test_a_network_without_chains_goes_as_it_is(tiny_network, built) -> None:
     network = tiny_network()
+    assert choose(network) == Way(forward=network, precision="fp32", cast="fp32", name="eager")
+    assert built == []
+
+
+def test_what_compiling_gives_is_used_and_what_it_says_is_passed_on(tiny_network, monkeypatch, built) -> None:
+    network = Chain(tiny_network())
     monkeypatch.setattr(ways, "compile_network", lambda *_, required: (abs, None) if required else (None, "why"))
-    assert choose(network, compile=True) == (abs, True, None)
+    way = choose(network, compile=True)
+    assert (way.forward, way.name, way.notice, way.told) == (abs, "compiled", None, " compiled")
     monkeypatch.setattr(ways, "wants_compile", lambda *_: (True, None))
-    assert choose(network) == (network, False, "why")
+    way = choose(network, kernels="torch")
+    assert (way.forward, way.name, way.notice) == (network, "eager", "why")
+    assert built == []
 
 
 def test_graphs_are_recorded_over_one_batch_and_refused_on_a_cpu(tiny_network, monkeypatch) -> None:
@@ -45,5 +61,53 @@ def test_graphs_are_recorded_over_one_batch_and_refused_on_a_cpu(tiny_network, m
     monkeypatch.setattr(
         ways, "graph_network", lambda _, images, precision: seen.append((images.shape, precision)) or abs
     )
-    assert choose(network, cuda_graphs=True) == (abs, False, None)
+    assert choose(network, cuda_graphs=True).name == "graphs"
     assert seen == [((4, 3, 8, 8), "fp32")]
+
+
+def test_on_a_cpu_the_kernels_keep_maps_in_bf16_unless_fp32_is_asked_for(built, monkeypatch) -> None:
+    network = Chain(nn.Identity())
+    way = choose(network)
+    assert (way.forward, way.name, way.precision, way.cast, way.told) == (
+        network,
+        "native",
+        "bf16",
+        "fp32",
+        " with kernels",
+    )
+    assert choose(network, kernels="native").precision == "bf16"
+    assert built == [("kernels", True)] * 2
+    way = choose(network, asked="fp32")
+    assert way.precision == "fp32"
+    assert built[-1] == ("kernels", False)
+
+
+def test_a_processor_with_units_for_bf16_is_left_to_torch(built, monkeypatch) -> None:
+    network = Chain(nn.Identity())
+    monkeypatch.setattr(ways, "cpu_computes_bf16", lambda: True)
+    way = choose(network, precision="bf16")
+    assert (way.name, way.precision, way.cast) == ("eager", "bf16", "bf16")
+    assert choose(network, precision="bf16", kernels="native").name == "native"
+
+
+def test_kernels_that_cannot_be_built_are_told_or_refused(monkeypatch) -> None:
+    def fail() -> None:
+        raise RunError("no C compiler was found")
+
+    monkeypatch.setattr(ways, "load_kernels", fail)
+    network = Chain(nn.Identity())
+    way = choose(network)
+    assert (way.name, way.precision) == ("eager", "fp32")
+    assert way.notice is not None
+    assert "no C compiler was found; training goes on with torch's" in way.notice
+    with pytest.raises(RunError, match=r"train.kernels=native: no C compiler was found. Set train.kernels=torch."):
+        choose(network, kernels="native")
+
+
+def test_kernels_that_do_not_fit_are_refused(built) -> None:
+    network = Chain(nn.Identity())
+    with pytest.raises(SpecError, match=r"train.kernels: native kernels are for a CPU, the run is on cuda"):
+        choose(network, device="cuda", kernels="native")
+    with pytest.raises(SpecError, match=r"cannot be combined with train.compile"):
+        choose(network, kernels="native", compile=True)
+    assert choose(network, device="cuda").name == "eager"

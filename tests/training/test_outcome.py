@@ -36,6 +36,7 @@ def test_the_last_epoch_is_the_result_and_the_best_is_information() -> None:
         device=torch.device("cpu"),
         precision="fp32",
         compiled=False,
+        kernels=False,
         pruned=False,
         seed=4,
         data_fingerprint="f",
