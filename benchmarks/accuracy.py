@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+OTHERS = ("test_flip", "validation")
+
 
 def main() -> int:
     """Train, print, return the exit code."""
@@ -30,8 +32,8 @@ def main() -> int:
     if options.root is None:
         print("skipped: give --root DIR, or ARCHSEARCH_JPEG, for the images to train on")
         return 0
-    print("| seed | test accuracy % | validation % | wall clock s | training images/s |")
-    print("|---|---|---|---|---|")
+    print("| seed | test accuracy % | with train.tta=flip | validation % | wall clock s | training images/s |")
+    print("|---|---|---|---|---|---|")
     accuracies: list[float] = []
     walls: list[float] = []
     record: dict[str, Any] = {}
@@ -46,11 +48,15 @@ def main() -> int:
             record = json.loads((run_dir / "result.json").read_text())
             accuracy = record["accuracy"]
             accuracies.append(100 * accuracy["test"])
-            print(
-                f"| {seed} | {accuracies[-1]:.2f} | {100 * accuracy['validation']:.2f} | {walls[-1]:.0f} "
-                f"| {record['images_per_second']:.0f} |",
-                flush=True,
-            )
+            others = ["-" if (found := accuracy[name]) is None else f"{100 * found:.2f}" for name in OTHERS]
+            row = [
+                str(seed),
+                f"{accuracies[-1]:.2f}",
+                *others,
+                f"{walls[-1]:.0f}",
+                f"{record['images_per_second']:.0f}",
+            ]
+            print(f"| {' | '.join(row)} |", flush=True)
     spread = statistics.stdev(accuracies) if len(accuracies) > 1 else float("nan")
     print(
         f"\n{record['data']}: test accuracy {statistics.mean(accuracies):.2f} +- {spread:.2f} % "

@@ -3,9 +3,10 @@
     python benchmarks/training_speed.py --root DIR [--archs c1c2c3c4 small] [--batch 256] [--steps 40] [--rounds 3]
 
 naive: a torch Dataset that runs Albumentations in __getitem__, a DataLoader (--workers processes), fp32, default
-memory layout, SGD, loss.item() at every step. archsearch: `archsearch.training.train` as a run calls it. Rounds in turn
-(A B A B ...); a ratio is that of the medians, with its least and largest within the rounds. Compilation is done before
-the first round and reported apart. DIR holds train/CLASS/* and test/CLASS/*; without it the images are drawn.
+memory layout, SGD, loss.item() at every step. torch: `archsearch.training.train` with torch's own operations, compiled
+where --compile says so. archsearch: the same as a run calls it by itself, on a CPU by the project's kernels. Rounds in
+turn (A B C A B C ...); a ratio is that of the medians, with its least and largest within the rounds. Compiling is done
+before the first round. DIR holds train/CLASS/* and test/CLASS/*; without it the images are drawn.
 """
 
 from __future__ import annotations
@@ -106,8 +107,10 @@ def naive(network: nn.Module, images: Images, options: argparse.Namespace) -> Ca
     return once
 
 
-def ours(network: nn.Module, images: Images, options: argparse.Namespace, folder: Path) -> Callable[[], float]:
-    """Return a function that trains the same number of batches as a run does and returns images per second."""
+def ours(
+    network: nn.Module, images: Images, options: argparse.Namespace, folder: Path, **how: Any
+) -> Callable[[], float]:
+    """Return a function that trains the same number of batches as a run with the settings `how`; images per second."""
     from archsearch.augment import make_augmenter
     from archsearch.settings.augment import (
         AugmentPolicy,
@@ -139,8 +142,8 @@ def ours(network: nn.Module, images: Images, options: argparse.Namespace, folder
                 epochs=1,
                 batch_size=options.batch,
                 device=options.device,
-                compile=options.compile,
                 checkpoint_seconds=None,
+                **how,
             ),
             optimizer=OptimizerSettings(name=options.optimizer),
             schedule=ScheduleSettings(),
@@ -164,34 +167,31 @@ def main() -> None:
         images = load_dataset(DataSettings(name="folder", root=options.root, cache=cache) if options.root else drawn)
         for arch in options.archs:
             checked = check(load_design(SMALL if arch == "small" else arch), "none")
+            torch_alone: dict[str, Any] = {"kernels": "torch", "compile": options.compile}
             ways = {
                 "naive": naive(build(checked.design), images, options),
+                "torch": ours(build(checked.design), images, options, Path(folder) / f"{arch}-torch", **torch_alone),
                 "archsearch": ours(build(checked.design), images, options, Path(folder) / arch),
             }
-            warm = {}
-            for name, way in ways.items():
-                began = time.perf_counter()
+            for way in ways.values():
                 way()
-                warm[name] = time.perf_counter() - began
             speeds: dict[str, list[float]] = {name: [] for name in ways}
             for _ in range(options.rounds):
                 for name, way in ways.items():
                     speeds[name].append(way())
-            ratios = [b / a for a, b in zip(speeds["naive"], speeds["archsearch"], strict=True)]
             middle = {name: statistics.median(each) for name, each in speeds.items()}
-            compiling = warm["archsearch"] - options.steps * options.batch / middle["archsearch"]
-            rows.append(
-                f"| {arch} | {checked.footprint.macs / 1e6:.1f} M | {middle['naive']:.0f} | {middle['archsearch']:.0f} "
-                f"| {middle['archsearch'] / middle['naive']:.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
-                f"| {compiling:.0f} |"
-            )
+            told = [f"{middle[name]:.0f}" for name in ways]
+            for below in ("naive", "torch"):
+                ratios = [b / a for a, b in zip(speeds[below], speeds["archsearch"], strict=True)]
+                told.append(f"{middle['archsearch'] / middle[below]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+            rows.append(f"| {arch} | {checked.footprint.macs / 1e6:.1f} M | " + " | ".join(told) + " |")
             print(rows[-1], flush=True)
     print(f"\n{images.name}, batch {options.batch}, {options.steps} steps a round, n={options.rounds} rounds in turn, ")
     print(f"compile={options.compile}, {options.workers} loader processes, device {options.device}, ")
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
     print(
-        "| network | MACs | naive images/s | archsearch images/s | ratio | seconds to compile, once |\n"
-        "|---|---|---|---|---|---|"
+        "| network | MACs | naive images/s | torch images/s | archsearch images/s | to naive | to torch |\n"
+        "|---|---|---|---|---|---|---|"
     )
     print("\n".join(rows))
 
@@ -201,14 +201,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_JPEG"), help="folder of images")
     parser.add_argument("--cache", help="where decoded images are kept; left out: nowhere")
-    parser.add_argument("--archs", nargs="+", default=["c1c2c3c4", "small"])
+    parser.add_argument("--archs", nargs="+", default=["c1c2c3c4", "brisk", "small"])
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="of the naive DataLoader")
     parser.add_argument("--optimizer", default="sgd", choices=["sgd", "muon"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="for `torch`")
     return parser.parse_args()
 
 
