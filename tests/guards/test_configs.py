@@ -29,6 +29,7 @@ BLOCKS = sorted(file.stem for file in (config_folder() / "block").glob("*.yaml")
 GOLDEN = {
     ("all_dilated", "normal"): (72362, 72942048, 63, True),
     ("assignment", "normal"): (159552, 109910016, 101, True),
+    ("brisk", "normal"): (178034, 12236416, 73, True),
     ("c1c2c3c4", "normal"): (161210, 19879168, 49, True),
     ("c1c2c3c4", "depthwise"): (60826, 6542592, 49, True),
     ("c1c2c3c4", "dilated"): (161210, 19879168, 73, True),
