@@ -30,13 +30,13 @@ class Chain(nn.Sequential):
     """`nn.Sequential`, which with `kernels` set uses them for maps on the CPU.
 
     A convolution goes by Winograd's filtering or as a product of matrices, a batch normalisation together with the
-    activation behind it. With `half`, maps are kept in bfloat16 while the chain is in training; sums, weights and
+    activation behind it. With `in_bf16`, maps are kept in bfloat16 while the chain is in training; sums, weights and
     statistics are float32 always. Hooks on modules that are computed together are not called. What the kernels do not
     know goes as it always does.
     """
 
     kernels: Kernels | None = None
-    half: bool = False
+    in_bf16: bool = False
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Sequential gives it
         """Return the map that the last module makes of `input`."""
@@ -62,14 +62,14 @@ class Chain(nn.Sequential):
 
     def _kept(self, images: Tensor) -> Tensor:
         """Return the map in the type that this chain keeps maps in."""
-        return images.to(torch.bfloat16 if self.half and self.training else torch.float32)
+        return images.to(torch.bfloat16 if self.in_bf16 and self.training else torch.float32)
 
 
-def equip(network: nn.Module, kernels: Kernels | None, *, half: bool = False) -> None:
-    """Let every chain of `network` use `kernels`, or none where that is None; `half` keeps maps in bfloat16."""
+def equip(network: nn.Module, kernels: Kernels | None, *, in_bf16: bool = False) -> None:
+    """Let every chain of `network` use `kernels`, or none where that is None; `in_bf16` keeps maps in bfloat16."""
     for module in network.modules():
         if isinstance(module, Chain):
-            module.kernels, module.half = kernels, half
+            module.kernels, module.in_bf16 = kernels, in_bf16
 
 
 def _takes_any_type(module: nn.Module) -> bool:

@@ -88,7 +88,7 @@ def _equip(
         return None, None
     kept: Precision = "fp32" if settings.precision == "fp32" else "bf16"
     try:
-        equip(network, load_kernels(), half=kept == "bf16")
+        equip(network, load_kernels(), in_bf16=kept == "bf16")
     except RunError as error:
         if settings.kernels == "native":
             raise RunError(f"train.kernels=native: {error}. Set train.kernels=torch.") from error

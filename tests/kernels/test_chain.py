@@ -59,7 +59,7 @@ def test_logits_gradients_and_statistics_are_those_without(kernels: Kernels) -> 
 
 def test_maps_in_bfloat16_come_near(kernels: Kernels) -> None:
     plain, fast = network(), network()
-    equip(fast, kernels, half=True)
+    equip(fast, kernels, in_bf16=True)
     images = normal(20, 3, 16, 16)
     found, expected = everything(fast, images), everything(plain, images)
     assert found[0].dtype == torch.float32
@@ -71,7 +71,7 @@ def test_maps_in_bfloat16_come_near(kernels: Kernels) -> None:
 
 def test_evaluation_is_in_float32(kernels: Kernels) -> None:
     plain, fast = network().eval(), network().eval()
-    equip(fast, kernels, half=True)
+    equip(fast, kernels, in_bf16=True)
     images = normal(6, 3, 16, 16)
     with torch.no_grad():
         assert apart(fast(images), plain(images)) < 1e-4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import nn
@@ -14,7 +16,9 @@ from archsearch.training.device import Precision
 from archsearch.training.forward import Way, choose_way
 
 
-def choose(network, *, precision: Precision = "fp32", asked: str = "auto", device: str = "cpu", **settings) -> Way:
+def choose(
+    network, *, precision: Precision = "fp32", asked: Literal["auto", "fp32"] = "auto", device: str = "cpu", **settings
+) -> Way:
     return choose_way(
         network,
         TrainSettings(precision=asked, **settings),
@@ -31,7 +35,7 @@ def built(monkeypatch) -> list[tuple[object, bool]]:
     """Kernels that are found without building them; what networks were equipped with."""
     equipped: list[tuple[object, bool]] = []
     monkeypatch.setattr(ways, "load_kernels", lambda: "kernels")
-    monkeypatch.setattr(ways, "equip", lambda network, kernels, half: equipped.append((kernels, half)))
+    monkeypatch.setattr(ways, "equip", lambda network, kernels, in_bf16: equipped.append((kernels, in_bf16)))
     return equipped
 
 
