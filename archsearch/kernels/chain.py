@@ -20,8 +20,6 @@ _KINDS: dict[type[nn.Module], int] = {
 }
 _WIDEST = 7  # taps in a row that the depthwise kernel takes
 _SMALLEST = 3  # px of a map: of a smaller one most of a tile would be padding
-
-
 # What computes in bfloat16 as well as in float32; other modules get float32.
 _ANY_TYPE = (nn.Dropout, nn.Dropout2d, nn.Identity, *_KINDS)
 
