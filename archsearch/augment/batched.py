@@ -27,17 +27,18 @@ class BatchedAugmenter:
         self, policy: AugmentPolicy, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str
     ) -> None:
         """Hold the policy, the training set's `mean` and `std` (in 0..1) and what is fixed, on `device`."""
-        self._steps = policy.steps
+        self.policy = policy
         self._device = torch.device(device)
         self._normaliser = Normaliser(mean, std, self._device)
         levels = torch.tensor(fill_levels(mean), dtype=torch.float32, device=self._device)
         self._mean_C, self._black_C = levels, torch.zeros_like(levels)
 
-    def __call__(self, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, images_BCHW: Tensor, generator: torch.Generator, mirrored_B: Tensor | None = None) -> Tensor:
         """Return the augmented, normalised batch: float32 [B, C, H, W] in channels_last memory."""
         count, _, height, width = images_BCHW.shape
-        draws = draw(self._steps, count=count, height=height, width=width, generator=generator)
-        return self._normaliser(self.apply(images_BCHW, draws))
+        draws = draw(self.policy.drawn, count=count, height=height, width=width, generator=generator)
+        first = () if mirrored_B is None else (Flip(chosen_B=mirrored_B),)
+        return self._normaliser(self.apply(images_BCHW, (*first, *draws)))
 
     def apply(self, images_BCHW: Tensor, draws: Sequence[Draw]) -> Tensor:
         """Return uint8 `images_BCHW` after `draws`, in order, not normalised; the argument stays as it is."""

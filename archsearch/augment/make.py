@@ -15,10 +15,13 @@ from archsearch.settings.augment import AugmentPolicy, check_policy
 class Augmenter(Protocol):
     """Augments and normalises a batch."""
 
-    def __call__(self, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+    policy: AugmentPolicy
+
+    def __call__(self, images_BCHW: Tensor, generator: torch.Generator, mirrored_B: Tensor | None = None) -> Tensor:
         """Return `images_BCHW` (uint8) augmented, as normalised float32 in channels_last memory.
 
-        All that is random comes from `generator` (on the CPU): the same state gives the same batch.
+        All that is random comes from `generator` (on the CPU): the same state gives the same batch. `mirrored_B`
+        (bool, on the CPU) names those that an alternating flip mirrors this time, before all other transforms.
         """
         ...
 

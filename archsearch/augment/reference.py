@@ -60,14 +60,16 @@ class AlbumentationsAugmenter:
         self, policy: AugmentPolicy, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str
     ) -> None:
         """Hold the policy, the training set's `mean` and `std` (in 0..1); batches are left on `device`."""
-        self._steps = policy.steps
+        self.policy = policy
         self._device = torch.device(device)
         self._normaliser = Normaliser(mean, std, self._device)
         self._fill = fill_levels(mean)
         self._composed: dict[tuple[int, int], A.Compose] = {}
 
-    def __call__(self, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, images_BCHW: Tensor, generator: torch.Generator, mirrored_B: Tensor | None = None) -> Tensor:
         """Return the augmented, normalised batch: float32 [B, C, H, W] in channels_last memory."""
+        if mirrored_B is not None:
+            images_BCHW = torch.where(mirrored_B.view(-1, 1, 1, 1), images_BCHW.cpu().flip(3), images_BCHW.cpu())
         return self._normaliser(self.apply(images_BCHW, generator).to(self._device))
 
     def apply(self, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
@@ -83,7 +85,7 @@ class AlbumentationsAugmenter:
     def composed(self, height: int, width: int) -> A.Compose:
         """Return the policy for images of `height` x `width` px as one Albumentations transform."""
         if (height, width) not in self._composed:
-            parts = [_translated(step, height, width, self._fill) for step in self._steps]
+            parts = [_translated(step, height, width, self._fill) for step in self.policy.drawn]
             self._composed[height, width] = A.Compose(parts, strict=True)
         return self._composed[height, width]
 

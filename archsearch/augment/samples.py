@@ -30,13 +30,16 @@ def augmented_samples(
     """Return a uint8 [height, width, C] mosaic: a row per image, first as it is, then `draws` times augmented.
 
     `images_NHWC` is uint8; `gap` (px) of white lies between the images, three times that after the originals.
-    The images go through the executor and the normalisation that a training would use, and back.
+    The images go through the executor and the normalisation that a training would use, and back; an alternating
+    flip mirrors them in every other column.
     """
     originals = torch.from_numpy(np.ascontiguousarray(images_NHWC)).permute(0, 3, 1, 2)
     augment = make_augmenter(policy, mean=mean, std=std, device="cpu")
     undo = Normaliser(mean, std, "cpu").undo
     generator = torch.Generator().manual_seed(seed)
-    columns = [originals, *(undo(augment(originals, generator)) for _ in range(draws))]
+    sides = [torch.full((len(originals),), side, dtype=torch.bool) for side in (False, True)]
+    turns = [None if policy.alternating is None else sides[turn % 2] for turn in range(draws)]
+    columns = [originals, *(undo(augment(originals, generator, mirrored_B)) for mirrored_B in turns)]
     count, height, width, channels = images_NHWC.shape
     tall = count * height + (count + 1) * gap
     wide = len(columns) * width + (len(columns) + 1) * gap + (2 * gap if draws else 0)

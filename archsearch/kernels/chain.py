@@ -93,7 +93,7 @@ def _convolves(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
         return False
     if module.groups == module.in_channels == module.out_channels:
         return kernel <= _WIDEST
-    return module.groups == 1 and (kernel == 1 or (kernel == 3 and (stride > 1 or _is_winograd(module, images))))
+    return module.groups == 1 and (kernel == 1 or stride > 1 or (kernel == 3 and _is_winograd(module, images)))
 
 
 def _is_winograd(module: nn.Conv2d, images: Tensor) -> bool:

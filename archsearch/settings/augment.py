@@ -15,9 +15,14 @@ Executor = Literal["auto", "albumentations", "batched"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HorizontalFlip:
-    """Mirror left and right with probability `p`."""
+    """Mirror left and right with probability `p`.
+
+    With `alternate`, `p` says which images begin mirrored; each is then mirrored in every other epoch, so that two
+    epochs show both sides of every image (Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024).
+    """
 
     p: float = 0.5
+    alternate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,16 @@ class AugmentPolicy:
         """The transforms themselves, in order; raises `SpecError` where an entry is not exactly one."""
         return tuple(_only(choice, f"augment.transforms[{i}]")[1] for i, choice in enumerate(self.transforms))
 
+    @property
+    def drawn(self) -> tuple[Transform, ...]:
+        """The transforms that are drawn anew for every batch, in order: all but an alternating flip."""
+        return tuple(step for step in self.steps if not _alternates(step))
+
+    @property
+    def alternating(self) -> float | None:
+        """The share of the images that begin mirrored, where the policy has an alternating flip."""
+        return next((step.p for step in self.steps if isinstance(step, HorizontalFlip) and step.alternate), None)
+
 
 def decode_policy(raw: object, where: str = "augment") -> AugmentPolicy:
     """Return the mapping `raw` as a checked policy; raises `SpecError` with the dotted key of what is wrong."""
@@ -106,7 +121,10 @@ def decode_policy(raw: object, where: str = "augment") -> AugmentPolicy:
 
 
 def check_policy(policy: AugmentPolicy, where: str = "augment") -> None:
-    """Raise `SpecError` at the first value that is outside its range."""
+    """Raise `SpecError` at the first value that is outside its range, or at a second alternating flip."""
+    if sum(_alternates(step) for step in policy.steps) > 1:
+        mend = "One mirrors every image in every other epoch, two would never."
+        raise SpecError(f"{where}.transforms", "has two alternating flips", mend)
     for index, choice in enumerate(policy.transforms):
         name, transform = _only(choice, f"{where}.transforms[{index}]")
         here = f"{where}.transforms[{index}].{name}"
@@ -130,6 +148,10 @@ _RANGES = {
     "brightness": (0, 1, "0.2 adds at most 0.2 x 255."),
     "contrast": (0, 1, "0.2 multiplies by 0.8 to 1.2."),
 }
+
+
+def _alternates(step: Transform) -> bool:
+    return isinstance(step, HorizontalFlip) and step.alternate
 
 
 def _only(choice: TransformChoice, where: str) -> tuple[str, Transform]:

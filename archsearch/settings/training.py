@@ -28,8 +28,10 @@ class TrainSettings:
     cuda_graphs: bool = False  # record a step's launches once; in place of compiling
     channels_last: bool = True
     initialise: Literal["kaiming", "xavier", "dirac", "torch"] = "kaiming"
+    whiten: bool = False  # begin the first convolution as a whitening of the training images' patches
     label_smoothing: float = 0.1
     ema: float | None = None  # decay per step of the averaged weights; null keeps no average
+    recalibrate: int | None = None  # training images, as they are, that the norms' statistics are taken over at the end
     tta: Literal["none", "flip"] = "none"
     clip: float | None = None  # largest norm of all gradients together
     threads: int | None = None  # of the CPU; null leaves torch's own choice
@@ -43,8 +45,9 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "eval_every", "eval_batch_size", "checkpoint_every"):
             _at_least_one(f"train.{name}", getattr(self, name))
-        if self.threads is not None:
-            _at_least_one("train.threads", self.threads)
+        for name in ("threads", "recalibrate"):
+            if getattr(self, name) is not None:
+                _at_least_one(f"train.{name}", getattr(self, name))
         if not _DEVICE.fullmatch(self.device):
             mend = "Choose one of auto, cpu, cuda, cuda:0, cuda:1, ..., mps."
             raise SpecError("train.device", f"the text '{self.device}' is not a device", mend)

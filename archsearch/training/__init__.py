@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from archsearch.training.checkpoint import discard_checkpoint as discard_checkpoint
     from archsearch.training.device import choose_device as choose_device
     from archsearch.training.evaluation import Score as Score
+    from archsearch.training.evaluation import View as View
     from archsearch.training.evaluation import evaluate as evaluate
     from archsearch.training.evaluation import reside as reside
     from archsearch.training.loop import train as train
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "checkpoint": ("discard_checkpoint",),
     "device": ("choose_device",),
-    "evaluation": ("Score", "evaluate", "reside"),
+    "evaluation": ("Score", "View", "evaluate", "reside"),
     "loop": ("train",),
     "outcome": ("write_weights",),
     "progress": ("Progress", "Silent", "make_progress"),

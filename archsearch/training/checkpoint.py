@@ -55,6 +55,11 @@ class RunState:
     seconds: float = 0.0
     history: list[EpochRecord] = field(default_factory=list)
 
+    @property
+    def measured(self) -> nn.Module:
+        """The network that is evaluated and written: the average, where one is kept."""
+        return self.network if self.average is None else self.average
+
 
 def make_identity(
     *,
@@ -77,7 +82,7 @@ def make_identity(
         **{f"optimizer.{key}": value for key, value in asdict(optimizer).items()},
         **{f"schedule.{key}": value for key, value in asdict(schedule).items()},
         "seed": seed,
-        "augment": repr(policy),
+        "augment.transforms": repr(policy),
         "data": fingerprint,
         "arch": hashlib.sha256(shapes.encode()).hexdigest()[:16],
     }

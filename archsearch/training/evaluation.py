@@ -44,6 +44,20 @@ class Resident:
         return len(self.labels_N)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How a network is shown images outside its steps: the training set's mean and deviation, batches, and format."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    batch_size: int
+    precision: Precision
+
+    def shown(self, images_BCHW: Tensor) -> Tensor:
+        """Return the uint8 images normalised, not augmented."""
+        return Normaliser(self.mean, self.std, images_BCHW.device)(images_BCHW)
+
+
 def reside(images: Images, device: torch.device) -> Resident:
     """Return `images` on `device`; on the CPU without a copy, also where the array is a read-only map of a file."""
     with warnings.catch_warnings():
@@ -53,29 +67,20 @@ def reside(images: Images, device: torch.device) -> Resident:
 
 
 @torch.inference_mode()
-def evaluate(
-    network: nn.Module,
-    images: Resident,
-    *,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    batch_size: int,
-    precision: Precision,
-    flip: bool = False,
-) -> Score:
+def evaluate(network: nn.Module, images: Resident, view: View, *, flip: bool = False) -> Score:
     """Return the score of `network` in evaluation mode; its mode is put back.
 
     With `flip`, logits are the mean of those of an image and of its mirror. One synchronisation in all.
     """
     device = images.labels_N.device
-    training, normalise = network.training, Normaliser(mean, std, device)
+    training = network.training
     network.eval()
     correct, loss = torch.zeros((), device=device), torch.zeros((), device=device)
-    for start in range(0, len(images), batch_size):
-        chunk = slice(start, start + batch_size)
-        images_BCHW = normalise(images.images_NHWC[chunk].permute(0, 3, 1, 2))
+    for start in range(0, len(images), view.batch_size):
+        chunk = slice(start, start + view.batch_size)
+        images_BCHW = view.shown(images.images_NHWC[chunk].permute(0, 3, 1, 2))
         labels_B = images.labels_N[chunk]
-        with autocast(device, precision):
+        with autocast(device, view.precision):
             logits_BK = network(images_BCHW).float()
             if flip:
                 logits_BK = (logits_BK + network(images_BCHW.flip(3)).float()) / 2

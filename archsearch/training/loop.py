@@ -25,16 +25,19 @@ from archsearch.training.average import make_average, update_average
 from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
 from archsearch.training.compiling import Forward, forget_compiled
 from archsearch.training.device import Precision, autocast, choose_device, choose_precision, is_out_of_memory, switches
-from archsearch.training.evaluation import Resident, Score, evaluate, reside
+from archsearch.training.evaluation import Resident, Score, View, evaluate, reside
+from archsearch.training.feed import Feed
 from archsearch.training.forward import Way, choose_way
 from archsearch.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
 from archsearch.training.outcome import derive_seed, diverged, memory_used_up, summarise, write_weights
 from archsearch.training.progress import Progress, Silent
+from archsearch.training.recalibrate import recalibrate
 from archsearch.training.result import EpochRecord, TrainResult, best_epoch
 from archsearch.training.schedule import learning_rate_ratio
 from archsearch.training.signals import StopRequest
 from archsearch.training.storage import append_metrics, write_metrics
 from archsearch.training.watch import FiniteWatch
+from archsearch.training.whiten import whiten_first
 
 if TYPE_CHECKING:
     from archsearch.data import Dataset
@@ -107,20 +110,24 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.started = time.perf_counter()
-        self.dataset, self.settings, self.schedule, self.augmenter = dataset, settings, schedule, augmenter
+        self.dataset, self.settings, self.schedule = dataset, settings, schedule
         self.optimizer, self.seed, self.run_dir, self.device, self.progress = optimizer, seed, run_dir, device, progress
         self.notices: list[str] = []
         self.cast: Precision = choose_precision(settings.precision, device)
-        self.layout = torch.channels_last if settings.channels_last else torch.contiguous_format
-        network.to(device=device, memory_format=self.layout)  # type: ignore[call-overload]
+        layout = torch.channels_last if settings.channels_last else torch.contiguous_format
+        network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         network.train()
         self.images = reside(dataset.train, device)
-        self.batch_size = min(settings.batch_size, len(self.images))
-        self.steps = len(self.images) // self.batch_size  # an incomplete last batch is left out
+        sides = derive_seed(seed, "sides")
+        self.feed = Feed(self.images, augmenter, batch_size=settings.batch_size, seed=sides, layout=layout)
+        self.steps, self.batch_size = self.feed.steps, self.feed.batch_size
         self.way = self._choose_way(network)
         self.cast = self.way.cast
         self.conditions = f"{device.type} in {self.way.precision}{self.way.told}"
         self.validation = reside(dataset.validation, device)
+        self.view = View(mean=dataset.mean, std=dataset.std, batch_size=settings.eval_batch_size, precision=self.cast)
+        if settings.whiten:
+            whiten_first(network, self.images, self.view, seed=derive_seed(seed, "whiten"))
         torch.manual_seed(derive_seed(seed, "dropout"))
         order = torch.Generator().manual_seed(derive_seed(seed, "order"))
         self.state = RunState(
@@ -140,7 +147,7 @@ class _Run:
             schedule=schedule,
             seed=seed,
             fingerprint=dataset.fingerprint,
-            policy=getattr(augmenter, "policy", None),
+            policy=augmenter.policy,
             network=network,
         )
 
@@ -181,26 +188,21 @@ class _Run:
         return ends and record.epoch < self.settings.epochs
 
     def _choose_way(self, network: nn.Module) -> Way:
-        first_B = torch.arange(self.batch_size, device=self.device)
         way = choose_way(
             network,
             self.settings,
             self.device,
             self.cast,
             images=self.settings.epochs * self.steps * self.batch_size,
-            example=lambda: self._batch(first_B, torch.Generator().manual_seed(0))[0],
-            rehearse=lambda forward: self._loss(forward, first_B, torch.Generator().manual_seed(0))[0].backward(),
+            example=lambda: self.feed.batch(0, torch.Generator().manual_seed(0))[0],
+            rehearse=lambda forward: self._loss(forward, 0, torch.Generator().manual_seed(0))[0].backward(),
         )
         self._notice(way.notice)
         return way
 
-    def _batch(self, index_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        images_BCHW, labels_B = self.images.batch(index_B)
-        return self.augmenter(images_BCHW, generator).contiguous(memory_format=self.layout), labels_B
-
-    def _loss(self, forward: Forward, index_B: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the mean loss of a batch and the number of images that are named right."""
-        images_BCHW, labels_B = self._batch(index_B, generator)
+    def _loss(self, forward: Forward, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return the mean loss of a step's batch and the number of images that are named right."""
+        images_BCHW, labels_B = self.feed.batch(step, generator)
         with autocast(self.device, self.cast):
             logits_BK = forward(images_BCHW)
         logits_BK = logits_BK.float()
@@ -208,16 +210,16 @@ class _Run:
         return loss, (logits_BK.detach().argmax(1) == labels_B).sum()
 
     def _train_epoch(self, request: StopRequest) -> None:
-        state, settings, size = self.state, self.settings, self.batch_size
+        state, settings = self.state, self.settings
         state.order.set_state(state.order_state)
-        order_N = torch.randperm(len(self.images), generator=state.order).to(self.device)
+        self.feed.begin(state.epoch, state.order)
         watch = FiniteWatch(self.device)
         began, before = time.perf_counter(), state.epoch_seconds
         for step in range(state.step, self.steps):
             done = state.epoch * self.steps + step
             ratio = learning_rate_ratio(self.schedule, done / (settings.epochs * self.steps))
             set_learning_rate(state.optimizers, ratio)
-            self._step(order_N[step * size : (step + 1) * size])
+            self._step(step)
             if state.average is not None and settings.ema is not None:
                 update_average(state.average, state.network, decay=settings.ema, steps=done + 1)
             state.step = step + 1
@@ -235,9 +237,9 @@ class _Run:
         self._check_loss()
         state.epoch_seconds = before + time.perf_counter() - began
 
-    def _step(self, index_B: Tensor) -> None:
+    def _step(self, step: int) -> None:
         state = self.state
-        loss, correct = self._loss(self.way.forward, index_B, state.augment)
+        loss, correct = self._loss(self.way.forward, step, state.augment)
         state.scaler.scale(loss).backward()
         if self.settings.clip is not None:
             for optimizer in state.optimizers:
@@ -255,6 +257,9 @@ class _Run:
         """Evaluate where it is due, record, write and save the epoch that has just run."""
         state, epoch = self.state, self.state.epoch + 1
         due = epoch % self.settings.eval_every == 0 or epoch == self.settings.epochs
+        if epoch == self.settings.epochs and self.settings.recalibrate is not None:
+            seed = derive_seed(self.seed, "recalibrate")
+            recalibrate(state.measured, self.images, self.view, count=self.settings.recalibrate, seed=seed)
         score = self._score(self.validation) if due else None
         images = self.steps * self.batch_size
         record = EpochRecord(
@@ -279,17 +284,7 @@ class _Run:
         return record
 
     def _score(self, images: Resident, *, flip: bool = False) -> Score | None:
-        if len(images) == 0:
-            return None
-        return evaluate(
-            self.state.network if self.state.average is None else self.state.average,
-            images,
-            mean=self.dataset.mean,
-            std=self.dataset.std,
-            batch_size=self.settings.eval_batch_size,
-            precision=self.cast,
-            flip=flip,
-        )
+        return evaluate(self.state.measured, images, self.view, flip=flip) if len(images) else None
 
     def _save(self) -> None:
         self.state.seconds = self.seconds_before + time.perf_counter() - self.started

@@ -95,6 +95,8 @@ def test_a_convolution_goes_the_way_that_suits_it(kernels: Kernels, monkeypatch)
         (nn.Conv2d(16, 8, 3, padding=2, dilation=2), ["winograd_conv"]),
         (nn.Conv2d(16, 8, 3, padding=3, dilation=3), []),  # 8 rows are not three maps of equal height
         (nn.Conv2d(16, 8, 3, stride=2, padding=1), ["patches_conv"]),
+        (nn.Conv2d(16, 8, 2, stride=2), ["patches_conv"]),
+        (nn.Conv2d(16, 8, 5, stride=2, padding=2), ["patches_conv"]),
         (nn.Conv2d(16, 8, 1), ["patches_conv"]),
         (nn.Conv2d(16, 16, 5, padding=2, groups=16), ["depthwise_conv"]),
         (nn.Conv2d(16, 16, 9, padding=4, groups=16), []),

@@ -99,3 +99,16 @@ def test_a_policy_decoded_without_its_check_can_be_checked_later():
     policy = decode(AugmentPolicy, {"transforms": [{"random_crop": {"padding": 0}}]}, "augment")
     with pytest.raises(SpecError, match=r"^augment\.transforms\[0\]\.random_crop\.padding: must lie within 1"):
         check_policy(policy)
+
+
+def test_an_alternating_flip_is_not_drawn():
+    policy = decode_policy({"transforms": [{"horizontal_flip": {"p": 0.3, "alternate": True}}, {"coarse_dropout": {}}]})
+    assert policy.alternating == 0.3
+    assert policy.drawn == (CoarseDropout(),)
+    assert decode_policy({"transforms": [{"horizontal_flip": {"p": 0.3}}]}).alternating is None
+
+
+def test_two_alternating_flips_are_refused():
+    flip = {"horizontal_flip": {"alternate": True}}
+    with pytest.raises(SpecError, match=r"augment.transforms: has two alternating flips"):
+        decode_policy({"transforms": [flip, flip]})

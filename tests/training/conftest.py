@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from archsearch.settings.augment import AugmentPolicy
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 from archsearch.training import TrainResult, train
 
@@ -21,12 +22,12 @@ MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 class Jitter:
     """An augmenter that draws a flip and a shift of brightness per image; `before(call)` runs ahead of each call."""
 
-    policy = "jitter"
+    policy = AugmentPolicy()
 
     def __init__(self, before: Callable[[int], None] | None = None) -> None:
         self.calls, self.before = 0, before
 
-    def __call__(self, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(self, images_BCHW: Tensor, generator: torch.Generator, mirrored_B: Tensor | None = None) -> Tensor:
         self.calls += 1
         if self.before is not None:
             self.before(self.calls)

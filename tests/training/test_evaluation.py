@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from archsearch.training.evaluation import evaluate, reside
+from archsearch.training.evaluation import View, evaluate, reside
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -19,7 +19,8 @@ class Corner(nn.Module):
 
 def score(network, images, **changes):
     arguments = {"mean": MEAN, "std": STD, "batch_size": 7, "precision": "fp32"} | changes
-    return evaluate(network, reside(images, torch.device("cpu")), **arguments)
+    flip = arguments.pop("flip", False)
+    return evaluate(network, reside(images, torch.device("cpu")), View(**arguments), flip=flip)
 
 
 def by_hand(images):

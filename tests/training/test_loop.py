@@ -17,7 +17,7 @@ from torch import nn
 
 from archsearch.errors import DeviceMemoryError, DivergedError, RunError, StorageError
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
-from archsearch.training import discard_checkpoint, evaluate, reside, train
+from archsearch.training import View, discard_checkpoint, evaluate, reside, train
 
 DEMANDING = {"ema": 0.9, "clip": 1.0, "checkpoint_seconds": None}
 
@@ -167,17 +167,22 @@ def test_the_average_is_what_is_evaluated_and_written(fit, dataset, tmp_path):
     network, result = fit(train={"ema": 0.99})
     plain, _ = fit(run_dir=tmp_path / "plain")
     assert not torch.equal(network[0].weight, plain[0].weight)
-    score = evaluate(
-        network,
-        reside(dataset.test, torch.device("cpu")),
-        mean=dataset.mean,
-        std=dataset.std,
-        batch_size=30,
-        precision="fp32",
-    )
+    view = View(mean=dataset.mean, std=dataset.std, batch_size=30, precision="fp32")
+    score = evaluate(network, reside(dataset.test, torch.device("cpu")), view)
     assert score.accuracy == result.test_accuracy
     written = load_file(tmp_path / "run" / "model.safetensors")
     assert torch.equal(written["0.weight"], network[0].weight)
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_statistics_taken_anew_are_those_that_are_evaluated_and_written(fit, dataset, tmp_path, ema):
+    plain, _ = fit(run_dir=tmp_path / "plain", train={"ema": ema})
+    network, result = fit(train={"ema": ema, "recalibrate": 40})
+    assert torch.equal(network[0].weight, plain[0].weight), "nothing else changes"
+    assert not torch.equal(network[1].running_mean, plain[1].running_mean)
+    view = View(mean=dataset.mean, std=dataset.std, batch_size=30, precision="fp32")
+    assert evaluate(network, reside(dataset.test, torch.device("cpu")), view).accuracy == result.test_accuracy
+    assert torch.equal(load_file(tmp_path / "run" / "model.safetensors")["1.running_mean"], network[1].running_mean)
 
 
 def test_the_learning_rate_follows_the_schedule(fit):

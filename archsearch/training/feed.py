@@ -1,0 +1,42 @@
+"""What the steps of a training are fed: which images, in which order, on which side; imports torch, never a design.
+
+Shapes: B batch, N images, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from archsearch.augment.make import Augmenter
+from archsearch.training.evaluation import Resident
+
+
+class Feed:
+    """The training images as batches: a new order in every epoch, an incomplete last batch left out."""
+
+    def __init__(
+        self, images: Resident, augmenter: Augmenter, *, batch_size: int, seed: int, layout: torch.memory_format
+    ) -> None:
+        """Hold the images; `seed` decides which of them an alternating flip mirrors in the first epoch."""
+        self._images, self._augmenter, self._layout = images, augmenter, layout
+        self.batch_size = min(batch_size, len(images))
+        self.steps = len(images) // self.batch_size
+        self._order_N = torch.arange(len(images), device=images.labels_N.device)
+        share = augmenter.policy.alternating
+        draws = torch.Generator().manual_seed(seed)
+        self._mirrored_N = None if share is None else torch.rand(len(images), generator=draws) < share
+        self._turned = False
+
+    def begin(self, epoch: int, generator: torch.Generator) -> None:
+        """Take a new order from `generator` for `epoch`, 0 being the first."""
+        self._order_N = torch.randperm(len(self._images), generator=generator).to(self._order_N.device)
+        self._turned = epoch % 2 == 1
+
+    def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return batch `step` of the epoch, augmented by draws of `generator`, as B C H W, and its labels."""
+        index_B = self._order_N[step * self.batch_size : (step + 1) * self.batch_size]
+        images_BCHW, labels_B = self._images.batch(index_B)
+        mirrored_B = None if self._mirrored_N is None else self._mirrored_N[index_B.cpu()] ^ self._turned
+        augmented_BCHW = self._augmenter(images_BCHW, generator, mirrored_B)
+        return augmented_BCHW.contiguous(memory_format=self._layout), labels_B
