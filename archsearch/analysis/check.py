@@ -6,6 +6,7 @@ Imports the design and this room; no torch.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from archsearch.analysis.fit import lowered
 from archsearch.analysis.footprint import Footprint, LayerFootprint, rows
@@ -85,8 +86,7 @@ def say(margin: Margin) -> str:
     """Return one margin in words: `31 px, must be above 44`."""
     if margin.limit in NUMBERS:
         unit = f" {UNITS[margin.limit]}" if margin.limit in UNITS else ""
-        bounds = " and ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in margin.bound.items())
-        return f"{number(margin.found)}{unit}, must be {bounds}"
+        return f"{number(margin.found)}{unit}, must be {say_bound(margin.limit, margin.bound)}"
     if margin.limit == "contains":
         missing = [trait for trait in margin.bound if trait not in margin.found]
         return f"lacks {', '.join(missing)}" if missing else f"has {', '.join(margin.bound) or 'nothing asked'}"
@@ -96,6 +96,18 @@ def say(margin: Margin) -> str:
         ways = " or ".join(margin.bound["by"])
         return f"{margin.found} layers are {ways}, must be at least {margin.bound['layers']}"
     return f"pools by {margin.found}, must be {margin.bound}"
+
+
+def say_bound(limit: str, bound: Any) -> str:
+    """Return what a limit asks for, in words: `above 44`, `depthwise_separable, dilated`, `3 layers by strided`."""
+    if limit in NUMBERS:
+        return " and ".join(
+            f"{name.replace('_', ' ')} {number(int(value) if float(value).is_integer() else value)}"
+            for name, value in bound.items()
+        )
+    if limit == "downsampling":
+        return f"{bound['layers']} layers by {' or '.join(bound['by'])}"
+    return str(bound) if isinstance(bound, str) else ", ".join(bound)
 
 
 def growth(checked: Checked) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.search.address import mask_password
 from archsearch.search.board import ANSWERED, Board, read_board
+from archsearch.search.dashboard import margin_attrs
 from archsearch.search.job import Verdict
 from archsearch.search.liveness import Watch
 from archsearch.search.record import constraints_of, margins_json
@@ -137,6 +138,7 @@ class Desk:
                 "macs": verdict.macs,
                 "receptive_field": verdict.receptive_field,
                 "margins": margins_json(verdict.margins),
+                **margin_attrs(verdict.margins),
                 "run_dir": self.sweep.run_dir(),
                 **({"repairs": dict(verdict.repairs)} if verdict.repairs else {}),
                 **({"unused": list(verdict.unused)} if verdict.unused else {}),

@@ -14,6 +14,7 @@ from typing import Literal
 from archsearch.errors import RunError
 from archsearch.search.board import REFUSED, Board, failures_in_a_row
 from archsearch.search.claims import Claim, Desk
+from archsearch.search.dashboard import margin_attrs
 from archsearch.search.job import Task
 from archsearch.search.liveness import worker_name
 from archsearch.search.proposing import OptunaProposer, Proposer, Refused, judged
@@ -152,6 +153,7 @@ def refused_row(sweep: Sweep, refused: Refused) -> Row:
         "sweep": sweep.name,
         "state_reason": REFUSED,
         "cause": refused.reason,
+        **margin_attrs(refused.margins),
     }
     return Row(state="pruned", params=refused.params, attrs=attrs, constraints=refused.excess, system=refused.system)
 

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from archsearch.search.dashboard import MARGIN, OLDER
+
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.storages import BaseStorage, RDBStorage
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     Whole = dict[tuple[tuple[str, int], ...], dict[str, BaseDistribution]]
 
 LONG = ("design", "margins", "versions", "traceback", "notices")
-"""Attributes that a search does not read."""
+"""Attributes that a search does not read; nor does it those of single margins."""
 
 
 def lean_cache(backend: RDBStorage) -> BaseStorage:
@@ -45,8 +47,10 @@ def slim(trial: FrozenTrial, shared: dict[str, BaseDistribution], whole: Whole) 
     """
     each_once = {sys.intern(name): shared.setdefault(repr(each), each) for name, each in trial.distributions.items()}
     trial.distributions = whole.setdefault(tuple((name, id(each)) for name, each in each_once.items()), each_once)
-    for name in LONG:
-        trial.user_attrs.pop(name, None)
+    trial.user_attrs = {
+        name: value for name, value in trial.user_attrs.items() if name not in LONG and not name.startswith(MARGIN)
+    }
+    trial.system_attrs.pop(OLDER, None)
     trial.params, trial.user_attrs = _interned(trial.params), _interned(trial.user_attrs)
     trial.system_attrs = _interned(trial.system_attrs)
 

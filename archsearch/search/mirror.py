@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.search.board import ANSWERED, WITHDRAWN
 from archsearch.search.candidates import Space, Value
+from archsearch.search.dashboard import OLDER
 from archsearch.search.distributions import distributions_of, inside
+from archsearch.search.reading import excess_of
 from archsearch.search.studies import Direction
 
 if TYPE_CHECKING:
@@ -93,7 +95,8 @@ class Mirror:
             params=point,
             distributions=self._distributions,
             user_attrs={},
-            system_attrs=trial.system_attrs,
+            # Else samplers would take the older form of the constraints for one more of them.
+            system_attrs={name: value for name, value in trial.system_attrs.items() if name != OLDER},
             intermediate_values=trial.intermediate_values,
         )
         handle = self._study._storage.create_new_trial(self._study._study_id, template)
@@ -105,7 +108,7 @@ class Mirror:
         if handle < 0:
             return
         storage = self._study._storage
-        for name, value in trial.constraints.items():
+        for name, value in excess_of(trial.system_attrs).items():
             storage.set_trial_system_attr(handle, f"constraints:{name}", value)
         for step, value in trial.intermediate_values.items():
             storage.set_trial_intermediate_value(handle, step, value)

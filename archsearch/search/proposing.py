@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from archsearch.analysis.limits import Margin
 from archsearch.errors import SpecError
 from archsearch.search.board import Board
 from archsearch.search.candidates import Params, Space
@@ -35,11 +36,12 @@ REFUSED_TO_THEM = 8  # proposals in a row after which values are drawn at random
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A proposal that breaks limits, as it will be written."""
+    """A proposal that breaks limits, as it will be written; it has no `margins` where it cannot be built."""
 
     params: Params
     excess: Mapping[str, float]
     reason: str = ""
+    margins: tuple[Margin, ...] = ()
     system: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -84,7 +86,7 @@ def judged(task: Task, sweep: Sweep, params: Params) -> Verdict | Refused:
     if verdict.kept:
         return verdict
     broken = ", ".join(broken_limits(verdict.margins))
-    return Refused(params=params, excess=constraints_of(verdict.margins), reason=broken)
+    return Refused(params=params, excess=constraints_of(verdict.margins), reason=broken, margins=verdict.margins)
 
 
 class OptunaProposer:
@@ -135,9 +137,7 @@ class OptunaProposer:
         self.refusals.count(name for name, value in found.excess.items() if value > 0)
         if handle >= 0:  # of random points the count is enough
             self._mirror.refuse(handle, found.excess)
-            self.refused.append(
-                Refused(params=found.params, excess=found.excess, reason=found.reason, system=dict(system))
-            )
+            self.refused.append(replace(found, system=dict(system)))
 
     def claimed(self, proposal: Proposal, number: int | None) -> None:
         if proposal.handle < 0:

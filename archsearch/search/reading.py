@@ -16,6 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from archsearch.html import table
+from archsearch.search.dashboard import MARGIN, OLDER
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -37,7 +38,8 @@ class TrialRead:
 
     `values` has one number per objective, None unless complete; `assignments` the dotted keys that were set;
     `constraints` the relative excess per limit (above 0: broken); `history` the validation accuracy by epoch;
-    `attrs` all that the trial says of itself (`docs/search.md` lists it). Times are aware, in UTC.
+    `attrs` all that the trial says of itself (`docs/search.md` lists it), without the single margins that the dashboard
+    shows. Times are aware, in UTC.
     """
 
     number: int
@@ -168,13 +170,13 @@ def read_study(store: Store, name: str) -> StudyRead:
 def trials_read(found: Iterable[FrozenTrial]) -> Iterable[TrialRead]:
     """Yield Optuna's trials as values."""
     for trial in found:
-        attrs = trial.user_attrs
+        attrs = {name: value for name, value in trial.user_attrs.items() if not name.startswith(MARGIN)}
         yield TrialRead(
             number=trial.number,
             state=state_of(trial.state.name, attrs.get("state_reason")),
             values=tuple(trial.values) if trial.state.name == "COMPLETE" and trial.values is not None else None,
             assignments=assignments_of(attrs, trial.params),
-            constraints=dict(trial.constraints),
+            constraints=excess_of(trial.system_attrs),
             history=dict(trial.intermediate_values),
             attrs=attrs,
             started=_utc(trial.datetime_start),
@@ -186,6 +188,23 @@ def assignments_of(attrs: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
     """Return the dotted keys that a trial says were set, or else its parameters."""
     said = attrs.get("assignments")
     return said if isinstance(said, dict) else params
+
+
+def excess_of(system: Mapping[str, Any]) -> dict[str, float]:
+    """Return the relative excess per limit that a trial's system attributes hold.
+
+    The form before Optuna 5, a list, counts only where the other is missing: both are written.
+    """
+    prefix = "constraints:"
+    found = {
+        key.removeprefix(prefix): float(value)
+        for key, value in system.items()
+        if key.startswith(prefix) and isinstance(value, int | float)
+    }
+    listed = system.get(OLDER)
+    if not found and isinstance(listed, list):
+        found = {f"constraint {place}": float(each) for place, each in enumerate(listed)}
+    return found
 
 
 def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) -> tuple[str, ...]:

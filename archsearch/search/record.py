@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from archsearch.analysis.limits import Margin
 from archsearch.search.candidates import Value
+from archsearch.search.dashboard import margin_attrs
 from archsearch.search.rows import Row, State
 from archsearch.search.studies import Study
 
@@ -73,6 +74,7 @@ def row_of(run: RunRecord) -> Row:
         "run_dir": run.run_dir,
         "design": run.design_yaml,
         "margins": margins_json(run.margins),
+        **margin_attrs(run.margins),
         **run.more,
     }
     if run.seconds is not None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from archsearch.search.candidates import Value
+from archsearch.search.dashboard import older_constraints
 from archsearch.search.declared import Declaration
 from archsearch.search.store import Store
 
@@ -36,7 +37,8 @@ class Row:
 
     def all_system(self) -> dict[str, Any]:
         """The attributes that Optuna reads itself."""
-        return {**self.system, **{f"constraints:{name}": float(value) for name, value in self.constraints.items()}}
+        each = {f"constraints:{name}": float(value) for name, value in self.constraints.items()}
+        return {**self.system, **each, **older_constraints(each)}
 
 
 def insert_rows(

@@ -10,10 +10,11 @@ import functools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from archsearch.errors import SpecError
+from archsearch.search.dashboard import MARGIN
 from archsearch.search.overview import Overview, best_of
 from archsearch.search.reading import (
     STATES,
@@ -22,6 +23,7 @@ from archsearch.search.reading import (
     TrialRead,
     TrialState,
     assignments_of,
+    excess_of,
     objective_names,
     state_of,
 )
@@ -132,7 +134,8 @@ _ATTRIBUTES = "SELECT key, value_json FROM {} WHERE study_id = :study ORDER BY 1
 
 
 def _trials(ask: Ask, study: int, objectives: int) -> list[TrialRead]:
-    user = _attributes(ask, study, "trial_user_attributes")
+    # A margin is one of `margins` over again.
+    user = _attributes(ask, study, "trial_user_attributes", f"substr(a.key, 1, {len(MARGIN)}) <> '{MARGIN}'")
     system = _attributes(ask, study, "trial_system_attributes")
     params = _by_trial(ask, study, "trial_params", "param_name, param_value, distribution_json")
     values = _by_trial(ask, study, "trial_values", "objective, value, value_type")
@@ -152,7 +155,7 @@ def _trials(ask: Ask, study: int, objectives: int) -> list[TrialRead]:
                 state=state_of(state, attrs.get("state_reason")),
                 values=tuple(measured[place] for place in sorted(measured)) if whole else None,
                 assignments=assignments_of(attrs, {name: _value(value, said) for name, value, said in params[trial]}),
-                constraints=_constraints(system[trial]),
+                constraints=excess_of(system[trial]),
                 history={step: _number(value, kind) for step, value, kind in sorted(steps[trial])},
                 attrs=attrs,
                 started=_moment(started),
@@ -162,8 +165,8 @@ def _trials(ask: Ask, study: int, objectives: int) -> list[TrialRead]:
     return found
 
 
-def _attributes(ask: Ask, study: int, table: str) -> defaultdict[int, dict[str, Any]]:
-    chosen = f"SELECT a.trial_id, a.key, a.value_json {_OF_STUDY.format(table=table)}"
+def _attributes(ask: Ask, study: int, table: str, which: str = "1 = 1") -> defaultdict[int, dict[str, Any]]:
+    chosen = f"SELECT a.trial_id, a.key, a.value_json {_OF_STUDY.format(table=table)} AND {which}"
     rows = ask(chosen, {"study": study})
     found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
     for (trial, key, _), value in zip(rows, _all_plain([row[2] for row in rows]), strict=True):
@@ -219,18 +222,6 @@ def _distribution(text: str) -> tuple[str, tuple[Any, ...]]:
     attributes = said.get("attributes")
     choices = attributes.get("choices") if isinstance(attributes, dict) else None
     return str(said.get("name", "")), tuple(choices) if isinstance(choices, list) else ()
-
-
-def _constraints(system: Mapping[str, Any]) -> dict[str, float]:
-    found = {
-        key.removeprefix("constraints:"): float(value)
-        for key, value in system.items()
-        if key.startswith("constraints:") and isinstance(value, int | float)
-    }
-    listed = system.get("constraints")  # what Optuna wrote before 5.0
-    if not found and isinstance(listed, list):
-        found = {f"constraint {place}": float(each) for place, each in enumerate(listed)}
-    return found
 
 
 def _moment(stored: datetime.datetime | str | None) -> datetime.datetime | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from archsearch.errors import SpecError
 from archsearch.search.candidates import Value
+from archsearch.search.dashboard import limits_note
 from archsearch.search.declared import Declaration, of_value, widened
 from archsearch.search.rows import Row, insert_rows, redeclare
 from archsearch.search.store import Store
@@ -189,6 +190,8 @@ def _create(store: Store, name: str, attrs: Mapping[str, Any]) -> Study:
     raw.set_metric_names(list(attrs["objectives"]))
     for key, value in attrs.items():
         raw.set_user_attr(key, value)
+    for key, value in limits_note(attrs["limits"], attrs["limits_text"]).items():
+        store.storage.set_study_system_attr(raw._study_id, key, value)
     return Study(store=store, name=name, objectives=tuple(attrs["objectives"]), raw=raw)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.search.board import Board, read_board
+from archsearch.search.reading import excess_of
 from archsearch.search.refusals import UNBUILDABLE, Refusals
 from archsearch.search.studies import Study
 from archsearch.search.sweep import Sweep
@@ -64,7 +65,7 @@ def sum_refusals(trials: Sequence[FrozenTrial]) -> Refusals:
         if "screened" in trial.user_attrs:
             total = total.add(Refusals.from_json(trial.user_attrs["screened"]))
         elif not counted:
-            total.count(name for name, value in trial.constraints.items() if value > 0)
+            total.count(name for name, value in excess_of(trial.system_attrs).items() if value > 0)
     return total
 
 

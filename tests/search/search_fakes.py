@@ -123,6 +123,6 @@ def make_study(store: Store, objectives: tuple[str, ...] = ("accuracy",), name: 
         data="shapes",
         fingerprint="f00d",
         limits="tiny",
-        limits_text={"parameters": 5},
+        limits_text={"parameters": {"below": 5}},
         objectives=objectives,
     )

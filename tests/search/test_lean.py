@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from search_fakes import FakeTask, make_study, make_sweep
 
+from archsearch.search.dashboard import MARGIN
 from archsearch.search.engine import work
 from archsearch.search.lean import LONG
 from archsearch.search.store import open_store
@@ -15,6 +16,7 @@ def test_long_texts_stay_in_the_database_and_distributions_are_shared() -> None:
     work(study, make_sweep(), FakeTask(), seed=1)
     trials = [trial for trial in study.trials() if "key" in trial.user_attrs]
     assert not any(name in trial.user_attrs for trial in trials for name in LONG)
+    assert not any(name.startswith(MARGIN) for trial in trials for name in trial.user_attrs)
     assert len({id(trial.distributions["a"]) for trial in trials}) == 1
     assert len({id(trial.distributions) for trial in trials}) == 1
     assert len({id(name) for trial in trials for name in trial.user_attrs["assignments"] if name == "block"}) == 1

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from archsearch.analysis.limits import Margin
+from archsearch.search.reading import excess_of
 from archsearch.search.record import RunRecord, RunState, record_run
 from archsearch.search.studies import Study
 
@@ -35,7 +36,8 @@ def test_a_run_is_a_trial(study: Study) -> None:
     assert record_run(study, RUN) == 0
     trial = study.trials()[0]
     assert (trial.value, trial.params, trial.intermediate_values) == (0.75, {"block": "dilated"}, {1: 0.5, 2: 0.75})
-    assert trial.constraints == {"parameters": -0.2, "receptive_field": 0.25}
+    assert excess_of(trial.system_attrs) == {"parameters": -0.2, "receptive_field": 0.25}
+    assert trial.user_attrs["Margin receptive_field (above 44)"] == -0.25
     assert json.loads(trial.user_attrs["margins"])[1]["mends"] == ["x=1"]
     assert trial.user_attrs["design"] == "name: x"
     assert study.raw.metric_names == ["accuracy"]

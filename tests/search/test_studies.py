@@ -12,7 +12,13 @@ from archsearch.search.studies import Study, load_study, open_study, study_names
 
 
 def reopen(store: Store, **changes: object) -> Study:
-    given = {"data": "shapes", "fingerprint": "f00d", "limits": "tiny", "limits_text": {"parameters": 5}, **changes}
+    given = {
+        "data": "shapes",
+        "fingerprint": "f00d",
+        "limits": "tiny",
+        "limits_text": {"parameters": {"below": 5}},
+        **changes,
+    }
     return open_study(store, given.pop("name", None), **given)
 
 
@@ -32,7 +38,7 @@ def test_other_data_get_a_study_of_their_own_by_default(store: Store) -> None:
     ("changes", "said"),
     [
         ({"fingerprint": "beef"}, "other images"),
-        ({"limits_text": {"parameters": 6}}, "other limits"),
+        ({"limits_text": {"parameters": {"below": 6}}}, "other limits"),
         ({"objectives": ("accuracy", "macs")}, "other objectives"),
     ],
 )
