@@ -83,8 +83,22 @@ def weights_of(path: Path) -> Path:
     """Return the file of weights that `path`, itself or the folder of a run, names; raises `DataError` for none."""
     file = path if path.is_file() else path / "model.safetensors"
     if not file.is_file():
-        raise DataError(f"{file}: there are no weights: the run has not finished. Go on with resume={path}")
+        raise DataError(f"{file}: there are no weights: {_why_none(path)}")
     return file
+
+
+def _why_none(run_dir: Path) -> str:
+    """Return why a run's folder holds no weights, and what to do."""
+    again = f"Train the design again: python -m archsearch.run arch={run_dir / 'design.yaml'}"
+    try:
+        record = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        if not (run_dir / "design.yaml").is_file():
+            return f"{run_dir} is not the folder of a run"
+        return f"the run has not finished. Go on with resume={run_dir}"
+    if isinstance(record, dict) and record.get("pruned"):
+        return f"the run was given up early, and kept none. {again}"
+    return f"the run has finished, and they were removed. {again}"
 
 
 def _read(path: Path) -> tuple[nn.Module, Plan, Mapping[str, Any], Mapping[str, str]]:

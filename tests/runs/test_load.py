@@ -32,13 +32,32 @@ def test_a_loaded_network_is_the_trained_one(tiny: Callable[..., Any], tmp_path:
 
 
 def test_what_is_no_run_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there are no weights: the run has not finished. Go on with resume="):
+    with pytest.raises(DataError, match=r"there are no weights: .* is not the folder of a run"):
         load(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"half of it")
     with pytest.raises(DataError, match="is not a whole safetensors file"):
         load(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     with pytest.raises(DataError, match="carries no design; it was not written by archsearch"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (None, r"the run has not finished\. Go on with resume="),
+        (
+            '{"pruned": false}',
+            r"the run has finished, and they were removed\. Train the design again: .* arch=.*design.yaml",
+        ),
+        ('{"pruned": true}', r"the run was given up early, and kept none\. Train the design again: "),
+    ],
+)
+def test_why_there_are_no_weights_is_told(tmp_path: Path, result: str | None, why: str) -> None:
+    (tmp_path / "design.yaml").touch()
+    if result is not None:
+        (tmp_path / "result.json").write_text(result)
+    with pytest.raises(DataError, match=f"there are no weights: {why}"):
         load(tmp_path)
 
 
