@@ -12,7 +12,10 @@ from typing import Any
 from archsearch.errors import SpecError
 from archsearch.search.reading import TrialRead
 
-SHOWN = ("result.json", "design.yaml", "model.safetensors", "curves.png", "card.png", "erf.png", "metrics.jsonl")
+SHOWN = (
+    "result.json", "design.yaml", "model.safetensors", "curves.png", "design.png", "card.json", "card.png", "erf.png",
+    "metrics.jsonl",
+)  # fmt: skip
 TAIL = 5  # lines
 
 
