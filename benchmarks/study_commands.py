@@ -21,6 +21,7 @@ from pathlib import Path
 
 from archsearch.library import check, load_design
 from archsearch.runs.record import design_yaml
+from archsearch.search.dashboard import margin_attrs
 from archsearch.search.record import constraints_of, margins_json
 from archsearch.search.rows import Row
 from archsearch.search.store import open_store
@@ -51,6 +52,7 @@ def rows(trials: int, folder: str) -> list[Row]:
             "macs": one.footprint.macs,
             "receptive_field": one.footprint.receptive_field,
             "margins": margins_json(margins),
+            **margin_attrs(margins),
         }
         if refused:
             excess = {**constraints_of(margins), "parameters": rng.random()}

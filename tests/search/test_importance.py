@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,3 +66,12 @@ def test_what_means_nothing_to_a_design_does_not_count() -> None:
     one = varied()
     trials = [replace(each, attrs={"unused": ["small"]}) for each in one.trials]
     assert "small" not in importances(study_of(*trials))
+
+
+def test_scikit_learn_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "sklearn.py").write_text("raise SystemExit('imported')")
+    tests = Path(__file__).parent
+    script = "import sys, test_importance as t; print(next(iter(t.importances(t.varied()))), 'sklearn' in sys.modules)"
+    place = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{tests}"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=place, check=False)
+    assert done.stdout == "big False\n", done.stderr
