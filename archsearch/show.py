@@ -67,7 +67,7 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
         from archsearch.settings.augment import decode_policy
 
         policy = None
-        if overrides:  # a result does not say how its images were augmented
+        if overrides:  # another one than the run's own
             policy = decode_policy(read_tree(compose(overrides, folders), folders)[0].get("augment", {}))
         card, file = renew_card(run_dir, pictures["plot"], policy=policy)
         print(f"{card.images} {card.whose}, {100 * card.accuracy:.2f} % right, "

@@ -19,7 +19,7 @@ from archsearch.augment.samples import augmented_samples
 from archsearch.errors import DataError
 from archsearch.report.card import CARD, Bin, Card, Mistake, Split
 from archsearch.report.card_picture import draw_card
-from archsearch.runs.images import run_dataset, was_tested
+from archsearch.runs.images import run_dataset, run_policy, was_tested
 from archsearch.runs.load import read_trained
 from archsearch.runs.record import write_json
 from archsearch.training.device import Precision, autocast
@@ -82,8 +82,9 @@ def write_card(
 def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy | None = None) -> tuple[Card, Path]:
     """Write the card of a run that is over, on the images that it was judged by; return it, and where it is drawn.
 
-    A trial of a study has never seen the test images, and its card leaves them alone too. Raises `DataError` where
-    the run, its weights or its images are missing.
+    A trial of a study has never seen the test images, and its card leaves them alone too. It shows what `policy`, by
+    default the training's own, does to training images. Raises `DataError` where the run, its weights or its images
+    are missing.
     """
     split: Split = "test" if was_tested(run_dir) else "validation"
     trained, dataset = read_trained(run_dir), run_dataset(run_dir)
@@ -94,7 +95,7 @@ def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy
         run_dir,
         trained.network,
         dataset,
-        policy,
+        policy or run_policy(run_dir),
         split=split,
         title=f"{trained.design.get('name', 'network')} on {dataset.name}",
         device=torch.device("cpu"),

@@ -12,6 +12,7 @@ from archsearch.settings.data import DataSettings
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
+    from archsearch.settings.augment import AugmentPolicy
 
 
 def run_dataset(run_dir: Path) -> Dataset:
@@ -29,6 +30,14 @@ def run_dataset(run_dir: Path) -> Dataset:
     if dataset.fingerprint != record.get("data_fingerprint"):
         raise DataError(f"{run_dir}: its images ({record.get('data')}) are not those that it was trained on any more")
     return dataset
+
+
+def run_policy(run_dir: Path) -> AugmentPolicy | None:
+    """Return how the training images of the run in `run_dir` were augmented; None for one that is too old to say."""
+    from archsearch.settings.augment import decode_policy
+
+    said = _result(run_dir).get("augment")
+    return None if said is None else decode_policy(said)
 
 
 def was_tested(run_dir: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from archsearch.analysis.check import Checked
 from archsearch.analysis.limits import margin_record
 from archsearch.design.export import self_contained
+from archsearch.settings.augment import policy_record
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
@@ -25,6 +26,7 @@ def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, re
         "data": dataset.name,
         "data_fingerprint": dataset.fingerprint,
         "data_settings": asdict(experiment.data),
+        "augment": policy_record(experiment.augment),
         "accuracy": {
             "validation": result.validation_accuracy,
             "validation_best": result.best_validation_accuracy,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 from archsearch.decode import decode, join
 from archsearch.errors import SpecError
@@ -118,6 +118,12 @@ def decode_policy(raw: object, where: str = "augment") -> AugmentPolicy:
     policy = decode(AugmentPolicy, raw, where, called="an augmentation policy")
     check_policy(policy, where)
     return policy
+
+
+def policy_record(policy: AugmentPolicy) -> dict[str, Any]:
+    """Return the policy as plain values, from which `decode_policy` makes it again."""
+    steps = [{name: asdict(one) for name, one in choice.given.items()} for choice in policy.transforms]
+    return {"executor": policy.executor, "transforms": steps}
 
 
 def check_policy(policy: AugmentPolicy, where: str = "augment") -> None:

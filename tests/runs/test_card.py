@@ -17,6 +17,7 @@ from archsearch.report.card import read_card
 from archsearch.runs import card as carding
 from archsearch.runs.card import make_card, renew_card
 from archsearch.runs.execute import execute
+from archsearch.runs.record import write_json
 
 CLASSES = ("a", "b", "c")
 
@@ -61,11 +62,15 @@ def test_a_trial_of_a_search_is_judged_by_what_was_held_out(tiny: Callable[..., 
     assert card is not None
     assert (card.split, card.images, card.accuracy) == ("validation", 10, outcome.result.validation_accuracy)
     assert not (tmp_path / "run" / "card.png").exists(), "drawn when somebody asks for it"
-    renewed, picture = renew_card(tmp_path / "run", policy=experiment.augment)
+    renewed, picture = renew_card(tmp_path / "run")
     assert (renewed.split, renewed.confusion) == ("validation", card.confusion)
     assert picture == tmp_path / "run" / "card.png"
     assert picture.stat().st_size > 10_000
-    assert renewed.augmented == card.augmented
+    assert renewed.augmented == card.augmented is not None, "the run says how its images were augmented"
+    record = json.loads((tmp_path / "run" / "result.json").read_text())
+    write_json(tmp_path / "run" / "result.json", {key: value for key, value in record.items() if key != "augment"})
+    assert renew_card(tmp_path / "run")[0].augmented is None, "older runs do not"
+    assert renew_card(tmp_path / "run", policy=experiment.augment)[0].augmented == card.augmented
 
 
 def test_a_run_without_held_out_images_has_no_card(tiny: Callable[..., Any], tmp_path: Path) -> None:

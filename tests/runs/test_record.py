@@ -11,6 +11,7 @@ import yaml
 from archsearch.analysis.check import check_design
 from archsearch.composition import compose, read_tree
 from archsearch.runs.record import design_yaml, result_record, write_design, write_json
+from archsearch.settings.augment import decode_policy
 from archsearch.settings.experiment import decode_experiment
 from archsearch.training.result import TrainResult
 
@@ -42,6 +43,7 @@ def test_the_record_keeps_validation_and_test_apart(tiny: Callable[..., Any], tm
     }  # fmt: skip
     for key in ("parameters", "macs", "receptive_field", "epochs", "images_per_second", "seconds", "device"):
         assert record[key] is not None, key
+    assert decode_policy(record["augment"]) == experiment.augment
     assert (record["seed"], record["data"], record["data_fingerprint"]) == (0, "shapes", dataset.fingerprint)
     write_json(tmp_path / "result.json", record)
     assert yaml.safe_load((tmp_path / "result.json").read_text()) == record

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from archsearch.settings.augment import (
     ShiftScaleRotate,
     check_policy,
     decode_policy,
+    policy_record,
 )
 
 SHIPPED = ["assignment", "mild", "none", "flip_crop", "strong"]
@@ -30,6 +32,7 @@ def test_every_shipped_policy_decodes(shipped, name):
     policy = shipped(name)
     assert policy.executor == "auto"
     assert bool(policy.steps) == (name != "none")
+    assert decode_policy(json.loads(json.dumps(policy_record(policy)))) == policy
 
 
 def test_the_assignment_is_the_assignment(shipped):
