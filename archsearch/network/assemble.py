@@ -64,9 +64,8 @@ def assemble(plan: Plan, *, scheme: Scheme = "kaiming", generator: torch.Generat
         where = plan.layers[-1].name if plan.layers else ""
         what = f"the network ends in {tell(output_shape)}, which is not one value a class"
         raise SpecError(where, what, "End it with a global pool, or with a linear layer.")
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):  # torch draws weights of its own first; on "meta" it would load sympy
         network = Network(_children(plan.layers, "", Network({})))
-    network.to_empty(device="cpu")
     initialise(network, scheme=scheme, generator=generator or torch.Generator().manual_seed(0))
     return network
 

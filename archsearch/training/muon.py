@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archsearch.training.uncompiled import Uncompiled
+
 
 def orthogonalise(matrices_NRC: Tensor, steps: int = 5) -> Tensor:
     """Return N matrices of R rows and C columns with all singular values brought near 1.
@@ -26,7 +28,7 @@ def orthogonalise(matrices_NRC: Tensor, steps: int = 5) -> Tensor:
     return x.mT if tall else x
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Uncompiled):
     """Nesterov momentum, orthogonalised per weight seen as a matrix of one row per filter.
 
     Every parameter has at least two dimensions. An update is scaled by sqrt(max(1, rows / columns)); with

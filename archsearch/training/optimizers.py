@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from archsearch.settings.training import OptimizerSettings
 from archsearch.training.muon import Muon
+from archsearch.training.uncompiled import SGD, AdamW
 
 _FUSED = ("cpu", "cuda", "mps")
 
