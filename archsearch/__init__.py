@@ -7,9 +7,26 @@
     check(design).margins                 # one for every limit
     network = build(design)               # torch.nn.Module: (B, 3, H, W) to (B, K)
 
-Importing this package imports no torch.
+Importing this package imports nothing else: what it offers is loaded when it is first asked for, so that a command
+like `archsearch.run --help` does not pay for the rest.
 """
 
-from archsearch.library import analyse, build, check, load, load_design
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archsearch.library import analyse, build, check, load, load_design
 
 __all__ = ["load_design", "analyse", "check", "build", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what `library` offers under `name`."""
+    if name not in __all__:
+        raise AttributeError(f"module 'archsearch' has no attribute '{name}'")
+    from archsearch import library
+
+    return getattr(library, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

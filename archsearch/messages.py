@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Iterable
 
 from archsearch.config_folder import config_folder
-from archsearch.decode import suggest
 from archsearch.errors import ArchsearchError, SpecError, StorageError
 
 # A password that is an interpolation (`${oc.env:X}`) is none: it may be shown and stored.
@@ -81,6 +80,8 @@ def explain(error: BaseException) -> SpecError:
     """Return what Hydra, OmegaConf or the reader of YAML said as a `SpecError`, with the likeliest known name."""
     from hydra.errors import OverrideParseException
     from yaml import MarkedYAMLError
+
+    from archsearch.decode import suggest
 
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.composition import normalise, read_tree
 from archsearch.config_folder import config_folder
 from archsearch.errors import SpecError
+from archsearch.help_text import help_asked, help_text
 from archsearch.messages import hide_passwords, mask, tell
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     codes: list[int] = []
     try:
         given, secrets = hide_passwords(sys.argv[1:] if arguments is None else arguments)
+        if (folders := help_asked(given)) is not None:
+            sys.stdout.write(help_text(folders))
+            return 0
         with _environment({**secrets, "HYDRA_FULL_ERROR": "1"}):  # Hydra then hands its errors on
             _start(_resumed(_in_order(given)), _guard(_job, codes, in_full=in_full))
     except SystemExit as request:
@@ -81,6 +84,7 @@ def _job(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from archsearch.analysis.check import check_design, require
+    from archsearch.composition import read_tree
     from archsearch.settings.experiment import decode_experiment
 
     runtime = HydraConfig.get().runtime
@@ -135,6 +139,8 @@ def mask_folder(folder: Path) -> None:
 def _in_order(given: list[str]) -> list[str]:
     """Return `given` with the overrides first and the flags behind them: Hydra's parser takes no other order."""
     from hydra._internal.utils import get_args_parser
+
+    from archsearch.composition import normalise
 
     overrides = get_args_parser().parse_intermixed_args(given).overrides
     flags = list(given)

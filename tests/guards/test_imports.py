@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "config_folder": frozenset({"errors"}),
     "decode": frozenset({"errors"}),
+    "help_text": frozenset({"config_folder"}),
     "html": frozenset(),
     "design": BASE,
     "analysis": BASE | {"design"},

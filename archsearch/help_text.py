@@ -1,0 +1,66 @@
+"""The text of `run --help`, made without Hydra: the groups with their options, from the folders themselves.
+
+Hydra would compose the whole configuration for it and read the overrides again for every group, two seconds. The words
+are those of `conf/hydra/help/archsearch.yaml`, which Hydra prints too. Imports PyYAML and `config_folder` only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from archsearch.config_folder import config_folder
+
+_ASKED = frozenset({"--help", "-h"})
+_IDLE = frozenset({"--multirun", "-m", "--run", "-r"})
+"""Flags that change nothing of the help."""
+_FOLDER = frozenset({"--config-dir", "-cd"})
+
+
+def help_asked(arguments: Sequence[str]) -> Sequence[Path] | None:
+    """Return the user's folders where `arguments` ask for the help and it is this module's; None where it is Hydra's.
+
+    It is Hydra's with any other flag, with a setting of its own (`hydra.searchpath=...`), and with a folder that is
+    not there, which it tells.
+    """
+    folders: list[Path] = []
+    asked = False
+    left = iter(arguments)
+    for one in left:
+        flag, _, value = one.partition("=")
+        if one in _ASKED:
+            asked = True
+        elif flag in _FOLDER:
+            folders = [Path(value or next(left, "")).expanduser()]  # the last one counts, as in Hydra
+        elif (one.startswith("-") and one not in _IDLE) or one.lstrip("+~").startswith("hydra"):
+            return None
+    return folders if asked and all(folder.is_dir() for folder in folders) else None
+
+
+def help_text(folders: Sequence[Path] = ()) -> str:
+    """Return the help, with the options of the shipped groups and of those in `folders`."""
+    from yaml import safe_load
+
+    parts = safe_load((config_folder() / "hydra" / "help" / "archsearch.yaml").read_text(encoding="utf-8"))
+    text = parts["template"].replace("$APP_CONFIG_GROUPS", _listed([config_folder(), *folders]))
+    for name in ("header", "footer"):
+        text = text.replace(f"${{hydra.help.{name}}}", parts[name])
+    return f"{text}\n"
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    found: dict[str, set[str]] = {}
+    for folder in folders:
+        for group, option in _options(folder):
+            found.setdefault(group, set()).add(option)
+    return "".join(f"{group}: {', '.join(sorted(options))}\n" for group, options in sorted(found.items()))
+
+
+def _options(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the group and the name of every option below `folder`; Hydra's own groups are left out."""
+    for place, inner, files in os.walk(folder):
+        inner[:] = [name for name in inner if name[0] not in "._"]
+        group = Path(place).relative_to(folder)
+        if group.parts and group.parts[0] != "hydra":
+            yield from ((group.as_posix(), file[:-5]) for file in files if file.endswith(".yaml"))
