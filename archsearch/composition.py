@@ -15,6 +15,8 @@ from archsearch.decode import suggest
 from archsearch.design.spec import BlockLookup
 from archsearch.errors import SpecError
 from archsearch.messages import explain, known_error
+from archsearch.plain_composition import compose_plainly, merge_plainly, resolve_plainly
+from archsearch.plain_yaml import NotPlain, read_plain, require_plain
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -82,6 +84,28 @@ def _file(value: str) -> Path | None:
     return folder.resolve() / "design.yaml" if "/" in value and folder.is_dir() else None
 
 
+def compose_tree(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> tuple[dict[str, Any], BlockLookup]:
+    """Return what `read_tree` makes of `compose`, without Hydra where `overrides` are plain: five times as fast."""
+    try:
+        return _compose_plainly(normalise(overrides), folders)
+    except NotPlain:
+        return read_tree(compose(overrides, folders), folders)
+
+
+def _compose_plainly(given: Sequence[str], folders: Sequence[Path]) -> tuple[dict[str, Any], BlockLookup]:
+    searched = [config_folder(), *folders]
+    if not all(folder.is_dir() for folder in searched):
+        raise NotPlain
+    tree = compose_plainly(given, searched)
+    data, arch = tree.get("data", {}), tree.get("arch", {})
+    if data.get("classes") is None and data.get("name") is not None:
+        data["classes"] = _count_classes(resolve_plainly(data))
+    if "file" in arch:
+        file = Path(str(arch.pop("file")))
+        tree["arch"] = merge_plainly(read_plain(file), arch)
+    return resolve_plainly(tree), block_lookup([*folders, config_folder()])
+
+
 def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> DictConfig:
     """Return the configuration that `overrides` make of the shipped groups and those in `folders`.
 
@@ -121,6 +145,17 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in tree.items() if key != "hydra"}
 
 
+def resolve(tree: dict[str, Any]) -> dict[str, Any]:
+    """Return `tree` with every interpolation resolved, by OmegaConf where it is not plain."""
+    try:
+        require_plain(tree)
+        return resolve_plainly(tree)
+    except NotPlain:
+        from omegaconf import OmegaConf
+
+        return plain(OmegaConf.create(tree))
+
+
 def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[dict[str, Any], BlockLookup]:
     """Return the plain mapping of `config`, its design file read in, with the lookup of blocks by name.
 
@@ -134,15 +169,19 @@ def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[dict[st
     OmegaConf.set_readonly(config, False)
     data = config.get("data")
     if data is not None and data.get("classes") is None and data.get("name") is not None:
-        from archsearch.data.load import count_classes
-        from archsearch.decode import decode
-        from archsearch.settings.data import DataSettings
-
-        data["classes"] = count_classes(decode(DataSettings, plain(data), "data"))
+        data["classes"] = _count_classes(plain(data))
     arch = config.get("arch")
     if OmegaConf.is_dict(arch) and "file" in arch:
         config["arch"] = _from_file(arch)
     return plain(config), block_lookup([*folders, config_folder()])
+
+
+def _count_classes(data: Mapping[str, Any]) -> int:
+    from archsearch.data.load import count_classes
+    from archsearch.decode import decode
+    from archsearch.settings.data import DataSettings
+
+    return count_classes(decode(DataSettings, data, "data"))
 
 
 def _from_file(arch: DictConfig) -> DictConfig:
@@ -189,6 +228,13 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
     Interpolations are left as they are.
     """
+    try:
+        return read_plain(file)
+    except NotPlain:
+        return _read_by_omegaconf(file)
+
+
+def _read_by_omegaconf(file: Path) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError

@@ -39,9 +39,7 @@ def load_design(
     blocks are looked up by name in `folders`, beside the file (`../block`), and among the shipped ones.
     Raises `SpecError` where the design cannot be read.
     """
-    from omegaconf import OmegaConf
-
-    from archsearch.composition import block_lookup, plain, read_yaml
+    from archsearch.composition import block_lookup, read_yaml, resolve
 
     searched = list(folders)
     if isinstance(source, Mapping):
@@ -54,7 +52,7 @@ def load_design(
         searched.append(file.resolve().parent.parent)
     blocks = block_lookup([*searched, config_folder()])
     tree = {"arch": raw, "block": block, "data": {"classes": classes, "image_size": image_size}}
-    return decode_design(plain(OmegaConf.create(tree))["arch"], blocks)
+    return decode_design(resolve(tree)["arch"], blocks)
 
 
 def analyse(design: DesignSpec | Source) -> Footprint:

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
     from archsearch.analysis.check import check_design
-    from archsearch.composition import compose, read_tree
+    from archsearch.composition import compose_tree
     from archsearch.report.tables import design_record, print_design
     from archsearch.settings.experiment import decode_experiment
 
@@ -68,14 +68,13 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
 
         policy = None
         if overrides:  # another one than the run's own
-            policy = decode_policy(read_tree(compose(overrides, folders), folders)[0].get("augment", {}))
+            policy = decode_policy(compose_tree(overrides, folders)[0].get("augment", {}))
         card, file = renew_card(run_dir, pictures["plot"], policy=policy)
         print(f"{card.images} {card.whose}, {100 * card.accuracy:.2f} % right, "
               f"calibration error {100 * card.calibration_error:.1f} %")  # fmt: skip
         print(f"report card: {file}", file=sys.stderr)
         return 0
-    config = compose(overrides, folders)
-    tree, blocks = read_tree(config, folders)
+    tree, blocks = compose_tree(overrides, folders)
     if samples := pictures["samples"]:
         from archsearch.runs.samples import draw_samples
 
