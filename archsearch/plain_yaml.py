@@ -89,7 +89,9 @@ def _loader() -> type:
     """Return the loader of YAML: OmegaConf's rules for numbers and dates, twice the same key refused."""
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, where PyYAML has been built with it
+
+    class Loader(base):
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             keys = [key.value for key, _ in node.value]
             if len(set(keys)) < len(keys):

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
     from archsearch.analysis.check import check_design
     from archsearch.composition import compose_tree
-    from archsearch.report.tables import design_record, print_design
+    from archsearch.report.tables import design_record, design_text
     from archsearch.settings.experiment import decode_experiment
 
     pictures = {key: _picture(overrides, key) for key in ("plot", "samples", "erf", "card")}
@@ -91,10 +91,9 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
     if as_json:
         print(json.dumps(design_record(checked)))
     else:
-        from rich.console import Console
-
-        width = None if sys.stdout.isatty() else 160
-        print_design(checked, Console(highlight=False, width=width))
+        plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+        sys.stdout.write(design_text(checked, styled=not plain))
+    sys.stdout.flush()  # here, where a reader that has gone is nothing to tell
     return 0 if checked.kept else 2
 
 

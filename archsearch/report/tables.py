@@ -1,16 +1,16 @@
-"""Tables of a design as text: layers, growth of the receptive field, margins. Imports rich lazily; no torch."""
+"""Tables of a design as text: layers, growth of the receptive field, margins. No torch, and no rich, which is slow."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from archsearch.analysis.check import Checked, say, stage_ends
 from archsearch.analysis.footprint import rows
 from archsearch.analysis.limits import margin_record
 from archsearch.analysis.mends import number
 
-if TYPE_CHECKING:
-    from rich.console import Console
+_BOLD, _DIM, _ITALIC, _GREEN, _RED = "1", "2", "3", "32", "1;31"  # of a terminal (ECMA-48, SGR)
 
 
 def design_record(checked: Checked) -> dict[str, Any]:
@@ -46,66 +46,79 @@ def design_record(checked: Checked) -> dict[str, Any]:
     }
 
 
-def print_design(checked: Checked, console: Console) -> None:
-    """Print the layer table, the growth of the receptive field, the totals and the margins."""
-    from rich.markup import escape
-    from rich.table import Table
-
+def design_text(checked: Checked, *, styled: bool = False) -> str:
+    """Return the layer table, the growth of the receptive field, the totals and the margins; see `margins_text`."""
     layers = rows(checked.plan)
     footprint = checked.footprint
-    table = Table(
-        title=escape(f"{checked.design.name}   {checked.design_id}"), title_justify="left", box=None, pad_edge=False
-    )
-    table.add_column("layer")
-    table.add_column("kind")
-    for name in ("output", "RF px", "jump", "parameters", "MACs"):
-        table.add_column(name, justify="right")
+    table = [("layer", "kind", "output", "RF px", "jump", "parameters", "MACs")]
     for row in layers:
         channels, height, width = row.output_shape
-        table.add_row(
-            row.name,
-            row.kind,
-            f"{channels}x{height}x{width}",
-            number(row.receptive_field),
-            number(row.jump),
-            number(row.parameters) if row.parameters else "",
-            number(row.macs) if row.macs else "",
+        table.append(
+            (
+                row.name,
+                row.kind,
+                f"{channels}x{height}x{width}",
+                number(row.receptive_field),
+                number(row.jump),
+                number(row.parameters) if row.parameters else "",
+                number(row.macs) if row.macs else "",
+            )
         )
-    console.print(table)
-    console.print()
-    growth = Table(title="receptive field", title_justify="left", box=None, pad_edge=False)
-    growth.add_column("stage")
-    growth.add_column("map", justify="right")
-    growth.add_column("RF px", justify="right")
-    growth.add_column("")
-    ends = [(name, row) for name, row in stage_ends(layers) if name != "head"]
+    growth = [("stage", "map", "RF px", "")]
     image = checked.plan.input_shape[2]
-    for name, row in ends:
-        bar = "#" * max(1, round(20 * min(row.receptive_field / image, 2)))
-        growth.add_row(name, f"{row.output_shape[1]}x{row.output_shape[2]}", str(row.receptive_field), bar)
-    console.print(growth)
-    console.print(f"bars: # is {image / 20:g} px of the {image} px image, cut off at twice its size", style="dim")
-    console.print()
-    console.print(
+    for name, row in stage_ends(layers):
+        if name != "head":
+            bar = "#" * max(1, round(20 * min(row.receptive_field / image, 2)))
+            size = f"{row.output_shape[1]}x{row.output_shape[2]}"
+            growth.append((name, size, str(row.receptive_field), bar))
+    totals = (
         f"parameters {number(footprint.parameters)}   MACs {number(footprint.macs)}   "
         f"receptive field {footprint.receptive_field} px   width {checked.design.width:g}   "
         f"activations {number(footprint.activations)} ({number(footprint.activation_bytes)} bytes to train on, "
-        f"{number(footprint.peak_bytes)} bytes at once to run, fp32, an image)",
-        soft_wrap=True,
+        f"{number(footprint.peak_bytes)} bytes at once to run, fp32, an image)"
     )
-    console.print()
-    print_margins(checked, console)
+    bars = f"bars: # is {image / 20:g} px of the {image} px image, cut off at twice its size"
+    return "\n".join(
+        [
+            _style(f"{checked.design.name}   {checked.design_id}", _ITALIC, styled),
+            *_columns(table, "<<>>>>>", styled),
+            "",
+            _style("receptive field", _ITALIC, styled),
+            *_columns(growth, "<>><", styled),
+            _style(bars, _DIM, styled),
+            "",
+            totals,
+            "",
+            margins_text(checked, styled=styled),
+        ]
+    )
 
 
-def print_margins(checked: Checked, console: Console) -> None:
-    """Print one line for every limit: kept or broken, in words, with the mends of the broken ones."""
-    from rich.markup import escape
+def margins_text(checked: Checked, *, styled: bool = False) -> str:
+    """Return one line for every limit: kept or broken, in words, with the mends of the broken ones.
 
+    `styled` is for a terminal, which shows what is kept in green and what is broken in red.
+    """
     if not checked.margins:
-        console.print("no limits are set")
-    column = max((len(margin.limit) for margin in checked.margins), default=0)
+        return "no limits are set\n"
+    column = max(len(margin.limit) for margin in checked.margins)
+    lines: list[str] = []
     for margin in checked.margins:
-        sign, style = ("kept  ", "green") if margin.kept else ("BROKEN", "bold red")
-        console.print(f"[{style}]{sign}[/] {margin.limit:<{column}}  {escape(say(margin))}", soft_wrap=True)
-        for mend in margin.mends:
-            console.print(f"       {'':<{column}}  mend: {escape(mend)}", soft_wrap=True)
+        sign = _style("kept  ", _GREEN, styled) if margin.kept else _style("BROKEN", _RED, styled)
+        lines.append(f"{sign} {margin.limit:<{column}}  {say(margin)}")
+        lines += [f"       {'':<{column}}  mend: {mend}" for mend in margin.mends]
+    return "\n".join([*lines, ""])
+
+
+def _columns(table: Sequence[tuple[str, ...]], sides: str, styled: bool) -> list[str]:
+    """Return `table`, its first row the heading, in lines; a column stands left (<) or right (>) as `sides` says."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    return [_style(lines[0], _BOLD, styled), *lines[1:]]
+
+
+def _style(text: str, code: str, styled: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if styled else text

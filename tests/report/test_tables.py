@@ -1,25 +1,17 @@
 from __future__ import annotations
 
-import io
 import json
+import re
 from collections.abc import Callable
 
-from rich.console import Console
-
 from archsearch.analysis.check import Checked
-from archsearch.report.tables import design_record, print_design, print_margins
+from archsearch.report.tables import design_record, design_text, margins_text
 
 Find = Callable[[str], Checked]
 CONTRACT = {"design_id", "parameters", "macs", "receptive_field", "output_shape", "width", "margins", "layers"}
 MORE = {"name", "activations", "activation_bytes", "peak_bytes", "kept"}
 MARGIN = {"limit", "bound", "found", "kept", "mends"}
 LAYER = {"name", "kind", "output_shape", "receptive_field", "jump", "parameters", "macs"}
-
-
-def printed(show: Callable[[Checked, Console], None], checked: Checked) -> str:
-    target = io.StringIO()
-    show(checked, Console(file=target, width=160, highlight=False))
-    return target.getvalue()
 
 
 def test_the_record_has_the_keys_that_users_rely_on(shipped: Find) -> None:
@@ -44,7 +36,7 @@ def test_the_record_holds_what_was_measured(shipped: Find) -> None:
 
 
 def test_margins_are_printed_with_their_mends(shipped: Find) -> None:
-    lines = printed(print_margins, shipped("mobilenet_v2")).splitlines()
+    lines = margins_text(shipped("mobilenet_v2")).splitlines()
     assert lines[0] == "kept   receptive_field  491 px, must be above 44"
     assert lines[1] == "BROKEN parameters       2 236 682, must be below 200 000"
     assert lines[2].strip().startswith("mend: arch.width=")
@@ -54,12 +46,12 @@ def test_margins_are_printed_with_their_mends(shipped: Find) -> None:
 
 def test_no_limits_are_said_to_be_none(designed: Callable[..., Checked]) -> None:
     checked = designed({"stages": {"a": {"block": "normal", "width": 8}}, "head": {"classes": 3}})
-    assert printed(print_margins, checked).strip() == "no limits are set"
+    assert margins_text(checked).strip() == "no limits are set"
 
 
 def test_the_tables_hold_layers_growth_and_totals(shipped: Find) -> None:
     checked = shipped("assignment")
-    text = printed(print_design, checked)
+    text = design_text(checked)
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "stages.conv2a.0.conv conv 32x16x16 13 2 9 216 2 359 296" in lines
     assert any(line.startswith("conv4b 4x4 85 ###") for line in lines)
@@ -70,4 +62,23 @@ def test_the_tables_hold_layers_growth_and_totals(shipped: Find) -> None:
 
 def test_names_are_no_markup(designed: Callable[..., Checked]) -> None:
     design = {"name": "a [bold]b[/bold]", "stages": {"a": {"block": "normal", "width": 8}}, "head": {"classes": 3}}
-    assert "a [bold]b[/bold]" in printed(print_design, designed(design))
+    assert "a [bold]b[/bold]" in design_text(designed(design))
+
+
+def test_columns_stand_below_their_headings(shipped: Find) -> None:
+    lines = design_text(shipped("assignment")).splitlines()
+    heading, layers = lines[1], lines[2 : lines.index("")]
+    assert not any(line.endswith(" ") for line in lines)
+    for name in ("output", "RF px", "jump"):
+        end = heading.index(name) + len(name)
+        assert all(line[end - 1] != " " and line[end : end + 2] in ("  ", "") for line in layers)
+    assert heading.startswith("layer ")
+    assert all(line.index(" ") < heading.index("kind") for line in layers)
+
+
+def test_a_terminal_sees_the_same_words_in_colour(shipped: Find) -> None:
+    checked = shipped("mobilenet_v2")
+    styled = design_text(checked, styled=True)
+    assert "\x1b[1;31mBROKEN\x1b[0m" in styled
+    assert "\x1b[32mkept  \x1b[0m" in styled
+    assert re.sub(r"\x1b\[[\d;]*m", "", styled) == design_text(checked)
