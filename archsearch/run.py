@@ -18,6 +18,7 @@ from archsearch.config_folder import config_folder
 from archsearch.errors import SpecError
 from archsearch.help_text import help_asked, help_text
 from archsearch.messages import hide_passwords, mask, tell
+from archsearch.process import run_as_process
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -226,4 +227,4 @@ def _register_resolvers() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main)

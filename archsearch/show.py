@@ -21,6 +21,7 @@ from pathlib import Path
 
 from archsearch.errors import SpecError
 from archsearch.messages import tell
+from archsearch.process import run_as_process
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,4 +112,4 @@ def _picture(overrides: list[str], key: str) -> Path | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main, brief=True)

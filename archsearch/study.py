@@ -22,6 +22,7 @@ import click
 
 from archsearch.errors import SpecError, UsageError
 from archsearch.messages import mask, tell
+from archsearch.process import run_as_process
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -336,4 +337,4 @@ def _say_files(files: Sequence[Path], *, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main, brief=True)

@@ -21,7 +21,7 @@ BASE = frozenset({"errors", "decode", "config_folder", "html"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
 INNER = PURE | TORCH | {"search", "report", "tracking", "runs"}
-FRONT = frozenset({"help_text", "plain_composition", "plain_yaml"})  # what the doors alone use
+FRONT = frozenset({"help_text", "plain_composition", "plain_yaml", "process"})  # what the doors alone use
 
 # What each room may import of archsearch. A new room gets its line here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "config_folder": frozenset({"errors"}),
     "decode": frozenset({"errors"}),
     "help_text": frozenset({"config_folder"}),
+    "process": frozenset(),
     "plain_yaml": frozenset(),
     "plain_composition": frozenset({"plain_yaml"}),
     "html": frozenset(),
