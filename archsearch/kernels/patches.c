@@ -14,39 +14,76 @@ static Conv conv_of(const long s[11]) {
     return (Conv){s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9], s[10]};
 }
 
-/* Calls BODY with the element of x that each tap of each of `count` output pixels reads, or -1 outside the map. */
-#define FOR_TAPS(conv, first, count, BODY)                                                       \
-    for (long p = 0; p < (count); p++) {                                                         \
-        const long pixel = (first) + p, image = pixel / ((conv).tall * (conv).wide);             \
-        const long top = pixel / (conv).wide % (conv).tall * (conv).stride - (conv).before;      \
-        const long left = pixel % (conv).wide * (conv).stride - (conv).before;                   \
-        for (long i = 0; i < (conv).kernel; i++)                                                 \
-            for (long j = 0; j < (conv).kernel; j++) {                                           \
-                const long row = top + i * (conv).gap, column = left + j * (conv).gap;           \
-                const int inside = row >= 0 && row < (conv).height && column >= 0 && column < (conv).width; \
-                const long tap = (p * (conv).kernel + i) * (conv).kernel + j;                    \
-                const long at = inside ? ((image * (conv).height + row) * (conv).width + column) * (conv).in : -1; \
-                BODY                                                                             \
-            }                                                                                    \
-    }
+/* to[] = from[] */
+INLINE void read_run(const real *from, float *to, long count) {
+    if (count % LANES == 0)
+        read_values(from, to, count);
+    else
+        for (long i = 0; i < count; i++) to[i] = read_one(from[i]);
+}
 
-/* a[pixel][T][C] of x */
+/* to[] += from[] */
+INLINE void add_run(const float *from, float *to, long count) {
+    for (long i = 0; i < count; i += LANES) STORE(to + i) += LOAD(from + i);
+}
+
+/* Where the patch of an output pixel lies in its image, and whether all its columns do. Without a gap the taps of a row
+   then lie side by side in memory, and are taken as one run of values. */
+typedef struct {
+    long image, top, left;
+    int whole;
+} Patch;
+
+INLINE Patch patch_of(const Conv conv, long pixel) {
+    const long top = pixel / conv.wide % conv.tall * conv.stride - conv.before;
+    const long left = pixel % conv.wide * conv.stride - conv.before;
+    const int whole = conv.gap == 1 && left >= 0 && left + conv.kernel <= conv.width;
+    return (Patch){pixel / (conv.tall * conv.wide), top, left, whole};
+}
+
+/* a[pixel][T][C] of x, zeros outside the map */
 static void gather(const real *x, const Conv conv, long first, long count, float *a) {
-    FOR_TAPS(conv, first, count, {
-        if (at < 0)
-            memset(a + tap * conv.in, 0, sizeof(float) * conv.in);
-        else if (conv.in % LANES == 0)
-            read_values(x + at, a + tap * conv.in, conv.in);
-        else
-            for (long c = 0; c < conv.in; c++) a[tap * conv.in + c] = read_one(x[at + c]);
-    })
+    const long run = conv.kernel * conv.in;
+    for (long p = 0; p < count; p++) {
+        const Patch patch = patch_of(conv, first + p);
+        for (long i = 0; i < conv.kernel; i++, a += run) {
+            const long row = patch.top + i * conv.gap;
+            const real *from = x + ((patch.image * conv.height + row) * conv.width + patch.left) * conv.in;
+            if (row < 0 || row >= conv.height)
+                memset(a, 0, sizeof(float) * run);
+            else if (patch.whole)
+                read_run(from, a, run);
+            else
+                for (long j = 0; j < conv.kernel; j++) {
+                    const long column = patch.left + j * conv.gap;
+                    if (column < 0 || column >= conv.width)
+                        memset(a + j * conv.in, 0, sizeof(float) * conv.in);
+                    else
+                        read_run(from + j * conv.gap * conv.in, a + j * conv.in, conv.in);
+                }
+        }
+    }
 }
 
 /* image[H][W][C] += a[pixel][T][C], where `first` is counted within the image */
 static void scatter(const float *a, const Conv conv, long first, long count, float *whole) {
-    FOR_TAPS(conv, first, count, {
-        for (long c = 0; at >= 0 && c < conv.in; c += LANES) STORE(whole + at + c) += LOAD(a + tap * conv.in + c);
-    })
+    const long run = conv.kernel * conv.in;
+    for (long p = 0; p < count; p++) {
+        const Patch patch = patch_of(conv, first + p);
+        for (long i = 0; i < conv.kernel; i++, a += run) {
+            const long row = patch.top + i * conv.gap;
+            float *to = whole + (row * conv.width + patch.left) * conv.in;
+            if (row < 0 || row >= conv.height) continue;
+            if (patch.whole)
+                add_run(a, to, run);
+            else
+                for (long j = 0; j < conv.kernel; j++) {
+                    const long column = patch.left + j * conv.gap;
+                    if (column >= 0 && column < conv.width)
+                        add_run(a + j * conv.in, to + j * conv.gap * conv.in, conv.in);
+                }
+        }
+    }
 }
 
 /* y[N][tall][wide][K] of x[N][H][W][C] and w[T][C][K] */
