@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -41,7 +41,7 @@ class Refused:
     params: Params
     excess: Mapping[str, float]
     reason: str = ""
-    margins: tuple[Margin, ...] = ()
+    margins: Sequence[Margin] = ()
     system: Mapping[str, Any] = field(default_factory=dict)
 
 
