@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from archsearch.errors import ArchsearchError, RunError
@@ -49,12 +51,22 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
 
     travelling = replace(worker, sweep=replace(worker.sweep, settings=replace(worker.sweep.settings, storage="-")))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=travelling, config=config)
-    jobs = [list(overrides) for _ in range(worker.sweep.settings.workers)]
+    # A worker has no output of its own: what it trains lies in the folders of the trials.
+    jobs = [[*overrides, "hydra.output_subdir=null"] for _ in range(worker.sweep.settings.workers)]
     try:
         launched = launcher.launch(jobs, initial_job_idx=0)
     except ArchsearchError:
         raise
     except Exception as error:
         raise RunError(f"hydra/launcher: the jobs could not be carried out: {type(error).__name__}: {error}") from error
+    finally:
+        _remove_empty(Path(str(config.hydra.sweep.dir)), len(jobs))
     for returned in launched:
         _ = returned.return_value  # raises where the job did
+
+
+def _remove_empty(folder: Path, jobs: int) -> None:
+    """Take away the folders that the launcher has made for its jobs and where nothing lies."""
+    for one in (*(folder / str(job) for job in range(jobs)), folder):
+        with contextlib.suppress(OSError):  # not there, or not empty
+            one.rmdir()

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections import Counter
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from archsearch.search.store import open_store
 from archsearch.search.studies import load_study, study_names
+from hydra_plugins.archsearch_sweeper import _launching
 
 TINY = [
     "data=shapes", "data.shapes.train_images=60", "data.shapes.test_images=20", "arch.width=0.25",
@@ -44,6 +46,18 @@ def test_two_jobs_share_a_search(launcher: str) -> None:
     assert found.returncode == 0, found.stderr
     assert "2 complete" in found.stdout
     assert reasons() == {"complete": 2}
+    folders = [one for one in Path("outputs/sweeps").rglob("*") if one.is_dir()]
+    assert [one for one in folders if not any(one.iterdir())] == [], "nothing empty is left"
+
+
+def test_only_empty_folders_of_jobs_are_taken_away() -> None:
+    for name in ("0/log", "1", "2/.submitit"):
+        Path("sweep", name).mkdir(parents=True)
+    _launching._remove_empty(Path("sweep"), 2)
+    assert sorted(one.name for one in Path("sweep").iterdir()) == ["0", "2"]
+    Path("empty/0").mkdir(parents=True)
+    _launching._remove_empty(Path("empty"), 3)
+    assert not Path("empty").exists()
 
 
 def test_a_cluster_that_is_not_there_is_told() -> None:
