@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import sys
+import time
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from archsearch.errors import ArchsearchError, RunError
-from archsearch.search.engine import work
+from archsearch.errors import ArchsearchError, InterruptedRun, RunError
+from archsearch.search.claims import Desk
+from archsearch.search.engine import POLL, is_done, work
 from archsearch.search.job import TaskFactory
 from archsearch.search.store import open_store
-from archsearch.search.studies import load_study
+from archsearch.search.studies import Study, load_study
 from archsearch.search.sweep import Sweep
 from archsearch.search.view import View
+from hydra_plugins.archsearch_sweeper._stopping import stopping_in_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +42,18 @@ class LaunchedWorker:
             study = load_study(store, self.study)
             settings = replace(self.sweep.settings, storage=str(config.study.storage))
             view = View(self.total, study.objectives, study.directions)
-            work(study, replace(self.sweep, settings=settings), self.tasks(), listen=view, first=self.first)
+            with stopping_in_time():
+                work(study, replace(self.sweep, settings=settings), self.tasks(), listen=view, first=self.first)
         finally:
             store.close()
 
 
-def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWorker) -> None:
+def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWorker, study: Study) -> None:
     """Start `study.workers` jobs through the launcher that the command line chose, and wait for all of them.
 
-    Raises what a job raised, and `RunError` where the launcher itself failed. A job that was killed leaves its trial
-    to the others, or to the same command run again.
+    A job that was killed leaves its trial to the others, or to the same command run again. Raises what a job raised,
+    `RunError` where the launcher failed or lost jobs without which the search is not done, and `InterruptedRun` after
+    Ctrl-C.
     """
     from hydra.core.plugins import Plugins
 
@@ -57,8 +65,15 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
         launched = launcher.launch(jobs, initial_job_idx=0)
     except ArchsearchError:
         raise
+    except (KeyboardInterrupt, SystemExit):
+        said = "stopped waiting for the jobs: a cluster goes on with those that it has, and the same command joins them"
+        raise InterruptedRun(said) from None
     except Exception as error:
-        raise RunError(f"hydra/launcher: the jobs could not be carried out: {type(error).__name__}: {error}") from error
+        said = f"hydra/launcher: the jobs could not be carried out: {_in_short(error)}"
+        if not _others_finish(study, worker.sweep):
+            raise RunError(said) from error
+        print(f"{said}\nOther jobs did its part.", file=sys.stderr)  # noqa: T201
+        return
     finally:
         _remove_empty(Path(str(config.hydra.sweep.dir)), len(jobs))
     for returned in launched:
@@ -70,3 +85,24 @@ def _remove_empty(folder: Path, jobs: int) -> None:
     for one in (*(folder / str(job) for job in range(jobs)), folder):
         with contextlib.suppress(OSError):  # not there, or not empty
             one.rmdir()
+
+
+def _others_finish(study: Study, sweep: Sweep) -> bool:
+    """Wait while other jobs train, and return whether all that the sweep asked for is done."""
+    desk, seen = Desk(study, sweep, ""), None
+    while not is_done(board := desk.board(), sweep):
+        if any(not desk.is_dead(trial) for trial in board.running):
+            seen = time.monotonic()
+        elif seen is None or time.monotonic() - seen > sweep.settings.grace:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+def _in_short(error: Exception) -> str:
+    """Return what a launcher says without the log that submitit puts below it: its head, and the error of a trace."""
+    text = str(error)
+    lines = [line for line in text.splitlines() if line.strip("- ")]
+    head = list(takewhile(lambda line: not line.startswith(("Traceback", "Error stream", "No error stream")), lines))
+    raised = re.findall(r"^[\w.]+(?:Error|Exception): .+$", text, re.MULTILINE)
+    return "\n".join([f"{type(error).__name__}: {head[0] if head else ''}", *head[1:], *raised[-1:]])

@@ -61,7 +61,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
                 from hydra_plugins.archsearch_sweeper._launching import LaunchedWorker, launch
 
                 worker = LaunchedWorker(study=study.name, sweep=sweep, tasks=opened.tasks, first=first, total=total)
-                launch(context, config, _all_plain(arguments, request), worker)
+                launch(context, config, _all_plain(arguments, request), worker, study)
             else:
                 with contextlib.closing(view):
                     _run(opened, task, view, first)

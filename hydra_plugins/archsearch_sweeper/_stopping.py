@@ -1,0 +1,58 @@
+"""What a launched worker does when its job is to end: it saves where it stands, then the launcher has its way."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from archsearch.errors import InterruptedRun
+
+NOTICE = signal.SIGUSR2
+"""What SLURM sends before it takes a job's node away or its time is over; submitit then queues the job again."""
+
+
+@contextlib.contextmanager
+def stopping_in_time() -> Iterator[None]:
+    """Within the block SIGTERM, and SIGUSR2 where the launcher listens to it, stop a training with a checkpoint.
+
+    Outside of a training they raise KeyboardInterrupt, so that nothing new is begun. After the block the launcher
+    hears of SIGUSR2 as if it came then. What that does not end exits with 130, which no launcher writes down as the
+    job's result: a job that SLURM itself puts back in the queue has none yet.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise KeyboardInterrupt
+
+    def notice(number: int, frame: FrameType | None) -> None:
+        del frame
+        came.append(number)
+        signal.raise_signal(signal.SIGTERM)  # taken by the training, where one runs, and by `stop` otherwise
+
+    listens = callable(signal.getsignal(NOTICE))
+    with _handled(signal.SIGTERM, stop), _handled(NOTICE, notice) if listens else contextlib.nullcontext():
+        try:
+            yield
+            return
+        except (InterruptedRun, KeyboardInterrupt):
+            pass
+    if came:
+        signal.raise_signal(NOTICE)
+    raise SystemExit(InterruptedRun.exit_code)
+
+
+@contextlib.contextmanager
+def _handled(number: signal.Signals, handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    old = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, old)
