@@ -24,7 +24,7 @@ settings.register_profile("archsearch", derandomize=True, deadline=None, databas
 settings.load_profile("archsearch")
 
 _NEEDED_FOLDERS = {"jpeg": "ARCHSEARCH_JPEG", "cifar10": "ARCHSEARCH_CIFAR10"}
-_NEEDED_SETTINGS = {"postgres": "ARCHSEARCH_POSTGRES", "slow": "ARCHSEARCH_SLOW"}
+_NEEDED_SETTINGS = {"postgres": "ARCHSEARCH_POSTGRES", "slow": "ARCHSEARCH_SLOW", "slurm": "ARCHSEARCH_SLURM"}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -60,7 +60,8 @@ def test_only_empty_folders_of_jobs_are_taken_away() -> None:
     assert not Path("empty").exists()
 
 
-def test_a_cluster_that_is_not_there_is_told() -> None:
+def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # a machine that has SLURM's programs lacks them so
     found = launched("submitit_slurm", "block=normal,dilated", "constraints=none", "hydra.launcher.partition=gpu")
     assert found.returncode == 1
     assert found.stderr.startswith("hydra/launcher: the jobs could not be carried out: RuntimeError: Could not detect")
