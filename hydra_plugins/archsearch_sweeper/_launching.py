@@ -61,6 +61,7 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=travelling, config=config)
     # A worker has no output of its own: what it trains lies in the folders of the trials.
     jobs = [[*overrides, "hydra.output_subdir=null"] for _ in range(worker.sweep.settings.workers)]
+    lost: Exception | None = None
     try:
         launched = launcher.launch(jobs, initial_job_idx=0)
     except ArchsearchError:
@@ -68,16 +69,21 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
     except (KeyboardInterrupt, SystemExit):
         said = "stopped waiting for the jobs: a cluster goes on with those that it has, and the same command joins them"
         raise InterruptedRun(said) from None
-    except Exception as error:
-        said = f"hydra/launcher: the jobs could not be carried out: {_in_short(error)}"
-        if not _others_finish(study, worker.sweep):
-            raise RunError(said) from error
-        print(f"{said}\nOther jobs did its part.", file=sys.stderr)  # noqa: T201
-        return
+    except Exception as error:  # noqa: BLE001  (every launcher has errors of its own)
+        lost, launched = error, ()
     finally:
         _remove_empty(Path(str(config.hydra.sweep.dir)), len(jobs))
     for returned in launched:
-        _ = returned.return_value  # raises where the job did
+        try:
+            _ = returned.return_value  # raises where the job did
+        except InterruptedRun as error:
+            lost = error
+    if lost is None:
+        return
+    said = f"hydra/launcher: the jobs could not be carried out: {_in_short(lost)}"
+    if not _others_finish(study, worker.sweep):
+        raise RunError(said) from lost
+    print(f"{said}\nOther jobs did its part.", file=sys.stderr)  # noqa: T201
 
 
 def _remove_empty(folder: Path, jobs: int) -> None:

@@ -21,7 +21,8 @@ def stopping_in_time() -> Iterator[None]:
 
     Outside of a training they raise KeyboardInterrupt, so that nothing new is begun. After the block the launcher
     hears of SIGUSR2 as if it came then. What that does not end exits with 130, which no launcher writes down as the
-    job's result: a job that SLURM itself puts back in the queue has none yet.
+    job's result: a job that SLURM itself puts back in the queue has none yet. Raises `InterruptedRun` where the
+    launcher gives the job up.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -45,7 +46,10 @@ def stopping_in_time() -> Iterator[None]:
         except (InterruptedRun, KeyboardInterrupt):
             pass
     if came:
-        signal.raise_signal(NOTICE)
+        try:
+            signal.raise_signal(NOTICE)
+        except Exception as error:  # noqa: BLE001  (submitit's, where the job may not be queued again)
+            raise InterruptedRun(str(error)) from None
     raise SystemExit(InterruptedRun.exit_code)
 
 

@@ -62,6 +62,23 @@ def test_outside_of_a_training_nothing_new_is_begun(
     assert heard == afterwards
 
 
+def test_a_job_whose_time_is_over_for_good_says_so() -> None:
+    def handler(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise ValueError("timed-out too many times")
+
+    def work() -> None:
+        with stopping_in_time():
+            signal.raise_signal(NOTICE)
+
+    before = signal.signal(NOTICE, handler)
+    try:
+        with pytest.raises(InterruptedRun, match="timed-out too many times"):
+            work()
+    finally:
+        signal.signal(NOTICE, before)
+
+
 def test_the_launcher_has_its_handlers_back(heard: list[str]) -> None:
     with stopping_in_time():
         pass
