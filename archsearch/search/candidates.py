@@ -1,4 +1,4 @@
-"""What a search may choose from: parameters, their encoding as numbers, and a pool of admitted designs.
+"""What a search may choose from: parameters, and their encoding as numbers.
 
 Imports numpy only; it knows neither Optuna nor what a design is.
 """
@@ -6,21 +6,17 @@ Imports numpy only; it knows neither Optuna nor what a design is.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 Value = str | int | float | bool | None
 Params = Mapping[str, Value]
 Features = Mapping[str, float]
 Key = tuple[object, ...]
 Admit = Callable[[Params], Features | None]
-
-ENUMERABLE = 1 << 16  # a space of at most so many points is gone through point by point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,118 +214,3 @@ class Space:
     def point(self, key: Key) -> Params:
         """Return the point that has this key."""
         return {name: value for name, value in zip(self.parameters, key, strict=True) if value is not ...}  # type: ignore[misc]
-
-
-class Pool:
-    """Designs that were admitted and not taken yet; it grows by screening and forgets the least promising ones.
-
-    A finite space is gone through in random order, each point once; otherwise points are drawn at random.
-    Thousands of designs wait here, so they are held as rows of numbers, and `design` makes one of them.
-    """
-
-    def __init__(self, space: Space, admit: Admit, *, capacity: int) -> None:
-        """Start empty; `admit` gives a point's features, or None where it may not be tried (any more)."""
-        self.space, self.admit, self.capacity = space, admit, capacity
-        self._keys: list[Key] = []
-        self._known: set[Key] = set()
-        self._encoded_MC: NDArray[np.float64] = np.empty((0, len(space.groups)))
-        self._columns: dict[str, int] = {}  # of `_features_MF`, by a feature's name
-        self._features_MF: NDArray[np.float64] = np.empty((0, 0))
-        self._fresh: list[tuple[list[float], Features]] = []  # the last rows of both, not yet put there
-        self._order: NDArray[np.intp] | None = None
-        self._next = 0
-
-    def __len__(self) -> int:
-        """Return how many designs wait."""
-        return len(self._keys)
-
-    def design(self, index: int) -> Design:
-        """Return design number `index`; features that it has none of are 0."""
-        self._settle()
-        row = self._features_MF[index]
-        features = {name: float(row[column]) for name, column in self._columns.items()}
-        return Design(params=self.space.point(self._keys[index]), features=features)
-
-    @property
-    def features(self) -> frozenset[str]:
-        """The names of all features that some design had."""
-        self._settle()
-        return frozenset(self._columns)
-
-    def encoded_MC(self, rows_M: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the designs `rows_M` as numbers: M designs by C columns of the space."""
-        self._settle()
-        return self._encoded_MC[rows_M]
-
-    def features_MF(self, names: Sequence[str], rows_M: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the features of the designs `rows_M`: M designs by F names."""
-        self._settle()
-        found_MF = np.zeros((len(rows_M), len(names)))
-        for column, name in enumerate(names):
-            if name in self._columns:
-                found_MF[:, column] = self._features_MF[rows_M, self._columns[name]]
-        return found_MF
-
-    def screen(self, count: int, rng: Generator) -> None:
-        """Look at `count` further points of the space."""
-        size = self.space.size
-        if size is not None and size <= ENUMERABLE:
-            if self._order is None:
-                self._order = rng.permutation(size)
-            for index in self._order[self._next : self._next + count]:
-                self._offer(self.space.at(int(index)))
-            self._next += count
-        else:
-            for _ in range(count):
-                self._offer(self.space.draw(rng))
-
-    @property
-    def complete(self) -> bool:
-        """Whether every point of the space has been looked at, so that mutations bring nothing new."""
-        return self._order is not None and self._next >= len(self._order) and len(self._keys) < self.capacity
-
-    def vary(self, parents: Sequence[Design], count: int, rng: Generator) -> None:
-        """Look at `count` mutations of the parents, dealt round."""
-        if parents and not self.complete:
-            for index in range(count):
-                self._offer(self.space.mutate(parents[index % len(parents)].params, rng))
-
-    def still_admits(self, index: int) -> bool:
-        """Return whether design number `index` may be tried now; another worker may have taken it."""
-        return self.admit(self.space.point(self._keys[index])) is not None
-
-    def keep(self, indices: Sequence[int]) -> None:
-        """Forget all designs but those at `indices`."""
-        self._settle()
-        self._keys = [self._keys[index] for index in indices]
-        self._known = set(self._keys)
-        rows = np.asarray(indices, dtype=np.intp)
-        self._encoded_MC, self._features_MF = self._encoded_MC[rows], self._features_MF[rows]
-
-    def _offer(self, params: Params) -> None:
-        key = self.space.key(params)
-        if key in self._known:
-            return
-        features = self.admit(params)
-        if features is not None:
-            self._keys.append(key)
-            self._known.add(key)
-            self._fresh.append((self.space.encode(params), features))
-
-    def _settle(self) -> None:
-        """Put the fresh rows where the others are."""
-        if not self._fresh:
-            return
-        for _, features in self._fresh:
-            for name in features:
-                self._columns.setdefault(name, len(self._columns))
-        before, columns = self._features_MF.shape
-        features_MF = np.zeros((before + len(self._fresh), len(self._columns)))
-        features_MF[:before, :columns] = self._features_MF
-        for row, (_, features) in enumerate(self._fresh, before):
-            for name, value in features.items():
-                features_MF[row, self._columns[name]] = value
-        encoded_MC = np.array([encoded for encoded, _ in self._fresh], dtype=float)
-        self._encoded_MC = np.concatenate([self._encoded_MC, encoded_MC.reshape(len(self._fresh), -1)])
-        self._features_MF = features_MF
-        self._fresh.clear()

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
-from archsearch.search.candidates import Admit, Design, Pool, Space
+from archsearch.search.candidates import Admit, Design, Space
 from archsearch.search.gaussian_process import Array, Kernel, Posterior, condition, fit
+from archsearch.search.pool import Pool
 
 Direction = Literal["maximize", "minimize"]
 

@@ -132,7 +132,8 @@ class FootprintSearch:
         if point is None:
             return None
         found = judged(self._task, self._sweep, point)
-        return Design(params=point, features=found.features if isinstance(found, Verdict) else {})
+        params = trial.params if trial.params == point else point  # the same values: hundreds of trials are held
+        return Design(params=params, features=found.features if isinstance(found, Verdict) else {})
 
 
 def _values(trial: object) -> tuple[float, ...] | None:

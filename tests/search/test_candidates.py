@@ -1,4 +1,4 @@
-"""Parameters draw, mutate and encode what they hold, and the pool offers every point of a small space once."""
+"""Parameters draw, mutate and encode what they hold."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from archsearch.search.candidates import Choice, Design, Features, Params, Pool, Range, Space
+from archsearch.search.candidates import Choice, Range, Space
 
 SPACE = Space(
     parameters={
@@ -90,57 +90,6 @@ def test_points_of_a_finite_space_are_numbered_once_each() -> None:
     assert SPACE.size == 36
     assert len({tuple(SPACE.at(index).items()) for index in range(36)}) == 36
     assert Space(parameters={"rate": Range(low=0.0, high=1.0)}).size is None
-
-
-def test_the_pool_goes_through_a_small_space_once_and_asks_for_every_point_once() -> None:
-    asked: Counter[frozenset[object]] = Counter()
-
-    def admit(params: Params) -> Features | None:
-        asked[frozenset(params.items())] += 1
-        return {"size": 1.0} if params["block"] != "dilated" else None
-
-    pool, rng = Pool(SPACE, admit, capacity=100), np.random.default_rng(3)
-    for _ in range(8):
-        pool.screen(6, rng)
-    assert len(asked) == 36
-    assert set(asked.values()) == {1}
-    assert len(pool) == 24
-    assert pool.complete
-    pool.vary([pool.design(index) for index in range(len(pool))], 50, rng)
-    assert set(asked.values()) == {1}
-
-
-def test_the_pool_forgets_what_it_does_not_keep() -> None:
-    pool, rng = Pool(SPACE, lambda params: {}, capacity=100), np.random.default_rng(4)
-    pool.screen(10, rng)
-    first, third = pool.design(0), pool.design(2)
-    pool.keep([2, 0])
-    assert [pool.design(index) for index in range(len(pool))] == [third, first]
-    np.testing.assert_array_equal(
-        pool.encoded_MC(np.arange(2)), [SPACE.encode(third.params), SPACE.encode(first.params)]
-    )
-
-
-def test_mutations_of_an_unknown_design_are_offered() -> None:
-    pool, rng = Pool(SPACE, lambda params: {}, capacity=100), np.random.default_rng(5)
-    parent = Design(params=SPACE.at(0), features={})
-    pool.vary([parent], 30, rng)
-    assert 5 < len(pool) < 30
-
-
-def test_features_that_a_design_lacks_are_0() -> None:
-    def admit(params: Params) -> Features:
-        return {"size": 2.0} if params["block"] == "normal" else {"depth": 3.0}
-
-    pool, rng = Pool(SPACE, admit, capacity=100), np.random.default_rng(6)
-    for count in (20, 16):
-        pool.screen(count, rng)
-        found_MF = pool.features_MF(["depth", "size", "unknown"], np.arange(len(pool)))
-        designs = [pool.design(index) for index in range(len(pool))]
-        wanted = [[0.0, 2.0, 0.0] if design.params["block"] == "normal" else [3.0, 0.0, 0.0] for design in designs]
-        np.testing.assert_array_equal(found_MF, wanted)
-        np.testing.assert_array_equal(pool.features_MF(["size"], np.arange(5, len(pool))), found_MF[5:, 1:2])
-    assert pool.features == {"depth", "size"}
 
 
 def test_a_point_is_made_again_from_its_key() -> None:
