@@ -70,8 +70,10 @@ class Widths:
 
     def channels(self, width: float) -> tuple[int, ...]:
         """Return the channels that the stem's and the stages' widths come to under the multiplier `width`."""
+        if width == 1:
+            return tuple([own for own, _ in self._stages])
         divisor = self._design.divisor
-        return tuple(own if width == 1 else multiple_of(own * width, divisor) for own, _ in self._stages)
+        return tuple([multiple_of(own * width, divisor) for own, _ in self._stages])
 
     def totals(self, width: float) -> Totals:
         """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does."""
@@ -82,13 +84,9 @@ class Widths:
             return Totals(
                 parameters=found.parameters, macs=found.macs, activations=found.activations, peak_bytes=found.peak_bytes
             )
-        return Totals(
-            parameters=sum(part.parameters for part in parts),
-            macs=sum(part.macs for part in parts),
-            activations=sum(part.activations for part in parts),
-            # Nothing waits beside a block of a stage, so the peak of a design is the largest of its blocks'.
-            peak_bytes=count.BYTES_PER_ACTIVATION * max(part.peak for part in parts),
-        )
+        parameters, macs, activations, peak = _sums(parts)
+        peak_bytes = count.BYTES_PER_ACTIVATION * peak
+        return Totals(parameters=parameters, macs=macs, activations=activations, peak_bytes=peak_bytes)
 
     def parts(self, channels: tuple[int, ...]) -> Iterator[Part]:
         """Yield the parts from the input to the head."""
@@ -113,15 +111,15 @@ def footprint_of(design: DesignSpec, plan: Plan) -> Footprint:
     if field is None:
         return measure(plan)
     at_last_conv = field.at_last_conv or ONE_PIXEL
-    activations = sum(part.activations for part in parts)
+    parameters, macs, activations, peak = _sums(parts)
     channels, height, width = design.input_shape
     return Footprint(
         plan=plan,
-        parameters=sum(part.parameters for part in parts),
-        macs=sum(part.macs for part in parts),
+        parameters=parameters,
+        macs=macs,
         activations=activations,
         activation_bytes=count.BYTES_PER_ACTIVATION * (channels * height * width + activations),
-        peak_bytes=count.BYTES_PER_ACTIVATION * max(part.peak for part in parts),
+        peak_bytes=count.BYTES_PER_ACTIVATION * peak,
         receptive_field=at_last_conv.size,
         jump=at_last_conv.jump,
         start=at_last_conv.start,
@@ -131,14 +129,33 @@ def footprint_of(design: DesignSpec, plan: Plan) -> Footprint:
 
 def joined(parts: Iterable[Part | Field | None]) -> Field | None:
     """Return the field of `parts` one after another; None where one is None, or a walk of the whole has to tell it."""
-    end, at_last_conv, is_global = ONE_PIXEL, None, False
+    start, size, jump = ONE_PIXEL  # numbers, not extents: thousands of designs a second come through here
+    last: Extent | None = None
+    is_global = False
     for part in parts:
         if part is None or is_global:
             return None
         if part.at_last_conv is not None:
-            at_last_conv = _seen_through(end, part.at_last_conv)
-        end, is_global = _seen_through(end, part.end), part.is_global
-    return Field(end=end, at_last_conv=at_last_conv, is_global=is_global)
+            inner, wide, step = part.at_last_conv
+            last = Extent(start + inner * jump, size + (wide - 1) * jump, jump * step)
+        inner, wide, step = part.end
+        start, size, jump = start + inner * jump, size + (wide - 1) * jump, jump * step
+        is_global = part.is_global
+    return Field(end=Extent(start, size, jump), at_last_conv=last, is_global=is_global)
+
+
+def _sums(parts: Iterable[Part]) -> tuple[int, int, int, int]:
+    """Return parameters, MACs, activations and the peak of parts one after another.
+
+    Nothing waits beside a block of a stage, so the peak of a design is the largest of its blocks'.
+    """
+    parameters = macs = activations = peak = 0
+    for part in parts:
+        parameters += part.parameters
+        macs += part.macs
+        activations += part.activations
+        peak = max(peak, part.peak)
+    return parameters, macs, activations, peak
 
 
 @lru_cache(maxsize=1024)
@@ -189,9 +206,3 @@ def _shared(shape: Shape) -> Shape:
 @lru_cache(maxsize=256)
 def _shared_extent(extent: Extent) -> Extent:
     return extent
-
-
-def _seen_through(extent: Extent, inner: Extent) -> Extent:
-    """Return `inner`, given for an image, when what it looks at has itself the extent `extent`."""
-    start, size, jump = extent
-    return Extent(start + inner.start * jump, size + (inner.size - 1) * jump, jump * inner.jump)
