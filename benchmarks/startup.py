@@ -111,6 +111,7 @@ def main() -> None:
 
     def add(what: str, whose: str, clock: float, processor: float) -> None:
         taken.setdefault((what, whose), Taken()).add(clock, processor)
+        print(f"{what}, {whose}: {clock:.2f} s, {processor:.2f} s of processor", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
