@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from archsearch.augment.normalise import Normaliser
 from archsearch.augment.samples import augmented_samples
 from archsearch.errors import DataError
 from archsearch.report.card import CARD, Bin, Card, Mistake, Split
@@ -22,8 +21,8 @@ from archsearch.report.card_picture import draw_card
 from archsearch.runs.images import run_dataset, run_policy, was_tested
 from archsearch.runs.load import read_trained
 from archsearch.runs.record import write_json
-from archsearch.training.device import Precision, autocast
-from archsearch.training.evaluation import Resident, reside
+from archsearch.training.device import Precision
+from archsearch.training.evaluation import View, logits_of, reside
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
@@ -49,20 +48,17 @@ def write_card(
     precision: Precision,
     batch_size: int,
     picture: Path | None,
+    probabilities_NK: np.ndarray | None = None,
 ) -> Card:
     """Write `card.json` of `network` on the `split` of `dataset` into `run_dir`, and its `picture`; return the card.
 
-    Without a `policy` it does not show what augmentation did.
+    `probabilities_NK` are what it gives those images, where they are known. Without a `policy` the card does not show
+    what augmentation did.
     """
     images = dataset.test if split == "test" else dataset.validation
-    probabilities_NK = predict(
-        network,
-        reside(images, device),
-        mean=dataset.mean,
-        std=dataset.std,
-        precision=precision,
-        batch_size=batch_size,
-    )
+    if probabilities_NK is None:
+        view = View(mean=dataset.mean, std=dataset.std, batch_size=batch_size, precision=precision)
+        probabilities_NK = logits_of(network, reside(images, device), view).softmax(1).cpu().numpy()
     bare = make_card(probabilities_NK, images.labels_B, dataset.classes, split=split)
     wrong = [images.images_BHWC[mistake.image] for mistake in bare.mistakes]
     samples = None if policy is None else _samples(dataset, policy)
@@ -104,30 +100,6 @@ def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy
         picture=picture,
     )
     return card, picture
-
-
-@torch.inference_mode()
-def predict(
-    network: nn.Module,
-    images: Resident,
-    *,
-    mean: tuple[float, float, float],
-    std: tuple[float, float, float],
-    precision: Precision,
-    batch_size: int,
-) -> np.ndarray:
-    """Return the (N, K) probabilities that `network`, in evaluation mode, gives `images`; its mode is put back."""
-    device, training = images.labels_N.device, network.training
-    normalise = Normaliser(mean, std, device)
-    network.eval()
-    found: list[torch.Tensor] = []
-    for start in range(0, len(images), batch_size):
-        images_BCHW = normalise(images.images_NHWC[start : start + batch_size].permute(0, 3, 1, 2))
-        with autocast(device, precision):
-            logits_BK = network(images_BCHW)
-        found.append(logits_BK.float().softmax(1))
-    network.train(training)
-    return torch.cat(found).cpu().numpy()
 
 
 def make_card(

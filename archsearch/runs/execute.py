@@ -16,6 +16,7 @@ from archsearch.runs.record import result_record, weights_metadata, write_design
 from archsearch.settings.experiment import Experiment
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import nn
 
@@ -96,7 +97,7 @@ def execute(
         notices = []
         split: Split = "test" if evaluate_test else "validation"
         if not result.pruned and len(dataset.test if evaluate_test else dataset.validation) > 0:
-            notices += _card(experiment, checked, dataset, network, run_dir, device, split)
+            notices += _card(experiment, checked, dataset, network, run_dir, device, split, result.probabilities_NK)
         for notice in notices:
             followed.note(notice)
         if notices := [*notices, *followed.finish(record, [run_dir / name for name in SHOWN])]:
@@ -126,6 +127,7 @@ def _card(
     run_dir: Path,
     device: torch.device,
     split: Split,
+    probabilities_NK: np.ndarray | None,
 ) -> list[str]:
     """Write the report card; return what went wrong with it, which is no reason to lose the run.
 
@@ -146,6 +148,7 @@ def _card(
             precision=choose_precision(experiment.train.precision, device),
             batch_size=experiment.train.eval_batch_size,
             picture=run_dir / "card.png" if split == "test" else None,
+            probabilities_NK=probabilities_NK,
         )
     except Exception as error:  # noqa: BLE001  (the run has succeeded)
         return [f"there is no report card ({type(error).__name__}: {error})"]

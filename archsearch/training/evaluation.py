@@ -66,25 +66,33 @@ def reside(images: Images, device: torch.device) -> Resident:
     return Resident(images_NHWC=images_NHWC.to(device), labels_N=labels_N.to(device))
 
 
-@torch.inference_mode()
 def evaluate(network: nn.Module, images: Resident, view: View, *, flip: bool = False) -> Score:
     """Return the score of `network` in evaluation mode; its mode is put back.
 
     With `flip`, logits are the mean of those of an image and of its mirror. One synchronisation in all.
     """
-    device = images.labels_N.device
-    training = network.training
+    logits_NK = logits_of(network, images, view)
+    if flip:
+        logits_NK = (logits_NK + logits_of(network, images, view, mirrored=True)) / 2
+    return score_of(logits_NK, images.labels_N)
+
+
+@torch.inference_mode()
+def logits_of(network: nn.Module, images: Resident, view: View, *, mirrored: bool = False) -> Tensor:
+    """Return the (N, K) logits of `network`, in evaluation mode, in float32; its mode is put back."""
+    device, training = images.labels_N.device, network.training
     network.eval()
-    correct, loss = torch.zeros((), device=device), torch.zeros((), device=device)
+    found: list[Tensor] = []
     for start in range(0, len(images), view.batch_size):
-        chunk = slice(start, start + view.batch_size)
-        images_BCHW = view.shown(images.images_NHWC[chunk].permute(0, 3, 1, 2))
-        labels_B = images.labels_N[chunk]
+        images_BCHW = view.shown(images.images_NHWC[start : start + view.batch_size].permute(0, 3, 1, 2))
         with autocast(device, view.precision):
-            logits_BK = network(images_BCHW).float()
-            if flip:
-                logits_BK = (logits_BK + network(images_BCHW.flip(3)).float()) / 2
-        correct += (logits_BK.argmax(1) == labels_B).sum()
-        loss += F.cross_entropy(logits_BK, labels_B, reduction="sum")
+            found.append(network(images_BCHW.flip(3) if mirrored else images_BCHW).float())
     network.train(training)
-    return Score(accuracy=correct.item() / len(images), loss=loss.item() / len(images))
+    return torch.cat(found)
+
+
+def score_of(logits_NK: Tensor, labels_N: Tensor) -> Score:
+    """Return the score of `logits_NK` against the right classes."""
+    right = (logits_NK.argmax(1) == labels_N).sum()
+    loss = F.cross_entropy(logits_NK, labels_N, reduction="sum")
+    return Score(accuracy=right.item() / len(labels_N), loss=loss.item() / len(labels_N))

@@ -25,7 +25,7 @@ from archsearch.training.average import make_average, update_average
 from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
 from archsearch.training.compiling import Forward, forget_compiled
 from archsearch.training.device import Precision, autocast, choose_device, choose_precision, is_out_of_memory, switches
-from archsearch.training.evaluation import Resident, Score, View, evaluate, reside
+from archsearch.training.evaluation import Resident, Score, View, logits_of, reside, score_of
 from archsearch.training.feed import Feed
 from archsearch.training.forward import Way, choose_way
 from archsearch.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
@@ -113,6 +113,7 @@ class _Run:
         self.dataset, self.settings, self.schedule = dataset, settings, schedule
         self.optimizer, self.seed, self.run_dir, self.device, self.progress = optimizer, seed, run_dir, device, progress
         self.notices: list[str] = []
+        self.said_NK: Tensor | None = None
         self.cast: Precision = choose_precision(settings.precision, device)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
@@ -260,7 +261,7 @@ class _Run:
         if epoch == self.settings.epochs and self.settings.recalibrate is not None:
             seed = derive_seed(self.seed, "recalibrate")
             recalibrate(state.measured, self.images, self.view, count=self.settings.recalibrate, seed=seed)
-        score = self._score(self.validation) if due else None
+        score = self._judge(self.validation) if due else None
         images = self.steps * self.batch_size
         record = EpochRecord(
             epoch=epoch,
@@ -283,8 +284,10 @@ class _Run:
         self.progress.end_epoch(record, best_epoch(state.history))
         return record
 
-    def _score(self, images: Resident, *, flip: bool = False) -> Score | None:
-        return evaluate(self.state.measured, images, self.view, flip=flip) if len(images) else None
+    def _judge(self, images: Resident) -> Score | None:
+        """Return the score on `images`, and keep what the network said of them for the report card."""
+        self.said_NK = logits_of(self.state.measured, images, self.view) if len(images) else None
+        return None if self.said_NK is None else score_of(self.said_NK, images.labels_N)
 
     def _save(self) -> None:
         self.state.seconds = self.seconds_before + time.perf_counter() - self.started
@@ -314,12 +317,13 @@ class _Run:
 
     def _result(self, *, pruned: bool, evaluate_test: bool, metadata: Mapping[str, str] | None) -> TrainResult:
         state = self.state
-        test: Score | None = None
-        flipped: Score | None = None
+        test = flipped = None
         if evaluate_test:
             images = reside(self.dataset.test, self.device)
-            test = self._score(images)
-            flipped = self._score(images, flip=True) if self.settings.tta == "flip" else None
+            test = self._judge(images)
+            if self.settings.tta == "flip" and self.said_NK is not None:
+                mirrored_NK = logits_of(state.measured, images, self.view, mirrored=True)
+                flipped = score_of((self.said_NK + mirrored_NK) / 2, images.labels_N)
         if not pruned:
             if state.average is not None:
                 state.network.load_state_dict(state.average.state_dict())
@@ -342,4 +346,5 @@ class _Run:
             seed=self.seed,
             data_fingerprint=self.dataset.fingerprint,
             notices=tuple(self.notices),
+            probabilities_NK=None if self.said_NK is None else self.said_NK.softmax(1).cpu().numpy(),
         )

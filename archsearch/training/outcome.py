@@ -7,6 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -33,6 +34,7 @@ def summarise(
     seed: int,
     data_fingerprint: str,
     notices: tuple[str, ...],
+    probabilities_NK: np.ndarray | None = None,
 ) -> TrainResult:
     """Return the result of a training of `images` images whose epochs were `history`, not empty."""
     last, best = history[-1], best_epoch(list(history))
@@ -57,6 +59,7 @@ def summarise(
         versions={"python": platform.python_version(), "torch": str(torch.__version__)},
         notices=notices,
         history=tuple(history),
+        probabilities_NK=probabilities_NK,
     )
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +30,8 @@ class TrainResult:
 
     `validation_accuracy` is of the last epoch and is the one to compare; the best one is for information.
     Test numbers are None where the test set was not asked for. `test_accuracy_flip` is with flip
-    test-time augmentation, kept apart from `test_accuracy`, which is never.
+    test-time augmentation, kept apart from `test_accuracy`, which is never. `probabilities_NK` are those of the images
+    that it was judged by last, test or validation; None where a resumed run had nothing left to judge.
     """
 
     epochs: int
@@ -49,6 +54,7 @@ class TrainResult:
     versions: Mapping[str, str]
     notices: tuple[str, ...]
     history: tuple[EpochRecord, ...]
+    probabilities_NK: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 def best_epoch(history: tuple[EpochRecord, ...] | list[EpochRecord]) -> EpochRecord | None:

@@ -55,6 +55,21 @@ def test_a_single_run_leaves_its_card(tiny: Callable[..., Any], tmp_path: Path) 
     assert [sum(row) for row in record["confusion"]] == np.bincount(dataset.test.labels_B, minlength=10).tolist()
 
 
+@pytest.mark.parametrize("evaluate_test", [True, False])
+def test_what_the_evaluation_has_said_is_not_asked_again(
+    tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, evaluate_test: bool
+) -> None:
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError("the network was asked once more")
+
+    monkeypatch.setattr(carding, "predict", again)
+    experiment, checked, dataset = tiny("arch.width=0.1", "train.tta=flip")
+    result = execute(experiment, checked, tmp_path / "run", dataset=dataset, evaluate_test=evaluate_test).result
+    card = read_card(tmp_path / "run")
+    assert card is not None
+    assert card.accuracy == (result.test_accuracy if evaluate_test else result.validation_accuracy)
+
+
 def test_a_trial_of_a_search_is_judged_by_what_was_held_out(tiny: Callable[..., Any], tmp_path: Path) -> None:
     experiment, checked, dataset = tiny("arch.width=0.1")
     outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset, evaluate_test=False)
