@@ -129,6 +129,7 @@ class Desk:
             constraints=constraints_of(verdict.margins),
             system=system or {},
             attrs={
+                **margin_attrs(verdict.margins),
                 "assignments": dict(verdict.assignments),
                 "sweep": self.sweep.name,
                 "base": [mask_password(one) for one in self.sweep.base],
@@ -138,7 +139,6 @@ class Desk:
                 "macs": verdict.macs,
                 "receptive_field": verdict.receptive_field,
                 "margins": margins_json(verdict.margins),
-                **margin_attrs(verdict.margins),
                 "run_dir": self.sweep.run_dir(),
                 **({"repairs": dict(verdict.repairs)} if verdict.repairs else {}),
                 **({"unused": list(verdict.unused)} if verdict.unused else {}),

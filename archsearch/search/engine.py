@@ -149,11 +149,11 @@ def make_proposer(study: Study, sweep: Sweep, task: Task, seed: int | None) -> P
 def refused_row(sweep: Sweep, refused: Refused) -> Row:
     """Return the trial that a refused proposal is recorded as."""
     attrs = {
+        **margin_attrs(refused.margins),
         "assignments": sweep.assignments(refused.params),
         "sweep": sweep.name,
         "state_reason": REFUSED,
         "cause": refused.reason,
-        **margin_attrs(refused.margins),
     }
     return Row(state="pruned", params=refused.params, attrs=attrs, constraints=refused.excess, system=refused.system)
 

@@ -64,6 +64,7 @@ def record_run(study: Study, run: RunRecord) -> int:
 def row_of(run: RunRecord) -> Row:
     """Return the trial that says what `run` says."""
     attrs: dict[str, Any] = {
+        **margin_attrs(run.margins),
         "state_reason": run.state,
         **({"cause": run.reason} if run.reason else {}),
         "key": run.key,
@@ -74,7 +75,6 @@ def row_of(run: RunRecord) -> Row:
         "run_dir": run.run_dir,
         "design": run.design_yaml,
         "margins": margins_json(run.margins),
-        **margin_attrs(run.margins),
         **run.more,
     }
     if run.seconds is not None:
