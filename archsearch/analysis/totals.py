@@ -171,7 +171,7 @@ def field_of(block: FixedBlock) -> Field | None:
     return fields[0] if fields[0] == fields[1] else None
 
 
-@lru_cache(maxsize=4096)  # random designs of the space `cifar` find four of five parts that they ask for
+@lru_cache(maxsize=3072)  # random designs of the space `cifar` find four of five parts that they ask for
 def _part(block: FixedBlock, width: int, shape: Shape) -> Part:
     return _walked(layers_of(block, shape[0], width), shape)
 

@@ -14,6 +14,7 @@ from typing import Literal
 from archsearch.errors import RunError
 from archsearch.search.board import REFUSED, Board, failures_in_a_row
 from archsearch.search.claims import Claim, Desk
+from archsearch.search.collecting import settling
 from archsearch.search.dashboard import margin_attrs
 from archsearch.search.job import Task
 from archsearch.search.liveness import worker_name
@@ -100,34 +101,36 @@ def work(
     pruner = make_pruner(sweep.settings.pruner, sweep.epochs)
     warned = exhausted = False
     total = Refusals()
-    while True:
-        board = desk.board()
-        _stop_after_failures(board, sweep.settings.max_failures, first)
-        claim = desk.take_up() if board.waiting or board.running else None
-        if claim is None and proposer is not None and not exhausted and board.taken < sweep.settings.trials:
-            claim, exhausted, newly = _claim_new(desk, proposer, task, board)
-            total = total.add(newly)
-            listen(Event(kind="count", refusals=newly))
-            if not warned and (warning := total.warning()):
-                warned = True
-                listen(Event(kind="note", text=warning))
-            if exhausted:
-                listen(Event(kind="note", text=_exhausted(total)))
-            elif claim is None:
-                continue  # another worker was faster, or nothing was found yet
-        if claim is not None:
-            number = claim.number
-            listen(Event(kind="claimed", number=number))
+    with settling() as settle:
+        while True:
+            board = desk.board()
+            _stop_after_failures(board, sweep.settings.max_failures, first)
+            claim = desk.take_up() if board.waiting or board.running else None
+            if claim is None and proposer is not None and not exhausted and board.taken < sweep.settings.trials:
+                claim, exhausted, newly = _claim_new(desk, proposer, task, board)
+                total = total.add(newly)
+                listen(Event(kind="count", refusals=newly))
+                if not warned and (warning := total.warning()):
+                    warned = True
+                    listen(Event(kind="note", text=warning))
+                if exhausted:
+                    listen(Event(kind="note", text=_exhausted(total)))
+                elif claim is None:
+                    continue  # another worker was faster, or nothing was found yet
+            if claim is not None:
+                number = claim.number
+                listen(Event(kind="claimed", number=number))
 
-            def heard(epoch: int, accuracy: float, number: int = number) -> None:
-                listen(Event(kind="epoch", number=number, epoch=epoch, accuracy=accuracy))
+                def heard(epoch: int, accuracy: float, number: int = number) -> None:
+                    listen(Event(kind="epoch", number=number, epoch=epoch, accuracy=accuracy))
 
-            listen(Event(kind="told", number=number, told=carry_out(desk, task, claim, pruner, device, heard)))
-            continue
-        board = desk.board()
-        if is_done(board, sweep) or (exhausted and not board.running and not board.waiting):
-            break
-        time.sleep(POLL)
+                listen(Event(kind="told", number=number, told=carry_out(desk, task, claim, pruner, device, heard)))
+                settle()
+                continue
+            board = desk.board()
+            if is_done(board, sweep) or (exhausted and not board.running and not board.waiting):
+                break
+            time.sleep(POLL)
 
 
 def is_done(board: Board, sweep: Sweep) -> bool:

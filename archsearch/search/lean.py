@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Whole = dict[tuple[tuple[str, int], ...], dict[str, BaseDistribution]]
 
-LONG = ("design", "margins", "versions", "traceback", "notices")
+LONG = ("design", "margins", "versions", "traceback", "notices", "base")
 """Attributes that a search does not read; nor does it those of single margins."""
 
 
