@@ -62,7 +62,7 @@ def test_what_the_evaluation_has_said_is_not_asked_again(
     def again(*_: object, **__: object) -> None:
         raise AssertionError("the network was asked once more")
 
-    monkeypatch.setattr(carding, "predict", again)
+    monkeypatch.setattr(carding, "logits_of", again)
     experiment, checked, dataset = tiny("arch.width=0.1", "train.tta=flip")
     result = execute(experiment, checked, tmp_path / "run", dataset=dataset, evaluate_test=evaluate_test).result
     card = read_card(tmp_path / "run")
