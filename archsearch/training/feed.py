@@ -22,7 +22,7 @@ class Feed:
         self._images, self._augmenter, self._layout = images, augmenter, layout
         self.batch_size = min(batch_size, len(images))
         self.steps = len(images) // self.batch_size
-        self._order_N = torch.arange(len(images), device=images.labels_N.device)
+        self._take(torch.arange(len(images)))
         share = augmenter.policy.alternating
         draws = torch.Generator().manual_seed(seed)
         self._mirrored_N = None if share is None else torch.rand(len(images), generator=draws) < share
@@ -30,13 +30,17 @@ class Feed:
 
     def begin(self, epoch: int, generator: torch.Generator) -> None:
         """Take a new order from `generator` for `epoch`, 0 being the first."""
-        self._order_N = torch.randperm(len(self._images), generator=generator).to(self._order_N.device)
+        self._take(torch.randperm(len(self._images), generator=generator))
         self._turned = epoch % 2 == 1
 
     def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return batch `step` of the epoch, augmented by draws of `generator`, as B C H W, and its labels."""
-        index_B = self._order_N[step * self.batch_size : (step + 1) * self.batch_size]
-        images_BCHW, labels_B = self._images.batch(index_B)
-        mirrored_B = None if self._mirrored_N is None else self._mirrored_N[index_B.cpu()] ^ self._turned
+        here = slice(step * self.batch_size, (step + 1) * self.batch_size)
+        images_BCHW, labels_B = self._images.batch(self._order_on_device_N[here])
+        mirrored_B = None if self._mirrored_N is None else self._mirrored_N[self._order_N[here]] ^ self._turned
         augmented_BCHW = self._augmenter(images_BCHW, generator, mirrored_B)
         return augmented_BCHW.contiguous(memory_format=self._layout), labels_B
+
+    def _take(self, order_N: Tensor) -> None:
+        """Hold an order on the CPU, where flips are chosen, and on the device: no step then waits for it."""
+        self._order_N, self._order_on_device_N = order_N, order_N.to(self._images.labels_N.device)

@@ -25,6 +25,15 @@ def test_a_row_opens_with_the_original(images, policy, statistics):
     assert (mosaic[:2] == 255).all()
 
 
+def test_an_alternating_flip_turns_every_other_column(images, policy, statistics):
+    flip = policy(horizontal_flip={"alternate": True})
+    mosaic = augmented_samples(flip, images, **statistics, draws=3, gap=2)
+    for row, image in enumerate(images):
+        top = 2 + row * 34
+        for left, expected in ((40, image), (74, image[:, ::-1]), (108, image)):
+            np.testing.assert_array_equal(mosaic[top : top + 32, left : left + 32], expected)
+
+
 def test_the_seed_decides_the_picture(images, policy, statistics):
     crop = policy(random_crop={"padding": 8})
     one, again, other = (augmented_samples(crop, images, **statistics, seed=s) for s in (1, 1, 2))
