@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from archsearch.augment import make_augmenter
-from archsearch.settings.augment import AugmentPolicy, CoarseDropout, HorizontalFlip, TransformChoice
+from archsearch.settings.augment import AugmentPolicy, CoarseDropout, Executor, HorizontalFlip, TransformChoice
 from archsearch.training.evaluation import reside
 from archsearch.training.feed import Feed
 
@@ -21,7 +21,7 @@ def numbered(tiny_images):
     return images
 
 
-def feed(images, *transforms, executor="batched", seed=0, batch_size=16):
+def feed(images, *transforms, executor: Executor = "batched", seed=0, batch_size=16):
     policy = AugmentPolicy(transforms=transforms, executor=executor)
     augment = make_augmenter(policy, mean=(0.5,) * 3, std=(0.25,) * 3, device="cpu")
     resident = reside(images, torch.device("cpu"))

@@ -23,36 +23,36 @@ def patches_of(images, kernel=3):
 
 @pytest.mark.parametrize("filters", [54, 60])
 def test_the_filters_give_white_values_and_their_negatives(images, filters):
-    network = nn.Sequential(nn.Conv2d(3, filters, 3), nn.BatchNorm2d(filters))
-    before = network[0].weight.clone()
-    whiten_first(network, images, VIEW, seed=0)
-    filters_KV = network[0].weight.detach().flatten(1)
+    first = nn.Conv2d(3, filters, 3)
+    before = first.weight.clone()
+    whiten_first(nn.Sequential(first, nn.BatchNorm2d(filters)), images, VIEW, seed=0)
+    filters_KV = first.weight.detach().flatten(1)
     values_KP = filters_KV[:27] @ patches_of(images)
     second_moments = values_KP @ values_KP.T / values_KP.shape[1]
     assert torch.allclose(second_moments, torch.eye(27), atol=0.05)
     assert torch.equal(filters_KV[27:54], -filters_KV[:27])
-    assert torch.equal(network[0].weight[54:], before[54:])
-    assert torch.equal(network[0].bias, torch.zeros(filters))
+    assert torch.equal(first.weight[54:], before[54:])
+    assert first.bias is not None
+    assert torch.equal(first.bias, torch.zeros(filters))
 
 
 def test_few_filters_are_the_components_of_the_largest_variance(images):
-    wide, narrow = (nn.Sequential(nn.Conv2d(3, filters, 3)) for filters in (54, 7))
-    for network in (wide, narrow):
-        whiten_first(network, images, VIEW, seed=0)
-    assert torch.allclose(narrow[0].weight[:4], wide[0].weight[:4])
-    assert torch.allclose(narrow[0].weight[4:], -wide[0].weight[:3])
-    loud_VP = patches_of(images)
-    directions = F.normalize(wide[0].weight.detach().flatten(1)[:27])
-    variances = (directions @ loud_VP).square().mean(1)
+    wide, narrow = nn.Conv2d(3, 54, 3), nn.Conv2d(3, 7, 3)
+    for first in (wide, narrow):
+        whiten_first(nn.Sequential(first), images, VIEW, seed=0)
+    assert torch.allclose(narrow.weight[:4], wide.weight[:4])
+    assert torch.allclose(narrow.weight[4:], -wide.weight[:3])
+    directions = F.normalize(wide.weight.detach().flatten(1)[:27])
+    variances = (directions @ patches_of(images)).square().mean(1)
     assert torch.all(variances.diff() <= 1e-3)
 
 
 def test_a_depthwise_first_layer_and_no_layer_are_left_alone(images):
-    network = nn.Sequential(nn.Conv2d(3, 6, 3, groups=3))
-    before = network[0].weight.clone()
-    whiten_first(network, images, VIEW, seed=0)
+    first = nn.Conv2d(3, 6, 3, groups=3)
+    before = first.weight.clone()
+    whiten_first(nn.Sequential(first), images, VIEW, seed=0)
     whiten_first(nn.Sequential(nn.Flatten()), images, VIEW, seed=0)
-    assert torch.equal(network[0].weight, before)
+    assert torch.equal(first.weight, before)
 
 
 def test_a_run_begins_with_it(fit):
