@@ -24,7 +24,7 @@ from archsearch.search.rows import Row
 from archsearch.search.samplers import make_pruner
 from archsearch.search.studies import Study
 from archsearch.search.sweep import Sweep
-from archsearch.search.telling import Told, carry_out
+from archsearch.search.telling import Told, carry_out, giving_back
 
 POLL = 0.5  # seconds between two looks where others still train
 
@@ -101,7 +101,7 @@ def work(
     pruner = make_pruner(sweep.settings.pruner, sweep.epochs)
     warned = exhausted = False
     total = Refusals()
-    with settling() as settle:
+    with settling() as settle, giving_back(desk):
         while True:
             board = desk.board()
             _stop_after_failures(board, sweep.settings.max_failures, first)

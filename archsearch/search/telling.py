@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,13 +70,29 @@ def carry_out(
 
 def give_back(desk: Desk, claim: Claim) -> None:
     """Let another worker, or a later run, take the trial up again."""
-    from optuna.trial import TrialState
-
-    storage = desk.study.store.storage
     with desk.study.store.section():
         if desk.holds(claim):
-            storage.set_trial_user_attr(claim.trial_id, "worker", "")
-            storage.set_trial_state_values(claim.trial_id, TrialState.WAITING)
+            _let_go(desk, claim.trial_id)
+
+
+@contextlib.contextmanager
+def giving_back(desk: Desk) -> Iterator[None]:
+    """Give back what this worker still has claimed when the block is interrupted: a stop may come before a training."""
+    try:
+        yield
+    except (InterruptedRun, KeyboardInterrupt):
+        with desk.study.store.section():
+            for trial in desk.board().running:
+                if trial.user_attrs.get("worker") == desk.worker:
+                    _let_go(desk, trial._trial_id)
+        raise
+
+
+def _let_go(desk: Desk, trial_id: int) -> None:
+    from optuna.trial import TrialState
+
+    desk.study.store.storage.set_trial_user_attr(trial_id, "worker", "")
+    desk.study.store.storage.set_trial_state_values(trial_id, TrialState.WAITING)
 
 
 def _train(task: Task, job: Job) -> tuple[Outcome, dict[str, Any]]:

@@ -75,6 +75,19 @@ def test_an_interrupted_trial_is_given_back_and_taken_up_again(study: Study) -> 
     assert task.resumed == [0]
 
 
+def test_a_stop_between_claim_and_training_gives_the_trial_back(study: Study) -> None:
+    def stop(event: Event) -> None:
+        if event.kind == "claimed":
+            raise KeyboardInterrupt
+
+    task = FakeTask()
+    with pytest.raises(KeyboardInterrupt):
+        work(study, make_sweep(make_settings(trials=1)), task, listen=stop, seed=1)
+    assert [(trial.state.name, trial.user_attrs["worker"]) for trial in study.trials()] == [("WAITING", "")]
+    work(study, make_sweep(make_settings(trials=1)), task, seed=1)
+    assert [trial.state.name for trial in study.trials()] == ["COMPLETE"]
+
+
 def test_a_dead_workers_trial_is_taken_up_and_counted_once(study: Study) -> None:
     sweep, task = make_sweep(make_settings(trials=2)), FakeTask()
     attrs = {"sweep": sweep.name, "key": "k", "worker": "", "run_dir": "outputs/x"}
