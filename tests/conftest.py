@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,29 @@ def checkout() -> Path:
 def jpeg_folder() -> Path:
     """Return the folder of the JPEG images of CIFAR-10; its test carries the marker `jpeg`."""
     return Path(os.environ["ARCHSEARCH_JPEG"])
+
+
+@pytest.fixture
+def printed_apart() -> Callable[[str], list[str]]:
+    """Return a function that runs a program in a process of its own and returns the lines that it prints."""
+
+    def run(program: str) -> list[str]:
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def write_files(tmp_path: Path) -> Callable[[Mapping[str, str]], None]:
+    """Return a function that writes texts into files of the test's folder, by their paths in it."""
+
+    def write(texts: Mapping[str, str]) -> None:
+        for name, text in texts.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+
+    return write
 
 
 @functools.cache

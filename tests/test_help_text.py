@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,10 +53,9 @@ def test_hidden_folders_hold_no_groups(tmp_path: Path) -> None:
     assert help_text([tmp_path]) == help_text()
 
 
-def test_it_loads_no_hydra() -> None:
+def test_it_loads_no_hydra(printed_apart: Callable[[str], list[str]]) -> None:
     code = (
         "import sys, archsearch.run as r\nr.main(['--help'])\n"
         "print(sorted({'hydra', 'omegaconf', 'argparse'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert printed_apart(code)[-1] == "[]"

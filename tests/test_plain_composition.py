@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -77,14 +76,13 @@ def test_what_a_user_gives_wins_over_what_an_experiment_chooses() -> None:
     assert compose_tree(["experiment=brisk", "arch=resnet20"])[0]["arch"]["name"] == "resnet20"
 
 
-def test_the_users_folder_and_files_are_read(tmp_path: Path) -> None:
-    for name, text in {
+def test_the_users_folder_and_files_are_read(tmp_path: Path, write_files: Callable[[Mapping[str, str]], None]) -> None:
+    texts = {
         "block/mine.yaml": "defaults_of: {kernel: 5}\nlayers: [{conv: {kernel: kernel}}]\n",
         "block/normal.yaml": "layers: [] # the shipped one comes first\n",
         "experiment/own.yaml": "# @package _global_\ndefaults:\n  - override /block: mine\ntrain: {epochs: 9}\n",
-    }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+    }
+    write_files(texts)
     agree("block=mine", folders=(tmp_path,))
     agree("block=normal", "experiment=own", folders=(tmp_path,))
     (tmp_path / "net.yaml").write_text("name: net\nstages: {a: {block: '${block}', width: 8}}\nhead: {classes: 3}\n")
@@ -166,10 +164,9 @@ def test_a_folder_that_is_missing_is_told_as_before(tmp_path: Path) -> None:
         compose_tree([], [tmp_path / "nowhere"])
 
 
-def test_a_design_is_shown_without_hydra() -> None:
+def test_a_design_is_shown_without_hydra(printed_apart: Callable[[str], list[str]]) -> None:
     code = (
         "import sys, archsearch.show as s\ns.main(['block=dilated', 'arch.width=0.5'])\n"
         "print(sorted({'hydra', 'omegaconf', 'antlr4'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert printed_apart(code)[-1] == "[]"

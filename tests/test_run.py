@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -133,14 +134,13 @@ def test_an_environment_variable_stays_unresolved_on_disk(monkeypatch: pytest.Mo
     assert stored["study"]["storage"] == "sqlite:///${oc.env:ARCHSEARCH_TEST_DB}"
 
 
-def test_a_broken_limit_touches_neither_torch_nor_data() -> None:
+def test_a_broken_limit_touches_neither_torch_nor_data(printed_apart: Callable[[str], list[str]]) -> None:
     code = (
         "import sys\nfrom archsearch.run import main\n"
         "code = main(['arch=resnet20'])\n"
         "print(code, sorted({'torch', 'numpy', 'albumentations'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "2 []"
+    assert printed_apart(code)[-1] == "2 []"
 
 
 def test_help_and_the_composed_job_are_printed() -> None:

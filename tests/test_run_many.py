@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -166,16 +167,15 @@ def test_runs_of_one_second_have_folders_of_their_own() -> None:
     assert all((folder / ".hydra" / "overrides.yaml").is_file() for folder in folders)
 
 
-def test_a_users_own_folder_is_enough(tmp_path: Path) -> None:
+def test_a_users_own_folder_is_enough(tmp_path: Path, write_files: Callable[[Mapping[str, str]], None]) -> None:
     """As from an installed wheel: from a folder of the user's, with blocks, networks and limits of their own."""
-    for name, text in {
+    texts = {
         "mine/block/own.yaml": "defaults_of: {kernel: 5}\nlayers:\n  - conv: {kernel: kernel}\n  - norm: batch\n",
         "mine/arch/net.yaml": "name: net\nstages: {a: {block: own, width: 8}}\nhead: {classes: '${data.classes}'}\n",
         "mine/constraints/small.yaml": "parameters: {below: 1000}\n",
         "work/here": "",
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    }
+    write_files(texts)
     chosen = ["--config-dir", "../mine", "arch=net", "constraints=small"]
     shown = program("show", *chosen, "--json", cwd=tmp_path / "work")
     assert shown.returncode == 0, shown.stderr
@@ -189,14 +189,13 @@ def test_a_users_own_folder_is_enough(tmp_path: Path) -> None:
     assert sorted(file.name for file in (tmp_path / "work").iterdir()) == ["done", "here", "outputs"]
 
 
-def test_help_starts_neither_torch_nor_optuna() -> None:
+def test_help_starts_neither_torch_nor_optuna(printed_apart: Callable[[str], list[str]]) -> None:
     code = (
         "import sys\nfrom archsearch.run import main\n"
         "codes = [main(['--help']), main(['--cfg', 'job']), main(['block=nromal'])]\n"
         "print(codes, sorted({'torch', 'numpy', 'optuna', 'matplotlib'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[0, 0, 2] []"
+    assert printed_apart(code)[-1] == "[0, 0, 2] []"
 
 
 def program(command: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ TINY = [
 @pytest.fixture
 def stopped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Path:
     """Return the folder `a run`, stopped as by Ctrl-C after its first epoch; a user's own block is in it."""
-    from archsearch.training import signals
+    from archsearch import signals
 
     Path("mine/block").mkdir(parents=True)
     Path("mine/block/own.yaml").write_text("defaults_of: {kernel: 3, shortcut: none}\nlayers: [{conv: {kernel: 3}}]\n")

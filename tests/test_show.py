@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -73,22 +72,22 @@ def test_augmented_samples_are_written(tmp_path: Path) -> None:
     assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_users_folder_adds_blocks_and_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, text in {
+def test_a_users_folder_adds_blocks_and_networks(
+    tmp_path: Path, write_files: Callable[[Mapping[str, str]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {
         "block/mine.yaml": "defaults_of: {kernel: 5}\nlayers: [{conv: {kernel: kernel}}]\n",
         "arch/net.yaml": "name: net\nstages: {c1: {block: mine, width: 8}}\nhead: {classes: 10}\n",
         "constraints/loose.yaml": "receptive_field: {above: 3}\n",
-    }.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+    }
+    write_files(texts)
     assert main(["--config-dir", str(tmp_path), "arch=net", "constraints=loose", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["receptive_field"] == 5
 
 
-def test_it_starts_without_torch() -> None:
+def test_it_starts_without_torch(printed_apart: Callable[[str], list[str]]) -> None:
     code = "import sys, archsearch.show as s; s.main(['--json']); print(sorted({'torch', 'optuna'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert printed_apart(code)[-1] == "[]"
 
 
 def test_the_effective_field_of_no_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:

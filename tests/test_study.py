@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +266,7 @@ def test_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "Usage: python -m archsearch.study" in run(capsys, *arguments)
 
 
-def test_listing_and_showing_load_no_optuna_and_no_torch() -> None:
+def test_listing_and_showing_load_no_optuna_and_no_torch(printed_apart: Callable[[str], list[str]]) -> None:
     store = open_store()
     fill(store)
     store.close()
@@ -275,8 +274,7 @@ def test_listing_and_showing_load_no_optuna_and_no_torch() -> None:
         "import sys, archsearch.study as s; c = [s.main([n]) for n in ('ls', 'show')]; "
         "print(c, sorted({'torch', 'optuna', 'sqlalchemy', 'matplotlib'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[0, 0] []"
+    assert printed_apart(code)[-1] == "[0, 0] []"
 
 
 @pytest.mark.postgres

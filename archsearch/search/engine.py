@@ -25,6 +25,7 @@ from archsearch.search.samplers import make_pruner
 from archsearch.search.studies import Study
 from archsearch.search.sweep import Sweep
 from archsearch.search.telling import Told, carry_out, giving_back
+from archsearch.signals import StopRequest
 
 POLL = 0.5  # seconds between two looks where others still train
 
@@ -94,15 +95,17 @@ def work(
     """Train designs until the sweep has all it asked for, by whichever worker.
 
     `first` is the number from which failures in a row are counted. Raises `SearchStopped` after
-    `study.max_failures` of them, and `InterruptedRun` or `KeyboardInterrupt` after giving the trial back.
+    `study.max_failures` of them, and `InterruptedRun` or `KeyboardInterrupt` after giving the trial back: Ctrl-C and
+    SIGTERM end a training or a wait at once, all else between two steps.
     """
     desk = Desk(study, sweep, worker_name())
     proposer = None if sweep.exhaustive else make_proposer(study, sweep, task, seed)
     pruner = make_pruner(sweep.settings.pruner, sweep.epochs)
     warned = exhausted = False
     total = Refusals()
-    with settling() as settle, giving_back(desk):
+    with settling() as settle, StopRequest() as stop, giving_back(desk):
         while True:
+            stop.check()
             board = desk.board()
             _stop_after_failures(board, sweep.settings.max_failures, first)
             claim = desk.take_up() if board.waiting or board.running else None
@@ -124,13 +127,16 @@ def work(
                 def heard(epoch: int, accuracy: float, number: int = number) -> None:
                     listen(Event(kind="epoch", number=number, epoch=epoch, accuracy=accuracy))
 
-                listen(Event(kind="told", number=number, told=carry_out(desk, task, claim, pruner, device, heard)))
+                listen(
+                    Event(kind="told", number=number, told=carry_out(desk, task, claim, pruner, device, heard, stop))
+                )
                 settle()
                 continue
             board = desk.board()
             if is_done(board, sweep) or (exhausted and not board.running and not board.waiting):
                 break
-            time.sleep(POLL)
+            with stop.at_once():
+                time.sleep(POLL)
 
 
 def is_done(board: Board, sweep: Sweep) -> bool:

@@ -15,6 +15,7 @@ from archsearch.search.beating import Pulse, beating
 from archsearch.search.claims import Claim, Desk
 from archsearch.search.job import Job, Outcome, Task, Verdict
 from archsearch.search.rows import State, finish_row
+from archsearch.signals import StopRequest
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -41,58 +42,49 @@ def carry_out(
     pruner: BasePruner,
     device: str | None = None,
     hear: Callable[[int, float], None] = lambda epoch, accuracy: None,
+    stop: StopRequest | None = None,
 ) -> Told:
     """Train the claimed design, record how it ended, and return that; `hear` is told the accuracy of every epoch.
 
-    Out of memory is tried once more at half the batch. Raises `InterruptedRun` and `KeyboardInterrupt` after
-    giving the trial back, so that it is taken up again later.
+    Out of memory is tried once more at half the batch. A `stop` ends the training itself at once, but comes into no
+    transaction. Raises `InterruptedRun` and `KeyboardInterrupt`, which `giving_back` is for.
     """
-    seconds = desk.sweep.settings.heartbeat
-    try:
-        with beating(desk, claim, seconds) as pulse:
-            try:
-                verdict = claim.verdict or task.check(claim.assignments)
-                job = _job(desk, claim, verdict, pruner, pulse, device, hear)
+    stop = StopRequest() if stop is None else stop
+    with beating(desk, claim, desk.sweep.settings.heartbeat) as pulse:
+        try:
+            verdict = claim.verdict or task.check(claim.assignments)
+            job = _job(desk, claim, verdict, pruner, pulse, device, hear, stop)
+            with stop.at_once():
                 outcome, extra = _train(task, job)
-            except (InterruptedRun, KeyboardInterrupt):
-                raise
-            except DivergedError as error:
-                return _tell(desk, claim, "diverged", cause=str(error))
-            except Exception as error:  # noqa: BLE001  (whatever a training raises is a result of the search)
-                return _tell(desk, claim, "failed", cause=_cause(error), attrs={"traceback": _trace(error)})
-            if pulse.lost:
-                return Told(number=claim.number, end="lost")
-            return _tell_outcome(desk, claim, outcome, extra)
-    except (InterruptedRun, KeyboardInterrupt):
-        give_back(desk, claim)
-        raise
-
-
-def give_back(desk: Desk, claim: Claim) -> None:
-    """Let another worker, or a later run, take the trial up again."""
-    with desk.study.store.section():
-        if desk.holds(claim):
-            _let_go(desk, claim.trial_id)
+        except InterruptedRun:
+            raise
+        except DivergedError as error:
+            return _tell(desk, claim, "diverged", cause=str(error))
+        except Exception as error:  # noqa: BLE001  (whatever a training raises is a result of the search)
+            return _tell(desk, claim, "failed", cause=_cause(error), attrs={"traceback": _trace(error)})
+        if pulse.lost:
+            return Told(number=claim.number, end="lost")
+        return _tell_outcome(desk, claim, outcome, extra)
 
 
 @contextlib.contextmanager
 def giving_back(desk: Desk) -> Iterator[None]:
-    """Give back what this worker still has claimed when the block is interrupted: a stop may come before a training."""
+    """Give back what this worker still has claimed when the block is interrupted, in a training or before it.
+
+    Another worker, or a later run, then takes it up again.
+    """
+    from optuna.trial import TrialState
+
     try:
         yield
     except (InterruptedRun, KeyboardInterrupt):
+        storage = desk.study.store.storage
         with desk.study.store.section():
             for trial in desk.board().running:
                 if trial.user_attrs.get("worker") == desk.worker:
-                    _let_go(desk, trial._trial_id)
+                    storage.set_trial_user_attr(trial._trial_id, "worker", "")
+                    storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         raise
-
-
-def _let_go(desk: Desk, trial_id: int) -> None:
-    from optuna.trial import TrialState
-
-    desk.study.store.storage.set_trial_user_attr(trial_id, "worker", "")
-    desk.study.store.storage.set_trial_state_values(trial_id, TrialState.WAITING)
 
 
 def _train(task: Task, job: Job) -> tuple[Outcome, dict[str, Any]]:
@@ -114,6 +106,7 @@ def _job(
     pulse: Pulse,
     device: str | None,
     hear: Callable[[int, float], None],
+    stop: StopRequest,
 ) -> Job:
     from optuna.pruners import NopPruner
 
@@ -123,13 +116,14 @@ def _job(
     def on_epoch(epoch: int, accuracy: float) -> bool:
         if not math.isfinite(accuracy):
             return False  # the training itself says when it has diverged
-        if pulse.lost or not desk.holds(claim):
-            pulse.lost = True
-            return True
-        if done.get(epoch) != accuracy:
-            storage.set_trial_intermediate_value(claim.trial_id, epoch, accuracy)
-        hear(epoch, accuracy)
-        return compares and bool(pruner.prune(raw, storage.get_trial(claim.trial_id)))
+        with stop.held():
+            if pulse.lost or not desk.holds(claim):
+                pulse.lost = True
+                return True
+            if done.get(epoch) != accuracy:
+                storage.set_trial_intermediate_value(claim.trial_id, epoch, accuracy)
+            hear(epoch, accuracy)
+            return compares and bool(pruner.prune(raw, storage.get_trial(claim.trial_id)))
 
     return Job(
         number=claim.number,

@@ -22,6 +22,7 @@ from archsearch.search.rows import finish_row
 from archsearch.search.store import open_store
 from archsearch.search.studies import Study, load_study
 from archsearch.search.sweep import Sweep
+from archsearch.signals import StopRequest, raise_interrupt
 
 MOST_DEATHS = 5  # workers that a trial may take with it after the same epoch before it is given up
 STOPPING = 120.0  # seconds that workers get to save where they stand
@@ -66,28 +67,31 @@ def run_workers(
         theirs.close()
         return _Worker(index, process, ours)
 
-    workers = [start(index) for index in range(sweep.settings.workers)]
+    workers: list[_Worker] = []
     restarts = 0
-    try:
-        while any(worker.process.is_alive() or not worker.over for worker in workers):
-            _listen_once(workers, listen)
-            for place, worker in enumerate(workers):
-                if worker.process.is_alive() or worker.over or not worker.silent:
-                    continue
-                worker.over = True
-                code = worker.process.exitcode
-                listen(Event(kind="note", text=f"worker {worker.index} died ({_end_of(code)})"))
-                _count_death(study, worker)
-                restarts += 1
-                if restarts > MOST_DEATHS * len(workers):
-                    raise RunError(f"workers keep dying, the last one by {_end_of(code)}")
-                workers[place] = start(worker.index)
-    except KeyboardInterrupt:
-        listen(Event(kind="note", text="stopping: every worker saves where it stands; Ctrl-C again ends at once"))
-        _stop(workers, listen)
-        raise InterruptedRun("the search was stopped; the same command goes on with it") from None
-    finally:
-        _kill(workers)
+    with StopRequest() as stop:
+        try:
+            workers.extend(start(index) for index in range(sweep.settings.workers))
+            while any(worker.process.is_alive() or not worker.over for worker in workers):
+                stop.check()
+                _listen_once(workers, listen)
+                for place, worker in enumerate(workers):
+                    if worker.process.is_alive() or worker.over or not worker.silent:
+                        continue
+                    worker.over = True
+                    code = worker.process.exitcode
+                    listen(Event(kind="note", text=f"worker {worker.index} died ({_end_of(code)})"))
+                    _count_death(study, worker)
+                    restarts += 1
+                    if restarts > MOST_DEATHS * len(workers):
+                        raise RunError(f"workers keep dying, the last one by {_end_of(code)}")
+                    workers[place] = start(worker.index)
+        except KeyboardInterrupt:
+            listen(Event(kind="note", text="stopping: every worker saves where it stands; Ctrl-C again ends at once"))
+            _stop(workers, listen)
+            raise InterruptedRun("the search was stopped; the same command goes on with it") from None
+        finally:
+            _kill(workers)
     for worker in workers:
         if worker.error is not None:
             raise worker.error
@@ -171,7 +175,7 @@ def _main(
 ) -> None:
     """Be one worker; the parent alone hears Ctrl-C and asks for a stop by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    signal.signal(signal.SIGTERM, raise_interrupt)
     watch_parent(parent)
 
     def tell(message: Any) -> None:
@@ -180,12 +184,13 @@ def _main(
 
     error: BaseException | None = None
     try:
-        store = open_store(url, lean=True)
-        try:
-            task = factory()
-            work(load_study(store, name), sweep, task, listen=tell, seed=seed, device=device, first=first)
-        finally:
-            store.close()
+        with StopRequest() as stop:
+            with stop.at_once():
+                store, task = open_store(url, lean=True), factory()
+            try:
+                work(load_study(store, name), sweep, task, listen=tell, seed=seed, device=device, first=first)
+            finally:
+                store.close()
     except (InterruptedRun, KeyboardInterrupt):
         error = InterruptedRun("the search was stopped")
     except ArchsearchError as raised:
@@ -197,8 +202,3 @@ def _main(
         del raised
     tell(("end", error))
     sys.exit(0 if error is None else 1)
-
-
-def _raise_interrupt(number: int, frame: object) -> None:
-    del number, frame
-    raise KeyboardInterrupt

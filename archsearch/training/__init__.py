@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from archsearch.training.device import choose_device as choose_device
     from archsearch.training.evaluation import Score as Score
     from archsearch.training.evaluation import View as View
-    from archsearch.training.evaluation import evaluate as evaluate
+    from archsearch.training.evaluation import logits_of as logits_of
     from archsearch.training.evaluation import reside as reside
+    from archsearch.training.evaluation import score_of as score_of
     from archsearch.training.loop import train as train
     from archsearch.training.outcome import write_weights as write_weights
     from archsearch.training.progress import Progress as Progress
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "checkpoint": ("discard_checkpoint",),
     "device": ("choose_device",),
-    "evaluation": ("Score", "View", "evaluate", "reside"),
+    "evaluation": ("Score", "View", "logits_of", "reside", "score_of"),
     "loop": ("train",),
     "outcome": ("write_weights",),
     "progress": ("Progress", "Silent", "make_progress"),

@@ -66,17 +66,6 @@ def reside(images: Images, device: torch.device) -> Resident:
     return Resident(images_NHWC=images_NHWC.to(device), labels_N=labels_N.to(device))
 
 
-def evaluate(network: nn.Module, images: Resident, view: View, *, flip: bool = False) -> Score:
-    """Return the score of `network` in evaluation mode; its mode is put back.
-
-    With `flip`, logits are the mean of those of an image and of its mirror. One synchronisation in all.
-    """
-    logits_NK = logits_of(network, images, view)
-    if flip:
-        logits_NK = (logits_NK + logits_of(network, images, view, mirrored=True)) / 2
-    return score_of(logits_NK, images.labels_N)
-
-
 @torch.inference_mode()
 def logits_of(network: nn.Module, images: Resident, view: View, *, mirrored: bool = False) -> Tensor:
     """Return the (N, K) logits of `network`, in evaluation mode, in float32; its mode is put back."""
@@ -96,3 +85,8 @@ def score_of(logits_NK: Tensor, labels_N: Tensor) -> Score:
     right = (logits_NK.argmax(1) == labels_N).sum()
     loss = F.cross_entropy(logits_NK, labels_N, reduction="sum")
     return Score(accuracy=right.item() / len(labels_N), loss=loss.item() / len(labels_N))
+
+
+def mirrored_score(logits_NK: Tensor, network: nn.Module, images: Resident, view: View) -> Score:
+    """Return the score of the mean of `logits_NK`, those of `images`, and of the logits of their mirror images."""
+    return score_of((logits_NK + logits_of(network, images, view, mirrored=True)) / 2, images.labels_N)

@@ -20,12 +20,13 @@ from archsearch.augment.make import Augmenter
 from archsearch.errors import DivergedError, InterruptedRun
 from archsearch.kernels import equip
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
+from archsearch.signals import StopRequest
 from archsearch.training import checkpoint
 from archsearch.training.average import make_average, update_average
 from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
 from archsearch.training.compiling import Forward, forget_compiled
 from archsearch.training.device import Precision, autocast, choose_device, choose_precision, is_out_of_memory, switches
-from archsearch.training.evaluation import Resident, Score, View, logits_of, reside, score_of
+from archsearch.training.evaluation import Resident, Score, View, logits_of, mirrored_score, reside, score_of
 from archsearch.training.feed import Feed
 from archsearch.training.forward import Way, choose_way
 from archsearch.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
@@ -34,7 +35,6 @@ from archsearch.training.progress import Progress, Silent
 from archsearch.training.recalibrate import recalibrate
 from archsearch.training.result import EpochRecord, TrainResult, best_epoch
 from archsearch.training.schedule import learning_rate_ratio
-from archsearch.training.signals import StopRequest
 from archsearch.training.storage import append_metrics, write_metrics
 from archsearch.training.watch import FiniteWatch
 from archsearch.training.whiten import whiten_first
@@ -322,8 +322,7 @@ class _Run:
             images = reside(self.dataset.test, self.device)
             test = self._judge(images)
             if self.settings.tta == "flip" and self.said_NK is not None:
-                mirrored_NK = logits_of(state.measured, images, self.view, mirrored=True)
-                flipped = score_of((self.said_NK + mirrored_NK) / 2, images.labels_N)
+                flipped = mirrored_score(self.said_NK, state.measured, images, self.view)
         if not pruned:
             if state.average is not None:
                 state.network.load_state_dict(state.average.state_dict())

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from archsearch.errors import InterruptedRun
+from archsearch.signals import raise_interrupt
 
 NOTICE = signal.SIGUSR2
 """What SLURM sends before it takes a job's node away or its time is over; submitit then queues the job again."""
@@ -29,17 +30,13 @@ def stopping_in_time() -> Iterator[None]:
         return
     came: list[int] = []
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        raise KeyboardInterrupt
-
     def notice(number: int, frame: FrameType | None) -> None:
         del frame
         came.append(number)
-        signal.raise_signal(signal.SIGTERM)  # taken by the training, where one runs, and by `stop` otherwise
+        signal.raise_signal(signal.SIGTERM)  # taken by the training, where one runs, and by `raise_interrupt` otherwise
 
     listens = callable(signal.getsignal(NOTICE))
-    with _handled(signal.SIGTERM, stop), _handled(NOTICE, notice) if listens else contextlib.nullcontext():
+    with _handled(signal.SIGTERM, raise_interrupt), _handled(NOTICE, notice) if listens else contextlib.nullcontext():
         try:
             yield
             return

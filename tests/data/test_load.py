@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -98,10 +96,9 @@ def test_a_folder_is_split_and_fingerprinted(pictures: Path, settings_of: Callab
     assert (data.name, data.fingerprint) == ("pets", again.fingerprint)
 
 
-def test_the_room_starts_without_torch() -> None:
+def test_the_room_starts_without_torch(printed_apart: Callable[[str], list[str]]) -> None:
     code = "import sys, archsearch.data; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert printed_apart(code) == ["False"]
 
 
 @pytest.mark.jpeg

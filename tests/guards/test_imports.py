@@ -20,7 +20,7 @@ PACKAGE = CHECKOUT / "archsearch"
 BASE = frozenset({"errors", "decode", "config_folder", "html"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
-INNER = PURE | TORCH | {"search", "report", "tracking", "runs"}
+INNER = PURE | TORCH | {"signals", "search", "report", "tracking", "runs"}
 FRONT = frozenset({"help_text", "plain_composition", "plain_yaml", "process"})  # what the doors alone use
 
 # What each room may import of archsearch. A new room gets its line here.
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "decode": frozenset({"errors"}),
     "help_text": frozenset({"config_folder"}),
     "process": frozenset(),
+    "signals": frozenset(),
     "plain_yaml": frozenset(),
     "plain_composition": frozenset({"plain_yaml"}),
     "html": frozenset(),
@@ -40,8 +41,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "network": PURE | {"kernels"},
     "data": BASE | {"settings"},
     "augment": BASE | {"settings"},
-    "training": BASE | {"settings", "data", "augment", "kernels"},  # an nn.Module and images, never a plan
-    "search": PURE | TORCH,
+    "training": BASE | {"signals", "settings", "data", "augment", "kernels"},  # an nn.Module and images, never a plan
+    "search": PURE | TORCH | {"signals"},
     "report": PURE | TORCH | {"search"},
     "tracking": BASE | {"settings"},  # plain values, never a training
     "runs": PURE | TORCH | {"search", "report", "tracking"},

@@ -10,7 +10,7 @@ from types import FrameType
 import pytest
 
 from archsearch.errors import InterruptedRun
-from archsearch.training.signals import StopRequest
+from archsearch.signals import StopRequest
 from hydra_plugins.archsearch_sweeper._stopping import NOTICE, stopping_in_time
 
 

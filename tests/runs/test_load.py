@@ -17,7 +17,7 @@ from archsearch import load
 from archsearch.errors import DataError
 from archsearch.runs.execute import execute
 from archsearch.runs.load import read_trained
-from archsearch.training import View, evaluate, reside
+from archsearch.training import View, logits_of, reside, score_of
 
 
 def test_a_loaded_network_is_the_trained_one(tiny: Callable[..., Any], tmp_path: Path) -> None:
@@ -26,7 +26,8 @@ def test_a_loaded_network_is_the_trained_one(tiny: Callable[..., Any], tmp_path:
     network = load(tmp_path / "run")
     assert not network.training
     images = reside(dataset.test, torch.device("cpu"))
-    score = evaluate(network, images, View(mean=dataset.mean, std=dataset.std, batch_size=20, precision="fp32"))
+    view = View(mean=dataset.mean, std=dataset.std, batch_size=20, precision="fp32")
+    score = score_of(logits_of(network, images, view), images.labels_N)
     assert score.accuracy == outcome.result.test_accuracy
     assert load(tmp_path / "run" / "model.safetensors").state_dict().keys() == network.state_dict().keys()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from search_fakes import FakeTask, make_settings, make_study, make_sweep
@@ -15,6 +17,7 @@ from archsearch.search.rows import Row
 from archsearch.search.store import Store
 from archsearch.search.studies import Study
 from archsearch.settings.study import PrunerSettings
+from archsearch.signals import StopRequest
 
 
 def reasons(study: Study) -> list[str]:
@@ -85,6 +88,39 @@ def test_a_stop_between_claim_and_training_gives_the_trial_back(study: Study) ->
         work(study, make_sweep(make_settings(trials=1)), task, listen=stop, seed=1)
     assert [(trial.state.name, trial.user_attrs["worker"]) for trial in study.trials()] == [("WAITING", "")]
     work(study, make_sweep(make_settings(trials=1)), task, seed=1)
+    assert [trial.state.name for trial in study.trials()] == ["COMPLETE"]
+
+
+def test_a_signal_comes_into_no_transaction(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is sent while an epoch is written down: the training ends after that, and is given back."""
+    write, storage = study.store.storage.set_trial_intermediate_value, study.store.storage
+
+    def interrupted(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        write(*arguments)
+
+    def report(job: Job) -> None:
+        job.on_epoch(1, 0.5)
+        pytest.fail("the training went on")
+
+    monkeypatch.setattr(storage, "set_trial_intermediate_value", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        work(study, make_sweep(make_settings(trials=1)), FakeTask(on_train=report), seed=1)
+    assert [(trial.state.name, dict(trial.intermediate_values)) for trial in study.trials()] == [("WAITING", {1: 0.5})]
+
+
+def test_a_signal_that_a_training_takes_for_itself_ends_the_search_too(study: Study) -> None:
+    """As where it comes while the trained network is tested: the training ends well, and no other is begun."""
+
+    class Finishing(FakeTask):
+        def train(self, job: Job) -> Outcome:
+            with StopRequest():
+                outcome = super().train(job)
+                signal.raise_signal(signal.SIGINT)
+            return outcome
+
+    with pytest.raises(KeyboardInterrupt):
+        work(study, make_sweep(make_settings(trials=3)), Finishing(), seed=1)
     assert [trial.state.name for trial in study.trials()] == ["COMPLETE"]
 
 

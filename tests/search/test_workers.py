@@ -64,7 +64,7 @@ def test_a_search_that_is_killed_goes_on_where_it_stood() -> None:
 
 
 def test_ctrl_c_leaves_no_process_and_gives_every_trial_back() -> None:
-    process = subprocess.Popen(command(7, 3), start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(24, 3), start_new_session=True, stderr=subprocess.DEVNULL)
     while process.poll() is None and (not Path("log").exists() or len(epochs()) < 3):
         time.sleep(0.01)
     children = [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
@@ -76,8 +76,8 @@ def test_ctrl_c_leaves_no_process_and_gives_every_trial_back() -> None:
     trials = make_study(store, name="killed").trials()
     store.close()
     assert {trial.state.name for trial in trials if not trial.state.is_finished()} == {"WAITING"}
-    subprocess.run(command(7, 3), check=True, timeout=300)
-    assert states()["complete"] == 7
+    subprocess.run(command(24, 3), check=True, timeout=300)
+    assert states()["complete"] == 24
     assert max(epochs().values()) <= 6  # an epoch that Ctrl-C cut off is trained again
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from archsearch.training.evaluation import View, evaluate, reside
+from archsearch.training.evaluation import View, logits_of, mirrored_score, reside, score_of
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -20,7 +20,9 @@ class Corner(nn.Module):
 def score(network, images, **changes):
     arguments = {"mean": MEAN, "std": STD, "batch_size": 7, "precision": "fp32"} | changes
     flip = arguments.pop("flip", False)
-    return evaluate(network, reside(images, torch.device("cpu")), View(**arguments), flip=flip)
+    resident, view = reside(images, torch.device("cpu")), View(**arguments)
+    logits_NK = logits_of(network, resident, view)
+    return mirrored_score(logits_NK, network, resident, view) if flip else score_of(logits_NK, resident.labels_N)
 
 
 def by_hand(images):

@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from torch import nn
 
 from archsearch.errors import DeviceMemoryError, DivergedError, RunError, StorageError
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
-from archsearch.training import View, discard_checkpoint, evaluate, reside, train
+from archsearch.training import Score, View, discard_checkpoint, logits_of, reside, score_of, train
 
 DEMANDING = {"ema": 0.9, "clip": 1.0, "checkpoint_seconds": None}
 
@@ -28,6 +29,11 @@ def weights(network: nn.Module) -> dict[str, torch.Tensor]:
 
 def assert_same(one: nn.Module, other: nn.Module) -> None:
     torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=0)
+
+
+def score_on(network: nn.Module, images: Any, view: View) -> Score:
+    resident = reside(images, torch.device("cpu"))
+    return score_of(logits_of(network, resident, view), resident.labels_N)
 
 
 def epochs_written(run_dir: Path) -> list[int]:
@@ -168,8 +174,7 @@ def test_the_average_is_what_is_evaluated_and_written(fit, dataset, tmp_path):
     plain, _ = fit(run_dir=tmp_path / "plain")
     assert not torch.equal(network[0].weight, plain[0].weight)
     view = View(mean=dataset.mean, std=dataset.std, batch_size=30, precision="fp32")
-    score = evaluate(network, reside(dataset.test, torch.device("cpu")), view)
-    assert score.accuracy == result.test_accuracy
+    assert score_on(network, dataset.test, view).accuracy == result.test_accuracy
     written = load_file(tmp_path / "run" / "model.safetensors")
     assert torch.equal(written["0.weight"], network[0].weight)
 
@@ -181,7 +186,7 @@ def test_statistics_taken_anew_are_those_that_are_evaluated_and_written(fit, dat
     assert torch.equal(network[0].weight, plain[0].weight), "nothing else changes"
     assert not torch.equal(network[1].running_mean, plain[1].running_mean)
     view = View(mean=dataset.mean, std=dataset.std, batch_size=30, precision="fp32")
-    assert evaluate(network, reside(dataset.test, torch.device("cpu")), view).accuracy == result.test_accuracy
+    assert score_on(network, dataset.test, view).accuracy == result.test_accuracy
     assert torch.equal(load_file(tmp_path / "run" / "model.safetensors")["1.running_mean"], network[1].running_mean)
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from archsearch.training.signals import StopRequest
+from archsearch.signals import StopRequest
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -61,3 +61,57 @@ def test_another_thread_installs_nothing():
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+def test_what_is_around_a_request_is_asked_when_that_ends():
+    with StopRequest() as outer:
+        with StopRequest() as inner:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert inner.asked
+            assert not outer.asked
+        with pytest.raises(KeyboardInterrupt):
+            outer.check()
+
+
+def test_what_may_be_cut_off_ends_at_once_and_what_may_not_goes_to_its_end():
+    done = []
+
+    def work(request: StopRequest) -> None:
+        request.check()
+        with request.at_once():
+            with request.held():
+                os.kill(os.getpid(), signal.SIGTERM)
+                done.append("held")
+            done.append("after it")
+
+    old = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with StopRequest() as request, pytest.raises(KeyboardInterrupt):
+            work(request)
+        assert done == ["held"]
+        with StopRequest() as request, request.at_once(), pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
+def test_what_may_be_cut_off_is_not_begun_after_a_signal():
+    begun = []
+    with StopRequest() as request:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt), request.at_once():
+            begun.append(True)
+    assert begun == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_whose_exception_is_swallowed_is_heard_all_the_same():
+    class Closing:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with StopRequest() as request:
+        with request.at_once():
+            Closing()
+        with pytest.raises(KeyboardInterrupt):
+            request.check()
