@@ -20,6 +20,7 @@ STEP = 1 / 1024
 """Multipliers are tried in these steps: finer than one divisor of channels for widths up to 8 192."""
 WIDEST = 64.0
 # Of the way to it, which the result does not depend on:
+DENSITY = 4  # parameters of a block for each of its squared channels: 1 where it is pointwise, 9 where it is 3 by 3
 POWER = 1.8  # by which counts are first taken to grow with the multiplier
 BEYOND = 0.01  # share of the multiplier by which a step goes past the guess
 NARROW = 1.04  # high / low from which on the bracket is bisected
@@ -51,7 +52,7 @@ def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
     widths = Widths(design)
     rooms: dict[tuple[int, ...], tuple[bool, float]] = {}
     low, high = 1, round(WIDEST / STEP) + 1  # the one is taken to keep the bounds, the other to break them
-    at, power, beyond = round(1 / STEP), POWER, BEYOND
+    at, power, beyond = min(max(round(_guessed(design, upper) / STEP), 1), high - 1), POWER, BEYOND
     before: tuple[int, bool, float] | None = None
     while high - low > 1:
         channels = widths.channels(at * STEP)
@@ -78,6 +79,17 @@ def lowered(design: DesignSpec, limits: Limits) -> tuple[DesignSpec, Plan, Footp
     return resolved, plan, footprint_of(resolved, plan)
 
 
+def _guessed(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
+    """Return about the multiplier that a bound on parameters comes to; channels near the result's are often known."""
+    most = min(_ends(upper.get("parameters", Bound())), default=None)
+    squares = sum(stage.width**2 * stage.repeats for stage in design.stages)
+    return 1.0 if most is None or not squares else math.sqrt(max(most, 1.0) / (DENSITY * squares))
+
+
+def _ends(bound: Bound) -> list[float]:
+    return [value for value in (bound.below, bound.at_most) if value is not None]
+
+
 def _upper(bound: Bound | None) -> Bound | None:
     if bound is None or (bound.below is None and bound.at_most is None):
         return None
@@ -91,7 +103,6 @@ def _room(found: Totals, upper: Mapping[str, Bound]) -> tuple[bool, float]:
         value = getattr(found, name)
         kept = kept and (bound.below is None or value < bound.below)
         kept = kept and (bound.at_most is None or value <= bound.at_most)
-        for most in (bound.below, bound.at_most):
-            if most is not None:
-                room = min(room, math.log(max(most, 1.0)) - math.log(max(value, 1.0)))
+        for most in _ends(bound):
+            room = min(room, math.log(max(most, 1.0)) - math.log(max(value, 1.0)))
     return kept, room

@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from archsearch.search.candidates import Choice, Space
+from archsearch.search.liveness import worker_name
+from archsearch.search.rows import Row, finish_row
 from archsearch.search.store import open_store
-from archsearch.search.studies import load_study, study_names
+from archsearch.search.studies import Study, load_study, open_study, study_names
+from archsearch.search.sweep import Sweep
+from archsearch.settings.study import StudySettings
 from hydra_plugins.archsearch_sweeper import _launching
 
 TINY = [
@@ -58,6 +66,61 @@ def test_only_empty_folders_of_jobs_are_taken_away() -> None:
     Path("empty/0").mkdir(parents=True)
     _launching._remove_empty(Path("empty"), 3)
     assert not Path("empty").exists()
+
+
+SWEEP = Sweep(
+    space=Space(parameters={"a": Choice(options=(1, 2))}),
+    fixed={},
+    folder=Path("outputs/sweep"),
+    settings=StudySettings(trials=1, heartbeat=0.1, grace=1.0),
+)
+
+
+@pytest.fixture
+def others() -> Iterator[Study]:
+    """Give a study of one trial, which this very process has: another job, as far as a launcher can tell."""
+    store = open_store()
+    study = open_study(
+        store, "s", data="shapes", fingerprint="f", limits="none", limits_text={}, objectives=("accuracy",)
+    )
+    attrs = {"sweep": SWEEP.name, "key": "k", "worker": worker_name(), "run_dir": "outputs/x", "assignments": {"a": 1}}
+    study.write([Row(state="running", params={"a": 1}, attrs=attrs)], SWEEP.declarations)
+    yield study
+    store.close()
+
+
+def test_a_lost_job_does_not_end_a_search_that_others_finish(others: Study) -> None:
+    done = threading.Event()
+    trial = others.trials()[0]
+
+    def train() -> None:
+        store = open_store()
+        for beat in range(10):
+            store.storage.set_trial_user_attr(trial._trial_id, "beat", beat)
+            time.sleep(0.1)
+        finish_row(store, trial._trial_id, "complete", {"state_reason": "complete"}, (0.5,))
+        store.close()
+        done.set()
+
+    training = threading.Thread(target=train)
+    training.start()
+    found = _launching._others_finish(others, SWEEP)
+    assert done.is_set(), "it was waited for"
+    training.join()
+    assert found
+
+
+def test_a_search_that_nobody_works_on_is_not_waited_for(others: Study) -> None:
+    trial = others.trials()[0]
+    others.store.storage.set_trial_user_attr(trial._trial_id, "worker", worker_name().rpartition(":")[0] + ":0")
+    assert not _launching._others_finish(others, SWEEP)
+
+
+def test_one_that_is_left_while_it_is_waited_for_is_given_up_after_the_grace(others: Study) -> None:
+    trial = others.trials()[0]
+    elsewhere = "another-host:abcdef:1:1"  # its beats alone tell whether it lives, and they do not change
+    others.store.storage.set_trial_user_attr(trial._trial_id, "worker", elsewhere)
+    assert not _launching._others_finish(others, SWEEP)
 
 
 def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
