@@ -19,7 +19,7 @@ from archsearch.errors import SpecError
 STEP = 1 / 1024
 """Multipliers are tried in these steps: finer than one divisor of channels for widths up to 8 192."""
 WIDEST = 64.0
-# Of the way to it, which the result does not depend on:
+# Of the way to it, on which the result depends only where counts fall (see `resolve`):
 DENSITY = 4  # parameters of a block for each of its squared channels: 1 where it is pointwise, 9 where it is 3 by 3
 POWER = 1.8  # by which counts are first taken to grow with the multiplier
 BEYOND = 0.01  # share of the multiplier by which a step goes past the guess
@@ -30,7 +30,8 @@ MOST_ROOM = 20.0  # logarithm of the largest step that is taken at once
 def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
     """Return `design` with `width: fit` replaced by the widest multiplier; unchanged where it has a number.
 
-    Parameters, MACs and activations never fall as the multiplier grows, so bisection finds it.
+    Counts grow with the multiplier, so bisection finds it, the same one every time. They fall a little where rounding
+    makes two widths equal and a shortcut needs no projection: a wider one than what is found may then keep the bounds.
     Where even the narrowest network breaks an upper limit that one is returned, for its margins to
     say by how much. Raises `SpecError` where no upper limit is set.
     """

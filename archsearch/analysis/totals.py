@@ -66,7 +66,7 @@ class Widths:
     def __init__(self, design: DesignSpec) -> None:
         """Take the design's stages and blocks; its own width does not count."""
         self._design = design
-        self._stages = [(stage.width, tuple(blocks_of(stage))) for stage in stages_of(design)]
+        self._stages = [(stage.width, blocks_of(stage)) for stage in stages_of(design)]
 
     def channels(self, width: float) -> tuple[int, ...]:
         """Return the channels that the stem's and the stages' widths come to under the multiplier `width`."""

@@ -6,8 +6,7 @@ Imports the standard library, `errors` and this room only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import repeat
+from functools import lru_cache
 
 from archsearch.design.expression import Value, multiple_of
 from archsearch.design.lower_block import FixedBlock, lower_block, lower_items, whole_channels, with_options
@@ -57,15 +56,18 @@ def stages_of(design: DesignSpec) -> tuple[StageSpec, ...]:
     return design.stages if design.stem is None else (design.stem, *design.stages)
 
 
-def blocks_of(stage: StageSpec) -> Iterator[FixedBlock]:
-    """Yield the blocks of `stage` in order, each with the options that it is lowered with."""
+@lru_cache(maxsize=64)  # a design's stages are asked for their blocks by everything that looks at it
+def blocks_of(stage: StageSpec) -> tuple[FixedBlock, ...]:
+    """Return the blocks of `stage` in order, each with the options that it is lowered with."""
+    blocks: list[FixedBlock] = []
     for index in range(min(stage.repeats, 2)):
         use = stage.entry if index == 0 and stage.entry is not None else stage.use
         options = use.options
         if index > 0 and "stride" in use.block.defaults:
             options = {**options, "stride": 1}
         block = with_options(use.block, tuple(options.items()))
-        yield from repeat(block, stage.repeats - 1 if index else 1)
+        blocks += [block] * (stage.repeats - 1 if index else 1)
+    return tuple(blocks)
 
 
 def _lower_stage(stage: StageSpec, channels: int, width: int) -> tuple[Sequence, int]:

@@ -28,7 +28,7 @@ class BlockUse:
     options: Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StageSpec:
     """`repeats` blocks of `width` output channels; `entry`, where given, takes the place of the first.
 

@@ -44,7 +44,9 @@ def changes(checked: Checked) -> Iterator[dict[str, Value]]:
         there = stage.use.options.get("dilation", stage.use.block.defaults.get("dilation"))
         if not isinstance(there, int) or there >= DILATIONS[-1] or stage.repeats == 0:
             continue
-        inner = [None] * len(DILATIONS) if asked is None else _dilated(_blocks(stage), _first_to_change(design, stage))
+        inner = (
+            [None] * len(DILATIONS) if asked is None else _dilated(blocks_of(stage), _first_to_change(design, stage))
+        )
         for dilation, field in zip(DILATIONS, inner, strict=True):
             size = None if asked is None or dilation <= there else _size(around[place][0], field, around[place][1])
             if dilation > there and (asked is None or size is None or size > asked):
@@ -55,7 +57,7 @@ def changes(checked: Checked) -> Iterator[dict[str, Value]]:
 
 def _around(design: DesignSpec) -> list[tuple[Field | None, Field | None]]:
     """Return for each stage what is before it and what is behind it, as far as receptive fields go."""
-    fields = [_field(_blocks(stage)) for stage in stages_of(design)]
+    fields = [_field(blocks_of(stage)) for stage in stages_of(design)]
     before, behind = [joined([])], [_head_field(design)]
     for field in fields[:-1]:
         before.append(joined([before[-1], field]))
@@ -99,10 +101,6 @@ def _first_to_change(design: DesignSpec, stage: StageSpec) -> int:
     """Return the number of the first block that the stage's dilation reaches: 1 where its entry says another."""
     said = design.source["stages"][stage.name].get("entry")
     return int(stage.entry is not None and isinstance(said, Mapping) and said.get("dilation") is not None)
-
-
-def _blocks(stage: StageSpec) -> tuple[FixedBlock, ...]:
-    return tuple(blocks_of(stage))
 
 
 @lru_cache(maxsize=512)
