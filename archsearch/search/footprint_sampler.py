@@ -33,6 +33,7 @@ STARTUP = 8  # designs spread over the features before the first model
 SCREENED = 256  # points that are offered to `admit` for one proposal
 CAPACITY = 2048  # designs that wait in the pool
 FITTED, CONDITIONED = 160, 480  # observations that the kernel is learnt from, and that the prediction rests on
+GROWN = 1.02  # times the observations that a kernel was learnt from, until it is learnt again where they are many
 PAIRS = 320 * CAPACITY  # of an observation and a candidate that one proposal may look at: 320 trainings at a full pool
 PAIRS_AT_ONCE = 1 << 15  # so that memory grows neither with the pool nor with the trainings
 PATIENCE = 40  # rounds of screening before it gives up on finding anything
@@ -71,6 +72,7 @@ class FootprintProposer:
         self._pool = Pool(space, admit, capacity=CAPACITY)
         self._ranked = 0  # of the pool: the others have come since the last proposal
         self._kernel: Kernel | None = None
+        self._learnt = 0  # observations that there were when the kernel was learnt
 
     def propose(self, observations: Sequence[Observation], pending: Sequence[Design], rng: Generator) -> Design | None:
         """Return an admitted design to train next, or None where none was found.
@@ -140,9 +142,7 @@ class FootprintProposer:
         rows_M = self._in_turn(PAIRS // len(kept))
         view = View.of(self._pool, [*(observations[index].design for index in kept), *pending])
         known_ND, pending_ND = view.known_ND[: len(kept)], view.known_ND[len(kept) :]
-        few = representatives(targets_N, FITTED)
-        self._kernel = fit(known_ND[few], targets_N[few], view.groups_D, trending=len(view.names), start=self._kernel)
-        posterior = condition(self._kernel, known_ND, targets_N)
+        posterior = condition(self._learn(view, targets_N, len(scores_N)), known_ND, targets_N)
         best = float(posterior.mean(known_ND).max())
         if pending:
             best = max(best, float(posterior.mean(pending_ND).max()))
@@ -158,6 +158,26 @@ class FootprintProposer:
         unseen = np.setdiff1d(np.arange(before), rows_M)
         best_half = len(seen_M) if not len(unseen) else len(seen_M) // 2
         return [int(index) for index in np.concatenate([seen_M[:best_half], unseen, seen_M[best_half:]])]
+
+    def _learn(self, view: View, targets_N: Array, count: int) -> Kernel:
+        """Return the kernel for `count` observations, of which `targets_N` are the first that `view` knows.
+
+        One more of many moves it little, so the last one serves a while; several objectives are weighed anew each time.
+        """
+        last = self._kernel
+        if (
+            last is None
+            or count <= FITTED
+            or count >= GROWN * self._learnt
+            or len(self.directions) > 1
+            or not np.array_equal(last.groups_D, view.groups_D)
+        ):
+            few = representatives(targets_N, FITTED)
+            known_ND, trending = view.known_ND[: len(targets_N)], len(view.names)
+            self._kernel = fit(known_ND[few], targets_N[few], view.groups_D, trending=trending, start=last)
+            self._learnt = count
+        assert self._kernel is not None, "it was learnt, now or before"
+        return self._kernel
 
     def _improvement(self, view: View, posterior: Posterior, rows_M: NDArray[np.intp], best: float) -> Array:
         """Return the expected improvement [M] of the pool's designs `rows_M`, a few of them at a time."""

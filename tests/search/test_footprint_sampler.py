@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,6 +112,22 @@ def test_where_not_all_candidates_can_be_looked_at_they_take_turns(monkeypatch: 
     assert len({tuple(each.items()) for each in found}) == 60
     assert max(-abs(size(each) - 9.0) for each in found) == 0.0
     assert len(looked_at) > 500  # of 729
+
+
+def test_of_many_observations_the_kernel_is_learnt_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt: list[int] = []
+    fit = footprint_sampler.fit
+
+    def counting(known_ND: Array, targets_N: Array, *arguments: Any, **options: Any) -> Kernel:
+        learnt.append(len(search.observations))
+        return fit(known_ND, targets_N, *arguments, **options)
+
+    monkeypatch.setattr(footprint_sampler, "fit", counting)
+    monkeypatch.setattr(footprint_sampler, "FITTED", 20)
+    monkeypatch.setattr(footprint_sampler, "GROWN", 1.2)
+    search = Search(lambda params: (-(math.log10(float(params["rate"] or 1.0)) ** 2),), TRAINING)
+    search.run(40)
+    assert learnt == [*range(footprint_sampler.STARTUP, 21), 24, 29, 35]
 
 
 def test_minimize_goes_the_other_way() -> None:
