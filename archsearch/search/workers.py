@@ -122,13 +122,13 @@ def _count_death(study: Study, worker: _Worker) -> None:
     """Note that a trial's worker died; one that takes worker after worker with it, and comes no further, fails."""
     if worker.trial is None:
         return
-    trial = study.raw.get_trials(deepcopy=False)[worker.trial]
-    if trial.state.is_finished():
-        return
-    epoch = max(trial.intermediate_values, default=0)
-    earlier = trial.user_attrs.get("deaths")
-    deaths = earlier["times"] + 1 if isinstance(earlier, dict) and earlier["epoch"] == epoch else 1
-    with study.store.section():
+    with study.store.section():  # until then another worker may have taken it up, and finished it
+        trial = study.raw.get_trials(deepcopy=False)[worker.trial]
+        if trial.state.is_finished():
+            return
+        epoch = max(trial.intermediate_values, default=0)
+        earlier = trial.user_attrs.get("deaths")
+        deaths = earlier["times"] + 1 if isinstance(earlier, dict) and earlier["epoch"] == epoch else 1
         study.store.storage.set_trial_user_attr(trial._trial_id, "deaths", {"epoch": epoch, "times": deaths})
         if deaths >= MOST_DEATHS:
             cause = f"its worker died {deaths} times after epoch {epoch} ({_end_of(worker.process.exitcode)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,8 @@ import sys
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +22,7 @@ from search_fakes import DeviceTask, FakeTask, make_settings, make_study, make_s
 from archsearch.search import workers
 from archsearch.search.claims import Desk
 from archsearch.search.liveness import worker_name
+from archsearch.search.rows import finish_row
 from archsearch.search.store import open_store
 
 PROGRAM = Path(__file__).with_name("kill_me.py")
@@ -99,6 +103,26 @@ def test_a_trial_fails_that_takes_five_workers_with_it_and_comes_no_further() ->
     store.close()
     assert trial.state.name == "FAIL"
     assert trial.user_attrs["cause"] == "its worker died 5 times after epoch 2 (signal SIGKILL)"
+
+
+def test_a_death_does_not_count_where_another_worker_has_finished_the_trial_meanwhile() -> None:
+    store = open_store()
+    study = make_study(store)
+    verdict = FakeTask().check({"a": 1, "b": 2, "block": "normal"})
+    claim = Desk(study, make_sweep(), worker_name()).claim(verdict, {})
+    assert claim is not None
+
+    @contextlib.contextmanager
+    def after_another() -> Iterator[None]:
+        with store.section():
+            finish_row(store, claim.trial_id, "complete", {"state_reason": "complete"}, (0.5,))
+            yield
+
+    late = replace(study, store=replace(store, section=after_another))
+    workers._count_death(late, SimpleNamespace(trial=claim.number, process=SimpleNamespace(exitcode=-9)))  # type: ignore[arg-type]
+    trial = study.trials()[0]
+    store.close()
+    assert (trial.state.name, trial.user_attrs.get("deaths")) == ("COMPLETE", None)
 
 
 def test_devices_are_dealt_round() -> None:
