@@ -92,7 +92,7 @@ def _ends(bound: Bound) -> list[float]:
 
 
 def _upper(bound: Bound | None) -> Bound | None:
-    if bound is None or (bound.below is None and bound.at_most is None):
+    if bound is None or not _ends(bound):
         return None
     return Bound(below=bound.below, at_most=bound.at_most)
 

@@ -166,18 +166,17 @@ class FootprintProposer:
         """
         last = self._kernel
         if (
-            last is None
-            or count <= FITTED
-            or count >= GROWN * self._learnt
-            or len(self.directions) > 1
-            or not np.array_equal(last.groups_D, view.groups_D)
+            last is not None
+            and FITTED < count < GROWN * self._learnt
+            and len(self.directions) == 1
+            and np.array_equal(last.groups_D, view.groups_D)
         ):
-            few = representatives(targets_N, FITTED)
-            known_ND, trending = view.known_ND[: len(targets_N)], len(view.names)
-            self._kernel = fit(known_ND[few], targets_N[few], view.groups_D, trending=trending, start=last)
-            self._learnt = count
-        assert self._kernel is not None, "it was learnt, now or before"
-        return self._kernel
+            return last
+        few = representatives(targets_N, FITTED)
+        known_ND, trending = view.known_ND[: len(targets_N)], len(view.names)
+        kernel = fit(known_ND[few], targets_N[few], view.groups_D, trending=trending, start=last)
+        self._kernel, self._learnt = kernel, count
+        return kernel
 
     def _improvement(self, view: View, posterior: Posterior, rows_M: NDArray[np.intp], best: float) -> Array:
         """Return the expected improvement [M] of the pool's designs `rows_M`, a few of them at a time."""

@@ -20,10 +20,10 @@ NOTICE = signal.SIGUSR2
 def stopping_in_time() -> Iterator[None]:
     """Within the block SIGTERM, and SIGUSR2 where the launcher listens to it, stop a training with a checkpoint.
 
-    Outside of a training they raise KeyboardInterrupt, so that nothing new is begun. After the block the launcher
-    hears of SIGUSR2 as if it came then. What that does not end exits with 130, which no launcher writes down as the
-    job's result: a job that SLURM itself puts back in the queue has none yet. Raises `InterruptedRun` where the
-    launcher gives the job up.
+    A search hears of them between two steps, and begins nothing new; outside of one they raise KeyboardInterrupt.
+    After the block the launcher hears of SIGUSR2 as if it came then. What that does not end exits with 130, which no
+    launcher writes down as the job's result: a job that SLURM itself puts back in the queue has none yet. Raises
+    `InterruptedRun` where the launcher gives the job up.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -33,7 +33,7 @@ def stopping_in_time() -> Iterator[None]:
     def notice(number: int, frame: FrameType | None) -> None:
         del frame
         came.append(number)
-        signal.raise_signal(signal.SIGTERM)  # taken by the training, where one runs, and by `raise_interrupt` otherwise
+        signal.raise_signal(signal.SIGTERM)  # taken by the training or the search, or else by `raise_interrupt`
 
     listens = callable(signal.getsignal(NOTICE))
     with _handled(signal.SIGTERM, raise_interrupt), _handled(NOTICE, notice) if listens else contextlib.nullcontext():
