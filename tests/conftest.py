@@ -9,9 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from archsearch.kernels import Kernels
 
 # Read when torch, numpy or matplotlib is first imported, so it is set before any test module is.
 # Workers share the cores: more threads each would only take turns.
@@ -63,6 +67,18 @@ def checkout() -> Path:
 def jpeg_folder() -> Path:
     """Return the folder of the JPEG images of CIFAR-10; its test carries the marker `jpeg`."""
     return Path(os.environ["ARCHSEARCH_JPEG"])
+
+
+@pytest.fixture(scope="session")
+def kernels() -> Kernels:
+    """Return the kernels; its test is skipped, with the reason, where this machine cannot build them."""
+    from archsearch.errors import RunError  # here, since most tests load no torch
+    from archsearch.kernels import load_kernels
+
+    try:
+        return load_kernels()
+    except RunError as error:
+        pytest.skip(f"no kernels here: {error}")
 
 
 @pytest.fixture

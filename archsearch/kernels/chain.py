@@ -5,11 +5,14 @@ Legend: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor, nn
 
 from archsearch.kernels import norm_act as kinds
-from archsearch.kernels.convolutions import depthwise_conv, patches_conv, winograd_conv
+from archsearch.kernels.convolutions import depthwise_conv, images_conv, patches_conv, winograd_conv
+from archsearch.kernels.equip import Equipped, fits, takes_any_type, usable
 from archsearch.kernels.library import Kernels
 from archsearch.kernels.norm_act import norm_act, scale_act
 
@@ -20,11 +23,9 @@ _KINDS: dict[type[nn.Module], int] = {
 }
 _WIDEST = 7  # taps in a row that the depthwise kernel takes
 _SMALLEST = 3  # px of a map: of a smaller one most of a tile would be padding
-# What computes in bfloat16 as well as in float32; other modules get float32.
-_ANY_TYPE = (nn.Dropout, nn.Dropout2d, nn.Identity, *_KINDS)
 
 
-class Chain(nn.Sequential):
+class Chain(nn.Sequential, Equipped):
     """`nn.Sequential`, which with `kernels` set uses them for maps on the CPU.
 
     A convolution goes by Winograd's filtering or as a product of matrices, a batch normalisation together with the
@@ -33,13 +34,10 @@ class Chain(nn.Sequential):
     know goes as it always does.
     """
 
-    kernels: Kernels | None = None
-    in_bf16: bool = False
-
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Sequential gives it
         """Return the map that the last module makes of `input`."""
-        kernels = self.kernels
-        if kernels is None or torch.compiler.is_compiling():
+        kernels = usable(self.kernels)
+        if kernels is None:
             return super().forward(input)
         modules = list(self)
         place, images = 0, input
@@ -47,53 +45,52 @@ class Chain(nn.Sequential):
             module = modules[place]
             place += 1
             if _convolves(module, images, kernels):
-                images = _conv(module, self._kept(images), kernels)
+                images = _conv(module, images.to(self._kept), kernels)
+            elif _sees_images(module, images, kernels):
+                images = _images(module, images, self._kept, kernels)
             elif _normalises(module, images, kernels):
                 kind = _KINDS.get(type(modules[place])) if place < len(modules) else None
                 place += kind is not None
-                images = _norm(module, self._kept(images), kinds.NONE if kind is None else kind, kernels)
-            elif images.dtype == torch.bfloat16 and not _takes_any_type(module):
+                images = _norm(module, images.to(self._kept), kinds.NONE if kind is None else kind, kernels)
+            elif images.dtype == torch.bfloat16 and not takes_any_type(module):
                 images = module(images.float())
             else:
                 images = module(images)
         return images
 
-    def _kept(self, images: Tensor) -> Tensor:
-        """Return the map in the type that this chain keeps maps in."""
-        return images.to(torch.bfloat16 if self.in_bf16 and self.training else torch.float32)
-
-
-def equip(network: nn.Module, kernels: Kernels | None, *, in_bf16: bool = False) -> None:
-    """Let every chain of `network` use `kernels`, or none where that is None; `in_bf16` keeps maps in bfloat16."""
-    for module in network.modules():
-        if isinstance(module, Chain):
-            module.kernels, module.in_bf16 = kernels, in_bf16
-
-
-def _takes_any_type(module: nn.Module) -> bool:
-    """Return whether `module` takes bfloat16: it holds chains, or has no arithmetic to lose."""
-    return isinstance(module, _ANY_TYPE) or any(isinstance(inner, Chain) for inner in module.modules())
-
-
-def _is_plain(images: Tensor, channels: int, kernels: Kernels) -> bool:
-    """Return whether `images` is a map that the kernels take: on the CPU, and not cast on the way."""
-    typed = images.dtype in (torch.float32, torch.bfloat16)
-    plain = typed and images.dim() == 4 and images.device.type == "cpu"
-    return plain and channels % kernels.lanes == 0 and images.numel() > 0 and not torch.is_autocast_enabled("cpu")
+    @property
+    def _kept(self) -> torch.dtype:
+        """The type that this chain keeps maps in."""
+        return torch.bfloat16 if self.in_bf16 and self.training else torch.float32
 
 
 def _convolves(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
-    if not isinstance(module, nn.Conv2d) or not _is_plain(images, module.in_channels, kernels):
+    if not _is_known(module, kernels) or not fits(images, kernels):
+        return False
+    kernel = module.kernel_size[0]
+    if module.groups == module.in_channels == module.out_channels:
+        return kernel <= _WIDEST
+    steps = kernel == 1 or module.stride[0] > 1
+    return module.groups == 1 and (steps or (kernel == 3 and _is_winograd(module, images)))
+
+
+def _sees_images(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
+    """Return whether `module` is the convolution of images of few channels, which want no gradient."""
+    if not _is_known(module, kernels) or images.requires_grad or images.dim() != 4 or images.device.type != "cpu":
+        return False
+    dense = module.groups == 1 and module.dilation[0] == 1
+    return dense and module.in_channels < kernels.lanes and images.dtype == torch.float32 and images.numel() > 0
+
+
+def _is_known(module: nn.Module, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
+    """Return whether `module` is a convolution of a form that the kernels know, or stands for one."""
+    if not isinstance(module, nn.Conv2d) or (type(module) is not nn.Conv2d and not hasattr(module, "is_conv2d")):
         return False
     (kernel, wide), (gap, gap_across), (stride, stride_across) = module.kernel_size, module.dilation, module.stride
     square = kernel == wide and gap == gap_across and stride == stride_across
     if not square or module.padding_mode != "zeros" or isinstance(module.padding, str):
         return False
-    if module.padding[0] != module.padding[1] or module.out_channels % kernels.lanes:
-        return False
-    if module.groups == module.in_channels == module.out_channels:
-        return kernel <= _WIDEST
-    return module.groups == 1 and (kernel == 1 or stride > 1 or (kernel == 3 and _is_winograd(module, images)))
+    return module.padding[0] == module.padding[1] and module.out_channels % kernels.lanes == 0
 
 
 def _is_winograd(module: nn.Conv2d, images: Tensor) -> bool:
@@ -103,8 +100,7 @@ def _is_winograd(module: nn.Conv2d, images: Tensor) -> bool:
     return keeps and all(size % gap == 0 and size // gap >= _SMALLEST for size in images.shape[2:])
 
 
-def _conv(module: nn.Module, images: Tensor, kernels: Kernels) -> Tensor:
-    assert isinstance(module, nn.Conv2d)
+def _conv(module: nn.Conv2d, images: Tensor, kernels: Kernels) -> Tensor:
     assert not isinstance(module.padding, str)
     how = {"stride": module.stride[0], "padding": module.padding[0], "dilation": module.dilation[0]}
     if module.groups > 1:
@@ -116,10 +112,17 @@ def _conv(module: nn.Module, images: Tensor, kernels: Kernels) -> Tensor:
     return convolved if module.bias is None else convolved + module.bias.view(1, -1, 1, 1)
 
 
+def _images(module: nn.Conv2d, images: Tensor, kept: torch.dtype, kernels: Kernels) -> Tensor:
+    assert not isinstance(module.padding, str)
+    how = {"stride": module.stride[0], "padding": module.padding[0]}
+    convolved = images_conv(images, module.weight, **how, kept=kept, kernels=kernels)
+    return convolved if module.bias is None else convolved + module.bias.view(1, -1, 1, 1)
+
+
 def _normalises(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
     if type(module) is not nn.BatchNorm2d or not module.affine or not module.track_running_stats:
         return False
-    if not _is_plain(images, module.num_features, kernels) or module.momentum is None:
+    if not fits(images, kernels) or module.momentum is None:
         return False
     if module.training:
         return images.numel() > module.num_features  # torch refuses one value a channel, with a message

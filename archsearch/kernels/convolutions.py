@@ -38,6 +38,17 @@ def patches_conv(
     return result
 
 
+def images_conv(
+    images_BCHW: Tensor, weight_KCTT: Tensor, *, stride: int, padding: int, kept: torch.dtype, kernels: Kernels
+) -> Tensor:
+    """Return the (B, K, H', W') map, in the format `kept`, of a dense convolution without gaps of few channels.
+
+    `images_BCHW` is float32 and gets no gradient; any number of channels C.
+    """
+    result: Tensor = _Images.apply(images_BCHW, weight_KCTT, (stride, padding), kept, kernels)
+    return result
+
+
 def depthwise_conv(
     images_BCHW: Tensor, weight_C1TT: Tensor, *, stride: int, padding: int, dilation: int, kernels: Kernels
 ) -> Tensor:
@@ -117,6 +128,32 @@ class _Patches(torch.autograd.Function):
         return images, weight, None, None
 
 
+class _Images(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, images_BCHW: Tensor, weight_KCTT: Tensor, how: tuple[int, int], kept: torch.dtype, kernels: Kernels
+    ) -> Tensor:
+        images_BCHW = laid_out(images_BCHW)
+        filters, channels, kernel = weight_KCTT.shape[:3]
+        stride, padding = how
+        tall, wide = _result_size(images_BCHW, kernel, (stride, 1, padding))
+        sizes = (*_image_sizes(images_BCHW), channels, filters, kernel, stride, padding, tall, wide)
+        ctx.save_for_backward(images_BCHW)
+        ctx.sizes, ctx.kernels = (ctypes.c_long * len(sizes))(*sizes), kernels
+        result = _new_map(images_BCHW, filters, tall, wide, kept)
+        kernels("images_forward", result, images_BCHW, weight_KCTT.permute(2, 3, 1, 0).contiguous(), ctx.sizes)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BKHW: Tensor) -> _Gradients:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (images_BCHW,) = ctx.saved_tensors
+        _, _, _, channels, filters, kernel, *_ = ctx.sizes
+        weight_TTCK = images_BCHW.new_empty(kernel, kernel, channels, filters)
+        ctx.kernels("images_weights", laid_out(gradient_BKHW), images_BCHW, weight_TTCK, ctx.sizes)
+        return None, weight_TTCK.permute(3, 2, 0, 1), None, None, None
+
+
 class _Depthwise(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -164,8 +201,8 @@ def _depthwise_images(
     return images
 
 
-def _new_map(like: Tensor, channels: int, height: int, width: int) -> Tensor:
-    return like.new_empty((like.shape[0], height, width, channels)).permute(0, 3, 1, 2)
+def _new_map(like: Tensor, channels: int, height: int, width: int, kept: torch.dtype | None = None) -> Tensor:
+    return like.new_empty((like.shape[0], height, width, channels), dtype=kept).permute(0, 3, 1, 2)
 
 
 def _image_sizes(images_BCHW: Tensor) -> tuple[int, int, int]:

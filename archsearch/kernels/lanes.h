@@ -26,10 +26,22 @@ typedef unsigned short real;
 typedef unsigned short hvec __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 typedef unsigned uvec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define NAMED(name) name##_bf16
-INLINE vec read(const real *place) { return (vec)(__builtin_convertvector(*(const hvec *)place, uvec) << 16); }
+#if defined(__AVX2__) && LANES == 8 /* compilers halve the vectors first: six instructions in place of two */
+#include <immintrin.h>
+INLINE uvec widen(const real *place) { return (uvec)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)place)); }
+INLINE void narrow(real *place, uvec values) { /* of 16 bits each */
+    const __m256i both = (__m256i)values;
+    const __m128i packed = _mm_packus_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+    _mm_storeu_si128((__m128i *)place, packed);
+}
+#else
+INLINE uvec widen(const real *place) { return __builtin_convertvector(*(const hvec *)place, uvec); }
+INLINE void narrow(real *place, uvec values) { *(hvec *)place = __builtin_convertvector(values, hvec); }
+#endif
+INLINE vec read(const real *place) { return (vec)(widen(place) << 16); }
 INLINE void write(real *place, vec value) { /* to the nearest, ties to even */
     const uvec bits = (uvec)value;
-    *(hvec *)place = __builtin_convertvector((bits + 0x7fff + (bits >> 16 & 1)) >> 16, hvec);
+    narrow(place, (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 INLINE float read_one(real value) {
     const union { unsigned bits; float value; } both = {(unsigned)value << 16};

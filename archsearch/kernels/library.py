@@ -22,7 +22,7 @@ import torch
 from archsearch.errors import RunError
 
 _HERE = Path(__file__).parent
-_UNITS = ("winograd", "patches", "depthwise", "norm_act")
+_UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "muon")
 _HEADERS = ("lanes.h", "products.h")
 # OpenMP in the code but no library of it: the threads are those of torch, which has loaded its own.
 _FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fopenmp", "-fPIC")
@@ -35,12 +35,18 @@ _SIGNATURES = {
     "patches_forward": [_POINTER] * 4 + [_LONG],
     "patches_images": [_POINTER] * 4 + [_LONG],
     "patches_weights": [_POINTER] * 4 + [_LONG],
+    "images_forward": [_POINTER] * 4,
+    "images_weights": [_POINTER] * 4,
     "depthwise_forward": [_POINTER] * 4,
     "depthwise_images": [_POINTER] * 4,
     "depthwise_weights": [_POINTER] * 4,
     "channel_moments": [_POINTER] * 3 + [_LONG] * 2,
     "scale_act": [_POINTER] * 4 + [_LONG] * 2 + [_INT],
     "norm_act_backward": [_POINTER] * 9 + [_LONG] * 2 + [_INT],
+    "add_maps": [_POINTER] * 3 + [_LONG],
+    "average_pixels": [_POINTER] * 2 + [_LONG] * 3,
+    "spread_average": [_POINTER] * 2 + [_LONG] * 3,
+    "muon_step": [_POINTER] * 2 + [_LONG],
 }
 
 

@@ -44,20 +44,22 @@ INLINE void strip(const int vecs, long rows, long depth, const float *a, long ai
     }
 }
 
+/* c[rows][columns] (+)= sum over t of a[i * ai + t * at] * b[t][j] */
+INLINE void product_of(long rows, long depth, long columns, const float *a, long ai, long at, const float *b, float *c,
+                       const int add) {
+    long j = 0;
+    for (; j + 2 * LANES <= columns; j += 2 * LANES) strip(2, rows, depth, a, ai, at, b + j, columns, c + j, columns, add);
+    if (j < columns) strip(1, rows, depth, a, ai, at, b + j, columns, c + j, columns, add);
+}
+
 /* out[rows][columns] = a[rows][depth] * b[depth][columns] */
 static void multiply(long rows, long depth, long columns, const float *a, const float *b, float *out) {
-    long j = 0;
-    for (; j + 2 * LANES <= columns; j += 2 * LANES)
-        strip(2, rows, depth, a, depth, 1, b + j, columns, out + j, columns, 0);
-    if (j < columns) strip(1, rows, depth, a, depth, 1, b + j, columns, out + j, columns, 0);
+    product_of(rows, depth, columns, a, depth, 1, b, out, 0);
 }
 
 /* sum[rows][columns] += a[depth][rows]^T * b[depth][columns] */
 static void accumulate(long depth, long rows, long columns, const float *a, const float *b, float *sum) {
-    long j = 0;
-    for (; j + 2 * LANES <= columns; j += 2 * LANES)
-        strip(2, rows, depth, a, 1, rows, b + j, columns, sum + j, columns, 1);
-    if (j < columns) strip(1, rows, depth, a, 1, rows, b + j, columns, sum + j, columns, 1);
+    product_of(rows, depth, columns, a, 1, rows, b, sum, 1);
 }
 
 #endif

@@ -16,6 +16,8 @@ from torch.nn import functional
 class DilatedDepthwiseConv2d(nn.Conv2d):
     """A depthwise convolution of stride 1 and odd kernel that keeps the map's size; weights as nn.Conv2d has them."""
 
+    is_conv2d = True  # the kernels may compute it as what it stands for
+
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Conv2d gives it
         """Return the (B, C, H, W) map convolved."""
         gap = self.dilation[0]

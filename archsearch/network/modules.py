@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from archsearch.kernels import Equipped, add_maps, fits, global_average, share_map, takes_any_type, usable
+
 
 class UnevenConv2d(nn.Conv2d):
     """A convolution with `before` zeros above and left of the map and `after` below and right of it."""
@@ -66,7 +68,7 @@ class PaddedPool2d(nn.Module):
         return f"{self.kind}, kernel={self.kernel}, stride={self.stride}, border={self.border}"
 
 
-class GlobalPool2d(nn.Module):
+class GlobalPool2d(nn.Module, Equipped):
     """The average or the maximum of every channel's map: (B, C, H, W) to (B, C, 1, 1)."""
 
     def __init__(self, kind: Literal["max", "average"]) -> None:
@@ -75,6 +77,14 @@ class GlobalPool2d(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return the (B, C, 1, 1) map of one value a channel."""
+        kernels = usable(self.kernels)
+        if kernels is None:
+            return self._pooled(images_BCHW)
+        if self.kind == "average" and fits(images_BCHW, kernels):
+            return global_average(images_BCHW, kernels)
+        return self._pooled(images_BCHW.float())
+
+    def _pooled(self, images_BCHW: Tensor) -> Tensor:
         if self.kind == "max":
             return images_BCHW.amax((2, 3), keepdim=True)
         return images_BCHW.mean((2, 3), keepdim=True)
@@ -92,7 +102,7 @@ class MapLinear(nn.Linear):
         return super().forward(input.flatten(1))[:, :, None, None]
 
 
-class Branches(nn.Module):
+class Branches(nn.Module, Equipped):
     """Branches over the same map, by name: added, concatenated along channels, or multiplied."""
 
     def __init__(self, branches: Mapping[str, nn.Module], combine: Literal["add", "concat", "multiply"]) -> None:
@@ -103,12 +113,23 @@ class Branches(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return the merged (B, C, H, W) map."""
-        maps = [branch(images_BCHW) for branch in self.children()]
+        branches, kernels = list(self.children()), usable(self.kernels)
+        given = (images_BCHW,) * len(branches)
+        if kernels is not None and fits(images_BCHW, kernels):
+            given = share_map(images_BCHW, len(branches), kernels)
+        maps = [
+            branch(one if takes_any_type(branch) else one.float()) for branch, one in zip(branches, given, strict=True)
+        ]
         if self.combine == "concat":
             return torch.cat(maps, dim=1)
         merged = maps[0]
         for one in maps[1:]:
-            merged = merged + one if self.combine == "add" else merged * one
+            if self.combine == "multiply":
+                merged = merged * one
+            elif kernels is not None and fits(one, kernels) and (one.shape, one.dtype) == (merged.shape, merged.dtype):
+                merged = add_maps(merged, one, kernels)
+            else:
+                merged = merged + one
         return merged
 
     def extra_repr(self) -> str:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from archsearch.augment.make import Augmenter
 from archsearch.errors import DivergedError, InterruptedRun
-from archsearch.kernels import equip
+from archsearch.kernels import equip, load_kernels
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 from archsearch.signals import StopRequest
 from archsearch.training import checkpoint
@@ -131,10 +131,11 @@ class _Run:
             whiten_first(network, self.images, self.view, seed=derive_seed(seed, "whiten"))
         torch.manual_seed(derive_seed(seed, "dropout"))
         order = torch.Generator().manual_seed(derive_seed(seed, "order"))
+        kernels = load_kernels() if self.way.name == "native" else None
         self.state = RunState(
             network=network,
             average=None if settings.ema is None else make_average(network),
-            optimizers=make_optimizers(network, optimizer, batch_size=settings.batch_size),
+            optimizers=make_optimizers(network, optimizer, batch_size=settings.batch_size, kernels=kernels),
             scaler=torch.amp.GradScaler(device.type, enabled=self.way.precision == "fp16"),
             order=order,
             augment=torch.Generator().manual_seed(derive_seed(seed, "augment")),

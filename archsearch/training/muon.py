@@ -1,7 +1,8 @@
-"""Muon, an optimizer that orthogonalises the momentum of matrices; imports torch only."""
+"""Muon, an optimizer that orthogonalises the momentum of matrices; imports torch and the kernels."""
 
 from __future__ import annotations
 
+import ctypes
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from archsearch.kernels import Kernels
 from archsearch.training.uncompiled import Uncompiled
 
 
@@ -33,7 +35,8 @@ class Muon(Uncompiled):
 
     Every parameter has at least two dimensions. An update is scaled by sqrt(max(1, rows / columns)); with
     `normalise` a weight's norm is first set to sqrt(rows), as in the CIFAR-10 speed runs of Jordan (2024).
-    Weights of one shape are taken together, so that a step is a few batched products.
+    Weights of one shape are taken together, so that a step is a few batched products; `kernels` take each weight whole,
+    and as many at a time as there are threads.
     """
 
     def __init__(
@@ -44,27 +47,46 @@ class Muon(Uncompiled):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         normalise: bool = False,
+        kernels: Kernels | None = None,
     ) -> None:
-        """Take `parameters`; `weight_decay` is decoupled (times `lr`)."""
+        """Take `parameters`; `weight_decay` is decoupled (times `lr`). `kernels` are for float32 on the CPU."""
         super().__init__(parameters, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, normalise=normalise))
+        self._kernels = kernels
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Take one step on every parameter that has a gradient."""
         assert closure is None, "the training loop never passes a closure"
         for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            for weight in weights:
+                if "momentum_buffer" not in self.state[weight]:
+                    self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+                if group["normalise"]:
+                    weight.mul_(len(weight) ** 0.5 / (weight.norm() + 1e-7))
+                if group["weight_decay"]:
+                    weight.mul_(1.0 - group["lr"] * group["weight_decay"])
+            if self._kernels is not None:
+                self._step_by_kernels(group, weights, self._kernels)
+                continue
             by_shape: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    by_shape[len(weight), weight.numel() // len(weight)].append(weight)
-            for (rows, columns), weights in by_shape.items():
-                self._step_shape(group, weights, rows, columns)
+            for weight in weights:
+                by_shape[_sides(weight)].append(weight)
+            for (rows, columns), alike in by_shape.items():
+                self._step_shape(group, alike, rows, columns)
+
+    def _step_by_kernels(self, group: dict[str, Any], weights: list[Tensor], kernels: Kernels) -> None:
+        gradients = [_laid_out_as(weight, weight.grad) for weight in weights if weight.grad is not None]
+        given: list[int] = []
+        for weight, gradient in zip(weights, gradients, strict=True):
+            state = self.state[weight]
+            state["momentum_buffer"] = _laid_out_as(weight, state["momentum_buffer"])
+            given += [weight.data_ptr(), gradient.data_ptr(), state["momentum_buffer"].data_ptr(), *_sides(weight)]
+        rates = torch.tensor([group["momentum"], *(group["lr"] * _scale(*_sides(weight)) for weight in weights)])
+        kernels("muon_step", rates, (ctypes.c_long * len(given))(*given), len(weights))
 
     def _step_shape(self, group: dict[str, Any], weights: list[Tensor], rows: int, columns: int) -> None:
         gradients: list[Tensor] = [weight.grad for weight in weights if weight.grad is not None]
-        for weight in weights:
-            if "momentum_buffer" not in self.state[weight]:
-                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
         steps: list[Tensor] = []
         for weight, gradient in zip(weights, gradients, strict=True):
             buffer = self.state[weight]["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
@@ -72,10 +94,19 @@ class Muon(Uncompiled):
         matrices_NRC = torch.stack(steps)
         work = torch.bfloat16 if matrices_NRC.is_cuda else torch.float32
         updates_NRC = orthogonalise(matrices_NRC.to(work)).to(weights[0].dtype)
-        scale = max(1.0, rows / columns) ** 0.5
         for weight, update_RC in zip(weights, updates_NRC, strict=True):
-            if group["normalise"]:
-                weight.mul_(rows**0.5 / (weight.norm() + 1e-7))
-            if group["weight_decay"]:
-                weight.mul_(1.0 - group["lr"] * group["weight_decay"])
-            weight.add_(update_RC.view_as(weight), alpha=-group["lr"] * scale)
+            weight.add_(update_RC.view_as(weight), alpha=-group["lr"] * _scale(rows, columns))
+
+
+def _sides(weight: Tensor) -> tuple[int, int]:
+    """Return the rows and the columns of `weight` seen as a matrix of one row per filter."""
+    return len(weight), weight.numel() // len(weight)
+
+
+def _laid_out_as(weight: Tensor, other: Tensor) -> Tensor:
+    """Return `other` in the order of memory that `weight` has, in which a kernel takes its columns."""
+    return other if other.stride() == weight.stride() else torch.empty_like(weight).copy_(other)
+
+
+def _scale(rows: int, columns: int) -> float:
+    return max(1.0, rows / columns) ** 0.5

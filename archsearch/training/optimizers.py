@@ -1,4 +1,4 @@
-"""Optimizers made from settings, and the learning rate they are given at each step; imports torch."""
+"""Optimizers made from settings, and the learning rate they are given at each step; imports torch and the kernels."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from archsearch.kernels import Kernels
 from archsearch.settings.training import OptimizerSettings
 from archsearch.training.muon import Muon
 from archsearch.training.uncompiled import SGD, AdamW
@@ -13,12 +14,15 @@ from archsearch.training.uncompiled import SGD, AdamW
 _FUSED = ("cpu", "cuda", "mps")
 
 
-def make_optimizers(network: nn.Module, settings: OptimizerSettings, *, batch_size: int) -> list[Optimizer]:
+def make_optimizers(
+    network: nn.Module, settings: OptimizerSettings, *, batch_size: int, kernels: Kernels | None = None
+) -> list[Optimizer]:
     """Return the optimizers that together hold every parameter of `network` once.
 
     Weight decay leaves out vectors (norm weights, biases) unless `decay_norm_and_bias`. Each group keeps its
     highest learning rate as `peak`; that of vectors is `norm_and_bias_ratio` times the others'. `muon` takes dense
-    convolutions (groups = 1), the first one only with `muon_stem`; SGD takes the rest.
+    convolutions (groups = 1), the first one only with `muon_stem`, and steps them by `kernels` where there are any;
+    SGD takes the rest.
     """
     muon = _muon_weights(network, stem=settings.muon_stem) if settings.name == "muon" else []
     taken = {id(weight) for weight in muon}
@@ -33,6 +37,7 @@ def make_optimizers(network: nn.Module, settings: OptimizerSettings, *, batch_si
                 momentum=settings.muon_momentum,
                 weight_decay=settings.muon_weight_decay,
                 normalise=settings.muon_normalise,
+                kernels=kernels,
             )
         )
     if rest:

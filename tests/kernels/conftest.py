@@ -1,4 +1,4 @@
-"""The kernels, or a skip with the reason where this machine cannot build them; `kernel_values` is imported by name."""
+"""One thread and two, since the kernels share their work out; `kernel_values` is imported by name."""
 
 from __future__ import annotations
 
@@ -9,18 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from archsearch.errors import RunError
-from archsearch.kernels import Kernels, load_kernels
-
 sys.path.insert(0, str(Path(__file__).parent))
-
-
-@pytest.fixture(scope="session")
-def kernels() -> Kernels:
-    try:
-        return load_kernels()
-    except RunError as error:
-        pytest.skip(f"no kernels here: {error}")
 
 
 @pytest.fixture(autouse=True, params=[1, 2], ids=["one-thread", "two-threads"])

@@ -86,10 +86,9 @@ def test_evaluation_is_in_float32(kernels: Kernels) -> None:
 
 def test_a_convolution_goes_the_way_that_suits_it(kernels: Kernels, monkeypatch) -> None:
     gone: list[str] = []
-    for name in ("winograd_conv", "patches_conv", "depthwise_conv"):
+    for name in ("winograd_conv", "patches_conv", "images_conv", "depthwise_conv"):
         real = getattr(chains, name)
         monkeypatch.setattr(chains, name, lambda *a, _r=real, _n=name, **k: gone.append(_n) or _r(*a, **k))
-    images = normal(2, 16, 8, 8)
     for conv, expected in (
         (nn.Conv2d(16, 16, 3, padding=1), ["winograd_conv"]),
         (nn.Conv2d(16, 8, 3, padding=2, dilation=2), ["winograd_conv"]),
@@ -106,13 +105,25 @@ def test_a_convolution_goes_the_way_that_suits_it(kernels: Kernels, monkeypatch)
         (nn.Conv2d(16, 16, 3, padding="same"), []),
         (nn.Conv2d(16, 16, 3, padding=1, padding_mode="reflect"), []),
         (nn.Conv2d(16, 8, 5, padding=2), []),
+        (nn.Conv2d(3, 8, 5, padding=2), ["images_conv"]),
+        (nn.Conv2d(1, 16, 3, stride=2), ["images_conv"]),
+        (nn.Conv2d(3, 8, 3, dilation=2), []),
+        (nn.Conv2d(3, 12, 3), []),
+        (nn.Conv2d(6, 8, 3, groups=2), []),
     ):
         gone.clear()
-        chain = Chain(conv)
+        chain, images = Chain(conv), normal(2, conv.in_channels, 8, 8)
         expected_values = chain(images)
         equip(chain, kernels)
         assert apart(chain(images), expected_values) < 1e-4
         assert gone == expected, conv
+
+
+def test_images_that_want_a_gradient_stay_with_torch(kernels: Kernels) -> None:
+    chain, images = Chain(nn.Conv2d(3, 8, 3, bias=False)), normal(2, 3, 8, 8)
+    equip(chain, kernels, in_bf16=True)
+    assert chain(images).dtype == torch.bfloat16
+    assert chain(images.requires_grad_()).dtype == torch.float32
 
 
 def test_under_autocast_in_other_types_and_when_compiled_torch_computes(kernels: Kernels, monkeypatch) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from archsearch.kernels import Kernels
-from archsearch.kernels.convolutions import depthwise_conv, patches_conv, winograd_conv
+from archsearch.kernels.convolutions import depthwise_conv, images_conv, patches_conv, winograd_conv
 
 SIZES = [(8, 8), (7, 9), (4, 4), (3, 5), (16, 16)]
 
@@ -131,3 +131,19 @@ def test_the_same_threads_give_the_same_bits(kernels: Kernels) -> None:
     first = once()
     for _ in range(5):
         assert all(torch.equal(one, other) for one, other in zip(first, once(), strict=True))
+
+
+@pytest.mark.parametrize("kept", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("window", [(3, 1, 1), (5, 2, 2), (3, 2, 0), (1, 1, 0), (2, 2, 0), (4, 3, 5)])
+@pytest.mark.parametrize(("size", "channels", "filters"), [((32, 32), 3, 24), ((9, 7), 1, 8), ((6, 13), 5, 40)])
+def test_images_of_few_channels(kernels: Kernels, size, channels, filters, window, kept) -> None:
+    kernel, stride, padding = window
+    images, weight = normal(3, channels, *size), normal(filters, channels, kernel, kernel, seed=1)
+    how = {"stride": stride, "padding": padding}
+    compare(
+        lambda x, w: images_conv(x, w, **how, kept=kept, kernels=kernels),
+        lambda x, w: F.conv2d(x, w, **how),
+        images,
+        weight,
+        1e-4 if kept == torch.float32 else 2**-8,
+    )

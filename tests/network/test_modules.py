@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
+from archsearch.kernels import Chain, Kernels, equip
 from archsearch.network.modules import Branches, GlobalPool2d, MapLinear, Network, PaddedPool2d, UnevenConv2d
 
 MAP = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3)
@@ -54,3 +56,41 @@ def test_branches_merge_in_the_order_of_their_names() -> None:
 
 def test_a_network_flattens_its_last_map() -> None:
     assert Network({"pool": GlobalPool2d("average")})(MAP).tolist() == [[5.0]]
+
+
+def test_a_convolution_of_uneven_padding_keeps_it_beside_kernels(kernels: Kernels) -> None:
+    for kernel, groups in ((3, 1), (2, 1), (4, 8)):
+        conv = UnevenConv2d(8, 8, kernel, before=0, after=1, stride=2, dilation=1, groups=groups, bias=False)
+        chain, images = Chain(conv), torch.randn(2, 8, 9, 9, generator=torch.Generator().manual_seed(0))
+        expected = chain(images)
+        equip(chain, kernels)
+        torch.testing.assert_close(chain(images), expected)
+
+
+@pytest.mark.parametrize("in_bf16", [False, True])
+def test_branches_with_kernels_add_values_and_gradients(kernels: Kernels, in_bf16) -> None:
+    def branches() -> Branches:
+        torch.manual_seed(0)
+        grouped = nn.Conv2d(8, 8, 3, padding=1, groups=4)  # stays with torch, in float32
+        return Branches({"conv": Chain(nn.Conv2d(8, 8, 1), nn.ReLU()), "other": grouped, "none": Chain()}, "add")
+
+    given = torch.randn(3, 8, 5, 5, generator=torch.Generator().manual_seed(1))
+    found, expected = given.clone().requires_grad_(), given.clone().requires_grad_()
+    fast, plain = branches(), branches()
+    equip(fast, kernels, in_bf16=in_bf16)
+    result, true = fast(found), plain(expected)
+    result.sum().backward()
+    true.sum().backward()
+    within = 0.02 if in_bf16 else 1e-5
+    torch.testing.assert_close(result.float(), true, rtol=within, atol=within)
+    torch.testing.assert_close(found.grad, expected.grad, rtol=within, atol=within)
+
+
+@pytest.mark.parametrize("kind", ["average", "max"])
+def test_a_global_pool_with_kernels_takes_bfloat16_and_returns_float32(kernels: Kernels, kind) -> None:
+    pool, images = GlobalPool2d(kind), torch.randn(2, 16, 4, 4).bfloat16()
+    expected = pool(images.float())
+    equip(pool, kernels, in_bf16=True)
+    assert pool(images).dtype == torch.float32
+    torch.testing.assert_close(pool(images), expected)
+    torch.testing.assert_close(pool(images[:, :3].float()), expected[:, :3])  # channels that fill no vector

@@ -59,3 +59,41 @@ def test_a_weight_without_gradient_is_left_alone():
     weight = nn.Parameter(torch.ones(2, 2))
     Muon([weight], lr=0.5, weight_decay=0.5).step()
     assert torch.equal(weight.detach(), torch.ones(2, 2))
+
+
+SHAPES = [(32, 16, 3, 3), (16, 32, 3, 3), (24, 40, 1, 1), (40, 24, 1, 1), (20, 3, 5, 5), (7, 5, 1, 1), (10, 64)]
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_kernels_take_the_same_steps(kernels, order, threads):
+    def after_three(way) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(3)
+        weights = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
+        for weight in weights:
+            if weight.dim() == 4:
+                weight.data = weight.data.contiguous(memory_format=order)
+        muon = Muon(weights, lr=0.1, momentum=0.6, weight_decay=0.01, normalise=True, kernels=way)
+        for _ in range(3):
+            for weight in weights:
+                weight.grad = torch.randn(weight.shape, generator=generator)  # in another order than channels last
+            muon.step()
+        return [weight.detach() for weight in weights] + [muon.state[one]["momentum_buffer"] for one in weights]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = after_three(kernels)
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(found, after_three(None), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_directions_that_a_gradient_lacks_stay_small_by_the_kernels(kernels):
+    weight = nn.Parameter(torch.zeros(16, 40))
+    weight.grad = torch.ones(16, 1) @ torch.arange(40.0)[None]
+    Muon([weight], lr=1.0, kernels=kernels).step()
+    singular = torch.linalg.svdvals(weight.detach())
+    assert 0.6 < singular[0] < 1.3
+    assert singular[1] < 1e-2

@@ -1,0 +1,45 @@
+"""Which modules compute by the kernels, and which maps the kernels take; imports torch only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from archsearch.kernels.library import Kernels
+
+# What computes in bfloat16 as well as in float32.
+_ANY_TYPE = (nn.Dropout, nn.Dropout2d, nn.Identity, nn.ReLU, nn.SiLU, nn.Hardswish)
+
+
+class Equipped:
+    """What a module derives from that uses `kernels` where they are set, and takes maps in bfloat16.
+
+    With `in_bf16`, maps are kept in bfloat16 while the module is in training.
+    """
+
+    kernels: Kernels | None = None
+    in_bf16: bool = False
+
+
+def equip(network: nn.Module, kernels: Kernels | None, *, in_bf16: bool = False) -> None:
+    """Let every module of `network` that can use `kernels`, or none where that is None."""
+    for module in network.modules():
+        if isinstance(module, Equipped):
+            module.kernels, module.in_bf16 = kernels, in_bf16
+
+
+def takes_any_type(module: nn.Module) -> bool:
+    """Return whether `module` takes bfloat16: it looks after that itself, or has no arithmetic to lose."""
+    return isinstance(module, (Equipped, *_ANY_TYPE))
+
+
+def usable(kernels: Kernels | None) -> Kernels | None:
+    """Return `kernels` where they may be called now: not while torch traces a network, nor where it casts maps."""
+    return None if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") else kernels
+
+
+def fits(images: Tensor, kernels: Kernels) -> bool:
+    """Return whether `images` is a map that the kernels take: on the CPU, of a type and a width that they know."""
+    typed = images.dtype in (torch.float32, torch.bfloat16)
+    plain = typed and images.dim() == 4 and images.device.type == "cpu"
+    return plain and images.shape[1] % kernels.lanes == 0 and images.numel() > 0

@@ -1,0 +1,85 @@
+"""Sums and averages of maps by the kernels, as functions of tensors that autograd knows; imports torch only.
+
+Legend: B batch, C channels, H height, W width. Maps are on the CPU; `kernels.lanes` divides their channels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from archsearch.kernels.library import Kernels, laid_out
+
+
+def add_maps(one_BCHW: Tensor, other_BCHW: Tensor, kernels: Kernels) -> Tensor:
+    """Return the sum of two maps of one shape and type."""
+    result: Tensor = _Add.apply(one_BCHW, other_BCHW, kernels)
+    return result
+
+
+def share_map(images_BCHW: Tensor, count: int, kernels: Kernels) -> tuple[Tensor, ...]:
+    """Return the map `count` times over, for `count` branches, whose gradients are then added by the kernels."""
+    result: tuple[Tensor, ...] = _Share.apply(images_BCHW, count, kernels)
+    return result
+
+
+def global_average(images_BCHW: Tensor, kernels: Kernels) -> Tensor:
+    """Return the (B, C, 1, 1) means of the channels' maps in float32."""
+    result: Tensor = _Average.apply(images_BCHW, kernels)
+    return result
+
+
+def _sum(one_BCHW: Tensor, other_BCHW: Tensor, kernels: Kernels) -> Tensor:
+    one_BCHW, other_BCHW = laid_out(one_BCHW), laid_out(other_BCHW)
+    total = torch.empty_like(one_BCHW)
+    kernels("add_maps", one_BCHW, other_BCHW, total, total.numel())
+    return total
+
+
+class _Add(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, one_BCHW: Tensor, other_BCHW: Tensor, kernels: Kernels) -> Tensor:
+        return _sum(one_BCHW, other_BCHW, kernels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(_: Any, gradient_BCHW: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return gradient_BCHW, gradient_BCHW, None
+
+
+class _Share(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images_BCHW: Tensor, count: int, kernels: Kernels) -> tuple[Tensor, ...]:
+        ctx.kernels = kernels
+        return tuple(images_BCHW.view_as(images_BCHW) for _ in range(count))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients_BCHW: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        total, *others = gradients_BCHW
+        for one in others:
+            total = _sum(total, one, ctx.kernels)
+        return total, None, None
+
+
+class _Average(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images_BCHW: Tensor, kernels: Kernels) -> Tensor:
+        images_BCHW = laid_out(images_BCHW)
+        batch, channels, height, width = images_BCHW.shape
+        ctx.like, ctx.kernels = images_BCHW.new_empty(0), kernels
+        ctx.shape = images_BCHW.shape
+        mean_BC11 = images_BCHW.new_empty((batch, channels, 1, 1), dtype=torch.float32)
+        kernels("average_pixels", images_BCHW, mean_BC11, batch, height * width, channels)
+        return mean_BC11
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BC11: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        batch, channels, height, width = ctx.shape
+        spread = ctx.like.new_empty((batch, height, width, channels)).permute(0, 3, 1, 2)
+        ctx.kernels("spread_average", spread, gradient_BC11.contiguous(), batch, height * width, channels)
+        return spread, None

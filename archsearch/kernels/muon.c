@@ -1,0 +1,101 @@
+/* The steps of Muon (Jordan et al., 2024): momentum, brought near the closest matrix with orthogonal rows.
+
+   The iteration X <- (a I + b S + c S S) X with S = X X^T leaves the space that the rows of X span: all its steps are one
+   matrix P, a polynomial of the first S, whose products are of R x R in place of R x C. In exact arithmetic P X is what
+   the iteration on X itself gives. S, P and what they are made of are symmetric and commute.
+
+   Legend: R the smaller side of a weight seen as a matrix, C the other one; R is filled up with zeros to whole vectors. */
+#include <math.h>
+
+#include "products.h"
+
+enum { ITERATIONS = 5 };
+static const float A = 3.4445f, B = -4.7750f, D = 2.0315f;
+
+typedef struct {
+    float *weight, *momentum;
+    const float *gradient;
+    long rows, columns;
+} Weight;
+
+static long filled(long side) { return (side + LANES - 1) / LANES * LANES; }
+
+/* q = a I + b s + c s s */
+static void polynomial(const float *s, long r, float *q) {
+    multiply(r, r, r, s, s, q);
+    for (long i = 0; i < r * r; i += LANES) STORE(q + i) = D * LOAD(q + i) + B * LOAD(s + i);
+    for (long i = 0; i < r; i++) q[i * r + i] += A;
+}
+
+/* x[C][R] to its orthogonal neighbour in y[C][R]; `work` has room for 4 R x R */
+static void orthogonalise(const float *x, long c, long r, float *work, float *y) {
+    float *s = work, *q = s + r * r, *p = q + r * r, *other = p + r * r;
+    memset(s, 0, sizeof(float) * r * r);
+    accumulate(c, r, r, x, x, s);
+    for (int step = 0; step < ITERATIONS; step++) {
+        polynomial(s, r, q);
+        if (step == 0) {
+            memcpy(p, q, sizeof(float) * r * r);
+        } else {
+            multiply(r, r, r, q, p, other);
+            float *const before = p;
+            p = other;
+            other = before;
+        }
+        if (step + 1 < ITERATIONS) {
+            multiply(r, r, r, q, s, other);
+            multiply(r, r, r, other, q, s);
+        }
+    }
+    multiply(c, r, r, x, p, y);
+}
+
+/* The Nesterov momentum of one weight as x[C][R], of norm 1 */
+static void look_ahead(const Weight one, float momentum, long r, float *x) {
+    const int wide = one.rows <= one.columns;
+    const long down = wide ? 1 : r, across = wide ? r : 1;
+    double squares = 0;
+    for (long i = 0; i < one.rows; i++)
+        for (long j = 0; j < one.columns; j++) {
+            const long place = i * one.columns + j;
+            const float gradient = one.gradient[place], kept = one.momentum[place] * momentum + gradient;
+            const float ahead = gradient + momentum * kept;
+            one.momentum[place] = kept;
+            x[i * down + j * across] = ahead;
+            squares += (double)ahead * ahead;
+        }
+    const float share = 1 / ((float)sqrt(squares) + 1e-7f);
+    const long values = (wide ? one.columns : one.rows) * r;
+    for (long i = 0; i < values; i += LANES) STORE(x + i) *= share;
+}
+
+static void move(const Weight one, long r, const float *y, float rate) {
+    const int wide = one.rows <= one.columns;
+    const long down = wide ? 1 : r, across = wide ? r : 1;
+    for (long i = 0; i < one.rows; i++)
+        for (long j = 0; j < one.columns; j++) one.weight[i * one.columns + j] -= rate * y[i * down + j * across];
+}
+
+/* One step of `count` weights: addresses of weight, gradient and momentum, and rows and columns of each; rates[0] is the
+   momentum, rates[1 + i] the learning rate of weight i. Returns 0, or 1 without memory. */
+int NAMED(muon_step)(const float *rates, const long *weights, long count) {
+    int failed = 0;
+#pragma omp parallel for schedule(dynamic) reduction(| : failed)
+    for (long i = 0; i < count; i++) {
+        const long *const given = weights + 5 * i;
+        const Weight one = {(float *)given[0], (float *)given[2], (const float *)given[1], given[3], given[4]};
+        const long r = filled(least(one.rows, one.columns));
+        const long c = one.rows < one.columns ? one.columns : one.rows;
+        float *const x = floats(2 * c * r + 4 * r * r), *const y = x ? x + c * r : x;
+        if (!x) {
+            failed = 1;
+            continue;
+        }
+        memset(x, 0, sizeof(float) * c * r);
+        look_ahead(one, rates[0], r, x);
+        orthogonalise(x, c, r, y + c * r, y);
+        move(one, r, y, rates[1 + i]);
+        free(x);
+    }
+    return failed;
+}
