@@ -64,8 +64,8 @@ class Chain(nn.Sequential, Equipped):
         return torch.bfloat16 if self.in_bf16 and self.training else torch.float32
 
 
-def _convolves(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
-    if not _is_known(module, kernels) or not fits(images, kernels):
+def _convolves(module: nn.Module, images: Tensor, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
+    if not _is_known(module, images, kernels) or not fits(images, kernels):
         return False
     kernel = module.kernel_size[0]
     if module.groups == module.in_channels == module.out_channels:
@@ -74,18 +74,20 @@ def _convolves(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
     return module.groups == 1 and (steps or (kernel == 3 and _is_winograd(module, images)))
 
 
-def _sees_images(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
+def _sees_images(module: nn.Module, images: Tensor, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
     """Return whether `module` is the convolution of images of few channels, which want no gradient."""
-    if not _is_known(module, kernels) or images.requires_grad or images.dim() != 4 or images.device.type != "cpu":
+    if not _is_known(module, images, kernels) or images.requires_grad or images.device.type != "cpu":
         return False
     dense = module.groups == 1 and module.dilation[0] == 1
     return dense and module.in_channels < kernels.lanes and images.dtype == torch.float32 and images.numel() > 0
 
 
-def _is_known(module: nn.Module, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
-    """Return whether `module` is a convolution of a form that the kernels know, or stands for one."""
+def _is_known(module: nn.Module, images: Tensor, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
+    """Return whether `module` is a convolution of a form that the kernels know, or stands for one, over such a map."""
     if not isinstance(module, nn.Conv2d) or (type(module) is not nn.Conv2d and not hasattr(module, "is_conv2d")):
         return False
+    if images.dim() != 4 or images.shape[1] != module.in_channels:
+        return False  # torch refuses it, with a message
     (kernel, wide), (gap, gap_across), (stride, stride_across) = module.kernel_size, module.dilation, module.stride
     square = kernel == wide and gap == gap_across and stride == stride_across
     if not square or module.padding_mode != "zeros" or isinstance(module.padding, str):
