@@ -7,7 +7,7 @@ Nothing needs them: without a C compiler, or on another device, torch's own oper
 """
 
 from archsearch.kernels.chain import Chain
-from archsearch.kernels.equip import Equipped, equip, fits, takes_any_type, usable
+from archsearch.kernels.equip import Equipped, equip, fits, suited, usable
 from archsearch.kernels.library import Kernels, load_kernels
 from archsearch.kernels.maps import add_maps, global_average, share_map
 
@@ -21,6 +21,6 @@ __all__ = [
     "global_average",
     "load_kernels",
     "share_map",
-    "takes_any_type",
+    "suited",
     "usable",
 ]

@@ -10,17 +10,11 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from archsearch.kernels import norm_act as kinds
 from archsearch.kernels.convolutions import depthwise_conv, images_conv, patches_conv, winograd_conv
-from archsearch.kernels.equip import Equipped, fits, takes_any_type, usable
+from archsearch.kernels.equip import Equipped, fits, suited, usable
 from archsearch.kernels.library import Kernels
-from archsearch.kernels.norm_act import norm_act, scale_act
+from archsearch.kernels.norm_act import KINDS, NONE, norm_act, scale_act
 
-_KINDS: dict[type[nn.Module], int] = {
-    nn.ReLU: kinds.RELU,
-    nn.SiLU: kinds.SILU,
-    nn.Hardswish: kinds.HARDSWISH,
-}
 _WIDEST = 7  # taps in a row that the depthwise kernel takes
 _SMALLEST = 3  # px of a map: of a smaller one most of a tile would be padding
 
@@ -45,17 +39,13 @@ class Chain(nn.Sequential, Equipped):
             module = modules[place]
             place += 1
             if _convolves(module, images, kernels):
-                images = _conv(module, images.to(self._kept), kernels)
-            elif _sees_images(module, images, kernels):
-                images = _images(module, images, self._kept, kernels)
+                images = _conv(module, images, self._kept, kernels)
             elif _normalises(module, images, kernels):
-                kind = _KINDS.get(type(modules[place])) if place < len(modules) else None
+                kind = KINDS.get(type(modules[place])) if place < len(modules) else None
                 place += kind is not None
-                images = _norm(module, images.to(self._kept), kinds.NONE if kind is None else kind, kernels)
-            elif images.dtype == torch.bfloat16 and not takes_any_type(module):
-                images = module(images.float())
+                images = _norm(module, images.to(self._kept), NONE if kind is None else kind, kernels)
             else:
-                images = module(images)
+                images = module(suited(images, module))
         return images
 
     @property
@@ -65,7 +55,12 @@ class Chain(nn.Sequential, Equipped):
 
 
 def _convolves(module: nn.Module, images: Tensor, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
-    if not _is_known(module, images, kernels) or not fits(images, kernels):
+    known = _is_known(module, images, kernels)
+    return known and (_takes_map(module, images, kernels) or _takes_images(module, images, kernels))
+
+
+def _takes_map(module: nn.Conv2d, images: Tensor, kernels: Kernels) -> bool:
+    if not fits(images, kernels):
         return False
     kernel = module.kernel_size[0]
     if module.groups == module.in_channels == module.out_channels:
@@ -74,12 +69,11 @@ def _convolves(module: nn.Module, images: Tensor, kernels: Kernels) -> TypeGuard
     return module.groups == 1 and (steps or (kernel == 3 and _is_winograd(module, images)))
 
 
-def _sees_images(module: nn.Module, images: Tensor, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
+def _takes_images(module: nn.Conv2d, images: Tensor, kernels: Kernels) -> bool:
     """Return whether `module` is the convolution of images of few channels, which want no gradient."""
-    if not _is_known(module, images, kernels) or images.requires_grad or images.device.type != "cpu":
+    if images.requires_grad or images.device.type != "cpu" or images.dtype != torch.float32 or not images.numel():
         return False
-    dense = module.groups == 1 and module.dilation[0] == 1
-    return dense and module.in_channels < kernels.lanes and images.dtype == torch.float32 and images.numel() > 0
+    return module.groups == 1 and module.dilation[0] == 1 and module.in_channels < kernels.lanes
 
 
 def _is_known(module: nn.Module, images: Tensor, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
@@ -102,22 +96,17 @@ def _is_winograd(module: nn.Conv2d, images: Tensor) -> bool:
     return keeps and all(size % gap == 0 and size // gap >= _SMALLEST for size in images.shape[2:])
 
 
-def _conv(module: nn.Conv2d, images: Tensor, kernels: Kernels) -> Tensor:
+def _conv(module: nn.Conv2d, images: Tensor, kept: torch.dtype, kernels: Kernels) -> Tensor:
     assert not isinstance(module.padding, str)
-    how = {"stride": module.stride[0], "padding": module.padding[0], "dilation": module.dilation[0]}
-    if module.groups > 1:
-        convolved = depthwise_conv(images, module.weight, **how, kernels=kernels)
+    how, gap = {"stride": module.stride[0], "padding": module.padding[0]}, module.dilation[0]
+    if not fits(images, kernels):
+        convolved = images_conv(images, module.weight, **how, kept=kept, kernels=kernels)
+    elif module.groups > 1:
+        convolved = depthwise_conv(images.to(kept), module.weight, **how, dilation=gap, kernels=kernels)
     elif module.kernel_size == (3, 3) and _is_winograd(module, images):
-        convolved = winograd_conv(images, module.weight, module.dilation[0], kernels)
+        convolved = winograd_conv(images.to(kept), module.weight, gap, kernels)
     else:
-        convolved = patches_conv(images, module.weight, **how, kernels=kernels)
-    return convolved if module.bias is None else convolved + module.bias.view(1, -1, 1, 1)
-
-
-def _images(module: nn.Conv2d, images: Tensor, kept: torch.dtype, kernels: Kernels) -> Tensor:
-    assert not isinstance(module.padding, str)
-    how = {"stride": module.stride[0], "padding": module.padding[0]}
-    convolved = images_conv(images, module.weight, **how, kept=kept, kernels=kernels)
+        convolved = patches_conv(images.to(kept), module.weight, **how, dilation=gap, kernels=kernels)
     return convolved if module.bias is None else convolved + module.bias.view(1, -1, 1, 1)
 
 

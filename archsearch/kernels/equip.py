@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.kernels.library import Kernels
+from archsearch.kernels.norm_act import KINDS
 
-# What computes in bfloat16 as well as in float32.
-_ANY_TYPE = (nn.Dropout, nn.Dropout2d, nn.Identity, nn.ReLU, nn.SiLU, nn.Hardswish)
+_ANY_TYPE = (nn.Dropout, nn.Dropout2d, nn.Identity, *KINDS)  # compute in bfloat16 as well as in float32
 
 
 class Equipped:
@@ -28,9 +28,10 @@ def equip(network: nn.Module, kernels: Kernels | None, *, in_bf16: bool = False)
             module.kernels, module.in_bf16 = kernels, in_bf16
 
 
-def takes_any_type(module: nn.Module) -> bool:
-    """Return whether `module` takes bfloat16: it looks after that itself, or has no arithmetic to lose."""
-    return isinstance(module, (Equipped, *_ANY_TYPE))
+def suited(images: Tensor, module: nn.Module) -> Tensor:
+    """Return the map as `module` takes it: bfloat16 only where it looks after that, or has no arithmetic to lose."""
+    takes_any = isinstance(module, (Equipped, *_ANY_TYPE))
+    return images.float() if images.dtype == torch.bfloat16 and not takes_any else images
 
 
 def usable(kernels: Kernels | None) -> Kernels | None:

@@ -70,8 +70,7 @@ class _Average(torch.autograd.Function):
     def forward(ctx: Any, images_BCHW: Tensor, kernels: Kernels) -> Tensor:
         images_BCHW = laid_out(images_BCHW)
         batch, channels, height, width = images_BCHW.shape
-        ctx.like, ctx.kernels = images_BCHW.new_empty(0), kernels
-        ctx.shape = images_BCHW.shape
+        ctx.shape, ctx.dtype, ctx.kernels = images_BCHW.shape, images_BCHW.dtype, kernels
         mean_BC11 = images_BCHW.new_empty((batch, channels, 1, 1), dtype=torch.float32)
         kernels("average_pixels", images_BCHW, mean_BC11, batch, height * width, channels)
         return mean_BC11
@@ -80,6 +79,6 @@ class _Average(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient_BC11: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         batch, channels, height, width = ctx.shape
-        spread = ctx.like.new_empty((batch, height, width, channels)).permute(0, 3, 1, 2)
+        spread = torch.empty(ctx.shape, dtype=ctx.dtype, memory_format=torch.channels_last)
         ctx.kernels("spread_average", spread, gradient_BC11.contiguous(), batch, height * width, channels)
         return spread, None

@@ -15,10 +15,16 @@ static const float A = 3.4445f, B = -4.7750f, D = 2.0315f;
 typedef struct {
     float *weight, *momentum;
     const float *gradient;
-    long rows, columns;
+    long rows, columns, c, r;
+    long down, across; /* from row to row and from column to column of the weight, in x[C][R] */
 } Weight;
 
-static long filled(long side) { return (side + LANES - 1) / LANES * LANES; }
+static Weight weight_of(const long given[5]) {
+    const long rows = given[3], columns = given[4], wide = rows <= columns;
+    const long r = (least(rows, columns) + LANES - 1) / LANES * LANES;
+    return (Weight){(float *)given[0], (float *)given[2], (const float *)given[1], rows, columns,
+                    wide ? columns : rows, r, wide ? 1 : r, wide ? r : 1};
+}
 
 /* q = a I + b s + c s s */
 static void polynomial(const float *s, long r, float *q) {
@@ -51,9 +57,7 @@ static void orthogonalise(const float *x, long c, long r, float *work, float *y)
 }
 
 /* The Nesterov momentum of one weight as x[C][R], of norm 1 */
-static void look_ahead(const Weight one, float momentum, long r, float *x) {
-    const int wide = one.rows <= one.columns;
-    const long down = wide ? 1 : r, across = wide ? r : 1;
+static void look_ahead(const Weight one, float momentum, float *x) {
     double squares = 0;
     for (long i = 0; i < one.rows; i++)
         for (long j = 0; j < one.columns; j++) {
@@ -61,19 +65,17 @@ static void look_ahead(const Weight one, float momentum, long r, float *x) {
             const float gradient = one.gradient[place], kept = one.momentum[place] * momentum + gradient;
             const float ahead = gradient + momentum * kept;
             one.momentum[place] = kept;
-            x[i * down + j * across] = ahead;
+            x[i * one.down + j * one.across] = ahead;
             squares += (double)ahead * ahead;
         }
     const float share = 1 / ((float)sqrt(squares) + 1e-7f);
-    const long values = (wide ? one.columns : one.rows) * r;
-    for (long i = 0; i < values; i += LANES) STORE(x + i) *= share;
+    for (long i = 0; i < one.c * one.r; i += LANES) STORE(x + i) *= share;
 }
 
-static void move(const Weight one, long r, const float *y, float rate) {
-    const int wide = one.rows <= one.columns;
-    const long down = wide ? 1 : r, across = wide ? r : 1;
+static void move(const Weight one, const float *y, float rate) {
     for (long i = 0; i < one.rows; i++)
-        for (long j = 0; j < one.columns; j++) one.weight[i * one.columns + j] -= rate * y[i * down + j * across];
+        for (long j = 0; j < one.columns; j++)
+            one.weight[i * one.columns + j] -= rate * y[i * one.down + j * one.across];
 }
 
 /* One step of `count` weights: addresses of weight, gradient and momentum, and rows and columns of each; rates[0] is the
@@ -82,19 +84,18 @@ int NAMED(muon_step)(const float *rates, const long *weights, long count) {
     int failed = 0;
 #pragma omp parallel for schedule(dynamic) reduction(| : failed)
     for (long i = 0; i < count; i++) {
-        const long *const given = weights + 5 * i;
-        const Weight one = {(float *)given[0], (float *)given[2], (const float *)given[1], given[3], given[4]};
-        const long r = filled(least(one.rows, one.columns));
-        const long c = one.rows < one.columns ? one.columns : one.rows;
-        float *const x = floats(2 * c * r + 4 * r * r), *const y = x ? x + c * r : x;
+        const Weight one = weight_of(weights + 5 * i);
+        const long size = one.c * one.r;
+        float *const x = floats(2 * size + 4 * one.r * one.r);
         if (!x) {
             failed = 1;
             continue;
         }
-        memset(x, 0, sizeof(float) * c * r);
-        look_ahead(one, rates[0], r, x);
-        orthogonalise(x, c, r, y + c * r, y);
-        move(one, r, y, rates[1 + i]);
+        float *const y = x + size;
+        memset(x, 0, sizeof(float) * size);
+        look_ahead(one, rates[0], x);
+        orthogonalise(x, one.c, one.r, y + size, y);
+        move(one, y, rates[1 + i]);
         free(x);
     }
     return failed;

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.library import Kernels, laid_out
@@ -17,6 +17,7 @@ NONE: Final = 0
 RELU: Final = 1
 SILU: Final = 2
 HARDSWISH: Final = 3
+KINDS: Final[dict[type[nn.Module], int]] = {nn.ReLU: RELU, nn.SiLU: SILU, nn.Hardswish: HARDSWISH}
 
 
 def norm_act(

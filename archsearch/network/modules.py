@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from archsearch.kernels import Equipped, add_maps, fits, global_average, share_map, takes_any_type, usable
+from archsearch.kernels import Equipped, add_maps, fits, global_average, share_map, suited, usable
 
 
 class UnevenConv2d(nn.Conv2d):
@@ -117,9 +117,9 @@ class Branches(nn.Module, Equipped):
         given = (images_BCHW,) * len(branches)
         if kernels is not None and fits(images_BCHW, kernels):
             given = share_map(images_BCHW, len(branches), kernels)
-        maps = [
-            branch(one if takes_any_type(branch) else one.float()) for branch, one in zip(branches, given, strict=True)
-        ]
+        if kernels is not None:
+            given = tuple(suited(one, branch) for branch, one in zip(branches, given, strict=True))
+        maps = [branch(one) for branch, one in zip(branches, given, strict=True)]
         if self.combine == "concat":
             return torch.cat(maps, dim=1)
         merged = maps[0]

@@ -7,7 +7,7 @@ import torch
 from kernel_values import normal
 from torch import nn
 
-from archsearch.kernels import Chain, Equipped, Kernels, equip, fits, takes_any_type, usable
+from archsearch.kernels import Chain, Equipped, Kernels, equip, fits, suited, usable
 
 
 class Own(nn.Module, Equipped):
@@ -53,5 +53,9 @@ def test_maps_that_fit(kernels: Kernels, images, expected) -> None:
 
 
 def test_only_what_has_arithmetic_of_its_own_is_spared_bfloat16() -> None:
-    assert all(takes_any_type(module) for module in (Chain(), Own(), nn.ReLU(), nn.Dropout(0.1)))
-    assert not any(takes_any_type(module) for module in (nn.Conv2d(8, 8, 1), nn.GELU(), nn.Sequential(Chain())))
+    images = normal(2, 8, 3, 3)
+    for module in (Chain(), Own(), nn.ReLU(), nn.Dropout(0.1)):
+        assert suited(images.bfloat16(), module).dtype == torch.bfloat16
+    for module in (nn.Conv2d(8, 8, 1), nn.GELU(), nn.Sequential(Chain())):
+        assert suited(images.bfloat16(), module).dtype == torch.float32
+        assert suited(images.double(), module).dtype == torch.float64

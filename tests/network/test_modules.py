@@ -86,6 +86,11 @@ def test_branches_with_kernels_add_values_and_gradients(kernels: Kernels, in_bf1
     torch.testing.assert_close(found.grad, expected.grad, rtol=within, atol=within)
 
 
+def test_branches_without_kernels_keep_the_type_of_their_map() -> None:
+    branches = Branches({"conv": nn.Conv2d(3, 3, 1), "none": nn.Identity()}, "add").double()
+    assert branches(torch.ones(1, 3, 2, 2, dtype=torch.float64)).dtype == torch.float64
+
+
 @pytest.mark.parametrize("kind", ["average", "max"])
 def test_a_global_pool_with_kernels_takes_bfloat16_and_returns_float32(kernels: Kernels, kind) -> None:
     pool, images = GlobalPool2d(kind), torch.randn(2, 16, 4, 4).bfloat16()
