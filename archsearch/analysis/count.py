@@ -3,13 +3,14 @@
 A MAC is one multiplication with its addition. Convolutions and dense layers have MACs; biases,
 norms, activations, pools and merges count nothing, as in pycls (Radosavovic et al., CVPR 2020)
 and fvcore, which call the same number "FLOPs"; torch's `FlopCounterMode` gives exactly twice it.
-Parameters are what an optimiser trains: weights, biases, scales and shifts, not running means.
+Parameters are what an optimiser trains: weights, biases, scales and shifts, not running means. Weights that are tied
+to others are not counted again; the MACs that they take part in are.
 This module imports the plan only.
 """
 
 from __future__ import annotations
 
-from archsearch.design.plan import Conv, Linear
+from archsearch.design.plan import Conv, Linear, Norm, Symmetry
 
 PARAMETERS_PER_NORM_CHANNEL = 2
 """A scale and a shift, for every kind of norm."""
@@ -19,10 +20,18 @@ BYTES_PER_ACTIVATION = 4
 
 
 def conv_parameters(conv: Conv) -> int:
-    """Return how many weights, and biases where it has them, `conv` holds: out x in / groups x kernel^2 (+ out)."""
-    out, kernel = conv.out_channels, conv.kernel
-    weights = out * (conv.in_channels // conv.groups) * kernel * kernel
-    return weights + out if conv.bias else weights
+    """Return how many weights, and biases where it has them, `conv` holds: out x in / groups x kernel^2 (+ out).
+
+    Half of them where its weights are tied; biases of pairs too.
+    """
+    kernel = conv.kernel
+    weights = conv.out_channels * (conv.in_channels // conv.groups) * kernel * kernel
+    return _free(weights, conv.out_channels if conv.bias else 0, conv.symmetry)
+
+
+def norm_parameters(norm: Norm) -> int:
+    """Return how many scales and shifts `norm` holds."""
+    return _free(PARAMETERS_PER_NORM_CHANNEL * norm.channels, 0, norm.symmetry)
 
 
 def conv_macs(conv: Conv, height: int, width: int) -> int:
@@ -33,9 +42,17 @@ def conv_macs(conv: Conv, height: int, width: int) -> int:
 
 def linear_parameters(linear: Linear) -> int:
     """Return how many weights, and biases where it has them, `linear` holds."""
-    return linear.out_features * (linear.in_features + linear.bias)
+    weights = linear.out_features * linear.in_features
+    return _free(weights, linear.out_features if linear.bias else 0, linear.symmetry)
 
 
 def linear_macs(linear: Linear) -> int:
     """Return the MACs of `linear` for one image."""
     return linear.in_features * linear.out_features
+
+
+def _free(weights: int, biases: int, symmetry: Symmetry) -> int:
+    """Return how many of the weights and biases a layer of `symmetry` holds; the others are theirs, mirrored."""
+    if symmetry == "none":
+        return weights + biases
+    return weights // 2 + (biases if symmetry == "project" else biases // 2)

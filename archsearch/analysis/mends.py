@@ -120,6 +120,8 @@ def _changes(design: DesignSpec, margin: Margin) -> Iterator[tuple[str, Mapping[
             for block in ("normal", "strided"):
                 yield from _block_changes(design, block)
         case _:
+            if margin.limit == "parameters" and design.symmetry == "none":
+                yield "arch.symmetry=flip", _with(design.source, ("symmetry",), "flip")
             yield from _narrower(design)
             yield from _repeats(design, (-1, -2))
 

@@ -25,6 +25,8 @@ def conv_shape(shape: Shape, conv: Conv, prefix: str) -> Shape:
     groups = conv.groups
     if groups != 1 and (channels % groups or conv.out_channels % groups):
         _refuse_groups(conv, prefix + conv.name)
+    if conv.symmetry != "none":
+        _check_pairs(conv, prefix + conv.name)
     stride, (before, after) = conv.stride, conv.padding
     # Positions of a window: floor((length + padding - span) / stride) + 1 (Dumoulin and Visin 2016, relationship 15).
     slack = before + after - conv.dilation * (conv.kernel - 1) - 1
@@ -56,6 +58,8 @@ def check_norm(shape: Shape, norm: Norm, prefix: str) -> None:
         _refuse_channels(norm.channels, channels, prefix + norm.name)
     if norm.kind == "batch":
         return
+    if norm.symmetry == "pairs":
+        channels, width = channels // 2, width * 2
     groups = {"group": norm.groups, "layer": 1, "instance": channels}[norm.kind]
     if channels % groups:
         mend = f"Use {_nearest_multiple(channels, groups)} channels, or {gcd(channels, groups)} groups."
@@ -78,6 +82,8 @@ def linear_shape(shape: Shape, linear: Linear, prefix: str) -> Shape:
             f"takes {linear.in_features} features, but its input has {tell(shape)} = {features}",
             f"Set in_features to {features}, or pool the map before it.",
         )
+    if linear.symmetry not in ("none", "project") and linear.out_features % 2:
+        _refuse_odd(linear.out_features, "out features", prefix + linear.name)
     return linear.out_features, 1, 1
 
 
@@ -109,6 +115,21 @@ def merge_shape(shapes: Sequence[Shape], parallel: Parallel, path: str) -> Shape
 def tell(shape: Shape) -> str:
     """Return `shape` as people write it: `64 x 16 x 16`."""
     return " x ".join(map(str, shape))
+
+
+def _check_pairs(conv: Conv, where: str) -> None:
+    """Raise where the weights of `conv` cannot be tied: its channels or its groups are not pairs."""
+    if conv.symmetry != "project" and conv.out_channels % 2:
+        _refuse_odd(conv.out_channels, "out channels", where)
+    if conv.groups > 1 and (conv.symmetry != "pairs" or conv.groups % 2):
+        what = f"with arch.symmetry=flip its {conv.groups} groups cannot be paired"
+        plain = {"pairs": "an even number of groups, or one", "lift": "one group on images"}
+        raise SpecError(where, what, f"Use {plain.get(conv.symmetry, 'one group before the classes')}.")
+
+
+def _refuse_odd(count: int, called: str, where: str) -> NoReturn:
+    what = f"with arch.symmetry=flip {called} come in pairs, and there are {count}"
+    raise SpecError(where, what, f"Use {count + 1} of them, or arch.symmetry=none.")
 
 
 def _refuse_channels(takes: int, given: int, where: str) -> NoReturn:

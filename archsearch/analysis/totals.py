@@ -20,6 +20,7 @@ from archsearch.design.lower import blocks_of, lower, lower_head, multiple_of, s
 from archsearch.design.lower_block import FixedBlock, layers_of
 from archsearch.design.plan import Layer, Plan
 from archsearch.design.spec import DesignSpec, HeadSpec
+from archsearch.design.symmetry import MapKind, first_map, tied
 from archsearch.errors import SpecError
 
 NO_CONV = Extent(start=0, size=1, jump=1)
@@ -50,6 +51,7 @@ class Part(NamedTuple):
     end: Extent
     at_last_conv: Extent | None  # None without a convolution
     is_global: bool  # later convolutions do not count: a global pool or a dense layer is behind them
+    kind: MapKind  # of the map behind it
 
 
 class Field(NamedTuple):
@@ -72,8 +74,8 @@ class Widths:
         """Return the channels that the stem's and the stages' widths come to under the multiplier `width`."""
         if width == 1:
             return tuple([own for own, _ in self._stages])
-        divisor = self._design.divisor
-        return tuple([multiple_of(own * width, divisor) for own, _ in self._stages])
+        step = self._design.step
+        return tuple([multiple_of(own * width, step) for own, _ in self._stages])
 
     def totals(self, width: float) -> Totals:
         """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does."""
@@ -90,13 +92,13 @@ class Widths:
 
     def parts(self, channels: tuple[int, ...]) -> Iterator[Part]:
         """Yield the parts from the input to the head."""
-        shape = self._design.input_shape
+        shape, kind = self._design.input_shape, first_map(self._design.symmetry)
         for width, (_, blocks) in zip(channels, self._stages, strict=True):
             for block in blocks:
-                part = _part(block, width, shape)
-                shape = part.shape
+                part = _part(block, width, shape, kind)
+                shape, kind = part.shape, part.kind
                 yield part
-        yield _head_part(self._design.head, shape)
+        yield _head_part(self._design.head, shape, kind)
 
 
 def footprint_of(design: DesignSpec, plan: Plan) -> Footprint:
@@ -172,16 +174,17 @@ def field_of(block: FixedBlock) -> Field | None:
 
 
 @lru_cache(maxsize=3072)  # random designs of the space `cifar` find four of five parts that they ask for
-def _part(block: FixedBlock, width: int, shape: Shape) -> Part:
-    return _walked(layers_of(block, shape[0], width), shape)
+def _part(block: FixedBlock, width: int, shape: Shape, kind: MapKind) -> Part:
+    layers, after = tied(layers_of(block, shape[0], width), kind)
+    return _walked(layers, shape, after)
 
 
 @lru_cache(maxsize=1024)
-def _head_part(head: HeadSpec, shape: Shape) -> Part:
-    return _walked(lower_head(head, shape[0]), shape)
+def _head_part(head: HeadSpec, shape: Shape, kind: MapKind) -> Part:
+    return _walked(lower_head(head, shape[0], kind), shape)
 
 
-def _walked(layers: tuple[Layer, ...], shape: Shape) -> Part:
+def _walked(layers: tuple[Layer, ...], shape: Shape, kind: MapKind = "plain") -> Part:
     walk = Walk(rows=None)
     walk.at_last_conv = NO_CONV
     after, end = walk.through(layers, "", shape, ONE_PIXEL)
@@ -194,6 +197,7 @@ def _walked(layers: tuple[Layer, ...], shape: Shape) -> Part:
         end=_shared_extent(end),
         at_last_conv=None if walk.at_last_conv is NO_CONV else _shared_extent(walk.at_last_conv),
         is_global=walk.is_global,
+        kind=kind,
     )
 
 

@@ -83,7 +83,7 @@ class Walk:
                 case Norm():
                     kind = "norm"
                     check_norm(shape, layer, prefix)
-                    parameters = count.PARAMETERS_PER_NORM_CHANNEL * layer.channels
+                    parameters = count.norm_parameters(layer)
                 case Activation():
                     kind = "activation"
                 case Sequence():

@@ -41,9 +41,9 @@ def _sequence(layers: tuple[Layer, ...]) -> str:
 def _layer(layer: Layer) -> str:
     match layer:
         case Conv(in_channels=i, out_channels=o, kernel=k, stride=s, dilation=d, groups=g, padding=p, bias=b):
-            return f"conv{i},{o},{k},{s},{d if k > 1 else 1},{g},{p[0]},{p[1]},{b:d}"
+            return f"conv{i},{o},{k},{s},{d if k > 1 else 1},{g},{p[0]},{p[1]},{b:d}{_tied(layer)}"
         case Norm(kind=kind, channels=channels, groups=groups):
-            return f"{kind}{channels},{groups}"
+            return f"{kind}{channels},{groups}{_tied(layer)}"
         case Activation(kind=kind):
             return kind
         case Dropout(rate=rate, channelwise=channelwise):
@@ -53,13 +53,17 @@ def _layer(layer: Layer) -> str:
         case GlobalPool(kind=kind):
             return f"global{kind}"
         case Linear(in_features=i, out_features=o, bias=b):
-            return f"linear{i},{o},{b:d}"
+            return f"linear{i},{o},{b:d}{_tied(layer)}"
         case Sequence(layers=inner):
             return _sequence(inner)
         case Parallel(branches=branches, combine=combine):
             texts = [_sequence(branch.layers) for branch in branches]
             if combine != "concat":
                 texts.sort()
-            return f"{combine}({'|'.join(texts)})"
+            return f"{combine}({'|'.join(texts)}){_tied(layer)}"
         case _:
             assert_never(layer)
+
+
+def _tied(layer: Conv | Norm | Linear | Parallel) -> str:
+    return "" if layer.symmetry == "none" else f",{layer.symmetry}"

@@ -22,6 +22,8 @@ def self_contained(design: DesignSpec) -> dict[str, Any]:
         "width": design.width,
         "divisor": design.divisor,
     }
+    if design.symmetry != "none":
+        source["symmetry"] = design.symmetry
     return source
 
 

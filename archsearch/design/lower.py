@@ -12,6 +12,7 @@ from archsearch.design.expression import Value, multiple_of
 from archsearch.design.lower_block import FixedBlock, lower_block, lower_items, whole_channels, with_options
 from archsearch.design.plan import Conv, Dropout, GlobalPool, Layer, Linear, Parallel, Plan, Pool, Sequence
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
+from archsearch.design.symmetry import MapKind, first_map, tied, tied_head
 from archsearch.errors import SpecError
 
 MAX_LAYERS = 4096
@@ -27,20 +28,20 @@ def lower(design: DesignSpec) -> Plan:
         raise SpecError("arch.width", "'fit' has no limits to fit to", "Give a number, or check against limits.")
     if sum(stage.repeats for stage in design.stages) > MAX_LAYERS:
         raise SpecError("arch.stages", f"has more than {MAX_LAYERS} blocks")
-    channels = design.input_shape[0]
+    channels, kind = design.input_shape[0], first_map(design.symmetry)
     top: list[Sequence] = []
     if design.stem is not None:
         width = scaled(design.stem.width, design)
         for block in blocks_of(design.stem):
-            layers = _lower_at("arch.stem", block, channels, width)
+            layers, kind = _lower_at("arch.stem", block, channels, width, kind)
             top.append(Sequence(name="stem", layers=layers))
             channels = _channels_after(layers, channels)
     stages: list[Sequence] = []
     for stage in design.stages:
-        sequence, channels = _lower_stage(stage, channels, scaled(stage.width, design))
+        sequence, channels, kind = _lower_stage(stage, channels, scaled(stage.width, design), kind)
         stages.append(sequence)
     top.append(Sequence(name="stages", layers=tuple(stages)))
-    top.append(Sequence(name="head", layers=lower_head(design.head, channels)))
+    top.append(Sequence(name="head", layers=lower_head(design.head, channels, kind)))
     return Plan(input_shape=design.input_shape, layers=tuple(top))
 
 
@@ -48,7 +49,7 @@ def scaled(width: int, design: DesignSpec) -> int:
     """Return the channels that `width` comes to under the design's multiplier and divisor."""
     if design.width == 1 or design.width == "fit":
         return width
-    return multiple_of(width * design.width, design.divisor)
+    return multiple_of(width * design.width, design.step)
 
 
 def stages_of(design: DesignSpec) -> tuple[StageSpec, ...]:
@@ -70,27 +71,32 @@ def blocks_of(stage: StageSpec) -> tuple[FixedBlock, ...]:
     return tuple(blocks)
 
 
-def _lower_stage(stage: StageSpec, channels: int, width: int) -> tuple[Sequence, int]:
+def _lower_stage(stage: StageSpec, channels: int, width: int, kind: MapKind) -> tuple[Sequence, int, MapKind]:
     blocks: list[Sequence] = []
     for index, block in enumerate(blocks_of(stage)):
-        layers = _lower_at(f"arch.stages.{stage.name}", block, channels, width)
+        layers, kind = _lower_at(f"arch.stages.{stage.name}", block, channels, width, kind)
         blocks.append(Sequence(name=str(index), layers=layers))
         channels = _channels_after(layers, channels)
-    return Sequence(name=stage.name, layers=tuple(blocks)), channels
+    return Sequence(name=stage.name, layers=tuple(blocks)), channels, kind
 
 
-def _lower_at(where: str, block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]:
+def _lower_at(
+    where: str, block: FixedBlock, channels: int, width: int, kind: MapKind
+) -> tuple[tuple[Layer, ...], MapKind]:
     """Return `lower_block`'s layers; what is wrong with them is told with the stage that it is wrong in."""
     try:
-        return lower_block(block, channels, width)
+        return tied(lower_block(block, channels, width), kind)
     except SpecError as error:
         if error.where.startswith(where):  # a block that the stage holds itself
             raise
         raise SpecError(f"{where}, {error.where}", error.what, error.mend) from None
 
 
-def lower_head(head: HeadSpec, channels: int) -> tuple[Layer, ...]:
-    """Return the layers of `head` for `channels` in; raises `SpecError` where they cannot end in its classes."""
+def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[Layer, ...]:
+    """Return the layers of `head` for `channels` in, of a map of `kind`.
+
+    Raises `SpecError` where they cannot end in its classes.
+    """
     scope: dict[str, Value] = {"in": channels, "out": channels, "block_in": channels, "classes": head.classes}
     layers = list(lower_items(head.layers, scope))
     channels = whole_channels(scope)
@@ -113,7 +119,7 @@ def lower_head(head: HeadSpec, channels: int) -> tuple[Layer, ...]:
         if names.count(name) > 1:
             mend = f"Give the layer a name of its own: {{{name}: ..., name: before}}."
             raise SpecError("arch.head.layers", f"the name '{name}' is taken by the head's own layer", mend)
-    return tuple(layers)
+    return tied_head(tuple(layers), kind)
 
 
 def _channels_after(layers: tuple[Layer, ...], channels: int) -> int:

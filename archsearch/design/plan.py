@@ -17,6 +17,12 @@ ActivationKind = Literal[
     "relu", "relu6", "leaky_relu", "elu", "silu", "gelu", "mish", "hardswish", "sigmoid", "hardsigmoid", "tanh"
 ]
 Combine = Literal["add", "concat", "multiply"]
+Symmetry = Literal["none", "lift", "pairs", "project"]
+"""How a layer's weights are tied so that a mirrored input gives a mirrored output (docs/language.md, "Symmetry").
+
+Channels c and c + C / 2 are a pair, each the other's for the mirror image. `lift` makes pairs of an image's plain
+channels, `pairs` takes and makes pairs, `project` makes plain values of pairs.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +38,21 @@ class Conv:
     groups: int = 1
     padding: tuple[int, int] = (0, 0)
     bias: bool = False
+    symmetry: Symmetry = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Norm:
-    """A normalisation with one scale and one shift a channel; `groups` counts for kind 'group' alone."""
+    """A normalisation with one scale and one shift a channel; `groups` counts for kind 'group' alone.
+
+    With symmetry `pairs` both channels of a pair share them, and their statistics; groups are then those of the pairs.
+    """
 
     name: str
     kind: NormKind
     channels: int
     groups: int = 1
+    symmetry: Symmetry = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +99,7 @@ class Linear:
     in_features: int
     out_features: int
     bias: bool = True
+    symmetry: Symmetry = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,12 +115,14 @@ class Parallel:
     """Branches over the same input, added, concatenated along channels, or multiplied.
 
     A residual is `add` over the branches `main` and `shortcut`. In `multiply` a branch that ends
-    in one value a channel (squeeze and excitation) is spread over the map.
+    in one value a channel (squeeze and excitation) is spread over the map. A `concat` of symmetry
+    `pairs` keeps the pairs of its branches as pairs.
     """
 
     name: str
     branches: tuple[Sequence, ...]
     combine: Combine
+    symmetry: Symmetry = "none"
 
 
 Layer = Conv | Norm | Activation | Dropout | Pool | GlobalPool | Linear | Sequence | Parallel

@@ -59,7 +59,8 @@ class DesignSpec:
     """A network before its numbers are worked out: input (C, H, W), stem, stages, head.
 
     `width` multiplies every width of stem and stages (to multiples of `divisor` unless it is 1);
-    'fit' stands for the widest multiplier that keeps every upper limit.
+    'fit' stands for the widest multiplier that keeps every upper limit. With `symmetry` 'flip' weights
+    are tied so that a mirrored image gives mirrored maps (see `archsearch.design.symmetry`).
     """
 
     name: str
@@ -69,14 +70,20 @@ class DesignSpec:
     head: HeadSpec
     width: float | Literal["fit"]
     divisor: int
+    symmetry: Literal["none", "flip"]
     source: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        """What multiplied widths are rounded to multiples of: the divisor, made even where channels come in pairs."""
+        return self.divisor if self.symmetry == "none" else self.divisor * (1 + self.divisor % 2)
 
     def at_width(self, width: float) -> DesignSpec:
         """Return the same design with every width multiplied by `width`."""
         return replace(self, width=width)
 
 
-_ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor")
+_ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "symmetry")
 _STAGE_KEYS = ("block", "width", "repeats", "entry")
 _HEAD_KEYS = ("layers", "pool", "kernel", "dropout", "linear", "classes")
 _OWN = ("block",)
@@ -145,6 +152,7 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
         head=memory.once(source.get("head"), join(where, "head"), _head),
         width=width,
         divisor=_whole(source.get("divisor", 8), join(where, "divisor"), 1),
+        symmetry=convert(Literal["none", "flip"], source.get("symmetry", "none"), join(where, "symmetry")),
         source=source,
     )
 

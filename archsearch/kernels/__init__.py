@@ -8,12 +8,14 @@ Nothing needs them: without a C compiler, or on another device, torch's own oper
 
 from archsearch.kernels.chain import Chain
 from archsearch.kernels.equip import Equipped, equip, fits, suited, usable
+from archsearch.kernels.folded import Folded
 from archsearch.kernels.library import Kernels, load_kernels
 from archsearch.kernels.maps import add_maps, global_average, share_map
 
 __all__ = [
     "Chain",
     "Equipped",
+    "Folded",
     "Kernels",
     "add_maps",
     "equip",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from archsearch.kernels.convolutions import depthwise_conv, images_conv, patches_conv, winograd_conv
 from archsearch.kernels.equip import Equipped, fits, suited, usable
+from archsearch.kernels.folded import Folded
 from archsearch.kernels.library import Kernels
 from archsearch.kernels.norm_act import KINDS, NONE, norm_act, scale_act
 
@@ -111,9 +112,14 @@ def _conv(module: nn.Conv2d, images: Tensor, kept: torch.dtype, kernels: Kernels
 
 
 def _normalises(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
-    if type(module) is not nn.BatchNorm2d or not module.affine or not module.track_running_stats:
+    if not isinstance(module, nn.BatchNorm2d) or not (type(module) is nn.BatchNorm2d or isinstance(module, Folded)):
         return False
-    if not fits(images, kernels) or module.momentum is None:
+    if not module.affine or not module.track_running_stats or module.momentum is None:
+        return False
+    shared = 2 if isinstance(module, Folded) else 1  # channels that share what the norm holds for one
+    if images.dim() != 4 or images.shape[1] != shared * module.num_features:
+        return False  # torch refuses it, with a message
+    if not fits(images, kernels) or module.num_features % kernels.lanes:
         return False
     if module.training:
         return images.numel() > module.num_features  # torch refuses one value a channel, with a message
@@ -122,6 +128,12 @@ def _normalises(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
 
 def _norm(module: nn.Module, images: Tensor, kind: int, kernels: Kernels) -> Tensor:
     assert isinstance(module, nn.BatchNorm2d)
+    if isinstance(module, Folded):
+        return module.unfold(_normed(module, module.fold(images), kind, kernels))
+    return _normed(module, images, kind, kernels)
+
+
+def _normed(module: nn.BatchNorm2d, images: Tensor, kind: int, kernels: Kernels) -> Tensor:
     mean, variance, momentum = module.running_mean, module.running_var, module.momentum
     assert mean is not None
     assert variance is not None

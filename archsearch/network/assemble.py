@@ -27,12 +27,14 @@ from archsearch.design.plan import (
     Plan,
     Pool,
     Sequence,
+    Symmetry,
 )
 from archsearch.errors import SpecError
 from archsearch.kernels import Chain
 from archsearch.network.dilated import DilatedDepthwiseConv2d
 from archsearch.network.initialise import Scheme, initialise
 from archsearch.network.modules import Branches, GlobalPool2d, MapLinear, Network, PaddedPool2d, UnevenConv2d
+from archsearch.network.symmetry import PairedBatchNorm2d, PairedGroupNorm, PairedInstanceNorm2d, tie
 
 ACTIVATIONS: Final[dict[ActivationKind, type[nn.Module]]] = {
     "relu": nn.ReLU,
@@ -86,7 +88,7 @@ def _children(layers: Iterable[Layer], prefix: str, parent: nn.Module) -> Ordere
 def _module(layer: Layer, path: str) -> nn.Module:
     match layer:
         case Conv():
-            return _conv(layer)
+            return _tied(_conv(layer), layer.symmetry)
         case Norm():
             return _norm(layer)
         case Activation():
@@ -98,16 +100,23 @@ def _module(layer: Layer, path: str) -> nn.Module:
         case GlobalPool():
             return GlobalPool2d(layer.kind)
         case Linear():
-            return MapLinear(layer.in_features, layer.out_features, bias=layer.bias)
+            return _tied(MapLinear(layer.in_features, layer.out_features, bias=layer.bias), layer.symmetry)
         case Sequence():
             return Chain(_children(layer.layers, f"{path}.", nn.Sequential()))
         case Parallel():
-            return Branches(_children(layer.branches, f"{path}.", Branches({}, layer.combine)), layer.combine)
+            children = _children(layer.branches, f"{path}.", Branches({}, layer.combine))
+            return Branches(children, layer.combine, pairs=layer.symmetry == "pairs")
         case _:
             assert_never(layer)
 
 
-def _conv(conv: Conv) -> nn.Module:
+def _tied(module: nn.Conv2d | nn.Linear, symmetry: Symmetry) -> nn.Module:
+    if symmetry != "none":
+        tie(module, symmetry)
+    return module
+
+
+def _conv(conv: Conv) -> nn.Conv2d:
     before, after = conv.padding
     channels = conv.in_channels, conv.out_channels, conv.kernel
     if before != after:
@@ -129,6 +138,8 @@ def _conv(conv: Conv) -> nn.Module:
 
 
 def _norm(norm: Norm) -> nn.Module:
+    if norm.symmetry == "pairs":
+        return _paired_norm(norm)
     match norm.kind:
         case "batch":
             return nn.BatchNorm2d(norm.channels)
@@ -138,6 +149,21 @@ def _norm(norm: Norm) -> nn.Module:
             return nn.GroupNorm(1, norm.channels)
         case "instance":
             return nn.InstanceNorm2d(norm.channels, affine=True)
+        case _:
+            assert_never(norm.kind)
+
+
+def _paired_norm(norm: Norm) -> nn.Module:
+    pairs = norm.channels // 2
+    match norm.kind:
+        case "batch":
+            return PairedBatchNorm2d(pairs)
+        case "group":
+            return PairedGroupNorm(norm.groups, pairs)
+        case "layer":
+            return PairedGroupNorm(1, pairs)
+        case "instance":
+            return PairedInstanceNorm2d(pairs, affine=True)
         case _:
             assert_never(norm.kind)
 

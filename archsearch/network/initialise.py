@@ -1,7 +1,8 @@
 """Initial weights, drawn from an explicit generator; torch's global one is never touched.
 
 Imports torch and the modules of this room: not the plan. Fans count the channels of one group
-(a depthwise 3x3 has a fan-out of 9), unlike `torch.nn.init`, which takes those of all groups.
+(a depthwise 3x3 has a fan-out of 9), unlike `torch.nn.init`, which takes those of all groups. Tied
+weights are drawn once, as their free halves, by the fans of the whole.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from typing import Literal, assert_never
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from archsearch.network.modules import Branches
+from archsearch.network.symmetry import free_weights
 
 Scheme = Literal["kaiming", "xavier", "dirac", "torch"]
 Norms = nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d
@@ -50,31 +53,42 @@ def initialise(
 
 
 def _initialise_weight(module: nn.Conv2d | nn.Linear, scheme: Scheme, generator: torch.Generator) -> None:
-    weight = module.weight
-    taps = math.prod(weight.shape[2:])
+    shape = module.weight.shape
+    taps = math.prod(shape[2:])
     groups = module.groups if isinstance(module, nn.Conv2d) else 1
-    fan_in, fan_out = weight.shape[1] * taps, weight.shape[0] // groups * taps
-    drawn = torch.empty(weight.shape)
-    match scheme:
-        case "kaiming" | "dirac":
-            variance = 2 / fan_out if isinstance(module, nn.Conv2d) else 1 / fan_in
-            drawn.normal_(0.0, math.sqrt(variance), generator=generator)
-        case "xavier":
-            bound = math.sqrt(6 / (fan_in + fan_out))
-            drawn.uniform_(-bound, bound, generator=generator)
-        case "torch":
-            bound = math.sqrt(1 / fan_in)
-            drawn.uniform_(-bound, bound, generator=generator)
-        case _:
-            assert_never(scheme)
+    fan_in, fan_out = shape[1] * taps, shape[0] // groups * taps
+    for weight in free_weights(module):
+        drawn = torch.empty(weight.shape)
+        match scheme:
+            case "kaiming" | "dirac":
+                variance = 2 / fan_out if isinstance(module, nn.Conv2d) else 1 / fan_in
+                drawn.normal_(0.0, math.sqrt(variance), generator=generator)
+            case "xavier":
+                bound = math.sqrt(6 / (fan_in + fan_out))
+                drawn.uniform_(-bound, bound, generator=generator)
+            case "torch":
+                bound = math.sqrt(1 / fan_in)
+                drawn.uniform_(-bound, bound, generator=generator)
+            case _:
+                assert_never(scheme)
+        weight.copy_(drawn)
     if scheme == "dirac" and isinstance(module, nn.Conv2d):
-        _pass_on(drawn, groups)
-    weight.copy_(drawn)
+        passing = module.weight.clone()
+        _pass_on(passing, groups)
+        _set(module, "weight", passing)
     if module.bias is not None:
         bias = torch.zeros(module.bias.shape)
         if scheme == "torch":
             bias.uniform_(-math.sqrt(1 / fan_in), math.sqrt(1 / fan_in), generator=generator)
-        module.bias.copy_(bias)
+        _set(module, "bias", bias)
+
+
+def _set(module: nn.Module, name: str, value: Tensor) -> None:
+    """Give the parameter `name` of `module`, or what it is tied by, the values of `value`."""
+    if parametrize.is_parametrized(module, name):
+        setattr(module, name, value)
+    else:
+        getattr(module, name).copy_(value)
 
 
 def _pass_on(weight_OIHW: Tensor, groups: int) -> None:

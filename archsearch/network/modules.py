@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from archsearch.kernels import Equipped, add_maps, fits, global_average, share_map, suited, usable
+from archsearch.network.symmetry import concat_pairs
 
 
 class UnevenConv2d(nn.Conv2d):
@@ -105,11 +106,14 @@ class MapLinear(nn.Linear):
 class Branches(nn.Module, Equipped):
     """Branches over the same map, by name: added, concatenated along channels, or multiplied."""
 
-    def __init__(self, branches: Mapping[str, nn.Module], combine: Literal["add", "concat", "multiply"]) -> None:
+    def __init__(
+        self, branches: Mapping[str, nn.Module], combine: Literal["add", "concat", "multiply"], *, pairs: bool = False
+    ) -> None:
+        """Hold `branches`; with `pairs`, of channels, a concatenation keeps them."""
         super().__init__()
         for name, branch in branches.items():
             self.add_module(name, branch)
-        self.combine = combine
+        self.combine, self.pairs = combine, pairs
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return the merged (B, C, H, W) map."""
@@ -121,7 +125,7 @@ class Branches(nn.Module, Equipped):
             given = tuple(suited(one, branch) for branch, one in zip(branches, given, strict=True))
         maps = [branch(one) for branch, one in zip(branches, given, strict=True)]
         if self.combine == "concat":
-            return torch.cat(maps, dim=1)
+            return concat_pairs(maps) if self.pairs else torch.cat(maps, dim=1)
         merged = maps[0]
         for one in maps[1:]:
             if self.combine == "multiply":

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.errors import SpecError
+from archsearch.network.symmetry import untied
 
 Takes = Literal["uint8", "unit", "normalised"]
 """What a network takes: bytes 0..255, floats 0..1, or floats with the mean and deviation of its data taken out."""
@@ -104,13 +105,14 @@ def say_input(takes: Takes, input_shape: Sequence[int], mean: Sequence[float], s
 def write_onnx(network: nn.Module, example_BCHW: np.ndarray, file: Path, metadata: Mapping[str, str]) -> None:
     """Write `network`, in evaluation mode on the CPU, as ONNX with inputs `images` and outputs `logits`, any batch.
 
-    Raises `SpecError` where the extra `export` is missing.
+    Tied weights are written out, so that others find plain layers. Raises `SpecError` where the extra `export` is
+    missing.
     """
     for library in ("onnx", "onnxscript"):
         _needed(library)
     with _quiet():
         program = torch.onnx.export(
-            network,
+            untied(network),
             (torch.from_numpy(example_BCHW),),
             dynamo=True,
             input_names=["images"],
@@ -124,10 +126,13 @@ def write_onnx(network: nn.Module, example_BCHW: np.ndarray, file: Path, metadat
 
 
 def write_torch_export(network: nn.Module, example_BCHW: np.ndarray, file: Path, metadata: str) -> None:
-    """Write `network`, in evaluation mode on the CPU, as a torch.export program of any batch, `metadata` beside it."""
+    """Write `network`, in evaluation mode on the CPU, as a torch.export program of any batch, `metadata` beside it.
+
+    Tied weights are written out.
+    """
     with _quiet():
         batch = {0: torch.export.Dim("batch")}
-        program = torch.export.export(network, (torch.from_numpy(example_BCHW),), dynamic_shapes=(batch,))
+        program = torch.export.export(untied(network), (torch.from_numpy(example_BCHW),), dynamic_shapes=(batch,))
         torch.export.save(program, str(file), extra_files={RECORD: metadata})
 
 

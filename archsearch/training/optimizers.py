@@ -65,11 +65,11 @@ def set_learning_rate(optimizers: list[Optimizer], ratio: float) -> None:
 def _muon_weights(network: nn.Module, *, stem: bool) -> list[Tensor]:
     convolutions = [module for module in network.modules() if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)]
     return [
-        module.weight
+        weight
         for module in (convolutions if stem else convolutions[1:])
         if module.groups == 1
-        and module.weight.requires_grad
-        and min(len(module.weight), module.weight.numel() // len(module.weight)) > 1
+        for weight in module.parameters()  # one, or those that it is made of where it is tied; and a bias
+        if weight.requires_grad and weight.ndim > 1 and min(len(weight), weight.numel() // len(weight)) > 1
     ]
 
 

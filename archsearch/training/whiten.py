@@ -1,7 +1,9 @@
 """The first convolution begun as a whitening of the training images' patches; imports torch, never a design.
 
 Its filters are the principal components of the patches, each scaled to give values of variance 1, and their negatives,
-as in the CIFAR-10 speed runs of Page (2019) and Jordan (2024). Here they go on being trained.
+as in the CIFAR-10 speed runs of Page (2019) and Jordan (2024). Here they go on being trained. Where filters come in
+mirrored pairs (`arch.symmetry: flip`), a filter is the sum of a component that is its own mirror image and of one that
+is the negative of it, so that the pair together tells the two apart.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
 
 from archsearch.training.evaluation import Resident, View
 
@@ -28,20 +31,53 @@ def whiten_first(network: nn.Module, images: Resident, view: View, *, seed: int)
         return
     chosen_N = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:_IMAGES]
     images_BCHW, _ = images.batch(chosen_N.to(images.labels_N.device))
-    filters_KV = _components(view.shown(images_BCHW), first)[: (len(first.weight) + 1) // 2]
-    both_KV = torch.cat([filters_KV, -filters_KV])[: len(first.weight)]
-    first.weight[: len(both_KV)] = both_KV.view(-1, *first.weight.shape[1:]).to(first.weight)
-    if first.bias is not None:
+    weight = first.weight.detach().clone()
+    if parametrize.is_parametrized(first, "weight"):
+        half = weight[: len(weight) // 2]
+        sides = [_components(view.shown(images_BCHW), first, side) for side in (1, -1)]
+        fewest = min(len(side_KV) for side_KV in sides)
+        filters_KV = (sides[0][:fewest] + sides[1][:fewest]) / 2**0.5
+        _with_negatives(filters_KV, half)
+        first.weight = weight  # the parametrization takes the half that it mirrors
+    else:
+        _with_negatives(_components(view.shown(images_BCHW), first), weight)
+        first.weight.copy_(weight)
+    if parametrize.is_parametrized(first, "bias"):
+        first.bias = torch.zeros_like(weight[:, 0, 0, 0])
+    elif first.bias is not None:
         first.bias.zero_()
 
 
-def _components(images_BCHW: Tensor, like: nn.Conv2d) -> Tensor:
-    """Return the principal components of the patches that `like` sees as rows, of falling variance, whitening each."""
+def _with_negatives(filters_KV: Tensor, weight_KCTT: Tensor) -> None:
+    """Set the filters of `weight_KCTT` to the first of `filters_KV`, half of them, and their negatives."""
+    filters_KV = filters_KV[: (len(weight_KCTT) + 1) // 2]
+    both_KV = torch.cat([filters_KV, -filters_KV])[: len(weight_KCTT)]
+    weight_KCTT[: len(both_KV)] = both_KV.view(-1, *weight_KCTT.shape[1:]).to(weight_KCTT)
+
+
+def _components(images_BCHW: Tensor, like: nn.Conv2d, side: int = 0) -> Tensor:
+    """Return the principal components of the patches that `like` sees as rows, of falling variance, whitening each.
+
+    With a `side` of 1 those of what each patch shares with its mirror image, with -1 of what it does not.
+    """
     products_VV, count = [], 0
     for some_BCHW in images_BCHW.cpu().split(100):
         patches_BVP = F.unfold(some_BCHW.contiguous(), like.kernel_size, dilation=like.dilation)
         patches_VP = patches_BVP.transpose(0, 1).flatten(1).double()
+        if side:
+            patches_VP = _sided(patches_VP, like, side)
         products_VV.append(patches_VP @ patches_VP.T)
         count += patches_VP.shape[1]
     variances_V, components_VV = torch.linalg.eigh(torch.stack(products_VV).sum(0) / count)
-    return (components_VV / (variances_V + _LEAST).sqrt()).T.flip(0)
+    whitening_KV = (components_VV / (variances_V.clamp(min=0) + _LEAST).sqrt()).T.flip(0)
+    if not side:
+        return whitening_KV
+    mirrored_KV = whitening_KV.view(-1, *like.weight.shape[1:]).flip(3).flatten(1)
+    belongs_K = (mirrored_KV - side * whitening_KV).norm(dim=1) < 1e-3 * whitening_KV.norm(dim=1)
+    return whitening_KV[belongs_K]
+
+
+def _sided(patches_VP: Tensor, like: nn.Conv2d, side: int) -> Tensor:
+    """Return the part of patches that stays, or changes its sign (`side` -1), when they are mirrored."""
+    mirrored_VP = patches_VP.view(*like.weight.shape[1:], -1).flip(2).flatten(0, 2)
+    return (patches_VP + side * mirrored_VP) / 2

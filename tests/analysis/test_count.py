@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from archsearch.analysis.count import conv_macs, conv_parameters, linear_macs, linear_parameters
-from archsearch.design.plan import Conv, Linear
+from archsearch.analysis.count import conv_macs, conv_parameters, linear_macs, linear_parameters, norm_parameters
+from archsearch.design.plan import Conv, Linear, Norm
 
 
 def test_a_convolution_holds_out_by_in_over_groups_by_kernel_squared() -> None:
@@ -20,3 +20,15 @@ def test_a_dense_layer_counts_its_bias_as_parameters_only() -> None:
     linear = Linear(name="linear", in_features=128, out_features=10)
     assert linear_parameters(linear) == 1290
     assert linear_macs(linear) == 1280
+
+
+def test_tied_weights_count_once_and_their_macs_twice() -> None:
+    conv = Conv(name="conv", in_channels=4, out_channels=6, kernel=5, bias=True, symmetry="pairs")
+    last = Conv(name="conv", in_channels=4, out_channels=5, kernel=1, bias=True, symmetry="project")
+    linear = Linear(name="linear", in_features=128, out_features=10, symmetry="project")
+    assert conv_parameters(conv) == (6 * 4 * 25 + 6) // 2
+    assert conv_parameters(last) == 5 * 4 // 2 + 5
+    assert linear_parameters(linear) == 640 + 10
+    assert norm_parameters(Norm(name="norm", kind="batch", channels=6)) == 12
+    assert norm_parameters(Norm(name="norm", kind="batch", channels=6, symmetry="pairs")) == 6
+    assert conv_macs(conv, 2, 2) == 6 * 4 * 25 * 4

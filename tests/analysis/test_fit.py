@@ -118,6 +118,15 @@ def test_it_is_what_a_plain_bisection_finds(upper: dict[str, Bound], shipped: Bl
         assert widest(design, upper) == bisected(design, upper)
 
 
+def test_of_tied_weights_too(shipped: BlockLookup) -> None:
+    upper = {"parameters": Bound(below=200_000)}
+    stages = {"c1": {"block": "normal", "width": 30, "repeats": 2}, "c2": {"block": "depthwise", "width": 50}}
+    raw = {"stages": stages, "head": {"classes": 10}, "width": "fit", "divisor": 1}
+    plain, tied = (decode_design({**raw, "symmetry": symmetry}, shipped) for symmetry in ("none", "flip"))
+    assert widest(tied, upper) == bisected(tied, upper)
+    assert widest(tied, upper) == pytest.approx(2**0.5 * widest(plain, upper), rel=0.02)
+
+
 def test_few_widths_are_looked_at(shipped: BlockLookup, monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: list[float] = []
     counted = fit.Widths.totals

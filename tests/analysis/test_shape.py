@@ -111,3 +111,31 @@ def test_branches_that_differ_are_named_with_both_shapes() -> None:
     )
     assert "cannot be added" in refusal_of(merge_shape, [(4, 1, 1), (4, 8, 8)], parallel("add", "a", "b"), "join")
     assert refusal_of(merge_shape, [], parallel("add"), "join") == "join: has no branches. Give it at least one."
+
+
+def test_what_cannot_be_paired_is_refused_with_what_could() -> None:
+    def conv(**changes: object) -> Conv:
+        return Conv(name="conv", **{"in_channels": 12, "out_channels": 12, "kernel": 1, "symmetry": "pairs", **changes})
+
+    odd = refusal_of(conv_shape, (12, 8, 8), conv(out_channels=9), "stem.")
+    assert odd == (
+        "stem.conv: with arch.symmetry=flip out channels come in pairs, and there are 9. "
+        "Use 10 of them, or arch.symmetry=none."
+    )
+    groups = refusal_of(conv_shape, (12, 8, 8), conv(groups=3), "")
+    assert groups == (
+        "conv: with arch.symmetry=flip its 3 groups cannot be paired. Use an even number of groups, or one."
+    )
+    assert "Use one group on images" in refusal_of(conv_shape, (12, 8, 8), conv(groups=2, symmetry="lift"), "")
+    assert "one group before the classes" in refusal_of(conv_shape, (12, 8, 8), conv(groups=2, symmetry="project"), "")
+    linear = Linear(name="linear", in_features=12, out_features=7, symmetry="pairs")
+    assert "there are 7" in refusal_of(linear_shape, (12, 1, 1), linear, "")
+    for accepted in (conv(), conv(groups=12), conv(out_channels=7, symmetry="project")):
+        assert conv_shape((12, 8, 8), accepted, "")[0] == accepted.out_channels
+
+
+def test_groups_of_a_norm_over_pairs_are_those_of_pairs() -> None:
+    norm = Norm(name="norm", kind="group", channels=12, groups=4, symmetry="pairs")
+    assert "4 groups do not divide 6 channels" in refusal_of(check_norm, (12, 8, 8), norm, "")
+    check_norm((12, 8, 8), Norm(name="norm", kind="group", channels=12, groups=3, symmetry="pairs"), "")
+    check_norm((2, 1, 1), Norm(name="norm", kind="layer", channels=2, symmetry="pairs"), "")

@@ -18,9 +18,10 @@ from archsearch.errors import SpecError
 ARCHES = ["c1c2c3c4", "resnet20", "mobilenet_v2", "wrn28_2_blueprint", "assignment", "all_dilated", "vgg16"]
 
 
+@pytest.mark.parametrize("symmetry", ["none", "flip"])
 @pytest.mark.parametrize("arch", ARCHES)
-def test_they_are_those_of_the_plan(arch: str) -> None:
-    composer = Composer([f"arch={arch}", "data=shapes"])
+def test_they_are_those_of_the_plan(arch: str, symmetry: str) -> None:
+    composer = Composer([f"arch={arch}", "data=shapes", f"arch.symmetry={symmetry}"])
     whole = decode_design(composer.compose({})["arch"], composer.blocks)
     for width in (0.3, 1.0, 1.7):
         design = whole.at_width(width)

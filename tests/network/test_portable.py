@@ -38,9 +38,9 @@ def images() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (9, 3, 8, 8), np.uint8)
 
 
-@pytest.fixture
-def network() -> torch.nn.Module:
-    return build(DESIGN, seed=1).eval()
+@pytest.fixture(params=["none", "flip"])
+def network(request: pytest.FixtureRequest) -> torch.nn.Module:
+    return build({**DESIGN, "symmetry": request.param}, seed=1).eval()
 
 
 def test_the_same_image_gives_the_same_logits_however_it_comes(network: torch.nn.Module, images: np.ndarray) -> None:

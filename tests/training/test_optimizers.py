@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW
 
+from archsearch.network.symmetry import tie
 from archsearch.settings.training import OptimizerSettings
 from archsearch.training.muon import Muon
 from archsearch.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
@@ -34,6 +35,18 @@ def test_muon_takes_the_dense_convolutions_and_sgd_the_rest(tiny_network):
 def test_muon_without_a_dense_convolution_is_sgd_alone():
     (only,) = make(nn.Linear(3, 2), name="muon")
     assert isinstance(only, SGD)
+
+
+def test_muon_takes_both_halves_of_tied_convolutions():
+    convolutions = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3, groups=8)
+    for module, symmetry in zip(convolutions, ("lift", "pairs", "pairs"), strict=True):
+        tie(module, symmetry)
+    network = nn.Sequential(*convolutions)
+    muon, rest = make_optimizers(network, OptimizerSettings(name="muon"), batch_size=8)
+    assert [tuple(weight.shape) for weight in muon.param_groups[0]["params"]] == [(4, 4, 3, 3)] * 2
+    assert {id(one) for group in rest.param_groups for one in group["params"]} | {
+        id(one) for one in muon.param_groups[0]["params"]
+    } == {id(one) for one in network.parameters()}
 
 
 def test_weight_decay_spares_vectors_unless_asked(tiny_network):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from archsearch.network.symmetry import tie
 from archsearch.training.evaluation import View, reside
 from archsearch.training.whiten import whiten_first
 
@@ -45,6 +46,24 @@ def test_few_filters_are_the_components_of_the_largest_variance(images):
     directions = F.normalize(wide.weight.detach().flatten(1)[:27])
     variances = (directions @ patches_of(images)).square().mean(1)
     assert torch.all(variances.diff() <= 1e-3)
+
+
+@pytest.mark.parametrize(("filters", "kernel"), [(24, 3), (13 * 4, 3), (200, 3), (16, 4)])
+def test_mirrored_pairs_give_white_values_too(images, filters, kernel):
+    first = nn.Conv2d(3, filters, kernel)
+    tie(first, "lift")
+    whiten_first(nn.Sequential(first), images, VIEW, seed=0)
+    weight = first.weight.detach()
+    half = weight[: filters // 2]
+    assert torch.equal(weight[filters // 2 :], half.flip(3))
+    taken = min(filters // 4, 9 if kernel == 3 else 24)  # of the side with fewer: a column of three is its own image
+    chosen = torch.cat([half[:taken], half[:taken].flip(3)]).flatten(1)
+    values_KP = chosen @ patches_of(images, kernel)
+    second_moments = values_KP @ values_KP.T / values_KP.shape[1]
+    assert torch.allclose(second_moments, torch.eye(2 * taken), atol=0.08)
+    assert torch.equal(half[taken : 2 * taken], -half[:taken])
+    assert first.bias is not None
+    assert torch.equal(first.bias, torch.zeros(filters))
 
 
 def test_a_depthwise_first_layer_and_no_layer_are_left_alone(images):

@@ -1,0 +1,148 @@
+"""Weights tied so that mirrored maps give mirrored maps, as torch parametrizations; norms that pairs share.
+
+Channels c and c + C / 2 of a map are a pair: for the mirror image, each is the mirror image of the other. Filters
+therefore come in pairs too, and half of them say all. The free weights are those of the state dict, under torch's
+names for them (`conv.parametrizations.weight.original0`). Imports torch and the kernels: not the plan.
+
+Legend: B batch, C channels, H height, W width, O output channels, I input channels, T taps.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Final, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from archsearch.kernels import Folded
+
+Symmetry = Literal["lift", "pairs", "project"]
+_HALF: Final = 0.5**0.5
+
+
+class PairedRows(nn.Module):
+    """The first half of the filters, whose mirror images the others are: of an image, or one group of pairs each.
+
+    Also of a bias, where there is nothing to mirror.
+    """
+
+    def forward(self, half: Tensor) -> Tensor:
+        """Return all (O, I, T, T) filters of the first O / 2."""
+        return torch.cat([half, _mirrored(half)])
+
+    def right_inverse(self, whole: Tensor) -> Tensor:
+        """Return the first half of the filters."""
+        return whole[: len(whole) // 2].clone()
+
+
+class PairedColumns(nn.Module):
+    """Filters over pairs that give plain values: the weights of a pair's channels are mirror images.
+
+    They weigh what the channels of a pair share, as the `even` of `PairedBoth` does.
+    """
+
+    def forward(self, half: Tensor) -> Tensor:
+        """Return the (O, I, T, T) filters of (O, I / 2, T, T)."""
+        return torch.cat([half, _mirrored(half)], 1) * _HALF
+
+    def right_inverse(self, whole: Tensor) -> Tensor:
+        """Return the weights of what the channels of a pair share."""
+        first, second = whole.chunk(2, 1)
+        return (first + _mirrored(second)) * _HALF
+
+
+class PairedBoth(nn.Module):
+    """Filters from pairs to pairs, told by what the two channels of a pair have in common and by how they differ.
+
+    With respect to sums and differences of pairs the weights are two matrices, `even` and `odd`, either of which is
+    free and of half the sides; the change of basis is orthonormal, so that steps of gradients are the same.
+    """
+
+    def forward(self, even: Tensor, odd: Tensor) -> Tensor:
+        """Return the (O, I, T, T) filters of two (O / 2, I / 2, T, T)."""
+        same, other = (even + odd) * _HALF, (even - odd) * _HALF
+        turned = _mirrored(other)
+        return torch.cat([torch.cat([same, turned], 1), torch.cat([other, _mirrored(same)], 1)])
+
+    def right_inverse(self, whole: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `even` and `odd` of the first half of the filters."""
+        outputs, inputs = len(whole) // 2, whole.shape[1] // 2
+        same, turned = whole[:outputs, :inputs], _mirrored(whole[:outputs, inputs:])
+        return (same + turned) * _HALF, (same - turned) * _HALF
+
+
+def _mirrored(weight: Tensor) -> Tensor:
+    """Return the filters mirrored left to right; biases and dense layers have no left and right."""
+    return weight.flip(3) if weight.ndim == 4 else weight
+
+
+def tie(module: nn.Conv2d | nn.Linear, symmetry: Symmetry) -> None:
+    """Tie the weights of `module` as `symmetry` says; its fresh weights become those of the nearest kind."""
+    grouped = isinstance(module, nn.Conv2d) and module.groups > 1
+    rows = symmetry == "lift" or grouped
+    parametrization = PairedColumns() if symmetry == "project" else PairedRows() if rows else PairedBoth()
+    if type(module) is nn.Conv2d:
+        setattr(module, "is_conv2d", True)  # noqa: B010 - the kernels may compute it as what it stands for
+    parametrize.register_parametrization(module, "weight", parametrization)
+    if module.bias is not None and symmetry != "project":
+        parametrize.register_parametrization(module, "bias", PairedRows())
+
+
+def free_weights(module: nn.Conv2d | nn.Linear) -> list[nn.Parameter]:
+    """Return the parameters that the weight of `module` is made of: itself, where it is not tied."""
+    if not parametrize.is_parametrized(module, "weight"):
+        assert isinstance(module.weight, nn.Parameter)
+        return [module.weight]
+    return list(module.get_submodule("parametrizations.weight").parameters(recurse=False))
+
+
+class PairedBatchNorm2d(Folded, nn.BatchNorm2d):
+    """nn.BatchNorm2d over pairs of channels, which share scale, shift and statistics."""
+
+
+class PairedGroupNorm(Folded, nn.GroupNorm):
+    """nn.GroupNorm over pairs of channels, which share scale, shift and statistics; so a layer norm too."""
+
+
+class PairedInstanceNorm2d(Folded, nn.InstanceNorm2d):
+    """nn.InstanceNorm2d over pairs of channels, which share scale, shift and statistics."""
+
+
+def concat_pairs(maps: list[Tensor]) -> Tensor:
+    """Return maps of pairs concatenated along channels so that their pairs are pairs again."""
+    return torch.cat([one.unflatten(1, (2, one.shape[1] // 2)) for one in maps], 2).flatten(1, 2)
+
+
+def untied(network: nn.Module) -> nn.Module:
+    """Return a copy of `network` in plain layers, each with all its weights: as other programs read it."""
+    plain = copy.deepcopy(network)
+    for parent in list(plain.modules()):
+        for name, module in list(parent.named_children()):
+            if isinstance(module, PairedBatchNorm2d):
+                setattr(parent, name, _plain_norm(module))
+            elif parametrize.is_parametrized(module):
+                setattr(parent, name, _plain_layer(module))
+    return plain
+
+
+def _plain_norm(norm: PairedBatchNorm2d) -> nn.BatchNorm2d:
+    plain = nn.BatchNorm2d(2 * norm.num_features, norm.eps, norm.momentum).train(norm.training)
+    own = norm.state_dict()
+    plain.load_state_dict({name: torch.cat([value, value]) if value.ndim else value for name, value in own.items()})
+    return plain.to(norm.weight.device)
+
+
+def _plain_layer(module: nn.Module) -> nn.Module:
+    """Return `module`, a copy, as one of the class that it was before its weights were tied.
+
+    torch's `remove_parametrizations` changes the class, which copies share with their original.
+    """
+    names = [name for name in ("weight", "bias") if parametrize.is_parametrized(module, name)]
+    whole = {name: getattr(module, name).detach() for name in names}
+    del module._modules["parametrizations"]
+    module.__class__ = type(module).__base__  # type: ignore[assignment]
+    for name, value in whole.items():
+        module.register_parameter(name, nn.Parameter(value))
+    return module
