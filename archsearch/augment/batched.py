@@ -33,10 +33,17 @@ class BatchedAugmenter:
         levels = torch.tensor(fill_levels(mean), dtype=torch.float32, device=self._device)
         self._mean_C, self._black_C = levels, torch.zeros_like(levels)
 
-    def __call__(self, images_BCHW: Tensor, generator: torch.Generator, mirrored_B: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        images_BCHW: Tensor,
+        generator: torch.Generator,
+        mirrored_B: Tensor | None = None,
+        *,
+        progress: float = 0.0,
+    ) -> Tensor:
         """Return the augmented, normalised batch: float32 [B, C, H, W] in channels_last memory."""
         count, _, height, width = images_BCHW.shape
-        draws = draw(self.policy.drawn, count=count, height=height, width=width, generator=generator)
+        draws = draw(self.policy.drawn(progress), count=count, height=height, width=width, generator=generator)
         first = () if mirrored_B is None else (Flip(chosen_B=mirrored_B),)
         return self._normaliser(self.apply(images_BCHW, (*first, *draws)))
 

@@ -1,6 +1,6 @@
 """What is random in a batch: every transform's parameters, drawn on the CPU; imports torch and the settings.
 
-One call of the generator per batch, of a size that the policy and the batch alone decide: restoring
+One call of the generator per batch, of a size that the transforms and the batch alone decide: restoring
 the generator's state repeats the batch.
 
 Legend: B batch, K draws per image.

@@ -17,11 +17,19 @@ class Augmenter(Protocol):
 
     policy: AugmentPolicy
 
-    def __call__(self, images_BCHW: Tensor, generator: torch.Generator, mirrored_B: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        images_BCHW: Tensor,
+        generator: torch.Generator,
+        mirrored_B: Tensor | None = None,
+        *,
+        progress: float = 0.0,
+    ) -> Tensor:
         """Return `images_BCHW` (uint8) augmented, as normalised float32 in channels_last memory.
 
         All that is random comes from `generator` (on the CPU): the same state gives the same batch. `mirrored_B`
         (bool, on the CPU) names those that an alternating flip mirrors this time, before all other transforms.
+        `progress`, from 0 to 1, says how far the training is.
         """
         ...
 

@@ -64,30 +64,38 @@ class AlbumentationsAugmenter:
         self._device = torch.device(device)
         self._normaliser = Normaliser(mean, std, self._device)
         self._fill = fill_levels(mean)
-        self._composed: dict[tuple[int, int], A.Compose] = {}
+        self._composed: dict[tuple[int, int, tuple[Transform, ...]], A.Compose] = {}
 
-    def __call__(self, images_BCHW: Tensor, generator: torch.Generator, mirrored_B: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        images_BCHW: Tensor,
+        generator: torch.Generator,
+        mirrored_B: Tensor | None = None,
+        *,
+        progress: float = 0.0,
+    ) -> Tensor:
         """Return the augmented, normalised batch: float32 [B, C, H, W] in channels_last memory."""
         if mirrored_B is not None:
             images_BCHW = torch.where(mirrored_B.view(-1, 1, 1, 1), images_BCHW.cpu().flip(3), images_BCHW.cpu())
-        return self._normaliser(self.apply(images_BCHW, generator).to(self._device))
+        return self._normaliser(self.apply(images_BCHW, generator, progress).to(self._device))
 
-    def apply(self, images_BCHW: Tensor, generator: torch.Generator) -> Tensor:
+    def apply(self, images_BCHW: Tensor, generator: torch.Generator, progress: float = 0.0) -> Tensor:
         """Return uint8 `images_BCHW` augmented, on the CPU, not normalised."""
         images_BHWC = images_BCHW.permute(0, 2, 3, 1).cpu().contiguous().numpy()
-        compose = self.composed(*images_BHWC.shape[1:3])
+        compose = self.composed(*images_BHWC.shape[1:3], progress)
         seed(compose, generator)
         augmented = np.empty_like(images_BHWC)
         for index, image in enumerate(images_BHWC):
             augmented[index] = compose(image=image)["image"]
         return torch.from_numpy(augmented).permute(0, 3, 1, 2)
 
-    def composed(self, height: int, width: int) -> A.Compose:
-        """Return the policy for images of `height` x `width` px as one Albumentations transform."""
-        if (height, width) not in self._composed:
-            parts = [_translated(step, height, width, self._fill) for step in self.policy.drawn]
-            self._composed[height, width] = A.Compose(parts, strict=True)
-        return self._composed[height, width]
+    def composed(self, height: int, width: int, progress: float = 0.0) -> A.Compose:
+        """Return the policy for images of `height` x `width` px, at `progress`, as one Albumentations transform."""
+        steps = self.policy.drawn(progress)
+        if (height, width, steps) not in self._composed:
+            parts = [_translated(step, height, width, self._fill) for step in steps]
+            self._composed[height, width, steps] = A.Compose(parts, strict=True)
+        return self._composed[height, width, steps]
 
 
 def seed(compose: A.Compose, generator: torch.Generator) -> None:

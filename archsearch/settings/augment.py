@@ -1,4 +1,8 @@
-"""The augmentation policy as data: which transforms, in which order, how strong; imports no torch."""
+"""The augmentation policy as data: which transforms, in which order, how strong, until when; imports no torch.
+
+`until` is the share of a training after which a transform is no longer drawn: 0.75 leaves it out of the last quarter,
+so that the last steps see images as the test images are.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,7 @@ class ShiftScaleRotate:
     rotate: float = 45.0
     p: float = 0.5
     border: Border = "reflect_101"
+    until: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +55,7 @@ class CoarseDropout:
     width: int = 16
     fill: Fill = "mean"
     p: float = 0.5
+    until: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +65,7 @@ class RandomCrop:
     padding: int = 4
     border: Border = "reflect_101"
     p: float = 1.0
+    until: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +75,7 @@ class BrightnessContrast:
     brightness: float = 0.2
     contrast: float = 0.2
     p: float = 0.5
+    until: float = 1.0
 
 
 Transform = HorizontalFlip | ShiftScaleRotate | CoarseDropout | RandomCrop | BrightnessContrast
@@ -102,10 +110,13 @@ class AugmentPolicy:
         """The transforms themselves, in order; raises `SpecError` where an entry is not exactly one."""
         return tuple(_only(choice, f"augment.transforms[{i}]")[1] for i, choice in enumerate(self.transforms))
 
-    @property
-    def drawn(self) -> tuple[Transform, ...]:
-        """The transforms that are drawn anew for every batch, in order: all but an alternating flip."""
-        return tuple(step for step in self.steps if not _alternates(step))
+    def drawn(self, progress: float = 0.0) -> tuple[Transform, ...]:
+        """Return the transforms that are drawn anew for a batch at `progress` (0 to 1) of a training, in order.
+
+        An alternating flip is not drawn, and what is drawn `until` before no longer.
+        """
+        steps = [step for step in self.steps if not _alternates(step)]
+        return tuple(step for step in steps if isinstance(step, HorizontalFlip) or progress < step.until)
 
     @property
     def alternating(self) -> float | None:
@@ -144,6 +155,7 @@ def check_policy(policy: AugmentPolicy, where: str = "augment") -> None:
 _PIXELS = "It counts whole pixels."
 _RANGES = {
     "p": (0, 1, "It is a probability."),
+    "until": (0, 1, "It is a share of the training: 0.75 leaves the last quarter without."),
     "shift": (0, 1, "It is a share of the image's size: 0.0625 shifts 32 px by at most 2 px."),
     "scale": (0, 0.99, "0.1 draws factors from 0.9 to 1.1."),
     "rotate": (0, 180, "It is the largest angle in degrees, either way."),

@@ -22,23 +22,25 @@ class Feed:
         self._images, self._augmenter, self._layout = images, augmenter, layout
         self.batch_size = min(batch_size, len(images))
         self.steps = len(images) // self.batch_size
+        self._epoch, self._epochs = 0, 1
         self._take(torch.arange(len(images)))
         share = augmenter.policy.alternating
         draws = torch.Generator().manual_seed(seed)
         self._mirrored_N = None if share is None else torch.rand(len(images), generator=draws) < share
-        self._turned = False
 
-    def begin(self, epoch: int, generator: torch.Generator) -> None:
-        """Take a new order from `generator` for `epoch`, 0 being the first."""
+    def begin(self, epoch: int, generator: torch.Generator, *, of: int) -> None:
+        """Take a new order from `generator` for `epoch` `of` so many, 0 being the first."""
         self._take(torch.randperm(len(self._images), generator=generator))
-        self._turned = epoch % 2 == 1
+        self._epoch, self._epochs = epoch, of
 
     def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return batch `step` of the epoch, augmented by draws of `generator`, as B C H W, and its labels."""
         here = slice(step * self.batch_size, (step + 1) * self.batch_size)
         images_BCHW, labels_B = self._images.batch(self._order_on_device_N[here])
-        mirrored_B = None if self._mirrored_N is None else self._mirrored_N[self._order_N[here]] ^ self._turned
-        augmented_BCHW = self._augmenter(images_BCHW, generator, mirrored_B)
+        turned = self._epoch % 2 == 1
+        mirrored_B = None if self._mirrored_N is None else self._mirrored_N[self._order_N[here]] ^ turned
+        progress = (self._epoch + step / self.steps) / self._epochs
+        augmented_BCHW = self._augmenter(images_BCHW, generator, mirrored_B, progress=progress)
         return augmented_BCHW.contiguous(memory_format=self._layout), labels_B
 
     def _take(self, order_N: Tensor) -> None:

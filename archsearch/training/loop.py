@@ -214,7 +214,7 @@ class _Run:
     def _train_epoch(self, request: StopRequest) -> None:
         state, settings = self.state, self.settings
         state.order.set_state(state.order_state)
-        self.feed.begin(state.epoch, state.order)
+        self.feed.begin(state.epoch, state.order, of=settings.epochs)
         watch = FiniteWatch(self.device)
         began, before = time.perf_counter(), state.epoch_seconds
         for step in range(state.step, self.steps):

@@ -107,7 +107,34 @@ def test_a_policy_decoded_without_its_check_can_be_checked_later():
 def test_an_alternating_flip_is_not_drawn():
     policy = decode_policy({"transforms": [{"horizontal_flip": {"p": 0.3, "alternate": True}}, {"coarse_dropout": {}}]})
     assert policy.alternating == 0.3
-    assert policy.drawn == (CoarseDropout(),)
+    assert policy.drawn() == (CoarseDropout(),)
+
+
+def test_what_is_drawn_until_a_share_is_left_out_from_there_on():
+    policy = decode_policy(
+        {
+            "transforms": [
+                {"horizontal_flip": {}},
+                {"shift_scale_rotate": {"until": 0.9}},
+                {"random_crop": {"until": 0}},
+                {"coarse_dropout": {"until": 0.75}},
+                {"brightness_contrast": {}},
+            ]
+        }
+    )
+    names = [[type(step).__name__ for step in policy.drawn(progress)] for progress in (0.0, 0.7499, 0.75, 0.9, 0.999)]
+    first = ["HorizontalFlip", "ShiftScaleRotate", "CoarseDropout", "BrightnessContrast"]
+    assert names[:2] == [first, first]
+    assert names[2] == ["HorizontalFlip", "ShiftScaleRotate", "BrightnessContrast"]
+    assert names[3] == names[4] == ["HorizontalFlip", "BrightnessContrast"]
+    assert decode_policy(policy_record(policy)) == policy
+
+
+def test_until_is_a_share():
+    with pytest.raises(SpecError, match=r"coarse_dropout\.until: must lie within 0 and 1, is 8.*last quarter"):
+        decode_policy({"transforms": [{"coarse_dropout": {"until": 8}}]})
+    with pytest.raises(SpecError, match=r"unknown"):
+        decode_policy({"transforms": [{"horizontal_flip": {"until": 0.5}}]})
     assert decode_policy({"transforms": [{"horizontal_flip": {"p": 0.3}}]}).alternating is None
 
 

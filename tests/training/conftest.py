@@ -27,7 +27,14 @@ class Jitter:
     def __init__(self, before: Callable[[int], None] | None = None) -> None:
         self.calls, self.before = 0, before
 
-    def __call__(self, images_BCHW: Tensor, generator: torch.Generator, mirrored_B: Tensor | None = None) -> Tensor:
+    def __call__(
+        self,
+        images_BCHW: Tensor,
+        generator: torch.Generator,
+        mirrored_B: Tensor | None = None,
+        *,
+        progress: float = 0.0,
+    ) -> Tensor:
         self.calls += 1
         if self.before is not None:
             self.before(self.calls)

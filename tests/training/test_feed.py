@@ -30,7 +30,7 @@ def feed(images, *transforms, executor: Executor = "batched", seed=0, batch_size
 
 def epoch(given, number, generator=None):
     """Return the images of an epoch by their labels."""
-    given.begin(number, torch.Generator().manual_seed(number))
+    given.begin(number, torch.Generator().manual_seed(number), of=4)
     found = {}
     for step in range(given.steps):
         images_BCHW, labels_B = given.batch(step, torch.Generator() if generator is None else generator)
@@ -81,3 +81,20 @@ def test_what_else_is_drawn_does_not_depend_on_the_side(numbered):
     for label in one:
         holes = [(images[label] - grey).abs().amax(0) < 1e-5 for images in (one, two)]
         assert torch.equal(*holes)
+
+
+@pytest.mark.parametrize("executor", ["batched", "albumentations"])
+def test_what_is_drawn_until_a_share_of_the_training_ends_there(numbered, executor):
+    hole = TransformChoice(coarse_dropout=CoarseDropout(height=3, width=3, p=1.0, until=0.625))
+    given = feed(numbered, hole, executor=executor, batch_size=20)  # 4 epochs are 8 steps, the first 5 with holes
+    plain = feed(numbered, batch_size=20)
+    with_holes = []
+    for number in range(4):
+        for one in (given, plain):
+            one.begin(number, torch.Generator().manual_seed(number), of=4)
+        for step in range(2):
+            shown, whole = (one.batch(step, torch.Generator().manual_seed(0))[0] for one in (given, plain))
+            changed = (shown - whole).abs().amax((1, 2, 3)) > 1e-4
+            with_holes.append(changed.float().mean().item())
+    assert min(with_holes[:5]) > 0.9
+    assert with_holes[5:] == [0, 0, 0]
