@@ -11,6 +11,7 @@ from archsearch.kernels.equip import Equipped, equip, fits, suited, usable
 from archsearch.kernels.folded import Folded
 from archsearch.kernels.library import Kernels, load_kernels
 from archsearch.kernels.maps import add_maps, global_average, share_map
+from archsearch.kernels.pairs import whole_pairs
 
 __all__ = [
     "Chain",
@@ -25,4 +26,5 @@ __all__ = [
     "share_map",
     "suited",
     "usable",
+    "whole_pairs",
 ]

@@ -22,7 +22,7 @@ import torch
 from archsearch.errors import RunError
 
 _HERE = Path(__file__).parent
-_UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "muon")
+_UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "pairs", "muon")
 _HEADERS = ("lanes.h", "products.h")
 # OpenMP in the code but no library of it: the threads are those of torch, which has loaded its own.
 _FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fopenmp", "-fPIC")
@@ -46,6 +46,8 @@ _SIGNATURES = {
     "add_maps": [_POINTER] * 3 + [_LONG],
     "average_pixels": [_POINTER] * 2 + [_LONG] * 3,
     "spread_average": [_POINTER] * 2 + [_LONG] * 3,
+    "pairs_whole": [_POINTER] * 3 + [_LONG] * 3,
+    "pairs_halves": [_POINTER] * 3 + [_LONG] * 3,
     "muon_step": [_POINTER] * 2 + [_LONG],
 }
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from archsearch.kernels import Folded
+from archsearch.kernels import Equipped, Folded, usable, whole_pairs
 
 Symmetry = Literal["lift", "pairs", "project"]
 _HALF: Final = 0.5**0.5
@@ -53,7 +53,7 @@ class PairedColumns(nn.Module):
         return (first + _mirrored(second)) * _HALF
 
 
-class PairedBoth(nn.Module):
+class PairedBoth(nn.Module, Equipped):
     """Filters from pairs to pairs, told by what the two channels of a pair have in common and by how they differ.
 
     With respect to sums and differences of pairs the weights are two matrices, `even` and `odd`, either of which is
@@ -62,6 +62,9 @@ class PairedBoth(nn.Module):
 
     def forward(self, even: Tensor, odd: Tensor) -> Tensor:
         """Return the (O, I, T, T) filters of two (O / 2, I / 2, T, T)."""
+        kernels = usable(self.kernels)
+        if kernels is not None and even.ndim == 4 and even.device.type == "cpu" and even.dtype == torch.float32:
+            return whole_pairs(even, odd, kernels)
         same, other = (even + odd) * _HALF, (even - odd) * _HALF
         turned = _mirrored(other)
         return torch.cat([torch.cat([same, turned], 1), torch.cat([other, _mirrored(same)], 1)])
