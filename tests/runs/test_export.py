@@ -20,9 +20,9 @@ from archsearch.runs.export import export_network
 SMALL = ("arch.width=0.1", "arch.stages.c2.repeats=1", "arch.stages.c3.repeats=1", "arch.stages.c4.repeats=1")
 
 
-@pytest.fixture
-def run_dir(tiny: Callable[..., Any], tmp_path: Path) -> Path:
-    experiment, checked, dataset = tiny(*SMALL)
+@pytest.fixture(params=["none", "flip"])
+def run_dir(tiny: Callable[..., Any], tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    experiment, checked, dataset = tiny(*SMALL, f"arch.symmetry={request.param}")
     execute(experiment, checked, tmp_path / "run", dataset=dataset)
     return tmp_path / "run"
 

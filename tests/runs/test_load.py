@@ -20,8 +20,14 @@ from archsearch.runs.load import read_trained
 from archsearch.training import View, logits_of, reside, score_of
 
 
-def test_a_loaded_network_is_the_trained_one(tiny: Callable[..., Any], tmp_path: Path) -> None:
-    experiment, checked, dataset = tiny()
+FLIP = ("arch.symmetry=flip", "train.whiten=true", "train.ema=0.9", "train.recalibrate=32", "augment=brisk")
+
+
+@pytest.mark.parametrize("overrides", [(), FLIP])
+def test_a_loaded_network_is_the_trained_one(
+    tiny: Callable[..., Any], tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    experiment, checked, dataset = tiny(*overrides)
     outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset)
     network = load(tmp_path / "run")
     assert not network.training
