@@ -19,7 +19,6 @@ from archsearch.runs.execute import execute
 from archsearch.runs.load import read_trained
 from archsearch.training import View, logits_of, reside, score_of
 
-
 FLIP = ("arch.symmetry=flip", "train.whiten=true", "train.ema=0.9", "train.recalibrate=32", "augment=brisk")
 
 
