@@ -40,15 +40,19 @@ def tied_head(layers: tuple[Layer, ...], kind: MapKind) -> tuple[Layer, ...]:
 
     Raises `SpecError` where none can.
     """
-    if kind != "pairs":
+    if kind == "plain":
         return layers
     for index in reversed(range(len(layers))):
         layer = layers[index]
         if isinstance(layer, Conv | Linear):
-            before, _ = tied(layers[:index], kind)
-            return (*before, replace(layer, symmetry="project"), *layers[index + 1 :])
+            before, after = tied(layers[:index], kind)
+            last = replace(layer, symmetry="project") if after == "pairs" else layer
+            return (*before, last, *layers[index + 1 :])
         if isinstance(layer, Sequence | Parallel):
             break
+    made, after = tied(layers, kind)
+    if after == "image":
+        return made
     raise SpecError(
         "arch.head",
         "with arch.symmetry=flip it ends in pairs of channels, which no layer makes classes of",

@@ -68,6 +68,18 @@ def test_a_head_without_a_last_layer_of_its_own_is_refused(blocks: BlockLookup, 
         lower(design(blocks, stages=stages, head={"classes": 10, "linear": False, "layers": layers}))
 
 
+def test_a_head_that_sees_the_image_lifts_and_projects_by_itself(blocks: BlockLookup) -> None:
+    stages = {"c1": {"block": {"layers": [{"act": "relu"}]}, "width": 8}}
+    layers = [{"conv": {"out": 8}}, {"norm": "batch"}]
+    assert of(lower(design(blocks, stages=stages, head={"classes": 10, "layers": layers}))) == [
+        "lift",
+        "pairs",
+        "project",
+    ]
+    assert of(lower(design(blocks, stages=stages))) == ["none"]
+    assert of(lower(design(blocks, stages=stages, head={"classes": 3, "linear": False}))) == []
+
+
 def test_a_concatenation_of_pairs_is_told_to_keep_them(blocks: BlockLookup) -> None:
     branches = {"a": [{"conv": {"out": "out // 2"}}], "b": [{"conv": {"out": "out // 2"}}]}
     block = {"layers": [{"parallel": {"combine": "concat", "branches": branches}}]}
