@@ -69,6 +69,7 @@ def totals(checked: Checked) -> str:
         f"{number(found.macs)} MACs",
         f"receptive field {number(found.receptive_field)} px",
         f"{number(found.activations)} activations",
+        "" if checked.design.symmetry == "none" else "mirrored pairs",
         f"image {channels}×{height}×{width}",
         f"{found.output_shape[0]} classes" if found.output_shape[1:] == (1, 1) else "",
     ]

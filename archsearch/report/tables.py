@@ -24,6 +24,7 @@ def design_record(checked: Checked) -> dict[str, Any]:
         "receptive_field": footprint.receptive_field,
         "output_shape": list(footprint.output_shape),
         "width": checked.design.width,
+        "symmetry": checked.design.symmetry,
         "activations": footprint.activations,
         "activation_bytes": footprint.activation_bytes,
         "peak_bytes": footprint.peak_bytes,
@@ -71,9 +72,10 @@ def design_text(checked: Checked, *, styled: bool = False) -> str:
             bar = "#" * max(1, round(20 * min(row.receptive_field / image, 2)))
             size = f"{row.output_shape[1]}x{row.output_shape[2]}"
             growth.append((name, size, str(row.receptive_field), bar))
+    mirrored = "" if checked.design.symmetry == "none" else f"symmetry {checked.design.symmetry}   "
     totals = (
         f"parameters {number(footprint.parameters)}   MACs {number(footprint.macs)}   "
-        f"receptive field {footprint.receptive_field} px   width {checked.design.width:g}   "
+        f"receptive field {footprint.receptive_field} px   width {checked.design.width:g}   {mirrored}"
         f"activations {number(footprint.activations)} ({number(footprint.activation_bytes)} bytes to train on, "
         f"{number(footprint.peak_bytes)} bytes at once to run, fp32, an image)"
     )

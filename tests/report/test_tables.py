@@ -5,11 +5,12 @@ import re
 from collections.abc import Callable
 
 from archsearch.analysis.check import Checked
+from archsearch.report.plots import totals
 from archsearch.report.tables import design_record, design_text, margins_text
 
 Find = Callable[[str], Checked]
 CONTRACT = {"design_id", "parameters", "macs", "receptive_field", "output_shape", "width", "margins", "layers"}
-MORE = {"name", "activations", "activation_bytes", "peak_bytes", "kept"}
+MORE = {"name", "symmetry", "activations", "activation_bytes", "peak_bytes", "kept"}
 MARGIN = {"limit", "bound", "found", "kept", "mends"}
 LAYER = {"name", "kind", "output_shape", "receptive_field", "jump", "parameters", "macs"}
 
@@ -82,3 +83,12 @@ def test_a_terminal_sees_the_same_words_in_colour(shipped: Find) -> None:
     assert "\x1b[1;31mBROKEN\x1b[0m" in styled
     assert "\x1b[32mkept  \x1b[0m" in styled
     assert re.sub(r"\x1b\[[\d;]*m", "", styled) == design_text(checked)
+
+
+def test_tied_weights_are_told(designed: Callable[..., Checked]) -> None:
+    arch = {"stages": {"a": {"block": "normal", "width": 8}}, "head": {"classes": 3}}
+    for symmetry, told in (("none", False), ("flip", True)):
+        checked = designed({**arch, "symmetry": symmetry})
+        assert ("symmetry flip" in design_text(checked)) is told
+        assert ("mirrored pairs" in totals(checked)) is told
+        assert design_record(checked)["symmetry"] == symmetry
