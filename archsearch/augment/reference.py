@@ -82,7 +82,8 @@ class AlbumentationsAugmenter:
     def apply(self, images_BCHW: Tensor, generator: torch.Generator, progress: float = 0.0) -> Tensor:
         """Return uint8 `images_BCHW` augmented, on the CPU, not normalised."""
         images_BHWC = images_BCHW.permute(0, 2, 3, 1).cpu().contiguous().numpy()
-        compose = self.composed(*images_BHWC.shape[1:3], progress)
+        _, height, width, _ = images_BHWC.shape
+        compose = self.composed(height, width, progress)
         seed(compose, generator)
         augmented = np.empty_like(images_BHWC)
         for index, image in enumerate(images_BHWC):
