@@ -31,16 +31,16 @@ def whiten_first(network: nn.Module, images: Resident, view: View, *, seed: int)
         return
     chosen_N = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:_IMAGES]
     images_BCHW, _ = images.batch(chosen_N.to(images.labels_N.device))
-    weight = first.weight.detach().clone()
+    covariance_VV, weight = _covariance(view.shown(images_BCHW), first), first.weight.detach().clone()
     if parametrize.is_parametrized(first, "weight"):
         half = weight[: len(weight) // 2]
-        sides = [_components(view.shown(images_BCHW), first, side) for side in (1, -1)]
+        sides = [_components_of_side(covariance_VV, first, side) for side in (1, -1)]
         fewest = min(len(side_KV) for side_KV in sides)
         filters_KV = (sides[0][:fewest] + sides[1][:fewest]) / 2**0.5
         _with_negatives(filters_KV, half)
         first.weight = weight  # the parametrization takes the half that it mirrors
     else:
-        _with_negatives(_components(view.shown(images_BCHW), first), weight)
+        _with_negatives(_components(covariance_VV), weight)
         first.weight.copy_(weight)
     if parametrize.is_parametrized(first, "bias"):
         first.bias = torch.zeros_like(weight[:, 0, 0, 0])
@@ -55,29 +55,30 @@ def _with_negatives(filters_KV: Tensor, weight_KCTT: Tensor) -> None:
     weight_KCTT[: len(both_KV)] = both_KV.view(-1, *weight_KCTT.shape[1:]).to(weight_KCTT)
 
 
-def _components(images_BCHW: Tensor, like: nn.Conv2d, side: int = 0) -> Tensor:
-    """Return the principal components of the patches that `like` sees as rows, of falling variance, whitening each.
-
-    With a `side` of 1 those of what each patch shares with its mirror image, with -1 of what it does not.
-    """
+def _covariance(images_BCHW: Tensor, like: nn.Conv2d) -> Tensor:
+    """Return the mean product of every two values of the patches that `like` sees, in double precision."""
     products_VV, count = [], 0
     for some_BCHW in images_BCHW.cpu().split(100):
         patches_BVP = F.unfold(some_BCHW.contiguous(), like.kernel_size, dilation=like.dilation)
         patches_VP = patches_BVP.transpose(0, 1).flatten(1).double()
-        if side:
-            patches_VP = _sided(patches_VP, like, side)
         products_VV.append(patches_VP @ patches_VP.T)
         count += patches_VP.shape[1]
-    variances_V, components_VV = torch.linalg.eigh(torch.stack(products_VV).sum(0) / count)
-    whitening_KV = (components_VV / (variances_V.clamp(min=0) + _LEAST).sqrt()).T.flip(0)
-    if not side:
-        return whitening_KV
-    mirrored_KV = whitening_KV.view(-1, *like.weight.shape[1:]).flip(3).flatten(1)
-    belongs_K = (mirrored_KV - side * whitening_KV).norm(dim=1) < 1e-3 * whitening_KV.norm(dim=1)
-    return whitening_KV[belongs_K]
+    return torch.stack(products_VV).sum(0) / count
 
 
-def _sided(patches_VP: Tensor, like: nn.Conv2d, side: int) -> Tensor:
-    """Return the part of patches that stays, or changes its sign (`side` -1), when they are mirrored."""
-    mirrored_VP = patches_VP.view(*like.weight.shape[1:], -1).flip(2).flatten(0, 2)
-    return (patches_VP + side * mirrored_VP) / 2
+def _components(covariance_VV: Tensor) -> Tensor:
+    """Return the principal components of patches as rows, of falling variance, each scaled to whiten them."""
+    variances_V, components_VV = torch.linalg.eigh(covariance_VV)
+    return (components_VV / (variances_V.clamp(min=0) + _LEAST).sqrt()).T.flip(0)
+
+
+def _components_of_side(covariance_VV: Tensor, like: nn.Conv2d, side: int) -> Tensor:
+    """Return those of what patches share with their mirror images (`side` 1), or of what they do not (-1)."""
+
+    def mirrored(patches_VX: Tensor) -> Tensor:
+        return patches_VX.view(*like.weight.shape[1:], -1).flip(2).flatten(0, 2)
+
+    part_VV = (covariance_VV + side * mirrored(covariance_VV)) / 2
+    components_KV = _components((part_VV + side * mirrored(part_VV.T).T) / 2)
+    belongs_K = (mirrored(components_KV.T).T - side * components_KV).norm(dim=1) < 1e-3 * components_KV.norm(dim=1)
+    return components_KV[belongs_K]
