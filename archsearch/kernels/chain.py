@@ -134,18 +134,10 @@ def _norm(module: nn.Module, images: Tensor, kind: int, kernels: Kernels) -> Ten
 
 
 def _normed(module: nn.BatchNorm2d, images: Tensor, kind: int, kernels: Kernels) -> Tensor:
-    mean, variance, momentum = module.running_mean, module.running_var, module.momentum
+    if module.training:
+        return norm_act(images, module, kind, kernels)
+    mean, variance = module.running_mean, module.running_var
     assert mean is not None
     assert variance is not None
-    assert momentum is not None
-    if not module.training:
-        scale = module.weight * (variance + module.eps).rsqrt()
-        return scale_act(images, scale, module.bias - mean * scale, kind, kernels)
-    result, batch_mean, batch_variance = norm_act(images, module.weight, module.bias, module.eps, kind, kernels)
-    values = images.numel() // module.num_features
-    with torch.no_grad():
-        mean.lerp_(batch_mean, momentum)
-        variance.lerp_(batch_variance * (values / (values - 1)), momentum)  # unbiased, as torch keeps it
-        if module.num_batches_tracked is not None:
-            module.num_batches_tracked += 1
-    return result
+    scale = module.weight * (variance + module.eps).rsqrt()
+    return scale_act(images, scale, module.bias - mean * scale, kind, kernels)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ _HERE = Path(__file__).parent
 _UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "pairs", "muon")
 _HEADERS = ("lanes.h", "products.h")
 # OpenMP in the code but no library of it: the threads are those of torch, which has loaded its own.
-_FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fopenmp", "-fPIC")
+_FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-std=gnu11", "-fopenmp", "-fPIC")
 _KINDS = {torch.float32: "_fp32", torch.bfloat16: "_bf16"}  # every unit is compiled once for each
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 _SIGNATURES = {
@@ -40,9 +41,9 @@ _SIGNATURES = {
     "depthwise_forward": [_POINTER] * 4,
     "depthwise_images": [_POINTER] * 4,
     "depthwise_weights": [_POINTER] * 4,
-    "channel_moments": [_POINTER] * 3 + [_LONG] * 2,
+    "norm_statistics": [_POINTER] * 8 + [_LONG] * 2,
     "scale_act": [_POINTER] * 4 + [_LONG] * 2 + [_INT],
-    "norm_act_backward": [_POINTER] * 9 + [_LONG] * 2 + [_INT],
+    "norm_act_backward": [_POINTER] * 6 + [_LONG] * 2 + [_INT],
     "add_maps": [_POINTER] * 3 + [_LONG],
     "average_pixels": [_POINTER] * 2 + [_LONG] * 3,
     "spread_average": [_POINTER] * 2 + [_LONG] * 3,
@@ -65,10 +66,9 @@ class Kernels:
         self._library = library
         self.lanes: int = library.kernel_lanes_fp32()
 
-    def __call__(
-        self, name: str, images: torch.Tensor, *arguments: torch.Tensor | ctypes.Array[ctypes.c_long] | int
-    ) -> None:
-        """Call the function `name` for maps of the type of `images`, a tensor standing for its address.
+    def __call__(self, name: str, images: torch.Tensor, *arguments: torch.Tensor | ctypes.Array[Any] | int) -> None:
+        """Call the function `name` for maps of the type of `images`, a tensor standing for its address,
+        None for none.
 
         Raises `MemoryError` where the function gets none.
         """

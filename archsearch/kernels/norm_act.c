@@ -77,9 +77,12 @@ INLINE void add_lanes(double *to, vec from) {
     for (int i = 0; i < LANES; i++) to[i] += from[i];
 }
 
-/* mean[C] and variance[C] (biased) of x[rows][C]; deviations are taken from the first row, so that none is lost in a
-   large mean */
-int NAMED(channel_moments)(const real *x, float *mean, float *variance, long rows, long channels) {
+/* found[mean, 1 / deviation, scale, offset][C] of x[rows][C]; moves the running mean[C] and variance[C] (unbiased) towards
+   those of x, and counts the batch where `batches` is not null. numbers = {epsilon, momentum}. Deviations are taken from
+   the first row, so that none is lost in a large mean. */
+int NAMED(norm_statistics)(const real *x, const float *weight, const float *bias, float *running_mean,
+                           float *running_variance, long long *batches, const double *numbers, float *found, long rows,
+                           long channels) {
     double *sums = calloc((size_t)threads_at_most() * 2 * channels, sizeof(double));
     if (!sums) return 1;
     int threads = 1;
@@ -107,10 +110,17 @@ int NAMED(channel_moments)(const real *x, float *mean, float *variance, long row
     }
     gather(sums, threads, channels);
     for (long c = 0; c < channels; c++) {
-        const double s = sums[c] / rows, q = sums[channels + c] / rows - s * s;
-        mean[c] = (float)(s + read_one(x[c]));
-        variance[c] = q > 0 ? (float)q : 0;
+        const double shift = sums[c] / rows, square = sums[channels + c] / rows - shift * shift;
+        const double mean = shift + read_one(x[c]), variance = square > 0 || square != square ? square : 0;
+        const double inverse = 1 / __builtin_sqrt(variance + numbers[0]), scale = weight[c] * inverse;
+        found[c] = (float)mean;
+        found[channels + c] = (float)inverse;
+        found[2 * channels + c] = (float)scale;
+        found[3 * channels + c] = (float)(bias[c] - mean * scale);
+        running_mean[c] += (float)(numbers[1] * (mean - running_mean[c]));
+        running_variance[c] += (float)(numbers[1] * (variance * rows / (rows - 1) - running_variance[c]));
     }
+    if (batches) ++*batches;
     free(sums);
     return 0;
 }
@@ -159,10 +169,10 @@ INLINE void differentiate(const int kind, const real *x, const real *dy, const f
         }
 }
 
-/* dx[rows][C], dweight[C] and dbias[C] of y = act(batch norm of x) in training; inverse = 1 / deviation */
-int NAMED(norm_act_backward)(const real *x, const real *dy, const float *scale, const float *offset, const float *mean,
-                             const float *inverse, real *dx, float *dweight, float *dbias, long rows, long channels,
-                             int kind) {
+/* dx[rows][C], dweight[C] and dbias[C] of y = act(batch norm of x) in training; `found` as norm_statistics left it */
+int NAMED(norm_act_backward)(const real *x, const real *dy, const float *found, real *dx, float *dweight, float *dbias,
+                             long rows, long channels, int kind) {
+    const float *mean = found, *inverse = mean + channels, *scale = inverse + channels, *offset = scale + channels;
     double *sums = calloc((size_t)threads_at_most() * 2 * channels, sizeof(double));
     float *slant = malloc(sizeof(float) * 2 * channels), *shift = slant + channels;
     if (!sums || !slant) {

@@ -5,6 +5,7 @@ Legend: B batch, C channels, H height, W width. Maps are float32 on the CPU, cha
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, Final
 
 import torch
@@ -20,14 +21,12 @@ HARDSWISH: Final = 3
 KINDS: Final[dict[type[nn.Module], int]] = {nn.ReLU: RELU, nn.SiLU: SILU, nn.Hardswish: HARDSWISH}
 
 
-def norm_act(
-    images_BCHW: Tensor, weight_C: Tensor, bias_C: Tensor, epsilon: float, kind: int, kernels: Kernels
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return act(batch norm of the map), and the mean and the biased variance of each of its channels.
+def norm_act(images_BCHW: Tensor, norm: nn.BatchNorm2d, kind: int, kernels: Kernels) -> Tensor:
+    """Return act(batch norm of the map), as `norm` does it in training: its running statistics are moved.
 
-    `kind` is NONE, RELU, SILU or HARDSWISH; `kernels.lanes` divides C. Mean and variance carry no gradient.
+    `kind` is NONE, RELU, SILU or HARDSWISH; `kernels.lanes` divides C. `norm` has weights, statistics and a momentum.
     """
-    result: tuple[Tensor, Tensor, Tensor] = _NormAct.apply(images_BCHW, weight_C, bias_C, epsilon, kind, kernels)
+    result: Tensor = _NormAct.apply(images_BCHW, norm.weight, norm.bias, norm, kind, kernels)
     return result
 
 
@@ -42,26 +41,31 @@ def scale_act(images_BCHW: Tensor, scale_C: Tensor, offset_C: Tensor, kind: int,
 class _NormAct(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, images_BCHW: Tensor, weight_C: Tensor, bias_C: Tensor, epsilon: float, kind: int, kernels: Kernels
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx: Any,
+        images_BCHW: Tensor,
+        weight_C: Tensor,
+        bias_C: Tensor,
+        norm: nn.BatchNorm2d,
+        kind: int,
+        kernels: Kernels,
+    ) -> Tensor:
         images_BCHW = laid_out(images_BCHW)
-        mean_C, variance_C = torch.empty_like(weight_C), torch.empty_like(weight_C)
-        kernels("channel_moments", images_BCHW, mean_C, variance_C, *_rows(images_BCHW))
-        inverse_C = (variance_C + epsilon).rsqrt()
-        scale_C = weight_C * inverse_C
-        offset_C = bias_C - mean_C * scale_C
-        ctx.save_for_backward(images_BCHW, scale_C, offset_C, mean_C, inverse_C)
+        found_4C = weight_C.new_empty((4, len(weight_C)))
+        numbers = (ctypes.c_double * 2)(norm.eps, norm.momentum or 0.0)
+        running = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
+        kernels("norm_statistics", images_BCHW, weight_C, bias_C, *running, numbers, found_4C, *_rows(images_BCHW))
+        ctx.save_for_backward(images_BCHW, found_4C)
         ctx.kind, ctx.kernels = kind, kernels
-        ctx.mark_non_differentiable(mean_C, variance_C)
-        return scale_act(images_BCHW, scale_C, offset_C, kind, kernels), mean_C, variance_C
+        return scale_act(images_BCHW, found_4C[2], found_4C[3], kind, kernels)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient_BCHW: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        images_BCHW, scale_C, offset_C, mean_C, inverse_C = ctx.saved_tensors
-        images, weight_C, bias_C = torch.empty_like(images_BCHW), torch.empty_like(scale_C), torch.empty_like(scale_C)
-        given = (images_BCHW, laid_out(gradient_BCHW), scale_C, offset_C, mean_C, inverse_C)
-        ctx.kernels("norm_act_backward", *given, images, weight_C, bias_C, *_rows(images_BCHW), ctx.kind)
+    def backward(ctx: Any, gradient_BCHW: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        images_BCHW, found_4C = ctx.saved_tensors
+        images = torch.empty_like(images_BCHW)
+        weight_C, bias_C = (found_4C.new_empty(found_4C.shape[1]) for _ in range(2))
+        given = (images_BCHW, laid_out(gradient_BCHW), found_4C, images, weight_C, bias_C)
+        ctx.kernels("norm_act_backward", *given, *_rows(images_BCHW), ctx.kind)
         return images, weight_C, bias_C, None, None, None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from kernel_values import apart, normal
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsearch.kernels import Kernels
@@ -13,15 +14,21 @@ from archsearch.kernels.norm_act import HARDSWISH, NONE, RELU, SILU, norm_act, s
 KINDS = {NONE: lambda z: z, RELU: F.relu, SILU: F.silu, HARDSWISH: F.hardswish}
 
 
+def norm_of(weight: Tensor, bias: Tensor, *, momentum: float = 0.25) -> nn.BatchNorm2d:
+    norm = nn.BatchNorm2d(len(weight), momentum=momentum)
+    norm.weight, norm.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return norm
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(2, 8, 1, 3), (5, 24, 7, 9), (16, 64, 8, 8)])
 def test_values_statistics_and_gradients(kernels: Kernels, kind, shape, dtype) -> None:
     images = (2 * normal(*shape) + 3).to(dtype)
-    weight, bias = normal(shape[1], seed=1) + 1.5, normal(shape[1], seed=2)
-    given = (images.requires_grad_(), weight.requires_grad_(), bias.requires_grad_())
+    norm = norm_of(normal(shape[1], seed=1) + 1.5, normal(shape[1], seed=2))
+    given = (images.requires_grad_(), norm.weight, norm.bias)
     true = [one.detach().double().requires_grad_() for one in given]
-    result, mean, variance = norm_act(images, weight, bias, 1e-5, kind, kernels)
+    result = norm_act(images, norm, kind, kernels)
     normed = F.batch_norm(true[0], None, None, true[1], true[2], training=True, eps=1e-5)
     if kind in (RELU, HARDSWISH):  # where the slope jumps, rounding alone decides on which side a value is
         gradient = (normal(*shape, seed=3) * ((normed.abs() > 0.02) & ((normed.abs() - 3).abs() > 0.02))).to(dtype)
@@ -32,8 +39,11 @@ def test_values_statistics_and_gradients(kernels: Kernels, kind, shape, dtype) -
     expected.backward(gradient.double())
     within = 1e-5 if dtype == torch.float32 else 2**-8
     assert result.dtype == dtype
-    assert apart(mean, true[0].mean((0, 2, 3))) < 1e-5
-    assert apart(variance, true[0].var((0, 2, 3), correction=0)) < 1e-5
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked == 1
+    assert apart(norm.running_mean, 0.25 * true[0].mean((0, 2, 3))) < 1e-5
+    assert apart(norm.running_var, 0.75 + 0.25 * true[0].var((0, 2, 3))) < 1e-5
     assert apart(result, expected) < within
     for one, other in zip(given, true, strict=True):
         assert one.grad is not None
@@ -43,8 +53,10 @@ def test_values_statistics_and_gradients(kernels: Kernels, kind, shape, dtype) -
 
 def test_a_large_mean_does_not_lose_the_variance(kernels: Kernels) -> None:
     images = normal(8, 8, 16, 16) + 3000
-    _, _, variance = norm_act(images, torch.ones(8), torch.zeros(8), 1e-5, NONE, kernels)
-    assert apart(variance, images.double().var((0, 2, 3), correction=0)) < 1e-3
+    norm = norm_of(torch.ones(8), torch.zeros(8), momentum=1.0)
+    norm_act(images, norm, NONE, kernels)
+    assert norm.running_var is not None
+    assert apart(norm.running_var, images.double().var((0, 2, 3))) < 1e-3
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -58,6 +70,6 @@ def test_what_is_not_a_number_stays_so(kernels: Kernels) -> None:
     images = normal(2, 8, 4, 4)
     images[0, 3, 1, 1] = float("nan")
     for dtype in (torch.float32, torch.bfloat16):
-        result, _, _ = norm_act(images.to(dtype), torch.ones(8), torch.zeros(8), 1e-5, SILU, kernels)
+        result = norm_act(images.to(dtype), norm_of(torch.ones(8), torch.zeros(8)), SILU, kernels)
         assert result[:, 3].isnan().all()
         assert not result[:, :3].isnan().any()
