@@ -15,6 +15,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,33 @@ _SIGNATURES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call of a kernel that can be made again; `held` keeps what its addresses point to."""
+
+    name: str
+    function: Callable[..., int]
+    given: list[Any]
+    held: tuple[object, ...]
+
+    def __call__(self) -> None:
+        if self.function(*self.given):
+            raise MemoryError(f"the kernel {self.name} could not allocate memory")
+
+
+_calls: ContextVar[list[Callable[[], object]] | None] = ContextVar("calls", default=None)
+
+
+@contextlib.contextmanager
+def calls_into(calls: list[Callable[[], object]]) -> Iterator[None]:
+    """Append every call of a kernel to `calls`, as a function that makes it again."""
+    before = _calls.set(calls)
+    try:
+        yield
+    finally:
+        _calls.reset(before)
+
+
 class Kernels:
     """The loaded library; its functions take addresses of maps that are channels last in memory.
 
@@ -66,15 +96,19 @@ class Kernels:
         self._library = library
         self.lanes: int = library.kernel_lanes_fp32()
 
-    def __call__(self, name: str, images: torch.Tensor, *arguments: torch.Tensor | ctypes.Array[Any] | int) -> None:
-        """Call the function `name` for maps of the type of `images`, a tensor standing for its address,
-        None for none.
+    def __call__(
+        self, name: str, images: torch.Tensor, *arguments: torch.Tensor | ctypes.Array[Any] | int | None
+    ) -> None:
+        """Call the function `name` for maps of the type of `images`; a tensor stands for its address, None for none.
 
         Raises `MemoryError` where the function gets none.
         """
         given = [one.data_ptr() if isinstance(one, torch.Tensor) else one for one in (images, *arguments)]
-        if getattr(self._library, name + _KINDS[images.dtype])(*given):
-            raise MemoryError(f"the kernel {name} could not allocate memory")
+        call = _Call(name, getattr(self._library, name + _KINDS[images.dtype]), given, (images, *arguments))
+        call()
+        calls = _calls.get()
+        if calls is not None:
+            calls.append(call)
 
     def __reduce__(self) -> tuple[object, tuple[()]]:
         """Be loaded anew by whoever copies or unpickles this: a library is of one process."""

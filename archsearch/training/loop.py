@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from archsearch.augment.make import Augmenter
 from archsearch.errors import DivergedError, InterruptedRun
@@ -25,7 +24,7 @@ from archsearch.training import checkpoint
 from archsearch.training.average import make_average, update_average
 from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
 from archsearch.training.compiling import Forward, forget_compiled
-from archsearch.training.device import Precision, autocast, choose_device, choose_precision, is_out_of_memory, switches
+from archsearch.training.device import Precision, choose_device, choose_precision, is_out_of_memory, switches
 from archsearch.training.evaluation import Resident, Score, View, logits_of, mirrored_score, reside, score_of
 from archsearch.training.feed import Feed
 from archsearch.training.forward import Way, choose_way
@@ -35,6 +34,7 @@ from archsearch.training.progress import Progress, Silent
 from archsearch.training.recalibrate import recalibrate
 from archsearch.training.result import EpochRecord, TrainResult, best_epoch
 from archsearch.training.schedule import learning_rate_ratio
+from archsearch.training.step import Loss, PlainStep, RecordedStep
 from archsearch.training.storage import append_metrics, write_metrics
 from archsearch.training.watch import FiniteWatch
 from archsearch.training.whiten import whiten_first
@@ -143,6 +143,8 @@ class _Run:
             loss_sum=torch.zeros((), device=device),
             correct=torch.zeros((), device=device, dtype=torch.int64),
         )
+        loss = self._loss(self.way.forward)
+        self.learn = PlainStep(loss, self.state.scaler) if kernels is None else RecordedStep(loss, network)
         self.identity = make_identity(
             settings=settings,
             optimizer=optimizer,
@@ -197,19 +199,17 @@ class _Run:
             self.cast,
             images=self.settings.epochs * self.steps * self.batch_size,
             example=lambda: self.feed.batch(0, torch.Generator().manual_seed(0))[0],
-            rehearse=lambda forward: self._loss(forward, 0, torch.Generator().manual_seed(0))[0].backward(),
+            rehearse=self._rehearse,
         )
         self._notice(way.notice)
         return way
 
-    def _loss(self, forward: Forward, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the mean loss of a step's batch and the number of images that are named right."""
-        images_BCHW, labels_B = self.feed.batch(step, generator)
-        with autocast(self.device, self.cast):
-            logits_BK = forward(images_BCHW)
-        logits_BK = logits_BK.float()
-        loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.settings.label_smoothing)
-        return loss, (logits_BK.detach().argmax(1) == labels_B).sum()
+    def _loss(self, forward: Forward) -> Loss:
+        smoothing = self.settings.label_smoothing
+        return Loss(forward=forward, device=self.device, cast=self.cast, label_smoothing=smoothing)
+
+    def _rehearse(self, forward: Forward) -> None:
+        self._loss(forward)(*self.feed.batch(0, torch.Generator().manual_seed(0)))[0].backward()
 
     def _train_epoch(self, request: StopRequest) -> None:
         state, settings = self.state, self.settings
@@ -241,8 +241,7 @@ class _Run:
 
     def _step(self, step: int) -> None:
         state = self.state
-        loss, correct = self._loss(self.way.forward, step, state.augment)
-        state.scaler.scale(loss).backward()
+        loss, correct = self.learn(*self.feed.batch(step, state.augment))
         if self.settings.clip is not None:
             for optimizer in state.optimizers:
                 state.scaler.unscale_(optimizer)
@@ -252,7 +251,7 @@ class _Run:
         state.scaler.update()
         for optimizer in state.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        state.loss_sum += loss.detach()
+        state.loss_sum += loss
         state.correct += correct
 
     def _end_epoch(self) -> EpochRecord:

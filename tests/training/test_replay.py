@@ -1,0 +1,128 @@
+"""Recordings of steps by torch's own operations: what is repeated, what is refused, where gradients lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from archsearch.training.replay import Recording, can_record
+
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def loss_of(network: nn.Module) -> Loss:
+    def loss(images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+        logits_BK = network(images_BCHW)
+        return F.cross_entropy(logits_BK, labels_B), (logits_BK.argmax(1) == labels_B).sum()
+
+    return loss
+
+
+def batch(seed: int, count: int = 6) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, 3, 8, 8, generator=generator), torch.randint(0, 3, (count,), generator=generator)
+
+
+def test_a_replay_is_the_step_for_another_batch_with_its_own_draws(tiny_network) -> None:
+    plain, recorded = tiny_network(), tiny_network()
+    recording = None
+    for step in range(4):
+        given = batch(step)
+        torch.manual_seed(step)  # for the dropout
+        value, correct = loss_of(plain)(*given)
+        value.backward()
+        torch.manual_seed(step)
+        if recording is None:
+            recording = Recording(loss_of(recorded), recorded, *given)
+            found = recording.results
+            assert recording.refused is None
+        else:
+            assert recording.suits(*given)
+            found = recording.replay(*given)
+        assert torch.equal(found[0], value)
+        assert torch.equal(found[1], correct)
+        for one, other in zip(recorded.parameters(), plain.parameters(), strict=True):
+            assert one.grad is not None
+            assert other.grad is not None
+            assert torch.equal(one.grad, other.grad)
+            assert one.grad.stride() == other.grad.stride()
+            with torch.no_grad():
+                one -= 0.1 * one.grad
+                other -= 0.1 * other.grad
+            one.grad = other.grad = None
+    for name, value in plain.state_dict().items():
+        assert torch.equal(recorded.state_dict()[name], value), name
+
+
+def test_weights_that_are_used_twice_or_not_at_all() -> None:
+    twice, never, frozen = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4).requires_grad_(False)
+
+    def loss(images_BC: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+        return frozen(twice(twice(images_BC))).square().mean(), labels_B.sum()
+
+    network = nn.Sequential(twice, never, frozen)
+    recording = Recording(loss, network, torch.ones(2, 4), torch.ones(2))
+    images_BC = torch.randn(2, 4)
+    recording.replay(images_BC, torch.ones(2))
+    found, twice.weight.grad = twice.weight.grad, None
+    loss(images_BC, torch.ones(2))[0].backward()
+    assert found is not None
+    assert twice.weight.grad is not None
+    assert torch.equal(found, twice.weight.grad)
+    assert never.weight.grad is None
+    assert frozen.weight.grad is None
+
+
+def test_gradients_lie_in_memory_as_their_weights_do(tiny_network) -> None:
+    network = tiny_network().to(memory_format=torch.channels_last)
+    Recording(
+        lambda *given: ((network[0].weight.permute(1, 0, 2, 3).contiguous() ** 2).sum(), given[1]), network, *batch(0)
+    )
+    assert network[0].weight.grad.stride() == network[0].weight.stride()
+
+
+def test_it_suits_its_own_shape_and_memory_only(tiny_network) -> None:
+    network = tiny_network()
+    recording = Recording(loss_of(network), network, *batch(0))
+    images_BCHW, labels_B = batch(1)
+    assert recording.suits(images_BCHW, labels_B)
+    assert not recording.suits(*batch(1, count=5))
+    assert not recording.suits(images_BCHW.double(), labels_B)
+    assert not recording.suits(images_BCHW.contiguous(memory_format=torch.channels_last), labels_B)
+    network.load_state_dict({name: value.clone() for name, value in network.state_dict().items()})
+    assert recording.suits(images_BCHW, labels_B)
+    network[0].weight.data = network[0].weight.data.clone()
+    assert not recording.suits(images_BCHW, labels_B)
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [
+        (lambda images: images * images.sum().item(), "aten._local_scalar_dense.default"),
+        (lambda images: images * images[images > 0].sum(), "aten.index.Tensor"),
+    ],
+)
+def test_what_depends_on_values_is_refused_and_still_done_once(tiny_network, operation, name: str) -> None:
+    network = tiny_network()
+    given = batch(0)
+    recording = Recording(lambda images, labels: loss_of(network)(operation(images), labels), network, *given)
+    assert recording.refused == name
+    assert recording.results[0] > 0
+    assert network[0].weight.grad is not None
+
+
+class _Foreign(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images
+
+
+def test_modules_that_may_do_more_than_operations_are_not_recorded(tiny_network) -> None:
+    assert can_record(tiny_network())
+    assert not can_record(nn.Sequential(tiny_network(), _Foreign()))
+    hooked = tiny_network()
+    hooked[1].register_forward_hook(lambda *_: None)
+    assert not can_record(hooked)

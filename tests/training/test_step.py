@@ -1,0 +1,113 @@
+"""Recorded steps against plain ones, over the shipped blocks and networks with the kernels: equal bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from archsearch import build, load_design
+from archsearch.config_folder import config_folder
+from archsearch.errors import RunError
+from archsearch.kernels import equip, load_kernels
+from archsearch.training.step import Loss, PlainStep, RecordedStep
+
+CPU = torch.device("cpu")
+BLOCKS = sorted(file.stem for file in (config_folder() / "block").glob("*.yaml"))
+NETWORKS = ["assignment", "brisk", "c1c2c3c4", "mobilenet_v2", "nas_bench_macro", "quick", "resnet20"]
+
+
+def of_block(block: str) -> dict[str, Any]:
+    return {
+        "name": "a",
+        "input": [3, 16, 16],
+        "stem": {"block": "strided", "out": 16},
+        "stages": {
+            "c1": {"block": block, "width": 16, "repeats": 2},
+            "c2": {"block": block, "width": 32, "repeats": 1},
+        },
+        "head": {"pool": "global_average", "classes": 10},
+    }
+
+
+def made(arch: str | dict[str, Any], *, in_bf16: bool) -> tuple[nn.Module, Loss]:
+    network = build(load_design(arch)).to(memory_format=torch.channels_last).train()
+    try:
+        equip(network, load_kernels(), in_bf16=in_bf16)
+    except RunError as error:
+        pytest.skip(str(error))
+    return network, Loss(forward=network, device=CPU, cast="fp32", label_smoothing=0.1)
+
+
+def batches(side: int, count: int = 4, size: int = 6) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randn(size, 3, side, side, generator=generator) for _ in range(count)]
+    labels = [torch.randint(0, 10, (size,), generator=generator) for _ in range(count)]
+    return [
+        (one.contiguous(memory_format=torch.channels_last), label) for one, label in zip(images, labels, strict=True)
+    ]
+
+
+def descend(network: nn.Module) -> None:
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.grad is not None:
+                weight -= 0.02 * weight.grad
+                weight.grad = None
+
+
+def assert_equal_steps(arch: str | dict[str, Any], side: int, *, in_bf16: bool) -> None:
+    plain, loss = made(arch, in_bf16=in_bf16)
+    recorded, other = made(arch, in_bf16=in_bf16)
+    one, two = PlainStep(loss, torch.amp.GradScaler("cpu", enabled=False)), RecordedStep(other, recorded)
+    for given in batches(side):
+        torch.manual_seed(1)
+        expected = one(*given)
+        torch.manual_seed(1)
+        found = two(*given)
+        assert torch.equal(found[0], expected[0])
+        assert torch.equal(found[1], expected[1])
+        descend(plain)
+        descend(recorded)
+    assert two.replays
+    for name, value in plain.state_dict().items():
+        assert torch.equal(recorded.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize("symmetry", ["none", "flip"])
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_block(block: str, symmetry: str) -> None:
+    assert_equal_steps({**of_block(block), "symmetry": symmetry}, 16, in_bf16=True)
+
+
+@pytest.mark.parametrize("arch", NETWORKS)
+def test_shipped_networks(arch: str) -> None:
+    assert_equal_steps(arch, 32, in_bf16=arch != "quick")
+
+
+def test_another_batch_size_is_recorded_anew() -> None:
+    network, loss = made("brisk", in_bf16=True)
+    step = RecordedStep(loss, network)
+    for size in (4, 4, 6, 6, 4):
+        (given,) = batches(32, count=1, size=size)
+        found, _ = step(*given)
+        statistics = {name: value.clone() for name, value in network.named_buffers()}
+        descend(network)
+        assert found.isfinite()
+    assert all(value.isfinite().all() for value in statistics.values())
+
+
+def test_what_cannot_be_recorded_runs_as_it_is(tiny_network) -> None:
+    network = tiny_network()
+    network[0].register_forward_hook(lambda *_: None)
+    step = RecordedStep(Loss(forward=network, device=CPU, cast="fp32", label_smoothing=0.0), network)
+    images, labels = torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.long)
+    for _ in range(2):
+        value, correct = step(images, labels)
+        assert network[0].weight.grad is not None
+        assert not value.requires_grad
+        assert 0 <= correct <= 4
+        network.zero_grad()
+    assert not step.replays
