@@ -3,7 +3,7 @@
 #define ARCHSEARCH_PRODUCTS_H
 #include "lanes.h"
 
-enum { ROWS = 6 };
+enum { ROWS = 6, WIDE = 2 * LANES };
 
 /* c[i][j] (+)= sum over t of a[i * ai + t * at] * b[t * bt + j], for `rows` rows and `vecs` vectors of columns */
 INLINE void product(const int rows, const int vecs, long depth, const float *a, long ai, long at, const float *b,
@@ -48,13 +48,27 @@ INLINE void strip(const int vecs, long rows, long depth, const float *a, long ai
 INLINE void product_of(long rows, long depth, long columns, const float *a, long ai, long at, const float *b, float *c,
                        const int add) {
     long j = 0;
-    for (; j + 2 * LANES <= columns; j += 2 * LANES) strip(2, rows, depth, a, ai, at, b + j, columns, c + j, columns, add);
+    for (; j + WIDE <= columns; j += WIDE) strip(2, rows, depth, a, ai, at, b + j, columns, c + j, columns, add);
     if (j < columns) strip(1, rows, depth, a, ai, at, b + j, columns, c + j, columns, add);
 }
 
 /* out[rows][columns] = a[rows][depth] * b[depth][columns] */
 static void multiply(long rows, long depth, long columns, const float *a, const float *b, float *out) {
     product_of(rows, depth, columns, a, depth, 1, b, out, 0);
+}
+
+/* The same with b packed: strips of two vectors of columns one behind the other, so that what is read next lies next in
+   memory, and not a power of two away. */
+static void multiply_packed(long rows, long depth, long columns, const float *a, const float *b, float *out) {
+    long j = 0;
+    for (; j + WIDE <= columns; j += WIDE) strip(2, rows, depth, a, depth, 1, b + j * depth, WIDE, out + j, columns, 0);
+    if (j < columns) strip(1, rows, depth, a, depth, 1, b + j * depth, LANES, out + j, columns, 0);
+}
+
+/* Where b[t][j] of b[depth][columns] lies once it is packed. */
+INLINE long packed_place(long t, long j, long depth, long columns) {
+    const long start = j / WIDE * WIDE;
+    return start * depth + t * least(WIDE, columns - start) + j - start;
 }
 
 /* sum[rows][columns] += a[depth][rows]^T * b[depth][columns] */

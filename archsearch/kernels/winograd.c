@@ -88,28 +88,24 @@ INLINE void times_gt(const vec s[6], vec o[3]) { /* G^T s */
 
 INLINE long matrix(long count, long channels) { return count * channels + APART; } /* floats from point to point */
 
-/* v[point][tile][C] = B^T x B of the 6 x 6 patches, zeros outside the map */
-static void transform_patches(const real *x, const Map map, long first, long count, float *v) {
+/* v[point][tile][C] = B^T x B of the 6 x 6 patches; `zeros` are C values that stand for what lies outside the map */
+static void transform_patches(const real *x, const Map map, const real *zeros, long first, long count, float *v) {
     const long step = map.gap * map.channels, row = map.gap * map.width * step, point = matrix(count, map.channels);
     for (long t = 0; t < count; t++) {
         const Place place = place_of(map, first + t);
-        const long top = place.top - 1, left = place.left - 1;
-        const real *corner = x + place.start - row - step;
-        const int inside = top >= 0 && left >= 0 && top + PATCH <= map.height && left + PATCH <= map.width;
+        const real *from[PATCH][PATCH];
+        for (int i = 0; i < PATCH; i++)
+            for (int j = 0; j < PATCH; j++) {
+                const long r = place.top - 1 + i, q = place.left - 1 + j;
+                const int there = r >= 0 && r < map.height && q >= 0 && q < map.width;
+                from[i][j] = there ? x + place.start + (i - 1) * row + (j - 1) * step : zeros;
+            }
         for (long c = 0; c < map.channels; c += LANES) {
             vec half[6][6], d[6], o[6];
 #pragma GCC unroll 6
             for (int j = 0; j < 6; j++) {
-                const real *column = corner + j * step + c;
-                if (inside) {
 #pragma GCC unroll 6
-                    for (int i = 0; i < 6; i++) d[i] = read(column + i * row);
-                } else {
-                    const int there = left + j >= 0 && left + j < map.width;
-#pragma GCC unroll 6
-                    for (int i = 0; i < 6; i++)
-                        d[i] = there && top + i >= 0 && top + i < map.height ? read(column + i * row) : (vec){0};
-                }
+                for (int i = 0; i < 6; i++) d[i] = read(from[i][j] + c);
                 times_bt(d, o);
 #pragma GCC unroll 6
                 for (int i = 0; i < 6; i++) half[i][j] = o[i];
@@ -160,19 +156,23 @@ static void transform_products(const float *m, const Map map, long first, long c
     }
 }
 
-/* z[point][tile][K] = A dy A^T of the 4 x 4 tiles, zeros outside the map */
-static void transform_gradients(const real *dy, const Map map, long first, long count, float *z) {
+/* z[point][tile][K] = A dy A^T of the 4 x 4 tiles, `zeros` as above */
+static void transform_gradients(const real *dy, const Map map, const real *zeros, long first, long count, float *z) {
     const long step = map.gap * map.channels, row = map.gap * map.width * step, point = matrix(count, map.channels);
     for (long t = 0; t < count; t++) {
         const Place place = place_of(map, first + t);
-        const long tall = least(map.height - place.top, TILE), wide = least(map.width - place.left, TILE);
+        const real *from[TILE][TILE];
+        for (int i = 0; i < TILE; i++)
+            for (int j = 0; j < TILE; j++) {
+                const int there = place.top + i < map.height && place.left + j < map.width;
+                from[i][j] = there ? dy + place.start + i * row + j * step : zeros;
+            }
         for (long c = 0; c < map.channels; c += LANES) {
             vec half[6][4], d[4], o[6];
-            const real *corner = dy + place.start + c;
 #pragma GCC unroll 4
             for (int j = 0; j < 4; j++) {
 #pragma GCC unroll 4
-                for (int i = 0; i < 4; i++) d[i] = i < tall && j < wide ? read(corner + i * row + j * step) : (vec){0};
+                for (int i = 0; i < 4; i++) d[i] = read(from[i][j] + c);
                 times_a(d, o);
 #pragma GCC unroll 6
                 for (int i = 0; i < 6; i++) half[i][j] = o[i];
@@ -188,10 +188,12 @@ static void transform_gradients(const real *dy, const Map map, long first, long 
     }
 }
 
-/* u[point][size] = G w G^T of w[3][3][size], turned by 180 degrees where `turned` */
-static void transform_weights(const float *w, long size, int turned, float *u) {
+/* u[point] = G w G^T of w[3][3][C][K], packed as `multiply_packed` takes it; w turned by 180 degrees where `turned` */
+static void transform_weights(const float *w, long in, long out, int turned, float *u) {
+    const long size = in * out;
 #pragma omp parallel for
     for (long c = 0; c < size; c += LANES) {
+        float *to = u + packed_place(c / out, c % out, in, out);
         vec half[6][3], g[3], o[6];
         for (int j = 0; j < 3; j++) {
             for (int i = 0; i < 3; i++) g[i] = LOAD(w + (turned ? 8 - 3 * i - j : 3 * i + j) * size + c);
@@ -200,7 +202,7 @@ static void transform_weights(const float *w, long size, int turned, float *u) {
         }
         for (int i = 0; i < 6; i++) {
             times_g(half[i], o);
-            for (int j = 0; j < 6; j++) STORE(u + (6 * i + j) * size + c) = o[j];
+            for (int j = 0; j < 6; j++) STORE(to + (6 * i + j) * size) = o[j];
         }
     }
 }
@@ -234,9 +236,10 @@ int NAMED(winograd_forward)(const real *x, const float *w, real *y, long images,
                             long in, long out, int turned, long block) {
     const Map from = map_of(height, width, gap, in), to = map_of(height, width, gap, out);
     const long tiles = images * gap * gap * from.across * from.down, blocks = (tiles + block - 1) / block;
-    float *u = floats(POINTS * in * out);
+    float *u = floats(POINTS * in * out + in);
     if (!u) return 1;
-    transform_weights(w, in * out, turned, u);
+    const real *zeros = memset(u + POINTS * in * out, 0, sizeof(float) * in);
+    transform_weights(w, in, out, turned, u);
     int failed = 0;
 #pragma omp parallel reduction(| : failed)
     {
@@ -247,9 +250,9 @@ int NAMED(winograd_forward)(const real *x, const float *w, real *y, long images,
         for (long b = 0; b < blocks; b++) {
             if (failed) continue;
             const long first = b * block, count = least(tiles - first, block);
-            transform_patches(x, from, first, count, v);
+            transform_patches(x, from, zeros, first, count, v);
             for (int p = 0; p < POINTS; p++)
-                multiply(count, in, out, v + p * matrix(count, in), u + p * in * out, m + p * matrix(count, out));
+                multiply_packed(count, in, out, v + p * matrix(count, in), u + p * in * out, m + p * matrix(count, out));
             transform_products(m, to, first, count, y);
         }
         free(v);
@@ -264,9 +267,10 @@ int NAMED(winograd_weights)(const real *x, const real *dy, float *dw, long image
                             long in, long out, long block) {
     const Map from = map_of(height, width, gap, in), to = map_of(height, width, gap, out);
     const long tiles = images * gap * gap * from.across * from.down, blocks = (tiles + block - 1) / block;
-    const long size = in * out;
-    float *sums = floats(threads_at_most() * POINTS * size);
+    const long size = in * out, all = threads_at_most() * POINTS * size, widest = in > out ? in : out;
+    float *sums = floats(all + widest);
     if (!sums) return 1;
+    const real *zeros = memset(sums + all, 0, sizeof(float) * widest);
     int failed = 0, parts = 1;
 #pragma omp parallel reduction(| : failed)
     {
@@ -280,8 +284,8 @@ int NAMED(winograd_weights)(const real *x, const real *dy, float *dw, long image
         const long end = blocks * (me + 1) / threads;
         for (long b = blocks * me / threads; b < end && v; b++) {
             const long first = b * block, count = least(tiles - first, block);
-            transform_patches(x, from, first, count, v);
-            transform_gradients(dy, to, first, count, z);
+            transform_patches(x, from, zeros, first, count, v);
+            transform_gradients(dy, to, zeros, first, count, z);
             for (int p = 0; p < POINTS; p++)
                 accumulate(count, in, out, v + p * matrix(count, in), z + p * matrix(count, out), sum + p * size);
         }
