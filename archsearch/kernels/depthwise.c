@@ -1,149 +1,165 @@
-/* Depthwise convolutions, a vector of channels at a time. Legend: N images, H height, W width, C channels, T taps.
+/* Depthwise convolutions, a vector of channels at a time: those of one image are laid out as a plane with the zeros around
+   them, in float and in a core's own cache. Legend: N images, H height, W width, C channels, T taps.
    Functions return 0, or 1 without memory. */
 #include "lanes.h"
 
 typedef struct {
     long images, height, width, channels, kernel, stride, gap, before; /* `before`: zeros above and left */
     long tall, wide;                                                   /* of the output */
+    long down, across;                                                 /* of what the taps reach: the plane */
 } Conv;
 
 static Conv conv_of(const long s[10]) {
-    return (Conv){s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9]};
+    const long reach = (s[4] - 1) * s[6] + 1;
+    return (Conv){s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8], s[9],
+                  (s[8] - 1) * s[5] + reach, (s[9] - 1) * s[5] + reach};
 }
 
-/* Which taps of a row or column of output `place` read inside a map of `size`: from *begin to before *end. */
-INLINE void taps_inside(const Conv conv, long place, long size, long *begin, long *end) {
-    const long first = place * conv.stride - conv.before;
-    *begin = first < 0 ? (-first + conv.gap - 1) / conv.gap : 0;
-    *end = first >= size ? 0 : least(conv.kernel, (size - first + conv.gap - 1) / conv.gap);
+/* Which rows (or columns) of a map lie in the plane. */
+INLINE long first_inside(long before) { return before < 0 ? -before : 0; }
+INLINE long end_inside(long size, long reached, long before) { return least(size, reached - before); }
+
+/* plane[down][across] = the channels from c on of an image of x; what lies around them stays as it is */
+INLINE void lay_out(const real *x, const Conv conv, long c, vec *plane) {
+    const long end = end_inside(conv.height, conv.down, conv.before), last = end_inside(conv.width, conv.across, conv.before);
+    for (long r = first_inside(conv.before); r < end; r++)
+        for (long q = first_inside(conv.before); q < last; q++)
+            plane[(r + conv.before) * conv.across + q + conv.before] = read(x + (r * conv.width + q) * conv.channels + c);
 }
 
-/* One output pixel: the taps from (i0, j0) to before (i1, j1), `from` being where tap (0, 0) reads. */
-INLINE void pixel(const Conv conv, const real *from, const float *w, real *to, long i0, long i1, long j0, long j1) {
-    const long row = conv.gap * conv.width * conv.channels, step = conv.gap * conv.channels;
-    for (long c = 0; c < conv.channels; c += LANES) {
-        vec sum = {0};
-#pragma GCC unroll 5
-        for (long i = i0; i < i1; i++)
-#pragma GCC unroll 5
-            for (long j = j0; j < j1; j++)
-                sum += read(from + i * row + j * step + c) * LOAD(w + (i * conv.kernel + j) * conv.channels + c);
-        write(to + c, sum);
-    }
+/* y[tall][wide][C], the channels from c on, of a plane and w[T][C] */
+INLINE void filter(const int kernel, const vec *plane, const float *w, const Conv conv, long c, real *y) {
+    vec taps[kernel][kernel];
+    for (int i = 0; i < kernel; i++)
+        for (int j = 0; j < kernel; j++) taps[i][j] = LOAD(w + (i * kernel + j) * conv.channels + c);
+    for (long r = 0; r < conv.tall; r++)
+        for (long q = 0; q < conv.wide; q++) {
+            const vec *from = plane + r * conv.stride * conv.across + q * conv.stride;
+            vec sum = {0};
+#pragma GCC unroll 7
+            for (int i = 0; i < kernel; i++)
+#pragma GCC unroll 7
+                for (int j = 0; j < kernel; j++) sum += from[i * conv.gap * conv.across + j * conv.gap] * taps[i][j];
+            write(y + (r * conv.wide + q) * conv.channels + c, sum);
+        }
 }
 
 /* y[N][tall][wide][C] of x[N][H][W][C] and w[T][C] */
 int NAMED(depthwise_forward)(const real *x, const float *w, real *y, const long *sizes) {
     const Conv conv = conv_of(sizes);
-    const long row = conv.width * conv.channels;
-#pragma omp parallel for schedule(static)
-    for (long line = 0; line < conv.images * conv.tall; line++) {
-        const long image = line / conv.tall, r = line % conv.tall;
-        long i0, i1, j0, j1;
-        taps_inside(conv, r, conv.height, &i0, &i1);
-        for (long q = 0; q < conv.wide; q++) {
-            taps_inside(conv, q, conv.width, &j0, &j1);
-            const real *from = x + (image * conv.height + r * conv.stride - conv.before) * row +
-                                (q * conv.stride - conv.before) * conv.channels;
-            real *to = y + (line * conv.wide + q) * conv.channels;
-            const int whole = i1 - i0 == conv.kernel && j1 - j0 == conv.kernel;
-            if (whole && conv.kernel == 3)
-                pixel(conv, from, w, to, 0, 3, 0, 3);
-            else if (whole && conv.kernel == 5)
-                pixel(conv, from, w, to, 0, 5, 0, 5);
-            else
-                pixel(conv, from, w, to, i0, i1, j0, j1);
-        }
-    }
-    return 0;
-}
-
-/* dx[N][H][W][C] of dy[N][tall][wide][C] and w[T][C]; a thread has whole images */
-int NAMED(depthwise_images)(const real *dy, const float *w, real *dx, const long *sizes) {
-    const Conv conv = conv_of(sizes);
-    const long row = conv.width * conv.channels, image = conv.height * row;
+    const long image = conv.height * conv.width * conv.channels, result = conv.tall * conv.wide * conv.channels;
     int failed = 0;
 #pragma omp parallel reduction(| : failed)
     {
-        float *whole = floats(image);
-        failed = !whole;
+        float *values = floats(conv.down * conv.across * LANES);
+        vec *plane = (vec *)values;
+        failed = !values;
+        if (values) memset(values, 0, sizeof(vec) * conv.down * conv.across);
 #pragma omp for schedule(static)
         for (long n = 0; n < conv.images; n++) {
             if (failed) continue;
-            memset(whole, 0, sizeof(float) * image);
-            for (long place = 0; place < conv.tall * conv.wide; place++) {
-                const long r = place / conv.wide, q = place % conv.wide;
-                long i0, i1, j0, j1;
-                taps_inside(conv, r, conv.height, &i0, &i1);
-                taps_inside(conv, q, conv.width, &j0, &j1);
-                float *to = whole + (r * conv.stride - conv.before) * row + (q * conv.stride - conv.before) * conv.channels;
-                const real *from = dy + (n * conv.tall * conv.wide + place) * conv.channels;
-                for (long c = 0; c < conv.channels; c += LANES) {
-                    const vec gradient = read(from + c);
-                    for (long i = i0; i < i1; i++)
-                        for (long j = j0; j < j1; j++)
-                            STORE(to + i * conv.gap * row + j * conv.gap * conv.channels + c) +=
-                                gradient * LOAD(w + (i * conv.kernel + j) * conv.channels + c);
+            for (long c = 0; c < conv.channels; c += LANES) {
+                lay_out(x + n * image, conv, c, plane);
+                switch (conv.kernel) {
+                    case 3: filter(3, plane, w, conv, c, y + n * result); break;
+                    case 5: filter(5, plane, w, conv, c, y + n * result); break;
+                    default: filter((int)conv.kernel, plane, w, conv, c, y + n * result); break;
                 }
             }
-            write_values(whole, dx + n * image, image);
         }
-        free(whole);
+        free(values);
+    }
+    return failed;
+}
+
+/* dx[N][H][W][C] of dy[N][tall][wide][C] and w[T][C] */
+int NAMED(depthwise_images)(const real *dy, const float *w, real *dx, const long *sizes) {
+    const Conv conv = conv_of(sizes);
+    const long image = conv.height * conv.width * conv.channels, result = conv.tall * conv.wide * conv.channels;
+    int failed = 0;
+#pragma omp parallel reduction(| : failed)
+    {
+        float *values = floats(conv.down * conv.across * LANES);
+        vec *plane = (vec *)values;
+        failed = !values;
+#pragma omp for schedule(static)
+        for (long place = 0; place < conv.images * conv.channels / LANES; place++) {
+            if (failed) continue;
+            const long n = place * LANES / conv.channels, c = place * LANES % conv.channels;
+            memset(values, 0, sizeof(vec) * conv.down * conv.across);
+            for (long r = 0; r < conv.tall; r++)
+                for (long q = 0; q < conv.wide; q++) {
+                    const vec gradient = read(dy + n * result + (r * conv.wide + q) * conv.channels + c);
+                    vec *to = plane + r * conv.stride * conv.across + q * conv.stride;
+                    for (long i = 0; i < conv.kernel; i++)
+                        for (long j = 0; j < conv.kernel; j++)
+                            to[i * conv.gap * conv.across + j * conv.gap] +=
+                                gradient * LOAD(w + (i * conv.kernel + j) * conv.channels + c);
+                }
+            for (long r = 0; r < conv.height; r++)
+                for (long q = 0; q < conv.width; q++) {
+                    const long down = r + conv.before, right = q + conv.before;
+                    const int reached = down >= 0 && down < conv.down && right >= 0 && right < conv.across;
+                    write(dx + n * image + (r * conv.width + q) * conv.channels + c,
+                          reached ? plane[down * conv.across + right] : (vec){0});
+                }
+        }
+        free(values);
     }
     return failed;
 }
 
 enum { WIDEST = 7 }; /* taps in a row */
 
-/* sum[T][C] += the part of one image, a row of taps at a time, so that each has a sum of its own in a register */
-INLINE void add_image(const int kernel, const real *x, const real *dy, const Conv conv, float *sum) {
-    const long row = conv.width * conv.channels, step = conv.gap * conv.channels;
-    for (long i = 0; i < kernel; i++)
-        for (long c = 0; c < conv.channels; c += LANES) {
-            vec total[WIDEST];
-            for (long j = 0; j < kernel; j++) total[j] = (vec){0};
-            for (long r = 0; r < conv.tall; r++) {
-                const long down = r * conv.stride - conv.before + i * conv.gap;
-                if (down < 0 || down >= conv.height) continue;
-                for (long q = 0; q < conv.wide; q++) {
-                    const long left = q * conv.stride - conv.before;
-                    const real *from = x + down * row + left * conv.channels + c;
-                    const vec gradient = read(dy + (r * conv.wide + q) * conv.channels + c);
-                    if (left >= 0 && left + (kernel - 1) * conv.gap < conv.width) {
+/* sum[T][C] += the part of a plane and dy[tall][wide][C], the channels from c on; so many rows of taps at a time as have
+   their sums in registers */
+INLINE void add_plane(const int kernel, const int rows, const vec *plane, const real *dy, const Conv conv, long c, float *sum) {
+    for (int top = 0; top < kernel; top += rows) {
+        vec total[WIDEST][WIDEST];
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < kernel; j++) total[i][j] = (vec){0};
+        for (long r = 0; r < conv.tall; r++)
+            for (long q = 0; q < conv.wide; q++) {
+                const vec gradient = read(dy + (r * conv.wide + q) * conv.channels + c);
+                const vec *from = plane + (r * conv.stride + top * conv.gap) * conv.across + q * conv.stride;
+#pragma GCC unroll 3
+                for (int i = 0; i < rows; i++)
 #pragma GCC unroll 7
-                        for (long j = 0; j < kernel; j++) total[j] += read(from + j * step) * gradient;
-                    } else {
-                        for (long j = 0; j < kernel; j++)
-                            if (left + j * conv.gap >= 0 && left + j * conv.gap < conv.width)
-                                total[j] += read(from + j * step) * gradient;
-                    }
-                }
+                    for (int j = 0; j < kernel; j++)
+                        total[i][j] += from[i * conv.gap * conv.across + j * conv.gap] * gradient;
             }
-            for (long j = 0; j < kernel; j++) STORE(sum + (i * kernel + j) * conv.channels + c) += total[j];
-        }
+        for (int i = 0; i < rows; i++)
+            for (int j = 0; j < kernel; j++) STORE(sum + ((top + i) * kernel + j) * conv.channels + c) += total[i][j];
+    }
 }
 
 /* dw[T][C] of x[N][H][W][C] and dy[N][tall][wide][C], WIDEST taps across at most; every thread sums its own images, in
    order */
 int NAMED(depthwise_weights)(const real *x, const real *dy, float *dw, const long *sizes) {
     const Conv conv = conv_of(sizes);
-    const long size = conv.kernel * conv.kernel * conv.channels;
+    const long size = conv.kernel * conv.kernel * conv.channels, plane_size = conv.down * conv.across * LANES;
     const long image = conv.height * conv.width * conv.channels, result = conv.tall * conv.wide * conv.channels;
-    float *sums = floats(threads_at_most() * size);
+    float *sums = floats(threads_at_most() * (size + plane_size));
     if (!sums) return 1;
     int parts = 1;
 #pragma omp parallel
     {
         const int me = this_thread(), threads = threads_here();
-        float *sum = sums + me * size;
+        float *sum = sums + me * size, *values = sums + threads_at_most() * size + me * plane_size;
+        vec *plane = (vec *)values;
         memset(sum, 0, sizeof(float) * size);
+        memset(values, 0, sizeof(float) * plane_size);
 #pragma omp single
         parts = threads;
         const long end = conv.images * (me + 1) / threads;
-        for (long n = conv.images * me / threads; n < end; n++) switch (conv.kernel) {
-                case 3: add_image(3, x + n * image, dy + n * result, conv, sum); break;
-                case 5: add_image(5, x + n * image, dy + n * result, conv, sum); break;
-                default: add_image(conv.kernel, x + n * image, dy + n * result, conv, sum); break;
+        for (long n = conv.images * me / threads; n < end; n++)
+            for (long c = 0; c < conv.channels; c += LANES) {
+                lay_out(x + n * image, conv, c, plane);
+                switch (conv.kernel) {
+                    case 3: add_plane(3, 3, plane, dy + n * result, conv, c, sum); break;
+                    case 5: add_plane(5, 1, plane, dy + n * result, conv, c, sum); break;
+                    default: add_plane((int)conv.kernel, 1, plane, dy + n * result, conv, c, sum); break;
+                }
             }
     }
     add_parts(sums, size, parts, dw);

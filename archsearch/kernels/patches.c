@@ -41,9 +41,16 @@ INLINE Patch patch_of(const Conv conv, long pixel) {
     return (Patch){pixel / (conv.tall * conv.wide), top, left, whole};
 }
 
+/* Whether patches are the pixels themselves. */
+INLINE int is_pointwise(const Conv conv) { return conv.kernel == 1 && conv.stride == 1 && conv.before == 0; }
+
 /* a[pixel][T][C] of x, zeros outside the map */
 static void gather(const real *x, const Conv conv, long first, long count, float *a) {
     const long run = conv.kernel * conv.in;
+    if (is_pointwise(conv)) {
+        read_run(x + first * conv.in, a, count * conv.in);
+        return;
+    }
     for (long p = 0; p < count; p++) {
         const Patch patch = patch_of(conv, first + p);
         for (long i = 0; i < conv.kernel; i++, a += run) {
@@ -123,14 +130,17 @@ int NAMED(patches_images)(const real *dy, const float *w, real *dx, const long *
 #pragma omp for schedule(static)
         for (long n = 0; n < conv.images; n++) {
             if (failed) continue;
-            memset(whole, 0, sizeof(float) * image);
+            if (!is_pointwise(conv)) memset(whole, 0, sizeof(float) * image);
             for (long first = 0; first < pixels; first += block) {
                 const long count = least(pixels - first, block);
                 read_values(dy + (n * pixels + first) * conv.out, gradient, count * conv.out);
                 multiply(count, conv.out, depth, gradient, w, a);
-                scatter(a, conv, first, count, whole);
+                if (is_pointwise(conv))
+                    write_values(a, dx + n * image + first * conv.in, count * conv.in);
+                else
+                    scatter(a, conv, first, count, whole);
             }
-            write_values(whole, dx + n * image, image);
+            if (!is_pointwise(conv)) write_values(whole, dx + n * image, image);
         }
         free(a);
     }

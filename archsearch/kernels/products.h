@@ -57,20 +57,6 @@ static void multiply(long rows, long depth, long columns, const float *a, const 
     product_of(rows, depth, columns, a, depth, 1, b, out, 0);
 }
 
-/* The same with b packed: strips of two vectors of columns one behind the other, so that what is read next lies next in
-   memory, and not a power of two away. */
-static void multiply_packed(long rows, long depth, long columns, const float *a, const float *b, float *out) {
-    long j = 0;
-    for (; j + WIDE <= columns; j += WIDE) strip(2, rows, depth, a, depth, 1, b + j * depth, WIDE, out + j, columns, 0);
-    if (j < columns) strip(1, rows, depth, a, depth, 1, b + j * depth, LANES, out + j, columns, 0);
-}
-
-/* Where b[t][j] of b[depth][columns] lies once it is packed. */
-INLINE long packed_place(long t, long j, long depth, long columns) {
-    const long start = j / WIDE * WIDE;
-    return start * depth + t * least(WIDE, columns - start) + j - start;
-}
-
 /* sum[rows][columns] += a[depth][rows]^T * b[depth][columns] */
 static void accumulate(long depth, long rows, long columns, const float *a, const float *b, float *sum) {
     product_of(rows, depth, columns, a, 1, rows, b, sum, 1);
