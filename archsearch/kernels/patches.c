@@ -103,7 +103,7 @@ int NAMED(patches_forward)(const real *x, const float *w, real *y, const long *s
     {
         float *a = floats(block * (depth + conv.out)), *result = a + block * depth;
         failed = !a;
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic)
         for (long b = 0; b < blocks; b++) {
             if (failed) continue;
             const long first = b * block, count = least(pixels - first, block);
@@ -127,7 +127,7 @@ int NAMED(patches_images)(const real *dy, const float *w, real *dx, const long *
         float *a = floats(block * (depth + conv.out) + image);
         float *gradient = a + block * depth, *whole = gradient + block * conv.out;
         failed = !a;
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic)
         for (long n = 0; n < conv.images; n++) {
             if (failed) continue;
             if (!is_pointwise(conv)) memset(whole, 0, sizeof(float) * image);
