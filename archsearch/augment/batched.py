@@ -15,13 +15,18 @@ import torch
 from torch import Tensor
 
 from archsearch.augment.draws import Crop, Draw, Flip, Holes, Light, Warp, draw
+from archsearch.augment.fused import apply_fused, fused
 from archsearch.augment.normalise import Normaliser, fill_levels
 from archsearch.augment.pixels import crop, light, pad, punch, warp, warp_matrices
+from archsearch.kernels import Equipped
 from archsearch.settings.augment import AugmentPolicy
 
 
-class BatchedAugmenter:
-    """Applies a policy to a whole batch at once; an `Augmenter`."""
+class BatchedAugmenter(Equipped):
+    """Applies a policy to a whole batch at once; an `Augmenter`.
+
+    With `kernels` set, mirrors, a warp and holes in this order are one kernel's work.
+    """
 
     def __init__(
         self, policy: AugmentPolicy, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str
@@ -29,6 +34,7 @@ class BatchedAugmenter:
         """Hold the policy, the training set's `mean` and `std` (in 0..1) and what is fixed, on `device`."""
         self.policy = policy
         self._device = torch.device(device)
+        self._mean, self._std = tuple(mean), tuple(std)
         self._normaliser = Normaliser(mean, std, self._device)
         levels = torch.tensor(fill_levels(mean), dtype=torch.float32, device=self._device)
         self._mean_C, self._black_C = levels, torch.zeros_like(levels)
@@ -45,7 +51,11 @@ class BatchedAugmenter:
         count, _, height, width = images_BCHW.shape
         draws = draw(self.policy.drawn(progress), count=count, height=height, width=width, generator=generator)
         first = () if mirrored_B is None else (Flip(chosen_B=mirrored_B),)
-        return self._normaliser(self.apply(images_BCHW, (*first, *draws)))
+        everything = (*first, *draws)
+        together = None if self.kernels is None or len(self._mean) > 4 else fused(everything)
+        if together is None or self.kernels is None:
+            return self._normaliser(self.apply(images_BCHW, everything))
+        return apply_fused(images_BCHW, *together, mean=self._mean, std=self._std, kernels=self.kernels)
 
     def apply(self, images_BCHW: Tensor, draws: Sequence[Draw]) -> Tensor:
         """Return uint8 `images_BCHW` after `draws`, in order, not normalised; the argument stays as it is."""

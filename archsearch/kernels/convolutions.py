@@ -167,7 +167,7 @@ class _Depthwise(torch.autograd.Function):
         ctx.save_for_backward(images_BCHW, weight_TTC)
         ctx.sizes, ctx.kernels = (ctypes.c_long * len(sizes))(*sizes), kernels
         result = _new_map(images_BCHW, channels, tall, wide)
-        kernels("depthwise_forward", images_BCHW, weight_TTC, result, ctx.sizes)
+        kernels("depthwise_forward", images_BCHW, weight_TTC, result, ctx.sizes, 0)
         return result
 
     @staticmethod
@@ -196,8 +196,8 @@ def _depthwise_images(
         kernels("depthwise_images", gradient_BCHW, weight_TTC, images, sizes)
         return images
     before = dilation * (kernel - 1) - padding
-    turned = (batch, tall, wide, channels, kernel, 1, dilation, before, height, width)
-    kernels("depthwise_forward", gradient_BCHW, weight_TTC.flip(0, 1), images, (ctypes.c_long * len(turned))(*turned))
+    back = (batch, tall, wide, channels, kernel, 1, dilation, before, height, width)
+    kernels("depthwise_forward", gradient_BCHW, weight_TTC, images, (ctypes.c_long * len(back))(*back), 1)
     return images
 
 

@@ -27,11 +27,14 @@ INLINE void lay_out(const real *x, const Conv conv, long c, vec *plane) {
             plane[(r + conv.before) * conv.across + q + conv.before] = read(x + (r * conv.width + q) * conv.channels + c);
 }
 
-/* y[tall][wide][C], the channels from c on, of a plane and w[T][C] */
-INLINE void filter(const int kernel, const vec *plane, const float *w, const Conv conv, long c, real *y) {
+/* y[tall][wide][C], the channels from c on, of a plane and w[T][C], turned by 180 degrees where `turned` */
+INLINE void filter(const int kernel, const vec *plane, const float *w, int turned, const Conv conv, long c, real *y) {
     vec taps[kernel][kernel];
     for (int i = 0; i < kernel; i++)
-        for (int j = 0; j < kernel; j++) taps[i][j] = LOAD(w + (i * kernel + j) * conv.channels + c);
+        for (int j = 0; j < kernel; j++) {
+            const int tap = i * kernel + j;
+            taps[i][j] = LOAD(w + (turned ? kernel * kernel - 1 - tap : tap) * conv.channels + c);
+        }
     for (long r = 0; r < conv.tall; r++)
         for (long q = 0; q < conv.wide; q++) {
             const vec *from = plane + r * conv.stride * conv.across + q * conv.stride;
@@ -44,8 +47,8 @@ INLINE void filter(const int kernel, const vec *plane, const float *w, const Con
         }
 }
 
-/* y[N][tall][wide][C] of x[N][H][W][C] and w[T][C] */
-int NAMED(depthwise_forward)(const real *x, const float *w, real *y, const long *sizes) {
+/* y[N][tall][wide][C] of x[N][H][W][C] and w[T][C], turned where `turned` */
+int NAMED(depthwise_forward)(const real *x, const float *w, real *y, const long *sizes, int turned) {
     const Conv conv = conv_of(sizes);
     const long image = conv.height * conv.width * conv.channels, result = conv.tall * conv.wide * conv.channels;
     int failed = 0;
@@ -61,9 +64,9 @@ int NAMED(depthwise_forward)(const real *x, const float *w, real *y, const long 
             for (long c = 0; c < conv.channels; c += LANES) {
                 lay_out(x + n * image, conv, c, plane);
                 switch (conv.kernel) {
-                    case 3: filter(3, plane, w, conv, c, y + n * result); break;
-                    case 5: filter(5, plane, w, conv, c, y + n * result); break;
-                    default: filter((int)conv.kernel, plane, w, conv, c, y + n * result); break;
+                    case 3: filter(3, plane, w, turned, conv, c, y + n * result); break;
+                    case 5: filter(5, plane, w, turned, conv, c, y + n * result); break;
+                    default: filter((int)conv.kernel, plane, w, turned, conv, c, y + n * result); break;
                 }
             }
         }

@@ -26,7 +26,7 @@ import torch
 from archsearch.errors import RunError
 
 _HERE = Path(__file__).parent
-_UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "pairs", "muon")
+_UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "pairs", "muon", "augment")
 _HEADERS = ("lanes.h", "products.h")
 # OpenMP in the code but no library of it: the threads are those of torch, which has loaded its own.
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-std=gnu11", "-fopenmp", "-fPIC")
@@ -41,7 +41,7 @@ _SIGNATURES = {
     "patches_weights": [_POINTER] * 4 + [_LONG],
     "images_forward": [_POINTER] * 4,
     "images_weights": [_POINTER] * 4,
-    "depthwise_forward": [_POINTER] * 4,
+    "depthwise_forward": [_POINTER] * 4 + [_INT],
     "depthwise_images": [_POINTER] * 4,
     "depthwise_weights": [_POINTER] * 4,
     "norm_statistics": [_POINTER] * 8 + [_LONG] * 2,
@@ -53,6 +53,7 @@ _SIGNATURES = {
     "pairs_whole": [_POINTER] * 3 + [_LONG] * 3,
     "pairs_halves": [_POINTER] * 3 + [_LONG] * 3,
     "muon_step": [_POINTER] * 2 + [_LONG],
+    "augment_images": [_POINTER] * 13,
 }
 
 
@@ -168,7 +169,7 @@ def _compile(compiler: str, work: Path) -> Path:
             objects.append(str(work / f"{unit}{kind}.o"))
             half = ["-DHALF"] if kind == "_bf16" else []
             _run([compiler, *_FLAGS, *half, "-c", str(_HERE / f"{unit}.c"), "-o", objects[-1]])
-    _run([compiler, "-shared", *objects, "-o", str(library)])
+    _run([compiler, "-shared", *objects, "-lm", "-o", str(library)])
     return library
 
 

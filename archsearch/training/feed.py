@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from archsearch.augment.make import Augmenter
+from archsearch.kernels import Equipped, Kernels
 from archsearch.training.evaluation import Resident
 
 
@@ -27,6 +28,11 @@ class Feed:
         share = augmenter.policy.alternating
         draws = torch.Generator().manual_seed(seed)
         self._mirrored_N = None if share is None else torch.rand(len(images), generator=draws) < share
+
+    def equip(self, kernels: Kernels | None) -> None:
+        """Let the augmenter compute by `kernels`, or without where that is None."""
+        if isinstance(self._augmenter, Equipped):
+            self._augmenter.kernels = kernels
 
     def begin(self, epoch: int, generator: torch.Generator, *, of: int) -> None:
         """Take a new order from `generator` for `epoch` `of` so many, 0 being the first."""

@@ -132,6 +132,7 @@ class _Run:
         torch.manual_seed(derive_seed(seed, "dropout"))
         order = torch.Generator().manual_seed(derive_seed(seed, "order"))
         kernels = load_kernels() if self.way.name == "native" else None
+        self.feed.equip(kernels)
         self.state = RunState(
             network=network,
             average=None if settings.ema is None else make_average(network),

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "kernels": frozenset({"errors"}),  # any nn.Module, never a plan
     "network": PURE | {"kernels"},
     "data": BASE | {"settings"},
-    "augment": BASE | {"settings"},
+    "augment": BASE | {"settings", "kernels"},
     "training": BASE | {"signals", "settings", "data", "augment", "kernels"},  # an nn.Module and images, never a plan
     "search": PURE | TORCH | {"signals"},
     "report": PURE | TORCH | {"search"},

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from archsearch.augment import make_augmenter
+from archsearch.errors import RunError
+from archsearch.kernels import load_kernels
 from archsearch.settings.augment import AugmentPolicy, CoarseDropout, Executor, HorizontalFlip, TransformChoice
 from archsearch.training.evaluation import reside
 from archsearch.training.feed import Feed
@@ -44,6 +46,20 @@ def test_every_epoch_has_an_order_of_its_own_and_no_image_twice(numbered):
     one, two = epoch(given, 0), epoch(given, 1)
     assert len(one) == len(two) == 32
     assert list(one) != list(two)
+
+
+def test_an_augmenter_that_can_is_given_the_kernels(numbered):
+    given, other = feed(numbered, HOLE), feed(numbered, HOLE)
+    try:
+        given.equip(load_kernels())
+    except RunError as error:
+        pytest.skip(str(error))
+    with_kernels, without = epoch(given, 0), epoch(other, 0)
+    for label, image_CHW in without.items():
+        torch.testing.assert_close(with_kernels[label], image_CHW)
+    slow = feed(numbered, HOLE, executor="albumentations")
+    slow.equip(load_kernels())  # which has no use for them
+    assert epoch(slow, 0)
 
 
 def test_a_batch_is_at_most_all_images(numbered):
