@@ -21,7 +21,8 @@ import yaml
 from torch import Tensor
 
 from archsearch.augment import make_augmenter
-from archsearch.settings.augment import AugmentPolicy, decode_policy
+from archsearch.kernels import Equipped, Kernels, load_kernels
+from archsearch.settings.augment import AugmentPolicy, Executor, decode_policy
 
 MEAN, STD = (0.4914, 0.4822, 0.4471), (0.2469, 0.2433, 0.2615)
 CONF = Path(__file__).resolve().parents[1] / "conf" / "augment"
@@ -37,6 +38,7 @@ def main() -> None:
         "loader: Albumentations, its Normalize, one image at a time": loader(policy, images_BCHW),
         "executor: albumentations": executor(policy, images_BCHW, "albumentations"),
         "executor: batched": executor(policy, images_BCHW, "batched"),
+        "executor: batched, with kernels": executor(policy, images_BCHW, "batched", load_kernels()),
     }
     wall: dict[str, list[float]] = {name: [] for name in ways}
     core: dict[str, list[float]] = {name: [] for name in ways}
@@ -52,10 +54,14 @@ def main() -> None:
     report(options, wall, core)
 
 
-def executor(policy: AugmentPolicy, images_BCHW: Tensor, name: str) -> Callable[[], Tensor]:
+def executor(
+    policy: AugmentPolicy, images_BCHW: Tensor, name: Executor, kernels: Kernels | None = None
+) -> Callable[[], Tensor]:
     """Return one batch by the executor `name`."""
-    chosen = replace(policy, executor="batched" if name == "batched" else "albumentations")
+    chosen = replace(policy, executor=name)
     augment, generator = make_augmenter(chosen, mean=MEAN, std=STD, device="cpu"), torch.Generator().manual_seed(0)
+    if isinstance(augment, Equipped):
+        augment.kernels = kernels
     return lambda: augment(images_BCHW, generator)
 
 

@@ -9,7 +9,7 @@ Nothing needs them: without a C compiler, or on another device, torch's own oper
 from archsearch.kernels.chain import Chain
 from archsearch.kernels.equip import Equipped, equip, fits, suited, usable
 from archsearch.kernels.folded import Folded
-from archsearch.kernels.library import Kernels, calls_into, load_kernels
+from archsearch.kernels.library import KernelCall, Kernels, calls_into, load_kernels
 from archsearch.kernels.maps import add_maps, global_average, share_map
 from archsearch.kernels.pairs import whole_pairs
 
@@ -17,6 +17,7 @@ __all__ = [
     "Chain",
     "Equipped",
     "Folded",
+    "KernelCall",
     "Kernels",
     "add_maps",
     "calls_into",

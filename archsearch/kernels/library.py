@@ -15,9 +15,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,27 +56,40 @@ _SIGNATURES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A call of a kernel that can be made again; `held` keeps what its addresses point to."""
+Argument = torch.Tensor | ctypes.Array[Any] | int | None
 
-    name: str
-    function: Callable[..., int]
-    given: list[Any]
-    held: tuple[object, ...]
+
+class KernelCall:
+    """A call of a kernel, which can be made again and again."""
+
+    __slots__ = ("_arguments", "_function", "_given", "_name")
+
+    def __init__(self, name: str, function: Callable[..., int], arguments: Sequence[Argument]) -> None:
+        """Hold what `function` is called with, tensors for their addresses."""
+        self._name, self._function, self._arguments = name, function, arguments
+        self.moved()
 
     def __call__(self) -> None:
-        if self.function(*self.given):
-            raise MemoryError(f"the kernel {self.name} could not allocate memory")
+        """Call it; raises `MemoryError` where it gets none."""
+        if self._function(*self._given):
+            raise MemoryError(f"the kernel {self._name} could not allocate memory")
+
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """Return what it reads and writes."""
+        return (one for one in self._arguments if isinstance(one, torch.Tensor))
+
+    def moved(self) -> None:
+        """Look up anew where the tensors lie."""
+        self._given = [one.data_ptr() if isinstance(one, torch.Tensor) else one for one in self._arguments]
 
 
-_calls: ContextVar[list[Callable[[], object]] | None] = ContextVar("calls", default=None)
+_calls: ContextVar[Callable[[KernelCall], None] | None] = ContextVar("calls", default=None)
 
 
 @contextlib.contextmanager
-def calls_into(calls: list[Callable[[], object]]) -> Iterator[None]:
-    """Append every call of a kernel to `calls`, as a function that makes it again."""
-    before = _calls.set(calls)
+def calls_into(take: Callable[[KernelCall], None]) -> Iterator[None]:
+    """Give every call of a kernel to `take` once it has been made."""
+    before = _calls.set(take)
     try:
         yield
     finally:
@@ -97,19 +109,16 @@ class Kernels:
         self._library = library
         self.lanes: int = library.kernel_lanes_fp32()
 
-    def __call__(
-        self, name: str, images: torch.Tensor, *arguments: torch.Tensor | ctypes.Array[Any] | int | None
-    ) -> None:
+    def __call__(self, name: str, images: torch.Tensor, *arguments: Argument) -> None:
         """Call the function `name` for maps of the type of `images`; a tensor stands for its address, None for none.
 
         Raises `MemoryError` where the function gets none.
         """
-        given = [one.data_ptr() if isinstance(one, torch.Tensor) else one for one in (images, *arguments)]
-        call = _Call(name, getattr(self._library, name + _KINDS[images.dtype]), given, (images, *arguments))
+        call = KernelCall(name, getattr(self._library, name + _KINDS[images.dtype]), (images, *arguments))
         call()
-        calls = _calls.get()
-        if calls is not None:
-            calls.append(call)
+        take = _calls.get()
+        if take is not None:
+            take(call)
 
     def __reduce__(self) -> tuple[object, tuple[()]]:
         """Be loaded anew by whoever copies or unpickles this: a library is of one process."""

@@ -7,7 +7,7 @@
 #include "lanes.h"
 
 enum { NONE, RELU, SILU, HARDSWISH };
-enum { RUN = 64 }; /* rows */
+enum { RUN = 64, AT_ONCE = 4 }; /* rows; of so many the sums do not wait for each other */
 
 /* a where the mask is set, b elsewhere */
 INLINE vec choose(ivec mask, vec a, vec b) { return (vec)(((ivec)a & mask) | ((ivec)b & ~mask)); }
@@ -73,8 +73,16 @@ static void gather(double *sums, int threads, long channels) {
         for (long c = 0; c < 2 * channels; c++) sums[c] += sums[2 * channels * t + c];
 }
 
+INLINE vec total(const vec parts[AT_ONCE]) { return (parts[0] + parts[1]) + (parts[2] + parts[3]); }
+
 INLINE void add_lanes(double *to, vec from) {
     for (int i = 0; i < LANES; i++) to[i] += from[i];
+}
+
+INLINE void add_square(const real *x, vec origin, vec *sum, vec *square) {
+    const vec apart = read(x) - origin;
+    *sum += apart;
+    *square += apart * apart;
 }
 
 /* found[mean, 1 / deviation, scale, offset][C] of x[rows][C]; moves the running mean[C] and variance[C] (unbiased) towards
@@ -97,14 +105,14 @@ int NAMED(norm_statistics)(const real *x, const float *weight, const float *bias
             const long stop = run + RUN < end ? run + RUN : end;
             for (long c = 0; c < channels; c += LANES) {
                 const vec origin = read(x + c);
-                vec s = {0}, q = {0};
-                for (long r = run; r < stop; r++) {
-                    const vec d = read(x + r * channels + c) - origin;
-                    s += d;
-                    q += d * d;
-                }
-                add_lanes(sum + c, s);
-                add_lanes(squares + c, q);
+                vec s[AT_ONCE] = {{0}}, q[AT_ONCE] = {{0}};
+                long r = run;
+                for (; r + AT_ONCE <= stop; r += AT_ONCE)
+#pragma GCC unroll 4
+                    for (int i = 0; i < AT_ONCE; i++) add_square(x + (r + i) * channels + c, origin, s + i, q + i);
+                for (; r < stop; r++) add_square(x + r * channels + c, origin, s, q);
+                add_lanes(sum + c, total(s));
+                add_lanes(squares + c, total(q));
             }
         }
     }
@@ -141,19 +149,28 @@ int NAMED(scale_act)(const real *x, const float *scale, const float *offset, rea
     return 0;
 }
 
+INLINE void add_slope(const int kind, const real *x, const real *dy, vec scale, vec offset, vec mean, vec *sum, vec *product) {
+    const vec one = read(x), dz = slope(kind, one * scale + offset, read(dy));
+    *sum += dz;
+    *product += dz * (one - mean);
+}
+
 /* sum[C] += dz, product[C] += dz * (x - mean) over the rows from `begin` to `end` */
 INLINE void add_rows(const int kind, const real *x, const real *dy, const float *scale, const float *offset,
                      const float *mean, double *sum, double *product, long begin, long end, long channels) {
     for (long c = 0; c < channels; c += LANES) {
         const vec a = LOAD(scale + c), b = LOAD(offset + c), middle = LOAD(mean + c);
-        vec s = {0}, q = {0};
-        for (long r = begin; r < end; r++) {
-            const vec one = read(x + r * channels + c), dz = slope(kind, one * a + b, read(dy + r * channels + c));
-            s += dz;
-            q += dz * (one - middle);
-        }
-        add_lanes(sum + c, s);
-        add_lanes(product + c, q);
+        vec s[AT_ONCE] = {{0}}, q[AT_ONCE] = {{0}};
+        long r = begin;
+        for (; r + AT_ONCE <= end; r += AT_ONCE)
+#pragma GCC unroll 4
+            for (int i = 0; i < AT_ONCE; i++) {
+                const long at = (r + i) * channels + c;
+                add_slope(kind, x + at, dy + at, a, b, middle, s + i, q + i);
+            }
+        for (; r < end; r++) add_slope(kind, x + r * channels + c, dy + r * channels + c, a, b, middle, s, q);
+        add_lanes(sum + c, total(s));
+        add_lanes(product + c, total(q));
     }
 }
 

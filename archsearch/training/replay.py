@@ -9,8 +9,7 @@ Legend: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -19,9 +18,9 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from archsearch.kernels import calls_into
+from archsearch.kernels import KernelCall, calls_into
+from archsearch.training.sharing import share_memory, storages_of
 
-Call = Callable[[], object]
 _aten = torch.ops.aten
 # What only takes memory: whoever fills it is recorded.
 _TAKES_MEMORY = (_aten.empty, _aten.empty_like, _aten.empty_strided, _aten.new_empty, _aten.new_empty_strided)
@@ -41,7 +40,7 @@ class Recording:
     """The forward and backward of one step, recorded as they ran.
 
     `results` are the loss and what comes beside it; `refused` names an operation whose result is not a matter of
-    tensors alone, so that a replay would not repeat it. All the memory that the step takes stays taken.
+    tensors alone, so that a replay would not repeat it. Memory that the step takes stays taken.
     """
 
     def __init__(
@@ -54,16 +53,19 @@ class Recording:
         """Run the step for a batch and leave the gradients with the weights, which have none yet."""
         self._network, self._places = network, _places(network)
         self._given = (torch.empty_like(images_BCHW).copy_(images_BCHW), labels_B.clone())
-        self._calls: list[Call] = []
-        recorder = _Recorder(self._calls)
         weights = [weight for weight in network.parameters() if weight.requires_grad]
-        with calls_into(self._calls), recorder:
+        recorder = _Recorder()
+        with calls_into(recorder.calls.append), recorder:
             value, beside = loss(*self._given)
             gradients = torch.autograd.grad(value, weights, allow_unused=True)
             laid = [_laid_as(weight, one) for weight, one in zip(weights, gradients, strict=True)]
+        self._calls, self.refused = recorder.calls, recorder.refused
         self._gradients = list(zip(weights, laid, strict=True))
         self.results = (value.detach(), beside)
-        self.refused = recorder.refused
+        if self.refused is None:
+            kept = (*self.results, *(one for one in laid if one is not None))
+            with torch.no_grad():
+                share_memory(self._calls, recorder.taken, storages_of(kept))
         self._leave_gradients()
 
     def suits(self, images_BCHW: Tensor, labels_B: Tensor) -> bool:
@@ -87,12 +89,37 @@ class Recording:
             weight.grad = gradient
 
 
-class _Recorder(TorchDispatchMode):
-    """Appends every operation that is run to `calls`, as a call that writes where the first one wrote."""
+class _Operation:
+    """A call of an operation of torch, which can be made again; without `results` it writes into its arguments."""
 
-    def __init__(self, calls: list[Call]) -> None:
+    __slots__ = ("_args", "_function", "_kwargs", "_results")
+
+    def __init__(
+        self, function: Callable[..., Any], args: Any, kwargs: Any, results: list[Tensor | None] | None = None
+    ) -> None:
+        self._function, self._args, self._kwargs, self._results = function, args, kwargs, results
+
+    def __call__(self) -> None:
+        fresh = self._function(*self._args, **self._kwargs)
+        if self._results is not None:
+            for own, one in zip(self._results, tree_leaves(fresh), strict=True):
+                if own is not None:
+                    own.copy_(one)
+
+    def tensors(self) -> Iterator[Tensor]:
+        return _tensors((self._args, self._kwargs, self._results))
+
+    def moved(self) -> None:
+        """Nothing to do: it holds tensors, not addresses."""
+
+
+class _Recorder(TorchDispatchMode):
+    """Adds every operation that is run to `calls`, as one that writes where it wrote, and its memory to `taken`."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self._calls = calls
+        self.calls: list[KernelCall | _Operation] = []
+        self.taken: set[int] = set()
         self.refused: str | None = None
 
     def __torch_dispatch__(
@@ -100,45 +127,31 @@ class _Recorder(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
+        results = tree_leaves(result)
+        fresh = storages_of(_tensors(results)) - storages_of(_tensors((args, kwargs)))
+        self.taken |= fresh
         if func.overloadpacket in _TAKES_MEMORY:
             return result
-        results = tree_leaves(result)
         if any(tag in func.tags for tag in _UNFORESEEN) or not all(isinstance(one, Tensor | None) for one in results):
             self.refused = str(func)
-        # Without what autograd hangs on tensors, so that its graph is not kept.
-        bare_args, bare_kwargs, bare = tree_map_only(Tensor, Tensor.detach, (args, kwargs, results))
-        if func._schema.is_mutable:
-            self._calls.append(partial(func, *bare_args, **bare_kwargs))
-        elif not _is_view(bare, (bare_args, bare_kwargs)):
-            self._calls.append(_again(func, bare_args, bare_kwargs, bare))
+        if func._schema.is_mutable or fresh:  # what is neither is a view
+            # Without what autograd hangs on tensors, so that its graph is not kept.
+            self.calls.append(_again(func, *tree_map_only(Tensor, Tensor.detach, (args, kwargs, results))))
         return result
 
 
-def _is_view(results: list[Tensor | None], given: object) -> bool:
-    return _storages(results) <= _storages(given)
-
-
-def _storages(values: object) -> set[int]:
-    return {one.untyped_storage()._cdata for one in tree_leaves(values) if isinstance(one, Tensor)}
-
-
-def _again(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], results: list[Tensor | None]) -> Call:
+def _again(func: OpOverload, args: Any, kwargs: dict[str, Any], results: list[Tensor | None]) -> _Operation:
     """Return a call of `func` that writes into `results`."""
-    first = results[0]
-    if func.overloadpacket in _COPIES and first is not None:
-        return partial(first.copy_, args[0])
+    if func._schema.is_mutable:
+        return _Operation(func, args, kwargs)
+    if func.overloadpacket in _COPIES:
+        return _Operation(_aten.copy_.default, (results[0], args[0]), {})
     draws = torch.Tag.nondeterministic_seeded in func.tags
     variant = _out_variant(func, len(results))
-    if variant is not None and not draws and all(one is not None for one in results):
-        places = [argument.name for argument in variant._schema.arguments if argument.is_out]
-        return partial(variant, *args, **kwargs, **dict(zip(places, results, strict=True)))
-
-    def copied() -> None:
-        for own, fresh in zip(results, tree_leaves(func(*args, **kwargs)), strict=True):
-            if own is not None:
-                own.copy_(fresh)
-
-    return copied
+    if variant is None or draws or any(one is None for one in results):
+        return _Operation(func, args, kwargs, results)
+    places = [argument.name for argument in variant._schema.arguments if argument.is_out]
+    return _Operation(variant, args, kwargs | dict(zip(places, results, strict=True)))
 
 
 def _out_variant(func: OpOverload, results: int) -> OpOverload | None:
@@ -151,6 +164,10 @@ def _out_variant(func: OpOverload, results: int) -> OpOverload | None:
         if taken == wanted and sum(one.is_out for one in arguments) == results:
             return overload
     return None
+
+
+def _tensors(values: object) -> Iterator[Tensor]:
+    return (one for one in tree_leaves(values) if isinstance(one, Tensor))
 
 
 def _laid_as(weight: Tensor, gradient: Tensor | None) -> Tensor | None:
