@@ -68,6 +68,11 @@ class Recording:
                 share_memory(self._calls, recorder.taken, storages_of(kept))
         self._leave_gradients()
 
+    @property
+    def calls(self) -> int:
+        """How many calls a replay is."""
+        return len(self._calls)
+
     def suits(self, images_BCHW: Tensor, labels_B: Tensor) -> bool:
         """Return whether a replay would be the step for this batch, of these weights."""
         given = (images_BCHW, labels_B)

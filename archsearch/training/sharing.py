@@ -34,12 +34,13 @@ def share_memory(calls: Sequence[Touching], taken: Set[int], kept: Set[int]) -> 
     `taken` is the memory that the calls themselves take, of which every byte is written before it is read; what is
     `kept` is needed after the last call. A map lives from the first call that touches it to the last.
     """
+    movable = taken - kept
     tensors: dict[int, list[Tensor]] = defaultdict(list)
     last: dict[int, int] = {}
     for place, call in enumerate(calls):
         for one in call.tensors():
             storage = one.untyped_storage()
-            if storage._cdata in taken - kept and storage.nbytes() >= _LEAST:
+            if storage._cdata in movable and storage.nbytes() >= _LEAST:
                 tensors[storage._cdata].append(one)
                 last[storage._cdata] = place
     home: dict[int, UntypedStorage] = {}

@@ -60,9 +60,9 @@ class RecordedStep:
         self._can = can_record(network)
 
     @property
-    def replays(self) -> bool:
-        """Whether there is a recording, which the next step of this shape will be a replay of."""
-        return self._recording is not None
+    def calls(self) -> int:
+        """How many calls a replay is; 0 where there is no recording that the next step could be a replay of."""
+        return 0 if self._recording is None else self._recording.calls
 
     def __call__(self, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Take the step for a batch, whose weights have no gradients yet."""

@@ -11,7 +11,7 @@ import torch
 
 from archsearch.errors import RunError
 from archsearch.kernels import Kernels, library
-from archsearch.kernels.library import laid_out, load_kernels
+from archsearch.kernels.library import KernelCall, calls_into, laid_out, load_kernels
 
 
 @pytest.fixture
@@ -90,3 +90,23 @@ def test_a_map_is_laid_out_channels_last_without_a_copy_where_it_is_so() -> None
     assert laid_out(images).is_contiguous(memory_format=torch.channels_last)
     there = images.contiguous(memory_format=torch.channels_last)
     assert laid_out(there) is there
+
+
+def test_calls_are_told_and_can_be_made_again_also_where_their_maps_have_moved(kernels: Kernels) -> None:
+    one, other, total = (torch.full((64,), float(value)) for value in (1, 2, 0))
+    calls: list[KernelCall] = []
+    with calls_into(calls.append):
+        kernels("add_maps", one, other, total, 64)
+    kernels("add_maps", one, other, total, 64)  # nobody takes this one
+    (call,) = calls
+    assert [each.data_ptr() for each in call.tensors()] == [one.data_ptr(), other.data_ptr(), total.data_ptr()]
+    one.fill_(5)
+    call()
+    assert total.eq(7).all()
+    before, elsewhere = total.clone(), torch.zeros(64)
+    total.set_(elsewhere.untyped_storage(), 0, total.size(), total.stride())
+    call.moved()
+    other.fill_(0)
+    call()
+    assert elsewhere.eq(5).all()
+    assert before.eq(7).all()

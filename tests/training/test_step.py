@@ -71,7 +71,7 @@ def assert_equal_steps(arch: str | dict[str, Any], side: int, *, in_bf16: bool) 
         assert torch.equal(found[1], expected[1])
         descend(plain)
         descend(recorded)
-    assert two.replays
+    assert two.calls
     for name, value in plain.state_dict().items():
         assert torch.equal(recorded.state_dict()[name], value), name
 
@@ -110,4 +110,4 @@ def test_what_cannot_be_recorded_runs_as_it_is(tiny_network) -> None:
         assert not value.requires_grad
         assert 0 <= correct <= 4
         network.zero_grad()
-    assert not step.replays
+    assert not step.calls
