@@ -40,7 +40,7 @@ int NAMED(images_forward)(real *y, const float *x, const float *w, const long *s
             for (long r = 0; r < conv.tall; r++) {
                 for (long i = 0; i < conv.kernel; i++)
                     product_of(conv.wide, conv.run, conv.out, framed + (r * conv.stride + i) * conv.row,
-                               conv.stride * conv.in, 1, w + i * conv.run * conv.out, line, i > 0);
+                               conv.stride * conv.in, 1, w + i * conv.run * conv.out, conv.out, line, i > 0);
                 write_values(line, y + (n * conv.tall + r) * conv.wide * conv.out, conv.wide * conv.out);
             }
         }
@@ -72,7 +72,7 @@ int NAMED(images_weights)(const real *dy, const float *x, float *dw, const long 
                 read_values(dy + (n * conv.tall + r) * conv.wide * conv.out, line, conv.wide * conv.out);
                 for (long i = 0; i < conv.kernel; i++)
                     product_of(conv.run, conv.wide, conv.out, framed + (r * conv.stride + i) * conv.row, 1,
-                               conv.stride * conv.in, line, sum + i * conv.run * conv.out, 1);
+                               conv.stride * conv.in, line, conv.out, sum + i * conv.run * conv.out, 1);
             }
         }
         free(framed);

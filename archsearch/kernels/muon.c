@@ -37,7 +37,7 @@ static void polynomial(const float *s, long r, float *q) {
 static void orthogonalise(const float *x, long c, long r, float *work, float *y) {
     float *s = work, *q = s + r * r, *p = q + r * r, *other = p + r * r;
     memset(s, 0, sizeof(float) * r * r);
-    accumulate(c, r, r, x, x, s);
+    accumulate(c, r, r, x, r, x, r, s);
     for (int step = 0; step < ITERATIONS; step++) {
         polynomial(s, r, q);
         if (step == 0) {

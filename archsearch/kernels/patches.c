@@ -22,6 +22,14 @@ INLINE void read_run(const real *from, float *to, long count) {
         for (long i = 0; i < count; i++) to[i] = read_one(from[i]);
 }
 
+/* to[row][] = from[row][], rows `spaced` */
+INLINE void read_rows(const real *from, long rows, long count, float *to) {
+    if (spaced(count) == count)
+        read_run(from, to, rows * count);
+    else
+        for (long r = 0; r < rows; r++) read_run(from + r * count, to + r * spaced(count), count);
+}
+
 /* to[] += from[] */
 INLINE void add_run(const float *from, float *to, long count) {
     for (long i = 0; i < count; i += LANES) STORE(to + i) += LOAD(from + i);
@@ -44,14 +52,14 @@ INLINE Patch patch_of(const Conv conv, long pixel) {
 /* Whether patches are the pixels themselves. */
 INLINE int is_pointwise(const Conv conv) { return conv.kernel == 1 && conv.stride == 1 && conv.before == 0; }
 
-/* a[pixel][T][C] of x, zeros outside the map */
+/* a[pixel][T][C] of x, zeros outside the map; pixels lie `spaced` */
 static void gather(const real *x, const Conv conv, long first, long count, float *a) {
-    const long run = conv.kernel * conv.in;
+    const long run = conv.kernel * conv.in, depth = conv.kernel * run, gap = spaced(depth) - depth;
     if (is_pointwise(conv)) {
-        read_run(x + first * conv.in, a, count * conv.in);
+        read_rows(x + first * conv.in, count, conv.in, a);
         return;
     }
-    for (long p = 0; p < count; p++) {
+    for (long p = 0; p < count; p++, a += gap) {
         const Patch patch = patch_of(conv, first + p);
         for (long i = 0; i < conv.kernel; i++, a += run) {
             const long row = patch.top + i * conv.gap;
@@ -98,21 +106,25 @@ int NAMED(patches_forward)(const real *x, const float *w, real *y, const long *s
     const Conv conv = conv_of(sizes);
     const long depth = conv.kernel * conv.kernel * conv.in, pixels = conv.images * conv.tall * conv.wide;
     const long blocks = (pixels + block - 1) / block;
+    float *packed = floats(depth * conv.out);
+    if (!packed) return 1;
+    pack(w, depth, conv.out, packed);
     int failed = 0;
 #pragma omp parallel reduction(| : failed)
     {
-        float *a = floats(block * (depth + conv.out)), *result = a + block * depth;
+        float *a = floats(block * (spaced(depth) + conv.out)), *result = a + block * spaced(depth);
         failed = !a;
 #pragma omp for schedule(dynamic)
         for (long b = 0; b < blocks; b++) {
             if (failed) continue;
             const long first = b * block, count = least(pixels - first, block);
             gather(x, conv, first, count, a);
-            multiply(count, depth, conv.out, a, w, result);
+            multiply_packed(count, depth, conv.out, a, spaced(depth), packed, result);
             write_values(result, y + first * conv.out, count * conv.out);
         }
         free(a);
     }
+    free(packed);
     return failed;
 }
 
@@ -121,6 +133,9 @@ int NAMED(patches_images)(const real *dy, const float *w, real *dx, const long *
     const Conv conv = conv_of(sizes);
     const long depth = conv.kernel * conv.kernel * conv.in, pixels = conv.tall * conv.wide;
     const long image = conv.height * conv.width * conv.in;
+    float *packed = floats(depth * conv.out);
+    if (!packed) return 1;
+    pack(w, conv.out, depth, packed);
     int failed = 0;
 #pragma omp parallel reduction(| : failed)
     {
@@ -134,7 +149,7 @@ int NAMED(patches_images)(const real *dy, const float *w, real *dx, const long *
             for (long first = 0; first < pixels; first += block) {
                 const long count = least(pixels - first, block);
                 read_values(dy + (n * pixels + first) * conv.out, gradient, count * conv.out);
-                multiply(count, conv.out, depth, gradient, w, a);
+                multiply_packed(count, conv.out, depth, gradient, conv.out, packed, a);
                 if (is_pointwise(conv))
                     write_values(a, dx + n * image + first * conv.in, count * conv.in);
                 else
@@ -144,6 +159,7 @@ int NAMED(patches_images)(const real *dy, const float *w, real *dx, const long *
         }
         free(a);
     }
+    free(packed);
     return failed;
 }
 
@@ -158,7 +174,8 @@ int NAMED(patches_weights)(const real *x, const real *dy, float *dw, const long 
 #pragma omp parallel reduction(| : failed)
     {
         const int me = this_thread(), threads = threads_here();
-        float *a = floats(block * (depth + conv.out)), *gradient = a + block * depth, *sum = sums + me * size;
+        float *a = floats(block * (spaced(depth) + spaced(conv.out))), *sum = sums + me * size;
+        float *gradient = a + block * spaced(depth);
         failed = !a;
         memset(sum, 0, sizeof(float) * size);
 #pragma omp single
@@ -167,8 +184,8 @@ int NAMED(patches_weights)(const real *x, const real *dy, float *dw, const long 
         for (long b = blocks * me / threads; b < end && a; b++) {
             const long first = b * block, count = least(pixels - first, block);
             gather(x, conv, first, count, a);
-            read_values(dy + first * conv.out, gradient, count * conv.out);
-            accumulate(count, depth, conv.out, a, gradient, sum);
+            read_rows(dy + first * conv.out, count, conv.out, gradient);
+            accumulate(count, depth, conv.out, a, spaced(depth), gradient, spaced(conv.out), sum);
         }
         free(a);
     }

@@ -44,22 +44,45 @@ INLINE void strip(const int vecs, long rows, long depth, const float *a, long ai
     }
 }
 
-/* c[rows][columns] (+)= sum over t of a[i * ai + t * at] * b[t][j] */
-INLINE void product_of(long rows, long depth, long columns, const float *a, long ai, long at, const float *b, float *c,
-                       const int add) {
+/* c[rows][columns] (+)= sum over t of a[i * ai + t * at] * b[t * bt + j] */
+INLINE void product_of(long rows, long depth, long columns, const float *a, long ai, long at, const float *b, long bt,
+                       float *c, const int add) {
     long j = 0;
-    for (; j + WIDE <= columns; j += WIDE) strip(2, rows, depth, a, ai, at, b + j, columns, c + j, columns, add);
-    if (j < columns) strip(1, rows, depth, a, ai, at, b + j, columns, c + j, columns, add);
+    for (; j + WIDE <= columns; j += WIDE) strip(2, rows, depth, a, ai, at, b + j, bt, c + j, columns, add);
+    if (j < columns) strip(1, rows, depth, a, ai, at, b + j, bt, c + j, columns, add);
 }
+
+/* How far apart rows of so many values lie in memory: a power of two apart they would share the cache's sets. */
+INLINE long spaced(long values) { return values % 128 ? values : values + WIDE; }
 
 /* out[rows][columns] = a[rows][depth] * b[depth][columns] */
-static void multiply(long rows, long depth, long columns, const float *a, const float *b, float *out) {
-    product_of(rows, depth, columns, a, depth, 1, b, out, 0);
+INLINE void multiply(long rows, long depth, long columns, const float *a, const float *b, float *out) {
+    product_of(rows, depth, columns, a, depth, 1, b, columns, out, 0);
 }
 
-/* sum[rows][columns] += a[depth][rows]^T * b[depth][columns] */
-static void accumulate(long depth, long rows, long columns, const float *a, const float *b, float *sum) {
-    product_of(rows, depth, columns, a, 1, rows, b, sum, 1);
+/* The same with the rows of a `ai` apart and b packed: strips of two vectors of columns one behind the other, so that what
+   is read next lies next in memory. */
+INLINE void multiply_packed(long rows, long depth, long columns, const float *a, long ai, const float *b, float *out) {
+    long j = 0;
+    for (; j + WIDE <= columns; j += WIDE) strip(2, rows, depth, a, ai, 1, b + j * depth, WIDE, out + j, columns, 0);
+    if (j < columns) strip(1, rows, depth, a, ai, 1, b + j * depth, LANES, out + j, columns, 0);
+}
+
+/* Where b[t][j] of b[depth][columns] lies once it is packed. */
+INLINE long packed_place(long t, long j, long depth, long columns) {
+    const long start = j / WIDE * WIDE;
+    return start * depth + t * least(WIDE, columns - start) + j - start;
+}
+
+/* packed = b[depth][columns] */
+INLINE void pack(const float *b, long depth, long columns, float *packed) {
+    for (long t = 0; t < depth; t++)
+        for (long j = 0; j < columns; j += LANES) STORE(packed + packed_place(t, j, depth, columns)) = LOAD(b + t * columns + j);
+}
+
+/* sum[rows][columns] += a[depth][rows]^T * b[depth][columns], rows of a `at` apart and rows of b `bt` */
+INLINE void accumulate(long depth, long rows, long columns, const float *a, long at, const float *b, long bt, float *sum) {
+    product_of(rows, depth, columns, a, 1, at, b, bt, sum, 1);
 }
 
 #endif

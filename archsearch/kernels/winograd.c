@@ -84,22 +84,6 @@ INLINE void times_gt(const vec s[6], vec o[3]) { /* G^T s */
     o[2] = p + 4 * r + s[5];
 }
 
-/* ---- products ---- */
-
-/* out[rows][columns] = a[rows][depth] * b[depth][columns] with b packed: strips of two vectors of columns one behind the
-   other, so that what is read next lies next in memory, and not a power of two away. */
-static void multiply_packed(long rows, long depth, long columns, const float *a, const float *b, float *out) {
-    long j = 0;
-    for (; j + WIDE <= columns; j += WIDE) strip(2, rows, depth, a, depth, 1, b + j * depth, WIDE, out + j, columns, 0);
-    if (j < columns) strip(1, rows, depth, a, depth, 1, b + j * depth, LANES, out + j, columns, 0);
-}
-
-/* Where b[t][j] of b[depth][columns] lies once it is packed. */
-INLINE long packed_place(long t, long j, long depth, long columns) {
-    const long start = j / WIDE * WIDE;
-    return start * depth + t * least(WIDE, columns - start) + j - start;
-}
-
 /* ---- the transforms of `count` tiles from tile `first` on ---- */
 
 INLINE long matrix(long count, long channels) { return count * channels + APART; } /* floats from point to point */
@@ -268,7 +252,7 @@ int NAMED(winograd_forward)(const real *x, const float *w, real *y, long images,
             const long first = b * block, count = least(tiles - first, block);
             transform_patches(x, from, zeros, first, count, v);
             for (int p = 0; p < POINTS; p++)
-                multiply_packed(count, in, out, v + p * matrix(count, in), u + p * in * out, m + p * matrix(count, out));
+                multiply_packed(count, in, out, v + p * matrix(count, in), in, u + p * in * out, m + p * matrix(count, out));
             transform_products(m, to, first, count, y);
         }
         free(v);
@@ -303,7 +287,7 @@ int NAMED(winograd_weights)(const real *x, const real *dy, float *dw, long image
             transform_patches(x, from, zeros, first, count, v);
             transform_gradients(dy, to, zeros, first, count, z);
             for (int p = 0; p < POINTS; p++)
-                accumulate(count, in, out, v + p * matrix(count, in), z + p * matrix(count, out), sum + p * size);
+                accumulate(count, in, out, v + p * matrix(count, in), in, z + p * matrix(count, out), out, sum + p * size);
         }
         free(v);
     }
