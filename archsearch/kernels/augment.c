@@ -68,13 +68,13 @@ static void warp(const pixel *image, const Sizes s, const Matrix m, pixel outsid
         }
 }
 
-/* out[B][H][W][C] of images[B][H][W][C]: those `mirrored`, those `warped` by shifts (px), factor and angle (degrees), those
-   `holed` with the corners tops[K][B] and lefts[K][B] (px). Null stands for none of them, also of the bytes that say which.
+/* out[B][H][W][C] of images[B][H][W][C]: those `mirrored`, those `warped` by shifts (px), factor and angle (degrees),
+   those `holed` with the corners tops[K][B] and lefts[K][B] (px). Null, of the bytes that say which, stands for none.
    levels = outside[DEPTH], hole[DEPTH], scale[DEPTH], shift[DEPTH] */
-int NAMED(augment_images)(float *out, const unsigned char *images, const unsigned char *mirrored, const unsigned char *warped,
-                          const double *shift_x, const double *shift_y, const double *factor, const double *angle,
-                          const unsigned char *holed, const long long *tops, const long long *lefts, const float *levels,
-                          const long *sizes) {
+int NAMED(augment_images)(float *out, const unsigned char *images, const unsigned char *mirrored,
+                          const unsigned char *warped, const double *shift_x, const double *shift_y,
+                          const double *factor, const double *angle, const unsigned char *holed, const long long *tops,
+                          const long long *lefts, const float *levels, const long *sizes) {
     const Sizes s = {sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7]};
     const pixel outside = *(const pixel *)levels, hole = *(const pixel *)(levels + DEPTH);
     const pixel scale = *(const pixel *)(levels + 2 * DEPTH), shift = *(const pixel *)(levels + 3 * DEPTH);

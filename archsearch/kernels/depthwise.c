@@ -1,5 +1,5 @@
-/* Depthwise convolutions, a vector of channels at a time: those of one image are laid out as a plane with the zeros around
-   them, in float and in a core's own cache. Legend: N images, H height, W width, C channels, T taps.
+/* Depthwise convolutions, a vector of channels at a time: those of one image are laid out as a plane with the zeros
+   around them, in float and in a core's own cache. Legend: N images, H height, W width, C channels, T taps.
    Functions return 0, or 1 without memory. */
 #include "lanes.h"
 
@@ -21,10 +21,12 @@ INLINE long end_inside(long size, long reached, long before) { return least(size
 
 /* plane[down][across] = the channels from c on of an image of x; what lies around them stays as it is */
 INLINE void lay_out(const real *x, const Conv conv, long c, vec *plane) {
-    const long end = end_inside(conv.height, conv.down, conv.before), last = end_inside(conv.width, conv.across, conv.before);
+    const long end = end_inside(conv.height, conv.down, conv.before);
+    const long last = end_inside(conv.width, conv.across, conv.before);
+    vec *to = plane + conv.before * conv.across + conv.before;
     for (long r = first_inside(conv.before); r < end; r++)
         for (long q = first_inside(conv.before); q < last; q++)
-            plane[(r + conv.before) * conv.across + q + conv.before] = read(x + (r * conv.width + q) * conv.channels + c);
+            to[r * conv.across + q] = read(x + (r * conv.width + q) * conv.channels + c);
 }
 
 /* y[tall][wide][C], the channels from c on, of a plane and w[T][C], turned by 180 degrees where `turned` */
@@ -116,7 +118,8 @@ enum { WIDEST = 7 }; /* taps in a row */
 
 /* sum[T][C] += the part of a plane and dy[tall][wide][C], the channels from c on; so many rows of taps at a time as have
    their sums in registers */
-INLINE void add_plane(const int kernel, const int rows, const vec *plane, const real *dy, const Conv conv, long c, float *sum) {
+INLINE void add_plane(const int kernel, const int rows, const vec *plane, const real *dy, const Conv conv, long c,
+                      float *sum) {
     for (int top = 0; top < kernel; top += rows) {
         vec total[WIDEST][WIDEST];
         for (int i = 0; i < rows; i++)

@@ -149,7 +149,8 @@ int NAMED(scale_act)(const real *x, const float *scale, const float *offset, rea
     return 0;
 }
 
-INLINE void add_slope(const int kind, const real *x, const real *dy, vec scale, vec offset, vec mean, vec *sum, vec *product) {
+INLINE void add_slope(const int kind, const real *x, const real *dy, vec scale, vec offset, vec mean, vec *sum,
+                      vec *product) {
     const vec one = read(x), dz = slope(kind, one * scale + offset, read(dy));
     *sum += dz;
     *product += dz * (one - mean);

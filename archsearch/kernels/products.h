@@ -77,11 +77,13 @@ INLINE long packed_place(long t, long j, long depth, long columns) {
 /* packed = b[depth][columns] */
 INLINE void pack(const float *b, long depth, long columns, float *packed) {
     for (long t = 0; t < depth; t++)
-        for (long j = 0; j < columns; j += LANES) STORE(packed + packed_place(t, j, depth, columns)) = LOAD(b + t * columns + j);
+        for (long j = 0; j < columns; j += LANES)
+            STORE(packed + packed_place(t, j, depth, columns)) = LOAD(b + t * columns + j);
 }
 
 /* sum[rows][columns] += a[depth][rows]^T * b[depth][columns], rows of a `at` apart and rows of b `bt` */
-INLINE void accumulate(long depth, long rows, long columns, const float *a, long at, const float *b, long bt, float *sum) {
+INLINE void accumulate(long depth, long rows, long columns, const float *a, long at, const float *b, long bt,
+                       float *sum) {
     product_of(rows, depth, columns, a, 1, at, b, bt, sum, 1);
 }
 

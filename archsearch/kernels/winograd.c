@@ -252,7 +252,8 @@ int NAMED(winograd_forward)(const real *x, const float *w, real *y, long images,
             const long first = b * block, count = least(tiles - first, block);
             transform_patches(x, from, zeros, first, count, v);
             for (int p = 0; p < POINTS; p++)
-                multiply_packed(count, in, out, v + p * matrix(count, in), in, u + p * in * out, m + p * matrix(count, out));
+                multiply_packed(count, in, out, v + p * matrix(count, in), in, u + p * in * out,
+                                m + p * matrix(count, out));
             transform_products(m, to, first, count, y);
         }
         free(v);
@@ -287,7 +288,8 @@ int NAMED(winograd_weights)(const real *x, const real *dy, float *dw, long image
             transform_patches(x, from, zeros, first, count, v);
             transform_gradients(dy, to, zeros, first, count, z);
             for (int p = 0; p < POINTS; p++)
-                accumulate(count, in, out, v + p * matrix(count, in), in, z + p * matrix(count, out), out, sum + p * size);
+                accumulate(count, in, out, v + p * matrix(count, in), in, z + p * matrix(count, out), out,
+                           sum + p * size);
         }
         free(v);
     }

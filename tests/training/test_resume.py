@@ -14,7 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from archsearch.errors import InterruptedRun, SpecError
+from archsearch import build, load_design
+from archsearch.errors import InterruptedRun, RunError, SpecError
+from archsearch.kernels import load_kernels
 
 DEMANDING = {"ema": 0.9, "clip": 1.0, "checkpoint_seconds": None}
 
@@ -43,6 +45,38 @@ def test_a_killed_run_goes_on_to_the_same_weights(fit, kill_at, killed, tmp_path
     assert epochs_written(tmp_path / "run") == [1, 2, 3]
     assert resumed.test_loss == result.test_loss
     assert [record.train_loss for record in resumed.history] == [record.train_loss for record in result.history]
+
+
+def with_kernels(seed: int = 0) -> nn.Module:
+    """Return a network of ours, with dropout, whose steps are recorded where the kernels can be built."""
+    arch = {
+        "name": "a",
+        "input": [3, 8, 8],
+        "stem": {"block": "strided", "out": 16},
+        "stages": {"c1": {"block": "relu_norm_dropout", "width": 16, "repeats": 2}},
+        "head": {"pool": "global_average", "classes": 3},
+        "symmetry": "flip",
+    }
+    return build(load_design(arch), seed=seed)
+
+
+@pytest.mark.parametrize("call", [2, 6])
+def test_recorded_steps_go_on_to_the_same_weights_which_are_those_of_plain_steps(
+    fit, kill_at, killed, tmp_path, monkeypatch, call
+):
+    try:
+        load_kernels()
+    except RunError as error:
+        pytest.skip(str(error))
+    demanding = DEMANDING | {"precision": "bf16", "kernels": "native"}
+    expected, _ = fit(network=with_kernels(), train=demanding, run_dir=tmp_path / "whole")
+    with pytest.raises(killed):
+        fit(network=with_kernels(), train=demanding, augmenter=kill_at(call))
+    network, _ = fit(network=with_kernels(), train=demanding, resume=True)
+    assert_same(network, expected)
+    monkeypatch.setattr("archsearch.training.step.can_record", lambda _: False)
+    plain, _ = fit(network=with_kernels(), train=demanding, run_dir=tmp_path / "plain")
+    assert_same(plain, expected)
 
 
 @pytest.mark.parametrize("optimizer", [{"name": "adamw", "learning_rate": 0.01}, {"name": "muon", "muon_stem": True}])
