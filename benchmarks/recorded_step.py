@@ -66,7 +66,8 @@ def stepping(
     equip(network, kernels, in_bf16=True)
     optimizers = make_optimizers(network, OptimizerSettings(name="muon"), batch_size=options.batch, kernels=kernels)
     loss = Loss(forward=network, device=torch.device("cpu"), cast="fp32", label_smoothing=0.1)
-    plain, recorded = PlainStep(loss, torch.amp.GradScaler("cpu", enabled=False)), RecordedStep(loss, network)
+    plain = PlainStep(loss, torch.amp.GradScaler("cpu", enabled=False))
+    recorded = RecordedStep(plain, network)
     generator = torch.Generator().manual_seed(0)
     batches = [
         (

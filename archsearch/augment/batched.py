@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from archsearch.augment.draws import Crop, Draw, Flip, Holes, Light, Warp, draw
-from archsearch.augment.fused import apply_fused, fused
+from archsearch.augment.fused import DEPTH, apply_fused, fused
 from archsearch.augment.normalise import Normaliser, fill_levels
 from archsearch.augment.pixels import crop, light, pad, punch, warp, warp_matrices
 from archsearch.kernels import Equipped
@@ -52,10 +52,10 @@ class BatchedAugmenter(Equipped):
         draws = draw(self.policy.drawn(progress), count=count, height=height, width=width, generator=generator)
         first = () if mirrored_B is None else (Flip(chosen_B=mirrored_B),)
         everything = (*first, *draws)
-        together = None if self.kernels is None or len(self._mean) > 4 else fused(everything)
-        if together is None or self.kernels is None:
-            return self._normaliser(self.apply(images_BCHW, everything))
-        return apply_fused(images_BCHW, *together, mean=self._mean, std=self._std, kernels=self.kernels)
+        together = fused(everything) if len(self._mean) <= DEPTH else None
+        if self.kernels is not None and together is not None:
+            return apply_fused(images_BCHW, *together, mean=self._mean, std=self._std, kernels=self.kernels)
+        return self._normaliser(self.apply(images_BCHW, everything))
 
     def apply(self, images_BCHW: Tensor, draws: Sequence[Draw]) -> Tensor:
         """Return uint8 `images_BCHW` after `draws`, in order, not normalised; the argument stays as it is."""

@@ -16,7 +16,7 @@ from archsearch.augment.draws import Draw, Flip, Holes, Warp
 from archsearch.augment.normalise import fill_levels
 from archsearch.kernels import Kernels
 
-_DEPTH: Final = 4  # channels at most
+DEPTH: Final = 4  # channels at most, as in augment.c
 _BORDERS: Final = {"reflect_101": 0, "replicate": 1, "black": 2, "mean": 2}
 
 
@@ -60,7 +60,7 @@ def apply_fused(
     outside = fill_levels(mean) if warp is not None and warp.border == "mean" else (0,) * channels
     hole = fill_levels(mean) if holes is not None and holes.fill == "mean" else (0,) * channels
     rows = (outside, hole, [1 / (255 * s) for s in std], [-m / s for m, s in zip(mean, std, strict=True)])
-    levels = [value for row in rows for value in (*row, *(0,) * (_DEPTH - channels))]
+    levels = [value for row in rows for value in (*row, *(0,) * (DEPTH - channels))]
     bent: tuple[Tensor | None, ...] = (None,) * 5
     if warp is not None:
         bent = (warp.chosen_B, warp.shift_x_B, warp.shift_y_B, warp.factor_B, warp.angle_B)

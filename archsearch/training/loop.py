@@ -144,8 +144,8 @@ class _Run:
             loss_sum=torch.zeros((), device=device),
             correct=torch.zeros((), device=device, dtype=torch.int64),
         )
-        loss = self._loss(self.way.forward)
-        self.learn = PlainStep(loss, self.state.scaler) if kernels is None else RecordedStep(loss, network)
+        plain = PlainStep(self._loss(self.way.forward), self.state.scaler)
+        self.learn = plain if kernels is None else RecordedStep(plain, network)
         self.identity = make_identity(
             settings=settings,
             optimizer=optimizer,

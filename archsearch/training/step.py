@@ -38,11 +38,11 @@ class PlainStep:
     """Sets the gradients of a loss, times the scale of `scaler`; returns the loss and the count."""
 
     def __init__(self, loss: Loss, scaler: torch.amp.GradScaler) -> None:
-        self._loss, self._scaler = loss, scaler
+        self.loss, self._scaler = loss, scaler
 
     def __call__(self, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
         """Take the step for a batch, whose weights have no gradients yet."""
-        loss, correct = self._loss(images_BCHW, labels_B)
+        loss, correct = self.loss(images_BCHW, labels_B)
         self._scaler.scale(loss).backward()
         return loss.detach(), correct
 
@@ -50,12 +50,12 @@ class PlainStep:
 class RecordedStep:
     """The same on a CPU, recorded when it first runs and from then on replayed: its operations and nothing else.
 
-    A batch of another shape, or weights that have been put elsewhere in memory, are recorded anew. What is returned,
+    Of `plain` the loss is recorded, without a scale, which a CPU has no use for. A batch of another shape, or weights that have been put elsewhere in memory, are recorded anew. What is returned,
     and the gradients, are overwritten by the next step. What cannot be recorded runs as it is.
     """
 
-    def __init__(self, loss: Loss, network: nn.Module) -> None:
-        self._loss, self._network = loss, network
+    def __init__(self, plain: PlainStep, network: nn.Module) -> None:
+        self._plain, self._network = plain, network
         self._recording: Recording | None = None
         self._can = can_record(network)
 
@@ -70,10 +70,8 @@ class RecordedStep:
             return self._recording.replay(images_BCHW, labels_B)
         self._recording = None  # its memory is free before the next takes some
         if not self._can:
-            loss, correct = self._loss(images_BCHW, labels_B)
-            loss.backward()
-            return loss.detach(), correct
-        recording = Recording(self._loss, self._network, images_BCHW, labels_B)
+            return self._plain(images_BCHW, labels_B)
+        recording = Recording(self._plain.loss, self._network, images_BCHW, labels_B)
         self._can = recording.refused is None
         self._recording = recording if self._can else None
         return recording.results

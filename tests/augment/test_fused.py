@@ -12,8 +12,7 @@ from torch.nn import functional as F
 from archsearch.augment.batched import BatchedAugmenter
 from archsearch.augment.draws import Flip, Holes, draw
 from archsearch.augment.fused import fused
-from archsearch.errors import RunError
-from archsearch.kernels import Kernels, load_kernels
+from archsearch.kernels import Kernels
 from archsearch.settings.augment import (
     AugmentPolicy,
     BrightnessContrast,
@@ -26,14 +25,6 @@ from archsearch.settings.augment import (
 FLIP = TransformChoice(horizontal_flip=HorizontalFlip())
 HOLES = TransformChoice(coarse_dropout=CoarseDropout(holes=2, height=5, width=30))
 LIGHT = TransformChoice(brightness_contrast=BrightnessContrast())
-
-
-@pytest.fixture
-def kernels() -> Kernels:
-    try:
-        return load_kernels()
-    except RunError as error:
-        pytest.skip(str(error))
 
 
 def warp(**changes: Any) -> TransformChoice:

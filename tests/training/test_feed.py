@@ -5,8 +5,6 @@ import pytest
 import torch
 
 from archsearch.augment import make_augmenter
-from archsearch.errors import RunError
-from archsearch.kernels import load_kernels
 from archsearch.settings.augment import AugmentPolicy, CoarseDropout, Executor, HorizontalFlip, TransformChoice
 from archsearch.training.evaluation import reside
 from archsearch.training.feed import Feed
@@ -48,17 +46,14 @@ def test_every_epoch_has_an_order_of_its_own_and_no_image_twice(numbered):
     assert list(one) != list(two)
 
 
-def test_an_augmenter_that_can_is_given_the_kernels(numbered):
+def test_an_augmenter_that_can_is_given_the_kernels(numbered, kernels):
     given, other = feed(numbered, HOLE), feed(numbered, HOLE)
-    try:
-        given.equip(load_kernels())
-    except RunError as error:
-        pytest.skip(str(error))
+    given.equip(kernels)
     with_kernels, without = epoch(given, 0), epoch(other, 0)
     for label, image_CHW in without.items():
         torch.testing.assert_close(with_kernels[label], image_CHW)
     slow = feed(numbered, HOLE, executor="albumentations")
-    slow.equip(load_kernels())  # which has no use for them
+    slow.equip(kernels)  # which has no use for them
     assert epoch(slow, 0)
 
 

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from archsearch import build, load_design
 from archsearch.config_folder import config_folder
-from archsearch.errors import RunError
-from archsearch.kernels import equip, load_kernels
+from archsearch.kernels import Kernels, equip
 from archsearch.training.step import Loss, PlainStep, RecordedStep
 
 CPU = torch.device("cpu")
@@ -32,13 +31,14 @@ def of_block(block: str) -> dict[str, Any]:
     }
 
 
-def made(arch: str | dict[str, Any], *, in_bf16: bool) -> tuple[nn.Module, Loss]:
+def made(arch: str | dict[str, Any], kernels: Kernels, *, in_bf16: bool) -> tuple[nn.Module, Loss]:
     network = build(load_design(arch)).to(memory_format=torch.channels_last).train()
-    try:
-        equip(network, load_kernels(), in_bf16=in_bf16)
-    except RunError as error:
-        pytest.skip(str(error))
+    equip(network, kernels, in_bf16=in_bf16)
     return network, Loss(forward=network, device=CPU, cast="fp32", label_smoothing=0.1)
+
+
+def plain_step(loss: Loss) -> PlainStep:
+    return PlainStep(loss, torch.amp.GradScaler("cpu", enabled=False))
 
 
 def batches(side: int, count: int = 4, size: int = 6) -> list[tuple[Tensor, Tensor]]:
@@ -58,10 +58,10 @@ def descend(network: nn.Module) -> None:
                 weight.grad = None
 
 
-def assert_equal_steps(arch: str | dict[str, Any], side: int, *, in_bf16: bool) -> None:
-    plain, loss = made(arch, in_bf16=in_bf16)
-    recorded, other = made(arch, in_bf16=in_bf16)
-    one, two = PlainStep(loss, torch.amp.GradScaler("cpu", enabled=False)), RecordedStep(other, recorded)
+def assert_equal_steps(arch: str | dict[str, Any], kernels: Kernels, side: int, *, in_bf16: bool) -> None:
+    plain, loss = made(arch, kernels, in_bf16=in_bf16)
+    recorded, other = made(arch, kernels, in_bf16=in_bf16)
+    one, two = plain_step(loss), RecordedStep(plain_step(other), recorded)
     for given in batches(side):
         torch.manual_seed(1)
         expected = one(*given)
@@ -78,18 +78,18 @@ def assert_equal_steps(arch: str | dict[str, Any], side: int, *, in_bf16: bool) 
 
 @pytest.mark.parametrize("symmetry", ["none", "flip"])
 @pytest.mark.parametrize("block", BLOCKS)
-def test_every_block(block: str, symmetry: str) -> None:
-    assert_equal_steps({**of_block(block), "symmetry": symmetry}, 16, in_bf16=True)
+def test_every_block(kernels: Kernels, block: str, symmetry: str) -> None:
+    assert_equal_steps({**of_block(block), "symmetry": symmetry}, kernels, 16, in_bf16=True)
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
-def test_shipped_networks(arch: str) -> None:
-    assert_equal_steps(arch, 32, in_bf16=arch != "quick")
+def test_shipped_networks(kernels: Kernels, arch: str) -> None:
+    assert_equal_steps(arch, kernels, 32, in_bf16=arch != "quick")
 
 
-def test_another_batch_size_is_recorded_anew() -> None:
-    network, loss = made("brisk", in_bf16=True)
-    step = RecordedStep(loss, network)
+def test_another_batch_size_is_recorded_anew(kernels: Kernels) -> None:
+    network, loss = made("brisk", kernels, in_bf16=True)
+    step = RecordedStep(plain_step(loss), network)
     for size in (4, 4, 6, 6, 4):
         (given,) = batches(32, count=1, size=size)
         found, _ = step(*given)
@@ -102,7 +102,7 @@ def test_another_batch_size_is_recorded_anew() -> None:
 def test_what_cannot_be_recorded_runs_as_it_is(tiny_network) -> None:
     network = tiny_network()
     network[0].register_forward_hook(lambda *_: None)
-    step = RecordedStep(Loss(forward=network, device=CPU, cast="fp32", label_smoothing=0.0), network)
+    step = RecordedStep(plain_step(Loss(forward=network, device=CPU, cast="fp32", label_smoothing=0.0)), network)
     images, labels = torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.long)
     for _ in range(2):
         value, correct = step(images, labels)
