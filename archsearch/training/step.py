@@ -50,8 +50,9 @@ class PlainStep:
 class RecordedStep:
     """The same on a CPU, recorded when it first runs and from then on replayed: its operations and nothing else.
 
-    Of `plain` the loss is recorded, without a scale, which a CPU has no use for. A batch of another shape, or weights that have been put elsewhere in memory, are recorded anew. What is returned,
-    and the gradients, are overwritten by the next step. What cannot be recorded runs as it is.
+    Of `plain` the loss is recorded, without a scale, which a CPU has no use for. A batch of another shape, or weights
+    that have been put elsewhere in memory, are recorded anew. What is returned, and the gradients, are overwritten by
+    the next step. What cannot be recorded runs as it is.
     """
 
     def __init__(self, plain: PlainStep, network: nn.Module) -> None:
