@@ -4,9 +4,10 @@
 
 naive: a torch Dataset that runs Albumentations in __getitem__, a DataLoader (--workers processes), fp32, default
 memory layout, SGD, loss.item() at every step. torch: `archsearch.training.train` with torch's own operations, compiled
-where --compile says so. archsearch: the same as a run calls it by itself, on a CPU by the project's kernels. Rounds in
-turn (A B C A B C ...); a ratio is that of the medians, with its least and largest within the rounds. Compiling is done
-before the first round. DIR holds train/CLASS/* and test/CLASS/*; without it the images are drawn.
+where --compile says so, launched one by one. archsearch: the same as a run calls it by itself: on a CPU by the kernels
+of the project, on a GPU in CUDA graphs. Rounds in turn (A B C A B C ...); a ratio is that of the medians, with its
+least and largest within the rounds. Compiling is done before the first round, a GPU's recording in each. DIR holds
+train/CLASS/* and test/CLASS/*; without it the images are drawn.
 """
 
 from __future__ import annotations
@@ -167,7 +168,7 @@ def main() -> None:
         images = load_dataset(DataSettings(name="folder", root=options.root, cache=cache) if options.root else drawn)
         for arch in options.archs:
             checked = check(load_design(SMALL if arch == "small" else arch), "none")
-            torch_alone: dict[str, Any] = {"kernels": "torch", "compile": options.compile}
+            torch_alone: dict[str, Any] = {"kernels": "torch", "compile": options.compile, "cuda_graphs": False}
             ways = {
                 "naive": naive(build(checked.design), images, options),
                 "torch": ours(build(checked.design), images, options, Path(folder) / f"{arch}-torch", **torch_alone),

@@ -1,9 +1,9 @@
 """What is random in a batch: every transform's parameters, drawn on the CPU; imports torch and the settings.
 
 One call of the generator per batch, of a size that the transforms and the batch alone decide: restoring
-the generator's state repeats the batch.
+the generator's state repeats the batch. What it gives, uniform numbers, becomes parameters on any device.
 
-Legend: B batch, K draws per image.
+Legend: B batch, K draws per image, T draws per image of all transforms together.
 """
 
 from __future__ import annotations
@@ -85,11 +85,20 @@ def draw(
     steps: Sequence[Transform], *, count: int, height: int, width: int, generator: torch.Generator
 ) -> tuple[Draw, ...]:
     """Return the parameters of each of `steps` for `count` images of `height` x `width` px, as CPU tensors."""
-    total = sum(_draws_of(step) for step in steps)
-    uniform = list(torch.rand(total, count, generator=generator, dtype=torch.float64).unbind(0))
+    return parameters(steps, uniform(steps, count=count, generator=generator), height=height, width=width)
+
+
+def uniform(steps: Sequence[Transform], *, count: int, generator: torch.Generator) -> Tensor:
+    """Return all that `steps` draw for `count` images: float64 [T, B] in 0..1."""
+    return torch.rand(sum(_draws_of(step) for step in steps), count, generator=generator, dtype=torch.float64)
+
+
+def parameters(steps: Sequence[Transform], uniform_TB: Tensor, *, height: int, width: int) -> tuple[Draw, ...]:
+    """Return what `uniform_TB` means to each of `steps` for images of `height` x `width` px, on its device."""
+    rest = list(uniform_TB.unbind(0))
     drawn: list[Draw] = []
     for step in steps:
-        own, uniform = uniform[: _draws_of(step)], uniform[_draws_of(step) :]
+        own, rest = rest[: _draws_of(step)], rest[_draws_of(step) :]
         drawn.append(_parameters(step, own, height, width))
     return tuple(drawn)
 

@@ -121,6 +121,13 @@ def punch(images: Tensor, top_B: Tensor, left_B: Tensor, height: int, width: int
     return change.bitwise_xor_(flat).view(batch, tall, wide, channels)
 
 
+def punch_all(images: Tensor, tops_KB: Tensor, lefts_KB: Tensor, height: int, width: int, fill_C: Tensor) -> Tensor:
+    """Return `images` with K such holes each."""
+    for top_B, left_B in zip(tops_KB, lefts_KB, strict=True):
+        images = punch(images, top_B, left_B, height, width, fill_C)
+    return images
+
+
 def light(images: Tensor, factor_B: Tensor, offset_B: Tensor) -> Tensor:
     """Return `images` times `factor_B` plus `offset_B`, clipped to 0..255 and cut to whole levels."""
     factor, offset = factor_B.to(torch.float32).view(-1, 1), offset_B.to(torch.float32).view(-1, 1)

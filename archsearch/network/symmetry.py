@@ -65,9 +65,9 @@ class PairedBoth(nn.Module, Equipped):
         kernels = usable(self.kernels)
         if kernels is not None and even.ndim == 4 and even.device.type == "cpu" and even.dtype == torch.float32:
             return whole_pairs(even, odd, kernels)
-        same, other = (even + odd) * _HALF, (even - odd) * _HALF
-        turned = _mirrored(other)
-        return torch.cat([torch.cat([same, turned], 1), torch.cat([other, _mirrored(same)], 1)])
+        first = torch.cat([even + odd, even - odd]) * _HALF
+        same, other = _mirrored(first).chunk(2)
+        return torch.cat([first, torch.cat([other, same])], 1)
 
     def right_inverse(self, whole: Tensor) -> tuple[Tensor, Tensor]:
         """Return `even` and `odd` of the first half of the filters."""
@@ -77,8 +77,8 @@ class PairedBoth(nn.Module, Equipped):
 
 
 def _mirrored(weight: Tensor) -> Tensor:
-    """Return the filters mirrored left to right; biases and dense layers have no left and right."""
-    return weight.flip(3) if weight.ndim == 4 else weight
+    """Return the filters mirrored left to right; biases, dense layers and single taps have no left and right."""
+    return weight.flip(3) if weight.ndim == 4 and weight.shape[3] > 1 else weight
 
 
 def tie(module: nn.Conv2d | nn.Linear, symmetry: Symmetry) -> None:

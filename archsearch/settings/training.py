@@ -25,7 +25,7 @@ class TrainSettings:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Literal["auto"] | bool = "auto"
     kernels: Literal["auto", "native", "torch"] = "auto"  # of the CPU: the project's own, or torch's alone
-    cuda_graphs: bool = False  # record a step's launches once; in place of compiling
+    cuda_graphs: Literal["auto"] | bool = "auto"  # record a step's launches once and replay them
     channels_last: bool = True
     initialise: Literal["kaiming", "xavier", "dirac", "torch"] = "kaiming"
     whiten: bool = False  # begin the first convolution as a whitening of the training images' patches

@@ -28,7 +28,7 @@ _FORMAT = 1
 # Settings that may differ when a run goes on: they change where and how it runs, not what it computes.
 _FREE = frozenset(
     (
-        *("device", "threads", "kernels", "tta", "eval_batch_size"),
+        *("device", "threads", "kernels", "cuda_graphs", "tta", "eval_batch_size"),
         *("checkpoint_every", "checkpoint_seconds", "keep_checkpoint"),
     )
 )

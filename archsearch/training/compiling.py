@@ -16,7 +16,7 @@ from archsearch.errors import RunError
 Forward = Callable[[Tensor], Tensor]
 
 # Images of a whole run from which compiling has paid for itself; see docs/training.md for the measurement.
-PAYS_FROM_IMAGES = {"cpu": 400_000, "cuda": 3_000_000}
+PAYS_FROM_IMAGES = {"cpu": 400_000, "cuda": 8_000_000}
 
 
 def wants_compile(asked: Literal["auto"] | bool, device: torch.device, images: int) -> tuple[bool, str | None]:

@@ -19,6 +19,8 @@ from archsearch.settings.training import TrainSettings
 from archsearch.training.allocator import give_freed_memory_back, keep_freed_memory
 
 Precision = Literal["fp32", "bf16", "fp16"]
+# Images of a whole run from which cuDNN's search for its fastest algorithms has paid for itself; see docs/training.md.
+_SEARCH_PAYS_FROM = 5_000_000
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -85,12 +87,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextlib.contextmanager
-def switches(settings: TrainSettings, device: torch.device) -> Iterator[None]:
-    """Set torch's process-wide switches for one training and put them back after it.
+def switches(settings: TrainSettings, device: torch.device, *, images: int) -> Iterator[None]:
+    """Set torch's process-wide switches for one training over `images` images in all, and put them back after it.
 
     Threads (only where asked); on the CPU flush of denormals (one costs up to a hundred times a normal number and
-    carries nothing) and an allocator that keeps what is freed; deterministic algorithms where asked; on CUDA cuDNN's
-    search for the fastest ones otherwise.
+    carries nothing) and an allocator that keeps what is freed; deterministic algorithms where asked, and otherwise, in
+    long runs on CUDA, cuDNN's search for the fastest ones; the CUDA device as the one that streams and graphs are of.
     """
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -102,11 +104,12 @@ def switches(settings: TrainSettings, device: torch.device) -> Iterator[None]:
             torch.set_flush_denormal(True)
             keep_freed_memory()
         if device.type == "cuda":
-            torch.backends.cudnn.benchmark = not settings.deterministic
+            torch.backends.cudnn.benchmark = not settings.deterministic and images >= _SEARCH_PAYS_FROM
         if settings.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
-        yield
+        with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark

@@ -1,4 +1,4 @@
-"""Which way a training computes a network's logits: as it is, by our kernels, compiled, or as recorded CUDA graphs."""
+"""Which way a training computes a network's logits: as it is, by our kernels, or compiled."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from archsearch.errors import RunError, SpecError
 from archsearch.kernels import Chain, equip, load_kernels
 from archsearch.settings.training import TrainSettings
 from archsearch.training.compiling import Forward, compile_network, wants_compile
 from archsearch.training.device import Precision, cpu_computes_bf16
-from archsearch.training.graphs import check_graphs, graph_network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,7 @@ class Way:
     forward: Forward
     precision: Precision
     cast: Precision
-    name: Literal["eager", "native", "compiled", "graphs"] = "eager"
+    name: Literal["eager", "native", "compiled"] = "eager"
     notice: str | None = None
 
     @property
@@ -43,18 +42,13 @@ def choose_way(
     precision: Precision,
     *,
     images: int,
-    example: Callable[[], Tensor],
     rehearse: Callable[[Forward], None],
 ) -> Way:
     """Return the way of a run over `images` images in all; the kernels are given to `network` itself.
 
-    `example` returns one batch, `rehearse` runs a step forward and backward. On a CPU the kernels go before
-    compiling, unless that is asked for. Raises `SpecError` and `RunError` where what is asked for cannot be done.
+    `rehearse` runs a step forward and backward. On a CPU the kernels go before compiling, unless that is asked for.
+    Raises `SpecError` and `RunError` where what is asked for cannot be done.
     """
-    if settings.cuda_graphs:
-        check_graphs(device, compiled=settings.compile is True)
-        forward = graph_network(network, example(), precision)
-        return Way(forward=forward, precision=precision, cast=precision, name="graphs")
     native, why_not = _equip(network, settings, device, precision)
     if native is not None:
         return Way(forward=network, precision=native, cast="fp32", name="native")

@@ -24,11 +24,13 @@ from archsearch.training import checkpoint
 from archsearch.training.average import make_average, update_average
 from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
 from archsearch.training.compiling import Forward, forget_compiled
+from archsearch.training.descent import make_step
 from archsearch.training.device import Precision, choose_device, choose_precision, is_out_of_memory, switches
 from archsearch.training.evaluation import Resident, Score, View, logits_of, mirrored_score, reside, score_of
 from archsearch.training.feed import Feed
 from archsearch.training.forward import Way, choose_way
-from archsearch.training.optimizers import clip_gradients, make_optimizers, set_learning_rate
+from archsearch.training.graphs import wants_graphs
+from archsearch.training.optimizers import make_optimizers, set_learning_rate
 from archsearch.training.outcome import derive_seed, diverged, memory_used_up, summarise, write_weights
 from archsearch.training.progress import Progress, Silent
 from archsearch.training.recalibrate import recalibrate
@@ -78,7 +80,7 @@ def train(
     progress = Silent() if progress is None else progress
     try:
         with (
-            switches(settings, device),
+            switches(settings, device, images=settings.epochs * len(dataset.train.labels_B)),
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             StopRequest(lambda: progress.note("finishing the step, then saving; once more ends at once")) as request,
         ):
@@ -122,6 +124,7 @@ class _Run:
         sides = derive_seed(seed, "sides")
         self.feed = Feed(self.images, augmenter, batch_size=settings.batch_size, seed=sides, layout=layout)
         self.steps, self.batch_size = self.feed.steps, self.feed.batch_size
+        graphed = wants_graphs(settings.cuda_graphs, device, self.cast, network)
         self.way = self._choose_way(network)
         self.cast = self.way.cast
         self.conditions = f"{device.type} in {self.way.precision}{self.way.told}"
@@ -145,7 +148,8 @@ class _Run:
             correct=torch.zeros((), device=device, dtype=torch.int64),
         )
         plain = PlainStep(self._loss(self.way.forward), self.state.scaler)
-        self.learn = plain if kernels is None else RecordedStep(plain, network)
+        learn = plain if kernels is None else RecordedStep(plain, network)
+        self.step = make_step(self.feed, learn, self.state, settings, device, graphed=graphed, notice=self._notice)
         self.identity = make_identity(
             settings=settings,
             optimizer=optimizer,
@@ -199,7 +203,6 @@ class _Run:
             self.device,
             self.cast,
             images=self.settings.epochs * self.steps * self.batch_size,
-            example=lambda: self.feed.batch(0, torch.Generator().manual_seed(0))[0],
             rehearse=self._rehearse,
         )
         self._notice(way.notice)
@@ -222,7 +225,7 @@ class _Run:
             done = state.epoch * self.steps + step
             ratio = learning_rate_ratio(self.schedule, done / (settings.epochs * self.steps))
             set_learning_rate(state.optimizers, ratio)
-            self._step(step)
+            self.step(step)
             if state.average is not None and settings.ema is not None:
                 update_average(state.average, state.network, decay=settings.ema, steps=done + 1)
             state.step = step + 1
@@ -239,21 +242,6 @@ class _Run:
                 self._save()
         self._check_loss()
         state.epoch_seconds = before + time.perf_counter() - began
-
-    def _step(self, step: int) -> None:
-        state = self.state
-        loss, correct = self.learn(*self.feed.batch(step, state.augment))
-        if self.settings.clip is not None:
-            for optimizer in state.optimizers:
-                state.scaler.unscale_(optimizer)
-            clip_gradients(state.network, self.settings.clip)
-        for optimizer in state.optimizers:
-            state.scaler.step(optimizer)
-        state.scaler.update()
-        for optimizer in state.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        state.loss_sum += loss
-        state.correct += correct
 
     def _end_epoch(self) -> EpochRecord:
         """Evaluate where it is due, record, write and save the epoch that has just run."""

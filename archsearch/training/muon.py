@@ -35,8 +35,8 @@ class Muon(Uncompiled):
 
     Every parameter has at least two dimensions. An update is scaled by sqrt(max(1, rows / columns)); with
     `normalise` a weight's norm is first set to sqrt(rows), as in the CIFAR-10 speed runs of Jordan (2024).
-    Weights of one shape are taken together, so that a step is a few batched products; `kernels` take each weight whole,
-    and as many at a time as there are threads.
+    Weights of like shapes are taken together, so that a step is a few batched products; `kernels` take each weight
+    whole, and as many at a time as there are threads. A group's `lr` may be a tensor on the weights' device.
     """
 
     def __init__(
@@ -69,11 +69,12 @@ class Muon(Uncompiled):
             if self._kernels is not None:
                 self._step_by_kernels(group, weights, self._kernels)
                 continue
-            by_shape: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
+            together: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
             for weight in weights:
-                by_shape[_sides(weight)].append(weight)
-            for (rows, columns), alike in by_shape.items():
-                self._step_shape(group, alike, rows, columns)
+                together[_kind(weight)].append(weight)
+            for alike in together.values():
+                shorts, longs = zip(*(sorted(_sides(weight)) for weight in alike), strict=True)
+                self._step_together(group, alike, (max(shorts), max(longs)))
 
     def _step_by_kernels(self, group: dict[str, Any], weights: list[Tensor], kernels: Kernels) -> None:
         gradients = [_laid_out_as(weight, weight.grad) for weight in weights if weight.grad is not None]
@@ -85,22 +86,56 @@ class Muon(Uncompiled):
         rates = torch.tensor([group["momentum"], *(group["lr"] * _scale(*_sides(weight)) for weight in weights)])
         kernels("muon_step", rates, (ctypes.c_long * len(given))(*given), len(weights))
 
-    def _step_shape(self, group: dict[str, Any], weights: list[Tensor], rows: int, columns: int) -> None:
-        gradients: list[Tensor] = [weight.grad for weight in weights if weight.grad is not None]
-        steps: list[Tensor] = []
-        for weight, gradient in zip(weights, gradients, strict=True):
-            buffer = self.state[weight]["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
-            steps.append(gradient.add(buffer, alpha=group["momentum"]).reshape(rows, columns))
-        matrices_NRC = torch.stack(steps)
-        work = torch.bfloat16 if matrices_NRC.is_cuda else torch.float32
-        updates_NRC = orthogonalise(matrices_NRC.to(work)).to(weights[0].dtype)
-        for weight, update_RC in zip(weights, updates_NRC, strict=True):
-            weight.add_(update_RC.view_as(weight), alpha=-group["lr"] * _scale(rows, columns))
+    def _step_together(self, group: dict[str, Any], weights: list[Tensor], form: tuple[int, int]) -> None:
+        """Step weights as matrices, of the `form` that they have in common, with zeros where they are smaller."""
+        gradients_NSL = weights[0].new_zeros(len(weights), *form)
+        for place, weight in zip(_places(gradients_NSL, weights), weights, strict=True):
+            assert weight.grad is not None, "such weights are not stepped"
+            place.copy_(weight.grad)
+        momentum_NSL = self._momentum(weights, form).mul_(group["momentum"]).add_(gradients_NSL)
+        steps_NSL = gradients_NSL.add_(momentum_NSL, alpha=group["momentum"])
+        if steps_NSL.is_cuda:
+            steps_NSL = steps_NSL.bfloat16()
+        updates_NSL = orthogonalise(steps_NSL).to(weights[0].dtype) * group["lr"]
+        for place, weight in zip(_places(updates_NSL, weights), weights, strict=True):
+            weight.sub_(place, alpha=_scale(*_sides(weight)))
+
+    def _momentum(self, weights: list[Tensor], form: tuple[int, int]) -> Tensor:
+        """Return the momenta of `weights` as one tensor (N, *form), of which each one's buffer is a part."""
+        buffers = [self.state[weight]["momentum_buffer"] for weight in weights]
+        whole_NSL = buffers[0]._base
+        if whole_NSL is not None and whole_NSL.shape == (len(weights), *form):
+            places = _places(whole_NSL, weights)
+            if all(one.data_ptr() == place.data_ptr() for one, place in zip(buffers, places, strict=True)):
+                return whole_NSL
+        whole_NSL = weights[0].new_zeros(len(weights), *form)
+        for place, weight, buffer in zip(_places(whole_NSL, weights), weights, buffers, strict=True):
+            self.state[weight]["momentum_buffer"] = place.copy_(buffer)
+        return whole_NSL
 
 
 def _sides(weight: Tensor) -> tuple[int, int]:
     """Return the rows and the columns of `weight` seen as a matrix of one row per filter."""
     return len(weight), weight.numel() // len(weight)
+
+
+def _kind(weight: Tensor) -> tuple[int, int]:
+    """Return what weights that are stepped together have in common: the sides, or on a GPU about the shorter one.
+
+    There a product of many matrices takes as long as one of few, so that those with a few zeros more go along.
+    """
+    short, long = sorted(_sides(weight))
+    return (max(64, 1 << (short - 1).bit_length()), 0) if weight.is_cuda else (short, long)
+
+
+def _places(matrices_NSL: Tensor, weights: list[Tensor]) -> list[Tensor]:
+    """Return where in a matrix each, its shorter side first, the values of `weights` stand, in their shapes."""
+    found: list[Tensor] = []
+    for matrix_SL, weight in zip(matrices_NSL, weights, strict=True):
+        rows, columns = _sides(weight)
+        matrix = matrix_SL[:rows, :columns] if rows <= columns else matrix_SL[:columns, :rows].mT
+        found.append(matrix.unflatten(1, weight.shape[1:]))
+    return found
 
 
 def _laid_out_as(weight: Tensor, other: Tensor) -> Tensor:

@@ -45,7 +45,9 @@ def make_optimizers(
         fused = all(weight.device.type in _FUSED and weight.is_floating_point() for weight in rest)
         if settings.name == "adamw":
             betas = (settings.momentum, settings.beta2)
-            optimizers.append(AdamW(groups, lr=learning_rate, betas=betas, fused=fused))
+            # `capturable` asks nothing of the fused step but that it may be recorded.
+            recordable = all(weight.is_cuda for weight in rest)
+            optimizers.append(AdamW(groups, lr=learning_rate, betas=betas, fused=fused, capturable=recordable))
         else:
             nesterov = settings.nesterov and settings.momentum > 0
             optimizers.append(SGD(groups, lr=learning_rate, momentum=settings.momentum, nesterov=nesterov, fused=fused))

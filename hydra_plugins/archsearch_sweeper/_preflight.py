@@ -23,9 +23,10 @@ def require_usable(experiment: Experiment, *, searched: Collection[str], here: b
     from archsearch.training.device import choose_device, choose_precision
 
     device = choose_device(experiment.train.device)
-    if "train.precision" not in searched:
-        choose_precision(experiment.train.precision, device)
-    if experiment.train.cuda_graphs and not {"train.cuda_graphs", "train.compile"} & set(searched):
+    if "train.precision" in searched:
+        return
+    precision = choose_precision(experiment.train.precision, device)
+    if "train.cuda_graphs" not in searched and experiment.train.cuda_graphs is True:
         from archsearch.training.graphs import check_graphs
 
-        check_graphs(device, compiled=experiment.train.compile is True)
+        check_graphs(True, device, precision)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 
@@ -68,14 +70,14 @@ def test_autocast_computes_in_the_precision_and_leaves_weights_alone():
 
 def test_denormals_are_flushed_within_a_training_only():
     tiny = torch.tensor([1e-39])
-    with switches(TrainSettings(), CPU):
+    with switches(TrainSettings(), CPU, images=1):
         assert (tiny * 0.5).item() == 0.0
     assert (tiny * 0.5).item() != 0.0
 
 
 def test_switches_are_put_back_after_an_error():
     def fail() -> None:
-        with switches(TrainSettings(deterministic=True), CPU):
+        with switches(TrainSettings(deterministic=True), CPU, images=1):
             assert torch.are_deterministic_algorithms_enabled()
             raise KeyError
 
@@ -102,3 +104,15 @@ def test_what_counts_as_out_of_memory(error, expected):
 def test_the_cpu_is_named_with_its_threads(monkeypatch):
     monkeypatch.setattr(module, "_cpu_model", lambda: "Brand X")
     assert device_name(CPU) == f"Brand X, {torch.get_num_threads()} threads"
+
+
+@pytest.mark.parametrize(
+    ("images", "deterministic", "searches"),
+    [(400_000, False, False), (9_000_000, False, True), (9_000_000, True, False)],
+)
+def test_cudnn_searches_for_its_fastest_algorithms_in_long_runs(monkeypatch, images, deterministic, searches):
+    monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
+    before = torch.backends.cudnn.benchmark
+    with switches(TrainSettings(deterministic=deterministic), torch.device("cuda"), images=images):
+        assert torch.backends.cudnn.benchmark is searches
+    assert torch.backends.cudnn.benchmark is before

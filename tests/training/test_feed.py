@@ -5,11 +5,19 @@ import pytest
 import torch
 
 from archsearch.augment import make_augmenter
-from archsearch.settings.augment import AugmentPolicy, CoarseDropout, Executor, HorizontalFlip, TransformChoice
+from archsearch.settings.augment import (
+    AugmentPolicy,
+    CoarseDropout,
+    Executor,
+    HorizontalFlip,
+    ShiftScaleRotate,
+    TransformChoice,
+)
 from archsearch.training.evaluation import reside
 from archsearch.training.feed import Feed
 
 FLIP = TransformChoice(horizontal_flip=HorizontalFlip(p=0.5, alternate=True))
+WARP = TransformChoice(shift_scale_rotate=ShiftScaleRotate())
 HOLE = TransformChoice(coarse_dropout=CoarseDropout(height=3, width=3))
 
 
@@ -109,3 +117,21 @@ def test_what_is_drawn_until_a_share_of_the_training_ends_there(numbered, execut
             with_holes.append(changed.float().mean().item())
     assert min(with_holes[:5]) > 0.9
     assert with_holes[5:] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("executor", ["batched", "albumentations"])
+def test_ingredients_make_the_batch_that_would_have_been_given(numbered, executor):
+    given, other = (feed(numbered, FLIP, WARP, HOLE, executor=executor) for _ in range(2))
+    draws, again = torch.Generator().manual_seed(5), torch.Generator().manual_seed(5)
+    for number in range(2):
+        for one in (given, other):
+            one.begin(number, torch.Generator().manual_seed(number), of=2)
+        for step in range(given.steps):
+            images_BCHW, labels_B = given.batch(step, draws)
+            made_of = other.ingredients(step, again)
+            made_BCHW, same_B = other.made(made_of.steps, made_of.tensors)
+            assert torch.equal(labels_B, same_B)
+            assert made_BCHW.stride() == images_BCHW.stride()
+            torch.testing.assert_close(made_BCHW, images_BCHW, rtol=0, atol=1.01 / 255 / 0.25)
+            assert (made_BCHW - images_BCHW).abs().gt(1e-4).float().mean() < 0.01
+    assert torch.equal(draws.get_state(), again.get_state())

@@ -25,7 +25,6 @@ def choose(
         torch.device(device),
         precision,
         images=10,
-        example=lambda: torch.ones(4, 3, 8, 8),
         rehearse=lambda forward: None,
     )
 
@@ -54,19 +53,6 @@ def test_what_compiling_gives_is_used_and_what_it_says_is_passed_on(tiny_network
     way = choose(network, kernels="torch")
     assert (way.forward, way.name, way.notice) == (network, "eager", "why")
     assert built == []
-
-
-def test_graphs_are_recorded_over_one_batch_and_refused_on_a_cpu(tiny_network, monkeypatch) -> None:
-    network = tiny_network()
-    with pytest.raises(SpecError, match="needs a CUDA device"):
-        choose(network, cuda_graphs=True)
-    seen = []
-    monkeypatch.setattr(ways, "check_graphs", lambda device, compiled: None)
-    monkeypatch.setattr(
-        ways, "graph_network", lambda _, images, precision: seen.append((images.shape, precision)) or abs
-    )
-    assert choose(network, cuda_graphs=True).name == "graphs"
-    assert seen == [((4, 3, 8, 8), "fp32")]
 
 
 def test_on_a_cpu_the_kernels_keep_maps_in_bf16_unless_fp32_is_asked_for(built, monkeypatch) -> None:

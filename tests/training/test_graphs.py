@@ -1,53 +1,92 @@
-"""CUDA graphs: refused where they cannot be, and on a GPU the same logits and gradients as without."""
+"""CUDA graphs: refused where they cannot be; the whole steps that they hold are tested by test_descent.py."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from torch.nn import functional as F
+from torch import Tensor, nn
 
 from archsearch.errors import RunError, SpecError
-from archsearch.training.graphs import check_graphs, graph_network
+from archsearch.training.graphs import GraphedStep, check_graphs, wants_graphs
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def test_they_need_a_cuda_device_and_no_compiler() -> None:
-    check_graphs(torch.device("cuda"), compiled=False)
-    with pytest.raises(SpecError, match=r"train.cuda_graphs: needs a CUDA device, the run is on cpu"):
-        check_graphs(torch.device("cpu"), compiled=False)
-    with pytest.raises(SpecError, match=r"cannot be combined with train.compile"):
-        check_graphs(torch.device("cuda"), compiled=True)
+def test_they_need_a_cuda_device_and_a_scale_that_does_not_depend_on_values() -> None:
+    check_graphs(True, CUDA, "bf16")
+    check_graphs("auto", CPU, "fp32")
+    check_graphs(False, CPU, "fp32")
+    with pytest.raises(SpecError, match=r"train.cuda_graphs: needs a CUDA device, the run is on cpu. Set it to auto."):
+        check_graphs(True, CPU, "fp32")
+    with pytest.raises(SpecError, match=r"cannot be combined with fp16"):
+        check_graphs(True, CUDA, "fp16")
 
 
-def test_a_recording_that_fails_says_so_and_leaves_no_trace(tiny_network, monkeypatch) -> None:
-    def fail(module, sample) -> None:
-        module(*sample).sum().backward()
-        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+class Foreign(nn.Module):
+    """A module of which nobody here knows what it does."""
 
-    monkeypatch.setattr(torch.cuda, "make_graphed_callables", fail)
-    network = tiny_network()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    with pytest.raises(RunError, match=r"recording failed: operation not permitted when stream is capturing\. Set"):
-        graph_network(network, torch.ones(4, 3, 8, 8), "fp32")
-    torch.testing.assert_close(dict(network.state_dict()), before, rtol=0, atol=0)
-    assert all(weight.grad is None for weight in network.parameters())
+
+@pytest.mark.parametrize(
+    ("asked", "device", "precision", "network", "wanted"),
+    [
+        ("auto", CUDA, "bf16", nn.Linear(2, 2), True),
+        ("auto", CUDA, "bf16", Foreign(), False),
+        ("auto", CUDA, "fp16", nn.Linear(2, 2), False),
+        ("auto", CPU, "fp32", nn.Linear(2, 2), False),
+        (False, CUDA, "bf16", nn.Linear(2, 2), False),
+        (True, CUDA, "bf16", Foreign(), True),
+    ],
+)
+def test_auto_records_on_cuda_what_is_known(asked: Any, device, precision: Any, network, wanted) -> None:
+    assert wants_graphs(asked, device, precision, network) is wanted
+
+
+def falling(network: nn.Linear, looks: bool) -> tuple[Any, list[torch.optim.Optimizer]]:
+    """Return a step that descends, and that with `looks` waits for a value, and its optimizer."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.5, fused=True)
+
+    def step(form: Any, tensors: tuple[Tensor, ...]) -> None:
+        loss = (network(tensors[0]) - tensors[1]).square().mean()
+        loss.backward()
+        if looks:
+            assert loss.item() >= 0
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step, [optimizer]
 
 
 @pytest.mark.cuda
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_replay_gives_the_logits_and_gradients_of_the_network_itself(tiny_network, precision) -> None:
-    plain, graphed = tiny_network().cuda(), tiny_network().cuda()
-    for network in (plain, graphed):
-        network[3].p = 0.0  # dropout: the two would draw apart
-    images_BCHW, labels_B = torch.randn(16, 3, 8, 8, device="cuda"), torch.arange(16, device="cuda") % 3
-    forward = graph_network(graphed, images_BCHW, precision)
-    for _ in range(3):
-        for network, way in ((plain, plain), (graphed, forward)):
-            with torch.autocast("cuda", dtype=torch.bfloat16, enabled=precision == "bf16"):
-                logits_BK = way(images_BCHW)
-            F.cross_entropy(logits_BK.float(), labels_B).backward()
-            with torch.no_grad():
-                for weight in network.parameters():
-                    weight -= 0.1 * weight.grad
-            network.zero_grad(set_to_none=True)
-    tolerance = 1e-4 if precision == "fp32" else 2e-2
-    torch.testing.assert_close(graphed.state_dict(), plain.state_dict(), rtol=tolerance, atol=tolerance)
+@pytest.mark.parametrize("looks", [False, True])
+def test_every_step_counts_once_recorded_or_not(looks) -> None:
+    found = []
+    for graphed in (True, False):
+        torch.manual_seed(0)
+        network = nn.Linear(4, 1).to(CUDA)
+        step, optimizers = falling(network, looks)
+        said: list[str] = []
+        if graphed:
+            step = GraphedStep(step, optimizers, torch.device("cuda:0"), required=False, failed=said.append)
+        generator = torch.Generator().manual_seed(1)
+        for i in range(12):
+            optimizers[0].param_groups[0]["lr"] = 0.1 / (1 + i)
+            size = 8 if i < 7 else 6
+            given = (torch.randn(size, 4, generator=generator), torch.randn(size, 1, generator=generator))
+            step(size, tuple(one.pin_memory() for one in given) if graphed else tuple(one.to(CUDA) for one in given))
+        found.append(network.weight.detach().cpu())
+        assert isinstance(optimizers[0].param_groups[0]["lr"], float)
+        assert len(said) == (graphed and looks)
+    torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.cuda
+def test_where_they_are_asked_for_a_failure_is_an_error() -> None:
+    network = nn.Linear(4, 1).to(CUDA)
+    step, optimizers = falling(network, looks=True)
+    graphed = GraphedStep(step, optimizers, torch.device("cuda:0"), required=True, failed=print)
+    given = (torch.ones(8, 4, device=CUDA), torch.ones(8, 1, device=CUDA))
+    graphed(0, given)
+    with pytest.raises(RunError, match=r"train.cuda_graphs=true: recording failed: .*Set train.cuda_graphs=false."):
+        graphed(0, given)

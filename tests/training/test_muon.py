@@ -39,6 +39,37 @@ def test_weights_of_one_shape_are_stepped_as_each_alone():
         torch.testing.assert_close(together, alone)
 
 
+def test_a_learning_rate_may_be_a_tensor():
+    def step(rate: float | torch.Tensor) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(1)
+        weights = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in SHAPES]
+        for weight in weights:
+            weight.grad = torch.randn(weight.shape, generator=generator)
+        muon = Muon(weights, lr=1.0, weight_decay=0.1)
+        muon.param_groups[0]["lr"] = rate
+        muon.step()
+        return [weight.detach() for weight in weights]
+
+    for one, other in zip(step(0.1), step(torch.tensor(0.1)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.cuda
+def test_a_gpu_steps_weights_of_all_shapes_together():
+    def steps(device: str) -> list[torch.Tensor]:
+        generator = torch.Generator().manual_seed(3)
+        weights = [nn.Parameter(torch.randn(shape, generator=generator).to(device)) for shape in SHAPES]
+        muon = Muon(weights, lr=0.1, momentum=0.6, weight_decay=0.01, normalise=True)
+        for _ in range(3):
+            for weight in weights:
+                weight.grad = torch.randn(weight.shape, generator=generator).to(device)
+            muon.step()
+        return [weight.detach().cpu() for weight in weights]
+
+    for one, other in zip(steps("cuda"), steps("cpu"), strict=True):  # the GPU multiplies in bf16
+        assert (one - other).norm() < 0.02 * other.norm()
+
+
 def test_one_step_by_hand():
     weight = nn.Parameter(torch.eye(2)[:, :, None, None].clone())
     weight.grad = torch.tensor([[3.0, 0.0], [0.0, 3.0]])[:, :, None, None]

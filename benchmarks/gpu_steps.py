@@ -1,0 +1,103 @@
+"""Claim: recorded as CUDA graphs, the steps of a small network keep a GPU busy, which launched one by one they do not.
+
+    python benchmarks/gpu_steps.py --root DIR [--archs brisk c1c2c3c4] [--rounds 3] [--ways graphs launched]
+
+For each network, its batch and optimizer: images per second of `archsearch.training.train` in rounds in turn, seconds
+until the first epoch of a fresh network is over less those of a later one (CUDA's start, cuDNN's search, recording,
+compiling), kernels a step, and the share of the time of a step in which the GPU computes (their time by torch's
+profiler over the time of a step without it). DIR holds train/CLASS/* and test/CLASS/*.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from training_speed import SMALL, ours
+
+from archsearch import build, check, load_design
+from archsearch.data import load_dataset
+from archsearch.settings.data import DataSettings
+
+WAYS: dict[str, dict[str, Any]] = {
+    "graphs": {"compile": False, "cuda_graphs": True},
+    "launched": {"compile": False, "cuda_graphs": False},
+    "graphs, fp32": {"compile": False, "cuda_graphs": True, "precision": "fp32"},
+    "compiled, graphs": {"compile": True, "cuda_graphs": True},
+    "compiled": {"compile": True, "cuda_graphs": False},
+}
+# The batch and the optimizer that each is trained with.
+HOW = {"brisk": (128, "muon"), "c1c2c3c4": (256, "sgd"), "small": (256, "sgd")}
+
+
+def main() -> int:
+    """Measure and print a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_JPEG"), help="folder of images")
+    parser.add_argument("--cache", default="outputs/cache")
+    parser.add_argument("--archs", nargs="+", default=list(HOW), choices=list(HOW))
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("skipped: torch sees no CUDA device")
+        return 0
+    images = load_dataset(DataSettings(name="folder", root=options.root, cache=options.cache))
+    print(
+        f"{images.name}, {options.steps} steps a round, n={options.rounds} rounds in turn, "
+        f"{torch.cuda.get_device_name()}, torch {torch.__version__}, Python {sys.version.split()[0]}\n\n"
+        "| network | batch, optimizer | way | images/s | ms a step | s before | kernels a step | GPU computes |\n"
+        "|---|---|---|---|---|---|---|---|"
+    )
+    for arch in options.archs:
+        batch, optimizer = HOW[arch]
+        asked = argparse.Namespace(steps=options.steps, batch=batch, optimizer=optimizer, device="cuda")
+        design = check(load_design(SMALL if arch == "small" else arch), "none").design
+        with tempfile.TemporaryDirectory() as folder:
+            ways = {
+                way: ours(build(design), images, asked, Path(folder) / way.replace(", ", "-"), **WAYS[way])
+                for way in options.ways
+            }
+            before: dict[str, float] = {}
+            for way, train in ways.items():
+                began = time.perf_counter()
+                train()
+                first = time.perf_counter() - began
+                began = time.perf_counter()
+                train()
+                before[way] = first - (time.perf_counter() - began)
+            speeds: dict[str, list[float]] = {way: [] for way in ways}
+            for _ in range(options.rounds):
+                for way, train in ways.items():
+                    speeds[way].append(train())
+            for way, train in ways.items():
+                kernels, busy = profiled(train, options.steps)
+                step = batch / statistics.median(speeds[way])
+                found = f"{statistics.median(speeds[way]):.0f} ({min(speeds[way]):.0f} to {max(speeds[way]):.0f})"
+                print(
+                    f"| {arch} | {batch}, {optimizer} | {way} | {found} | {1000 * step:.2f} | {before[way]:.1f} "
+                    f"| {kernels:.0f} | {100 * busy / step:.0f} % |",
+                    flush=True,
+                )
+    return 0
+
+
+def profiled(train: Any, steps: int) -> tuple[float, float]:
+    """Return how many kernels and copies on the GPU a step is, and the seconds that they take."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        train()
+    on_device = [event for event in profile.events() or () if str(event.device_type).endswith("CUDA")]
+    kernels = [event for event in on_device if "Pageable" not in event.name]  # the images, moved once
+    return len(kernels) / steps, sum(event.device_time_total for event in kernels) / 1e6 / steps
+
+
+if __name__ == "__main__":
+    sys.exit(main())
