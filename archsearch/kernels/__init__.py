@@ -7,7 +7,7 @@ Nothing needs them: without a C compiler, or on another device, torch's own oper
 """
 
 from archsearch.kernels.chain import Chain
-from archsearch.kernels.equip import Equipped, equip, fits, suited, usable
+from archsearch.kernels.equip import Equipped, equip, fitting, suited, usable
 from archsearch.kernels.folded import Folded
 from archsearch.kernels.library import KernelCall, Kernels, calls_into, load_kernels
 from archsearch.kernels.maps import add_maps, global_average, share_map
@@ -22,7 +22,7 @@ __all__ = [
     "add_maps",
     "calls_into",
     "equip",
-    "fits",
+    "fitting",
     "global_average",
     "load_kernels",
     "share_map",

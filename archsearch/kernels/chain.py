@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.kernels.convolutions import depthwise_conv, images_conv, patches_conv, winograd_conv
-from archsearch.kernels.equip import Equipped, fits, suited, usable
+from archsearch.kernels.equip import Equipped, fitting, suited, usable
 from archsearch.kernels.folded import Folded
 from archsearch.kernels.library import Kernels
 from archsearch.kernels.norm_act import KINDS, NONE, norm_act, scale_act
@@ -39,12 +39,12 @@ class Chain(nn.Sequential, Equipped):
         while place < len(modules):
             module = modules[place]
             place += 1
-            if _convolves(module, images, kernels):
-                images = _conv(module, images, self._kept, kernels)
-            elif _normalises(module, images, kernels):
+            if (own := _of_convolution(module, images, kernels)) is not None:
+                images = _conv(module, images, self._kept, own)
+            elif (own := _of_norm(module, images, kernels)) is not None:
                 kind = KINDS.get(type(modules[place])) if place < len(modules) else None
                 place += kind is not None
-                images = _norm(module, images.to(self._kept), NONE if kind is None else kind, kernels)
+                images = _norm(module, images.to(self._kept), NONE if kind is None else kind, own)
             else:
                 images = module(suited(images, module))
         return images
@@ -55,14 +55,18 @@ class Chain(nn.Sequential, Equipped):
         return torch.bfloat16 if self.in_bf16 and self.training else torch.float32
 
 
-def _convolves(module: nn.Module, images: Tensor, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
-    known = _is_known(module, images, kernels)
-    return known and (_takes_map(module, images, kernels) or _takes_images(module, images, kernels))
+def _of_convolution(module: nn.Module, images: Tensor, kernels: Kernels) -> Kernels | None:
+    """Return those of `kernels` that compute `module`, a convolution, or None where it stays with torch."""
+    if not _is_known(module, images):
+        return None
+    own = fitting(images, kernels, module.out_channels)
+    if own is not None and _takes_map(module, images):
+        return own
+    own = kernels.of(module.out_channels)
+    return own if own is not None and _takes_images(module, images, own) else None
 
 
-def _takes_map(module: nn.Conv2d, images: Tensor, kernels: Kernels) -> bool:
-    if not fits(images, kernels):
-        return False
+def _takes_map(module: nn.Conv2d, images: Tensor) -> bool:
     kernel = module.kernel_size[0]
     if module.groups == module.in_channels == module.out_channels:
         return kernel <= _WIDEST
@@ -77,7 +81,7 @@ def _takes_images(module: nn.Conv2d, images: Tensor, kernels: Kernels) -> bool:
     return module.groups == 1 and module.dilation[0] == 1 and module.in_channels < kernels.lanes
 
 
-def _is_known(module: nn.Module, images: Tensor, kernels: Kernels) -> TypeGuard[nn.Conv2d]:
+def _is_known(module: nn.Module, images: Tensor) -> TypeGuard[nn.Conv2d]:
     """Return whether `module` is a convolution of a form that the kernels know, or stands for one, over such a map."""
     if not isinstance(module, nn.Conv2d) or (type(module) is not nn.Conv2d and not hasattr(module, "is_conv2d")):
         return False
@@ -87,7 +91,7 @@ def _is_known(module: nn.Module, images: Tensor, kernels: Kernels) -> TypeGuard[
     square = kernel == wide and gap == gap_across and stride == stride_across
     if not square or module.padding_mode != "zeros" or isinstance(module.padding, str):
         return False
-    return module.padding[0] == module.padding[1] and module.out_channels % kernels.lanes == 0
+    return module.padding[0] == module.padding[1]
 
 
 def _is_winograd(module: nn.Conv2d, images: Tensor) -> bool:
@@ -97,10 +101,11 @@ def _is_winograd(module: nn.Conv2d, images: Tensor) -> bool:
     return keeps and all(size % gap == 0 and size // gap >= _SMALLEST for size in images.shape[2:])
 
 
-def _conv(module: nn.Conv2d, images: Tensor, kept: torch.dtype, kernels: Kernels) -> Tensor:
+def _conv(module: nn.Module, images: Tensor, kept: torch.dtype, kernels: Kernels) -> Tensor:
+    assert isinstance(module, nn.Conv2d)
     assert not isinstance(module.padding, str)
     how, gap = {"stride": module.stride[0], "padding": module.padding[0]}, module.dilation[0]
-    if not fits(images, kernels):
+    if module.in_channels < kernels.lanes:
         convolved = images_conv(images, module.weight, **how, kept=kept, kernels=kernels)
     elif module.groups > 1:
         convolved = depthwise_conv(images.to(kept), module.weight, **how, dilation=gap, kernels=kernels)
@@ -111,19 +116,18 @@ def _conv(module: nn.Conv2d, images: Tensor, kept: torch.dtype, kernels: Kernels
     return convolved if module.bias is None else convolved + module.bias.view(1, -1, 1, 1)
 
 
-def _normalises(module: nn.Module, images: Tensor, kernels: Kernels) -> bool:
+def _of_norm(module: nn.Module, images: Tensor, kernels: Kernels) -> Kernels | None:
+    """Return those of `kernels` that compute `module`, a batch normalisation, or None where it stays with torch."""
     if not isinstance(module, nn.BatchNorm2d) or not (type(module) is nn.BatchNorm2d or isinstance(module, Folded)):
-        return False
+        return None
     if not module.affine or not module.track_running_stats or module.momentum is None:
-        return False
+        return None
     shared = 2 if isinstance(module, Folded) else 1  # channels that share what the norm holds for one
     if images.dim() != 4 or images.shape[1] != shared * module.num_features:
-        return False  # torch refuses it, with a message
-    if not fits(images, kernels) or module.num_features % kernels.lanes:
-        return False
-    if module.training:
-        return images.numel() > module.num_features  # torch refuses one value a channel, with a message
-    return not torch.is_grad_enabled()
+        return None  # torch refuses it, with a message
+    if not (images.numel() > module.num_features if module.training else not torch.is_grad_enabled()):
+        return None  # torch refuses one value a channel, with a message
+    return fitting(images, kernels, module.num_features)
 
 
 def _norm(module: nn.Module, images: Tensor, kind: int, kernels: Kernels) -> Tensor:

@@ -39,8 +39,11 @@ def usable(kernels: Kernels | None) -> Kernels | None:
     return None if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") else kernels
 
 
-def fits(images: Tensor, kernels: Kernels) -> bool:
-    """Return whether `images` is a map that the kernels take: on the CPU, of a type and a width that they know."""
+def fitting(images: Tensor, kernels: Kernels, *channels: int) -> Kernels | None:
+    """Return those of `kernels` that take the map `images`, and others of so many `channels`, or None.
+
+    Maps are on the CPU, of a type and a width that kernels know.
+    """
     typed = images.dtype in (torch.float32, torch.bfloat16)
-    plain = typed and images.dim() == 4 and images.device.type == "cpu"
-    return plain and images.shape[1] % kernels.lanes == 0 and images.numel() > 0
+    plain = typed and images.dim() == 4 and images.device.type == "cpu" and images.numel() > 0
+    return kernels.of(images.shape[1], *channels) if plain else None

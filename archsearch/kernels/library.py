@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ _UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "pai
 _HEADERS = ("lanes.h", "products.h")
 # OpenMP in the code but no library of it: the threads are those of torch, which has loaded its own.
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-std=gnu11", "-fopenmp", "-fPIC")
+_NARROW = 8  # lanes that every processor's kernels can have
 _KINDS = {torch.float32: "_fp32", torch.bfloat16: "_bf16"}  # every unit is compiled once for each
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 _SIGNATURES = {
@@ -99,15 +101,28 @@ def calls_into(take: Callable[[KernelCall], None]) -> Iterator[None]:
 class Kernels:
     """The loaded library; its functions take addresses of maps that are channels last in memory.
 
-    Maps are float32 or bfloat16, all else is float32. `lanes` divides the channels of every map.
+    Maps are float32 or bfloat16, all else is float32. `lanes` divides the channels of every map; `of` says which
+    kernels, these or the `narrower` ones, take some numbers of channels.
     """
 
-    def __init__(self, library: ctypes.CDLL) -> None:
+    def __init__(self, library: ctypes.CDLL, build_narrower: Callable[[], Kernels] | None = None) -> None:
         for name, arguments in _SIGNATURES.items():
             for kind in _KINDS.values():
                 getattr(library, name + kind).argtypes = arguments
         self._library = library
         self.lanes: int = library.kernel_lanes_fp32()
+        self._build_narrower = build_narrower
+
+    @functools.cached_property
+    def narrower(self) -> Kernels | None:
+        """The kernels of fewer lanes, where there are any, built when they are first asked for; raises `RunError`."""
+        return None if self._build_narrower is None or self.lanes <= _NARROW else self._build_narrower()
+
+    def of(self, *channels: int) -> Kernels | None:
+        """Return the widest kernels whose lanes divide all numbers of `channels`, or None."""
+        if all(count % self.lanes == 0 for count in channels):
+            return self
+        return None if self.narrower is None else self.narrower.of(*channels)
 
     def __call__(self, name: str, images: torch.Tensor, *arguments: Argument) -> None:
         """Call the function `name` for maps of the type of `images`; a tensor stands for its address, None for none.
@@ -141,15 +156,20 @@ def load_kernels() -> Kernels:
     compiler = shutil.which(os.environ.get("CC") or "gcc") or shutil.which("cc")
     if compiler is None:
         raise RunError("no C compiler was found (gcc, cc or $CC)")
+    return _load(compiler, build_narrower=lambda: _load(compiler, "-DNARROW"))
+
+
+def _load(compiler: str, *more: str, build_narrower: Callable[[], Kernels] | None = None) -> Kernels:
+    """Return the kernels that `compiler` builds with `more` flags; raises `RunError`."""
     try:
-        return Kernels(ctypes.CDLL(str(_built(compiler))))
+        return Kernels(ctypes.CDLL(str(_built(compiler, *more))), build_narrower)
     except (OSError, AttributeError) as error:
         raise RunError(f"the kernels could not be loaded: {error}") from error
 
 
-def _built(compiler: str) -> Path:
-    """Return the shared library of these sources, compiler and processor."""
-    name = f"kernels-{_digest(compiler)}.so"
+def _built(compiler: str, *more: str) -> Path:
+    """Return the shared library of these sources, compiler with `more` flags, and processor."""
+    name = f"kernels-{_digest(compiler, *more)}.so"
     for folder in _folders():
         library = folder / name
         if library.exists():
@@ -157,7 +177,7 @@ def _built(compiler: str) -> Path:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryDirectory(dir=folder) as work:
-                fresh = _compile(compiler, Path(work))
+                fresh = _compile(compiler, Path(work), *more)
                 fresh.replace(library)  # at once, so that nobody loads half of it
         except OSError:
             continue
@@ -171,14 +191,16 @@ def _folders() -> list[Path]:
     return [home / "archsearch", Path(tempfile.gettempdir()) / f"archsearch-{os.getuid()}"]
 
 
-def _compile(compiler: str, work: Path) -> Path:
-    library, objects = work / "kernels.so", []
+def _compile(compiler: str, work: Path, *more: str) -> Path:
+    library, commands = work / "kernels.so", []
     for unit in _UNITS:
         for kind in _KINDS.values():
-            objects.append(str(work / f"{unit}{kind}.o"))
             half = ["-DHALF"] if kind == "_bf16" else []
-            _run([compiler, *_FLAGS, *half, "-c", str(_HERE / f"{unit}.c"), "-o", objects[-1]])
-    _run([compiler, "-shared", *objects, "-lm", "-o", str(library)])
+            target = str(work / f"{unit}{kind}.o")
+            commands.append([compiler, *_FLAGS, *more, *half, "-c", str(_HERE / f"{unit}.c"), "-o", target])
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(_run, commands))
+    _run([compiler, "-shared", *(command[-1] for command in commands), "-lm", "-o", str(library)])
     return library
 
 
@@ -189,9 +211,9 @@ def _run(command: list[str]) -> None:
         raise RunError(f"{command[0]} failed on the kernels: {said[0] if said else f'exit code {done.returncode}'}")
 
 
-def _digest(compiler: str) -> str:
+def _digest(compiler: str, *more: str) -> str:
     """Return what tells apart libraries that differ: sources, flags, compiler, processor."""
-    digest = hashlib.sha256("\0".join(_FLAGS).encode())
+    digest = hashlib.sha256("\0".join((*_FLAGS, *more)).encode())
     for name in (*_HEADERS, *(f"{unit}.c" for unit in _UNITS)):
         digest.update((_HERE / name).read_bytes())
     version = subprocess.run([compiler, "--version"], capture_output=True, check=False)

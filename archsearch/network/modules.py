@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from archsearch.kernels import Equipped, add_maps, fits, global_average, share_map, suited, usable
+from archsearch.kernels import Equipped, add_maps, fitting, global_average, share_map, suited, usable
 from archsearch.network.symmetry import concat_pairs
 
 
@@ -81,8 +81,9 @@ class GlobalPool2d(nn.Module, Equipped):
         kernels = usable(self.kernels)
         if kernels is None:
             return self._pooled(images_BCHW)
-        if self.kind == "average" and fits(images_BCHW, kernels):
-            return global_average(images_BCHW, kernels)
+        own = fitting(images_BCHW, kernels) if self.kind == "average" else None
+        if own is not None:
+            return global_average(images_BCHW, own)
         return self._pooled(images_BCHW.float())
 
     def _pooled(self, images_BCHW: Tensor) -> Tensor:
@@ -119,9 +120,9 @@ class Branches(nn.Module, Equipped):
         """Return the merged (B, C, H, W) map."""
         branches, kernels = list(self.children()), usable(self.kernels)
         given = (images_BCHW,) * len(branches)
-        if kernels is not None and fits(images_BCHW, kernels):
-            given = share_map(images_BCHW, len(branches), kernels)
         if kernels is not None:
+            own = fitting(images_BCHW, kernels)
+            given = given if own is None else share_map(images_BCHW, len(branches), own)
             given = tuple(suited(one, branch) for branch, one in zip(branches, given, strict=True))
         maps = [branch(one) for branch, one in zip(branches, given, strict=True)]
         if self.combine == "concat":
@@ -130,10 +131,10 @@ class Branches(nn.Module, Equipped):
         for one in maps[1:]:
             if self.combine == "multiply":
                 merged = merged * one
-            elif kernels is not None and fits(one, kernels) and (one.shape, one.dtype) == (merged.shape, merged.dtype):
-                merged = add_maps(merged, one, kernels)
-            else:
-                merged = merged + one
+                continue
+            alike = (one.shape, one.dtype) == (merged.shape, merged.dtype)
+            own = fitting(one, kernels) if kernels is not None and alike else None
+            merged = merged + one if own is None else add_maps(merged, one, own)
         return merged
 
     def extra_repr(self) -> str:

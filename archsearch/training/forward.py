@@ -13,7 +13,7 @@ from archsearch.errors import RunError, SpecError
 from archsearch.kernels import Chain, equip, load_kernels
 from archsearch.settings.training import TrainSettings
 from archsearch.training.compiling import Forward, compile_network, wants_compile
-from archsearch.training.device import Precision, cpu_computes_bf16
+from archsearch.training.device import Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def choose_way(
     `rehearse` runs a step forward and backward. On a CPU the kernels go before compiling, unless that is asked for.
     Raises `SpecError` and `RunError` where what is asked for cannot be done.
     """
-    native, why_not = _equip(network, settings, device, precision)
+    native, why_not = _equip(network, settings, device)
     if native is not None:
         return Way(forward=network, precision=native, cast="fp32", name="native")
     wanted, notice = wants_compile(settings.compile, device, images)
@@ -61,13 +61,11 @@ def choose_way(
     return Way(forward=forward, precision=precision, cast=precision, name="compiled", notice=notice)
 
 
-def _equip(
-    network: nn.Module, settings: TrainSettings, device: torch.device, precision: Precision
-) -> tuple[Precision | None, str | None]:
+def _equip(network: nn.Module, settings: TrainSettings, device: torch.device) -> tuple[Precision | None, str | None]:
     """Return the format that `network` now keeps maps in by the kernels, and a notice where `auto` would but cannot.
 
-    The kernels do not use a processor's units for bf16, so `auto` leaves bf16 to torch where there are any. Elsewhere
-    they keep maps in bf16 unless fp32 is asked for: it moves half as much memory.
+    They keep maps in bf16 unless fp32 is asked for, since it moves half as much memory. Processors with units for bf16
+    are no exception: torch uses these and the kernels do not, and were faster all the same.
     """
     if settings.kernels == "native":
         if device.type != "cpu":
@@ -77,8 +75,7 @@ def _equip(
             raise SpecError("train.kernels", "native cannot be combined with train.compile", "Set train.compile=false.")
     elif settings.kernels == "torch" or settings.compile is True or device.type != "cpu":
         return None, None
-    has_units = settings.kernels == "auto" and precision == "bf16" and cpu_computes_bf16()
-    if has_units or not any(isinstance(module, Chain) for module in network.modules()):
+    if not any(isinstance(module, Chain) for module in network.modules()):
         return None, None
     kept: Precision = "fp32" if settings.precision == "fp32" else "bf16"
     try:

@@ -1,9 +1,11 @@
-"""Maps with known numbers, and how far two of them are apart."""
+"""Maps with known numbers, how far two of them are apart, and the kernels that take them."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from archsearch.kernels import Kernels
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -16,3 +18,10 @@ def apart(found: Tensor, expected: Tensor) -> float:
     assert found.shape == expected.shape
     found, expected = found.detach().double(), expected.detach().double()
     return float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-12))
+
+
+def taking(kernels: Kernels, *channels: int) -> Kernels:
+    """Return those of `kernels` that take so many channels."""
+    found = kernels.of(*channels)
+    assert found is not None
+    return found

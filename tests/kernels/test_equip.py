@@ -7,7 +7,7 @@ import torch
 from kernel_values import normal
 from torch import nn
 
-from archsearch.kernels import Chain, Equipped, Kernels, equip, fits, suited, usable
+from archsearch.kernels import Chain, Equipped, Kernels, equip, fitting, suited, usable
 
 
 class Own(nn.Module, Equipped):
@@ -48,8 +48,11 @@ def test_usable_only_where_nothing_is_traced_or_cast(kernels: Kernels, monkeypat
     ],
 )
 def test_maps_that_fit(kernels: Kernels, images, expected) -> None:
-    if kernels.lanes == 8:
-        assert fits(images, kernels) is expected
+    found = fitting(images, kernels)
+    assert (found is not None) is expected
+    if found is not None:
+        assert images.shape[1] % found.lanes == 0
+        assert fitting(images, kernels, 12) is None
 
 
 def test_only_what_has_arithmetic_of_its_own_is_spared_bfloat16() -> None:

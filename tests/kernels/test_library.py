@@ -24,12 +24,27 @@ def fresh(monkeypatch, tmp_path) -> Iterator[Path]:
 
 
 def test_they_are_built_once(kernels: Kernels, fresh, monkeypatch) -> None:
-    assert load_kernels().lanes in (8, 16)
+    loaded = load_kernels()
     [built] = fresh.iterdir()
     assert built.suffix == ".so"
+    assert loaded.of(8) is loaded.of(24)
+    assert len(list(fresh.iterdir())) == {8: 1, 16: 2}[loaded.lanes]
     load_kernels.cache_clear()
     monkeypatch.setattr(library, "_compile", lambda *_: pytest.fail("built again"))
-    load_kernels()
+    load_kernels().of(8)
+
+
+def test_numbers_of_channels_have_the_widest_kernels_that_take_them(kernels: Kernels) -> None:
+    eight, twelve, widest = kernels.of(8, 16), kernels.of(16, 12), kernels.of(32, 48)
+    assert eight is not None
+    assert eight.lanes == 8
+    assert twelve is None
+    assert widest is kernels
+    if kernels.lanes == 8:
+        assert kernels.narrower is None
+    else:
+        assert kernels.lanes == 16
+        assert eight is kernels.narrower
 
 
 def test_without_a_compiler_it_says_so(fresh, monkeypatch) -> None:
@@ -54,7 +69,7 @@ def test_a_compiler_that_fails_is_quoted(fresh, monkeypatch, tmp_path) -> None:
 
 
 def test_a_damaged_library_is_told(kernels: Kernels, fresh, monkeypatch) -> None:
-    def write_rubbish(compiler: str, work: Path) -> Path:
+    def write_rubbish(compiler: str, work: Path, *more: str) -> Path:
         (work / "kernels.so").write_bytes(b"no library")
         return work / "kernels.so"
 

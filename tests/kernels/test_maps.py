@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kernel_values import apart, normal
+from kernel_values import apart, normal, taking
 
 from archsearch.kernels import Kernels, add_maps, global_average, share_map
 
@@ -17,7 +17,7 @@ TYPES = {torch.float32: 1e-6, torch.bfloat16: 2**-8}
 def test_sums_and_their_gradients(kernels: Kernels, shape, dtype) -> None:
     one, other = (normal(*shape, seed=seed).to(dtype).requires_grad_() for seed in (0, 1))
     gradient = normal(*shape, seed=2).to(dtype)
-    total = add_maps(one, other, kernels)
+    total = add_maps(one, other, taking(kernels, one.shape[1]))
     total.backward(gradient)
     assert torch.equal(total, one + other)
     for given in (one, other):
@@ -29,8 +29,8 @@ def test_maps_that_lie_otherwise_in_memory_are_laid_out(kernels: Kernels) -> Non
     one = torch.randn(2, 8, 3, 5, generator=torch.Generator().manual_seed(0))
     other = normal(2, 8, 3, 5, seed=1)
     assert not one.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(add_maps(one, other, kernels), one + other)
-    assert apart(global_average(one, kernels), one.mean((2, 3), keepdim=True)) < 1e-6
+    assert torch.equal(add_maps(one, other, taking(kernels, one.shape[1])), one + other)
+    assert apart(global_average(one, taking(kernels, 8)), one.mean((2, 3), keepdim=True)) < 1e-6
 
 
 @pytest.mark.parametrize("dtype", TYPES)
@@ -38,7 +38,7 @@ def test_maps_that_lie_otherwise_in_memory_are_laid_out(kernels: Kernels) -> Non
 def test_a_shared_map_gathers_the_gradients_of_all_its_branches(kernels: Kernels, count, dtype) -> None:
     images = normal(2, 16, 4, 4).to(dtype).requires_grad_()
     factors = [1.0, -3.0, 0.5][:count]
-    shared = share_map(images, count, kernels)
+    shared = share_map(images, count, taking(kernels, images.shape[1]))
     assert all(torch.equal(one, images) for one in shared)
     torch.stack([factor * one.float().square() for factor, one in zip(factors, shared, strict=True)]).sum().backward()
     assert images.grad is not None
@@ -50,7 +50,7 @@ def test_a_shared_map_gathers_the_gradients_of_all_its_branches(kernels: Kernels
 def test_averages_and_their_gradients(kernels: Kernels, shape, dtype) -> None:
     images = normal(*shape).to(dtype).requires_grad_()
     true = images.detach().double().requires_grad_()
-    mean, expected = global_average(images, kernels), true.mean((2, 3), keepdim=True)
+    mean, expected = global_average(images, taking(kernels, shape[1])), true.mean((2, 3), keepdim=True)
     gradient = normal(*shape[:2], 1, 1, seed=1)
     mean.backward(gradient)
     expected.backward(gradient.double())

@@ -72,14 +72,6 @@ def test_on_a_cpu_the_kernels_keep_maps_in_bf16_unless_fp32_is_asked_for(built, 
     assert built[-1] == ("kernels", False)
 
 
-def test_a_processor_with_units_for_bf16_is_left_to_torch(built, monkeypatch) -> None:
-    network = Chain(nn.Identity())
-    monkeypatch.setattr(ways, "cpu_computes_bf16", lambda: True)
-    way = choose(network, precision="bf16")
-    assert (way.name, way.precision, way.cast) == ("eager", "bf16", "bf16")
-    assert choose(network, precision="bf16", kernels="native").name == "native"
-
-
 def test_kernels_that_cannot_be_built_are_told_or_refused(monkeypatch) -> None:
     def fail() -> None:
         raise RunError("no C compiler was found")
