@@ -40,9 +40,27 @@ INLINE uvec widen(const real *place) { return __builtin_convertvector(*(const hv
 INLINE void narrow(real *place, uvec values) { *(hvec *)place = __builtin_convertvector(values, hvec); }
 #endif
 INLINE vec read(const real *place) { return (vec)(widen(place) << 16); }
-INLINE void write(real *place, vec value) { /* to the nearest, ties to even */
+/* To the nearest, ties to even. */
+#if defined(__AVX512BF16__) && defined(__AVX512VL__)
+#include <immintrin.h>
+INLINE void write(real *place, vec value) {
+#if LANES == 16
+    *(hvec *)place = (hvec)_mm512_cvtneps_pbh((__m512)value);
+#else
+    *(hvec *)place = (hvec)_mm256_cvtneps_pbh((__m256)value);
+#endif
+}
+#else
+INLINE void write(real *place, vec value) {
     const uvec bits = (uvec)value;
     narrow(place, (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+#endif
+INLINE void copy_values(const real *from, real *to, long count) { /* of a few dozen, for which memcpy takes longer */
+    if (count % LANES)
+        memcpy(to, from, count * sizeof(real));
+    else
+        for (long i = 0; i < count; i += LANES) *(hvec *)(to + i) = *(const hvec *)(from + i);
 }
 INLINE float read_one(real value) {
     const union { unsigned bits; float value; } both = {(unsigned)value << 16};
@@ -53,6 +71,7 @@ typedef float real;
 #define NAMED(name) name##_fp32
 INLINE vec read(const real *place) { return LOAD(place); }
 INLINE void write(real *place, vec value) { STORE(place) = value; }
+INLINE void copy_values(const real *from, real *to, long count) { memcpy(to, from, count * sizeof(real)); }
 INLINE float read_one(real value) { return value; }
 #endif
 

@@ -4,6 +4,7 @@
    Legend: N images, H height, W width, C channels in, K channels out, T = kernel * kernel taps.
    Functions return 0, or 1 without memory. */
 #include "products.h"
+#include "tiles.h"
 
 typedef struct {
     long images, height, width, in, out, kernel, stride, gap, before; /* `before`: zeros above and left */
@@ -20,6 +21,14 @@ INLINE void read_run(const real *from, float *to, long count) {
         read_values(from, to, count);
     else
         for (long i = 0; i < count; i++) to[i] = read_one(from[i]);
+}
+
+/* to[] = from[], as they are or as floats */
+INLINE void take_run(const int as_is, const real *from, void *to, long count) {
+    if (as_is)
+        copy_values(from, to, count);
+    else
+        read_run(from, to, count);
 }
 
 /* to[row][] = from[row][], rows `spaced` */
@@ -52,38 +61,43 @@ INLINE Patch patch_of(const Conv conv, long pixel) {
 /* Whether patches are the pixels themselves. */
 INLINE int is_pointwise(const Conv conv) { return conv.kernel == 1 && conv.stride == 1 && conv.before == 0; }
 
-/* a[pixel][T][C] of x, zeros outside the map; pixels lie `spaced` */
-static void gather(const real *x, const Conv conv, long first, long count, float *a) {
-    const long run = conv.kernel * conv.in, depth = conv.kernel * run, gap = spaced(depth) - depth;
-    if (is_pointwise(conv)) {
-        read_rows(x + first * conv.in, count, conv.in, a);
-        return;
-    }
-    for (long p = 0; p < count; p++, a += gap) {
+/* a[pixel][T][C] of x, zeros outside the map; pixels lie `apart` values. With `as_is` they stay what they are in the map,
+   otherwise they become floats. */
+INLINE void gather_as(const int as_is, const real *x, const Conv conv, long first, long count, void *a, long apart) {
+    const long size = as_is ? sizeof(real) : sizeof(float), run = conv.kernel * conv.in;
+    char *to = a;
+    for (long p = 0; p < count; p++, to = (char *)a + p * apart * size) {
         const Patch patch = patch_of(conv, first + p);
-        for (long i = 0; i < conv.kernel; i++, a += run) {
+        for (long i = 0; i < conv.kernel; i++, to += run * size) {
             const long row = patch.top + i * conv.gap;
             const real *from = x + ((patch.image * conv.height + row) * conv.width + patch.left) * conv.in;
             if (row < 0 || row >= conv.height)
-                memset(a, 0, sizeof(float) * run);
+                memset(to, 0, size * run);
             else if (patch.whole)
-                read_run(from, a, run);
+                take_run(as_is, from, to, run);
             else
                 for (long j = 0; j < conv.kernel; j++) {
                     const long column = patch.left + j * conv.gap;
                     if (column < 0 || column >= conv.width)
-                        memset(a + j * conv.in, 0, sizeof(float) * conv.in);
+                        memset(to + j * conv.in * size, 0, size * conv.in);
                     else
-                        read_run(from + j * conv.gap * conv.in, a + j * conv.in, conv.in);
+                        take_run(as_is, from + j * conv.gap * conv.in, to + j * conv.in * size, conv.in);
                 }
         }
     }
 }
 
-/* image[H][W][C] += a[pixel][T][C], where `first` is counted within the image */
-static void scatter(const float *a, const Conv conv, long first, long count, float *whole) {
-    const long run = conv.kernel * conv.in;
-    for (long p = 0; p < count; p++) {
+static void gather(const real *x, const Conv conv, long first, long count, float *a) {
+    if (is_pointwise(conv))
+        read_rows(x + first * conv.in, count, conv.in, a);
+    else
+        gather_as(0, x, conv, first, count, a, spaced(conv.kernel * conv.kernel * conv.in));
+}
+
+/* image[H][W][C] += a[pixel][T][C], pixels of it `apart`, where `first` is counted within the image */
+static void scatter(const float *a, long apart, const Conv conv, long first, long count, float *whole) {
+    const long run = conv.kernel * conv.in, gap = apart - conv.kernel * run;
+    for (long p = 0; p < count; p++, a += gap) {
         const Patch patch = patch_of(conv, first + p);
         for (long i = 0; i < conv.kernel; i++, a += run) {
             const long row = patch.top + i * conv.gap;
@@ -101,9 +115,16 @@ static void scatter(const float *a, const Conv conv, long first, long count, flo
     }
 }
 
+#ifdef TILES
+#include "patch_tiles.h"
+#endif
+
 /* y[N][tall][wide][K] of x[N][H][W][C] and w[T][C][K] */
 int NAMED(patches_forward)(const real *x, const float *w, real *y, const long *sizes, long block) {
     const Conv conv = conv_of(sizes);
+#ifdef TILES
+    if (may_use_tiles()) return forward_by_tiles(x, w, y, conv, block);
+#endif
     const long depth = conv.kernel * conv.kernel * conv.in, pixels = conv.images * conv.tall * conv.wide;
     const long blocks = (pixels + block - 1) / block;
     float *packed = floats(depth * conv.out);
@@ -131,6 +152,9 @@ int NAMED(patches_forward)(const real *x, const float *w, real *y, const long *s
 /* dx[N][H][W][C] of dy[N][tall][wide][K] and w[K][T][C]; a thread has whole images, in which the patches overlap */
 int NAMED(patches_images)(const real *dy, const float *w, real *dx, const long *sizes, long block) {
     const Conv conv = conv_of(sizes);
+#ifdef TILES
+    if (may_use_tiles()) return images_by_tiles(dy, w, dx, conv, block);
+#endif
     const long depth = conv.kernel * conv.kernel * conv.in, pixels = conv.tall * conv.wide;
     const long image = conv.height * conv.width * conv.in;
     float *packed = floats(depth * conv.out);
@@ -153,7 +177,7 @@ int NAMED(patches_images)(const real *dy, const float *w, real *dx, const long *
                 if (is_pointwise(conv))
                     write_values(a, dx + n * image + first * conv.in, count * conv.in);
                 else
-                    scatter(a, conv, first, count, whole);
+                    scatter(a, depth, conv, first, count, whole);
             }
             if (!is_pointwise(conv)) write_values(whole, dx + n * image, image);
         }
@@ -166,6 +190,9 @@ int NAMED(patches_images)(const real *dy, const float *w, real *dx, const long *
 /* dw[T][C][K] of x[N][H][W][C] and dy[N][tall][wide][K]; every thread sums its own pixels, in order */
 int NAMED(patches_weights)(const real *x, const real *dy, float *dw, const long *sizes, long block) {
     const Conv conv = conv_of(sizes);
+#ifdef TILES
+    if (may_use_tiles()) return weights_by_tiles(x, dy, dw, conv, block);
+#endif
     const long depth = conv.kernel * conv.kernel * conv.in, pixels = conv.images * conv.tall * conv.wide;
     const long blocks = (pixels + block - 1) / block, size = depth * conv.out;
     float *sums = floats(threads_at_most() * size);

@@ -25,7 +25,7 @@ Compose = Callable[[Mapping[str, Value]], Mapping[str, Any]]
 TRAINING = ("augment", "optimizer", "schedule", "train", "seed")
 # Where and how a training runs, but not what comes out of it.
 HOW = ("device", "threads", "compile", "channels_last", "eval_batch_size", "checkpoint_every", "checkpoint_seconds")
-HOW_TOO = ("keep_checkpoint", "kernels", "tta")
+HOW_TOO = ("keep_checkpoint", "kernels", "cuda_graphs", "tta")
 STAGE_KEYS = ("block", "width", "repeats", "entry")
 
 

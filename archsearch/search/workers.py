@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -25,6 +25,7 @@ from archsearch.search.sweep import Sweep
 from archsearch.signals import StopRequest, raise_interrupt
 
 MOST_DEATHS = 5  # workers that a trial may take with it after the same epoch before it is given up
+_THREADS = "OMP_NUM_THREADS"  # that torch takes, and its kernels and ours
 STOPPING = 120.0  # seconds that workers get to save where they stand
 
 
@@ -49,7 +50,7 @@ def run_workers(
     devices: Sequence[str] = (),
     first: int = 0,
 ) -> None:
-    """Search with `study.workers` processes until all is done; `devices` are dealt round.
+    """Search with `study.workers` processes until all is done; `devices` are dealt round, the cores shared out.
 
     Raises what a worker ended with, `InterruptedRun` after Ctrl-C (every worker has saved where it stood), and
     `RunError` where workers keep dying.
@@ -63,7 +64,8 @@ def run_workers(
         own = None if seed is None else seed + index
         arguments = (theirs, os.getpid(), url, study.name, sweep, factory, own, device, first)
         process = context.Process(target=_main, args=arguments, name=f"worker-{index}")
-        process.start()
+        with _dealt_cores(sweep.settings.workers):
+            process.start()
         theirs.close()
         return _Worker(index, process, ours)
 
@@ -95,6 +97,24 @@ def run_workers(
     for worker in workers:
         if worker.error is not None:
             raise worker.error
+
+
+@contextlib.contextmanager
+def _dealt_cores(workers: int) -> Iterator[None]:
+    """Have what is started take as many threads as each of `workers` has cores, unless OMP_NUM_THREADS is set.
+
+    Every worker would take a thread for each core otherwise, and threads that wait for one another's turn take longer
+    than one alone.
+    """
+    if _THREADS in os.environ:
+        yield
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ[_THREADS] = str(max(1, cores // workers))
+    try:
+        yield
+    finally:
+        del os.environ[_THREADS]
 
 
 def _listen_once(workers: Sequence[_Worker], listen: Listener) -> None:

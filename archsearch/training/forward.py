@@ -65,7 +65,7 @@ def _equip(network: nn.Module, settings: TrainSettings, device: torch.device) ->
     """Return the format that `network` now keeps maps in by the kernels, and a notice where `auto` would but cannot.
 
     They keep maps in bf16 unless fp32 is asked for, since it moves half as much memory. Processors with units for bf16
-    are no exception: torch uses these and the kernels do not, and were faster all the same.
+    are no exception: the kernels were faster there than torch, also where they did not use them.
     """
     if settings.kernels == "native":
         if device.type != "cpu":

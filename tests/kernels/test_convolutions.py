@@ -120,6 +120,37 @@ def test_maps_in_bfloat16_are_off_by_their_rounding_alone(kernels: Kernels) -> N
         compare(ours, theirs, images, by, 2**-8)
 
 
+@pytest.mark.parametrize(
+    ("channels", "filters", "kernel", "stride", "padding", "dilation", "size"),
+    [
+        (24, 64, 3, 2, 1, 1, 32),
+        (64, 128, 1, 1, 0, 1, 8),
+        (24, 24, 1, 1, 0, 1, 16),
+        (128, 96, 1, 1, 0, 1, 7),
+        (8, 40, 3, 2, 1, 1, 15),
+        (16, 16, 5, 2, 2, 1, 9),
+        (48, 8, 2, 2, 0, 1, 8),
+        (32, 32, 1, 2, 0, 1, 9),
+        (16, 24, 3, 2, 2, 2, 11),
+        (136, 72, 3, 2, 1, 1, 5),
+    ],
+)
+def test_patches_of_maps_in_bfloat16(
+    kernels: Kernels, channels, filters, kernel, stride, padding, dilation, size
+) -> None:
+    """By tiles where the processor has them, and weights rounded as the maps are; sizes that fill none included."""
+    images = normal(5, channels, size, size).bfloat16()
+    weight = normal(filters, channels, kernel, kernel, seed=1) / (kernel * channels**0.5)
+    how = {"stride": stride, "padding": padding, "dilation": dilation}
+    compare(
+        lambda x, w: patches_conv(x, w, **how, kernels=taking(kernels, channels, filters)),
+        lambda x, w: F.conv2d(x, w, **how),
+        images,
+        weight,
+        2**-7,
+    )
+
+
 def test_the_same_threads_give_the_same_bits(kernels: Kernels) -> None:
     images, weight = normal(9, 16, 16, 16), normal(32, 16, 3, 3, seed=1)
 

@@ -136,6 +136,17 @@ def test_devices_are_dealt_round() -> None:
     assert set(sent) == {"cuda:0", "cuda:1"}
 
 
+@pytest.mark.parametrize(("given", "processes", "taken"), [(None, 1, 6), (None, 4, 1), (None, 9, 1), ("5", 2, 5)])
+def test_cores_are_shared_out_unless_threads_are_named(monkeypatch, given, processes, taken) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    with workers._dealt_cores(processes):
+        assert os.environ["OMP_NUM_THREADS"] == str(taken)
+    assert os.environ.get("OMP_NUM_THREADS") == given
+
+
 @pytest.mark.postgres
 def test_workers_share_a_study_on_a_server_and_one_that_is_killed_is_replaced() -> None:
     storage, name = os.environ["ARCHSEARCH_POSTGRES"], f"killed-{uuid.uuid4()}"

@@ -1,0 +1,137 @@
+/* Products of matrices of bfloat16 by a processor's tiles (Intel AMX), with sums in float: one instruction multiplies 16
+   rows of 32 values by 32 rows of 16. The right matrix is laid out in pairs of rows: [row / 2][column][2].
+
+   TILES is defined where the compiler may use them; whether the system lets a process do so is asked when it runs. */
+#ifndef ARCHSEARCH_TILES_H
+#define ARCHSEARCH_TILES_H
+#include "lanes.h"
+
+#if defined(HALF) && defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
+#define TILES
+#include <immintrin.h>
+#include <sys/syscall.h>
+long syscall(long number, ...); /* unistd.h has other functions by the names of ours */
+
+enum { SIDE = 16, DEEP = 32 }; /* a tile's rows and columns of sums, and the values that one product sums */
+
+INLINE long whole(long count, long unit) { return (count + unit - 1) / unit * unit; }
+INLINE real *reals(long count) { return (real *)floats((count + 1) / 2); }
+
+/* The instructions on tiles do not tell the compiler what memory they touch. */
+INLINE void memory_is_touched(void) { __asm__ volatile("" ::: "memory"); }
+
+static int may_use_tiles(void) {
+    static int answer = -1; /* threads that ask at once are answered alike */
+    if (answer < 0) answer = syscall(SYS_arch_prctl, 0x1023 /* request a permission */, 18 /* for tiles' data */) == 0;
+    return answer;
+}
+
+/* Tiles are all of 16 rows of 64 bytes; every thread says so for itself, and ends with _tile_release. */
+static void begin_tiles(void) {
+    const struct {
+        unsigned char palette, start, none[14];
+        unsigned short bytes[16];
+        unsigned char rows[16];
+    } shape __attribute__((aligned(64))) = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
+    memory_is_touched();
+    _tile_loadconfig(&shape);
+}
+
+/* Sums of 32 or 16 rows by 32 or 16 columns: c (+)= a * b over `steps` times 32 values. Row i of a starts at i * ai, pair t
+   of rows of b at t * bt, 16 columns after others at bj. */
+INLINE void product_of_tiles(const int tall, const int wide, long steps, const real *a, long ai, const real *b, long bt,
+                             long bj, float *c, long ci, const int add) {
+    if (add) {
+        _tile_loadd(0, c, 4 * ci);
+        if (wide) _tile_loadd(1, c + SIDE, 4 * ci);
+        if (tall) _tile_loadd(2, c + SIDE * ci, 4 * ci);
+        if (tall && wide) _tile_loadd(3, c + SIDE * ci + SIDE, 4 * ci);
+    } else {
+        _tile_zero(0);
+        if (wide) _tile_zero(1);
+        if (tall) _tile_zero(2);
+        if (tall && wide) _tile_zero(3);
+    }
+    for (long t = 0; t < steps; t++, a += DEEP, b += DEEP / 2 * bt) {
+        _tile_loadd(4, a, 2 * ai);
+        _tile_loadd(6, b, 2 * bt);
+        _tile_dpbf16ps(0, 4, 6);
+        if (wide) {
+            _tile_loadd(7, b + bj, 2 * bt);
+            _tile_dpbf16ps(1, 4, 7);
+        }
+        if (tall) {
+            _tile_loadd(5, a + SIDE * ai, 2 * ai);
+            _tile_dpbf16ps(2, 5, 6);
+            if (wide) _tile_dpbf16ps(3, 5, 7);
+        }
+    }
+    _tile_stored(0, c, 4 * ci);
+    if (wide) _tile_stored(1, c + SIDE, 4 * ci);
+    if (tall) _tile_stored(2, c + SIDE * ci, 4 * ci);
+    if (tall && wide) _tile_stored(3, c + SIDE * ci + SIDE, 4 * ci);
+}
+
+/* The same for rows and columns in multiples of 16. */
+INLINE void multiply_tiles(long rows, long steps, long columns, const real *a, long ai, const real *b, long bt, long bj,
+                           float *c, long ci, const int add) {
+    memory_is_touched();
+    for (long j = 0; j < columns; j += 2 * SIDE, b += 2 * bj) {
+        const int wide = j + SIDE < columns;
+        for (long i = 0; i < rows; i += 2 * SIDE) {
+            const real *left = a + i * ai;
+            float *sums = c + i * ci + j;
+            if (i + SIDE < rows) {
+                if (wide) product_of_tiles(1, 1, steps, left, ai, b, bt, bj, sums, ci, add);
+                else product_of_tiles(1, 0, steps, left, ai, b, bt, bj, sums, ci, add);
+            } else {
+                if (wide) product_of_tiles(0, 1, steps, left, ai, b, bt, bj, sums, ci, add);
+                else product_of_tiles(0, 0, steps, left, ai, b, bt, bj, sums, ci, add);
+            }
+        }
+    }
+    memory_is_touched();
+}
+
+INLINE __mmask16 first_of(long count) { return count >= SIDE ? 0xffff : (__mmask16)((1u << count) - 1); }
+
+/* Pairs of values as one word each, the first in its lower half. */
+INLINE __m512i paired(__m512i first, __m512i second) { return _mm512_or_si512(first, _mm512_slli_epi32(second, 16)); }
+
+/* packed[columns / 16][depth / 2][16][2] of b[depth][columns], rounded to bfloat16, with zeros up to whole tiles */
+static void pack_tiles(const float *b, long depth, long columns, real *packed) {
+    for (long j = 0; j < columns; j += SIDE) {
+        const __mmask16 some = first_of(columns - j);
+        for (long t = 0; t < whole(depth, DEEP); t += 2, packed += 2 * SIDE) {
+            const __mmask16 masks[2] = {t < depth ? some : 0, t + 1 < depth ? some : 0};
+            __m512i row[2];
+            for (int i = 0; i < 2; i++) {
+                const __m512 values = _mm512_maskz_loadu_ps(masks[i], b + (t + i) * columns + j);
+                row[i] = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(values));
+            }
+            _mm512_storeu_si512(packed, paired(row[0], row[1]));
+        }
+    }
+}
+
+/* to[count / 2][columns][2] of from[count][columns], rows of it `apart` and those of `to` `wide` pairs long; zeros make up
+   whole tiles: 32 rows, 16 columns */
+static void pair_rows(const real *from, long count, long columns, long apart, real *to, long wide) {
+    for (long p = 0; p < whole(count, DEEP); p += 2, to += 2 * wide)
+        for (long j = 0; j < columns; j += SIDE) {
+            const __mmask16 some = first_of(columns - j);
+            const __m256i first = _mm256_maskz_loadu_epi16(p < count ? some : 0, from + p * apart + j);
+            const __m256i second = _mm256_maskz_loadu_epi16(p + 1 < count ? some : 0, from + (p + 1) * apart + j);
+            _mm512_storeu_si512(to + 2 * j, paired(_mm512_cvtepu16_epi32(first), _mm512_cvtepu16_epi32(second)));
+        }
+}
+
+/* to[column][row] of 16 x 16 words, rows of either so many words apart */
+INLINE void turn_words(const unsigned *from, long apart, unsigned *to, long to_apart) {
+    const __m512i places = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                                              _mm512_set1_epi32((int)to_apart));
+    for (int i = 0; i < SIDE; i++)
+        _mm512_i32scatter_epi32(to + i, places, _mm512_loadu_si512(from + i * apart), 4);
+}
+#endif
+#endif
