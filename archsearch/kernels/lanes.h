@@ -87,6 +87,7 @@ INLINE float *floats(long count) { return (float *)aligned_alloc(64, (count * si
 
 /* to = the sum of from[part] */
 INLINE void add_parts(const float *from, long size, int parts, float *to) {
+#pragma omp parallel for if (size > 1 << 15)
     for (long i = 0; i < size; i += LANES) {
         vec sum = LOAD(from + i);
         for (int part = 1; part < parts; part++) sum += LOAD(from + part * size + i);

@@ -27,7 +27,7 @@ from archsearch.errors import RunError
 
 _HERE = Path(__file__).parent
 _UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "pairs", "muon", "augment")
-_HEADERS = ("lanes.h", "products.h", "tiles.h", "patch_tiles.h")
+_HEADERS = ("lanes.h", "products.h", "tiles.h", "patch_tiles.h", "map_tiles.h")
 # OpenMP in the code but no library of it: the threads are those of torch, which has loaded its own.
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-std=gnu11", "-fopenmp", "-fPIC")
 _NARROW = 8  # lanes that every processor's kernels can have

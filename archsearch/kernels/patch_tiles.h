@@ -4,22 +4,6 @@
 /* Whether rows of so many values are whole tiles where they lie, with no zeros between them. */
 INLINE int lie_ready(long count, long values) { return count % DEEP == 0 && values % DEEP == 0; }
 
-/* to[row][] = from[row][] with zeros up to `wide` values */
-static void widen_rows(const real *from, long rows, long values, real *to, long wide) {
-    for (long r = 0; r < rows; r++) {
-        copy_values(from + r * values, to + r * wide, values);
-        memset(to + r * wide + values, 0, (wide - values) * sizeof(real));
-    }
-}
-
-/* to[row][values] = from[row][], rows of it `wide` */
-static void write_rows(const float *from, long rows, long values, long wide, real *to) {
-    if (wide == values)
-        write_values(from, to, rows * values);
-    else
-        for (long r = 0; r < rows; r++) write_values(from + r * wide, to + r * values, values);
-}
-
 static int forward_by_tiles(const real *x, const float *w, real *y, const Conv conv, long block) {
     const long depth = conv.kernel * conv.kernel * conv.in, pixels = conv.images * conv.tall * conv.wide;
     const long deep = whole(depth, DEEP), across = whole(conv.out, SIDE);
@@ -45,7 +29,7 @@ static int forward_by_tiles(const real *x, const float *w, real *y, const Conv c
                 widen_rows(x + first * depth, count, depth, a, deep);
             else if (!ready)
                 gather_as(1, x, conv, first, count, a, deep);
-            multiply_tiles(whole(count, SIDE), deep / DEEP, across, rows, deep, packed, DEEP, deep * SIDE, result, across, 0);
+            multiply_tiles(whole(count, SIDE), across, packed_factors(deep), rows, packed, result, across, 0);
             write_rows(result, count, conv.out, across, y + first * conv.out);
         }
         _tile_release();
@@ -82,7 +66,7 @@ static int images_by_tiles(const real *dy, const float *w, real *dx, const Conv 
                     widen_rows(rows, count, conv.out, gradient, deep);
                     rows = gradient;
                 }
-                multiply_tiles(whole(count, SIDE), deep / DEEP, across, rows, deep, packed, DEEP, deep * SIDE, a, across, 0);
+                multiply_tiles(whole(count, SIDE), across, packed_factors(deep), rows, packed, a, across, 0);
                 if (is_pointwise(conv))
                     write_rows(a, count, depth, across, dx + n * image + first * conv.in);
                 else
@@ -124,17 +108,15 @@ static int weights_by_tiles(const real *x, const real *dy, float *dw, const Conv
             if (!is_pointwise(conv)) gather_as(1, x, conv, first, count, a, depth);
             pair_rows(patches, count, depth, depth, right, across);
             pair_rows(dy + first * conv.out, count, conv.out, conv.out, pairs, rows);
-            for (long p = 0; p < whole_count / 2; p += SIDE)
-                for (long k = 0; k < rows; k += SIDE)
-                    turn_words((unsigned *)pairs + p * rows + k, rows, (unsigned *)left + k * block / 2 + p, block / 2);
-            multiply_tiles(rows, whole_count / DEEP, across, left, block, right, 2 * across, DEEP, sum, across, 1);
+            turn_pairs(pairs, whole_count, rows, left, block);
+            const Factors factors = {1, whole_count / DEEP, HERE, block, 0, 2 * across, DEEP};
+            multiply_tiles(rows, across, factors, left, right, sum, across, 1);
         }
         _tile_release();
         free(a);
     }
     add_parts(sums + size, size, parts, sums);
-    for (long d = 0; d < depth; d++)
-        for (long k = 0; k < conv.out; k++) dw[d * conv.out + k] = sums[k * across + d];
+    turn_sums(sums, depth, conv.out, across, dw);
     free(sums);
     return failed;
 }

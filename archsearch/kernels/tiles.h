@@ -37,10 +37,17 @@ static void begin_tiles(void) {
     _tile_loadconfig(&shape);
 }
 
-/* Sums of 32 or 16 rows by 32 or 16 columns: c (+)= a * b over `steps` times 32 values. Row i of a starts at i * ai, pair t
-   of rows of b at t * bt, 16 columns after others at bj. */
-INLINE void product_of_tiles(const int tall, const int wide, long steps, const real *a, long ai, const real *b, long bt,
-                             long bj, float *c, long ci, const int add) {
+/* Where the factors of a sum lie: `parts` of `steps` times 32 values each. Row i of a starts at i * ai, part p of it `places`
+   [p] further; of b a part is `part` values, two rows of it `pair` apart, and 16 columns after others `beside` them. */
+typedef struct {
+    long parts, steps;
+    const long *places;
+    long ai, part, pair, beside;
+} Factors;
+
+/* c (+)= a * b for 32 or 16 rows and 32 or 16 columns */
+INLINE void product_of_tiles(const int tall, const int wide, const Factors f, const real *a, const real *b, float *c,
+                             long ci, const int add) {
     if (add) {
         _tile_loadd(0, c, 4 * ci);
         if (wide) _tile_loadd(1, c + SIDE, 4 * ci);
@@ -52,18 +59,21 @@ INLINE void product_of_tiles(const int tall, const int wide, long steps, const r
         if (tall) _tile_zero(2);
         if (tall && wide) _tile_zero(3);
     }
-    for (long t = 0; t < steps; t++, a += DEEP, b += DEEP / 2 * bt) {
-        _tile_loadd(4, a, 2 * ai);
-        _tile_loadd(6, b, 2 * bt);
-        _tile_dpbf16ps(0, 4, 6);
-        if (wide) {
-            _tile_loadd(7, b + bj, 2 * bt);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-        if (tall) {
-            _tile_loadd(5, a + SIDE * ai, 2 * ai);
-            _tile_dpbf16ps(2, 5, 6);
-            if (wide) _tile_dpbf16ps(3, 5, 7);
+    for (long p = 0; p < f.parts; p++) {
+        const real *left = a + f.places[p], *right = b + p * f.part;
+        for (long t = 0; t < f.steps; t++, left += DEEP, right += DEEP / 2 * f.pair) {
+            _tile_loadd(4, left, 2 * f.ai);
+            _tile_loadd(6, right, 2 * f.pair);
+            _tile_dpbf16ps(0, 4, 6);
+            if (wide) {
+                _tile_loadd(7, right + f.beside, 2 * f.pair);
+                _tile_dpbf16ps(1, 4, 7);
+            }
+            if (tall) {
+                _tile_loadd(5, left + SIDE * f.ai, 2 * f.ai);
+                _tile_dpbf16ps(2, 5, 6);
+                if (wide) _tile_dpbf16ps(3, 5, 7);
+            }
         }
     }
     _tile_stored(0, c, 4 * ci);
@@ -72,26 +82,31 @@ INLINE void product_of_tiles(const int tall, const int wide, long steps, const r
     if (tall && wide) _tile_stored(3, c + SIDE * ci + SIDE, 4 * ci);
 }
 
-/* The same for rows and columns in multiples of 16. */
-INLINE void multiply_tiles(long rows, long steps, long columns, const real *a, long ai, const real *b, long bt, long bj,
-                           float *c, long ci, const int add) {
+/* c[rows][columns] (+)= a * b, either number in multiples of 16, rows of c `ci` apart */
+static void multiply_tiles(long rows, long columns, const Factors f, const real *a, const real *b, float *c, long ci,
+                           const int add) {
     memory_is_touched();
-    for (long j = 0; j < columns; j += 2 * SIDE, b += 2 * bj) {
+    for (long j = 0; j < columns; j += 2 * SIDE, b += 2 * f.beside) {
         const int wide = j + SIDE < columns;
         for (long i = 0; i < rows; i += 2 * SIDE) {
-            const real *left = a + i * ai;
+            const real *left = a + i * f.ai;
             float *sums = c + i * ci + j;
             if (i + SIDE < rows) {
-                if (wide) product_of_tiles(1, 1, steps, left, ai, b, bt, bj, sums, ci, add);
-                else product_of_tiles(1, 0, steps, left, ai, b, bt, bj, sums, ci, add);
+                if (wide) product_of_tiles(1, 1, f, left, b, sums, ci, add);
+                else product_of_tiles(1, 0, f, left, b, sums, ci, add);
             } else {
-                if (wide) product_of_tiles(0, 1, steps, left, ai, b, bt, bj, sums, ci, add);
-                else product_of_tiles(0, 0, steps, left, ai, b, bt, bj, sums, ci, add);
+                if (wide) product_of_tiles(0, 1, f, left, b, sums, ci, add);
+                else product_of_tiles(0, 0, f, left, b, sums, ci, add);
             }
         }
     }
     memory_is_touched();
 }
+
+static const long HERE[1] = {0};
+
+/* Factors of one part, b as pack_tiles leaves it. */
+INLINE Factors packed_factors(long deep) { return (Factors){1, deep / DEEP, HERE, deep, 0, DEEP, deep * SIDE}; }
 
 INLINE __mmask16 first_of(long count) { return count >= SIDE ? 0xffff : (__mmask16)((1u << count) - 1); }
 
@@ -126,12 +141,71 @@ static void pair_rows(const real *from, long count, long columns, long apart, re
         }
 }
 
-/* to[column][row] of 16 x 16 words, rows of either so many words apart */
+/* to[column][row] of 16 x 16 words, rows of either so many words apart: first within quarters of vectors, then those */
 INLINE void turn_words(const unsigned *from, long apart, unsigned *to, long to_apart) {
-    const __m512i places = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                                              _mm512_set1_epi32((int)to_apart));
-    for (int i = 0; i < SIDE; i++)
-        _mm512_i32scatter_epi32(to + i, places, _mm512_loadu_si512(from + i * apart), 4);
+    __m512i a[SIDE], b[SIDE];
+#pragma GCC unroll 16
+    for (int i = 0; i < SIDE; i++) a[i] = _mm512_loadu_si512(from + i * apart);
+#pragma GCC unroll 8
+    for (int i = 0; i < SIDE; i += 2) {
+        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < SIDE; i += 4) { /* quarter q of a[i + c]: column 4 q + c of rows i to i + 3 */
+        a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+        a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+        a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+        a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++) {
+        const __m512i even = _mm512_shuffle_i32x4(a[c], a[4 + c], 0x88), odd = _mm512_shuffle_i32x4(a[c], a[4 + c], 0xdd);
+        const __m512i more = _mm512_shuffle_i32x4(a[8 + c], a[12 + c], 0x88);
+        const __m512i most = _mm512_shuffle_i32x4(a[8 + c], a[12 + c], 0xdd);
+        _mm512_storeu_si512(to + c * to_apart, _mm512_shuffle_i32x4(even, more, 0x88));
+        _mm512_storeu_si512(to + (c + 4) * to_apart, _mm512_shuffle_i32x4(odd, most, 0x88));
+        _mm512_storeu_si512(to + (c + 8) * to_apart, _mm512_shuffle_i32x4(even, more, 0xdd));
+        _mm512_storeu_si512(to + (c + 12) * to_apart, _mm512_shuffle_i32x4(odd, most, 0xdd));
+    }
+}
+
+/* to[columns][count] of pairs[count / 2][columns][2], rows of it `apart` */
+static void turn_pairs(const real *pairs, long count, long columns, real *to, long apart) {
+    for (long p = 0; p < count / 2; p += SIDE)
+        for (long j = 0; j < columns; j += SIDE)
+            turn_words((const unsigned *)pairs + p * columns + j, columns, (unsigned *)to + j * apart / 2 + p, apart / 2);
+}
+
+/* to[rows][columns] of sums[columns][rows], rows of that `wide` */
+static void turn_sums(const float *sums, long rows, long columns, long wide, float *to) {
+#pragma omp parallel for
+    for (long r = 0; r < rows; r += SIDE)
+        for (long j = 0; j < columns; j += SIDE) {
+            const float *from = sums + j * wide + r;
+            float *there = to + r * columns + j;
+            if (r + SIDE <= rows && j + SIDE <= columns)
+                turn_words((const unsigned *)from, wide, (unsigned *)there, columns);
+            else
+                for (long i = 0; i < least(SIDE, rows - r); i++)
+                    for (long k = 0; k < least(SIDE, columns - j); k++) there[i * columns + k] = from[k * wide + i];
+        }
+}
+
+/* to[row][] = from[row][] with zeros up to `wide` values */
+INLINE void widen_rows(const real *from, long rows, long values, real *to, long wide) {
+    for (long r = 0; r < rows; r++) {
+        copy_values(from + r * values, to + r * wide, values);
+        memset(to + r * wide + values, 0, (wide - values) * sizeof(real));
+    }
+}
+
+/* to[row][values] = from[row][], rows of it `wide` */
+static void write_rows(const float *from, long rows, long values, long wide, real *to) {
+    if (wide == values)
+        write_values(from, to, rows * values);
+    else
+        for (long r = 0; r < rows; r++) write_values(from + r * wide, to + r * values, values);
 }
 #endif
 #endif

@@ -5,9 +5,11 @@
    products of one of the 36 points over all tiles and channels are a matrix product. The gradient of the input is the
    same convolution with weights turned by 180 degrees, that of the weights is G^T [ sum (B^T x B) * (A dy A^T) ] G.
 
+   For maps of bfloat16 a processor's tiles do all 144 sooner (map_tiles.h).
    A dilation of d splits the map into d x d maps of every d-th row and column (`gap`), which do not touch.
    Legend: N images, H height, W width, C channels in, K channels out. Functions return 0, or 1 without memory. */
 #include "products.h"
+#include "tiles.h"
 
 enum { TILE = 4, PATCH = 6, POINTS = 36 };
 enum { APART = 16 }; /* floats between two points' matrices: powers of two apart they would share the cache's sets */
@@ -227,6 +229,10 @@ static void transform_sums(const float *s, long size, int parts, float *dw) {
     }
 }
 
+#ifdef TILES
+#include "map_tiles.h"
+#endif
+
 /* ---- what Python calls; `block` tiles are worked on at a time by a thread ---- */
 
 int NAMED(kernel_lanes)(void) { return LANES; }
@@ -234,6 +240,9 @@ int NAMED(kernel_lanes)(void) { return LANES; }
 /* y[N][H][W][K] of x[N][H][W][C] and w[3][3][C][K], zeros of width `gap` around x */
 int NAMED(winograd_forward)(const real *x, const float *w, real *y, long images, long height, long width, long gap,
                             long in, long out, int turned, long block) {
+#ifdef TILES
+    if (may_use_tiles()) return map_forward_by_tiles(x, w, y, images, padded_of(height, width, gap, turned), in, out);
+#endif
     const Map from = map_of(height, width, gap, in), to = map_of(height, width, gap, out);
     const long tiles = images * gap * gap * from.across * from.down, blocks = (tiles + block - 1) / block;
     float *u = floats(POINTS * in * out + in);
@@ -266,6 +275,9 @@ int NAMED(winograd_forward)(const real *x, const float *w, real *y, long images,
    always gives the same bits */
 int NAMED(winograd_weights)(const real *x, const real *dy, float *dw, long images, long height, long width, long gap,
                             long in, long out, long block) {
+#ifdef TILES
+    if (may_use_tiles()) return map_weights_by_tiles(x, dy, dw, images, padded_of(height, width, gap, 0), in, out);
+#endif
     const Map from = map_of(height, width, gap, in), to = map_of(height, width, gap, out);
     const long tiles = images * gap * gap * from.across * from.down, blocks = (tiles + block - 1) / block;
     const long size = in * out, all = threads_at_most() * POINTS * size, widest = in > out ? in : out;

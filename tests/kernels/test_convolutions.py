@@ -121,6 +121,32 @@ def test_maps_in_bfloat16_are_off_by_their_rounding_alone(kernels: Kernels) -> N
 
 
 @pytest.mark.parametrize(
+    ("channels", "filters", "gap", "size", "batch"),
+    [
+        (64, 64, 1, (8, 8), 5),
+        (24, 40, 1, (7, 9), 3),
+        (16, 16, 2, (8, 8), 1),
+        (8, 8, 1, (3, 5), 70),
+        (64, 48, 1, (32, 32), 2),
+        (32, 96, 4, (16, 16), 3),
+        (16, 8, 3, (9, 9), 7),
+        (128, 136, 1, (4, 4), 33),
+    ],
+)
+def test_convolutions_of_stride_1_of_maps_in_bfloat16(kernels: Kernels, channels, filters, gap, size, batch) -> None:
+    """By tiles where the processor has them; several images at a time where they are small."""
+    images = normal(batch, channels, *size).bfloat16()
+    weight = normal(filters, channels, 3, 3, seed=1) / (3 * channels**0.5)
+    compare(
+        lambda x, w: winograd_conv(x, w, gap, taking(kernels, channels, filters)),
+        lambda x, w: F.conv2d(x, w, padding=gap, dilation=gap),
+        images,
+        weight,
+        2**-7,
+    )
+
+
+@pytest.mark.parametrize(
     ("channels", "filters", "kernel", "stride", "padding", "dilation", "size"),
     [
         (24, 64, 3, 2, 1, 1, 32),
