@@ -28,6 +28,18 @@ def statistics() -> dict[str, tuple[float, ...]]:
 
 
 @pytest.fixture
+def everything() -> dict[str, dict[str, Any]]:
+    """Return every transform, each for half of the images, in an order that `policy` takes."""
+    return {
+        "horizontal_flip": {"p": 0.5},
+        "random_crop": {"padding": 4, "p": 0.5},
+        "shift_scale_rotate": {"p": 0.5},
+        "brightness_contrast": {"p": 0.5},
+        "coarse_dropout": {"holes": 2, "p": 0.5},
+    }
+
+
+@pytest.fixture
 def photos() -> Callable[..., Tensor]:
     """Return a maker of images that vary as photographs do: smooth patches with some grain."""
 

@@ -10,14 +10,6 @@ from archsearch.augment.draws import Flip, Holes, Light, Warp, draw
 from archsearch.augment.normalise import normalise
 from archsearch.settings.augment import AugmentPolicy
 
-EVERYTHING = {
-    "horizontal_flip": {"p": 0.5},
-    "random_crop": {"padding": 4, "p": 0.5},
-    "shift_scale_rotate": {"p": 0.5},
-    "brightness_contrast": {"p": 0.5},
-    "coarse_dropout": {"holes": 2, "p": 0.5},
-}
-
 
 def augmenter(policy, statistics):
     return BatchedAugmenter(policy, **statistics, device="cpu")
@@ -30,18 +22,18 @@ def test_no_transform_is_plain_normalisation(photos, statistics):
 
 
 @pytest.mark.parametrize("shape", [(8, 32, 32), (1, 32, 32), (5, 20, 28), (3, 64, 48)])
-def test_shape_type_and_memory(photos, policy, statistics, shape):
+def test_shape_type_and_memory(photos, policy, statistics, shape, everything):
     images = photos(*shape)
     before = images.clone()
-    found = augmenter(policy(**EVERYTHING), statistics)(images, torch.Generator().manual_seed(0))
+    found = augmenter(policy(**everything), statistics)(images, torch.Generator().manual_seed(0))
     assert found.shape == images.shape
     assert found.dtype == torch.float32
     assert found.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(images, before), "the data set itself must stay as it is"
 
 
-def test_the_state_of_the_generator_repeats_the_batch(photos, policy, statistics):
-    augment, images = augmenter(policy(**EVERYTHING), statistics), photos(32)
+def test_the_state_of_the_generator_repeats_the_batch(photos, policy, statistics, everything):
+    augment, images = augmenter(policy(**everything), statistics), photos(32)
     generator = torch.Generator().manual_seed(4)
     augment(images, generator)
     state = generator.get_state()
@@ -51,10 +43,10 @@ def test_the_state_of_the_generator_repeats_the_batch(photos, policy, statistics
     assert not torch.equal(first, second)
 
 
-def test_an_image_does_not_depend_on_its_neighbours(photos, policy, statistics):
+def test_an_image_does_not_depend_on_its_neighbours(photos, policy, statistics, everything):
     """All images warped, or a few gathered: each comes out the same."""
-    augment, images = augmenter(policy(**EVERYTHING), statistics), photos(16)
-    steps = policy(**EVERYTHING).steps
+    augment, images = augmenter(policy(**everything), statistics), photos(16)
+    steps = policy(**everything).steps
     draws = draw(steps, count=16, height=32, width=32, generator=torch.Generator().manual_seed(2))
     together = augment.apply(images, draws)
     everyone = torch.ones(16, dtype=torch.bool)
@@ -103,10 +95,10 @@ def test_a_hole_is_filled_with_the_mean_and_not_with_black(photos, policy, stati
 
 
 @pytest.mark.cuda
-def test_a_gpu_gives_the_batch_that_the_cpu_gives(photos, policy, statistics):
+def test_a_gpu_gives_the_batch_that_the_cpu_gives(photos, policy, statistics, everything):
     images = photos(64)
-    here = augmenter(policy(**EVERYTHING), statistics)(images, torch.Generator().manual_seed(1))
-    there = BatchedAugmenter(policy(**EVERYTHING), **statistics, device="cuda")
+    here = augmenter(policy(**everything), statistics)(images, torch.Generator().manual_seed(1))
+    there = BatchedAugmenter(policy(**everything), **statistics, device="cuda")
     found = there(images.cuda(), torch.Generator().manual_seed(1))
     assert found.device.type == "cuda"
     assert found.is_contiguous(memory_format=torch.channels_last)
