@@ -148,6 +148,11 @@ class BatchedAugmenter(Equipped):
         return small.to(self._device)
 
 
+def pinned(small: Tensor) -> Tensor:
+    """Return `small`, of the CPU, where a copy to a CUDA device need not wait for what that is at."""
+    return small.pin_memory() if small.numel() else small
+
+
 def to_device(small: Tensor, device: torch.device) -> Tensor:
     """Return `small`, of the CPU, on the CUDA `device`, without waiting for what that is at."""
-    return small.pin_memory().to(device, non_blocking=True)
+    return pinned(small).to(device, non_blocking=True)

@@ -59,11 +59,11 @@ def _of_convolution(module: nn.Module, images: Tensor, kernels: Kernels) -> Kern
     """Return those of `kernels` that compute `module`, a convolution, or None where it stays with torch."""
     if not _is_known(module, images):
         return None
-    own = fitting(images, kernels, module.out_channels)
-    if own is not None and _takes_map(module, images):
+    own = fitting(images, kernels, module.out_channels) if _takes_map(module, images) else None
+    if own is not None or not _takes_images(module, images):
         return own
     own = kernels.of(module.out_channels)
-    return own if own is not None and _takes_images(module, images, own) else None
+    return own if own is not None and module.in_channels < own.lanes else None
 
 
 def _takes_map(module: nn.Conv2d, images: Tensor) -> bool:
@@ -74,11 +74,11 @@ def _takes_map(module: nn.Conv2d, images: Tensor) -> bool:
     return module.groups == 1 and (steps or (kernel == 3 and _is_winograd(module, images)))
 
 
-def _takes_images(module: nn.Conv2d, images: Tensor, kernels: Kernels) -> bool:
-    """Return whether `module` is the convolution of images of few channels, which want no gradient."""
+def _takes_images(module: nn.Conv2d, images: Tensor) -> bool:
+    """Return whether `module` is a convolution of images, which want no gradient; of few channels, less than lanes."""
     if images.requires_grad or images.device.type != "cpu" or images.dtype != torch.float32 or not images.numel():
         return False
-    return module.groups == 1 and module.dilation[0] == 1 and module.in_channels < kernels.lanes
+    return module.groups == 1 and module.dilation[0] == 1
 
 
 def _is_known(module: nn.Module, images: Tensor) -> TypeGuard[nn.Conv2d]:

@@ -1,8 +1,8 @@
 /* What the kernels share: vectors of LANES floats in GCC's vector extension, and OpenMP or one thread.
 
    Maps are channels last in memory: [image][row][column][channel], LANES divides the number of channels. Every file is
-   compiled twice, for maps of float and, with HALF, for maps of bfloat16; where vectors hold 16 floats, both once more with
-   NARROW, for numbers of channels that 8 divides alone: READ and WRITE convert, all arithmetic is float.
+   compiled twice, for maps of float and, with HALF, for maps of bfloat16: READ and WRITE convert, all arithmetic is float.
+   Where vectors hold 16 floats it is compiled so once more with NARROW, for numbers of channels that only 8 divides.
    Small maps in training are bound by memory, of which bfloat16 moves half. */
 #ifndef ARCHSEARCH_LANES_H
 #define ARCHSEARCH_LANES_H

@@ -122,7 +122,8 @@ class Kernels:
         """Return the widest kernels whose lanes divide all numbers of `channels`, or None."""
         if all(count % self.lanes == 0 for count in channels):
             return self
-        return None if self.narrower is None else self.narrower.of(*channels)
+        # Before narrower ones are built, which would not take them either.
+        return None if any(count % _NARROW for count in channels) else self.narrower
 
     def __call__(self, name: str, images: torch.Tensor, *arguments: Argument) -> None:
         """Call the function `name` for maps of the type of `images`; a tensor stands for its address, None for none.

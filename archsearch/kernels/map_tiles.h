@@ -22,14 +22,8 @@ static Padded padded_of(long height, long width, long gap, int turned) {
 
 /* The inner part of `to`, rows `pitch` pixels of `deep` values, is the map x[H][W][C]; `skip` pixels lie before it. */
 static void fill_padded(const real *x, const Padded map, long channels, real *to, long deep, long skip) {
-    for (long y = 0; y < map.height; y++) {
-        real *row = to + (skip + y * map.pitch) * deep;
-        const real *from = x + y * map.width * channels;
-        if (deep == channels)
-            memcpy(row, from, map.width * channels * sizeof(real));
-        else
-            for (long i = 0; i < map.width; i++) copy_values(from + i * channels, row + i * deep, channels);
-    }
+    for (long y = 0; y < map.height; y++)
+        widen_rows(x + y * map.width * channels, map.width, channels, to + (skip + y * map.pitch) * deep, deep);
 }
 
 static int map_forward_by_tiles(const real *x, const float *w, real *y, long images, const Padded map, long in, long out) {

@@ -93,8 +93,8 @@ static int weights_by_tiles(const real *x, const real *dy, float *dw, const Conv
 #pragma omp parallel reduction(| : failed)
     {
         const int me = this_thread(), threads = threads_here();
-        real *a = reals(block * (depth + 2 * across + 4 * rows));
-        real *right = a + whole(block * depth, DEEP), *pairs = right + block * across, *left = pairs + block * rows;
+        real *a = reals(block * (depth + across + 2 * rows));
+        real *right = a + block * depth, *pairs = right + block * across, *left = pairs + block * rows;
         float *sum = sums + (me + 1) * size;
         failed = !a;
         memset(sum, 0, sizeof(float) * size);

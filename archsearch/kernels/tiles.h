@@ -192,12 +192,12 @@ static void turn_sums(const float *sums, long rows, long columns, long wide, flo
         }
 }
 
-/* to[row][] = from[row][] with zeros up to `wide` values */
+/* to[row][] = from[row][], rows of it `wide` values, of which those behind stay as they are */
 INLINE void widen_rows(const real *from, long rows, long values, real *to, long wide) {
-    for (long r = 0; r < rows; r++) {
-        copy_values(from + r * values, to + r * wide, values);
-        memset(to + r * wide + values, 0, (wide - values) * sizeof(real));
-    }
+    if (wide == values)
+        memcpy(to, from, rows * values * sizeof(real));
+    else
+        for (long r = 0; r < rows; r++) copy_values(from + r * values, to + r * wide, values);
 }
 
 /* to[row][values] = from[row][], rows of it `wide` */

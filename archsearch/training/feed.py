@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from archsearch.augment.batched import BatchedAugmenter
+from archsearch.augment.batched import BatchedAugmenter, pinned
 from archsearch.augment.draws import uniform
 from archsearch.augment.make import Augmenter
 from archsearch.kernels import Equipped, Kernels
@@ -73,7 +73,7 @@ class Feed:
             return Ingredients(steps=(), tensors=self.batch(step, generator))
         here, steps = self._here(step), self._augmenter.policy.drawn(self._progress(step))
         uniform_TB = uniform(steps, count=self.batch_size, generator=generator)
-        drawn_TB = uniform_TB.pin_memory() if self._order_N.is_cuda and steps else uniform_TB
+        drawn_TB = pinned(uniform_TB) if self._order_N.is_cuda else uniform_TB
         sides = () if self._sides_on_device_N is None else (self._sides_on_device_N[here],)
         return Ingredients(steps=steps, tensors=(self._order_N[here], drawn_TB, *sides))
 
