@@ -20,6 +20,26 @@ run_as_process(command, brief={brief})
 """
 
 
+RARELY = """
+import gc
+usual = gc.get_threshold()
+from archsearch.process import run_as_process
+from archsearch.search.collecting import settling
+def command():
+    print(gc.get_threshold()[0] > 10 * usual[0], gc.get_threshold()[1:] == usual[1:])
+    with settling() as settle:
+        settle()
+        print(gc.get_threshold() == usual)
+    return 0
+run_as_process(command)
+"""
+
+
+def test_it_looks_for_garbage_rarely_until_a_search_settles() -> None:
+    done = subprocess.run([sys.executable, "-c", RARELY], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["True True", "True"]
+
+
 @pytest.mark.parametrize(("brief", "fails", "code"), [(False, False, 3), (True, False, 3), (False, True, 1)])
 def test_it_ends_with_the_commands_code_and_its_handlers_run(brief: bool, fails: bool, code: int) -> None:
     program = PROGRAM.format(brief=brief, fails=fails)

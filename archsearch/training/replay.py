@@ -9,6 +9,7 @@ Legend: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -143,6 +144,11 @@ class _Recorder(TorchDispatchMode):
             # Without what autograd hangs on tensors, so that its graph is not kept.
             self.calls.append(_again(func, *tree_map_only(Tensor, Tensor.detach, (args, kwargs, results))))
         return result
+
+
+# torch has wrapped it so that its compiler leaves it alone; the wrapper loads the compiler, a second and a half, with
+# its first call.
+_Recorder.__torch_dispatch__ = inspect.unwrap(_Recorder.__torch_dispatch__)
 
 
 def _again(func: OpOverload, args: Any, kwargs: dict[str, Any], results: list[Tensor | None]) -> _Operation:

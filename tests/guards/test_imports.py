@@ -20,8 +20,8 @@ PACKAGE = CHECKOUT / "archsearch"
 BASE = frozenset({"errors", "decode", "config_folder", "html"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
-INNER = PURE | TORCH | {"signals", "search", "report", "tracking", "runs"}
-FRONT = frozenset({"help_text", "plain_composition", "plain_yaml", "process"})  # what the doors alone use
+INNER = PURE | TORCH | {"process", "signals", "search", "report", "tracking", "runs"}
+FRONT = frozenset({"help_text", "plain_composition", "plain_yaml"})  # what the doors alone use
 
 # What each room may import of archsearch. A new room gets its line here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "data": BASE | {"settings"},
     "augment": BASE | {"settings", "kernels"},
     "training": BASE | {"signals", "settings", "data", "augment", "kernels"},  # an nn.Module and images, never a plan
-    "search": PURE | TORCH | {"signals"},
+    "search": PURE | TORCH | {"process", "signals"},
     "report": PURE | TORCH | {"search"},
     "tracking": BASE | {"settings"},  # plain values, never a training
     "runs": PURE | TORCH | {"search", "report", "tracking"},
@@ -68,7 +68,7 @@ MAY_USE: dict[str, frozenset[str]] = {
 
 # What must answer at once: all of it, imported together, loads none of these.
 HEAVY = ("torch", "torchvision", "numpy", "optuna", "albumentations", "matplotlib", "scipy", "PIL")
-LIGHT = PURE | DOORS | FRONT
+LIGHT = PURE | DOORS | FRONT | {"process"}
 
 
 def sources() -> list[Path]:

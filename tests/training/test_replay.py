@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -126,3 +127,18 @@ def test_modules_that_may_do_more_than_operations_are_not_recorded(tiny_network)
     hooked = tiny_network()
     hooked[1].register_forward_hook(lambda *_: None)
     assert not can_record(hooked)
+
+
+def test_a_recorded_run_loads_no_compiler(printed_apart: Callable[[str], list[str]], tmp_path: Path) -> None:
+    few = "data.shapes.train_images=256", "data.shapes.test_images=64", "train.epochs=1", "train.batch_size=64"
+    places = f"hydra.run.dir={tmp_path}/run", f"study.storage=sqlite:///{tmp_path}/studies.db"
+    code = f"""
+import sys
+from archsearch.run import main
+from archsearch.training.replay import Recording
+replays, replay = [], Recording.replay
+Recording.replay = lambda *given: replays.append(1) or replay(*given)
+code = main(["arch=brisk", "train.threads=1", *{[*few, *places]}])
+print(code, len(replays) > 0, sorted({{"torch._dynamo", "torch._inductor", "sympy"}} & set(sys.modules)))
+"""
+    assert printed_apart(code)[-1] == "0 True []"
