@@ -1,24 +1,45 @@
 """Claim: several workers that share a device finish more trials an hour than one.
 
-    python benchmarks/workers.py [overrides ...] --root DIR [--workers 1 2 4 8] [--trials 12] [--rounds 1]
+    python benchmarks/workers.py [overrides ...] --root DIR [--workers 1 2 4 8] [--seconds 60] [--rounds 1]
 
-Runs `python -m archsearch.run -m space=cifar train.epochs=8 study.workers=W study.trials=N` with a new database each
-time, in turn. Trials an hour are counted from the first one's start to the last one's end, as the database has them,
-which leaves out the workers' own start; the command's whole time stands beside it.
+Runs `python -m archsearch.run -m space=cifar train.epochs=8 study.workers=W`, each time with a new database and the
+same seed, in turn. What counts is the time from when every worker trains a design until `--seconds` later, and in it
+the epochs that trials have told the database, an eighth of a trial each; then the search is stopped. How long the
+workers took to start stands beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
+EPOCHS = 8
+STARTING, STOPPING = 300.0, 60.0  # seconds that the workers get for it
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One search: epochs told within `seconds`, trials that ended in all, and the seconds until all workers trained."""
+
+    epochs: int
+    seconds: float
+    ended: int
+    start: float
+
+    @property
+    def trials_an_hour(self) -> float:
+        """Epochs as trials of eight."""
+        return 3600 * self.epochs / EPOCHS / self.seconds
 
 
 def main() -> int:
@@ -26,47 +47,97 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_JPEG"), help="folder of images")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--trials", type=int, nargs="+", default=[12], help="for all, or for each number of workers")
+    parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args()
     if options.root is None:
         print("skipped: give --root DIR, or ARCHSEARCH_JPEG, for the images to train on")
         return 0
-    trials = dict(zip(options.workers, options.trials * len(options.workers), strict=False))
-    found: dict[int, list[tuple[float, float, int]]] = {workers: [] for workers in options.workers}
+    found: dict[int, list[Measured]] = {workers: [] for workers in options.workers}
     for _ in range(options.rounds):
         for workers in options.workers:
-            found[workers].append(search(options.root, workers, trials[workers], options.overrides))
-    print("| workers | trials | trials an hour | to one worker | the command, s |\n|---|---|---|---|---|")
-    one = statistics.median(rate for rate, _, _ in found[options.workers[0]])
+            one = search(options.root, workers, options.seconds, options.overrides)
+            found[workers].append(one)
+            print(f"{workers} workers: {one}", file=sys.stderr, flush=True)
+    print(f"n={options.rounds} of {options.seconds:.0f} s each\n")
+    print("| workers | trials an hour | to one worker | trials ended | s until all train |\n|---|---|---|---|---|")
+    one = statistics.median(each.trials_an_hour for each in found[options.workers[0]])
     for workers, rounds in found.items():
-        rates = [rate for rate, _, _ in rounds]
+        rates = [each.trials_an_hour for each in rounds]
         told = f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
-        walls = statistics.median(wall for _, wall, _ in rounds)
-        done = sum(count for _, _, count in rounds)
-        print(f"| {workers} | {done} | {told} | {statistics.median(rates) / one:.2f} | {walls:.0f} |")
+        start, ended = statistics.median(each.start for each in rounds), sum(each.ended for each in rounds)
+        print(f"| {workers} | {told} | {statistics.median(rates) / one:.2f} | {ended} | {start:.0f} |")
     return 0
 
 
-def search(root: Path, workers: int, trials: int, overrides: list[str]) -> tuple[float, float, int]:
-    """Return the trials an hour of one sweep, the seconds that the command took, and how many trials it finished."""
+def search(root: Path, workers: int, seconds: float, overrides: list[str]) -> Measured:
+    """Let `workers` search for `seconds` after each of them trains."""
     with tempfile.TemporaryDirectory() as folder:
-        storage = f"sqlite:///{folder}/studies.db"
-        command = [sys.executable, "-m", "archsearch.run", "-m", "space=cifar", "data=folder", "train.epochs=8"]
-        places = [f"data.root={root.resolve()}", f"hydra.sweep.dir={folder}/sweep", f"study.storage={storage}"]
-        numbers = [f"study.workers={workers}", f"study.trials={trials}", "study.name=workers"]
-        begun = time.monotonic()
-        subprocess.run([*command, *places, *numbers, *overrides], check=True, stdout=subprocess.DEVNULL)
-        wall = time.monotonic() - begun
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        rows = optuna.load_study(study_name="workers", storage=storage).get_trials(deepcopy=False)
-        done = [row for row in rows if row.state in (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)]
-        begins = [row.datetime_start for row in done if row.datetime_start is not None]
-        ends = [row.datetime_complete for row in done if row.datetime_complete is not None]
-        hours = (max(ends) - min(begins)).total_seconds() / 3600
-        print(f"{workers} workers: {len(done)} of {len(rows)} rows in {3600 * hours:.1f} s", flush=True)
-        return len(done) / hours, wall, len(done)
+        database = Path(folder) / "studies.db"
+        command = [sys.executable, "-m", "archsearch.run", "-m", "space=cifar", "data=folder", f"train.epochs={EPOCHS}"]
+        places = [
+            f"data.root={root.resolve()}",
+            f"hydra.sweep.dir={folder}/sweep",
+            f"study.storage=sqlite:///{database}",
+        ]
+        numbers = [f"study.workers={workers}", "study.trials=100000", "study.name=workers", "study.sampler.seed=0"]
+        log = Path(folder) / "log.txt"
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                [*command, *places, *numbers, *overrides], stdout=file, stderr=file, start_new_session=True
+            )
+        try:
+            return _watched(process, database, workers, seconds)
+        except RuntimeError as error:
+            raise SystemExit(f"{error}\n{log.read_text()[-2000:]}") from None
+        finally:
+            process.send_signal(signal.SIGINT)
+            try:
+                process.wait(STOPPING)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _watched(process: subprocess.Popen[bytes], database: Path, workers: int, seconds: float) -> Measured:
+    """Return what the database told; raises `RuntimeError` where the search ends or does not begin."""
+    begun, rows = time.monotonic(), _Rows(database)
+    while rows.training() < workers:
+        if process.poll() is not None or time.monotonic() - begun > STARTING:
+            raise RuntimeError(f"{workers} workers did not begin to train")
+        time.sleep(0.2)
+    started, before = time.monotonic(), rows.epochs()
+    while time.monotonic() - started < seconds:
+        if process.poll() is not None:
+            raise RuntimeError(f"the search of {workers} workers ended by itself")
+        time.sleep(0.2)
+    epochs = rows.epochs() - before
+    return Measured(epochs, time.monotonic() - started, rows.ended(), started - begun)
+
+
+class _Rows:
+    """The trials in a database that another process makes and writes, as they stand now."""
+
+    def __init__(self, file: Path) -> None:
+        self._uri = f"file:{file}?mode=ro"
+
+    def _number(self, query: str) -> int:
+        try:
+            with contextlib.closing(sqlite3.connect(self._uri, uri=True)) as database:
+                return database.execute(query).fetchone()[0]
+        except sqlite3.OperationalError:  # the file or its tables are not there yet
+            return 0
+
+    def training(self) -> int:
+        return self._number("SELECT count(*) FROM trials WHERE state = 'RUNNING'")
+
+    def epochs(self) -> int:
+        furthest = "SELECT max(step) AS epochs FROM trial_intermediate_values GROUP BY trial_id"
+        return self._number(f"SELECT coalesce(sum(epochs), 0) FROM ({furthest})")
+
+    def ended(self) -> int:
+        trained = "SELECT trial_id FROM trial_intermediate_values"
+        return self._number(f"SELECT count(*) FROM trials WHERE state = 'COMPLETE' AND trial_id IN ({trained})")
 
 
 if __name__ == "__main__":
