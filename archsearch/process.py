@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-
 # How often Python looks for garbage by itself, and how often while it imports: torch, Optuna and the
 # like leave hundreds of thousands of objects, none of them garbage; going through them again and again was half a
 # second of a run.

@@ -9,15 +9,14 @@ from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from archsearch.kernels.convolutions import depthwise_conv, images_conv, patches_conv, winograd_conv
+from archsearch.kernels.conv2d import computing, convolve, is_known, room_of
+from archsearch.kernels.dropout import dropout
 from archsearch.kernels.equip import Equipped, fitting, suited, usable
 from archsearch.kernels.folded import Folded
 from archsearch.kernels.library import Kernels
 from archsearch.kernels.norm_act import KINDS, NONE, norm_act, scale_act
-
-_WIDEST = 7  # taps in a row that the depthwise kernel takes
-_SMALLEST = 3  # px of a map: of a smaller one most of a tile would be padding
 
 
 class Chain(nn.Sequential, Equipped):
@@ -26,7 +25,8 @@ class Chain(nn.Sequential, Equipped):
     A convolution goes by Winograd's filtering or as a product of matrices, a batch normalisation together with the
     activation behind it. With `in_bf16`, maps are kept in bfloat16 while the chain is in training; sums, weights and
     statistics are float32 always. Hooks on modules that are computed together are not called. What the kernels do not
-    know goes as it always does.
+    know goes as it always does. Between modules that they know, maps of numbers of channels that fill no vectors have
+    channels of zeros behind their own.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Sequential gives it
@@ -35,19 +35,28 @@ class Chain(nn.Sequential, Equipped):
         if kernels is None:
             return super().forward(input)
         modules = list(self)
-        place, images = 0, input
+        place, images, channels = 0, input, input.shape[1] if input.dim() > 1 else 0
         while place < len(modules):
             module = modules[place]
             place += 1
-            if (own := _of_convolution(module, images, kernels)) is not None:
-                images = _conv(module, images, self._kept, own)
-            elif (own := _of_norm(module, images, kernels)) is not None:
-                kind = KINDS.get(type(modules[place])) if place < len(modules) else None
-                place += kind is not None
-                images = _norm(module, images.to(self._kept), NONE if kind is None else kind, own)
-            else:
-                images = module(suited(images, module))
-        return images
+            following = modules[place] if place < len(modules) else None
+            if is_known(module, images, channels):
+                room = room_of(module, following)
+                own = computing(module, images, room, self._kept, kernels)
+                if own is not None:
+                    images, channels = convolve(module, images, room, self._kept, own), module.out_channels
+                    continue
+            if (own := _of_norm(module, images, channels, kernels)) is not None:
+                kind = NONE if following is None else KINDS.get(type(following), NONE)
+                place += kind != NONE
+                images = _norm(module, images.to(self._kept), kind, own)
+                continue
+            if _draws(module) and (own := fitting(images, kernels)) is not None:
+                images = dropout(images, module.p, own)
+                continue
+            images = module(suited(_cut(images, channels), module))
+            channels = images.shape[1] if images.dim() > 1 else 0
+        return _cut(images, channels)
 
     @property
     def _kept(self) -> torch.dtype:
@@ -55,79 +64,31 @@ class Chain(nn.Sequential, Equipped):
         return torch.bfloat16 if self.in_bf16 and self.training else torch.float32
 
 
-def _of_convolution(module: nn.Module, images: Tensor, kernels: Kernels) -> Kernels | None:
-    """Return those of `kernels` that compute `module`, a convolution, or None where it stays with torch."""
-    if not _is_known(module, images):
-        return None
-    own = fitting(images, kernels, module.out_channels) if _takes_map(module, images) else None
-    if own is not None or not _takes_images(module, images):
-        return own
-    own = kernels.of(module.out_channels)
-    return own if own is not None and module.in_channels < own.lanes else None
+def _cut(images: Tensor, channels: int) -> Tensor:
+    """Return the map without the zeros behind its `channels`."""
+    return images[:, :channels] if images.dim() > 1 and images.shape[1] != channels else images
 
 
-def _takes_map(module: nn.Conv2d, images: Tensor) -> bool:
-    kernel = module.kernel_size[0]
-    if module.groups == module.in_channels == module.out_channels:
-        return kernel <= _WIDEST
-    steps = kernel == 1 or module.stride[0] > 1
-    return module.groups == 1 and (steps or (kernel == 3 and _is_winograd(module, images)))
-
-
-def _takes_images(module: nn.Conv2d, images: Tensor) -> bool:
-    """Return whether `module` is a convolution of images, which want no gradient; of few channels, less than lanes."""
-    if images.requires_grad or images.device.type != "cpu" or images.dtype != torch.float32 or not images.numel():
-        return False
-    return module.groups == 1 and module.dilation[0] == 1
-
-
-def _is_known(module: nn.Module, images: Tensor) -> TypeGuard[nn.Conv2d]:
-    """Return whether `module` is a convolution of a form that the kernels know, or stands for one, over such a map."""
-    if not isinstance(module, nn.Conv2d) or (type(module) is not nn.Conv2d and not hasattr(module, "is_conv2d")):
-        return False
-    if images.dim() != 4 or images.shape[1] != module.in_channels:
-        return False  # torch refuses it, with a message
-    (kernel, wide), (gap, gap_across), (stride, stride_across) = module.kernel_size, module.dilation, module.stride
-    square = kernel == wide and gap == gap_across and stride == stride_across
-    if not square or module.padding_mode != "zeros" or isinstance(module.padding, str):
-        return False
-    return module.padding[0] == module.padding[1]
-
-
-def _is_winograd(module: nn.Conv2d, images: Tensor) -> bool:
-    """Return whether a convolution of 3x3 suits Winograd's filtering: stride 1, a map that keeps its size."""
-    gap = module.dilation[0]
-    keeps = module.stride[0] == 1 and module.padding == (gap, gap)
-    return keeps and all(size % gap == 0 and size // gap >= _SMALLEST for size in images.shape[2:])
-
-
-def _conv(module: nn.Module, images: Tensor, kept: torch.dtype, kernels: Kernels) -> Tensor:
-    assert isinstance(module, nn.Conv2d)
-    assert not isinstance(module.padding, str)
-    how, gap = {"stride": module.stride[0], "padding": module.padding[0]}, module.dilation[0]
-    if module.in_channels < kernels.lanes:
-        convolved = images_conv(images, module.weight, **how, kept=kept, kernels=kernels)
-    elif module.groups > 1:
-        convolved = depthwise_conv(images.to(kept), module.weight, **how, dilation=gap, kernels=kernels)
-    elif module.kernel_size == (3, 3) and _is_winograd(module, images):
-        convolved = winograd_conv(images.to(kept), module.weight, gap, kernels)
-    else:
-        convolved = patches_conv(images.to(kept), module.weight, **how, dilation=gap, kernels=kernels)
-    return convolved if module.bias is None else convolved + module.bias.view(1, -1, 1, 1)
-
-
-def _of_norm(module: nn.Module, images: Tensor, kernels: Kernels) -> Kernels | None:
+def _of_norm(module: nn.Module, images: Tensor, channels: int, kernels: Kernels) -> Kernels | None:
     """Return those of `kernels` that compute `module`, a batch normalisation, or None where it stays with torch."""
     if not isinstance(module, nn.BatchNorm2d) or not (type(module) is nn.BatchNorm2d or isinstance(module, Folded)):
         return None
     if not module.affine or not module.track_running_stats or module.momentum is None:
         return None
     shared = 2 if isinstance(module, Folded) else 1  # channels that share what the norm holds for one
-    if images.dim() != 4 or images.shape[1] != shared * module.num_features:
+    if images.dim() != 4 or channels != shared * module.num_features:
         return None  # torch refuses it, with a message
-    if not (images.numel() > module.num_features if module.training else not torch.is_grad_enabled()):
+    if shared > 1 and images.shape[1] != channels:
+        return None  # zeros would be taken for channels' pairs
+    features = images.shape[1] // shared
+    if not (images.numel() > features if module.training else not torch.is_grad_enabled()):
         return None  # torch refuses one value a channel, with a message
-    return fitting(images, kernels, module.num_features)
+    return fitting(images, kernels, features)
+
+
+def _draws(module: nn.Module) -> TypeGuard[nn.Dropout]:
+    """Return whether `module` drops single values."""
+    return type(module) is nn.Dropout and module.training and 0 < module.p < 1
 
 
 def _norm(module: nn.Module, images: Tensor, kind: int, kernels: Kernels) -> Tensor:
@@ -144,4 +105,5 @@ def _normed(module: nn.BatchNorm2d, images: Tensor, kind: int, kernels: Kernels)
     assert mean is not None
     assert variance is not None
     scale = module.weight * (variance + module.eps).rsqrt()
-    return scale_act(images, scale, module.bias - mean * scale, kind, kernels)
+    behind = (0, images.shape[1] - len(scale))
+    return scale_act(images, F.pad(scale, behind), F.pad(module.bias - mean * scale, behind), kind, kernels)

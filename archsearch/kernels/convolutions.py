@@ -21,12 +21,12 @@ _POINTS = 36
 _Gradients = tuple[Tensor | None, ...]
 
 
-def winograd_conv(images_BCHW: Tensor, weight_KC33: Tensor, gap: int, kernels: Kernels) -> Tensor:
-    """Return the (B, K, H, W) map of a 3x3 convolution of stride 1, dilation `gap` and as much padding.
+def winograd_conv(images_BCHW: Tensor, weight_KCTT: Tensor, gap: int, kernels: Kernels) -> Tensor:
+    """Return the (B, K, H, W) map of a convolution of stride 1 and dilation `gap`, padded so that it keeps its size.
 
-    `gap` divides H and W.
+    T is 3 or 5, and `gap` divides H and W.
     """
-    result: Tensor = _Winograd.apply(images_BCHW, weight_KC33, gap, kernels)
+    result: Tensor = _Winograd.apply(images_BCHW, weight_KCTT, gap, kernels)
     return result
 
 
@@ -59,37 +59,37 @@ def depthwise_conv(
 
 class _Winograd(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images_BCHW: Tensor, weight_KC33: Tensor, gap: int, kernels: Kernels) -> Tensor:
+    def forward(ctx: Any, images_BCHW: Tensor, weight_KCTT: Tensor, gap: int, kernels: Kernels) -> Tensor:
         images_BCHW = laid_out(images_BCHW)
-        ctx.save_for_backward(images_BCHW, weight_KC33)
+        ctx.save_for_backward(images_BCHW, weight_KCTT)
         ctx.gap, ctx.kernels = gap, kernels
-        return _filtered(images_BCHW, weight_KC33.permute(2, 3, 1, 0), gap, kernels, turned=False)
+        return _filtered(images_BCHW, weight_KCTT.permute(2, 3, 1, 0), gap, kernels, turned=False)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient_BKHW: Tensor) -> _Gradients:  # pyright: ignore[reportIncompatibleMethodOverride]
-        images_BCHW, weight_KC33 = ctx.saved_tensors
+        images_BCHW, weight_KCTT = ctx.saved_tensors
         gradient_BKHW = laid_out(gradient_BKHW)
         images: Tensor | None = None
         weight: Tensor | None = None
         if ctx.needs_input_grad[0]:
-            images = _filtered(gradient_BKHW, weight_KC33.permute(2, 3, 0, 1), ctx.gap, ctx.kernels, turned=True)
+            images = _filtered(gradient_BKHW, weight_KCTT.permute(2, 3, 0, 1), ctx.gap, ctx.kernels, turned=True)
         if ctx.needs_input_grad[1]:
-            filters, channels = weight_KC33.shape[:2]
+            filters, channels, kernel = weight_KCTT.shape[:3]
             batch, _, height, width = images_BCHW.shape
-            weight_33CK = weight_KC33.new_empty(3, 3, channels, filters)
-            sizes = (batch, height, width, ctx.gap, channels, filters)
-            ctx.kernels("winograd_weights", images_BCHW, gradient_BKHW, weight_33CK, *sizes, _tiles(channels, filters))
-            weight = weight_33CK.permute(3, 2, 0, 1)
+            weight_TTCK = weight_KCTT.new_empty(kernel, kernel, channels, filters)
+            sizes = (batch, height, width, kernel, ctx.gap, channels, filters)
+            ctx.kernels("winograd_weights", images_BCHW, gradient_BKHW, weight_TTCK, *sizes, _tiles(channels, filters))
+            weight = weight_TTCK.permute(3, 2, 0, 1)
         return images, weight, None, None
 
 
-def _filtered(images_BCHW: Tensor, weight_33CK: Tensor, gap: int, kernels: Kernels, *, turned: bool) -> Tensor:
+def _filtered(images_BCHW: Tensor, weight_TTCK: Tensor, gap: int, kernels: Kernels, *, turned: bool) -> Tensor:
     batch, _, height, width = images_BCHW.shape
-    channels, filters = weight_33CK.shape[2:]
+    kernel, _, channels, filters = weight_TTCK.shape
     result = _new_map(images_BCHW, filters, height, width)
-    sizes = (batch, height, width, gap, channels, filters, int(turned), _tiles(channels, filters))
-    kernels("winograd_forward", images_BCHW, weight_33CK.contiguous(), result, *sizes)
+    sizes = (batch, height, width, kernel, gap, channels, filters, int(turned), _tiles(channels, filters))
+    kernels("winograd_forward", images_BCHW, weight_TTCK.contiguous(), result, *sizes)
     return result
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from archsearch.kernels.library import Kernels
+from archsearch.kernels.library import LEAST_LANES, Kernels
 from archsearch.kernels.norm_act import KINDS
 
-_ANY_TYPE = (nn.Dropout, nn.Dropout2d, nn.Identity, *KINDS)  # compute in bfloat16 as well as in float32
+# Compute in bfloat16 as well as in float32, value by value: torch rounds what it has computed in float32.
+_ANY_TYPE = (nn.Dropout, nn.Dropout2d, nn.Identity, nn.LeakyReLU, nn.ELU, nn.GELU, nn.Mish, *KINDS)
 
 
 class Equipped:
@@ -37,6 +38,11 @@ def suited(images: Tensor, module: nn.Module) -> Tensor:
 def usable(kernels: Kernels | None) -> Kernels | None:
     """Return `kernels` where they may be called now: not while torch traces a network, nor where it casts maps."""
     return None if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") else kernels
+
+
+def filled(channels: int) -> int:
+    """Return the least number of channels, no less than `channels`, that kernels take."""
+    return -(-channels // LEAST_LANES) * LEAST_LANES
 
 
 def fitting(images: Tensor, kernels: Kernels, *channels: int) -> Kernels | None:

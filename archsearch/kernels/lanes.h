@@ -17,6 +17,7 @@
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef unsigned uvec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 #define INLINE static inline __attribute__((always_inline))
 #define LOAD(place) (*(const vec *)(place))
@@ -25,7 +26,6 @@ typedef int ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #ifdef HALF
 typedef unsigned short real;
 typedef unsigned short hvec __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
-typedef unsigned uvec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define NAMED(name) name##_bf16
 #if defined(__AVX2__) && LANES == 8 /* compilers halve the vectors first: six instructions in place of two */
 #include <immintrin.h>

@@ -27,16 +27,17 @@ from archsearch.errors import RunError
 
 _HERE = Path(__file__).parent
 _UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "pairs", "muon", "augment")
-_HEADERS = ("lanes.h", "products.h", "tiles.h", "patch_tiles.h", "map_tiles.h")
+_HEADERS = ("lanes.h", "products.h", "tiles.h", "patch_tiles.h", "map_tiles.h", "winograd_rows.h")
 # OpenMP in the code but no library of it: the threads are those of torch, which has loaded its own.
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-std=gnu11", "-fopenmp", "-fPIC")
-_NARROW = 8  # lanes that every processor's kernels can have
+LEAST_LANES = 8  # lanes that every processor's kernels can have
 _KINDS = {torch.float32: "_fp32", torch.bfloat16: "_bf16"}  # every unit is compiled once for each
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 _SIGNATURES = {
     "kernel_lanes": [],
-    "winograd_forward": [_POINTER] * 3 + [_LONG] * 6 + [_INT, _LONG],
-    "winograd_weights": [_POINTER] * 3 + [_LONG] * 7,
+    "kernel_tiles": [],
+    "winograd_forward": [_POINTER] * 3 + [_LONG] * 7 + [_INT, _LONG],
+    "winograd_weights": [_POINTER] * 3 + [_LONG] * 8,
     "patches_forward": [_POINTER] * 4 + [_LONG],
     "patches_images": [_POINTER] * 4 + [_LONG],
     "patches_weights": [_POINTER] * 4 + [_LONG],
@@ -45,12 +46,13 @@ _SIGNATURES = {
     "depthwise_forward": [_POINTER] * 4 + [_INT],
     "depthwise_images": [_POINTER] * 4,
     "depthwise_weights": [_POINTER] * 4,
-    "norm_statistics": [_POINTER] * 8 + [_LONG] * 2,
+    "norm_statistics": [_POINTER] * 8 + [_LONG] * 3,
     "scale_act": [_POINTER] * 4 + [_LONG] * 2 + [_INT],
     "norm_act_backward": [_POINTER] * 6 + [_LONG] * 2 + [_INT],
     "add_maps": [_POINTER] * 3 + [_LONG],
     "average_pixels": [_POINTER] * 2 + [_LONG] * 3,
     "spread_average": [_POINTER] * 2 + [_LONG] * 3,
+    "drop_values": [_POINTER] * 3 + [_LONG] * 2,
     "pairs_whole": [_POINTER] * 3 + [_LONG] * 3,
     "pairs_halves": [_POINTER] * 3 + [_LONG] * 3,
     "muon_step": [_POINTER] * 2 + [_LONG],
@@ -102,7 +104,8 @@ class Kernels:
     """The loaded library; its functions take addresses of maps that are channels last in memory.
 
     Maps are float32 or bfloat16, all else is float32. `lanes` divides the channels of every map; `of` says which
-    kernels, these or the `narrower` ones, take some numbers of channels.
+    kernels, these or the `narrower` ones, take some numbers of channels. With `tiles` the processor multiplies
+    matrices of bfloat16 by itself.
     """
 
     def __init__(self, library: ctypes.CDLL, build_narrower: Callable[[], Kernels] | None = None) -> None:
@@ -111,19 +114,20 @@ class Kernels:
                 getattr(library, name + kind).argtypes = arguments
         self._library = library
         self.lanes: int = library.kernel_lanes_fp32()
+        self.tiles = bool(library.kernel_tiles_bf16())
         self._build_narrower = build_narrower
 
     @functools.cached_property
     def narrower(self) -> Kernels | None:
         """The kernels of fewer lanes, where there are any, built when they are first asked for; raises `RunError`."""
-        return None if self._build_narrower is None or self.lanes <= _NARROW else self._build_narrower()
+        return None if self._build_narrower is None or self.lanes <= LEAST_LANES else self._build_narrower()
 
     def of(self, *channels: int) -> Kernels | None:
         """Return the widest kernels whose lanes divide all numbers of `channels`, or None."""
         if all(count % self.lanes == 0 for count in channels):
             return self
         # Before narrower ones are built, which would not take them either.
-        return None if any(count % _NARROW for count in channels) else self.narrower
+        return None if any(count % LEAST_LANES for count in channels) else self.narrower
 
     def __call__(self, name: str, images: torch.Tensor, *arguments: Argument) -> None:
         """Call the function `name` for maps of the type of `images`; a tensor stands for its address, None for none.

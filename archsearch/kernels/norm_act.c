@@ -6,7 +6,7 @@
    over runs of rows in float and over the runs in double, always in the same order. */
 #include "lanes.h"
 
-enum { NONE, RELU, SILU, HARDSWISH };
+enum { NONE, RELU, SILU, HARDSWISH, RELU6 };
 enum { RUN = 64, AT_ONCE = 4 }; /* rows; of so many the sums do not wait for each other */
 
 /* a where the mask is set, b elsewhere */
@@ -33,6 +33,7 @@ INLINE vec activate(const int kind, vec z) {
         case RELU: return (vec)((ivec)z & (z > 0));
         case SILU: return z / (1.0f + exponential(-z));
         case HARDSWISH: return choose(z > 3, z, (vec)((ivec)(z * (z + 3) * (1.0f / 6)) & (z > -3)));
+        case RELU6: return choose(z > 6, (vec){0} + 6.0f, (vec)((ivec)z & (z > 0)));
         default: return z;
     }
 }
@@ -46,6 +47,7 @@ INLINE vec slope(const int kind, vec z, vec dy) {
             return dy * s * (1.0f + z * (1.0f - s));
         }
         case HARDSWISH: return choose(z > 3, dy, (vec)((ivec)(dy * (2 * z + 3) * (1.0f / 6)) & (z > -3)));
+        case RELU6: return (vec)((ivec)dy & (z > 0) & (z < 6));
         default: return dy;
     }
 }
@@ -56,6 +58,7 @@ INLINE vec slope(const int kind, vec z, vec dy) {
         case RELU: FUNCTION(RELU, __VA_ARGS__); break;             \
         case SILU: FUNCTION(SILU, __VA_ARGS__); break;             \
         case HARDSWISH: FUNCTION(HARDSWISH, __VA_ARGS__); break;   \
+        case RELU6: FUNCTION(RELU6, __VA_ARGS__); break;           \
         default: FUNCTION(NONE, __VA_ARGS__); break;               \
     }
 
@@ -87,10 +90,11 @@ INLINE void add_square(const real *x, vec origin, vec *sum, vec *square) {
 
 /* found[mean, 1 / deviation, scale, offset][C] of x[rows][C]; moves the running mean[C] and variance[C] (unbiased) towards
    those of x, and counts the batch where `batches` is not null. numbers = {epsilon, momentum}. Deviations are taken from
-   the first row, so that none is lost in a large mean. */
+   the first row, so that none is lost in a large mean. Of channels from `known` on, which are zeros and have no weight, all
+   that is found is zero. */
 int NAMED(norm_statistics)(const real *x, const float *weight, const float *bias, float *running_mean,
                            float *running_variance, long long *batches, const double *numbers, float *found, long rows,
-                           long channels) {
+                           long channels, long known) {
     double *sums = calloc((size_t)threads_at_most() * 2 * channels, sizeof(double));
     if (!sums) return 1;
     int threads = 1;
@@ -117,7 +121,8 @@ int NAMED(norm_statistics)(const real *x, const float *weight, const float *bias
         }
     }
     gather(sums, threads, channels);
-    for (long c = 0; c < channels; c++) {
+    memset(found, 0, sizeof(float) * 4 * channels);
+    for (long c = 0; c < known; c++) {
         const double shift = sums[c] / rows, square = sums[channels + c] / rows - shift * shift;
         const double mean = shift + read_one(x[c]), variance = square > 0 || square != square ? square : 0;
         const double inverse = 1 / __builtin_sqrt(variance + numbers[0]), scale = weight[c] * inverse;

@@ -18,13 +18,20 @@ NONE: Final = 0
 RELU: Final = 1
 SILU: Final = 2
 HARDSWISH: Final = 3
-KINDS: Final[dict[type[nn.Module], int]] = {nn.ReLU: RELU, nn.SiLU: SILU, nn.Hardswish: HARDSWISH}
+RELU6: Final = 4
+KINDS: Final[dict[type[nn.Module], int]] = {
+    nn.ReLU: RELU,
+    nn.SiLU: SILU,
+    nn.Hardswish: HARDSWISH,
+    nn.ReLU6: RELU6,
+}
 
 
 def norm_act(images_BCHW: Tensor, norm: nn.BatchNorm2d, kind: int, kernels: Kernels) -> Tensor:
     """Return act(batch norm of the map), as `norm` does it in training: its running statistics are moved.
 
-    `kind` is NONE, RELU, SILU or HARDSWISH; `kernels.lanes` divides C. `norm` has weights, statistics and a momentum.
+    `kind` is NONE or one of `KINDS`; `kernels.lanes` divides C. `norm` has weights, statistics and a momentum, of C
+    channels or of fewer: those behind them are zeros and stay so.
     """
     result: Tensor = _NormAct.apply(images_BCHW, norm.weight, norm.bias, norm, kind, kernels)
     return result
@@ -50,12 +57,13 @@ class _NormAct(torch.autograd.Function):
         kernels: Kernels,
     ) -> Tensor:
         images_BCHW = laid_out(images_BCHW)
-        found_4C = weight_C.new_empty((4, len(weight_C)))
+        found_4C = weight_C.new_empty((4, images_BCHW.shape[1]))
+        sizes = (*_rows(images_BCHW), len(weight_C))
         numbers = (ctypes.c_double * 2)(norm.eps, norm.momentum or 0.0)
         running = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
-        kernels("norm_statistics", images_BCHW, weight_C, bias_C, *running, numbers, found_4C, *_rows(images_BCHW))
+        kernels("norm_statistics", images_BCHW, weight_C, bias_C, *running, numbers, found_4C, *sizes)
         ctx.save_for_backward(images_BCHW, found_4C)
-        ctx.kind, ctx.kernels = kind, kernels
+        ctx.kind, ctx.kernels, ctx.known = kind, kernels, len(weight_C)
         return scale_act(images_BCHW, found_4C[2], found_4C[3], kind, kernels)
 
     @staticmethod
@@ -66,7 +74,7 @@ class _NormAct(torch.autograd.Function):
         weight_C, bias_C = (found_4C.new_empty(found_4C.shape[1]) for _ in range(2))
         given = (images_BCHW, laid_out(gradient_BCHW), found_4C, images, weight_C, bias_C)
         ctx.kernels("norm_act_backward", *given, *_rows(images_BCHW), ctx.kind)
-        return images, weight_C, bias_C, None, None, None
+        return images, weight_C[: ctx.known], bias_C[: ctx.known], None, None, None
 
 
 def _rows(images_BCHW: Tensor) -> tuple[int, int]:

@@ -46,7 +46,7 @@ class UnevenConv2d(nn.Conv2d):
         return f"{super().extra_repr()}, border={self.border}"
 
 
-class PaddedPool2d(nn.Module):
+class PaddedPool2d(nn.Module, Equipped):
     """A pooling window over any padding: padded positions never win a max and do not count in an average."""
 
     def __init__(self, kind: Literal["max", "average"], kernel: int, stride: int, *, before: int, after: int) -> None:
@@ -56,12 +56,14 @@ class PaddedPool2d(nn.Module):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return the (B, C, H, W) map pooled."""
+        outside = -torch.inf if self.kind == "max" else 0.0
+        padded = functional.pad(images_BCHW, self.border, value=outside) if any(self.border) else images_BCHW
         if self.kind == "max":
-            return functional.max_pool2d(
-                functional.pad(images_BCHW, self.border, value=-torch.inf), self.kernel, self.stride
-            )
+            return functional.max_pool2d(padded, self.kernel, self.stride)
+        mean = functional.avg_pool2d(padded, self.kernel, self.stride)
+        if not any(self.border):
+            return mean
         inside_11HW = functional.pad(images_BCHW.new_ones((1, 1, *images_BCHW.shape[2:])), self.border)
-        mean = functional.avg_pool2d(functional.pad(images_BCHW, self.border), self.kernel, self.stride)
         return mean / functional.avg_pool2d(inside_11HW, self.kernel, self.stride)
 
     def extra_repr(self) -> str:

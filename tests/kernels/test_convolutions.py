@@ -39,25 +39,28 @@ def compare(
             assert apart(one.grad, other.grad) < within
 
 
+@pytest.mark.parametrize("taps", [3, 5])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("channels", "filters"), [(8, 8), (16, 24), (64, 48)])
-def test_winograd_agrees_with_the_direct_way(kernels: Kernels, size, channels, filters) -> None:
-    images, weight = normal(3, channels, *size), normal(filters, channels, 3, 3, seed=1) / (3 * channels**0.5)
+def test_winograd_agrees_with_the_direct_way(kernels: Kernels, size, channels, filters, taps) -> None:
+    images = normal(3, channels, *size)
+    weight = normal(filters, channels, taps, taps, seed=1) / (taps * channels**0.5)
     compare(
         lambda x, w: winograd_conv(x, w, 1, taking(kernels, channels, filters)),
-        lambda x, w: F.conv2d(x, w, padding=1),
+        lambda x, w: F.conv2d(x, w, padding=taps // 2),
         images,
         weight,
         1e-4,
     )
 
 
+@pytest.mark.parametrize("taps", [3, 5])
 @pytest.mark.parametrize(("gap", "size"), [(2, 8), (3, 9), (2, 12), (4, 16)])
-def test_a_dilation_is_maps_that_do_not_touch(kernels: Kernels, gap, size) -> None:
-    images, weight = normal(2, 16, size, size), normal(16, 16, 3, 3, seed=1) / 12
+def test_a_dilation_is_maps_that_do_not_touch(kernels: Kernels, gap, size, taps) -> None:
+    images, weight = normal(2, 16, size, size), normal(16, 16, taps, taps, seed=1) / (4 * taps)
     compare(
         lambda x, w: winograd_conv(x, w, gap, kernels),
-        lambda x, w: F.conv2d(x, w, padding=gap, dilation=gap),
+        lambda x, w: F.conv2d(x, w, padding=taps // 2 * gap, dilation=gap),
         images,
         weight,
         1e-4,
@@ -133,13 +136,16 @@ def test_maps_in_bfloat16_are_off_by_their_rounding_alone(kernels: Kernels) -> N
         (128, 136, 1, (4, 4), 33),
     ],
 )
-def test_convolutions_of_stride_1_of_maps_in_bfloat16(kernels: Kernels, channels, filters, gap, size, batch) -> None:
+@pytest.mark.parametrize("taps", [3, 5])
+def test_convolutions_of_stride_1_of_maps_in_bfloat16(
+    kernels: Kernels, channels, filters, gap, size, batch, taps
+) -> None:
     """By tiles where the processor has them; several images at a time where they are small."""
     images = normal(batch, channels, *size).bfloat16()
-    weight = normal(filters, channels, 3, 3, seed=1) / (3 * channels**0.5)
+    weight = normal(filters, channels, taps, taps, seed=1) / (taps * channels**0.5)
     compare(
         lambda x, w: winograd_conv(x, w, gap, taking(kernels, channels, filters)),
-        lambda x, w: F.conv2d(x, w, padding=gap, dilation=gap),
+        lambda x, w: F.conv2d(x, w, padding=taps // 2 * gap, dilation=gap),
         images,
         weight,
         2**-7,
@@ -177,8 +183,9 @@ def test_patches_of_maps_in_bfloat16(
     )
 
 
-def test_the_same_threads_give_the_same_bits(kernels: Kernels) -> None:
-    images, weight = normal(9, 16, 16, 16), normal(32, 16, 3, 3, seed=1)
+@pytest.mark.parametrize("taps", [3, 5])
+def test_the_same_threads_give_the_same_bits(kernels: Kernels, taps) -> None:
+    images, weight = normal(9, 16, 16, 16), normal(32, 16, taps, taps, seed=1)
 
     def once() -> list[Tensor]:
         given = [images.clone().requires_grad_(), weight.clone().requires_grad_()]

@@ -57,8 +57,8 @@ def test_maps_that_fit(kernels: Kernels, images, expected) -> None:
 
 def test_only_what_has_arithmetic_of_its_own_is_spared_bfloat16() -> None:
     images = normal(2, 8, 3, 3)
-    for module in (Chain(), Own(), nn.ReLU(), nn.Dropout(0.1)):
+    for module in (Chain(), Own(), nn.ReLU(), nn.ReLU6(), nn.GELU(), nn.Dropout(0.1)):
         assert suited(images.bfloat16(), module).dtype == torch.bfloat16
-    for module in (nn.Conv2d(8, 8, 1), nn.GELU(), nn.Sequential(Chain())):
+    for module in (nn.Conv2d(8, 8, 1), nn.MaxPool2d(2), nn.Sequential(Chain())):
         assert suited(images.bfloat16(), module).dtype == torch.float32
         assert suited(images.double(), module).dtype == torch.float64

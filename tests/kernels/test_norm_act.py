@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsearch.kernels import Kernels
-from archsearch.kernels.norm_act import HARDSWISH, NONE, RELU, SILU, norm_act, scale_act
+from archsearch.kernels.norm_act import HARDSWISH, NONE, RELU, RELU6, SILU, norm_act, scale_act
 
-KINDS = {NONE: lambda z: z, RELU: F.relu, SILU: F.silu, HARDSWISH: F.hardswish}
+KINDS = {NONE: lambda z: z, RELU: F.relu, SILU: F.silu, HARDSWISH: F.hardswish, RELU6: F.relu6}
+JUMPS = {RELU: (0,), HARDSWISH: (-3, 3), RELU6: (0, 6)}
 
 
 def norm_of(weight: Tensor, bias: Tensor, *, momentum: float = 0.25) -> nn.BatchNorm2d:
@@ -30,10 +31,10 @@ def test_values_statistics_and_gradients(kernels: Kernels, kind, shape, dtype) -
     true = [one.detach().double().requires_grad_() for one in given]
     result = norm_act(images, norm, kind, taking(kernels, shape[1]))
     normed = F.batch_norm(true[0], None, None, true[1], true[2], training=True, eps=1e-5)
-    if kind in (RELU, HARDSWISH):  # where the slope jumps, rounding alone decides on which side a value is
-        gradient = (normal(*shape, seed=3) * ((normed.abs() > 0.02) & ((normed.abs() - 3).abs() > 0.02))).to(dtype)
-    else:
-        gradient = normal(*shape, seed=3).to(dtype)
+    gradient = normal(*shape, seed=3)
+    for jump in JUMPS.get(kind, ()):  # of the slope: on which side of it a value is, rounding alone decides
+        gradient = gradient * ((normed - jump).abs() > 0.02)
+    gradient = gradient.to(dtype)
     expected = KINDS[kind](normed)
     result.backward(gradient)
     expected.backward(gradient.double())

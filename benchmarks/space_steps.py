@@ -1,0 +1,163 @@
+"""Claim: the designs that a search draws, not only those we know, train several times as fast as by torch.
+
+    python benchmarks/space_steps.py [--designs 16] [--steps 6] [--rounds 2] [--against OTHER_CHECKOUT]
+
+Draws designs of `space=cifar` at random that keep the assignment's limits at the width that fits them, and trains each
+for `--steps` batches of 256 drawn images: with all that a run uses by itself, with torch alone (train.kernels=torch)
+and, with `--against`, by another checkout of the project, in turn. Every epoch but the first counts, which records or
+warms up; a ratio is taken within a design and a round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+HERE = Path(__file__).resolve().parents[1]
+BATCH, EPOCHS = 256, 3
+Kernels = Literal["auto", "torch"]
+
+
+def main() -> None:
+    """Draw the designs, measure in turn and print a Markdown table."""
+    options = arguments()
+    if options.measure is not None:
+        print(json.dumps(speeds(options.measure, options.steps, options.kernels)))
+        return
+    ways = {"archsearch": (HERE, "auto"), "torch": (HERE, "torch")}
+    if options.against is not None:
+        ways["before"] = (options.against.resolve(), "auto")
+    found: dict[str, list[list[float]]] = {name: [] for name in ways}
+    with tempfile.TemporaryDirectory() as folder:
+        draw(Path(folder), options.designs, options.seed)
+        for _ in range(options.rounds):
+            for name, (checkout, kernels) in ways.items():
+                found[name].append(apart(checkout, folder, options.steps, kernels))
+                print(f"{name}: {[round(each) for each in found[name][-1]]}", file=sys.stderr, flush=True)
+    print(
+        f"{options.designs} designs, n={options.rounds} rounds of {EPOCHS - 1} x {options.steps} steps, batch {BATCH}, "
+    )
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
+    print("| way | images/s, of all together | archsearch to it: all together | by design, median (least to most) |")
+    print("|---|---|---|---|")
+    for name, rounds in found.items():
+        whole = [together(each) for each in rounds]
+        ours = [together(each) for each in found["archsearch"]]
+        ratio = statistics.median(a / b for a, b in zip(ours, whole, strict=True))
+        each = [
+            statistics.median(a / b for a, b in zip(one, other, strict=True))
+            for one, other in zip(zip(*found["archsearch"], strict=True), zip(*rounds, strict=True), strict=True)
+        ]
+        told = f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
+        print(f"| {name} | {statistics.median(whole):.0f} | {ratio:.2f} | {told} |")
+
+
+def together(speeds_D: Sequence[float]) -> float:
+    """Return the images per second of designs that each train the same number of images."""
+    return statistics.harmonic_mean(speeds_D)
+
+
+def draw(folder: Path, count: int, seed: int) -> None:
+    """Write `count` designs of the space that keep the limits."""
+    import numpy as np
+    import yaml
+
+    from archsearch.composition import Composer
+    from archsearch.config_folder import config_folder
+    from archsearch.errors import SpecError
+    from archsearch.runs.record import design_yaml
+    from archsearch.search.judging import Judge
+    from hydra_plugins.archsearch_sweeper._grammar import read_request
+
+    space = yaml.safe_load((config_folder() / "space" / "cifar.yaml").read_text())
+    request, composer, rng = read_request([], space), Composer(("data=shapes",)), np.random.default_rng(seed)
+    judge = Judge(composer.compose, composer.blocks, fingerprint="benchmark")
+    written = 0
+    while written < count:
+        try:
+            verdict = judge({**request.fixed, **request.space.draw(rng)})
+        except SpecError:
+            continue
+        if verdict.kept:
+            _, checked = verdict.experiment
+            (folder / f"{written:03}.yaml").write_text(design_yaml(checked))
+            written += 1
+
+
+def apart(checkout: Path, folder: str, steps: int, kernels: str) -> list[float]:
+    """Return the images per second of every design in `folder`, by `checkout` in a process of its own."""
+    command = [sys.executable, __file__, "--measure", folder, "--steps", str(steps), "--kernels", kernels]
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def speeds(folder: Path, steps: int, kernels: Kernels) -> list[float]:
+    """Return the images per second that this process trains each design at."""
+    from archsearch import build, load_design
+    from archsearch.augment import make_augmenter
+    from archsearch.data import load_dataset
+    from archsearch.settings.augment import AugmentPolicy
+    from archsearch.settings.data import DataSettings
+    from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
+    from archsearch.training import train
+
+    images = load_dataset(DataSettings(name="shapes"))
+    count = steps * BATCH
+    part = replace(images.train, images_BHWC=images.train.images_BHWC[:count], labels_B=images.train.labels_B[:count])
+    none = replace(part, images_BHWC=part.images_BHWC[:0], labels_B=part.labels_B[:0])
+    augmenter = make_augmenter(AugmentPolicy(), mean=images.mean, std=images.std, device="cpu")
+    found: list[float] = []
+    for file in sorted(folder.glob("*.yaml")):
+        with tempfile.TemporaryDirectory() as run_dir:
+            result = train(
+                build(load_design(file)),
+                replace(images, train=part, validation=none),
+                settings=TrainSettings(
+                    epochs=EPOCHS,
+                    batch_size=BATCH,
+                    device="cpu",
+                    kernels=kernels,
+                    compile=False,
+                    checkpoint_seconds=None,
+                ),
+                optimizer=OptimizerSettings(),
+                schedule=ScheduleSettings(),
+                augmenter=augmenter,
+                seed=0,
+                run_dir=Path(run_dir),
+                evaluate_test=False,
+            )
+        found.append(max(record.images_per_second for record in result.history[1:]))
+    return found
+
+
+def arguments() -> argparse.Namespace:
+    """Return what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--designs", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--against", type=Path)
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--kernels", default="auto", choices=["auto", "torch"], help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
