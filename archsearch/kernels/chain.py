@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from archsearch.kernels.conv2d import computing, convolve, is_known, room_of
+from archsearch.kernels.conv2d import computing, convolve, is_known, room_of, with_zeros
 from archsearch.kernels.dropout import dropout
-from archsearch.kernels.equip import Equipped, fitting, suited, usable
+from archsearch.kernels.equip import VALUE_BY_VALUE, Equipped, filled, fitting, is_map, suited, usable
 from archsearch.kernels.folded import Folded
 from archsearch.kernels.library import Kernels
 from archsearch.kernels.norm_act import KINDS, NONE, norm_act, scale_act
@@ -26,7 +26,7 @@ class Chain(nn.Sequential, Equipped):
     activation behind it. With `in_bf16`, maps are kept in bfloat16 while the chain is in training; sums, weights and
     statistics are float32 always. Hooks on modules that are computed together are not called. What the kernels do not
     know goes as it always does. Between modules that they know, maps of numbers of channels that fill no vectors have
-    channels of zeros behind their own.
+    channels of zeros behind their own; a map comes in and goes out without.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Sequential gives it
@@ -53,6 +53,9 @@ class Chain(nn.Sequential, Equipped):
                 continue
             if _draws(module) and (own := fitting(images, kernels)) is not None:
                 images = dropout(images, module.p, own)
+                continue
+            if isinstance(module, VALUE_BY_VALUE):
+                images = module(suited(images, module))
                 continue
             images = module(suited(_cut(images, channels), module))
             channels = images.shape[1] if images.dim() > 1 else 0
@@ -83,7 +86,9 @@ def _of_norm(module: nn.Module, images: Tensor, channels: int, kernels: Kernels)
     features = images.shape[1] // shared
     if not (images.numel() > features if module.training else not torch.is_grad_enabled()):
         return None  # torch refuses one value a channel, with a message
-    return fitting(images, kernels, features)
+    if shared > 1:
+        return fitting(images, kernels, features)
+    return kernels.of(filled(features)) if is_map(images) else None
 
 
 def _draws(module: nn.Module) -> TypeGuard[nn.Dropout]:
@@ -95,7 +100,7 @@ def _norm(module: nn.Module, images: Tensor, kind: int, kernels: Kernels) -> Ten
     assert isinstance(module, nn.BatchNorm2d)
     if isinstance(module, Folded):
         return module.unfold(_normed(module, module.fold(images), kind, kernels))
-    return _normed(module, images, kind, kernels)
+    return _normed(module, with_zeros(images, filled(images.shape[1])), kind, kernels)
 
 
 def _normed(module: nn.BatchNorm2d, images: Tensor, kind: int, kernels: Kernels) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsearch.kernels.convolutions import depthwise_conv, images_conv, patches_conv, winograd_conv
-from archsearch.kernels.equip import filled, fitting
-from archsearch.kernels.library import Kernels
+from archsearch.kernels.equip import VALUE_BY_VALUE, filled, is_map
+from archsearch.kernels.library import LEAST_LANES, Kernels
 
 _WIDEST = 7  # taps in a row that the depthwise kernel takes
 _SMALLEST = 3  # px of a map: of a smaller one most of a tile would be padding
@@ -36,37 +36,38 @@ def is_known(module: nn.Module, images: Tensor, channels: int) -> TypeGuard[nn.C
 
 
 def room_of(module: nn.Conv2d, following: nn.Module | None) -> int:
-    """Return the channels of the map of `module`: its own and, where a norm follows, which keeps them, zeros."""
-    return filled(module.out_channels) if type(following) is nn.BatchNorm2d else module.out_channels
+    """Return the channels of the map of `module`: its own, filled up where what follows leaves zeros what they are."""
+    keeps = type(following) is nn.BatchNorm2d or isinstance(following, (nn.Conv2d, *VALUE_BY_VALUE))
+    return filled(module.out_channels) if keeps else module.out_channels
 
 
 def computing(module: nn.Conv2d, images: Tensor, room: int, kept: torch.dtype, kernels: Kernels) -> Kernels | None:
     """Return those of `kernels` that compute `module`, of a known form, or None where it stays with torch."""
-    by_tiles = kernels.tiles and kept == torch.bfloat16
-    own = fitting(images, kernels, room) if _takes_map(module, images, by_tiles) else None
-    if own is not None or not _takes_images(module, images):
-        return own
     own = kernels.of(room)
-    return own if own is not None and module.in_channels < own.lanes else None
+    if own is not None and _is_of_images(module, images, own):
+        return own
+    takes = is_map(images) and _takes_map(module, images, kernels.tiles and kept == torch.bfloat16)
+    return kernels.of(filled(images.shape[1]), room) if takes else None
 
 
 def convolve(module: nn.Conv2d, images: Tensor, room: int, kept: torch.dtype, kernels: Kernels) -> Tensor:
     """Return the map of `room` channels that `module` makes, in the format `kept`; `computing` has chosen `kernels`."""
     assert not isinstance(module.padding, str)
     how, gap = {"stride": module.stride[0], "padding": module.padding[0]}, module.dilation[0]
-    if module.in_channels < kernels.lanes and images.shape[1] == module.in_channels:
+    if _is_of_images(module, images, kernels):
         weight = _widened(module.weight, room, module.in_channels)
         convolved = images_conv(images, weight, **how, kept=kept, kernels=kernels)
     elif module.groups > 1:
-        weight = _widened(module.weight, room, 1)
-        copies = _repeated(images.to(kept), room // images.shape[1])
-        convolved = depthwise_conv(copies, weight, **how, dilation=gap, kernels=kernels)
+        times = module.out_channels // module.in_channels
+        copies = _repeated(images.to(kept), times, room)
+        convolved = depthwise_conv(copies, _widened(module.weight, room, 1), **how, dilation=gap, kernels=kernels)
     else:
+        images = with_zeros(images.to(kept), filled(images.shape[1]))
         weight = _widened(module.weight, room, images.shape[1])
         if _is_winograd(module, images):
-            convolved = winograd_conv(images.to(kept), weight, gap, kernels)
+            convolved = winograd_conv(images, weight, gap, kernels)
         else:
-            convolved = patches_conv(images.to(kept), weight, **how, dilation=gap, kernels=kernels)
+            convolved = patches_conv(images, weight, **how, dilation=gap, kernels=kernels)
     if module.bias is None:
         return convolved
     return convolved + F.pad(module.bias, (0, room - len(module.bias))).view(1, -1, 1, 1)
@@ -78,28 +79,34 @@ def _widened(weight: Tensor, filters: int, channels: int) -> Tensor:
     return F.pad(weight, (0, 0, 0, 0, 0, missing[1], 0, missing[0])) if any(missing) else weight
 
 
-def _repeated(images: Tensor, times: int) -> Tensor:
+def with_zeros(images: Tensor, channels: int) -> Tensor:
+    """Return the map with zeros up to so many channels."""
+    missing = channels - images.shape[1]
+    return F.pad(images, (0, 0, 0, 0, 0, missing)) if missing else images
+
+
+def _repeated(images: Tensor, times: int, room: int) -> Tensor:
     """Return the map with every channel so many times, side by side, as a depthwise convolution multiplies them."""
-    if times == 1:
-        return images
-    return images.permute(0, 2, 3, 1).unsqueeze(4).expand(*(-1,) * 4, times).flatten(3).permute(0, 3, 1, 2)
+    if times > 1:
+        images = images.permute(0, 2, 3, 1).unsqueeze(4).expand(*(-1,) * 4, times).flatten(3).permute(0, 3, 1, 2)
+    return with_zeros(images, room)
 
 
 def _takes_map(module: nn.Conv2d, images: Tensor, by_tiles: bool) -> bool:
     """Return whether a kernel computes `module` as fast as torch does; `by_tiles` any dense one."""
     kernel = module.kernel_size[0]
     if module.groups == module.in_channels > 1:
-        fills = module.out_channels == module.in_channels or images.shape[1] == module.in_channels
-        return kernel <= _WIDEST and fills
+        times, behind = module.out_channels // module.in_channels, images.shape[1] - module.in_channels
+        return kernel <= _WIDEST and (times == 1 or behind == 0)
     steps = kernel == 1 or module.stride[0] > 1
     return module.groups == 1 and (by_tiles or steps or _is_winograd(module, images))
 
 
-def _takes_images(module: nn.Conv2d, images: Tensor) -> bool:
+def _is_of_images(module: nn.Conv2d, images: Tensor, kernels: Kernels) -> bool:
     """Return whether `module` is a convolution of images, which want no gradient; of few channels, less than lanes."""
-    if images.requires_grad or images.device.type != "cpu" or images.dtype != torch.float32 or not images.numel():
-        return False
-    return module.groups == 1 and module.dilation[0] == 1
+    few = module.in_channels == images.shape[1] < kernels.lanes and module.in_channels % LEAST_LANES > 0
+    plain = is_map(images) and images.dtype == torch.float32 and not images.requires_grad
+    return few and plain and module.groups == 1 and module.dilation[0] == 1
 
 
 def _is_winograd(module: nn.Conv2d, images: Tensor) -> bool:

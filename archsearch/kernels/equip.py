@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from archsearch.kernels.library import LEAST_LANES, Kernels
 from archsearch.kernels.norm_act import KINDS
 
-# Compute in bfloat16 as well as in float32, value by value: torch rounds what it has computed in float32.
-_ANY_TYPE = (nn.Dropout, nn.Dropout2d, nn.Identity, nn.LeakyReLU, nn.ELU, nn.GELU, nn.Mish, *KINDS)
+# Compute in bfloat16 as well as in float32, since torch rounds what it has computed in float32, and zeros from zeros.
+VALUE_BY_VALUE = (nn.Dropout, nn.Dropout2d, nn.Identity, nn.LeakyReLU, nn.ELU, nn.GELU, nn.Mish, *KINDS)
 
 
 class Equipped:
@@ -31,7 +31,7 @@ def equip(network: nn.Module, kernels: Kernels | None, *, in_bf16: bool = False)
 
 def suited(images: Tensor, module: nn.Module) -> Tensor:
     """Return the map as `module` takes it: bfloat16 only where it looks after that, or has no arithmetic to lose."""
-    takes_any = isinstance(module, (Equipped, *_ANY_TYPE))
+    takes_any = isinstance(module, (Equipped, *VALUE_BY_VALUE))
     return images.float() if images.dtype == torch.bfloat16 and not takes_any else images
 
 
@@ -46,10 +46,11 @@ def filled(channels: int) -> int:
 
 
 def fitting(images: Tensor, kernels: Kernels, *channels: int) -> Kernels | None:
-    """Return those of `kernels` that take the map `images`, and others of so many `channels`, or None.
+    """Return those of `kernels` that take the map `images`, and others of so many `channels`, or None."""
+    return kernels.of(images.shape[1], *channels) if is_map(images) else None
 
-    Maps are on the CPU, of a type and a width that kernels know.
-    """
+
+def is_map(images: Tensor) -> bool:
+    """Return whether `images` are a map on the CPU of a type that kernels know."""
     typed = images.dtype in (torch.float32, torch.bfloat16)
-    plain = typed and images.dim() == 4 and images.device.type == "cpu" and images.numel() > 0
-    return kernels.of(images.shape[1], *channels) if plain else None
+    return typed and images.dim() == 4 and images.device.type == "cpu" and images.numel() > 0

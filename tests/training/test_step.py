@@ -18,14 +18,14 @@ BLOCKS = sorted(file.stem for file in (config_folder() / "block").glob("*.yaml")
 NETWORKS = ["assignment", "brisk", "c1c2c3c4", "mobilenet_v2", "nas_bench_macro", "quick", "resnet20"]
 
 
-def of_block(block: str) -> dict[str, Any]:
+def of_block(block: str, width: int = 16) -> dict[str, Any]:
     return {
         "name": "a",
         "input": [3, 16, 16],
-        "stem": {"block": "strided", "out": 16},
+        "stem": {"block": "strided", "out": width},
         "stages": {
-            "c1": {"block": block, "width": 16, "repeats": 2},
-            "c2": {"block": block, "width": 32, "repeats": 1},
+            "c1": {"block": block, "width": width, "repeats": 2},
+            "c2": {"block": block, "width": 2 * width, "repeats": 1},
         },
         "head": {"pool": "global_average", "classes": 10},
     }
@@ -80,6 +80,11 @@ def assert_equal_steps(arch: str | dict[str, Any], kernels: Kernels, side: int, 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_block(kernels: Kernels, block: str, symmetry: str) -> None:
     assert_equal_steps({**of_block(block), "symmetry": symmetry}, kernels, 16, in_bf16=True)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_block_at_a_width_that_fills_no_vector(kernels: Kernels, block: str) -> None:
+    assert_equal_steps({**of_block(block, 10), "divisor": 1}, kernels, 16, in_bf16=True)
 
 
 @pytest.mark.parametrize("arch", NETWORKS)
