@@ -1,6 +1,6 @@
 """Claim: the designs that a search draws, not only those we know, train several times as fast as by torch.
 
-    python benchmarks/space_steps.py [--designs 16] [--steps 6] [--rounds 2] [--against OTHER_CHECKOUT]
+    python benchmarks/space_steps.py [--designs 12] [--steps 4] [--rounds 2] [--against OTHER_CHECKOUT]
 
 Draws designs of `space=cifar` at random that keep the assignment's limits at the width that fits them, and trains each
 for `--steps` batches of 256 drawn images: with all that a run uses by itself, with torch alone (train.kernels=torch)
@@ -149,9 +149,9 @@ def speeds(folder: Path, steps: int, kernels: Kernels) -> list[float]:
 def arguments() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--designs", type=int, default=16)
+    parser.add_argument("--designs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--against", type=Path)
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
