@@ -53,14 +53,14 @@ def main() -> None:
     print("| way | images/s, of all together | archsearch to it: all together | by design, median (least to most) |")
     print("|---|---|---|---|")
     for name, rounds in found.items():
-        whole = [together(each) for each in rounds]
-        ours = [together(each) for each in found["archsearch"]]
+        whole = [together(speeds_D) for speeds_D in rounds]
+        ours = [together(speeds_D) for speeds_D in found["archsearch"]]
         ratio = statistics.median(a / b for a, b in zip(ours, whole, strict=True))
-        each = [
-            statistics.median(a / b for a, b in zip(one, other, strict=True))
-            for one, other in zip(zip(*found["archsearch"], strict=True), zip(*rounds, strict=True), strict=True)
+        ratios_RD = [
+            [a / b for a, b in zip(*one, strict=True)] for one in zip(found["archsearch"], rounds, strict=True)
         ]
-        told = f"{statistics.median(each):.2f} ({min(each):.2f} to {max(each):.2f})"
+        by_design = [statistics.median(ratios_R) for ratios_R in zip(*ratios_RD, strict=True)]
+        told = f"{statistics.median(by_design):.2f} ({min(by_design):.2f} to {max(by_design):.2f})"
         print(f"| {name} | {statistics.median(whole):.0f} | {ratio:.2f} | {told} |")
 
 

@@ -9,11 +9,10 @@ from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from archsearch.kernels.conv2d import computing, convolve, is_known, room_of, with_zeros
+from archsearch.kernels.conv2d import computing, convolve, is_known, room_of
 from archsearch.kernels.dropout import dropout
-from archsearch.kernels.equip import VALUE_BY_VALUE, Equipped, filled, fitting, is_map, suited, usable
+from archsearch.kernels.equip import VALUE_BY_VALUE, Equipped, filled, fitting, is_map, suited, usable, with_zeros
 from archsearch.kernels.folded import Folded
 from archsearch.kernels.library import Kernels
 from archsearch.kernels.norm_act import KINDS, NONE, norm_act, scale_act
@@ -86,9 +85,8 @@ def _of_norm(module: nn.Module, images: Tensor, channels: int, kernels: Kernels)
     features = images.shape[1] // shared
     if not (images.numel() > features if module.training else not torch.is_grad_enabled()):
         return None  # torch refuses one value a channel, with a message
-    if shared > 1:
-        return fitting(images, kernels, features)
-    return kernels.of(filled(features)) if is_map(images) else None
+    room = filled(features) if shared == 1 else features
+    return kernels.of(room) if is_map(images) else None
 
 
 def _draws(module: nn.Module) -> TypeGuard[nn.Dropout]:
@@ -110,5 +108,5 @@ def _normed(module: nn.BatchNorm2d, images: Tensor, kind: int, kernels: Kernels)
     assert mean is not None
     assert variance is not None
     scale = module.weight * (variance + module.eps).rsqrt()
-    behind = (0, images.shape[1] - len(scale))
-    return scale_act(images, F.pad(scale, behind), F.pad(module.bias - mean * scale, behind), kind, kernels)
+    scale_C, offset_C = (with_zeros(one, images.shape[1], dim=0) for one in (scale, module.bias - mean * scale))
+    return scale_act(images, scale_C, offset_C, kind, kernels)

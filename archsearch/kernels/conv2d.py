@@ -9,10 +9,9 @@ from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from archsearch.kernels.convolutions import depthwise_conv, images_conv, patches_conv, winograd_conv
-from archsearch.kernels.equip import VALUE_BY_VALUE, filled, is_map
+from archsearch.kernels.equip import VALUE_BY_VALUE, filled, is_map, with_zeros
 from archsearch.kernels.library import LEAST_LANES, Kernels
 
 _WIDEST = 7  # taps in a row that the depthwise kernel takes
@@ -70,19 +69,12 @@ def convolve(module: nn.Conv2d, images: Tensor, room: int, kept: torch.dtype, ke
             convolved = patches_conv(images, weight, **how, dilation=gap, kernels=kernels)
     if module.bias is None:
         return convolved
-    return convolved + F.pad(module.bias, (0, room - len(module.bias))).view(1, -1, 1, 1)
+    return convolved + with_zeros(module.bias, room, dim=0).view(1, -1, 1, 1)
 
 
 def _widened(weight: Tensor, filters: int, channels: int) -> Tensor:
     """Return the weight with zeros up to so many filters, and channels of each."""
-    missing = filters - weight.shape[0], channels - weight.shape[1]
-    return F.pad(weight, (0, 0, 0, 0, 0, missing[1], 0, missing[0])) if any(missing) else weight
-
-
-def with_zeros(images: Tensor, channels: int) -> Tensor:
-    """Return the map with zeros up to so many channels."""
-    missing = channels - images.shape[1]
-    return F.pad(images, (0, 0, 0, 0, 0, missing)) if missing else images
+    return with_zeros(with_zeros(weight, channels), filters, dim=0)
 
 
 def _repeated(images: Tensor, times: int, room: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from archsearch.kernels.library import LEAST_LANES, Kernels
 from archsearch.kernels.norm_act import KINDS
@@ -43,6 +44,12 @@ def usable(kernels: Kernels | None) -> Kernels | None:
 def filled(channels: int) -> int:
     """Return the least number of channels, no less than `channels`, that kernels take."""
     return -(-channels // LEAST_LANES) * LEAST_LANES
+
+
+def with_zeros(values: Tensor, count: int, dim: int = 1) -> Tensor:
+    """Return `values` with zeros behind them up to `count` along `dim`, of a map along its channels."""
+    missing = count - values.shape[dim]
+    return F.pad(values, (0, 0) * (values.dim() - 1 - dim) + (0, missing)) if missing else values
 
 
 def fitting(images: Tensor, kernels: Kernels, *channels: int) -> Kernels | None:
