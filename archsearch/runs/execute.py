@@ -46,10 +46,13 @@ def execute(
     dataset: Dataset,
     progress: Progress | None = None,
     on_epoch: Callable[[int, float], bool] | None = None,
+    on_result: Callable[[dict[str, Any]], None] | None = None,
     resume: bool = False,
     evaluate_test: bool = True,
 ) -> RunOutcome:
     """Train the checked design and leave its files in `run_dir`.
+
+    `on_result` hears what `result.json` holds as soon as it is written; the pictures are drawn after that.
 
     Raises `LimitError` for a design that breaks a limit, `SpecError` where the network and the images do
     not fit, and what `archsearch.training.train` raises.
@@ -90,6 +93,8 @@ def execute(
         )
         record = result_record(experiment, checked, dataset, result)
         write_json(run_dir / "result.json", record)
+        if on_result is not None:
+            on_result(record)
         title = f"{checked.design.name} on {dataset.name}"
         _draw(lambda file: draw_curves(result.history, file, title=title), run_dir / "curves.png")
         if not result.pruned:

@@ -52,6 +52,7 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
             run_dir,
             dataset=dataset,
             progress=progress,
+            on_result=_tell,
             resume=experiment.resume is not None,
         )
     except (InterruptedRun, UsageError):
@@ -65,9 +66,7 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
         raise
     finally:
         progress.close()
-    for notice in outcome.result.notices:
-        _say(f"note: {notice}")
-    _print(f"{summary(outcome.record)}\nfiles: {_near(run_dir)}")
+    _print(f"files: {_near(run_dir)}")
     place = record_trial(experiment, checked, outcome.record, run_dir, origin, history=_history(outcome))
     _print(f"study: {place}")
     return outcome
@@ -81,6 +80,13 @@ def finished(run_dir: Path) -> str | None:
         return summary(json.loads((run_dir / "result.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _tell(record: Mapping[str, Any]) -> None:
+    """Say what came out: the number is what was waited for, and pictures take seconds."""
+    for notice in record["notices"]:
+        _say(f"note: {notice}")
+    _print(summary(record))
 
 
 def _history(outcome: RunOutcome) -> dict[int, float]:

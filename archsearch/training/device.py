@@ -93,6 +93,7 @@ def switches(settings: TrainSettings, device: torch.device, *, images: int) -> I
     Threads (only where asked); on the CPU flush of denormals (one costs up to a hundred times a normal number and
     carries nothing) and an allocator that keeps what is freed; deterministic algorithms where asked, and otherwise, in
     long runs on CUDA, cuDNN's search for the fastest ones; the CUDA device as the one that streams and graphs are of.
+    What is free on it afterwards is given back to the other processes there, which torch's allocator does not do.
     """
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -118,6 +119,8 @@ def switches(settings: TrainSettings, device: torch.device, *, images: int) -> I
         if device.type == "cpu":
             torch.set_flush_denormal(False)
             give_freed_memory_back()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 def cpu_computes_bf16() -> bool:

@@ -8,6 +8,7 @@ the sums. What changes from step to step is put where the graph reads it: a batc
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -39,6 +40,12 @@ def wants_graphs(asked: Literal["auto"] | bool, device: torch.device, precision:
     return asked is True or (asked == "auto" and _why_not(device, precision) is None and can_record(network))
 
 
+@functools.cache
+def _stream_aside(device: torch.device) -> torch.cuda.Stream:
+    """Return this process's one stream for recording: cuBLAS keeps tens of MiB for every stream that it has seen."""
+    return torch.cuda.Stream(device)
+
+
 def _why_not(device: torch.device, precision: Precision) -> str | None:
     if device.type != "cuda":
         return f"needs a CUDA device, the run is on {device.type}"
@@ -64,7 +71,7 @@ class GraphedStep:
     ) -> None:
         self._step, self._optimizers, self._device = step, optimizers, device
         self._required, self._failed = required, failed
-        self._stream = torch.cuda.Stream(device)
+        self._stream = _stream_aside(device)
         self._form: Hashable = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._given: tuple[Tensor, ...] = ()

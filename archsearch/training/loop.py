@@ -84,8 +84,10 @@ def train(
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             StopRequest(lambda: progress.note("finishing the step, then saving; once more ends at once")) as request,
         ):
-            run = _Run(network, dataset, settings, optimizer, schedule, augmenter, seed, run_dir, device, progress)
-            return run.go(request, on_epoch, resume=resume, evaluate_test=evaluate_test, metadata=metadata)
+            # Not kept by a name: what it holds on a GPU is free when the switches are put back.
+            return _Run(network, dataset, settings, optimizer, schedule, augmenter, seed, run_dir, device, progress).go(
+                request, on_epoch, resume=resume, evaluate_test=evaluate_test, metadata=metadata
+            )
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -114,7 +116,13 @@ class _Run:
         self.started = time.perf_counter()
         self.dataset, self.settings, self.schedule = dataset, settings, schedule
         self.optimizer, self.seed, self.run_dir, self.device, self.progress = optimizer, seed, run_dir, device, progress
-        self.notices: list[str] = []
+        self.notices = notices = list[str]()
+
+        def notice(text: str) -> None:  # holds no run: one that is over is freed at once, a GPU's memory with it
+            notices.append(text)
+            progress.note(text)
+
+        self.notice = notice
         self.said_NK: Tensor | None = None
         self.cast: Precision = choose_precision(settings.precision, device)
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
@@ -149,7 +157,7 @@ class _Run:
         )
         plain = PlainStep(self._loss(self.way.forward), self.state.scaler)
         learn = plain if kernels is None else RecordedStep(plain, network)
-        self.step = make_step(self.feed, learn, self.state, settings, device, graphed=graphed, notice=self._notice)
+        self.step = make_step(self.feed, learn, self.state, settings, device, graphed=graphed, notice=self.notice)
         self.identity = make_identity(
             settings=settings,
             optimizer=optimizer,
@@ -173,7 +181,7 @@ class _Run:
         if resume and path.exists():
             before = restore_checkpoint(path, state, self.identity, device=self.device)
             if before != self.conditions:
-                self._notice(
+                self.notice(
                     f"the run began on {before} and goes on on {self.conditions}: "
                     "its weights will not be those of an unbroken run, bit for bit"
                 )
@@ -205,7 +213,8 @@ class _Run:
             images=self.settings.epochs * self.steps * self.batch_size,
             rehearse=self._rehearse,
         )
-        self._notice(way.notice)
+        if way.notice is not None:
+            self.notice(way.notice)
         return way
 
     def _loss(self, forward: Forward) -> Loss:
@@ -298,11 +307,6 @@ class _Run:
     def _diverged(self) -> DivergedError:
         epochs, rate = self.settings.epochs, self.optimizer.learning_rate
         return diverged(self.state, epochs, self.steps, rate, within=2 * _LOOK_EVERY)
-
-    def _notice(self, text: str | None) -> None:
-        if text is not None:
-            self.notices += [text]
-            self.progress.note(text)
 
     def _result(self, *, pruned: bool, evaluate_test: bool, metadata: Mapping[str, str] | None) -> TrainResult:
         state = self.state

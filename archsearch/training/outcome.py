@@ -75,11 +75,13 @@ def diverged(state: RunState, epochs: int, steps: int, learning_rate: float, *, 
 
 def memory_used_up(device: torch.device, batch_size: int, cause: str) -> DeviceMemoryError:
     """Return the error for a device whose memory is used up, with its mend; what can be freed there is freed."""
+    others = ""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+        others = ", or fewer study.workers where several share it"
     return DeviceMemoryError(
         f"train.batch_size: {device} has not enough memory for batches of {batch_size} ({cause}). "
-        f"Set train.batch_size={max(1, batch_size // 2)} or a smaller arch.width."
+        f"Set train.batch_size={max(1, batch_size // 2)} or a smaller arch.width{others}."
     )
 
 

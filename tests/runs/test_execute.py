@@ -30,6 +30,19 @@ def test_a_run_leaves_its_files(tiny: Make, tmp_path: Path) -> None:
     assert record["images"] == {"train": 50, "validation": 10, "test": 20}
 
 
+def test_the_result_is_told_once_it_is_on_disk_and_before_anything_is_drawn(tiny: Make, tmp_path: Path) -> None:
+    experiment, checked, dataset = tiny()
+    heard: list[dict[str, Any]] = []
+
+    def hear(record: dict[str, Any]) -> None:
+        heard.append(json.loads((tmp_path / "run" / "result.json").read_text()))
+        assert record == heard[0]
+        assert not list((tmp_path / "run").glob("*.png"))
+
+    outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset, on_result=hear)
+    assert heard == [outcome.record]
+
+
 def test_two_runs_of_one_seed_are_one_run(tiny: Make, tmp_path: Path) -> None:
     weights: list[torch.Tensor] = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from archsearch.errors import DeviceMemoryError, DivergedError, RunError, StorageError
+from archsearch.errors import DivergedError, RunError, StorageError
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 from archsearch.training import Score, View, discard_checkpoint, logits_of, reside, score_of, train
 
@@ -222,23 +222,6 @@ def test_a_full_disk_names_the_file_and_keeps_the_checkpoint_before(fit, jitter,
     assert rest.calls == 8
     assert epochs_written(tmp_path / "run") == [1, 2, 3]
     assert_same(network, expected)
-
-
-def test_memory_that_is_used_up_names_the_mend(fit, jitter):
-    def use_up(now: int) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
-
-    with pytest.raises(DeviceMemoryError, match=r"Set train.batch_size=8 ") as caught:
-        fit(augmenter=jitter(use_up))
-    assert caught.value.__context__ is None  # nothing holds the frames, nor their tensors
-
-
-def test_another_error_is_not_taken_for_memory(fit, jitter):
-    def fail(now: int) -> None:
-        raise RuntimeError("shape mismatch")
-
-    with pytest.raises(RuntimeError, match="shape mismatch"):
-        fit(augmenter=jitter(fail))
 
 
 def test_every_format_and_layout_trains(fit, tmp_path):

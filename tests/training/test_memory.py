@@ -1,0 +1,67 @@
+"""The memory of a training: what is said where there is too little, and that it is free afterwards."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+import torch
+
+from archsearch.errors import DeviceMemoryError
+from archsearch.training import loop
+from archsearch.training.descent import make_step
+
+
+def test_memory_that_is_used_up_names_the_mend(fit, jitter):
+    def use_up(now: int) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+
+    with pytest.raises(DeviceMemoryError, match=r"Set train.batch_size=8 ") as caught:
+        fit(augmenter=jitter(use_up))
+    assert caught.value.__context__ is None  # nothing holds the frames, nor their tensors
+
+
+def test_another_error_is_not_taken_for_memory(fit, jitter):
+    def fail(now: int) -> None:
+        raise RuntimeError("shape mismatch")
+
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        fit(augmenter=jitter(fail))
+
+
+@pytest.fixture
+def no_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_training_that_is_over_is_freed_at_once(fit, jitter, monkeypatch, no_collector):
+    heard: list[Any] = []
+
+    def make(*given: Any, notice: Any, **more: Any) -> Any:
+        heard.append(notice)  # as the recorded steps of a GPU do
+        return make_step(*given, notice=notice, **more)
+
+    monkeypatch.setattr(loop, "make_step", make)
+    augmenter = jitter()
+    gone = weakref.ref(augmenter)
+    fit(augmenter=augmenter)
+    del augmenter
+    assert gone() is None
+    assert len(heard) == 1
+
+
+@pytest.mark.cuda
+def test_a_gpu_is_given_back_what_a_training_took(fit, no_collector):
+    def reserved_after(runs: int) -> int:
+        for _ in range(runs):
+            fit(train={"epochs": 2, "device": "cuda"})
+        torch.cuda.empty_cache()  # the last network
+        return torch.cuda.memory_reserved()
+
+    once = reserved_after(2)
+    assert reserved_after(5) <= once + 4 * 2**20  # a graph's memory is 2 MiB at least
