@@ -27,9 +27,9 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(PY) -m pyright
 
-# Every benchmark in turn, each printing its figures with their conditions.
+# Every benchmark in turn, with its tables, into outputs/benchmarks.md: make bench ARGS="--root DIR --only startup accuracy".
 bench: $(VENV)/installed
-	for script in benchmarks/*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done
+	$(PY) benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .hypothesis .pytest_cache .ruff_cache

@@ -75,7 +75,7 @@ def timed(command: list[str]) -> tuple[float, float]:
         for line in process.stdout or ():
             if line.startswith("test accuracy"):
                 number = time.monotonic() - begun
-            print(line, end="", flush=True)
+            print(line, end="", file=sys.stderr, flush=True)
     whole = time.monotonic() - begun
     if process.returncode:
         raise SystemExit(process.returncode)

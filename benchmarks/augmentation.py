@@ -1,6 +1,6 @@
 """Claim: the batched executor augments at least four times as many images per second and core as Albumentations.
 
-    python benchmarks/augmentation.py [--policy assignment] [--batch 512] [--rounds 12] [--images DIR]
+    python benchmarks/augmentation.py [--policy assignment] [--batch 512] [--rounds 12] [--root DIR]
 
 One thread. Every round times each way once, in turn (A B C A B C ...), so that a busy machine slows all of them; a
 ratio is the median of the ratios within the rounds. Prints Markdown.
@@ -9,6 +9,7 @@ ratio is the median of the ratios within the rounds. Prints Markdown.
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import statistics
 import time
@@ -33,7 +34,7 @@ def main() -> None:
     options = arguments()
     torch.set_num_threads(1)
     policy = decode_policy(yaml.safe_load((CONF / f"{options.policy}.yaml").read_text(encoding="utf-8")))
-    images_BCHW = batch_of(options.batch, options.images)
+    images_BCHW = batch_of(options.batch, options.root)
     ways = {
         "loader: Albumentations, its Normalize, one image at a time": loader(policy, images_BCHW),
         "executor: albumentations": executor(policy, images_BCHW, "albumentations"),
@@ -102,7 +103,7 @@ def report(options: argparse.Namespace, wall: dict[str, list[float]], core: dict
 
     baseline = next(iter(core))
     reference = "executor: albumentations"
-    source = "real images" if options.images else "noise"
+    source = "real images" if options.root else "noise"
     rounds = f"n={options.rounds} rounds, in turn"
     print(f"policy `{options.policy}`, batches of {options.batch} ({source}), 1 thread, {rounds}")
     print(f"{processor()}; Python {platform.python_version()}, torch {torch.__version__},")
@@ -134,7 +135,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--policy", default="assignment")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--images", type=Path, help="a folder of 32 x 32 images; noise where it is not given")
+    images = os.environ.get("ARCHSEARCH_JPEG")
+    parser.add_argument("--root", type=Path, default=images, help="folder of 32 x 32 images; noise where there is none")
     return parser.parse_args()
 
 

@@ -1,7 +1,7 @@
 """Every shipped network as ONNX and as torch.export, compared with the original: classes and logits.
 
     python benchmarks/export_agreement.py                  on the embedded images
-    python benchmarks/export_agreement.py --folder DIR     on those of DIR/test/CLASS/*
+    python benchmarks/export_agreement.py --root DIR       on those of DIR/test/CLASS/*
 
 Networks are freshly initialised, with BatchNorm statistics, scales and shifts drawn at random: as at the end of a
 training, none of them is 0 or 1 and can be left out unseen. Needs archsearch[export]. Prints a table and conditions.
@@ -10,6 +10,8 @@ training, none of them is 0 or 1 and can be left out unseen. Needs archsearch[ex
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import os
 import platform
 import sys
 import tempfile
@@ -67,10 +69,14 @@ def agreements(name: str, images_BCHW: np.ndarray, mean: tuple[float, ...], std:
 def main() -> int:
     """Print a row for every network; end with 1 where a class differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", help="images in train/CLASS/* and test/CLASS/*; drawn ones otherwise")
+    images = os.environ.get("ARCHSEARCH_JPEG")
+    parser.add_argument("--root", default=images, help="images in train/CLASS/* and test/CLASS/*; drawn ones otherwise")
     parser.add_argument("--arch", nargs="+", help="these networks alone")
     options = parser.parse_args()
-    folder, chosen = options.folder, options.arch
+    if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]:
+        print(f"skipped: {', '.join(missing)} are missing; pip install 'archsearch[export]'")
+        return 0
+    folder, chosen = options.root, options.arch
     drawn = DataSettings(name="shapes", shapes=ShapesSettings(train_images=1000, test_images=IMAGES))
     dataset = load_dataset(drawn if folder is None else DataSettings(name="folder", root=folder))
     images_BCHW = np.ascontiguousarray(dataset.test.images_BHWC[:IMAGES].transpose(0, 3, 1, 2))

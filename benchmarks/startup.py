@@ -3,9 +3,9 @@
     python benchmarks/startup.py --runs 5 --against OTHER_CHECKOUT
     python benchmarks/startup.py --runs 3 --against OTHER_CHECKOUT --root DIR
 
-With `--root`, a folder of images for `data=folder`, the trainings are measured in place of the commands. With
-`--against` another checkout is measured in turn with this one. Byte code and decoded images are there beforehand, as on
-a second start.
+With `--root`, a folder of images for `data=folder` (or ARCHSEARCH_JPEG), trainings are measured too. With `--against`
+another checkout is measured in turn with this one. Byte code and decoded images are there beforehand, as on a second
+start.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def from_last_step(given: Sequence[str], checkout: Path, folder: Path) -> tuple[
 def main() -> None:
     """Measure in turn, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path)
+    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_JPEG"))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--against", type=Path)
     options = parser.parse_args()
@@ -119,7 +119,7 @@ def main() -> None:
         for turn in range(options.runs + 1):  # the first warms up
             if turn == 1:
                 taken.clear()
-            for what, command in COMMANDS.items() if not data else ():
+            for what, command in COMMANDS.items():
                 for whose, checkout in checkouts.items():
                     add(what, whose, *call(["-m", *command], checkout, folder)[1:])
             for name, chosen in TRAININGS.items() if data else ():
