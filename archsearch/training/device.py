@@ -111,6 +111,8 @@ def switches(settings: TrainSettings, device: torch.device, *, images: int) -> I
             torch.use_deterministic_algorithms(True)
         with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
             yield
+        if device.type == "cuda":
+            torch.cuda.empty_cache()  # not after an error: its frames hold what could be given back
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark
@@ -119,8 +121,6 @@ def switches(settings: TrainSettings, device: torch.device, *, images: int) -> I
         if device.type == "cpu":
             torch.set_flush_denormal(False)
             give_freed_memory_back()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
 
 
 def cpu_computes_bf16() -> bool:

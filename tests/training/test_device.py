@@ -116,3 +116,14 @@ def test_cudnn_searches_for_its_fastest_algorithms_in_long_runs(monkeypatch, ima
     with switches(TrainSettings(deterministic=deterministic), torch.device("cuda"), images=images):
         assert torch.backends.cudnn.benchmark is searches
     assert torch.backends.cudnn.benchmark is before
+
+
+def test_what_is_free_on_a_gpu_is_given_back_at_the_end(monkeypatch):
+    heard: list[str] = []
+    monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: heard.append("given back"))
+    with switches(TrainSettings(), torch.device("cuda"), images=1):
+        heard.append("trained")
+    with switches(TrainSettings(), torch.device("cpu"), images=1):
+        heard.append("trained here")
+    assert heard == ["trained", "given back", "trained here"]
