@@ -29,8 +29,10 @@ INLINE void lay_out(const real *x, const Conv conv, long c, vec *plane) {
             to[r * conv.across + q] = read(x + (r * conv.width + q) * conv.channels + c);
 }
 
-/* y[tall][wide][C], the channels from c on, of a plane and w[T][C], turned by 180 degrees where `turned` */
-INLINE void filter(const int kernel, const vec *plane, const float *w, int turned, const Conv conv, long c, real *y) {
+/* y[tall][wide][C], the channels from c on, of a plane and w[T][C], turned by 180 degrees where `turned`; the next image,
+   x, and what becomes of it are fetched meanwhile */
+INLINE void filter(const int kernel, const vec *plane, const float *w, int turned, const Conv conv, long c, real *y,
+                   const real *x) {
     vec taps[kernel][kernel];
     for (int i = 0; i < kernel; i++)
         for (int j = 0; j < kernel; j++) {
@@ -45,7 +47,10 @@ INLINE void filter(const int kernel, const vec *plane, const float *w, int turne
             for (int i = 0; i < kernel; i++)
 #pragma GCC unroll 7
                 for (int j = 0; j < kernel; j++) sum += from[i * conv.gap * conv.across + j * conv.gap] * taps[i][j];
-            write(y + (r * conv.wide + q) * conv.channels + c, sum);
+            const long at = (r * conv.wide + q) * conv.channels + c;
+            write(y + at, sum);
+            will_read(x + at);
+            will_write(y + conv.tall * conv.wide * conv.channels + at);
         }
 }
 
@@ -63,12 +68,13 @@ int NAMED(depthwise_forward)(const real *x, const float *w, real *y, const long 
 #pragma omp for schedule(static)
         for (long n = 0; n < conv.images; n++) {
             if (failed) continue;
+            const real *next = x + (n + 1) * image;
             for (long c = 0; c < conv.channels; c += LANES) {
                 lay_out(x + n * image, conv, c, plane);
                 switch (conv.kernel) {
-                    case 3: filter(3, plane, w, turned, conv, c, y + n * result); break;
-                    case 5: filter(5, plane, w, turned, conv, c, y + n * result); break;
-                    default: filter((int)conv.kernel, plane, w, turned, conv, c, y + n * result); break;
+                    case 3: filter(3, plane, w, turned, conv, c, y + n * result, next); break;
+                    case 5: filter(5, plane, w, turned, conv, c, y + n * result, next); break;
+                    default: filter((int)conv.kernel, plane, w, turned, conv, c, y + n * result, next); break;
                 }
             }
         }
@@ -119,15 +125,20 @@ enum { WIDEST = 7 }; /* taps in a row */
 /* sum[T][C] += the part of a plane and dy[tall][wide][C], the channels from c on; so many rows of taps at a time as have
    their sums in registers */
 INLINE void add_plane(const int kernel, const int rows, const vec *plane, const real *dy, const Conv conv, long c,
-                      float *sum) {
+                      float *sum, const real *x) {
     for (int top = 0; top < kernel; top += rows) {
         vec total[WIDEST][WIDEST];
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < kernel; j++) total[i][j] = (vec){0};
         for (long r = 0; r < conv.tall; r++)
             for (long q = 0; q < conv.wide; q++) {
-                const vec gradient = read(dy + (r * conv.wide + q) * conv.channels + c);
+                const long at = (r * conv.wide + q) * conv.channels + c;
+                const vec gradient = read(dy + at);
                 const vec *from = plane + (r * conv.stride + top * conv.gap) * conv.across + q * conv.stride;
+                if (top == 0) {
+                    will_read(dy + conv.tall * conv.wide * conv.channels + at);
+                    will_read(x + at);
+                }
 #pragma GCC unroll 3
                 for (int i = 0; i < rows; i++)
 #pragma GCC unroll 7
@@ -161,10 +172,11 @@ int NAMED(depthwise_weights)(const real *x, const real *dy, float *dw, const lon
         for (long n = conv.images * me / threads; n < end; n++)
             for (long c = 0; c < conv.channels; c += LANES) {
                 lay_out(x + n * image, conv, c, plane);
+                const real *next = x + (n + 1) * image;
                 switch (conv.kernel) {
-                    case 3: add_plane(3, 3, plane, dy + n * result, conv, c, sum); break;
-                    case 5: add_plane(5, 1, plane, dy + n * result, conv, c, sum); break;
-                    default: add_plane((int)conv.kernel, 1, plane, dy + n * result, conv, c, sum); break;
+                    case 3: add_plane(3, 3, plane, dy + n * result, conv, c, sum, next); break;
+                    case 5: add_plane(5, 1, plane, dy + n * result, conv, c, sum, next); break;
+                    default: add_plane((int)conv.kernel, 1, plane, dy + n * result, conv, c, sum, next); break;
                 }
             }
     }

@@ -8,7 +8,12 @@ int NAMED(add_maps)(const real *a, const real *b, real *to, long count) {
 #pragma omp parallel for schedule(static)
     for (long begin = 0; begin < count; begin += CHUNK) {
         const long end = begin + least(CHUNK, count - begin);
-        for (long i = begin; i < end; i += LANES) write(to + i, read(a + i) + read(b + i));
+        for (long i = begin; i < end; i += LANES) {
+            will_read(a + i + AHEAD);
+            will_read(b + i + AHEAD);
+            will_write(to + i + AHEAD);
+            write(to + i, read(a + i) + read(b + i));
+        }
     }
     return 0;
 }

@@ -83,6 +83,7 @@ INLINE void add_lanes(double *to, vec from) {
 }
 
 INLINE void add_square(const real *x, vec origin, vec *sum, vec *square) {
+    will_read(x + AHEAD);
     const vec apart = read(x) - origin;
     *sum += apart;
     *square += apart * apart;
@@ -142,9 +143,12 @@ INLINE void apply(const int kind, const real *x, const float *scale, const float
                   long channels) {
 #pragma omp parallel for schedule(static)
     for (long r = 0; r < rows; r++)
-        for (long c = 0; c < channels; c += LANES)
-            write(y + r * channels + c,
-                  activate(kind, read(x + r * channels + c) * LOAD(scale + c) + LOAD(offset + c)));
+        for (long c = 0; c < channels; c += LANES) {
+            const long at = r * channels + c;
+            will_read(x + at + AHEAD);
+            will_write(y + at + AHEAD);
+            write(y + at, activate(kind, read(x + at) * LOAD(scale + c) + LOAD(offset + c)));
+        }
 }
 
 /* y = act(x * scale + offset) */
@@ -156,6 +160,8 @@ int NAMED(scale_act)(const real *x, const float *scale, const float *offset, rea
 
 INLINE void add_slope(const int kind, const real *x, const real *dy, vec scale, vec offset, vec mean, vec *sum,
                       vec *product) {
+    will_read(x + AHEAD);
+    will_read(dy + AHEAD);
     const vec one = read(x), dz = slope(kind, one * scale + offset, read(dy));
     *sum += dz;
     *product += dz * (one - mean);
@@ -186,9 +192,13 @@ INLINE void differentiate(const int kind, const real *x, const real *dy, const f
 #pragma omp parallel for schedule(static)
     for (long r = 0; r < rows; r++)
         for (long c = 0; c < channels; c += LANES) {
-            const vec one = read(x + r * channels + c), a = LOAD(scale + c);
-            const vec dz = slope(kind, one * a + LOAD(offset + c), read(dy + r * channels + c));
-            write(dx + r * channels + c, a * dz + one * LOAD(slant + c) + LOAD(shift + c));
+            const long at = r * channels + c;
+            will_read(x + at + AHEAD);
+            will_read(dy + at + AHEAD);
+            will_write(dx + at + AHEAD);
+            const vec one = read(x + at), a = LOAD(scale + c);
+            const vec dz = slope(kind, one * a + LOAD(offset + c), read(dy + at));
+            write(dx + at, a * dz + one * LOAD(slant + c) + LOAD(shift + c));
         }
 }
 

@@ -135,6 +135,8 @@ static void pair_rows(const real *from, long count, long columns, long apart, re
     for (long p = 0; p < whole(count, DEEP); p += 2, to += 2 * wide)
         for (long j = 0; j < columns; j += SIDE) {
             const __mmask16 some = first_of(columns - j);
+            will_read(from + p * apart + j + AHEAD);
+            will_read(from + (p + 1) * apart + j + AHEAD);
             const __m256i first = _mm256_maskz_loadu_epi16(p < count ? some : 0, from + p * apart + j);
             const __m256i second = _mm256_maskz_loadu_epi16(p + 1 < count ? some : 0, from + (p + 1) * apart + j);
             _mm512_storeu_si512(to + 2 * j, paired(_mm512_cvtepu16_epi32(first), _mm512_cvtepu16_epi32(second)));
