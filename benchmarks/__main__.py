@@ -63,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.root is not None:
         environment["ARCHSEARCH_JPEG"] = str(options.root.resolve())
     jobs = [job for job in JOBS if options.only is None or job.split()[0] in options.only]
-    failed = run_all(jobs, HERE, options.out, environment)
+    try:
+        failed = run_all(jobs, HERE, options.out, environment)
+    except KeyboardInterrupt:
+        print(f"stopped; what had ended by then is in {options.out}")
+        return 130
     print(f"{options.out}: {len(jobs)} benchmarks" + (f", FAILED: {', '.join(failed)}" if failed else ""))
     return int(bool(failed))
 
