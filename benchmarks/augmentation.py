@@ -136,7 +136,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=12)
     images = os.environ.get("ARCHSEARCH_JPEG")
-    parser.add_argument("--root", type=Path, default=images, help="folder of 32 x 32 images; noise where there is none")
+    parser.add_argument(
+        "--root", "--images", type=Path, default=images, help="folder of 32 x 32 images; noise where there is none"
+    )
     return parser.parse_args()
 
 

@@ -70,7 +70,9 @@ def main() -> int:
     """Print a row for every network; end with 1 where a class differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     images = os.environ.get("ARCHSEARCH_JPEG")
-    parser.add_argument("--root", default=images, help="images in train/CLASS/* and test/CLASS/*; drawn ones otherwise")
+    parser.add_argument(
+        "--root", "--folder", default=images, help="images in train/CLASS/* and test/CLASS/*; drawn ones otherwise"
+    )
     parser.add_argument("--arch", nargs="+", help="these networks alone")
     options = parser.parse_args()
     if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]:
