@@ -25,6 +25,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TextIO
 
+from archsearch.processor import processor_name
+
 HERE = Path(__file__).resolve().parent
 JOBS = (
     "startup",
@@ -120,9 +122,6 @@ def _pass_on(lines: Iterable[str], kept: deque[str] | list[str], to: TextIO) -> 
 
 def conditions() -> str:
     """Return one sentence on the machine and the versions."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     load = f", load {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
     found: list[str] = []
     for package in PACKAGES:
@@ -135,7 +134,7 @@ def conditions() -> str:
     )
     commit = f", commit {described.stdout.strip()}" if described.returncode == 0 else ""
     return (
-        f"{next(models, platform.machine())}, {os.cpu_count()} cores{load}, {platform.system()}, "
+        f"{processor_name()}, {os.cpu_count()} cores{load}, {platform.system()}, "
         f"Python {platform.python_version()}, {', '.join(found)}{commit}."
     )
 

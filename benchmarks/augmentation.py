@@ -23,6 +23,7 @@ from torch import Tensor
 
 from archsearch.augment import make_augmenter
 from archsearch.kernels import Equipped, Kernels, load_kernels
+from archsearch.processor import processor_name
 from archsearch.settings.augment import AugmentPolicy, Executor, decode_policy
 
 MEAN, STD = (0.4914, 0.4822, 0.4471), (0.2469, 0.2433, 0.2615)
@@ -106,7 +107,7 @@ def report(options: argparse.Namespace, wall: dict[str, list[float]], core: dict
     source = "real images" if options.root else "noise"
     rounds = f"n={options.rounds} rounds, in turn"
     print(f"policy `{options.policy}`, batches of {options.batch} ({source}), 1 thread, {rounds}")
-    print(f"{processor()}; Python {platform.python_version()}, torch {torch.__version__},")
+    print(f"{processor_name()}; Python {platform.python_version()}, torch {torch.__version__},")
     print(f"albumentations {albumentations.__version__}, opencv {cv2.__version__}\n")
     print(
         "| way | images per CPU second: median (range) | images per second by the clock: median |"
@@ -120,13 +121,6 @@ def report(options: argparse.Namespace, wall: dict[str, list[float]], core: dict
             for base in (baseline, reference)
         ]
         print(f"| {name} | {spread} | {statistics.median(wall[name]):,.0f} | {ratios[0]:.1f} x | {ratios[1]:.1f} x |")
-
-
-def processor() -> str:
-    """Return the processor's name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def arguments() -> argparse.Namespace:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from archsearch.errors import SpecError
+from archsearch.processor import processor_name
 from archsearch.settings.training import TrainSettings
 from archsearch.training.allocator import give_freed_memory_back, keep_freed_memory
 
@@ -75,7 +74,7 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return "Apple GPU (MPS)"
-    return f"{_cpu_model()}, {torch.get_num_threads()} threads"
+    return f"{processor_name()}, {torch.get_num_threads()} threads"
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -129,11 +128,3 @@ def cpu_computes_bf16() -> bool:
     That is AMX only: with the AVX512-BF16 instructions alone, convolutions were half as fast as in fp32.
     """
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
-
-
-def _cpu_model() -> str:
-    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine() or "CPU"

@@ -20,7 +20,7 @@ PACKAGE = CHECKOUT / "archsearch"
 BASE = frozenset({"errors", "decode", "config_folder", "html"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
-INNER = PURE | TORCH | {"process", "signals", "search", "report", "tracking", "runs"}
+INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
 FRONT = frozenset({"help_text", "plain_composition", "plain_yaml"})  # what the doors alone use
 
 # What each room may import of archsearch. A new room gets its line here.
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "decode": frozenset({"errors"}),
     "help_text": frozenset({"config_folder"}),
     "process": frozenset(),
+    "processor": frozenset(),
     "signals": frozenset(),
     "plain_yaml": frozenset(),
     "plain_composition": frozenset({"plain_yaml"}),
@@ -41,7 +42,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "network": PURE | {"kernels"},
     "data": BASE | {"settings"},
     "augment": BASE | {"settings", "kernels"},
-    "training": BASE | {"signals", "settings", "data", "augment", "kernels"},  # an nn.Module and images, never a plan
+    # An nn.Module and images, never a plan.
+    "training": BASE | {"processor", "signals", "settings", "data", "augment", "kernels"},
     "search": PURE | TORCH | {"process", "signals"},
     "report": PURE | TORCH | {"search"},
     "tracking": BASE | {"settings"},  # plain values, never a training
@@ -68,7 +70,7 @@ MAY_USE: dict[str, frozenset[str]] = {
 
 # What must answer at once: all of it, imported together, loads none of these.
 HEAVY = ("torch", "torchvision", "numpy", "optuna", "albumentations", "matplotlib", "scipy", "PIL")
-LIGHT = PURE | DOORS | FRONT | {"process"}
+LIGHT = PURE | DOORS | FRONT | {"process", "processor"}
 
 
 def sources() -> list[Path]:

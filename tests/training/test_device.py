@@ -102,7 +102,7 @@ def test_what_counts_as_out_of_memory(error, expected):
 
 
 def test_the_cpu_is_named_with_its_threads(monkeypatch):
-    monkeypatch.setattr(module, "_cpu_model", lambda: "Brand X")
+    monkeypatch.setattr(module, "processor_name", lambda: "Brand X")
     assert device_name(CPU) == f"Brand X, {torch.get_num_threads()} threads"
 
 

@@ -1,0 +1,18 @@
+"""The processor's name, as results and benchmarks tell it; imports the standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from pathlib import Path
+
+INFO = Path("/proc/cpuinfo")
+
+
+def processor_name() -> str:
+    """Return the model where Linux tells it, otherwise what Python's `platform` knows, at worst the architecture."""
+    with contextlib.suppress(OSError), INFO.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or "CPU"
