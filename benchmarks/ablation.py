@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+
+from archsearch.processor import processor_name
 
 BASE = "as it is"
 CHANGES: dict[str, list[str]] = {
@@ -90,7 +91,7 @@ def accuracy(options: argparse.Namespace, overrides: list[str], seed: int, run_d
 
 def table(options: argparse.Namespace, found: dict[str, dict[int, float]]) -> str:
     """Return the Markdown table of all changes, differences within seeds."""
-    machine = f"{platform.processor() or platform.machine()}, torch {torch.__version__}"
+    machine = f"{processor_name()}, torch {torch.__version__}"
     lines = [
         f"\nexperiment=brisk, {options.epochs} epochs, one thread each, {options.at_once} at a time; {machine}\n",
         "| change | test accuracy % | to the recipe as it is, within a seed | n seeds |",

@@ -21,6 +21,7 @@ from archsearch.design.canonical import design_id
 from archsearch.design.lower import lower
 from archsearch.design.lower_block import lower_block
 from archsearch.design.spec import DesignSpec, decode_design
+from archsearch.processor import processor_name
 
 
 def varied(design: DesignSpec, rng: random.Random) -> DesignSpec:
@@ -59,7 +60,7 @@ def main() -> int:
             f"| {options.arch}: {name} | {median:,.0f} | {min(rates):,.0f} | {max(rates):,.0f} | {options.rounds} "
             f"| {options.designs} |"
         )
-    print(f"\nPython {platform.python_version()}, {platform.machine()}, one thread.")
+    print(f"\nPython {platform.python_version()}, {processor_name()}, one thread.")
     return 0
 
 

@@ -20,6 +20,7 @@ import yaml
 from archsearch.composition import Composer
 from archsearch.config_folder import config_folder
 from archsearch.errors import SpecError
+from archsearch.processor import processor_name
 from archsearch.search.judging import Judge
 from hydra_plugins.archsearch_sweeper._grammar import read_request
 
@@ -65,7 +66,7 @@ def main() -> None:
         for found, times in spent.items():
             told = f"{statistics.median(times):.0f} | {statistics.mean(times):.0f}"
             print(f"| {name} | {found} | {len(times)} of {options.count} | {told} |", flush=True)
-    print(f"\n{platform.machine()}, Python {platform.python_version()}")
+    print(f"\n{processor_name()}, Python {platform.python_version()}")
 
 
 if __name__ == "__main__":

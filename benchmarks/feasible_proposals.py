@@ -17,6 +17,7 @@ import yaml
 from archsearch.composition import Composer
 from archsearch.config_folder import config_folder
 from archsearch.errors import SpecError
+from archsearch.processor import processor_name
 from archsearch.search.judging import Judge
 from hydra_plugins.archsearch_sweeper._grammar import read_request
 
@@ -59,7 +60,7 @@ def main() -> None:
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     print(
         f"by construction: {len(keys)} distinct feasible designs of {looked_at} looked at ({repaired} repaired) "
-        f"in {processor:.1f} s of one core ({wall:.1f} s by the clock), {platform.machine()}, "
+        f"in {processor:.1f} s of one core ({wall:.1f} s by the clock), {processor_name()}, "
         f"Python {platform.python_version()}"
     )
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from archsearch.processor import processor_name
 from archsearch.search.store import open_store
 from archsearch.search.studies import load_study, study_names
 
@@ -87,7 +88,7 @@ def main() -> None:
     )
     print(f"trials: {trials}")
     print("faults:", *(found.faults or ["none"]), sep="\n  ")
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, seed {options.seed}")
+    print(f"{processor_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, seed {options.seed}")
     sys.exit(bool(found.faults))
 
 

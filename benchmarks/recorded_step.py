@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import torch
 
 from archsearch import build, check, load_design
 from archsearch.kernels import equip, load_kernels
+from archsearch.processor import processor_name
 from archsearch.settings.training import OptimizerSettings
 from archsearch.training.allocator import keep_freed_memory
 from archsearch.training.optimizers import make_optimizers
@@ -54,7 +54,7 @@ def main() -> None:
         told = f"{middle[0] / middle[1]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
         print(f"| {arch} | {macs:.1f} M | {middle[0]:.1f} | {middle[1]:.1f} | {told} | {step.calls} |", flush=True)
     print(f"\nbatch {options.batch}, n={options.rounds} rounds of {options.steps} steps of each in turn, ")
-    print(f"{torch.get_num_threads()} threads, {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}")
+    print(f"{torch.get_num_threads()} threads, {os.cpu_count()} cores, {processor_name()}, torch {torch.__version__}")
 
 
 def stepping(

@@ -9,7 +9,6 @@ has 1x1 in place of the last 3x3 convolutions, and is wider there. About 100 s o
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.data import Images, load_dataset
+from archsearch.processor import processor_name
 from archsearch.settings.data import DataSettings
 
 STRIDES = (1, 1, 2, 1, 2, 1, 1, 1, 1)
@@ -67,7 +67,7 @@ def main() -> None:
     data = load_dataset(DataSettings(name="shapes"))
     train_BCHW, train_labels = tensors(data.train)
     test_BCHW, test_labels = tensors(data.test)
-    conditions = f"torch {torch.__version__}, 1 thread, {platform.processor() or platform.machine()}"
+    conditions = f"torch {torch.__version__}, 1 thread, {processor_name()}"
     print(f"shapes {data.fingerprint}, {len(data.train)} training images, seed {wanted.seed}, {conditions}")
     for field in wanted.fields:
         torch.manual_seed(wanted.seed)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+
+from archsearch.processor import processor_name
 
 HERE = Path(__file__).resolve().parents[1]
 BATCH, EPOCHS = 256, 3
@@ -49,7 +50,7 @@ def main() -> None:
     print(
         f"{options.designs} designs, n={options.rounds} rounds of {EPOCHS - 1} x {options.steps} steps, batch {BATCH}, "
     )
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
+    print(f"{processor_name()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
     print("| way | images/s, of all together | archsearch to it: all together | by design, median (least to most) |")
     print("|---|---|---|---|")
     for name, rounds in found.items():

@@ -23,6 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from archsearch.processor import processor_name
+
 HERE = Path(__file__).resolve().parents[1]
 EXAMPLES = f"sqlite:///{HERE}/outputs/examples/studies.db"
 COMMANDS = {
@@ -128,7 +130,7 @@ def main() -> None:
             for whose, checkout in checkouts.items() if data else ():
                 given = ["experiment=brisk", *data, *BRIEF]
                 add("from the last step, `experiment=brisk`", whose, *from_last_step(given, checkout, folder))
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+    print(f"{processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
           f"Python {platform.python_version()}\n")  # fmt: skip
     print("| what | checkout | n | s by the clock, median (least - most) | s of processor, median (least - most) |")
     print("|---|---|---|---|---|")

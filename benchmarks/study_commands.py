@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 from archsearch.library import check, load_design
+from archsearch.processor import processor_name
 from archsearch.runs.record import design_yaml
 from archsearch.search.dashboard import margin_attrs
 from archsearch.search.record import constraints_of, margins_json
@@ -97,7 +98,7 @@ def main() -> None:
         store.close()
         size = Path(folder, "studies.db").stat().st_size / 1e6
         print(f"{options.trials} trained, {2 * options.trials} refused, {size:.0f} MB; n={options.runs} each")
-        print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        print(f"{processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
               f"Python {platform.python_version()}")  # fmt: skip
         print("command  seconds by the clock: median (least - most)  of processor: median")
         for command in COMMANDS:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.composition import Composer
+from archsearch.processor import processor_name
 from archsearch.search.engine import Event, work
 from archsearch.search.job import Assignments, Job, Outcome, Verdict
 from archsearch.search.judging import Judge
@@ -88,7 +89,7 @@ def main() -> None:
         work(study, replace(sweep), task, listen=listen, seed=0)
         refused = sum(trial.user_attrs["state_reason"] == "refused" for trial in study.trials())
         store.close()
-    machine = f"{platform.machine()}, Python {platform.python_version()}"
+    machine = f"{processor_name()}, Python {platform.python_version()}"
     print(f"{options.sampler} over {options.space}, {machine}, {refused} refused")
     once = (marks[1][0] - marks[0][0]) * 1000, (marks[1][1] - marks[0][1]) * 1000
     print(f"start and the first trial: {once[0]:.0f} ms by the clock, {once[1]:.0f} of the processor")

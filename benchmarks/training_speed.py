@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -32,6 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 from archsearch import build, check, load_design
 from archsearch.data import load_dataset
 from archsearch.data.dataset import Dataset as Images
+from archsearch.processor import processor_name
 from archsearch.settings.data import DataSettings
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 
@@ -189,7 +189,7 @@ def main() -> None:
             print(rows[-1], flush=True)
     print(f"\n{images.name}, batch {options.batch}, {options.steps} steps a round, n={options.rounds} rounds in turn, ")
     print(f"compile={options.compile}, {options.workers} loader processes, device {options.device}, ")
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
+    print(f"{processor_name()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
     print(
         "| network | MACs | naive images/s | torch images/s | archsearch images/s | to naive | to torch |\n"
         "|---|---|---|---|---|---|---|"

@@ -3,9 +3,9 @@
     python benchmarks/workers.py [overrides ...] --root DIR [--workers 1 2 4 8] [--seconds 60] [--rounds 1]
 
 Runs `python -m archsearch.run -m space=cifar train.epochs=8 study.workers=W`, each time with a new database and the
-same seed, in turn. What counts is the time from when every worker trains a design until `--seconds` later, and in it
-the epochs that trials have told the database, an eighth of a trial each; then the search is stopped. How long the
-workers took to start stands beside it.
+same seed, in turn. What counts is the time from when every worker has told of an epoch until `--seconds` later, and in
+it the epochs that trials have told the database, an eighth of a trial each; then the search is stopped. How long the
+workers took to start, their first epochs included, stands beside it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STARTING, STOPPING = 300.0, 60.0  # seconds that the workers get for it
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One search: epochs told within `seconds`, trials that ended in all, and the seconds until all workers trained."""
+    """One search: epochs told within `seconds`, trials that ended in all, and the seconds until all workers had one."""
 
     epochs: int
     seconds: float
@@ -61,7 +61,8 @@ def main() -> int:
             found[workers].append(one)
             print(f"{workers} workers: {one}", file=sys.stderr, flush=True)
     print(f"n={options.rounds} of {options.seconds:.0f} s each\n")
-    print("| workers | trials an hour | to one worker | trials ended | s until all train |\n|---|---|---|---|---|")
+    print("| workers | trials an hour | to one worker | trials ended | s until all have told of an epoch |")
+    print("|---|---|---|---|---|")
     one = statistics.median(each.trials_an_hour for each in found[options.workers[0]])
     for workers, rounds in found.items():
         rates = [each.trials_an_hour for each in rounds]
@@ -102,7 +103,7 @@ def search(root: Path, workers: int, seconds: float, overrides: list[str]) -> Me
 def _watched(process: subprocess.Popen[bytes], database: Path, workers: int, seconds: float) -> Measured:
     """Return what the database told; raises `RuntimeError` where the search ends or does not begin."""
     begun, rows = time.monotonic(), _Rows(database)
-    while rows.training() < workers:
+    while rows.workers() < workers:
         if process.poll() is not None or time.monotonic() - begun > STARTING:
             raise RuntimeError(f"{workers} workers did not begin to train")
         time.sleep(0.2)
@@ -128,8 +129,11 @@ class _Rows:
         except sqlite3.OperationalError:  # the file or its tables are not there yet
             return 0
 
-    def training(self) -> int:
-        return self._number("SELECT count(*) FROM trials WHERE state = 'RUNNING'")
+    def workers(self) -> int:
+        """How many have told of an epoch; a trial counts as running while its worker still loads torch and images."""
+        told = "SELECT trial_id FROM trial_intermediate_values"
+        whose = "SELECT count(DISTINCT value_json) FROM trial_user_attributes WHERE key = 'worker'"
+        return self._number(f"{whose} AND trial_id IN ({told})")
 
     def epochs(self) -> int:
         furthest = "SELECT max(step) AS epochs FROM trial_intermediate_values GROUP BY trial_id"

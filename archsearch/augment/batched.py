@@ -107,7 +107,7 @@ class BatchedAugmenter(Equipped):
 
                 return self._change(images, where, cut)
             case Light():
-                factor, offset = self._move(one.factor_B[where]), self._move(one.offset_B[where])
+                factor, offset = (self._move(given_B[where].float()) for given_B in (one.factor_B, one.offset_B))
                 return self._change(images, where, lambda x: light(x, factor, offset))
             case _:
                 assert_never(one)

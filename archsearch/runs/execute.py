@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from archsearch.augment.make import Augmenter
     from archsearch.data.dataset import Dataset
     from archsearch.report.card import Split
     from archsearch.training.progress import Progress
@@ -66,7 +67,7 @@ def execute(
     from archsearch.report.curves import draw_curves
     from archsearch.report.plots import draw_design
     from archsearch.runs.tracking import follow
-    from archsearch.training import choose_device, discard_checkpoint, train
+    from archsearch.training import choose_device, discard_checkpoint, freed_after, train
 
     run_dir.mkdir(parents=True, exist_ok=True)
     design_text = write_design(run_dir / "design.yaml", checked)
@@ -74,6 +75,10 @@ def execute(
         checked.plan, scheme=experiment.train.initialise, generator=torch.Generator().manual_seed(experiment.seed)
     )
     device = choose_device(experiment.train.device)
+
+    def augmenter() -> Augmenter:  # the first that touches the device, which other processes may have filled
+        return make_augmenter(experiment.augment, mean=dataset.mean, std=dataset.std, device=device)
+
     followed = follow(experiment, checked, dataset, run_dir, progress)
     try:
         result = train(
@@ -82,7 +87,7 @@ def execute(
             settings=experiment.train,
             optimizer=experiment.optimizer,
             schedule=experiment.schedule,
-            augmenter=make_augmenter(experiment.augment, mean=dataset.mean, std=dataset.std, device=device),
+            augmenter=freed_after(augmenter, device, batch_size=experiment.train.batch_size),
             seed=experiment.seed,
             run_dir=run_dir,
             on_epoch=on_epoch,

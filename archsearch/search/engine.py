@@ -96,12 +96,14 @@ def work(
 
     `first` is the number from which failures in a row are counted. Raises `SearchStopped` after
     `study.max_failures` of them, and `InterruptedRun` or `KeyboardInterrupt` after giving the trial back: Ctrl-C and
-    SIGTERM end a training or a wait at once, all else between two steps.
+    SIGTERM end a training or a wait at once, all else between two steps. A worker that finds no room on its device
+    for its first training, while others train, ends.
     """
     desk = Desk(study, sweep, worker_name())
     proposer = None if sweep.exhaustive else make_proposer(study, sweep, task, seed)
     pruner = make_pruner(sweep.settings.pruner, sweep.epochs)
     warned = exhausted = False
+    newcomer = True
     total = Refusals()
     with settling() as settle, StopRequest() as stop, giving_back(desk):
         while True:
@@ -127,9 +129,12 @@ def work(
                 def heard(epoch: int, accuracy: float, number: int = number) -> None:
                     listen(Event(kind="epoch", number=number, epoch=epoch, accuracy=accuracy))
 
-                listen(
-                    Event(kind="told", number=number, told=carry_out(desk, task, claim, pruner, device, heard, stop))
-                )
+                told = carry_out(desk, task, claim, pruner, device, heard, stop, newcomer=newcomer)
+                listen(Event(kind="told", number=number, told=told))
+                if told.end == "left":
+                    listen(Event(kind="note", text=f"a worker ends, the others go on: {told.cause}"))
+                    break
+                newcomer = newcomer and told.end == "failed"
                 settle()
                 continue
             board = desk.board()

@@ -20,8 +20,9 @@ from archsearch.signals import StopRequest
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
-End = Literal["complete", "pruned", "diverged", "failed", "lost"]
+End = Literal["complete", "pruned", "diverged", "failed", "lost", "left"]  # left: to another worker, for want of room
 KNOWN_BEFORE = ("parameters", "macs", "receptive_field")  # attributes that the claim has written
+HALVED = {"batch": "halved after running out of memory"}
 LONGEST_CAUSE = 20_000  # characters of a traceback that are kept
 
 
@@ -43,11 +44,14 @@ def carry_out(
     device: str | None = None,
     hear: Callable[[int, float], None] = lambda epoch, accuracy: None,
     stop: StopRequest | None = None,
+    *,
+    newcomer: bool = False,
 ) -> Told:
     """Train the claimed design, record how it ended, and return that; `hear` is told the accuracy of every epoch.
 
-    Out of memory is tried once more at half the batch. A `stop` ends the training itself at once, but comes into no
-    transaction. Raises `InterruptedRun` and `KeyboardInterrupt`, which `giving_back` is for.
+    Out of memory is tried once more at half the batch. Where that is too much as well, a `newcomer`, which has trained
+    nothing yet, leaves the trial to those who train: its device may be full of them. A `stop` ends the training itself
+    at once, but comes into no transaction. Raises `InterruptedRun` and `KeyboardInterrupt`, which `giving_back` is for.
     """
     stop = StopRequest() if stop is None else stop
     with beating(desk, claim, desk.sweep.settings.heartbeat) as pulse:
@@ -60,6 +64,10 @@ def carry_out(
             raise
         except DivergedError as error:
             return _tell(desk, claim, "diverged", cause=str(error))
+        except DeviceMemoryError as error:
+            if newcomer and _leave_to_others(desk, claim):
+                return Told(number=claim.number, end="left", cause=str(error))
+            return _tell(desk, claim, "failed", cause=_cause(error), attrs={"traceback": _trace(error)})
         except Exception as error:  # noqa: BLE001  (whatever a training raises is a result of the search)
             return _tell(desk, claim, "failed", cause=_cause(error), attrs={"traceback": _trace(error)})
         if pulse.lost:
@@ -73,29 +81,48 @@ def giving_back(desk: Desk) -> Iterator[None]:
 
     Another worker, or a later run, then takes it up again.
     """
-    from optuna.trial import TrialState
-
     try:
         yield
     except (InterruptedRun, KeyboardInterrupt):
-        storage = desk.study.store.storage
         with desk.study.store.section():
             for trial in desk.board().running:
                 if trial.user_attrs.get("worker") == desk.worker:
-                    storage.set_trial_user_attr(trial._trial_id, "worker", "")
-                    storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+                    _release(desk, trial._trial_id)
         raise
 
 
+def _release(desk: Desk, trial_id: int) -> None:
+    from optuna.trial import TrialState
+
+    storage = desk.study.store.storage
+    storage.set_trial_user_attr(trial_id, "worker", "")
+    storage.set_trial_state_values(trial_id, TrialState.WAITING)
+
+
+def _leave_to_others(desk: Desk, claim: Claim) -> bool:
+    """Give the trial back if others train; of several workers that leave at once the last one finds nobody."""
+    with desk.study.store.section():
+        others = any(trial.number != claim.number and not desk.is_dead(trial) for trial in desk.board().running)
+        if others and desk.holds(claim):
+            _release(desk, claim.trial_id)
+            return True
+    return False
+
+
 def _train(task: Task, job: Job) -> tuple[Outcome, dict[str, Any]]:
+    smaller = task.smaller(job.verdict)
     try:
         return task.train(job), {}
     except (DeviceMemoryError, MemoryError):
-        smaller = task.smaller(job.verdict)
         if smaller is None:
             raise
+        again = replace(job, verdict=smaller, resume=False)
+    except SpecError as error:
+        if smaller is None or not job.resume or error.where != "resume":
+            raise
+        again = replace(job, verdict=smaller)  # the checkpoint may be of a worker that had halved the batch
     # Outside of the handler: the first try's frames must not hold its memory while the second runs.
-    return task.train(replace(job, verdict=smaller, resume=False)), {"batch": "halved after running out of memory"}
+    return task.train(again), HALVED
 
 
 def _job(

@@ -71,6 +71,9 @@ class View:
         if told.end == "lost":
             self._screen.say(f"trial {told.number}: another worker has taken it over")
             return
+        if told.end == "left":
+            self._screen.say(f"trial {told.number}: left to another worker")
+            return
         self._failed += told.end == "failed"
         self._pruned += told.end in ("pruned", "diverged")
         self._done += told.end != "failed"

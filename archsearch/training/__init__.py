@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from archsearch.training.checkpoint import discard_checkpoint as discard_checkpoint
     from archsearch.training.device import choose_device as choose_device
+    from archsearch.training.device import freed_after as freed_after
     from archsearch.training.evaluation import Score as Score
     from archsearch.training.evaluation import View as View
     from archsearch.training.evaluation import logits_of as logits_of
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "checkpoint": ("discard_checkpoint",),
-    "device": ("choose_device",),
+    "device": ("choose_device", "freed_after"),
     "evaluation": ("Score", "View", "logits_of", "reside", "score_of"),
     "loop": ("train",),
     "outcome": ("write_weights",),

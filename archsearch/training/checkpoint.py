@@ -33,6 +33,8 @@ _FREE = frozenset(
     )
 )
 
+_HOW = ("foreach", "fused", "capturable")  # of an optimizer's group: how it steps on the device it was made for
+
 Identity = Mapping[str, str | int | float | bool | None]
 
 
@@ -129,7 +131,10 @@ def restore_checkpoint(path: Path, state: RunState, identity: Identity, *, devic
     if state.average is not None:
         state.average.load_state_dict(content["average"])
     for optimizer, held in zip(state.optimizers, content["optimizers"], strict=True):
+        how = [{name: group[name] for name in _HOW if name in group} for group in optimizer.param_groups]
         optimizer.load_state_dict(held)
+        for group, own in zip(optimizer.param_groups, how, strict=True):
+            group.update(own)
     state.scaler.load_state_dict(content["scaler"])
     state.order_state = content["order"]
     state.order.set_state(content["order"])

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeVar
 
 import torch
 
-from archsearch.errors import SpecError
+from archsearch.errors import DeviceMemoryError, DivergedError, SpecError
 from archsearch.processor import processor_name
 from archsearch.settings.training import TrainSettings
 from archsearch.training.allocator import give_freed_memory_back, keep_freed_memory
 
+T = TypeVar("T")
 Precision = Literal["fp32", "bf16", "fp16"]
 # Images of a whole run from which cuDNN's search for its fastest algorithms has paid for itself; see docs/training.md.
 _SEARCH_PAYS_FROM = 5_000_000
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")  # the last one: cuBLAS, cuDNN
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -81,8 +83,36 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` is torch's way to say that a device's memory is used up."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def memory_used_up(device: torch.device, batch_size: int, cause: str) -> DeviceMemoryError:
+    """Return the error for a device whose memory is used up, with its mend."""
+    others = ", or fewer study.workers where several share it" if device.type == "cuda" else ""
+    return DeviceMemoryError(
+        f"train.batch_size: {device} has not enough memory for batches of {batch_size} ({cause}). "
+        f"Set train.batch_size={max(1, batch_size // 2)} or a smaller arch.width{others}."
+    )
+
+
+def freed_after(do: Callable[[], T], device: torch.device, *, batch_size: int) -> T:
+    """Return what `do` returns; what it held on `device` is free where it runs out of memory or diverges.
+
+    Raises `DeviceMemoryError` for every way in which torch says that memory is used up, and `DivergedError`.
+    """
+    told: DeviceMemoryError | DivergedError
+    try:
+        return do()
+    except DivergedError as error:
+        told = DivergedError(*error.args)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        told = memory_used_up(device, batch_size, str(error).strip().partition("\n")[0])
+    if device.type == "cuda":  # here, where the error's frames hold nothing any more
+        with contextlib.suppress(RuntimeError):  # not even the device's context may have been made
+            torch.cuda.empty_cache()
+    raise told
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from archsearch.errors import RunError, SpecError
 from archsearch.training.compiling import cause_of
-from archsearch.training.device import Precision
+from archsearch.training.device import Precision, is_out_of_memory
 from archsearch.training.replay import can_record
 
 Step = Callable[[Any, tuple[Tensor, ...]], None]
@@ -41,9 +41,9 @@ def wants_graphs(asked: Literal["auto"] | bool, device: torch.device, precision:
 
 
 @functools.cache
-def _stream_aside(device: torch.device) -> torch.cuda.Stream:
-    """Return this process's one stream for recording: cuBLAS keeps tens of MiB for every stream that it has seen."""
-    return torch.cuda.Stream(device)
+def _stream_aside(index: int) -> torch.cuda.Stream:
+    """Return this process's one stream for recording on GPU `index`: cuBLAS keeps tens of MiB for every one it saw."""
+    return torch.cuda.Stream(index)
 
 
 def _why_not(device: torch.device, precision: Precision) -> str | None:
@@ -71,7 +71,8 @@ class GraphedStep:
     ) -> None:
         self._step, self._optimizers, self._device = step, optimizers, device
         self._required, self._failed = required, failed
-        self._stream = _stream_aside(device)
+        self._index = torch.cuda.current_device() if device.index is None else device.index
+        self._stream = _stream_aside(self._index)
         self._form: Hashable = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._given: tuple[Tensor, ...] = ()
@@ -106,15 +107,17 @@ class GraphedStep:
 
     def _record(self) -> None:
         graph = torch.cuda.CUDAGraph()
+        before = torch.cuda.current_stream(self._device)
         try:
             with (
                 self._rates_on_device(),
                 torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
             ):
                 self._step(self._form, self._given)
-        except torch.OutOfMemoryError:
-            raise
         except (RuntimeError, ValueError, TypeError) as error:
+            self._put_back(before)
+            if is_out_of_memory(error):
+                raise
             for optimizer in self._optimizers:
                 optimizer.zero_grad(set_to_none=True)
             cause = cause_of(error)
@@ -125,6 +128,12 @@ class GraphedStep:
             self._failed(f"train.cuda_graphs=auto: recording failed ({cause}), steps are launched one by one")
             return
         self._graph = graph
+
+    def _put_back(self, stream: torch.cuda.Stream) -> None:
+        """Put back what torch leaves where the end of a recording fails: its stream, and a generator that records."""
+        torch.cuda.set_stream(stream)
+        generator = torch.cuda.default_generators[self._index]
+        generator.graphsafe_set_state(generator.clone_state())
 
     @contextlib.contextmanager
     def _rates_on_device(self) -> Iterator[None]:

@@ -25,13 +25,13 @@ from archsearch.training.average import make_average, update_average
 from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
 from archsearch.training.compiling import Forward, forget_compiled
 from archsearch.training.descent import make_step
-from archsearch.training.device import Precision, choose_device, choose_precision, is_out_of_memory, switches
+from archsearch.training.device import Precision, choose_device, choose_precision, freed_after, switches
 from archsearch.training.evaluation import Resident, Score, View, logits_of, mirrored_score, reside, score_of
 from archsearch.training.feed import Feed
 from archsearch.training.forward import Way, choose_way
 from archsearch.training.graphs import wants_graphs
 from archsearch.training.optimizers import make_optimizers, set_learning_rate
-from archsearch.training.outcome import derive_seed, diverged, memory_used_up, summarise, write_weights
+from archsearch.training.outcome import derive_seed, diverged, summarise, write_weights
 from archsearch.training.progress import Progress, Silent
 from archsearch.training.recalibrate import recalibrate
 from archsearch.training.result import EpochRecord, TrainResult, best_epoch
@@ -77,24 +77,23 @@ def train(
     another run.
     """
     device = choose_device(settings.device)
-    progress = Silent() if progress is None else progress
-    try:
+    shown = Silent() if progress is None else progress
+
+    def do() -> TrainResult:
         with (
             switches(settings, device, images=settings.epochs * len(dataset.train.labels_B)),
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            StopRequest(lambda: progress.note("finishing the step, then saving; once more ends at once")) as request,
+            StopRequest(lambda: shown.note("finishing the step, then saving; once more ends at once")) as request,
         ):
             # Not kept by a name: what it holds on a GPU is free when the switches are put back.
-            return _Run(network, dataset, settings, optimizer, schedule, augmenter, seed, run_dir, device, progress).go(
+            return _Run(network, dataset, settings, optimizer, schedule, augmenter, seed, run_dir, device, shown).go(
                 request, on_epoch, resume=resume, evaluate_test=evaluate_test, metadata=metadata
             )
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        cause = str(error).strip().partition("\n")[0]
+
+    try:
+        return freed_after(do, device, batch_size=settings.batch_size)
     finally:
-        progress.close()
-    raise memory_used_up(device, settings.batch_size, cause)  # here, where the error's frames hold no memory
+        shown.close()
 
 
 class _Run:

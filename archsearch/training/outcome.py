@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from archsearch.errors import DeviceMemoryError, DivergedError
+from archsearch.errors import DivergedError
 from archsearch.training.checkpoint import RunState
 from archsearch.training.device import device_name
 from archsearch.training.evaluation import Score
@@ -70,18 +70,6 @@ def diverged(state: RunState, epochs: int, steps: int, learning_rate: float, *, 
         f"{state.step} of {steps} or at most {within} before. "
         f"Lower optimizer.learning_rate (now {learning_rate:g}, try {learning_rate / 3:.2g}), set train.clip=1, "
         "or lengthen schedule.warmup."
-    )
-
-
-def memory_used_up(device: torch.device, batch_size: int, cause: str) -> DeviceMemoryError:
-    """Return the error for a device whose memory is used up, with its mend; what can be freed there is freed."""
-    others = ""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-        others = ", or fewer study.workers where several share it"
-    return DeviceMemoryError(
-        f"train.batch_size: {device} has not enough memory for batches of {batch_size} ({cause}). "
-        f"Set train.batch_size={max(1, batch_size // 2)} or a smaller arch.width{others}."
     )
 
 

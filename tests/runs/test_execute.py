@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from archsearch import load
-from archsearch.errors import LimitError, SpecError
+from archsearch.errors import DeviceMemoryError, LimitError, SpecError
 from archsearch.runs.execute import execute
 
 Make = Callable[..., Any]
@@ -58,6 +58,18 @@ def test_a_broken_limit_trains_nothing(tiny: Make, tmp_path: Path) -> None:
     with pytest.raises(LimitError, match="must be below 10"):
         execute(experiment, checked, tmp_path / "run", dataset=dataset)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_others_have_filled_is_out_of_memory_too(tiny: Make, tmp_path: Path, monkeypatch: Any) -> None:
+    """The augmentation is the first that asks for some of it."""
+
+    def fail(*given: Any, **more: Any) -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    experiment, checked, dataset = tiny()
+    monkeypatch.setattr("archsearch.augment.make.make_augmenter", fail)
+    with pytest.raises(DeviceMemoryError, match=r"\(CUDA error: out of memory\)\. Set train\.batch_size="):
+        execute(experiment, checked, tmp_path / "run", dataset=dataset)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from search_fakes import FakeTask, make_settings, make_study, make_sweep
 
-from archsearch.errors import DeviceMemoryError, DivergedError, InterruptedRun
+from archsearch.errors import DeviceMemoryError, DivergedError, InterruptedRun, SpecError
 from archsearch.search.candidates import Choice, Space
 from archsearch.search.engine import Event, SearchStopped, enqueue, is_done, work
 from archsearch.search.job import Job, Outcome
+from archsearch.search.liveness import worker_name
 from archsearch.search.rows import Row
 from archsearch.search.store import Store
 from archsearch.search.studies import Study
+from archsearch.search.sweep import Sweep
 from archsearch.settings.study import PrunerSettings
 from archsearch.signals import StopRequest
 
@@ -142,6 +144,72 @@ def test_out_of_memory_is_tried_once_more_at_half_the_batch(study: Study) -> Non
     work(study, make_sweep(make_settings(trials=1)), FakeTask(on_train=fail), seed=1)
     assert reasons(study) == ["complete"]
     assert "halved" in study.trials()[0].user_attrs["batch"]
+
+
+def test_a_halved_training_goes_on_at_half_the_batch(study: Study) -> None:
+    def refuse(job: Job) -> None:
+        if "halved" not in job.verdict.experiment:
+            raise SpecError("resume", "the checkpoint differs in train.batch_size (128, now 256)")
+        assert job.resume
+
+    sweep, task = make_sweep(make_settings(trials=1)), FakeTask(on_train=refuse)
+    attrs = {"sweep": sweep.name, "key": "k", "worker": "", "run_dir": "outputs/x"}
+    study.write([Row(state="running", params={"a": 2, "b": 3, "block": "normal"}, attrs=attrs)])
+    work(study, sweep, task, seed=1)
+    assert (task.trained, task.resumed) == ([], [0, 0])
+    assert reasons(study) == ["complete"]
+    assert "halved" in study.trials()[0].user_attrs["batch"]
+
+
+def test_a_checkpoint_of_another_run_is_a_failure(study: Study) -> None:
+    def refuse(job: Job) -> None:
+        raise SpecError("resume", "the checkpoint differs in train.epochs (3, now 4)")
+
+    sweep = make_sweep(make_settings(trials=1, max_failures=1))
+    attrs = {"sweep": sweep.name, "key": "k", "worker": "", "run_dir": "outputs/x"}
+    study.write([Row(state="running", params={"a": 2, "b": 3, "block": "normal"}, attrs=attrs)])
+    with pytest.raises(SearchStopped, match=r"differs in train\.epochs"):
+        work(study, sweep, FakeTask(on_train=refuse), seed=1)
+
+
+def no_room(job: Job) -> None:
+    raise DeviceMemoryError("cuda has not enough memory")
+
+
+def write_another_workers_trial(study: Study, sweep: Sweep) -> None:
+    attrs = {"sweep": sweep.name, "key": "k", "worker": worker_name(), "run_dir": "outputs/x"}
+    study.write([Row(state="running", params={"a": 2, "b": 3, "block": "normal"}, attrs=attrs)])
+
+
+def test_a_worker_without_room_for_its_first_training_leaves_it_to_those_who_train(study: Study) -> None:
+    sweep, heard = make_sweep(make_settings(trials=3)), list[Event]()
+    write_another_workers_trial(study, sweep)
+    work(study, sweep, FakeTask(on_train=no_room), seed=1, listen=heard.append)
+    assert [trial.state.name for trial in study.trials()] == ["RUNNING", "WAITING"]
+    assert study.trials()[1].user_attrs["worker"] == ""
+    notes = [event.text for event in heard if event.kind == "note"]
+    assert notes == ["a worker ends, the others go on: cuda has not enough memory"]
+    assert [event.told.end for event in heard if event.told is not None] == ["left"]
+
+
+def test_without_others_no_room_is_a_failure(study: Study) -> None:
+    with pytest.raises(SearchStopped, match="not enough memory"):
+        work(study, make_sweep(make_settings(max_failures=2)), FakeTask(on_train=no_room), seed=1)
+    assert reasons(study) == ["failed", "failed"]
+
+
+def test_a_worker_that_has_trained_blames_the_design(study: Study) -> None:
+    """Or it would end for one design that is too large for the device."""
+
+    def second(job: Job) -> None:
+        if job.number == 2:
+            no_room(job)
+
+    sweep = make_sweep(make_settings(trials=3, max_failures=1))
+    write_another_workers_trial(study, sweep)
+    with pytest.raises(SearchStopped, match="not enough memory"):
+        work(study, sweep, FakeTask(on_train=second), seed=1)
+    assert [trial.state.name for trial in study.trials()] == ["RUNNING", "COMPLETE", "FAIL"]
 
 
 def test_divergence_is_pruned_and_counts(study: Study) -> None:

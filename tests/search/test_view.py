@@ -27,6 +27,15 @@ def test_a_line_says_how_the_search_stands() -> None:
     assert "2/4 done, 1 pruned, 1 failed" in third
 
 
+def test_a_trial_that_goes_to_another_worker_counts_for_nothing() -> None:
+    out = io.StringIO()
+    view = View(4, ("accuracy",), ("maximize",), out=out)
+    view(Event(kind="told", number=0, told=Told(number=0, end="lost")))
+    view(Event(kind="told", number=1, told=Told(number=1, end="left", cause="no room")))
+    assert out.getvalue() == "trial 0: another worker has taken it over\ntrial 1: left to another worker\n"
+    assert view.standing() == "0/4 done"
+
+
 def test_a_note_is_said_once() -> None:
     out = io.StringIO()
     view = View(4, ("loss",), ("minimize",), out=out)

@@ -5,7 +5,9 @@ import torch
 
 from archsearch.errors import StorageError
 from archsearch.settings.training import TrainSettings
+from archsearch.training import loop
 from archsearch.training.checkpoint import discard_checkpoint
+from archsearch.training.optimizers import make_optimizers
 
 
 @pytest.fixture
@@ -66,3 +68,20 @@ def test_where_and_how_a_run_goes_on_may_change(fit, path):
         train={"epochs": 1, "threads": 1, "eval_batch_size": 7, "checkpoint_seconds": 5.0, "tta": "flip"}, resume=True
     )
     assert result.test_accuracy_flip is not None
+
+
+def test_an_optimizer_goes_on_as_the_device_that_it_is_on_now_asks(fit, kill_at, killed, monkeypatch):
+    """As AdamW, which has to be made for recording on a GPU, where its run was begun on a CPU."""
+    made = []
+
+    def make(*given, **more):
+        made.extend(make_optimizers(*given, **more))
+        for group in made[-1].param_groups:
+            group["capturable"] = len(made) > 1
+        return made[-1:]
+
+    monkeypatch.setattr(loop, "make_optimizers", make)
+    with pytest.raises(killed):
+        fit(optimizer={"name": "adamw"}, augmenter=kill_at(10))
+    fit(optimizer={"name": "adamw"}, resume=True)
+    assert [[group["capturable"] for group in one.param_groups] for one in made] == [[False] * 2, [True] * 2]

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import weakref
 
 import pytest
 import torch
 
-from archsearch.errors import SpecError
+from archsearch.errors import DeviceMemoryError, DivergedError, SpecError
 from archsearch.settings.training import TrainSettings
 from archsearch.training import device as module
 from archsearch.training.device import (
@@ -13,7 +15,9 @@ from archsearch.training.device import (
     choose_device,
     choose_precision,
     device_name,
+    freed_after,
     is_out_of_memory,
+    memory_used_up,
     switches,
 )
 
@@ -93,12 +97,60 @@ def test_switches_are_put_back_after_an_error():
         (MemoryError(), True),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), True),
         (RuntimeError("MPS backend out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("shape mismatch"), False),
         (ValueError("out of memory"), False),
     ],
 )
 def test_what_counts_as_out_of_memory(error, expected):
     assert is_out_of_memory(error) is expected
+
+
+@pytest.mark.parametrize(
+    ("device", "mends"),
+    [
+        ("cpu", "Set train.batch_size=64 or a smaller arch.width."),
+        ("cuda", "Set train.batch_size=64 or a smaller arch.width, or fewer study.workers where several share it."),
+    ],
+)
+def test_memory_that_is_used_up_is_told_with_mends_that_suit_the_device(device: str, mends: str) -> None:
+    error = memory_used_up(torch.device(device), 128, "tried to allocate 2 GiB")
+    assert str(error).endswith(f"not enough memory for batches of 128 (tried to allocate 2 GiB). {mends}")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (
+            RuntimeError("CUDA error: out of memory\nmore"),
+            DeviceMemoryError,
+            "batches of 8 (CUDA error: out of memory).",
+        ),
+        (DivergedError("the loss is not a number"), DivergedError, "the loss is not a number"),
+    ],
+)
+def test_what_is_told_of_a_training_holds_nothing_of_it(error, kind, says):
+    class Map:
+        pass
+
+    alive = []
+
+    def fail() -> None:
+        held = Map()
+        alive.append(weakref.ref(held))
+        raise error.with_traceback(None)
+
+    with pytest.raises(kind, match=re.escape(says)) as caught:
+        freed_after(fail, CPU, batch_size=8)
+    error.__traceback__ = None  # this test's own hold on it
+    assert caught.value.__context__ is None
+    assert alive[0]() is None
+
+
+def test_what_else_goes_wrong_is_raised_as_it_is():
+    assert freed_after(lambda: 3, CPU, batch_size=8) == 3
+    with pytest.raises(KeyError):
+        freed_after(lambda: {}["a"], CPU, batch_size=8)
 
 
 def test_the_cpu_is_named_with_its_threads(monkeypatch):

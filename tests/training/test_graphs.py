@@ -90,3 +90,5 @@ def test_where_they_are_asked_for_a_failure_is_an_error() -> None:
     graphed(0, given)
     with pytest.raises(RunError, match=r"train.cuda_graphs=true: recording failed: .*Set train.cuda_graphs=false."):
         graphed(0, given)
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+    assert nn.functional.dropout(torch.ones(1000, device=CUDA)).count_nonzero() < 1000  # the generator is free again

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from archsearch.augment import make_augmenter
 from archsearch.errors import DeviceMemoryError
+from archsearch.settings.augment import decode_policy
 from archsearch.training import loop
 from archsearch.training.descent import make_step
 
@@ -56,10 +58,13 @@ def test_a_training_that_is_over_is_freed_at_once(fit, jitter, monkeypatch, no_c
 
 
 @pytest.mark.cuda
-def test_a_gpu_is_given_back_what_a_training_took(fit, no_collector):
+def test_a_gpu_is_given_back_what_a_training_took(fit, dataset, no_collector):
+    policy = decode_policy({"executor": "batched", "transforms": [{"horizontal_flip": {"p": 0.5}}]})
+
     def reserved_after(runs: int) -> int:
         for _ in range(runs):
-            fit(train={"epochs": 2, "device": "cuda"})
+            augmenter = make_augmenter(policy, mean=dataset.mean, std=dataset.std, device="cuda")
+            fit(train={"epochs": 2, "device": "cuda"}, augmenter=augmenter)
         torch.cuda.empty_cache()  # the last network
         return torch.cuda.memory_reserved()
 

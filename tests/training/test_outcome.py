@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 from safetensors import safe_open
 from torch import nn
 
 from archsearch.training.evaluation import Score
-from archsearch.training.outcome import derive_seed, memory_used_up, summarise, write_weights
+from archsearch.training.outcome import derive_seed, summarise, write_weights
 from archsearch.training.result import EpochRecord
 
 
@@ -61,15 +60,3 @@ def test_every_purpose_has_a_seed_of_its_own() -> None:
     seeds = {derive_seed(seed, purpose) for seed in (0, 1) for purpose in ("order", "augment", "dropout")}
     assert len(seeds) == 6
     assert derive_seed(0, "order") == derive_seed(0, "order")
-
-
-@pytest.mark.parametrize(
-    ("device", "mends"),
-    [
-        ("cpu", "Set train.batch_size=64 or a smaller arch.width."),
-        ("cuda", "Set train.batch_size=64 or a smaller arch.width, or fewer study.workers where several share it."),
-    ],
-)
-def test_memory_that_is_used_up_is_told_with_mends_that_suit_the_device(device: str, mends: str) -> None:
-    error = memory_used_up(torch.device(device), 128, "tried to allocate 2 GiB")
-    assert str(error).endswith(f"not enough memory for batches of 128 (tried to allocate 2 GiB). {mends}")
