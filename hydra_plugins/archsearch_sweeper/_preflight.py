@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from archsearch.errors import SpecError
 from archsearch.settings.experiment import Experiment
 
 
 def require_usable(experiment: Experiment, *, searched: Collection[str], here: bool) -> None:
-    """Raise `SpecError` where what the designs share cannot be used: the tracker, the device.
+    """Raise `SpecError` where what the designs share cannot be used: the tracker, the images held out, the device.
 
     Keys that are `searched` over are not looked at, nor is a device where the jobs do not run `here`.
     """
     from archsearch.tracking.choose import require_tracker
 
     require_tracker(experiment.tracking)
+    measured = [name for name in experiment.study.objectives if name in ("accuracy", "loss")]
+    if measured and experiment.data.validation == 0:
+        what = f"is 0: no images are held out to measure the {measured[0]} that study.objectives asks for"
+        raise SpecError("data.validation", what, "Set data.validation=0.1.")
     if not here or "train" in searched or "train.device" in searched:
         return
     from archsearch.training.device import choose_device, choose_precision

@@ -51,3 +51,9 @@ def test_a_tracker_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(SpecError, match=r"needs the package mlflow.*pip install 'archsearch\[tracking\]'"):
         require_usable(experiment(tracking="mlflow"), searched=(), here=False)
+
+
+def test_a_search_needs_images_to_compare_designs_by() -> None:
+    with pytest.raises(SpecError, match=r"data.validation: is 0: .* the accuracy .* Set data.validation=0.1."):
+        require_usable(experiment(data__validation=0), searched=(), here=True)
+    require_usable(experiment(data__validation=0, study__objectives=["macs"]), searched=(), here=True)
