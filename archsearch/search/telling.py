@@ -64,11 +64,9 @@ def carry_out(
             raise
         except DivergedError as error:
             return _tell(desk, claim, "diverged", cause=str(error))
-        except DeviceMemoryError as error:
-            if newcomer and _leave_to_others(desk, claim):
-                return Told(number=claim.number, end="left", cause=str(error))
-            return _tell(desk, claim, "failed", cause=_cause(error), attrs={"traceback": _trace(error)})
         except Exception as error:  # noqa: BLE001  (whatever a training raises is a result of the search)
+            if newcomer and isinstance(error, DeviceMemoryError) and _leave_to_others(desk, claim):
+                return Told(number=claim.number, end="left", cause=str(error))
             return _tell(desk, claim, "failed", cause=_cause(error), attrs={"traceback": _trace(error)})
         if pulse.lost:
             return Told(number=claim.number, end="lost")
