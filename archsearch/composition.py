@@ -66,8 +66,8 @@ def _listed(named: str) -> list[str]:
     """Return what the file `named` lists under `overrides`."""
     found = read_yaml(Path(named).expanduser()).get("overrides")
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        mend = f"A search leaves such a file as best.yaml; a design is given as arch={named}."
-        raise SpecError(named, "holds no list of overrides", mend)
+        fix = f"A search leaves such a file as best.yaml; a design is given as arch={named}."
+        raise SpecError(named, "holds no list of overrides", fix)
     return found
 
 
@@ -140,7 +140,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         key = str(getattr(error, "full_key", "") or "")
         known = explain(error)
-        raise SpecError(key or known.where, known.what, known.mend) from None
+        raise SpecError(key or known.where, known.what, known.fix) from None
     assert isinstance(tree, dict), "a composed configuration is a mapping"
     return {str(key): value for key, value in tree.items() if key != "hydra"}
 

@@ -157,7 +157,7 @@ def _convert_union(hint: Any, raw: object, where: str) -> Any:
 
 
 def _unquoted(raw: object, hints: tuple[Any, ...]) -> str:
-    """Return the mend for a number that came as text where one of `hints` is a number."""
+    """Return the fix for a number that came as text where one of `hints` is a number."""
     wanted = int in hints or float in hints
     return "Write it without quotes." if wanted and isinstance(raw, str) and _numeric(raw) else ""
 

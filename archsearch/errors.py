@@ -30,22 +30,22 @@ class UsageError(ArchsearchError):
 
 
 class SpecError(UsageError):
-    """A configuration or design that cannot be read: says where, what, and the mend."""
+    """A configuration or design that cannot be read: says where, what, and the fix."""
 
-    def __init__(self, where: str, what: str, mend: str = "") -> None:
-        """Make the message `where: what. mend`; `where` is a dotted key or a file."""
-        self.where, self.what, self.mend = where, what, mend
+    def __init__(self, where: str, what: str, fix: str = "") -> None:
+        """Make the message `where: what. fix`; `where` is a dotted key or a file."""
+        self.where, self.what, self.fix = where, what, fix
         prefix = f"{where}: " if where else ""
-        sentence = what if what.endswith((".", "?", "!")) or not mend else f"{what}."
-        super().__init__(f"{prefix}{sentence} {mend}".rstrip())
+        sentence = what if what.endswith((".", "?", "!")) or not fix else f"{what}."
+        super().__init__(f"{prefix}{sentence} {fix}".rstrip())
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[str, str, str]]:
         """Survive the way between processes."""
-        return type(self), (self.where, self.what, self.mend)
+        return type(self), (self.where, self.what, self.fix)
 
 
 class LimitError(UsageError):
-    """A design that breaks at least one limit; the message lists all of them with their mends."""
+    """A design that breaks at least one limit; the message lists all of them with their fixes."""
 
 
 class DataError(UsageError):

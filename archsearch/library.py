@@ -69,7 +69,7 @@ def analyse(design: DesignSpec | Source) -> Footprint:
 def check(design: DesignSpec | Source, limits: Mapping[str, Any] | str = "advanced_convolution") -> Checked:
     """Return `design` with its width resolved, its footprint, and one margin for every limit.
 
-    `limits` is a mapping as in `conf/constraints`, or the name of a shipped one. Broken limits carry mends.
+    `limits` is a mapping as in `conf/constraints`, or the name of a shipped one. Broken limits carry fixes.
     """
     from archsearch.analysis.check import check_design
     from archsearch.analysis.limits import decode_limits

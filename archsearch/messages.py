@@ -10,36 +10,12 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterable
 
 from archsearch.config_folder import config_folder
 from archsearch.errors import ArchsearchError, SpecError, StorageError
+from archsearch.masking import mask
 
-# A password that is an interpolation (`${oc.env:X}`) is none: it may be shown and stored.
-_URL = re.compile(r"(?P<head>\w[\w+.-]*://[^\s:/@'\"]*):(?!\$\{[^}]*\}@|\*\*\*@)(?P<secret>[^\s'\"]+)@")
-_OPTION = re.compile(r"(?P<head>[?&](?:password|passwd|pwd|sslpassword)=)(?!\$\{|\*\*\*)[^&\s'\"]+", re.IGNORECASE)
-VARIABLE = "ARCHSEARCH_PASSWORD"
 _LIBRARIES = frozenset({"hydra", "omegaconf", "yaml", "antlr4"})
-
-
-def mask(text: str) -> str:
-    """Return `text` with the password of every URL in it replaced by ***."""
-    return _OPTION.sub(r"\g<head>***", _URL.sub(r"\g<head>:***@", text))
-
-
-def hide_passwords(arguments: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Return `arguments` with each password replaced by `${oc.env:...}`, and the variables to be set for it.
-
-    Hydra writes what it is given into every run's folder; an interpolation stays unresolved there.
-    """
-    variables: dict[str, str] = {}
-
-    def replaced(match: re.Match[str]) -> str:
-        name = VARIABLE if not variables else f"{VARIABLE}_{len(variables) + 1}"
-        variables[name] = match["secret"]
-        return f"{match['head']}:${{oc.env:{name}}}@"
-
-    return [_URL.sub(replaced, one) for one in arguments], variables
 
 
 def tell(error: BaseException, *, in_full: bool | None = None) -> int:
@@ -108,11 +84,11 @@ def explain(error: BaseException) -> SpecError:
         return SpecError(key, "a value must be given", f"Set it: {key}=...")
     if isinstance(error, OverrideParseException):
         reason = next(line for line in seen if not line.startswith("Error parsing override"))
-        mend = "Write KEY=VALUE; put quotes around a value with spaces, brackets, commas or =: 'KEY=\"VALUE\"'."
-        return SpecError(mask(str(error.override)), f"cannot be read ({mask(reason).partition(':')[0]})", mend)
+        fix = "Write KEY=VALUE; put quotes around a value with spaces, brackets, commas or =: 'KEY=\"VALUE\"'."
+        return SpecError(mask(str(error.override)), f"cannot be read ({mask(reason).partition(':')[0]})", fix)
     if "Config group override must be" in said:
-        mend = f"Write GROUP=OPTION (no limits: constraints=none). Groups: {', '.join(groups())}."
-        return SpecError("", "a group must be given one of its options by name", mend)
+        fix = f"Write GROUP=OPTION (no limits: constraints=none). Groups: {', '.join(groups())}."
+        return SpecError("", "a group must be given one of its options by name", fix)
     return SpecError("", mask(said))
 
 
@@ -130,8 +106,8 @@ def _of_system(error: OSError) -> StorageError:
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"{place}cannot be written: the disk is full. Free some space.")
-    mend = "Choose another place: hydra.run.dir=FOLDER, study.storage=sqlite:///FILE, data.cache=FOLDER."
-    return StorageError(f"{place}cannot be used: {error.strerror or error}. {mend}")
+    fix = "Choose another place: hydra.run.dir=FOLDER, study.storage=sqlite:///FILE, data.cache=FOLDER."
+    return StorageError(f"{place}cannot be used: {error.strerror or error}. {fix}")
 
 
 def _raised_by(error: BaseException) -> str:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from archsearch.config_folder import config_folder
 from archsearch.errors import SpecError
 from archsearch.help_text import help_asked, help_text
-from archsearch.messages import hide_passwords, mask, tell
+from archsearch.masking import hide_passwords, mask
+from archsearch.messages import tell
 from archsearch.process import run_as_process
 
 if TYPE_CHECKING:
@@ -156,16 +157,16 @@ def _resumed(given: list[str]) -> list[str]:
     if not asked or asked[-1] in ("", "null"):
         return given
     if {"-m", "--multirun"} & set(given):
-        mend = "Leave out -m; a search goes on when its own command is given again."
-        raise SpecError("resume", "goes on with one run, not with many", mend)
+        fix = "Leave out -m; a search goes on when its own command is given again."
+        raise SpecError("resume", "goes on with one run, not with many", fix)
     run_dir = Path(asked[-1]).expanduser().resolve()
     earlier = _earlier(run_dir / ".hydra" / "overrides.yaml", asked[-1])
     kept = {_key(one) for one in given}
     earlier = [one for one in earlier if _key(one) not in kept]
     for one in earlier:
         if ":***@" in one:
-            mend = f"Give it again: {_key(one)}=...; with ${{oc.env:VARIABLE}} in its place it can be stored."
-            raise SpecError("resume", f"the password of {_key(one)} was not stored", mend)
+            fix = f"Give it again: {_key(one)}=...; with ${{oc.env:VARIABLE}} in its place it can be stored."
+            raise SpecError("resume", f"the password of {_key(one)} was not stored", fix)
     path = str(run_dir).replace("'", "\\'")
     return [*earlier, *given, f"hydra.run.dir='{path}'", *_config_dir(run_dir, given)]
 
@@ -174,15 +175,15 @@ def _earlier(file: Path, named: str) -> list[str]:
     """Return the overrides in `file`, which Hydra has left in the folder `named` of a run."""
     import yaml
 
-    mend = "Give a folder below outputs/runs."
+    fix = "Give a folder below outputs/runs."
     if not file.is_file():
-        raise SpecError("resume", f"{named} is not the folder of a run: it has no .hydra/overrides.yaml", mend)
+        raise SpecError("resume", f"{named} is not the folder of a run: it has no .hydra/overrides.yaml", fix)
     try:
         overrides = yaml.safe_load(file.read_text(encoding="utf-8")) or []
     except (yaml.YAMLError, UnicodeDecodeError):
         overrides = None
     if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
-        raise SpecError("resume", f"{file} is damaged: it is no list of overrides", mend)
+        raise SpecError("resume", f"{file} is damaged: it is no list of overrides", fix)
     return overrides
 
 

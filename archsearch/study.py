@@ -1,4 +1,4 @@
-"""`python -m archsearch.study`: the study database opened, explained, drawn and mended.
+"""`python -m archsearch.study`: the study database opened, explained, drawn and fixed.
 
     python -m archsearch.study ls                       which studies there are, and how each stands
     python -m archsearch.study show STUDY               the leaderboard
@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archsearch.errors import SpecError, UsageError
-from archsearch.messages import mask, tell
+from archsearch.masking import mask
+from archsearch.messages import tell
 from archsearch.process import run_as_process
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], stor
 
 
 @commands.command("doctor")
-@click.option("--fix", is_flag=True, help="Mend what can be mended without losing anything.")
+@click.option("--fix", is_flag=True, help="Fix what can be fixed without losing anything.")
 @click.option(
     "--grace", type=click.FloatRange(min=0.1), help="Watch other machines' signs of life for so many seconds."
 )
@@ -279,7 +280,7 @@ def _doctor(fix: bool, grace: float | None, storage: str, as_json: bool) -> None
     found = examine(reader, grace=grace)
     healed = heal(reader, found) if fix else None
     if as_json:
-        _print_json({"findings": [finding_record(one) for one in found], "mended": healed or []})
+        _print_json({"findings": [finding_record(one) for one in found], "fixed": healed or []})
     else:
         print_findings(found, healed, _console())
 

@@ -102,7 +102,7 @@ def test_a_whole_mapping_becomes_a_frozen_value_with_its_defaults() -> None:
         ({"epochs": 1, "limits": {"macs": "1"}}, "train.limits.macs: must be a number, is the text '1'."),
     ],
 )
-def test_a_refusal_says_where_what_and_the_mend(raw: object, message: str) -> None:
+def test_a_refusal_says_where_what_and_the_fix(raw: object, message: str) -> None:
     assert refusal(raw).startswith(message)
 
 

@@ -15,7 +15,7 @@ EVERY = {
 
 
 @pytest.mark.parametrize(
-    ("where", "what", "mend", "message"),
+    ("where", "what", "fix", "message"),
     [
         ("train.epochs", "must be a whole number", "", "train.epochs: must be a whole number"),
         ("train.epochs", "must be 1 or more", "Set it to 1.", "train.epochs: must be 1 or more. Set it to 1."),
@@ -24,17 +24,17 @@ EVERY = {
         ("", "no design given", "Name one.", "no design given. Name one."),
     ],
 )
-def test_a_spec_error_says_where_what_and_the_mend(where: str, what: str, mend: str, message: str) -> None:
-    error = SpecError(where, what, mend)
+def test_a_spec_error_says_where_what_and_the_fix(where: str, what: str, fix: str, message: str) -> None:
+    error = SpecError(where, what, fix)
     assert str(error) == message
-    assert (error.where, error.what, error.mend) == (where, what, mend)
+    assert (error.where, error.what, error.fix) == (where, what, fix)
 
 
 def test_a_spec_error_survives_the_way_between_processes() -> None:
     error = SpecError("arch.stem", "unknown key", "Did you mean 'block'?")
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is SpecError
-    assert (str(again), again.where, again.what, again.mend) == (str(error), error.where, error.what, error.mend)
+    assert (str(again), again.where, again.what, again.fix) == (str(error), error.where, error.what, error.fix)
 
 
 @pytest.mark.parametrize("name", sorted(EVERY.keys() - {"SpecError"}))
@@ -48,7 +48,7 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_code() -> None:
     assert dict(drawn) == {name: str(kind.exit_code) for name, kind in EVERY.items()}
 
 
-def test_what_a_user_can_mend_ends_with_2_and_what_broke_with_1() -> None:
+def test_what_a_user_can_fix_ends_with_2_and_what_broke_with_1() -> None:
     assert {SpecError.exit_code, DataError.exit_code, errors.LimitError.exit_code} == {UsageError.exit_code} == {2}
     assert errors.DivergedError.exit_code == RunError.exit_code == 1
     assert errors.StorageError.exit_code == 2

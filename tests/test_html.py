@@ -23,7 +23,7 @@ def test_a_footprint_shows_its_layers() -> None:
     assert "161\u202f210 parameters, 19\u202f879\u202f168 MACs, receptive field 49 px" in html
 
 
-def test_a_check_shows_its_margins_with_the_mends() -> None:
+def test_a_check_shows_its_margins_with_the_fixes() -> None:
     html = check("resnet20")._repr_html_()
     assert "resnet20: breaks 3 of 6 limits" in html
     assert "arch.width=" in html

@@ -26,7 +26,7 @@ def test_check_gives_a_margin_for_every_limit() -> None:
     assert [margin.kept for margin in checked.margins] == [True] * 6
     (margin,) = check(MAPPING, {"receptive_field": {"above": 44}}).margins
     assert (margin.found, margin.kept) == (3, False)
-    assert margin.mends == ()  # no single change of one layer reaches 45 px
+    assert margin.fixes == ()  # no single change of one layer reaches 45 px
 
 
 def test_build_gives_a_network_that_seeds_decide() -> None:

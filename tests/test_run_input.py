@@ -1,4 +1,4 @@
-"""`run` with input that cannot be used: one message that says where, what and the mend, and exit code 2."""
+"""`run` with input that cannot be used: one message that says where, what and the fix, and exit code 2."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_corrupt_image_is_named(images: Path, capsys: pytest.CaptureFixture[st
     (images / "train" / "dog" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nand no more")
     said = refused(capsys, *FOLDER)
     assert f"1 of 8 files cannot be read as images: {images}/train/dog/2.png" in said
-    assert said.endswith("Mend or remove it.")
+    assert said.endswith("Fix or remove it.")
 
 
 def test_images_of_other_sizes_are_refused_and_resized_on_request(

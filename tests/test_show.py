@@ -20,7 +20,7 @@ def test_json_has_the_contracts_keys(capsys: pytest.CaptureFixture[str]) -> None
     assert (record["parameters"], record["receptive_field"]) == (159552, 101)
     assert record["output_shape"] == [10, 1, 1]
     for margin in record["margins"]:
-        assert margin.keys() >= {"limit", "bound", "found", "kept", "mends"}
+        assert margin.keys() >= {"limit", "bound", "found", "kept", "fixes"}
     for layer in record["layers"]:
         keys = {"name", "kind", "output_shape", "receptive_field", "jump", "parameters", "macs"}
         assert layer.keys() >= keys
@@ -32,7 +32,7 @@ def test_a_broken_limit_ends_with_2_and_shows_all(capsys: pytest.CaptureFixture[
     assert main(["arch=resnet20"]) == 2
     out = capsys.readouterr().out
     assert "BROKEN parameters       272 474, must be below 200 000" in out
-    assert "mend: arch.width=" in out
+    assert "fix: arch.width=" in out
     assert "stages.c3.2.residual.main.conv_2" in out
 
 

@@ -162,9 +162,9 @@ def test_the_network_of_a_trial_leaves_the_house(
     ]
 
 
-def test_the_doctor_mends(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_fixes(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(capsys, "doctor", "--fix", "--storage", storage)
-    assert found["mended"] == ["shapes-tiny: trial 14 waits again; the same command as before takes it up"]
+    assert found["fixed"] == ["shapes-tiny: trial 14 waits again; the same command as before takes it up"]
     assert as_json(capsys, "ls", "--storage", storage)[0]["states"]["waiting"] == 1
 
 

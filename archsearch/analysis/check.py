@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from archsearch.analysis.fit import lowered
+from archsearch.analysis.fixes import find_fixes
 from archsearch.analysis.footprint import Footprint, LayerFootprint, rows
 from archsearch.analysis.limits import NUMBERS, UNITS, Limits, Margin, margins
-from archsearch.analysis.mends import find_mends, number
 from archsearch.design.canonical import design_id
 from archsearch.design.plan import Plan
 from archsearch.design.spec import BlockLookup, DesignSpec
 from archsearch.errors import LimitError
+from archsearch.formatting import number
 from archsearch.html import table
 
 
@@ -39,23 +40,23 @@ class Checked:
         return design_id(self.plan)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: a row for every limit, with its mends."""
+        """Return what a notebook shows: a row for every limit, with its fixes."""
         broken = sum(not margin.kept for margin in self.margins)
         told = f"breaks {broken} of {len(self.margins)} limits" if broken else f"keeps all {len(self.margins)} limits"
-        cells = [[one.limit, one.kept, say(one), "; ".join(one.mends)] for one in self.margins]
-        return table(f"{self.design.name}: {told}", ["limit", "kept", "found", "mends"], cells)
+        cells = [[one.limit, one.kept, say(one), "; ".join(one.fixes)] for one in self.margins]
+        return table(f"{self.design.name}: {told}", ["limit", "kept", "found", "fixes"], cells)
 
 
 def check_design(design: DesignSpec, limits: Limits, blocks: BlockLookup | None = None) -> Checked:
-    """Return `design` measured against `limits`; with `blocks` given, broken limits carry their mends.
+    """Return `design` measured against `limits`; with `blocks` given, broken limits carry their fixes.
 
     Raises `SpecError` for a design that is no network at all.
     """
     resolved, plan, footprint = lowered(design, limits)
     found = margins(plan, footprint, limits)
     if blocks is not None and not all(margin.kept for margin in found):
-        mends = find_mends(design, limits, found, footprint, blocks)
-        found = tuple(replace(margin, mends=mends.get(margin.limit, ())) for margin in found)
+        fixes = find_fixes(design, limits, found, footprint, blocks)
+        found = tuple(replace(margin, fixes=fixes.get(margin.limit, ())) for margin in found)
     return Checked(design=resolved, plan=plan, footprint=footprint, margins=found)
 
 
@@ -66,7 +67,7 @@ def require(checked: Checked) -> None:
 
 
 def refusal(checked: Checked) -> str:
-    """Return the message that lists the broken limits: what was found, the bound, and the mends."""
+    """Return the message that lists the broken limits: what was found, the bound, and the fixes."""
     broken = [margin for margin in checked.margins if not margin.kept]
     lines = [f"arch '{checked.design.name}' breaks {len(broken)} of {len(checked.margins)} limits"]
     column = max(len(margin.limit) for margin in broken)
@@ -75,9 +76,9 @@ def refusal(checked: Checked) -> str:
         if margin.limit == "receptive_field":
             line += f"   ({growth(checked)})"
         lines.append(line)
-        for index, mend in enumerate(margin.mends):
-            lines.append(f"  {'':<{column}}  {'mend:' if index == 0 else '  or:'} {mend}")
-        if not margin.mends:
+        for index, fix in enumerate(margin.fixes):
+            lines.append(f"  {'':<{column}}  {'fix:' if index == 0 else '  or:'} {fix}")
+        if not margin.fixes:
             lines.append(f"  {'':<{column}}  no single change of a stage keeps it")
     return "\n".join(lines)
 

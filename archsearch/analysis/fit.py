@@ -39,8 +39,8 @@ def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
         return design
     upper = {name: bound for name in NUMBERS if (bound := _upper(getattr(limits, name))) and name != "receptive_field"}
     if not upper:
-        mend = "Set constraints.parameters={below: 200000}, or arch.width to a number."
-        raise SpecError("arch.width", "'fit' needs an upper limit on parameters, macs, activations or peak_bytes", mend)
+        fix = "Set constraints.parameters={below: 200000}, or arch.width to a number."
+        raise SpecError("arch.width", "'fit' needs an upper limit on parameters, macs, activations or peak_bytes", fix)
     return design.at_width(widest(design, upper))
 
 

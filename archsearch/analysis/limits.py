@@ -65,7 +65,7 @@ class Margin:
     found: Any
     kept: bool
     slack: float
-    mends: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()
 
     @property
     def excess(self) -> float:
@@ -159,5 +159,5 @@ def margin_record(margin: Margin) -> dict[str, Any]:
         "found": margin.found,
         "kept": margin.kept,
         "slack": margin.slack,
-        "mends": list(margin.mends),
+        "fixes": list(margin.fixes),
     }

@@ -62,8 +62,8 @@ def check_norm(shape: Shape, norm: Norm, prefix: str) -> None:
         channels, width = channels // 2, width * 2
     groups = {"group": norm.groups, "layer": 1, "instance": channels}[norm.kind]
     if channels % groups:
-        mend = f"Use {_nearest_multiple(channels, groups)} channels, or {gcd(channels, groups)} groups."
-        raise SpecError(prefix + norm.name, f"{groups} groups do not divide {channels} channels", mend)
+        fix = f"Use {_nearest_multiple(channels, groups)} channels, or {gcd(channels, groups)} groups."
+        raise SpecError(prefix + norm.name, f"{groups} groups do not divide {channels} channels", fix)
     if channels // groups * height * width == 1:
         raise SpecError(
             prefix + norm.name,
@@ -140,8 +140,8 @@ def _refuse_groups(conv: Conv, where: str) -> NoReturn:
     inputs, outputs, groups = conv.in_channels, conv.out_channels, conv.groups
     side, width = ("in", inputs) if inputs % groups else ("out", outputs)
     fitting = gcd(gcd(inputs, outputs), groups)
-    mend = f"Use {_nearest_multiple(width, groups)} {side} channels, or {fitting} group{'s' if fitting > 1 else ''}."
-    raise SpecError(where, f"{groups} groups do not divide {width} {side} channels", mend)
+    fix = f"Use {_nearest_multiple(width, groups)} {side} channels, or {fitting} group{'s' if fitting > 1 else ''}."
+    raise SpecError(where, f"{groups} groups do not divide {width} {side} channels", fix)
 
 
 def _refuse_window(shape: Shape, kernel: int, dilation: int, padding: tuple[int, int], where: str) -> NoReturn:
@@ -163,11 +163,11 @@ def _refuse_branches(parallel: Parallel, one: int, other: int, shapes: Sequence[
     verb = {"add": "added", "concat": "concatenated", "multiply": "multiplied"}[parallel.combine]
     names = parallel.branches[one].name, parallel.branches[other].name
     if shapes[one][1:] != shapes[other][1:]:
-        mend = "Give both the same strides, and padding that keeps their maps equal."
+        fix = "Give both the same strides, and padding that keeps their maps equal."
     else:
-        mend = f"End '{names[1]}' with a 1x1 convolution to {shapes[one][0]} channels."
+        fix = f"End '{names[1]}' with a 1x1 convolution to {shapes[one][0]} channels."
     what = f"branches '{names[0]}' ({tell(shapes[one])}) and '{names[1]}' ({tell(shapes[other])}) cannot be {verb}"
-    raise SpecError(path, what, mend)
+    raise SpecError(path, what, fix)
 
 
 def _nearest_multiple(number: int, factor: int) -> int:

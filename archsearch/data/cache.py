@@ -88,17 +88,17 @@ def write(path: Path, key: str, source: Source) -> None:
         "sums": _sums(arrays),
     }
     encoded = json.dumps(header).encode()
-    with replacing(path, mend="Free some space, or put the cache elsewhere with data.cache=DIR.") as file:
+    with replacing(path, fix="Free some space, or put the cache elsewhere with data.cache=DIR.") as file:
         file.write(MAGIC + len(encoded).to_bytes(8, "little") + encoded)
         for array in arrays:
             file.write(array.data)
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, mend: str) -> Iterator[IO[bytes]]:
+def replacing(path: Path, *, fix: str) -> Iterator[IO[bytes]]:
     """Give a new file that takes the place of `path` when the block ends well and vanishes when it does not.
 
-    Raises `StorageError`, which ends with `mend`, where the system refuses to write.
+    Raises `StorageError`, which ends with `fix`, where the system refuses to write.
     """
     unfinished = ""
     try:
@@ -114,7 +114,7 @@ def replacing(path: Path, *, mend: str) -> Iterator[IO[bytes]]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = "the disk is full" if full else error.strerror or str(error)
-        raise StorageError(f"{path}: cannot be written: {reason}. {mend}") from error
+        raise StorageError(f"{path}: cannot be written: {reason}. {fix}") from error
     finally:
         if unfinished:
             with contextlib.suppress(OSError):

@@ -124,17 +124,17 @@ def read(archive: Archive, found: Path) -> Source:
     files = _packed(found) if found.is_file() else _unpacked(found)
     wanted = {**archive.train, **archive.test, **archive.meta}
     held: dict[str, dict[str, Any]] = {}
-    mend = f"Remove {found} and fetch it again from {archive.url}, or use data=shapes."
+    fix = f"Remove {found} and fetch it again from {archive.url}, or use data=shapes."
     try:
         for name, octets in files(set(wanted)):
             if hashlib.md5(octets, usedforsecurity=False).hexdigest() != wanted[name]:
-                raise DataError(f"{found}: {name} is not the file of {archive.title}: its MD5 differs. {mend}")
+                raise DataError(f"{found}: {name} is not the file of {archive.title}: its MD5 differs. {fix}")
             held[name] = unpickle(octets)
     except (OSError, EOFError, tarfile.TarError, pickle.UnpicklingError) as error:
-        raise DataError(f"{found}: cannot be read: {error}. {mend}") from error
+        raise DataError(f"{found}: cannot be read: {error}. {fix}") from error
     missing = sorted(set(wanted) - set(held))
     if missing:
-        raise DataError(f"{found}: lacks {', '.join(missing)}. {mend}")
+        raise DataError(f"{found}: lacks {', '.join(missing)}. {fix}")
     train, test = ([held[name] for name in names] for names in (archive.train, archive.test))
     (meta,) = (held[name] for name in archive.meta)
     classes = tuple(str(name) for name in meta[archive.classes_key])

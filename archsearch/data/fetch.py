@@ -24,7 +24,7 @@ def fetch(url: str, target: Path, *, md5: str, patience: float = 3.0) -> None:
     """
     response = _answer(url, patience)
     seen = hashlib.md5(usedforsecurity=False)
-    with response, replacing(target, mend="Free some space, or put the data elsewhere with data.cache=DIR.") as file:
+    with response, replacing(target, fix="Free some space, or put the data elsewhere with data.cache=DIR.") as file:
         while True:
             try:
                 piece = response.read(1 << 20)

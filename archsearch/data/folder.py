@@ -77,8 +77,8 @@ def classes_of(root: Path) -> tuple[str, ...]:
         lacking = sorted(names[split] - names[other])
         if lacking:
             what = f"class {_some(lacking)} is in {split}/ but missing from {other}/"
-            mend = f"Both must hold the same class folders: add {root / other / lacking[0]}, or remove its counterpart."
-            raise DataError(f"{root}: {what}. {mend}")
+            fix = f"Both must hold the same class folders: add {root / other / lacking[0]}, or remove its counterpart."
+            raise DataError(f"{root}: {what}. {fix}")
     if len(names["train"]) < 2:
         raise DataError(f"{root / 'train'}: holds one class only, {names['train'].pop()}. At least two are needed.")
     return tuple(sorted(names["train"]))
@@ -99,12 +99,12 @@ def _files(folder: Path, classes: Sequence[str]) -> Iterator[Found]:
             raise DataError(f"{folder / name}: holds no images. Add some, or remove the class from train/ and test/.")
         for entry in entries:
             if entry.is_dir():
-                mend = "Images lie directly in their class's folder: move them there."
-                raise DataError(f"{entry.path}: is a folder among images. {mend}")
+                fix = "Images lie directly in their class's folder: move them there."
+                raise DataError(f"{entry.path}: is a folder among images. {fix}")
             try:
                 state = entry.stat()
             except OSError as error:
-                raise DataError(f"{entry.path}: cannot be read: {error.strerror}. Mend or remove it.") from error
+                raise DataError(f"{entry.path}: cannot be read: {error.strerror}. Fix or remove it.") from error
             yield Found(entry.path, label, state.st_size, state.st_mtime_ns)
 
 
@@ -159,7 +159,7 @@ def _decode_all(files: list[Found], size: int, resize: bool) -> tuple[np.ndarray
         list(pool.map(decode, range(0, len(files), _BATCH)))
     if broken:
         what = f"{len(broken)} of {len(files)} files cannot be read as images: {_some(sorted(broken))}"
-        raise DataError(f"{what}. Mend or remove {'it' if len(broken) == 1 else 'them'}.")
+        raise DataError(f"{what}. Fix or remove {'it' if len(broken) == 1 else 'them'}.")
     if other:
         _refuse_sizes(sorted(other), len(files), size)
     return images_NHWC, hashes
@@ -181,11 +181,11 @@ def picture(octets: bytes) -> Image.Image:
 def _refuse_sizes(other: list[tuple[str, tuple[int, int]]], total: int, size: int) -> None:
     named = _some([f"{path} ({width}x{height})" for path, (width, height) in other])
     what = f"{len(other)} of {total} images {'is' if len(other) == 1 else 'are'} not {size}x{size} px: {named}"
-    mend = "Set data.resize=true to have them resized"
+    fix = "Set data.resize=true to have them resized"
     (width, height) = other[0][1]
     if len(other) == total and width == height and {extent for _, extent in other} == {(width, height)}:
-        mend += f", or data.image_size={width} to take them as they are"
-    raise DataError(f"{what}. {mend}.")
+        fix += f", or data.image_size={width} to take them as they are"
+    raise DataError(f"{what}. {fix}.")
 
 
 def _reason(error: Exception) -> str:

@@ -131,8 +131,8 @@ def whole(expression: Expression, scope: Scope, where: str, least: int) -> int:
     value = compute(expression, scope, where)
     if type(value) is not int:
         if isinstance(value, bool) or not isinstance(value, float) or not value.is_integer():
-            mend = "Round it: round(...), floor(...) or //." if isinstance(value, float) else ""
-            raise SpecError(where, f"'{expression.text}' gives {value}, must be a whole number", mend)
+            fix = "Round it: round(...), floor(...) or //." if isinstance(value, float) else ""
+            raise SpecError(where, f"'{expression.text}' gives {value}, must be a whole number", fix)
         value = int(value)
     if value < least:
         raise SpecError(where, f"'{expression.text}' gives {value}, must be at least {least}")
@@ -152,7 +152,7 @@ def compute(expression: Expression, scope: Scope, where: str) -> Value:
     except (OverflowError, ValueError):
         raise SpecError(where, f"'{expression.text}' has no finite value") from None
     except SpecError as error:
-        raise SpecError(where, error.what, error.mend) from None
+        raise SpecError(where, error.what, error.fix) from None
 
 
 class _Parser:

@@ -89,7 +89,7 @@ def _lower_at(
     except SpecError as error:
         if error.where.startswith(where):  # a block that the stage holds itself
             raise
-        raise SpecError(f"{where}, {error.where}", error.what, error.mend) from None
+        raise SpecError(f"{where}, {error.where}", error.what, error.fix) from None
 
 
 def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[Layer, ...]:
@@ -117,8 +117,8 @@ def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[
     names = [layer.name for layer in layers]
     for name in ("pool", "dropout", "linear"):
         if names.count(name) > 1:
-            mend = f"Give the layer a name of its own: {{{name}: ..., name: before}}."
-            raise SpecError("arch.head.layers", f"the name '{name}' is taken by the head's own layer", mend)
+            fix = f"Give the layer a name of its own: {{{name}: ..., name: before}}."
+            raise SpecError("arch.head.layers", f"the name '{name}' is taken by the head's own layer", fix)
     return tied_head(tuple(layers), kind)
 
 

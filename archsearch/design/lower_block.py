@@ -174,8 +174,8 @@ def _lower_layer(spec: LayerSpec, scope: dict[str, Value], name: str) -> Layer |
                 return None
             groups = _whole(spec, "groups", scope) if kind == "group" else 1
             if channels % groups:
-                mend = f"Use groups={_nearest_divisor(channels, groups)}."
-                raise SpecError(f"{where}.groups", f"{groups} groups do not divide {channels} channels", mend)
+                fix = f"Use groups={_nearest_divisor(channels, groups)}."
+                raise SpecError(f"{where}.groups", f"{groups} groups do not divide {channels} channels", fix)
             return Norm(name=name, kind=kind, channels=channels, groups=groups)  # type: ignore[arg-type]
         case "act":
             kind = _text(fields["kind"], scope, f"{where}.kind", ACTIVATIONS)

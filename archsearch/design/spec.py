@@ -114,7 +114,7 @@ class BlockReader:
                 try:
                     mapping = self._lookup(raw)
                 except SpecError as error:
-                    raise SpecError(where, error.what, error.mend) from None
+                    raise SpecError(where, error.what, error.fix) from None
                 self._named[raw] = decode_block(mapping, f"block '{raw}'", raw)
             return self._named[raw]
         found = self._inline.get((id(raw), where))
@@ -211,11 +211,11 @@ class _Reader:
 
 def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], where: str) -> SpecError:
     """Return the error about a stage's key that its block has no use for."""
-    at, mend = join(where, key), suggest(key, (*_STAGE_KEYS, *known))
-    if not mend.startswith("Did you mean"):
+    at, fix = join(where, key), suggest(key, (*_STAGE_KEYS, *known))
+    if not fix.startswith("Did you mean"):
         its_block = f"its block '{block.name}'" if block.name else "its block"
-        mend = f"To leave it out set {at}=null; or give {its_block} that option in defaults_of. {mend}"
-    return SpecError(at, "unknown key for a stage", mend)
+        fix = f"To leave it out set {at}=null; or give {its_block} that option in defaults_of. {fix}"
+    return SpecError(at, "unknown key for a stage", fix)
 
 
 def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, Value]:

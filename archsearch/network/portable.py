@@ -31,7 +31,7 @@ RECORD = "archsearch.json"
 """The name of the metadata inside a torch.export file, which `torch.export.load` gives as one of `extra_files`."""
 
 _LEVELS = 255
-_MEND = "Install it: pip install 'archsearch[export]'."
+_FIX = "Install it: pip install 'archsearch[export]'."
 
 
 class Preprocessed(nn.Module):
@@ -185,7 +185,7 @@ def _needed(library: str) -> Any:
     try:
         return importlib.import_module(library)
     except ImportError:
-        raise SpecError("", f"ONNX needs the package {library}, which is not installed", _MEND) from None
+        raise SpecError("", f"ONNX needs the package {library}, which is not installed", _FIX) from None
 
 
 def _three(values: Sequence[float]) -> str:

@@ -9,7 +9,7 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-from archsearch.analysis.mends import number
+from archsearch.formatting import number
 from archsearch.report import chart
 from archsearch.report.card import CARD, Card, read_card
 from archsearch.report.chart import LEFT, TOP, WIDTH, Scale

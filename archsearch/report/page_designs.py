@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from archsearch.analysis.mends import number
+from archsearch.formatting import number
 from archsearch.report.design_chart import (
     Drawable,
     blocks_drawing,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from archsearch.analysis.mends import number
+from archsearch.formatting import number
 from archsearch.report.markup import Child, Markup, el
 from archsearch.report.study_series import brief_setting, finite, short_key
 from archsearch.search.reading import StudyRead, TrialRead

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from archsearch.analysis.mends import number
+from archsearch.formatting import number
 from archsearch.report.markup import Markup, el
 from archsearch.report.page_parts import cost_bounds, cut, nothing, scrolling, section, settings_words, table
 from archsearch.report.study_charts import bars_chart, course_chart, curves_chart, trade_off_chart

@@ -80,9 +80,9 @@ def write_picture(figure: Figure, file: Path, *, dpi: int) -> None:
         file.write_bytes(content.getvalue())
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        mend = "Free some space." if full else "Name a file in a folder that can be written."
+        fix = "Free some space." if full else "Name a file in a folder that can be written."
         cause = "the disk is full" if full else (error.strerror or str(error))
-        raise StorageError(f"{file}: the picture cannot be written: {cause}. {mend}") from error
+        raise StorageError(f"{file}: the picture cannot be written: {cause}. {fix}") from error
 
 
 def panel(figure: Figure, left: float, bottom: float, width: float, height: float, title: str) -> Axes:

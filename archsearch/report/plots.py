@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archsearch.analysis.mends import number
+from archsearch.formatting import number
 from archsearch.report.cost_panel import BROKEN, KEPT, draw_costs, draw_limits
 from archsearch.report.field_panel import draw_fields
 from archsearch.report.network_panel import draw_network

@@ -49,8 +49,8 @@ def run_folder(trial: TrialRead) -> Path:
     if files is None:
         raise SpecError("trial", f"trial {trial.number} names no folder: another program made it")
     if not files.found:
-        mend = "Go to the folder that the search was started in, or train it again."
-        raise SpecError("trial", f"the folder of trial {trial.number}, {files.folder}, is not there", mend)
+        fix = "Go to the folder that the search was started in, or train it again."
+        raise SpecError("trial", f"the folder of trial {trial.number}, {files.folder}, is not there", fix)
     return files.folder
 
 

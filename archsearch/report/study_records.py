@@ -121,7 +121,7 @@ def finding_record(finding: Finding) -> dict[str, Any]:
         "kind": finding.kind,
         "study": finding.study,
         "what": finding.what,
-        "mend": finding.mend,
+        "fix": finding.fix,
         "fixable": finding.healable,
         "trials": list(finding.trials),
     }

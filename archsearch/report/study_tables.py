@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from archsearch.analysis.mends import number
+from archsearch.formatting import number
 from archsearch.report.design_blocks import blocks_of, say_blocks
 from archsearch.report.study_records import COLUMNS, worth
 from archsearch.report.terminal_words import NOTHING, assigned, counted, measure, moment, near, safe
@@ -145,13 +145,13 @@ def print_findings(findings: Iterable[Finding], healed: Sequence[str] | None, co
         place = f"{safe(finding.study)}: " if finding.study is not None else ""
         console.print(f"[bold]{finding.kind.replace('_', ' ')}[/]  {place}{safe(finding.what)}", soft_wrap=True)
         fix = " [dim](--fix does it)[/]" if finding.healable and healed is None else ""
-        console.print(f"  {safe(finding.mend)}{fix}", soft_wrap=True)
+        console.print(f"  {safe(finding.fix)}{fix}", soft_wrap=True)
     if not listed:
         console.print("Nothing is wrong.")
     for line in healed or ():
-        console.print(f"[bold]mended[/]  {safe(line)}", soft_wrap=True)
+        console.print(f"[bold]fixed[/]  {safe(line)}", soft_wrap=True)
     if listed and healed == []:
-        console.print("Nothing of it can be mended here without losing something.")
+        console.print("Nothing of it can be fixed here without losing something.")
 
 
 def blank_table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from archsearch.analysis.mends import number
+from archsearch.formatting import number
 from archsearch.report.study_series import finite, front, is_higher_better, last_seen, measured, sound
 from archsearch.search.explaining import Why
 from archsearch.search.reading import StudyRead, TrialRead, TrialState

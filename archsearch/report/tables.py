@@ -8,7 +8,7 @@ from typing import Any
 from archsearch.analysis.check import Checked, say, stage_ends
 from archsearch.analysis.footprint import rows
 from archsearch.analysis.limits import margin_record
-from archsearch.analysis.mends import number
+from archsearch.formatting import number
 
 _BOLD, _DIM, _ITALIC, _GREEN, _RED = "1", "2", "3", "32", "1;31"  # of a terminal (ECMA-48, SGR)
 
@@ -97,7 +97,7 @@ def design_text(checked: Checked, *, styled: bool = False) -> str:
 
 
 def margins_text(checked: Checked, *, styled: bool = False) -> str:
-    """Return one line for every limit: kept or broken, in words, with the mends of the broken ones.
+    """Return one line for every limit: kept or broken, in words, with the fixes of the broken ones.
 
     `styled` is for a terminal, which shows what is kept in green and what is broken in red.
     """
@@ -108,7 +108,7 @@ def margins_text(checked: Checked, *, styled: bool = False) -> str:
     for margin in checked.margins:
         sign = _style("kept  ", _GREEN, styled) if margin.kept else _style("BROKEN", _RED, styled)
         lines.append(f"{sign} {margin.limit:<{column}}  {say(margin)}")
-        lines += [f"       {'':<{column}}  mend: {mend}" for mend in margin.mends]
+        lines += [f"       {'':<{column}}  fix: {fix}" for fix in margin.fixes]
     return "\n".join([*lines, ""])
 
 

@@ -181,8 +181,8 @@ def _margins(trial: TrialRead, console: Console) -> None:
         sign, style = ("kept  ", "green") if margin.get("kept") else ("BROKEN", "bold red")
         name = bare(margin["limit"])
         console.print(f"[{style}]{sign}[/] {safe(f'{name:<{column}}')}  {safe(_say(margin))}", soft_wrap=True)
-        for mend in margin.get("mends") or ():
-            console.print(f"       {'':<{column}}  mend: {safe(mend)}", soft_wrap=True)
+        for fix in margin.get("fixes") or ():
+            console.print(f"       {'':<{column}}  fix: {safe(fix)}", soft_wrap=True)
 
 
 def _say(margin: Mapping[str, Any]) -> str:

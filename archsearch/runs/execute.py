@@ -169,11 +169,11 @@ def _fit_together(checked: Checked, dataset: Dataset) -> None:
     """Raise `SpecError` unless the design takes the data's images and tells its classes apart."""
     classes = checked.footprint.output_shape[0]
     if classes != len(dataset.classes):
-        mend = f"Set arch.head.classes={len(dataset.classes)}."
-        raise SpecError("arch.head.classes", f"is {classes}, but {dataset.name} has {len(dataset.classes)}", mend)
+        fix = f"Set arch.head.classes={len(dataset.classes)}."
+        raise SpecError("arch.head.classes", f"is {classes}, but {dataset.name} has {len(dataset.classes)}", fix)
     height, width = dataset.train.images_BHWC.shape[1:3]
     if checked.plan.input_shape != (3, height, width):
-        mend = f"Set arch.input=[3,{height},{width}], or data.image_size with data.resize=true."
+        fix = f"Set arch.input=[3,{height},{width}], or data.image_size with data.resize=true."
         raise SpecError(
-            "arch.input", f"is {list(checked.plan.input_shape)}, but images are 3 x {height} x {width}", mend
+            "arch.input", f"is {list(checked.plan.input_shape)}, but images are 3 x {height} x {width}", fix
         )

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.analysis.check import Checked
-from archsearch.analysis.mends import number
 from archsearch.errors import ArchsearchError, InterruptedRun, UsageError
+from archsearch.formatting import number
 from archsearch.runs.execute import RunOutcome, execute
 from archsearch.runs.trial import Origin, prepare_study, record_trial
 from archsearch.settings.experiment import Experiment

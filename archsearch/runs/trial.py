@@ -110,9 +110,9 @@ def record_trial(
 
 
 def _trace(error: BaseException) -> str:
-    from archsearch.search.address import mask_password
+    from archsearch.masking import mask
 
-    return mask_password("".join(traceback.format_exception(error)))[-LONGEST_TRACE:]
+    return mask("".join(traceback.format_exception(error)))[-LONGEST_TRACE:]
 
 
 def limits_record(limits: Limits) -> dict[str, Any]:

@@ -5,18 +5,15 @@ Imports the standard library and `errors` only.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from archsearch.errors import SpecError
+from archsearch.masking import mask
 
 Kind = Literal["sqlite", "postgresql", "journal"]
 DEFAULT_STORAGE = "sqlite:///outputs/studies.db"
-
-_PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^:/@\s]*:)[^\s'\"]+(?=@)")  # up to the last @: it may hold some
-_SECRET_OPTION = re.compile(r"(?P<before>[?&;](?:password|passwd|pwd|sslpassword)=)[^&;\s]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,15 +26,10 @@ class Address:
 
     def __str__(self) -> str:
         """Return the address as it may be shown."""
-        return mask_password(self.url)
+        return mask(self.url)
 
     def __repr__(self) -> str:
         return f"Address('{self}')"
-
-
-def mask_password(text: str) -> str:
-    """Return `text` with the password of every address in it replaced by ***."""
-    return _SECRET_OPTION.sub(r"\g<before>***", _PASSWORD.sub(r"\g<before>***", text))
 
 
 def parse_address(storage: str, where: str = "study.storage") -> Address:
@@ -58,5 +50,5 @@ def parse_address(storage: str, where: str = "study.storage") -> Address:
         return Address(kind="postgresql", url=storage, path=None)
     if storage.endswith((".db", ".sqlite", ".sqlite3")) and "://" not in storage:
         return Address(kind="sqlite", url=f"sqlite:///{storage}", path=Path(storage))
-    mend = f"Use {DEFAULT_STORAGE}, postgresql://USER@HOST/DATABASE, or journal:FILE."
-    raise SpecError(where, f"'{mask_password(storage)}' is not the address of a study database", mend)
+    fix = f"Use {DEFAULT_STORAGE}, postgresql://USER@HOST/DATABASE, or journal:FILE."
+    raise SpecError(where, f"'{mask(storage)}' is not the address of a study database", fix)

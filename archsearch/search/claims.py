@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.search.address import mask_password
+from archsearch.masking import mask
 from archsearch.search.board import ANSWERED, Board, read_board
 from archsearch.search.dashboard import margin_attrs
 from archsearch.search.job import Verdict
@@ -132,7 +132,7 @@ class Desk:
                 **margin_attrs(verdict.margins),
                 "assignments": dict(verdict.assignments),
                 "sweep": self.sweep.name,
-                "base": [mask_password(one) for one in self.sweep.base],
+                "base": [mask(one) for one in self.sweep.base],
                 "key": verdict.key,
                 "design_id": verdict.design_id,
                 "parameters": verdict.parameters,

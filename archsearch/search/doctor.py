@@ -1,4 +1,4 @@
-"""The doctor: what is wrong with a study database and the files it names; looks only, `healing` mends.
+"""The doctor: what is wrong with a study database and the files it names; looks only, `healing` fixes.
 
 Whether a worker is dead is judged as the engine itself judges it, see `archsearch.search.liveness`.
 """
@@ -25,14 +25,14 @@ MOST_NUMBERS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong: what, and the mend in words; `healable` where `doctor --fix` mends it.
+    """One thing that is wrong: what, and the fix in words; `healable` where `doctor --fix` fixes it.
 
     `trials` are the numbers of the trials of `study` that it is about, `workers` those who had them.
     """
 
     kind: Kind
     what: str
-    mend: str
+    fix: str
     healable: bool = False
     study: str | None = None
     trials: tuple[int, ...] = ()
@@ -95,7 +95,7 @@ def _of_database(address: Address) -> Iterable[Finding]:
             kind="version",
             what=f"the tables are of version {versions['schema']} (made by Optuna {versions['optuna']}), "
             f"this Optuna's are of {wanted}",
-            mend=f"Keep a copy, then: optuna storage upgrade --storage {address}.",
+            fix=f"Keep a copy, then: optuna storage upgrade --storage {address}.",
         )
     if address.path is not None:
         said = look(address, _check)
@@ -103,14 +103,14 @@ def _of_database(address: Address) -> Iterable[Finding]:
             yield Finding(
                 kind="damaged",
                 what=f"the file {address.path} is damaged: {said}",
-                mend=f"Rescue what can be read: sqlite3 {address.path} .recover | sqlite3 rescued.db.",
+                fix=f"Rescue what can be read: sqlite3 {address.path} .recover | sqlite3 rescued.db.",
             )
         log = address.path.with_name(f"{address.path.name}-wal")
         if log.exists():
             yield Finding(
                 kind="log",
                 what=f"{log} is there ({log.stat().st_size} bytes): a program has the database open, or was killed",
-                mend="Nothing is lost: whoever opens the database reads it.",
+                fix="Nothing is lost: whoever opens the database reads it.",
                 healable=True,
             )
 
@@ -138,14 +138,14 @@ def _of_journal(file: Path) -> Iterable[Finding]:
         yield Finding(
             kind="lock",
             what=f"{lock} was left by a killed program; others wait {STALE:g} s for it",
-            mend="It is taken away.",
+            fix="It is taken away.",
             healable=True,
         )
     if torn := torn_bytes(file):
         yield Finding(
             kind="torn",
             what=f"the last line of {file} ends in its midst ({torn} bytes): its writer is at it, or was killed",
-            mend="The half line, which nobody can read, is taken away, so that others can write behind it.",
+            fix="The half line, which nobody can read, is taken away, so that others can write behind it.",
             healable=True,
         )
 
@@ -178,7 +178,7 @@ def _of_running(study: StudyRead, dead: dict[tuple[str, int], bool | None]) -> I
         yield Finding(
             kind="left_running",
             what=f"{_trials(left)} left running: the worker is gone",
-            mend="They wait again, and the same command takes them up from their checkpoints.",
+            fix="They wait again, and the same command takes them up from their checkpoints.",
             healable=True,
             study=study.name,
             trials=left,
@@ -189,7 +189,7 @@ def _of_running(study: StudyRead, dead: dict[tuple[str, int], bool | None]) -> I
         yield Finding(
             kind="unseen",
             what=f"{_trials(unseen)} running on another machine, or on this one before it was started anew",
-            mend="Watch for signs of life: --grace 120 (seconds, as study.grace).",
+            fix="Watch for signs of life: --grace 120 (seconds, as study.grace).",
             study=study.name,
             trials=unseen,
         )
@@ -198,7 +198,7 @@ def _of_running(study: StudyRead, dead: dict[tuple[str, int], bool | None]) -> I
         yield Finding(
             kind="unseen",
             what=f"{_trials(others)} running by another program, which does not say where",
-            mend="If it is gone: optuna.load_study(...).tell(NUMBER, state=TrialState.FAIL).",
+            fix="If it is gone: optuna.load_study(...).tell(NUMBER, state=TrialState.FAIL).",
             study=study.name,
             trials=others,
         )
@@ -220,13 +220,13 @@ def _of_files(study: StudyRead) -> Iterable[Finding]:
         yield Finding(
             kind="files",
             what=f"{_trials(gone)} without their folders (looked for from {Path.cwd()})",
-            mend=again,
+            fix=again,
             study=study.name,
             trials=tuple(gone),
         )
     if bare:
         yield Finding(
-            kind="weights", what=f"{_trials(bare)} without weights", mend=again, study=study.name, trials=tuple(bare)
+            kind="weights", what=f"{_trials(bare)} without weights", fix=again, study=study.name, trials=tuple(bare)
         )
 
 

@@ -1,4 +1,4 @@
-"""The doctor's mends: each looks once more before it changes anything, and none loses a result.
+"""The doctor's fixes: each looks once more before it changes anything, and none loses a result.
 
 Imports optuna inside functions only.
 """
@@ -17,7 +17,7 @@ from archsearch.search.snapshot import require_file
 
 
 def heal(reader: Reader, findings: Iterable[Finding]) -> list[str]:
-    """Mend what can be mended of `findings` and return what was done, in sentences."""
+    """Fix what can be fixed of `findings` and return what was done, in sentences."""
     said: list[str] = []
     for finding in findings:
         if not finding.healable:

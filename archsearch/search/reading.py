@@ -54,7 +54,7 @@ class TrialRead:
 
     @property
     def margins(self) -> list[dict[str, Any]]:
-        """The margins of the design: limit, bound, found, kept, slack, mends; empty where none were recorded."""
+        """The margins of the design: limit, bound, found, kept, slack, fixes; empty where none were recorded."""
         text = self.attrs.get("margins")
         try:
             found = json.loads(text) if isinstance(text, str) else text

@@ -94,8 +94,8 @@ def row_of(run: RunRecord) -> Row:
 
 
 def margins_json(margins: Sequence[Margin]) -> str:
-    """Return the margins as JSON text: a list of limit, bound, found, kept, slack, mends."""
-    return json.dumps([{**asdict(margin), "mends": list(margin.mends)} for margin in margins])
+    """Return the margins as JSON text: a list of limit, bound, found, kept, slack, fixes."""
+    return json.dumps([{**asdict(margin), "fixes": list(margin.fixes)} for margin in margins])
 
 
 def constraints_of(margins: Sequence[Margin]) -> dict[str, float]:

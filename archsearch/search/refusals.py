@@ -42,10 +42,10 @@ class Refusals:
             return None
         share = 100 * self.feasible / self.proposed
         worst = ", ".join(f"{name} refused {count}" for name, count in self.by_limit.most_common(3))
-        mend = "Widen that limit, narrow the space, or add arch.width: fit to the space."
+        fix = "Widen that limit, narrow the space, or add arch.width: fit to the space."
         if self.by_limit.most_common(1)[0][0] == UNBUILDABLE:
-            mend = "Most cannot be built at all."
-        return f"only {share:.2g} % of {self.proposed} proposals keep the limits ({worst}). {mend}"
+            fix = "Most cannot be built at all."
+        return f"only {share:.2g} % of {self.proposed} proposals keep the limits ({worst}). {fix}"
 
     def as_json(self) -> dict[str, object]:
         """Return plain values, for a study's attribute."""

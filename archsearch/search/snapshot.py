@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.search.address import Address, mask_password
+from archsearch.masking import mask
+from archsearch.search.address import Address
 
 Ask = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 """Asks the database one thing: SQL with `:name` places, and what stands there."""
@@ -36,8 +37,8 @@ def look(address: Address, question: Callable[[Ask], Answer]) -> Answer:
     except (SpecError, StorageError):
         raise
     except ImportError as error:
-        mend = "Install it: pip install 'archsearch[postgres]'."
-        raise SpecError("--storage", f"the driver of {address} is missing ({error})", mend) from error
+        fix = "Install it: pip install 'archsearch[postgres]'."
+        raise SpecError("--storage", f"the driver of {address} is missing ({error})", fix) from error
     except Exception as error:  # noqa: BLE001  (every driver has errors of its own)
         raise StorageError(_told(address, error)) from None
 
@@ -46,8 +47,8 @@ def require_file(address: Address) -> Path:
     """Return the file that studies lie in; raises `SpecError` where it is not there."""
     assert address.path is not None, "not a server"
     if not address.path.is_file():
-        mend = "Run a design first, or name another: --storage sqlite:///FILE."
-        raise SpecError("--storage", f"there is no study database at {address.path}", mend)
+        fix = "Run a design first, or name another: --storage sqlite:///FILE."
+        raise SpecError("--storage", f"there is no study database at {address.path}", fix)
     return address.path
 
 
@@ -119,7 +120,7 @@ def _look_at_server(address: Address, question: Callable[[Ask], Answer]) -> Answ
 def _told(address: Address, error: Exception) -> str:
     # The driver's own message and its chain may hold the password.
     lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
-    cause = mask_password(lines[0])
+    cause = mask(lines[0])
     missing = any(word in cause for word in ("no such table", "no such column", "does not exist", "not a database"))
     if missing and 'database "' not in cause:
         return f"{address}: is not a study database that this Optuna can read ({cause}). Name another with --storage."

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.search.address import DEFAULT_STORAGE, Address, mask_password, parse_address
+from archsearch.masking import mask
+from archsearch.search.address import DEFAULT_STORAGE, Address, parse_address
 from archsearch.search.exclusive import Section, file_section, postgresql_section
 from archsearch.search.lean import lean_cache
 
@@ -47,20 +48,20 @@ def open_store(storage: str = DEFAULT_STORAGE, *, create: bool = True, lean: boo
     """
     address = parse_address(storage)
     if address.path is not None and not address.path.exists() and not create:
-        mend = "Run a design first, or give another with --storage."
-        raise SpecError("study.storage", f"there is no study database at {address.path}", mend)
+        fix = "Run a design first, or give another with --storage."
+        raise SpecError("study.storage", f"there is no study database at {address.path}", fix)
     try:
         if address.path is not None:
             address.path.parent.mkdir(parents=True, exist_ok=True)
         quiet_optuna()
         return _open_journal(address) if address.kind == "journal" else _open_database(address, lean=lean)
     except ImportError as error:
-        mend = "Install it: pip install 'archsearch[postgres]'."
-        raise SpecError("study.storage", f"the driver of {address} is missing ({error})", mend) from error
+        fix = "Install it: pip install 'archsearch[postgres]'."
+        raise SpecError("study.storage", f"the driver of {address} is missing ({error})", fix) from error
     except (SpecError, StorageError):
         raise
     except Exception as error:  # noqa: BLE001  (every driver has errors of its own)
-        cause = mask_password(str(error.__cause__ or error).strip().splitlines()[0])
+        cause = mask(str(error.__cause__ or error).strip().splitlines()[0])
         # From None: the driver's own message and its chain may hold the password.
         raise StorageError(f"{address}: the study database cannot be opened: {cause}") from None
 

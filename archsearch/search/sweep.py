@@ -53,8 +53,8 @@ class Sweep:
         size = self.space.size
         if size is None:
             names = [name for name, each in self.space.parameters.items() if each.size is None]
-            mend = "Give it a step, name its values with choice(...), or take another sampler."
-            raise SpecError(names[0], "is a continuum, which has no end of combinations", mend)
+            fix = "Give it a step, name its values with choice(...), or take another sampler."
+            raise SpecError(names[0], "is a continuum, which has no end of combinations", fix)
         if size > MOST_COMBINATIONS:
             what = f"{size} combinations are too many to go through"
             raise SpecError("study.sampler", what, "Take another sampler: sampler=footprint study.trials=100.")

@@ -202,6 +202,6 @@ def _cause(error: BaseException) -> str:
 
 
 def _trace(error: BaseException) -> str:
-    from archsearch.search.address import mask_password
+    from archsearch.masking import mask
 
-    return mask_password("".join(traceback.format_exception(error)))[-LONGEST_CAUSE:]
+    return mask("".join(traceback.format_exception(error)))[-LONGEST_CAUSE:]

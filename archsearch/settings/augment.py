@@ -140,16 +140,16 @@ def policy_record(policy: AugmentPolicy) -> dict[str, Any]:
 def check_policy(policy: AugmentPolicy, where: str = "augment") -> None:
     """Raise `SpecError` at the first value that is outside its range, or at a second alternating flip."""
     if sum(_alternates(step) for step in policy.steps) > 1:
-        mend = "One mirrors every image in every other epoch, two would never."
-        raise SpecError(f"{where}.transforms", "has two alternating flips", mend)
+        fix = "One mirrors every image in every other epoch, two would never."
+        raise SpecError(f"{where}.transforms", "has two alternating flips", fix)
     for index, choice in enumerate(policy.transforms):
         name, transform = _only(choice, f"{where}.transforms[{index}]")
         here = f"{where}.transforms[{index}].{name}"
         for field in fields(transform):
-            low, high, mend = _RANGES.get(field.name, (None, None, ""))
+            low, high, fix = _RANGES.get(field.name, (None, None, ""))
             value = getattr(transform, field.name)
             if low is not None and high is not None and not low <= value <= high:
-                raise SpecError(join(here, field.name), f"must lie within {low:g} and {high:g}, is {value:g}", mend)
+                raise SpecError(join(here, field.name), f"must lie within {low:g} and {high:g}, is {value:g}", fix)
 
 
 _PIXELS = "It counts whole pixels."

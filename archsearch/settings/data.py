@@ -74,13 +74,13 @@ class DataSettings:
         if not 1 <= self.image_size <= 4096:
             raise SpecError("data.image_size", f"must lie in 1 to 4096 px, is {self.image_size}")
         if not math.isfinite(self.validation) or not 0 <= self.validation < 1:
-            mend = "It is the fraction of the training images that is held out, such as 0.1."
-            raise SpecError("data.validation", f"must be at least 0 and below 1, is {self.validation}", mend)
+            fix = "It is the fraction of the training images that is held out, such as 0.1."
+            raise SpecError("data.validation", f"must be at least 0 and below 1, is {self.validation}", fix)
         if self.seed < 0:
             raise SpecError("data.seed", f"must not be negative, is {self.seed}")
         for key, limit in (("limit_train", self.limit_train), ("limit_test", self.limit_test)):
             if limit is not None and limit < 1:
                 raise SpecError(f"data.{key}", f"must be at least 1, is {limit}", "null takes all images.")
         if self.name != "folder" and self.image_size != 32 and not self.resize:
-            mend = "Set data.resize=true to have them resized."
-            raise SpecError("data.image_size", f"data={self.name} has images of 32 px, not {self.image_size}", mend)
+            fix = "Set data.resize=true to have them resized."
+            raise SpecError("data.image_size", f"data={self.name} has images of 32 px, not {self.image_size}", fix)

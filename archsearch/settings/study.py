@@ -91,11 +91,11 @@ class StudySettings:
             what = f"must be above 0 and below study.grace, is {self.heartbeat:g} of {self.grace:g} s"
             raise SpecError("study.heartbeat", what)
         if len(self.objectives) > 1 and self.pruner.name != "none":
-            mend = "Set pruner=none, or search for one objective."
-            raise SpecError("study.pruner", "trainings can be compared midway by one objective only", mend)
+            fix = "Set pruner=none, or search for one objective."
+            raise SpecError("study.pruner", "trainings can be compared midway by one objective only", fix)
         if self.pruner.name != "none" and self.objectives != ("accuracy",):
-            mend = "Set pruner=none, or study.objectives=[accuracy]."
-            raise SpecError("study.pruner", "what is compared midway is the accuracy", mend)
+            fix = "Set pruner=none, or study.objectives=[accuracy]."
+            raise SpecError("study.pruner", "what is compared midway is the accuracy", fix)
 
 
 def _at_least(where: str, value: int, least: int) -> None:

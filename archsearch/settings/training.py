@@ -49,8 +49,8 @@ class TrainSettings:
             if getattr(self, name) is not None:
                 _at_least_one(f"train.{name}", getattr(self, name))
         if not _DEVICE.fullmatch(self.device):
-            mend = "Choose one of auto, cpu, cuda, cuda:0, cuda:1, ..., mps."
-            raise SpecError("train.device", f"the text '{self.device}' is not a device", mend)
+            fix = "Choose one of auto, cpu, cuda, cuda:0, cuda:1, ..., mps."
+            raise SpecError("train.device", f"the text '{self.device}' is not a device", fix)
         _between("train.label_smoothing", self.label_smoothing, 0.0, 1.0)
         if self.ema is not None:
             _between("train.ema", self.ema, 0.0, 1.0, "Write null for no average.")
@@ -125,11 +125,11 @@ def _at_least_one(where: str, value: int) -> None:
         raise SpecError(where, f"must be at least 1, is {value}")
 
 
-def _positive(where: str, value: float, mend: str = "") -> None:
+def _positive(where: str, value: float, fix: str = "") -> None:
     if not (math.isfinite(value) and value > 0):
-        raise SpecError(where, f"must be above 0, is {value}", mend)
+        raise SpecError(where, f"must be above 0, is {value}", fix)
 
 
-def _between(where: str, value: float, low: float, high: float, mend: str = "") -> None:
+def _between(where: str, value: float, low: float, high: float, fix: str = "") -> None:
     if not low <= value < high:
-        raise SpecError(where, f"must be from {low:g} to below {high:g}, is {value}", mend)
+        raise SpecError(where, f"must be from {low:g} to below {high:g}, is {value}", fix)

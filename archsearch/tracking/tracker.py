@@ -47,5 +47,5 @@ def library(name: str, *, tracker: str) -> Any:
 
 def not_installed(tracker: str) -> SpecError:
     """Return the error that says that the library of `tracker` is missing."""
-    mend = "Install it: pip install 'archsearch[tracking]', or leave tracking out."
-    return SpecError(f"tracking={tracker}", f"needs the package {tracker}, which is not installed", mend)
+    fix = "Install it: pip install 'archsearch[tracking]', or leave tracking out."
+    return SpecError(f"tracking={tracker}", f"needs the package {tracker}, which is not installed", fix)

@@ -181,8 +181,8 @@ def _refuse_other_run(path: Path, held: Identity, asked: Identity) -> None:
     differing = [key for key in shared if held[key] != asked[key]]
     if differing:
         listed = ", ".join(f"{key} ({_short(held[key])}, now {_short(asked[key])})" for key in differing)
-        mend = "Give the run's own settings, or start in another folder."
-        raise SpecError("resume", f"{path} is the checkpoint of another run: it differs in {listed}", mend)
+        fix = "Give the run's own settings, or start in another folder."
+        raise SpecError("resume", f"{path} is the checkpoint of another run: it differs in {listed}", fix)
 
 
 def _short(value: object) -> str:

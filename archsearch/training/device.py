@@ -87,7 +87,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def memory_used_up(device: torch.device, batch_size: int, cause: str) -> DeviceMemoryError:
-    """Return the error for a device whose memory is used up, with its mend."""
+    """Return the error for a device whose memory is used up, with its fix."""
     others = ", or fewer study.workers where several share it" if device.type == "cuda" else ""
     return DeviceMemoryError(
         f"train.batch_size: {device} has not enough memory for batches of {batch_size} ({cause}). "

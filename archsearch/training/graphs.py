@@ -122,8 +122,8 @@ class GraphedStep:
                 optimizer.zero_grad(set_to_none=True)
             cause = cause_of(error)
             if self._required:
-                mend = "Set train.cuda_graphs=false."
-                raise RunError(f"train.cuda_graphs=true: recording failed: {cause}. {mend}") from error
+                fix = "Set train.cuda_graphs=false."
+                raise RunError(f"train.cuda_graphs=true: recording failed: {cause}. {fix}") from error
             self._can = False
             self._failed(f"train.cuda_graphs=auto: recording failed ({cause}), steps are launched one by one")
             return

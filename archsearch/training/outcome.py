@@ -64,7 +64,7 @@ def summarise(
 
 
 def diverged(state: RunState, epochs: int, steps: int, learning_rate: float, *, within: int) -> DivergedError:
-    """Return the error for a loss that stopped being finite at most `within` steps ago, with its mends."""
+    """Return the error for a loss that stopped being finite at most `within` steps ago, with its fixes."""
     return DivergedError(
         f"the loss is not a finite number in epoch {state.epoch + 1} of {epochs}, at step "
         f"{state.step} of {steps} or at most {within} before. "

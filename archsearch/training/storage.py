@@ -50,12 +50,12 @@ def append_metrics(path: Path, record: EpochRecord) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:
-    """Return the error that names `path`, the cause and the mend."""
+    """Return the error that names `path`, the cause and the fix."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     cause = "the disk is full" if full else (error.strerror or str(error))
-    mend = "Free some space" if full else "Make the folder writable"
+    fix = "Free some space" if full else "Make the folder writable"
     return StorageError(
-        f"{path}: cannot be written: {cause}. {mend} and continue with resume={path.parent}, "
+        f"{path}: cannot be written: {cause}. {fix} and continue with resume={path.parent}, "
         "or choose another folder with hydra.run.dir."
     )
 

@@ -91,7 +91,7 @@ class ExperimentTask:
         """Leave in the run's folder the overrides that compose it again."""
         import yaml
 
-        from archsearch.search.address import mask_password
+        from archsearch.masking import mask
         from archsearch.search.summary import literal
 
         verdict = job.verdict
@@ -100,7 +100,7 @@ class ExperimentTask:
         lines = [*self._base, *(f"{name}={literal(value)}" for name, value in assignments.items())]
         folder = job.run_dir / ".hydra"
         folder.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump([mask_password(line) for line in lines])
+        text = yaml.safe_dump([mask(line) for line in lines])
         (folder / "overrides.yaml").write_text(text, encoding="utf-8")
 
 

@@ -59,8 +59,8 @@ def read_request(arguments: Iterable[str], space: Mapping[str, Any] | None, load
             continue
         top = name.partition(".")[0].partition("@")[0].partition("/")[0]
         if top in HELD:
-            mend = f"Run one sweep for each {top}." if top in ("data", "constraints") else "Give it one value."
-            raise SpecError(name, "cannot differ between the trials of one study", mend)
+            fix = f"Run one sweep for each {top}." if top in ("data", "constraints") else "Give it one value."
+            raise SpecError(name, "cannot differ between the trials of one study", fix)
         parameters[name] = parameter_of(override, loader)
         fixed.pop(name, None)
         sampled |= not _is_list(override)

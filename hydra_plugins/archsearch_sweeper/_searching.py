@@ -117,7 +117,7 @@ def _require_all(study: Study, sweep: Sweep) -> None:
     if refused:
         lines += [f"{len(refused)} of {len(mine)} designs cannot be trained:", *_causes(refused)]
         lines.append(
-            "python -m archsearch.show with the same overrides tells by how much a limit is broken, and mends."
+            "python -m archsearch.show with the same overrides tells by how much a limit is broken, and fixes."
         )
     if failed:
         lines += [f"{len(failed)} of {len(mine)} trainings failed:", *_causes(failed)]

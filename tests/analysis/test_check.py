@@ -25,11 +25,11 @@ LIMITS = {
 MESSAGE = """\
 arch 'small' breaks 2 of 6 limits
   receptive_field  23 px, must be above 44   (grows 5 > 11 > 23 over c1 c2 c3)
-                   mend: arch.stages.c3.dilation=3 gives 47 px at no parameter
+                   fix: arch.stages.c3.dilation=3 gives 47 px at no parameter
                      or: arch.stages.c3.dilation=4 gives 59 px at no parameter
                      or: arch.stages.c3.repeats=5 gives 47 px at 27 840 more parameters
   parameters       35 642, must be below 30 000
-                   mend: arch.symmetry=flip gives 17 826
+                   fix: arch.symmetry=flip gives 17 826
                      or: arch.width=0.87 gives 22 250
                      or: arch.width=0.74 gives 18 546"""
 
@@ -51,8 +51,8 @@ def test_a_design_that_keeps_its_limits_passes(make_design: Make) -> None:
     assert len(checked.design_id) == 16
 
 
-def test_without_blocks_no_mends_are_tried(make_design: Make) -> None:
-    assert check_design(make_design(), decode_limits(LIMITS)).margins[0].mends == ()
+def test_without_blocks_no_fixes_are_tried(make_design: Make) -> None:
+    assert check_design(make_design(), decode_limits(LIMITS)).margins[0].fixes == ()
 
 
 def test_where_nothing_helps_it_says_so(make_design: Make, shipped: BlockLookup) -> None:

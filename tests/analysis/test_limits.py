@@ -113,7 +113,7 @@ def test_no_limits() -> None:
 
 def test_the_record_has_the_contracts_keys(make_design: Make) -> None:
     record = margin_record(found(make_design(), receptive_field={"above": 44})["receptive_field"])
-    assert record.keys() >= {"limit", "bound", "found", "kept", "mends"}
+    assert record.keys() >= {"limit", "bound", "found", "kept", "fixes"}
     assert (record["limit"], record["bound"], record["found"], record["kept"]) == (
         "receptive_field",
         {"above": 44},

@@ -78,7 +78,7 @@ def test_a_damaged_file_is_built_anew(tmp_path: Path, damage: str) -> None:
 @pytest.mark.parametrize(
     ("number", "words"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "Read-only file system")]
 )
-def test_a_disk_that_takes_nothing_is_told_with_the_mend(
+def test_a_disk_that_takes_nothing_is_told_with_the_fix(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
 ) -> None:
     path = tmp_path / "made.images"
@@ -96,8 +96,8 @@ def test_a_disk_that_takes_nothing_is_told_with_the_mend(
     monkeypatch.setattr(cache.tempfile, "NamedTemporaryFile", failing)
     with pytest.raises(StorageError) as caught:
         cache.cached(path, "key", make_source)
-    mend = "Free some space, or put the cache elsewhere with data.cache=DIR."
-    assert str(caught.value) == f"{path}: cannot be written: {words}. {mend}"
+    fix = "Free some space, or put the cache elsewhere with data.cache=DIR."
+    assert str(caught.value) == f"{path}: cannot be written: {words}. {fix}"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,7 +106,7 @@ def test_a_really_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         pytest.skip("this system has no /dev/full")
 
     def write() -> None:
-        with cache.replacing(tmp_path / "x", mend=""), Path("/dev/full").open("wb", buffering=0) as full:
+        with cache.replacing(tmp_path / "x", fix=""), Path("/dev/full").open("wb", buffering=0) as full:
             full.write(b"x")
 
     with pytest.raises(StorageError, match="the disk is full"):
@@ -125,7 +125,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
     cache.write(path, "key", make_source())
 
     def interrupted() -> None:
-        with cache.replacing(path, mend="") as file:
+        with cache.replacing(path, fix="") as file:
             file.write(b"half")
             raise KeyboardInterrupt
 
@@ -168,7 +168,7 @@ HANG = """
 import sys, time
 from pathlib import Path
 from archsearch.data.cache import replacing
-with replacing(Path(sys.argv[1]), mend="") as file:
+with replacing(Path(sys.argv[1]), fix="") as file:
     file.write(b"x" * 100_000)
     file.flush()
     print("begun", flush=True)

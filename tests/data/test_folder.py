@@ -145,7 +145,7 @@ def test_corrupt_images_are_counted_and_the_first_are_named(pictures: Path, sett
     assert message.startswith("2 of 10 files cannot be read as images: ")
     assert f"{pictures / 'train' / 'cat' / '0.png'} (of no known format)" in message
     assert str(broken) in message
-    assert message.endswith("Mend or remove them.")
+    assert message.endswith("Fix or remove them.")
 
 
 def test_a_long_list_of_corrupt_images_is_cut(pictures: Path, settings_of: Make) -> None:
@@ -171,8 +171,8 @@ def test_images_of_other_sizes_are_refused_by_name(pictures: Path, settings_of: 
     odd = pictures / "train" / "cat" / "1.png"
     Image.new("RGB", (12, 9)).save(odd)
     message = _message(settings_of(pictures))
-    mend = "Set data.resize=true to have them resized."
-    assert message == f"1 of 10 images is not 8x8 px: {odd} (12x9). {mend}"
+    fix = "Set data.resize=true to have them resized."
+    assert message == f"1 of 10 images is not 8x8 px: {odd} (12x9). {fix}"
     resized = load_dataset(settings_of(pictures, resize=True))
     assert resized.train.images_BHWC.shape[1:] == (8, 8, 3)
 

@@ -17,7 +17,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE = CHECKOUT / "archsearch"
 
-BASE = frozenset({"errors", "decode", "config_folder", "html"})
+BASE = frozenset({"errors", "decode", "config_folder", "html", "formatting", "masking"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
 INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
@@ -35,6 +35,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "plain_yaml": frozenset(),
     "plain_composition": frozenset({"plain_yaml"}),
     "html": frozenset(),
+    "formatting": frozenset(),
+    "masking": frozenset(),
     "design": BASE,
     "analysis": BASE | {"design"},
     "settings": BASE | {"design", "analysis"},

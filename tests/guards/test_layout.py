@@ -1,4 +1,4 @@
-"""Guard: every module has its test, no file outgrows its job, and every YAML says how it is used."""
+"""Guard: no module outgrows one concept, no folder fifteen modules, and every YAML says how it is used."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-LONGEST = 350  # lines; past that a file is two rooms
-
-# Modules without a test file of their own, each with the reason.
-NO_MIRROR = {
-    "archsearch/design/plan.py": "values alone, no behaviour: read by every test of design and analysis",
-}
+LONGEST = 500  # lines; past that a module holds two concepts
 
 
 def project_files() -> list[Path]:
@@ -30,22 +25,7 @@ def relative(path: Path) -> str:
     return path.relative_to(CHECKOUT).as_posix()
 
 
-MODULES = sorted(relative(path) for path in (CHECKOUT / "archsearch").rglob("*.py") if path.name != "__init__.py")
 CONFIGS = sorted(relative(path) for path in (CHECKOUT / "conf").rglob("*.yaml"))
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_every_module_has_its_test(module: str) -> None:
-    path = Path(module)
-    mirror = Path("tests", *path.parts[1:-1], f"test_{path.name}")
-    if module in NO_MIRROR:
-        assert not (CHECKOUT / mirror).exists(), f"{mirror} is there: take {module} out of NO_MIRROR"
-    else:
-        assert (CHECKOUT / mirror).is_file(), f"{module} has no {mirror}"
-
-
-def test_every_exception_from_the_mirror_is_a_module() -> None:
-    assert NO_MIRROR.keys() <= set(MODULES)
 
 
 def test_no_file_outgrows_its_job() -> None:

@@ -22,7 +22,7 @@ from study_fakes import plausible
 
 @pytest.fixture(scope="session")
 def shipped() -> Callable[[str], Checked]:
-    """Return the function that gives a shipped network, checked against the default limits with mends."""
+    """Return the function that gives a shipped network, checked against the default limits with fixes."""
     composer = Composer()
 
     @functools.cache

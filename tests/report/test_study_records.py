@@ -68,7 +68,7 @@ def test_all_of_it_is_json(one: StudyRead) -> None:
         study_record(one, one.trials),
         *(trial_record(one, trial) for trial in one.trials),
         why_record(one, explain(one), {"x": 0.5}),
-        finding_record(Finding(kind="log", what="a", mend="b")),
+        finding_record(Finding(kind="log", what="a", fix="b")),
     ]
     assert json.loads(json.dumps(strict(records), allow_nan=False))
 

@@ -93,11 +93,11 @@ def test_why(console: Console) -> None:
 
 
 def test_what_the_doctor_found(console: Console) -> None:
-    found = [Finding(kind="left_running", what="trial 3", mend="It waits.", healable=True, study="[b]s", trials=(3,))]
+    found = [Finding(kind="left_running", what="trial 3", fix="It waits.", healable=True, study="[b]s", trials=(3,))]
     print_findings(found, None, console)
     assert told(console) == "left running  [b]s: trial 3\n  It waits. (--fix does it)\n"
     print_findings(found, ["done"], console)
-    assert told(console).endswith("left running  [b]s: trial 3\n  It waits.\nmended  done\n")
+    assert told(console).endswith("left running  [b]s: trial 3\n  It waits.\nfixed  done\n")
     print_findings([], None, console)
     assert told(console).endswith("Nothing is wrong.\n")
 

@@ -11,7 +11,7 @@ from archsearch.report.tables import design_record, design_text, margins_text
 Find = Callable[[str], Checked]
 CONTRACT = {"design_id", "parameters", "macs", "receptive_field", "output_shape", "width", "margins", "layers"}
 MORE = {"name", "symmetry", "activations", "activation_bytes", "peak_bytes", "kept"}
-MARGIN = {"limit", "bound", "found", "kept", "mends"}
+MARGIN = {"limit", "bound", "found", "kept", "fixes"}
 LAYER = {"name", "kind", "output_shape", "receptive_field", "jump", "parameters", "macs"}
 
 
@@ -36,11 +36,11 @@ def test_the_record_holds_what_was_measured(shipped: Find) -> None:
     }  # fmt: skip
 
 
-def test_margins_are_printed_with_their_mends(shipped: Find) -> None:
+def test_margins_are_printed_with_their_fixes(shipped: Find) -> None:
     lines = margins_text(shipped("mobilenet_v2")).splitlines()
     assert lines[0] == "kept   receptive_field  491 px, must be above 44"
     assert lines[1] == "BROKEN parameters       2 236 682, must be below 200 000"
-    assert lines[2].strip().startswith("mend: arch.width=")
+    assert lines[2].strip().startswith("fix: arch.width=")
     assert sum(line.startswith("kept") for line in lines) == 4
     assert "BROKEN contains         lacks dilated" in lines
 

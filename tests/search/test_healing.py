@@ -1,4 +1,4 @@
-"""What the doctor mends, and what it leaves alone."""
+"""What the doctor fixes, and what it leaves alone."""
 
 from __future__ import annotations
 

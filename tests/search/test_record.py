@@ -13,7 +13,7 @@ from archsearch.search.record import RunRecord, RunState, record_run
 from archsearch.search.studies import Study
 
 KEPT = Margin(limit="parameters", bound={"below": 5}, found=4, kept=True, slack=0.2)
-BROKEN = Margin(limit="receptive_field", bound={"above": 44}, found=33, kept=False, slack=-0.25, mends=("x=1",))
+BROKEN = Margin(limit="receptive_field", bound={"above": 44}, found=33, kept=False, slack=-0.25, fixes=("x=1",))
 RUN = RunRecord(
     params={"block": "dilated"},
     state="complete",
@@ -38,7 +38,7 @@ def test_a_run_is_a_trial(study: Study) -> None:
     assert (trial.value, trial.params, trial.intermediate_values) == (0.75, {"block": "dilated"}, {1: 0.5, 2: 0.75})
     assert excess_of(trial.system_attrs) == {"parameters": -0.2, "receptive_field": 0.25}
     assert trial.user_attrs["Margin receptive_field (above 44)"] == -0.25
-    assert json.loads(trial.user_attrs["margins"])[1]["mends"] == ["x=1"]
+    assert json.loads(trial.user_attrs["margins"])[1]["fixes"] == ["x=1"]
     assert trial.user_attrs["design"] == "name: x"
     assert study.raw.metric_names == ["accuracy"]
 

@@ -31,5 +31,5 @@ def test_above_one_percent_or_with_few_proposals_nothing_is_said() -> None:
     assert counted(0, *["macs"] * 20).warning() is None
 
 
-def test_what_cannot_be_built_is_not_mended_by_wider_limits() -> None:
+def test_what_cannot_be_built_is_not_fixed_by_wider_limits() -> None:
     assert str(counted(0, *["design"] * 400).warning()).endswith("(design refused 400). Most cannot be built at all.")

@@ -92,7 +92,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_a_bad_policy_is_told_where_what_and_the_mend(message):
+def test_a_bad_policy_is_told_where_what_and_the_fix(message):
     with pytest.raises(SpecError) as told:
         decode_policy(WRONG[message])
     assert str(told.value) == message

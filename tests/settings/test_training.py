@@ -36,7 +36,7 @@ from archsearch.settings.training import OptimizerSettings, ScheduleSettings, Tr
         (ScheduleSettings, {"final_ratio": 1.5}, "schedule.final_ratio: must be from 0 to 1, is 1.5"),
     ],
 )
-def test_values_that_cannot_be_used_are_named_with_the_mend(kind, values, message):
+def test_values_that_cannot_be_used_are_named_with_the_fix(kind, values, message):
     where = {TrainSettings: "train", OptimizerSettings: "optimizer", ScheduleSettings: "schedule"}[kind]
     with pytest.raises(SpecError) as caught:
         decode(kind, values, where)

@@ -36,7 +36,7 @@ def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize("asked", ["cuda", "cuda:1", "mps"])
-def test_a_missing_gpu_is_named_with_the_mend(monkeypatch, asked):
+def test_a_missing_gpu_is_named_with_the_fix(monkeypatch, asked):
     no_gpu(monkeypatch)
     with pytest.raises(SpecError, match=rf"train.device: '{asked}' is asked for.* Set train.device=auto."):
         choose_device(asked)
@@ -107,15 +107,15 @@ def test_what_counts_as_out_of_memory(error, expected):
 
 
 @pytest.mark.parametrize(
-    ("device", "mends"),
+    ("device", "fixes"),
     [
         ("cpu", "Set train.batch_size=64 or a smaller arch.width."),
         ("cuda", "Set train.batch_size=64 or a smaller arch.width, or fewer study.workers where several share it."),
     ],
 )
-def test_memory_that_is_used_up_is_told_with_mends_that_suit_the_device(device: str, mends: str) -> None:
+def test_memory_that_is_used_up_is_told_with_fixes_that_suit_the_device(device: str, fixes: str) -> None:
     error = memory_used_up(torch.device(device), 128, "tried to allocate 2 GiB")
-    assert str(error).endswith(f"not enough memory for batches of 128 (tried to allocate 2 GiB). {mends}")
+    assert str(error).endswith(f"not enough memory for batches of 128 (tried to allocate 2 GiB). {fixes}")
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_the_learning_rate_follows_the_schedule(fit):
 
 
 @pytest.mark.parametrize(("epochs", "size"), [(2, 16), (1, 1)])
-def test_a_loss_that_is_not_finite_ends_the_run_with_the_mend(fit, epochs, size):
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_fix(fit, epochs, size):
     with pytest.raises(DivergedError, match=r"in epoch 1 of .*Lower optimizer.learning_rate \(now 1e\+30, try"):
         fit(optimizer={"learning_rate": 1e30}, schedule={"warmup": 0.0}, train={"epochs": epochs, "batch_size": size})
 

@@ -16,7 +16,7 @@ from archsearch.training import loop
 from archsearch.training.descent import make_step
 
 
-def test_memory_that_is_used_up_names_the_mend(fit, jitter):
+def test_memory_that_is_used_up_names_the_fix(fit, jitter):
     def use_up(now: int) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
 

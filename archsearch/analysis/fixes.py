@@ -1,6 +1,6 @@
-"""Mends: for each broken limit, changes of the design after which the analysis says that it is kept.
+"""Fixes: for each broken limit, changes of the design after which the analysis says that it is kept.
 
-Every mend is found by trying it; none is guessed. Imports the design and this room; no torch.
+Every fix is found by trying it; none is guessed. Imports the design and this room; no torch.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from archsearch.analysis.footprint import Footprint
 from archsearch.analysis.limits import NUMBERS, UNITS, Limits, Margin, margins
 from archsearch.design.spec import BlockLookup, DesignSpec, StageSpec, decode_design
 from archsearch.errors import SpecError
+from archsearch.formatting import number
 
 MOST = 3
-"""Mends that are given for one limit."""
+"""Fixes that are given for one limit."""
 _BLOCKS = {"depthwise_separable": "depthwise", "depthwise": "depthwise", "dilated": "dilated", "strided": "strided"}
 _TRIES = 200
 
@@ -28,7 +29,7 @@ class _Trial:
     margins: Mapping[str, Margin]
 
 
-def find_mends(
+def find_fixes(
     design: DesignSpec, limits: Limits, found: tuple[Margin, ...], footprint: Footprint, blocks: BlockLookup
 ) -> dict[str, tuple[str, ...]]:
     """Return, for each broken limit, up to `MOST` sentences `change gives result`, the gentlest first.
@@ -36,7 +37,7 @@ def find_mends(
     A change that keeps every limit that was kept comes before one that breaks another; among equals
     the one that costs fewer parameters comes first.
     """
-    mends: dict[str, tuple[str, ...]] = {}
+    fixes: dict[str, tuple[str, ...]] = {}
     kept = {margin.limit for margin in found if margin.kept}
     for margin in found:
         if margin.kept:
@@ -55,8 +56,8 @@ def find_mends(
             harm = sum(not trial.margins[name].kept for name in kept)
             cost = abs(trial.footprint.parameters - footprint.parameters) if margin.limit not in NUMBERS[1:] else 0
             working.append(((harm, cost, order), _sentence(margin, trial, footprint)))
-        mends[margin.limit] = tuple(sentence for _, sentence in sorted(working)[:MOST])
-    return mends
+        fixes[margin.limit] = tuple(sentence for _, sentence in sorted(working)[:MOST])
+    return fixes
 
 
 def _attempt(
@@ -89,11 +90,6 @@ def _sentence(margin: Margin, trial: _Trial, before: Footprint) -> str:
             " at no parameter" if more == 0 else f" at {number(abs(more))} {'more' if more > 0 else 'fewer'} parameters"
         )
     return text
-
-
-def number(value: object) -> str:
-    """Return a number with thin groups of three digits: 231 402."""
-    return f"{value:,}".replace(",", " ") if isinstance(value, int | float) else str(value)
 
 
 def _changes(design: DesignSpec, margin: Margin) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -1,0 +1,37 @@
+"""How numbers, shares, durations and times are written, the same way everywhere. Imports the standard library."""
+
+from __future__ import annotations
+
+import datetime
+import math
+
+
+def number(value: object) -> str:
+    """Return a number in groups of three digits: `231 402`; anything else as text."""
+    return f"{value:,}".replace(",", " ") if isinstance(value, int | float) else str(value)
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """Return a share from 0 to 1 as a percentage: `86.12 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units: `4.2 s`, `38 s`, `12 min 4 s`, `3 h 20 min`, `4 d 2 h`."""
+    if not math.isfinite(seconds):
+        return str(seconds)
+    if seconds < 99.5:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 100:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 100:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def moment(when: datetime.datetime) -> str:
+    """Return a time to the minute, in UTC: `2026-11-24 01:18 UTC`."""
+    return f"{when.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
