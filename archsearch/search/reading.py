@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
-from archsearch.html import table
+from archsearch.formatting import html_table
 from archsearch.search.dashboard import MARGIN, OLDER
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class StudyRead:
             ]
             for one, said in zip(best, shown, strict=False)
         ]
-        return table(f"{self.name}: {len(self.trials)} trials, {len(best)} complete", heads, cells)
+        return html_table(f"{self.name}: {len(self.trials)} trials, {len(best)} complete", heads, cells)
 
     def _rank(self, trial: TrialRead) -> tuple[float, ...]:
         assert trial.values is not None, "a complete trial has values"

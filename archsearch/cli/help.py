@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from archsearch.config_folder import config_folder
+from archsearch.config_files import config_folder
 
 _ASKED = frozenset({"--help", "-h"})
 _IDLE = frozenset({"--multirun", "-m", "--run", "-r"})
