@@ -108,8 +108,11 @@ def top_keys() -> list[str]:
 
 
 def _grammar_error(override: str, reason: str) -> SpecError:
+    """Return the error of an override that is not in Hydra's grammar."""
     fix = "Write KEY=VALUE; put quotes around a value with spaces, brackets, commas or =: 'KEY=\"VALUE\"'."
-    return SpecError(mask(override), f"cannot be read ({mask(reason).partition(':')[0]})", fix)
+    masked = mask(override)
+    why = f" ({reason.partition(':')[0]})" if masked == override else ""  # the reason quotes a part of the value
+    return SpecError(masked, f"cannot be read{why}", fix)
 
 
 def _system_error(error: OSError) -> StorageError:

@@ -6,26 +6,24 @@ No torch before the limits are kept.
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.cli.help import help_asked, help_text
 from archsearch.cli.messages import exit_code, report_error
+from archsearch.cli.passwords import environment, hidden, mask_folder, masked_output
 from archsearch.config_files import config_folder
 from archsearch.errors import SpecError
-from archsearch.masking import hide_passwords, mask
+from archsearch.masking import hide_passwords
 from archsearch.overrides import group_of, key_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from archsearch.runs.trial import Origin
-
-_PRINTING = frozenset({"--cfg", "-c", "--info", "-i"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,33 +39,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str], *, in_full: bool) -> int:
     from archsearch.cli.arguments import hydra_arguments
 
-    given, passwords = hide_passwords(arguments)
-    if (folders := help_asked(given)) is not None:
+    if (folders := help_asked(arguments)) is not None:
         sys.stdout.write(help_text(folders))
         return 0
     codes: list[int] = []
-    with _environment({**passwords, "HYDRA_FULL_ERROR": "1"}):  # Hydra then hands its errors on
-        _start(hydra_arguments(given), _guard(_job, codes, in_full=in_full))
+    first, passwords = hide_passwords(arguments)
+    with (
+        environment({"HYDRA_FULL_ERROR": "1"}),  # Hydra then hands its errors on
+        hidden(hydra_arguments(first), passwords) as given,  # again: files of overrides have been read
+    ):
+        _start(given, _guard(_job, codes, in_full=in_full))
     return max(codes, default=0)
 
 
 def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
     """Hand `given` to Hydra, which reads the command line itself and calls `job`."""
     import hydra
+    from hydra._internal.utils import get_args_parser
 
     _register_resolvers()
     started = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)
+    options = get_args_parser().parse_args(given)
+    prints = options.cfg or options.info or any(key_of(one) == "hydra.verbose" for one in given)
     before, sys.argv = sys.argv, [sys.argv[0], *given]
-    printed = io.StringIO()
     try:
-        if not any(one.partition("=")[0] in _PRINTING for one in given):
-            started()
-            return
-        with contextlib.redirect_stdout(printed):  # what is shown of a configuration may hold a password
+        with masked_output() if prints else contextlib.nullcontext():
             started()
     finally:
         sys.argv = before
-        sys.stdout.write(mask(printed.getvalue()))
 
 
 def _guard(job: Callable[[DictConfig], None], codes: list[int], *, in_full: bool) -> Callable[[DictConfig], None]:
@@ -95,7 +94,8 @@ def _job(config: DictConfig) -> None:
 
     runtime = HydraConfig.get().runtime
     run_dir = Path(runtime.output_dir)
-    mask_folder(run_dir / ".hydra")
+    if (folder := HydraConfig.get().output_subdir) is not None:
+        mask_folder(run_dir / folder)
     folders = [Path(source.path) for source in runtime.config_sources if source.schema == "file"]
     tree, blocks = read_tree(config, [one for one in folders if one != config_folder()])
     experiment = decode_experiment(tree, blocks)
@@ -132,29 +132,6 @@ def _item(tree: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None
     return found
-
-
-def mask_folder(folder: Path) -> None:
-    """Replace the passwords in what Hydra has written about this run."""
-    for file in folder.glob("*.yaml"):
-        text = file.read_text(encoding="utf-8")
-        if mask(text) != text:
-            file.write_text(mask(text), encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set `variables` in the environment, and put back what was there."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _register_resolvers() -> None:

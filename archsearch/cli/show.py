@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archsearch.cli.messages import exit_code
+from archsearch.cli.passwords import hidden
 from archsearch.errors import SpecError
 from archsearch.formatting import percent
 from archsearch.overrides import text_of
@@ -40,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", help="key=value, as for archsearch.run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--config-dir", action="append", default=[], help="folder with groups of your own")
-    options = parser.parse_intermixed_args(arguments)
-    folders = [Path(one) for one in options.config_dir]
-    return exit_code(lambda: _show(options.overrides, as_json=options.json, folders=folders))
+    with hidden(sys.argv[1:] if arguments is None else arguments) as given:
+        options = parser.parse_intermixed_args(given)
+        folders = [Path(one) for one in options.config_dir]
+        return exit_code(lambda: _show(options.overrides, as_json=options.json, folders=folders))
 
 
 def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:

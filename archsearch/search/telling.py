@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from archsearch.errors import DeviceMemoryError, DivergedError, InterruptedRun, SpecError
+from archsearch.masking import mask
 from archsearch.search.artifacts import attach_pictures
 from archsearch.search.beating import Pulse, beating
 from archsearch.search.claims import Claim, Desk
@@ -197,11 +198,9 @@ def _tell(
 
 
 def _cause(error: BaseException) -> str:
-    text = str(error).strip().partition("\n")[0]
+    text = mask(str(error)).strip().partition("\n")[0]
     return text if isinstance(error, SpecError) else f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _trace(error: BaseException) -> str:
-    from archsearch.masking import mask
-
     return mask("".join(traceback.format_exception(error)))[-LONGEST_CAUSE:]
