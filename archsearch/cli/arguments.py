@@ -60,7 +60,7 @@ def _listed_in(file: str) -> list[str]:
     """Return what `file` lists under `overrides`."""
     found = read_yaml(Path(file).expanduser()).get("overrides")
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        fix = f"A search leaves such a file as best.yaml; a design is given as arch={file}."
+        fix = f"A search writes such a file as best.yaml. Write arch={file} for a design."
         raise SpecError(file, "holds no list of overrides", fix)
     return found
 
@@ -91,13 +91,13 @@ def _resumed(given: list[str]) -> list[str]:
     if not asked or asked[-1] in ("", "null"):
         return given
     if {"-m", "--multirun"} & set(given):
-        fix = "Leave out -m; a search goes on when its own command is given again."
-        raise SpecError("resume", "goes on with one run, not with many", fix)
+        fix = "Leave out -m. To continue a search, repeat its own command."
+        raise SpecError("resume", "continues one run, not many", fix)
     run_dir = Path(asked[-1]).expanduser().resolve()
     earlier = absent_from(given, _overrides_of_run(run_dir / ".hydra" / "overrides.yaml", asked[-1]))
     for one in earlier:
         if f":{MASK}@" in one or f"={MASK}" in one:
-            fix = f"Give it again: {key_of(one)}=...; with ${{oc.env:VARIABLE}} in its place it can be stored."
+            fix = f"Give it again: {key_of(one)}=...; ${{oc.env:VARIABLE}} in place of the password can be stored."
             raise SpecError("resume", f"the password of {key_of(one)} was not stored", fix)
     return [*earlier, *given, f"hydra.run.dir={quoted(str(run_dir))}", *_config_dir(run_dir, given)]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -95,10 +96,10 @@ def explain(error: BaseException) -> SpecError:
         key = str(getattr(error, "full_key", "") or match[1])
         return SpecError(key, "a value must be given", f"Set it: {key}=...")
     if isinstance(error, OverrideParseException):
-        return _grammar_error(str(error.override), next(line for line in lines if "parsing override" not in line))
+        return _grammar_error(str(error.override))
     if "Config group override must be" in text:
         fix = f"Write GROUP=OPTION (no limits: constraints=none). Groups: {', '.join(groups())}."
-        return SpecError("", "a group must be given one of its options by name", fix)
+        return SpecError("", "a group must be set to the name of one of its options", fix)
     return SpecError("", mask(text))
 
 
@@ -107,12 +108,16 @@ def top_keys() -> list[str]:
     return sorted({"seed", "resume", *groups()})
 
 
-def _grammar_error(override: str, reason: str) -> SpecError:
-    """Return the error of an override that is not in Hydra's grammar."""
-    fix = "Write KEY=VALUE; put quotes around a value with spaces, brackets, commas or =: 'KEY=\"VALUE\"'."
+def _grammar_error(override: str) -> SpecError:
+    """Return the error of an override that is not in Hydra's grammar, with an example of one that is."""
     masked = mask(override)
-    why = f" ({reason.partition(':')[0]})" if masked == override else ""  # the reason quotes a part of the value
-    return SpecError(masked, f"cannot be read{why}", fix)
+    key, equals, value = masked.lstrip("+~").partition("=")
+    if not equals or not re.fullmatch(r"[\w./@-]+", key):
+        return SpecError(masked, "is not an override", "Write KEY=VALUE, such as train.epochs=20.")
+    quote = "'" if '"' in value else '"'
+    example = shlex.quote(f"{key}={quote}{value}{quote}") if quote not in value else f"{key}=..."
+    fix = f"Put text with spaces, brackets, quotes, commas or = in quotes of its own: {example}."
+    return SpecError(key, f"the value {value} is not in Hydra's grammar", fix)
 
 
 def _system_error(error: OSError) -> StorageError:

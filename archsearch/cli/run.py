@@ -105,7 +105,7 @@ def _job(config: DictConfig) -> None:
 
     if experiment.resume is not None:
         if Path(experiment.resume).expanduser().resolve() != run_dir.resolve():
-            raise SpecError("resume", "must be given on the command line", "Write resume=RUN_DIR behind the command.")
+            raise SpecError("resume", "must be given on the command line", "Write resume=RUN_DIR after the command.")
         if (done := finished(run_dir)) is not None:
             print(f"{experiment.resume} has finished, nothing is left to do: {done}")
             return

@@ -122,7 +122,7 @@ def _taken_out(overrides: list[str], key: str) -> Path | None:
             continue
         overrides.remove(override)
         if not (name := text_of(override)):
-            place = "RUN_DIR" if key in ("erf", "card") else "FILE.png"
-            raise SpecError(key, "needs a place", f"Write {key}={place}.")
+            kind, place = ("folder", "RUN_DIR") if key in ("erf", "card") else ("file", "FILE.png")
+            raise SpecError(key, f"needs a {kind}", f"Write {key}={place}.")
         return Path(name)
     return None

@@ -48,7 +48,7 @@ def _dispatch(given: list[str]) -> int:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def commands() -> None:
-    """Open, explain and draw the study database. STUDY may be left out where there is only one."""
+    """List, explain, draw and export the study database. STUDY may be left out if there is only one."""
 
 
 def _storage(command: Callable[..., None]) -> Callable[..., None]:
@@ -79,8 +79,14 @@ def _ls(storage: str, as_json: bool) -> None:
 @click.argument("study", required=False)
 @click.option("--by", help="Rank by an objective, parameters, macs, receptive_field, seconds, trial, ...")
 @click.option("--reverse", is_flag=True, help="Worst first.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many are shown.")
-@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Complete ones unless given.")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show at most so many trials.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(_STATES),
+    multiple=True,
+    help="Only these. [default: complete]",
+)
 @_storage
 @_json
 def _show(
@@ -135,12 +141,12 @@ def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
 
 @commands.command("compare")
 @click.argument("names", nargs=-1, required=True, metavar="[STUDY] NUMBER NUMBER")
-@click.option("--study", help="The study, where it is not named before the numbers.")
+@click.option("--study", help="The study, if it is not given before the numbers.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw both curves to FILE.png, .svg or .pdf.")
 @_storage
 @_json
 def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, storage: str, as_json: bool) -> None:
-    """Show two designs side by side: what differs, in figures, settings and layers."""
+    """Compare two trials: results, settings and layers."""
     from archsearch.report.comparison import comparison_record, draw_comparison
     from archsearch.report.trial_tables import print_comparison
 
@@ -162,7 +168,7 @@ def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, stora
 @_storage
 @_json
 def _why(study: str | None, storage: str, as_json: bool) -> None:
-    """Say which limits refused how many, what came nearest, what failed, and which parameters matter."""
+    """Explain a study: designs that each limit rejects, nearest misses, failures, importance of parameters."""
     from archsearch.report.study_records import why_record
     from archsearch.report.study_tables import print_why
     from archsearch.search.explaining import explain
@@ -179,13 +185,13 @@ def _why(study: str | None, storage: str, as_json: bool) -> None:
 @commands.command("export")
 @click.argument("study", required=False)
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="One line per trial.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="All that the study holds.")
-@click.option("--design", "design_file", type=click.Path(path_type=Path), help="The best design, which runs again.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="The whole study.")
+@click.option("--design", "design_file", type=click.Path(path_type=Path), help="The best design as YAML.")
 @click.option("--folder", type=click.Path(path_type=Path), help="All three. [default: outputs/exports/STUDY]")
 @click.option("--onnx", type=click.Path(path_type=Path), help="The best network as FILE.onnx.")
 @click.option("--torch-export", type=click.Path(path_type=Path), help="The best network as FILE.pt2.")
 @click.option("--safetensors", type=click.Path(path_type=Path), help="The best weights with their design in one file.")
-@click.option("--trial", "number", type=click.IntRange(min=0), help="Of this trial, not of the best.")
+@click.option("--trial", "number", type=click.IntRange(min=0), help="Use this trial instead of the best.")
 @_storage
 def _export(
     study: str | None,
@@ -199,7 +205,7 @@ def _export(
     number: int | None,
     storage: str,
 ) -> None:
-    """Write the study as CSV and JSON, its best design as YAML that runs again, its best network for other programs."""
+    """Write the study as CSV and JSON, its best design as YAML, its best network for other programs."""
     from archsearch.report.run_files import run_folder
     from archsearch.report.study_export import export_study, folder_files, folder_name
 
@@ -227,20 +233,20 @@ def _export(
 @_storage
 @_json
 def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -> None:
-    """Write the report: one HTML page that can be sent to a colleague."""
+    """Write the report: one self-contained HTML page."""
     from archsearch.report.page import write_report
     from archsearch.report.study_export import folder_name
 
     found = _reader(storage).study(study)
     target = file or Path("outputs/reports", f"{folder_name(found)}.html")
     write_report(found, target)
-    _say_files([target], as_json=as_json)
+    _print_files([target], as_json=as_json)
 
 
 @commands.command("plot")
 @click.argument("study", required=False)
 @click.option("--folder", type=click.Path(path_type=Path), help="[default: outputs/reports/STUDY]")
-@click.option("--format", "formats", type=click.Choice(["png", "svg"]), multiple=True, help="Both unless given.")
+@click.option("--format", "formats", type=click.Choice(["png", "svg"]), multiple=True, help="[default: both]")
 @_storage
 @_json
 def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], storage: str, as_json: bool) -> None:
@@ -250,18 +256,18 @@ def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], stor
 
     found = _reader(storage).study(study)
     drawn = draw_study(found, folder or Path("outputs/reports", folder_name(found)), formats or ("png", "svg"))
-    _say_files(drawn, as_json=as_json)
+    _print_files(drawn, as_json=as_json)
 
 
 @commands.command("doctor")
-@click.option("--fix", is_flag=True, help="Fix what can be fixed without losing anything.")
+@click.option("--fix", is_flag=True, help="Repair whatever can be repaired without loss of data.")
 @click.option(
-    "--grace", type=click.FloatRange(min=0.1), help="Watch other machines' signs of life for so many seconds."
+    "--grace", type=click.FloatRange(min=0.1), help="Seconds to wait for heartbeats of workers on other machines."
 )
 @_storage
 @_json
 def _doctor(fix: bool, grace: float | None, storage: str, as_json: bool) -> None:
-    """Look for what killed programs have left: trials left running, missing files, logs, locks, old tables."""
+    """Find what killed processes left behind: running trials, missing files, logs, locks, old tables."""
     from archsearch.report.study_records import finding_record
     from archsearch.report.study_tables import print_findings
     from archsearch.search.doctor import examine
@@ -295,16 +301,17 @@ def _trial_of(study: StudyRead, number: int) -> TrialRead:
         if trial.number == number:
             return trial
     last = max((trial.number for trial in study.trials), default=None)
-    said = "it has none yet" if last is None else f"its numbers end at {last}"
-    raise SpecError("trial", f"the study '{study.name}' has no trial {number}", f"{said[0].upper()}{said[1:]}.")
+    fix = "It has none yet." if last is None else f"The last one is {last}."
+    raise SpecError("trial", f"the study '{study.name}' has no trial {number}", fix)
 
 
 def _numbers(names: Sequence[str], study: str | None, *, count: int) -> tuple[str | None, list[int]]:
     """Return the study that `names` begin with, if any, and the `count` trials that they end with."""
     first = len(names) - count
-    wanted = "a number" if count == 1 else f"{count} numbers"
     if first not in (0, 1) or (first == 1 and study is not None) or not all(one.isdecimal() for one in names[first:]):
-        raise SpecError("trial", f"'{' '.join(names)}' does not name {wanted} of trials", "Write [STUDY] NUMBER.")
+        wanted = f"{count} trial numbers" if count > 1 else "a trial number"
+        fix = f"Write [STUDY]{' NUMBER' * count}."
+        raise SpecError("trial", f"expected {wanted}, got '{' '.join(names)}'", fix)
     return (names[0] if first else study), [int(one) for one in names[first:]]
 
 
@@ -320,7 +327,7 @@ def _print_json(value: Any) -> None:
     click.echo(mask(json.dumps(strict(value), allow_nan=False)))
 
 
-def _say_files(files: Sequence[Path], *, as_json: bool) -> None:
+def _print_files(files: Sequence[Path], *, as_json: bool) -> None:
     if as_json:
         _print_json({"files": [str(file) for file in files]})
     else:

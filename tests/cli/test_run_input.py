@@ -129,9 +129,9 @@ def test_the_folder_of_a_run_is_a_design(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("arch=null", "a group must be given one of its options by name. Write GROUP=OPTION"),
-        ("seed", "seed: cannot be read (missing EQUAL at '<EOF>'). Write KEY=VALUE"),
-        ("train.epochs=[1", "cannot be read"),
+        ("arch=null", "a group must be set to the name of one of its options. Write GROUP=OPTION"),
+        ("seed", "seed: is not an override. Write KEY=VALUE"),
+        ("train.epochs=[1", "train.epochs: the value [1 is not in Hydra's grammar"),
         ("+seed=3", "++seed=3"),
         ("study.storage=elsewhere", "study.storage: 'elsewhere' is not the address of a study database. Use sqlite://"),
         ("study.name=''", "study.name: must not be empty"),

@@ -94,11 +94,11 @@ def test_the_effective_field_of_no_run_is_told(capsys: pytest.CaptureFixture[str
     assert main(["erf=nowhere"]) == 2
     assert "there are no weights" in capsys.readouterr().err
     assert main(["erf="]) == 2
-    assert "erf: needs a place. Write erf=RUN_DIR." in capsys.readouterr().err
+    assert "erf: needs a folder. Write erf=RUN_DIR." in capsys.readouterr().err
 
 
 def test_the_card_of_no_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["card=nowhere"]) == 2
     assert "nowhere/result.json: there is no result" in capsys.readouterr().err
     assert main(["card="]) == 2
-    assert "card: needs a place. Write card=RUN_DIR." in capsys.readouterr().err
+    assert "card: needs a folder. Write card=RUN_DIR." in capsys.readouterr().err
