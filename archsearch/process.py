@@ -1,4 +1,4 @@
-"""A command as a process: garbage collection while it runs, and its exit. Imports the standard library only."""
+"""A command as a process of its own: how it ends, and how it looks for garbage. Imports the standard library only."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-# Python's own thresholds of garbage collection, and those while a command imports: torch, Optuna and the like make
-# hundreds of thousands of objects, none of them garbage; collecting as often as usual took half a second of a run.
+# How often Python looks for garbage by itself, and how often while it imports: torch, Optuna and the
+# like leave hundreds of thousands of objects, none of them garbage; going through them again and again was half a
+# second of a run.
 USUAL_THRESHOLDS = gc.get_threshold()
 _RARE_THRESHOLDS = (20_000, *USUAL_THRESHOLDS[1:])
 
@@ -16,9 +17,9 @@ _RARE_THRESHOLDS = (20_000, *USUAL_THRESHOLDS[1:])
 def run_as_process(command: Callable[[], int], *, brief: bool = False) -> NoReturn:
     """Run `command` and end the process with the exit code that it returns.
 
-    At exit Python collects every remaining object, once per generation: over a second after torch has been loaded.
-    The system frees the memory anyway, so the objects are frozen first; exit handlers run as usual.
-    While the command runs, garbage is collected rarely, and not at all for a `brief` one.
+    At its end Python walks through every object that is left, once for each of its generations: over a second where
+    torch has been loaded. The memory goes back to the system anyway, so they are set aside; exit handlers run as ever.
+    Meanwhile a command looks for garbage rarely; a `brief` one leaves none that would be worth looking for.
     """
     if brief:
         gc.disable()

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from archsearch.config_files import config_folder
+from archsearch.overrides import group_of
 
 _ASKED = frozenset({"--help", "-h"})
 _IDLE = frozenset({"--multirun", "-m", "--run", "-r"})
@@ -32,7 +33,7 @@ def help_asked(arguments: Sequence[str]) -> Sequence[Path] | None:
             asked = True
         elif flag in _FOLDER:
             folders = [Path(value or next(left, "")).expanduser()]  # the last one counts, as in Hydra
-        elif (one.startswith("-") and one not in _IDLE) or one.lstrip("+~").startswith("hydra"):
+        elif (one.startswith("-") and one not in _IDLE) or group_of(one) == "hydra":
             return None
     return folders if asked and all(folder.is_dir() for folder in folders) else None
 

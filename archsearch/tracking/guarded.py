@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from archsearch.errors import SpecError
-from archsearch.masking import mask
 from archsearch.settings.tracking import TrackingSettings
 from archsearch.tracking.choose import open_tracker
 from archsearch.tracking.tracker import End, Tracked, Tracker
 
 Result = TypeVar("Result")
-_USER = re.compile(r"(://)[^\s/@]+@")  # a token may stand in the place of a user
+_SECRET = re.compile(r"(://)[^\s/@]+@")
 _LONGEST = 300  # letters of what a tracker raises
 
 
@@ -51,9 +50,9 @@ class GuardedTracker:
         except SpecError:
             raise
         except Exception as error:  # noqa: BLE001  (a library's and a server's: anything may come)
-            text = _USER.sub(r"\1***@", mask(" ".join(str(error).split())))[:_LONGEST]
+            said = _SECRET.sub(r"\1***@", " ".join(str(error).split()))[:_LONGEST]
             self.notices.append(
-                f"tracking={self._name} broke, the run goes on without it ({type(error).__name__}: {text})"
+                f"tracking={self._name} broke, the run goes on without it ({type(error).__name__}: {said})"
             )
             self._tracker = None
             return None

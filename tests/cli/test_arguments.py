@@ -49,7 +49,7 @@ def test_a_file_of_overrides_stands_for_those_that_are_not_given(tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", ["stages: {}", "overrides: block=dilated", "overrides: [1]"])
-def test_a_file_without_overrides_is_told(tmp_path: Path, content: str) -> None:
+def test_a_file_without_overrides_is_reported(tmp_path: Path, content: str) -> None:
     Path("design.yaml").write_text(content)
     with pytest.raises(SpecError, match=r"design.yaml: holds no list of overrides. .* arch=design.yaml"):
         normalise(["design.yaml"])

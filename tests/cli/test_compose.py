@@ -11,7 +11,7 @@ from archsearch.errors import SpecError
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
         ("block=nromal", "block: there is no 'nromal'. Did you mean 'normal'?"),
         ("arch=c1c2", "arch: there is no 'c1c2'. Did you mean 'c1c2c3c4'?"),
@@ -28,10 +28,10 @@ from archsearch.errors import SpecError
         ("+seed=3", "Either remove + prefix: 'seed=3'"),
     ],
 )
-def test_messages(override: str, said: str) -> None:
+def test_messages(override: str, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         compose([override])
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_group_and_a_key_meet_in_the_tree() -> None:
@@ -43,7 +43,7 @@ def test_a_group_and_a_key_meet_in_the_tree() -> None:
     assert "hydra" not in tree
 
 
-def test_an_interpolation_that_leads_nowhere_is_told() -> None:
+def test_an_interpolation_that_leads_nowhere_is_reported() -> None:
     with pytest.raises(SpecError, match="nowhere"):
         plain(compose(["arch.head.classes=${nowhere.at.all}"]))
 
@@ -56,14 +56,14 @@ def test_a_design_file_is_read_and_keys_are_laid_over_it(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(None, "there is no such file"), ("[1, 2]", "must hold a mapping"), ("a: [1", "is not YAML")],
 )
-def test_files_that_are_no_design(tmp_path: Path, content: str | None, said: str) -> None:
+def test_files_that_are_no_design(tmp_path: Path, content: str | None, message: str) -> None:
     file = tmp_path / "mine.yaml"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(SpecError, match=said) as caught:
+    with pytest.raises(SpecError, match=message) as caught:
         read_tree(compose(["arch=mine.yaml"]))
     assert str(caught.value).startswith(str(file))
 

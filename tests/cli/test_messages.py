@@ -18,7 +18,7 @@ from archsearch.errors import ArchsearchError, InterruptedRun, RunError, SpecErr
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (SpecError("a.b", "is wrong", "Fix it."), 2, "a.b: is wrong. Fix it.\n"),
         (RunError("postgresql://me:s3cret@h/d is gone"), 1, "postgresql://me:***@h/d is gone\n"),
@@ -28,10 +28,10 @@ from archsearch.errors import ArchsearchError, InterruptedRun, RunError, SpecErr
     ],
 )
 def test_one_message_and_the_exit_code(
-    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, message: str
 ) -> None:
     assert report_error(error, in_full=False) == code
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == message
 
 
 def raised(error: Exception) -> Exception:
@@ -44,9 +44,9 @@ def raised(error: Exception) -> Exception:
 def test_an_unknown_error_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert known_error(raised(ValueError("a bug"))) is None
     assert report_error(raised(ValueError("a bug at postgresql://me:s3cret@h/d")), in_full=False) == 1
-    said = capsys.readouterr().err
-    assert "Traceback" in said
-    assert "ValueError: a bug at postgresql://me:***@h/d" in said
+    message = capsys.readouterr().err
+    assert "Traceback" in message
+    assert "ValueError: a bug at postgresql://me:***@h/d" in message
 
 
 def test_in_full_there_is_a_traceback_and_the_same_code(

@@ -170,3 +170,56 @@ def test_text_that_is_no_yaml_is_masked_as_text() -> None:
     assert mask_yaml("a: [ x://me:pw@h") == "a: [ x://me:***@h"
     assert mask_yaml("# @package study\nstorage: x://me:pw@h\n") == "# @package study\nstorage: x://me:***@h\n"
     assert mask_yaml("no password: 1\n") == "no password: 1\n"
+
+
+def test_a_password_is_neither_printed_nor_stored(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHSEARCH_TEST_SECRET", "hunter22")
+    given = "study.storage='postgresql://me:hunter22@localhost:1/db'"
+    code = main([*SMALL, given])
+    caught = capsys.readouterr()
+    assert code != 0
+    assert "hunter22" not in caught.out + caught.err
+    written = [file for file in Path("outputs").rglob("*") if file.is_file() and file.suffix in (".yaml", ".json")]
+    assert written
+    for file in written:
+        assert "hunter22" not in file.read_text(), file
+
+
+def test_an_environment_variable_stays_unresolved_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHSEARCH_TEST_DB", "elsewhere.db")
+    assert main([*SMALL, "study.storage=sqlite:///${oc.env:ARCHSEARCH_TEST_DB}"]) == 0
+    assert Path("elsewhere.db").is_file()
+    stored = yaml.safe_load((next(Path("outputs/runs").iterdir()) / ".hydra" / "config.yaml").read_text())
+    assert stored["study"]["storage"] == "sqlite:///${oc.env:ARCHSEARCH_TEST_DB}"
+
+
+def test_a_password_in_a_shown_configuration_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    for flags in (["--cfg", "job"], ["--cfg", "job", "--resolve"]):
+        assert main([*flags, "study.storage=postgresql://me:hunter22@localhost/db"]) == 0
+        shown = capsys.readouterr().out
+        assert "postgresql://me:" in shown
+        assert "hunter22" not in shown
+
+
+def test_a_password_in_a_file_of_settings_is_masked_on_disk(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\nstudy: {storage: 'postgresql://me:hunter22@localhost:1/db'}\n"
+    (tmp_path / "mine" / "experiment" / "secret.yaml").write_text(text)
+    assert main([*SMALL, "--config-dir", "mine", "experiment=secret", "hydra.run.dir=run"]) == 2
+    written = "".join(file.read_text() for file in Path("run/.hydra").iterdir())
+    assert "hunter22" not in written
+    assert "postgresql://me:***@localhost:1/db" in written
+    assert "ARCHSEARCH_PASSWORD" not in os.environ
+
+
+def test_a_password_of_many_runs_is_neither_printed_nor_stored(capsys: pytest.CaptureFixture[str]) -> None:
+    given = "study.storage='postgresql://me:hunter22@localhost:1/db'"
+    assert main(["-m", *SMALL, "block=normal,dilated", given]) == 2
+    caught = capsys.readouterr()
+    assert "hunter22" not in caught.out + caught.err
+    assert "localhost:1" in caught.err
+    for file in Path().rglob("*"):
+        assert file.is_dir() or b"hunter22" not in file.read_bytes(), file
+    assert "ARCHSEARCH_PASSWORD" not in os.environ

@@ -46,8 +46,8 @@ def test_it_goes_on_with_all_that_it_was_given(stopped: Path, capsys: pytest.Cap
     assert list(Path("outputs").rglob("result.json")) == []
     capsys.readouterr()
     assert main([f"++resume={stopped}"]) == 0
-    said = capsys.readouterr().out
-    assert "a run has finished, nothing is left to do: test accuracy" in said
+    message = capsys.readouterr().out
+    assert "a run has finished, nothing is left to do: test accuracy" in message
 
 
 def test_settings_that_would_make_another_run_are_refused(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +62,7 @@ def test_a_run_without_a_checkpoint_begins_anew(stopped: Path, capsys: pytest.Ca
     assert "holds no checkpoint: the run starts at its beginning" in capsys.readouterr().err
 
 
-def test_a_damaged_checkpoint_is_told(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_checkpoint_is_reported(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = (stopped / "checkpoint.pt").read_bytes()
     (stopped / "checkpoint.pt").write_bytes(whole[: len(whole) // 2])
     assert main([f"resume={stopped}"]) != 0

@@ -127,13 +127,13 @@ def test_an_export(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(json.loads(Path("a.json").read_text())["trials"]) == 15
     assert main(["export", "--trial", "13", "--design", "b.yaml", "--storage", storage]) == 2
     assert "has no design" in capsys.readouterr().err
-    said = run(capsys, "export", "--storage", storage).splitlines()
-    assert [line.split(" (")[0] for line in said] == [
+    message = run(capsys, "export", "--storage", storage).splitlines()
+    assert [line.split(" (")[0] for line in message] == [
         f"outputs/exports/shapes-tiny/{name}" for name in ("trials.csv", "study.json", "design.yaml")
     ]
 
 
-def test_the_network_of_a_trial_leaves_the_house(
+def test_the_network_of_a_trial_is_exported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archsearch.runs import export
@@ -153,8 +153,8 @@ def test_the_network_of_a_trial_leaves_the_house(
     for number in (3, 11):
         Path(f"outputs/runs/{number}").mkdir(parents=True)
     assert run(capsys, "export", "--onnx", "a.onnx") == "compared\n"
-    said = run(capsys, "export", "--safetensors", "b.safetensors", "--csv", "a.csv", "--trial", "3")
-    assert [line.split(" (")[0] for line in said.splitlines()] == ["compared", "a.csv"]
+    message = run(capsys, "export", "--safetensors", "b.safetensors", "--csv", "a.csv", "--trial", "3")
+    assert [line.split(" (")[0] for line in message.splitlines()] == ["compared", "a.csv"]
     none = {"onnx": None, "torch_export": None, "safetensors": None}
     assert asked == [
         (Path("outputs/runs/11"), {**none, "onnx": Path("a.onnx")}),
@@ -214,7 +214,7 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["show"], "study: there are 2. Name one of them: one, tow"),
         (["show", "two"], "study: there is no 'two'. Did you mean 'tow'?"),
@@ -234,7 +234,7 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_what_cannot_be_used_ends_with_2_and_one_message(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     store = open_store()
     for name in ("one", "tow"):
@@ -244,20 +244,20 @@ def test_what_cannot_be_used_ends_with_2_and_one_message(
     before = sorted(Path().rglob("*"))
     assert main(arguments) == 2
     caught = capsys.readouterr()
-    assert said in caught.err
+    assert message in caught.err
     assert caught.out == ""
     assert "Traceback" not in caught.err
     assert "geheim" not in caught.err
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_study_without_a_best_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_without_a_best_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     store = open_store()
     fill(store, trials=0)
     store.close()
     assert main(["best"]) == 2
-    said = "study: 'shapes-tiny' has no complete trial, so it has no best (1 failed, 1 refused, 1 running)"
-    assert said in capsys.readouterr().err
+    message = "study: 'shapes-tiny' has no complete trial, so it has no best (1 failed, 1 refused, 1 running)"
+    assert message in capsys.readouterr().err
     assert "No trial is to be shown." in run(capsys, "show")
 
 
