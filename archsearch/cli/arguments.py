@@ -8,11 +8,12 @@ from pathlib import Path
 
 from archsearch.config_files import read_yaml
 from archsearch.errors import SpecError
-from archsearch.masking import MASK
+from archsearch.masking import MASK, VARIABLE
 from archsearch.overrides import absent_from, key_of, quoted, text_of
 
 _OVERRIDE = re.compile(r"(?P<key>[A-Za-z_][\w./@-]*)=(?P<value>.*)", re.DOTALL)
 _FILE = re.compile(r"""'(?P<single>[^']+\.ya?ml)'|"(?P<double>[^"]+\.ya?ml)"|(?P<bare>[^,()\[\]{}'"]+\.ya?ml)""")
+_HIDDEN = re.compile(rf"\$\{{oc\.env:({VARIABLE}\w*)\}}")
 
 
 def hydra_arguments(given: Sequence[str]) -> list[str]:
@@ -95,8 +96,9 @@ def _resumed(given: list[str]) -> list[str]:
         raise SpecError("resume", "continues one run, not many", fix)
     run_dir = Path(asked[-1]).expanduser().resolve()
     earlier = absent_from(given, _overrides_of_run(run_dir / ".hydra" / "overrides.yaml", asked[-1]))
+    used = {name for one in given for name in _HIDDEN.findall(one)}  # variables that now hold other passwords
     for one in earlier:
-        if f":{MASK}@" in one or f"={MASK}" in one:
+        if f":{MASK}@" in one or f"={MASK}" in one or used & {*_HIDDEN.findall(one)}:
             fix = f"Give it again: {key_of(one)}=...; ${{oc.env:VARIABLE}} in place of the password can be stored."
             raise SpecError("resume", f"the password of {key_of(one)} was not stored", fix)
     return [*earlier, *given, f"hydra.run.dir={quoted(str(run_dir))}", *_config_dir(run_dir, given)]

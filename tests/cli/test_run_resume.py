@@ -80,6 +80,10 @@ def test_a_password_that_was_not_stored_is_asked_for(stopped: Path, capsys: pyte
     file.write_text(yaml.safe_dump([*given, "++study.storage=postgresql://me:${oc.env:ARCHSEARCH_PASSWORD}@host/db"]))
     assert main([f"resume={stopped}"]) == 2
     assert "the environment variable 'ARCHSEARCH_PASSWORD' is not set" in capsys.readouterr().err
+    file.write_text(yaml.safe_dump([*given, "++tracking.address=http://me:${oc.env:ARCHSEARCH_PASSWORD}@host"]))
+    assert main([f"resume={stopped}", "study.storage=postgresql://me:other@host/db"]) == 2  # not sent to that host
+    assert "resume: the password of tracking.address was not stored. Give it again" in capsys.readouterr().err
+    file.write_text(yaml.safe_dump([*given, "++study.storage=postgresql://me:${oc.env:ARCHSEARCH_PASSWORD}@host/db"]))
     assert main([f"resume={stopped}", "study.storage=sqlite:///other.db"]) == 0
 
 

@@ -86,7 +86,10 @@ def test_a_users_folder_adds_blocks_and_networks(
 
 
 def test_it_starts_without_torch(printed_apart: Callable[[str], list[str]]) -> None:
-    code = "import sys, archsearch.show as s; s.main(['--json']); print(sorted({'torch', 'optuna'} & set(sys.modules)))"
+    code = (
+        "import sys, archsearch.show as s; s.main(['--json']); "
+        "print(sorted({'torch', 'optuna', 'numpy', 'rich', 'click', 'sqlalchemy', 'matplotlib'} & set(sys.modules)))"
+    )
     assert printed_apart(code)[-1] == "[]"
 
 
