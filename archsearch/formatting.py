@@ -1,9 +1,11 @@
-"""How numbers, shares, durations and times are written, the same way everywhere. Imports the standard library."""
+"""How numbers, shares, durations, times and tables for notebooks are written. Imports the standard library alone."""
 
 from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Iterable, Sequence
+from html import escape
 
 
 def number(value: object) -> str:
@@ -35,3 +37,25 @@ def duration(seconds: float) -> str:
 def moment(when: datetime.datetime) -> str:
     """Return a time to the minute, in UTC: `2026-11-24 01:18 UTC`."""
     return f"{when.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def html_table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return an HTML table for a notebook, every text escaped."""
+    head = "".join(f"<th>{escape(one)}</th>" for one in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(html_cell(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def html_cell(value: object) -> str:
+    """Return a value as a cell of `html_table`: whole numbers grouped, other numbers short, a dash for None."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return number(value).replace(" ", "\N{NARROW NO-BREAK SPACE}")
+        case float():
+            return f"{value:.4g}"
+        case _:
+            return str(value)

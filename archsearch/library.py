@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.config_folder import config_folder
-from archsearch.decode import suggest
+from archsearch.config_files import block_lookup, config_folder, option_file, read_yaml
 from archsearch.design.spec import DesignSpec, decode_design
-from archsearch.errors import SpecError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,7 +37,7 @@ def load_design(
     blocks are looked up by name in `folders`, beside the file (`../block`), and among the shipped ones.
     Raises `SpecError` where the design cannot be read.
     """
-    from archsearch.composition import block_lookup, read_yaml, resolve
+    from archsearch.cli.compose import resolve
 
     searched = list(folders)
     if isinstance(source, Mapping):
@@ -47,7 +45,7 @@ def load_design(
     else:
         file = Path(source)
         if file.suffix not in (".yaml", ".yml"):
-            file = _shipped("arch", str(source))
+            file = option_file("arch", str(source))
         raw = read_yaml(file)
         searched.append(file.resolve().parent.parent)
     blocks = block_lookup([*searched, config_folder()])
@@ -73,9 +71,8 @@ def check(design: DesignSpec | Source, limits: Mapping[str, Any] | str = "advanc
     """
     from archsearch.analysis.check import check_design
     from archsearch.analysis.limits import decode_limits
-    from archsearch.composition import block_lookup, read_yaml
 
-    raw = read_yaml(_shipped("constraints", limits)) if isinstance(limits, str) else limits
+    raw = read_yaml(option_file("constraints", limits)) if isinstance(limits, str) else limits
     return check_design(_design(design), decode_limits(raw), block_lookup([config_folder()]))
 
 
@@ -98,15 +95,6 @@ def load(run_dir: str | Path, *, takes: Takes = "normalised") -> nn.Module:
     from archsearch.runs.load import load_network
 
     return load_network(Path(run_dir), takes)
-
-
-def _shipped(group: str, name: str) -> Path:
-    """Return the file of a shipped option; raises `SpecError` with the likeliest name where there is none."""
-    file = config_folder() / group / f"{name}.yaml"
-    if not file.is_file():
-        known = sorted(one.stem for one in file.parent.glob("*.yaml") if one.stem != "file")
-        raise SpecError(group, f"there is no '{name}'", suggest(name, known))
-    return file
 
 
 def _design(design: DesignSpec | Source) -> DesignSpec:

@@ -1,4 +1,4 @@
-"""Passwords in addresses of databases and servers: found in any text, and replaced; the one place that knows how.
+"""Passwords in addresses of databases and servers: found in any text, and replaced.
 
 Masks too much rather than too little. Imports the standard library alone.
 """
@@ -6,7 +6,9 @@ Masks too much rather than too little. Imports the standard library alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 VARIABLE = "ARCHSEARCH_PASSWORD"
 MASK = "***"
@@ -21,36 +23,81 @@ _NOT_OPEN = r"\$\{[^}]*\}|\*\*\*"
 _URL = re.compile(
     rf"(?P<head>(?:{_SCHEME})[^:/\\\n]*:)(?!(?:{_NOT_OPEN})@)(?P<secret>(?:(?!{_NEXT})[^\n])+)(?=@)", re.IGNORECASE
 )
-# An option's value ends with the next option, the line, or a quote that closes the address.
-_OPTION = re.compile(
-    rf"(?P<head>[?&;](?:password|passwd|pwd|sslpassword|passphrase)=)(?!{_NOT_OPEN})"
-    r"(?P<secret>(?:(?!['\"](?:[\s.,:;)\]]|$))[^&;\n])*)",
-    re.IGNORECASE,
-)
+# In a text an option's value ends with the next option, the line, or a quote that closes the address; where the text is
+# one address, a quote is part of the value.
+_OPTION_HEAD = rf"(?P<head>[?&;](?:password|passwd|pwd|sslpassword|passphrase)=)(?!{_NOT_OPEN})"
+_OPTION = re.compile(rf"{_OPTION_HEAD}(?P<secret>(?:(?!['\"](?:[\s.,:;)\]]|$))[^&;\n])*)", re.IGNORECASE)
+_OPTION_OF_ADDRESS = re.compile(rf"{_OPTION_HEAD}(?P<secret>[^&;\n]*)", re.IGNORECASE)
+
+_ASSIGNMENT = re.compile(r"(?P<key>[\w.@/+~-]+=)(?P<quote>['\"]?)(?P<value>(?![\[{]).*)(?P=quote)", re.DOTALL)
+_ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")  # in Hydra's grammar, outside of quotes
 
 
-def mask(text: str) -> str:
-    """Return `text` with the password of every address in it replaced by `***`."""
-    return _replace(text, lambda secret: MASK)
+def mask(text: str, *, of: str = "") -> str:
+    """Return `text` with the password of every address in it replaced by `***`.
+
+    Passwords of the address `of` are replaced wherever they are, such as in an error that names a part of it.
+    """
+    found: list[str] = []
+    _replace(of, lambda secret: found.append(secret) or MASK, _OPTION_OF_ADDRESS)
+    for secret in found:
+        text = text.replace(secret, MASK)
+    return _replace(text, lambda _: MASK, _OPTION)
 
 
-def hide_passwords(arguments: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+def mask_address(address: str) -> str:
+    """Return `address` with its password replaced by `***`; a quote does not end it."""
+    return _replace(address, lambda _: MASK, _OPTION_OF_ADDRESS)
+
+
+def mask_value(value: Any) -> Any:
+    """Return a plain value, or mappings and lists of such, with every text masked as one address."""
+    match value:
+        case str():
+            return mask_address(value)
+        case dict():
+            return {key: mask_value(item) for key, item in value.items()}
+        case list():
+            return [mask_value(item) for item in value]
+        case _:
+            return value
+
+
+def hide_passwords(
+    arguments: Iterable[str], known: Mapping[str, str] = MappingProxyType({})
+) -> tuple[list[str], dict[str, str]]:
     """Return `arguments` with each password replaced by `${oc.env:...}`, and the environment variables that hold them.
 
-    Hydra writes the command line into every run's folder; an interpolation stays unresolved there.
+    Hydra writes the command line into every run's folder; an interpolation stays unresolved there. `known` are
+    variables of arguments that were hidden before; the returned ones include them.
     """
-    variables: dict[str, str] = {}
+    variables = dict(known)
 
-    def interpolation(secret: str) -> str:
-        name = VARIABLE if not variables else f"{VARIABLE}_{len(variables) + 1}"
-        variables[name] = secret
-        return f"${{oc.env:{name}}}"
+    def hidden(argument: str) -> str:
+        match = _ASSIGNMENT.fullmatch(argument)
+        quote = match["quote"] if match else ""
 
-    return [_replace(one, interpolation) for one in arguments], variables
+        def interpolation(secret: str) -> str:
+            name = f"{VARIABLE}_{len(variables) + 1}" if variables else VARIABLE
+            variables[name] = _unescaped(secret, quote) if match else secret
+            return f"${{oc.env:{name}}}"
+
+        if match is None:
+            return _replace(argument, interpolation, _OPTION)
+        return f"{match['key']}{quote}{_replace(match['value'], interpolation, _OPTION_OF_ADDRESS)}{quote}"
+
+    return [hidden(one) for one in arguments], variables
 
 
-def _replace(text: str, replacement: Callable[[str], str]) -> str:
+def _unescaped(text: str, quote: str) -> str:
+    """Return `text`, part of a value in Hydra's grammar, as Hydra reads it."""
+    if not quote:
+        return _ESCAPED.sub(r"\1", text)
+    return re.sub(rf"(\\*)\\{quote}", lambda match: match[1][: len(match[1]) // 2] + quote, text)
+
+
+def _replace(text: str, replacement: Callable[[str], str], option: re.Pattern[str]) -> str:
     def replaced(match: re.Match[str]) -> str:
         return match["head"] + replacement(match["secret"])
 
-    return _OPTION.sub(replaced, _URL.sub(replaced, text))
+    return option.sub(replaced, _URL.sub(replaced, text))

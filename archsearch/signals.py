@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM as a request that is read between two steps; imports the standard library only.
+"""Ctrl-C and SIGTERM as a stop request that is checked between two steps; imports the standard library only.
 
-An exception that a signal raises may come up anywhere: in the middle of a transaction, or in a callback that swallows
-it. So what must not be cut off reads a request instead.
+An exception raised by a signal handler may appear anywhere: within a transaction, or in a callback that swallows it.
+Code that must not be interrupted there checks a request instead.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 class StopRequest:
     """A context within which the first SIGINT or SIGTERM only sets `asked`.
 
-    The old handlers are back from that moment on, so that a second signal does what it did before (ends the
-    program), and after the context in any case. Where contexts are nested, the innermost one hears the signal, and
-    those around it are asked when it ends. Outside the main thread, and for a signal that is ignored on purpose,
-    nothing is installed.
+    The previous handlers are restored at that moment, so that a second signal has its usual effect (it ends the
+    program), and at the end of the context. In nested contexts the innermost one takes the signal and passes the
+    request on to the outer one when it ends. Nothing is installed outside the main thread, or for a signal that is
+    ignored.
     """
 
     _innermost: StopRequest | None = None
 
     def __init__(self, on_request: Callable[[], None] | None = None) -> None:
-        """Call `on_request` once, from the handler, when the first signal comes."""
+        """Call `on_request` once, from the handler, at the first signal."""
         self.asked = False
         self._on_request = on_request
         self._raises = False
@@ -53,16 +53,16 @@ class StopRequest:
                 self._around.asked |= self.asked
 
     def check(self) -> None:
-        """Raise `KeyboardInterrupt` if a stop was asked for."""
+        """Raise `KeyboardInterrupt` if a stop was requested."""
         if self.asked:
             raise KeyboardInterrupt
 
     def at_once(self) -> contextlib.AbstractContextManager[None]:
-        """Return a block that the signal ends by `KeyboardInterrupt`, for what may be cut off anywhere."""
+        """Return a context in which the signal raises `KeyboardInterrupt` at once."""
         return self._raising(True)
 
     def held(self) -> contextlib.AbstractContextManager[None]:
-        """Return a block, inside of `at_once`, that ends before the signal is heard again."""
+        """Return a context, inside `at_once`, that delays the `KeyboardInterrupt` until its end."""
         return self._raising(False)
 
     @contextlib.contextmanager
@@ -81,7 +81,7 @@ class StopRequest:
         self.asked = True
         self._restore()
         if self._on_request is not None:
-            with contextlib.suppress(RuntimeError):  # a signal in the middle of a write: Python refuses a second one
+            with contextlib.suppress(RuntimeError):  # a signal during a write: Python refuses a reentrant one
                 self._on_request()
         if self._raises:
             raise KeyboardInterrupt

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from archsearch.analysis.footprint import measure
 from archsearch.analysis.limits import decode_limits, margins
-from archsearch.composition import Composer
+from archsearch.cli.compose import Composer
 from archsearch.design.canonical import design_id
 from archsearch.design.lower import lower
 from archsearch.design.lower_block import lower_block

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from archsearch import build, check
-from archsearch.config_folder import config_folder
+from archsearch.config_files import config_folder
 from archsearch.data.load import load_dataset
 from archsearch.network.portable import (
     Agreement,

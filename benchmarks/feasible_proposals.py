@@ -14,8 +14,8 @@ import time
 import numpy as np
 import yaml
 
-from archsearch.composition import Composer
-from archsearch.config_folder import config_folder
+from archsearch.cli.compose import Composer
+from archsearch.config_files import config_folder
 from archsearch.errors import SpecError
 from archsearch.processor import processor_name
 from archsearch.search.evaluator import Evaluator

@@ -75,8 +75,8 @@ def draw(folder: Path, count: int, seed: int) -> None:
     import numpy as np
     import yaml
 
-    from archsearch.composition import Composer
-    from archsearch.config_folder import config_folder
+    from archsearch.cli.compose import Composer
+    from archsearch.config_files import config_folder
     from archsearch.errors import SpecError
     from archsearch.runs.record import design_yaml
     from archsearch.search.evaluator import Evaluator

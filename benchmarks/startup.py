@@ -27,11 +27,13 @@ from archsearch.processor import processor_name
 
 HERE = Path(__file__).resolve().parents[1]
 EXAMPLES = f"sqlite:///{HERE}/outputs/examples/studies.db"
+HYDRA, SHOW = "a bare `import hydra`", "`show`"
 COMMANDS = {
-    "`run --help`": ["archsearch.run", "--help"],
-    "`run --cfg job`": ["archsearch.run", "--cfg", "job"],
-    "`show`": ["archsearch.show"],
-    "`study ls`": ["archsearch.study", "ls", "--storage", EXAMPLES],
+    HYDRA: ["-c", "import hydra"],
+    "`run --help`": ["-m", "archsearch.run", "--help"],
+    "`run --cfg job`": ["-m", "archsearch.run", "--cfg", "job"],
+    SHOW: ["-m", "archsearch.show"],
+    "`study ls`": ["-m", "archsearch.study", "ls", "--storage", EXAMPLES],
 }
 TRAININGS = {"`experiment=brisk`": ["experiment=brisk"], "the default": []}
 BRIEF = ["data.limit_train=1280", "data.limit_test=2000", "train.epochs=1"]
@@ -123,7 +125,7 @@ def main() -> None:
                 taken.clear()
             for what, command in COMMANDS.items():
                 for whose, checkout in checkouts.items():
-                    add(what, whose, *call(["-m", *command], checkout, folder)[1:])
+                    add(what, whose, *call(command, checkout, folder)[1:])
             for name, chosen in TRAININGS.items() if data else ():
                 for whose, checkout in checkouts.items():
                     add(f"to the first step, {name}", whose, *until_first_step([*chosen, *data], checkout, folder))
@@ -136,6 +138,9 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for (what, whose), one in taken.items():
         print(f"| {what} | {whose} | {options.runs} | {_spread(one.clock)} | {_spread(one.processor)} |")
+    for whose in checkouts:
+        hydra, show = (min(taken[what, whose].clock) for what in (HYDRA, SHOW))
+        print(f"\n{SHOW} takes {show / hydra:.1f} times {HYDRA} ({whose}, the least of each).")
 
 
 def _spread(values: Sequence[float]) -> str:

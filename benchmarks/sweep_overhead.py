@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from archsearch.composition import Composer
+from archsearch.cli.compose import Composer
 from archsearch.processor import processor_name
 from archsearch.search.evaluator import Evaluator
 from archsearch.search.loop import Event, work
@@ -69,7 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     import yaml
 
-    from archsearch.config_folder import config_folder
+    from archsearch.config_files import config_folder
 
     space = yaml.safe_load((config_folder() / "space" / f"{options.space}.yaml").read_text())
     request = read_request([], space)

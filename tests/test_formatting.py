@@ -6,7 +6,9 @@ import datetime
 
 import pytest
 
-from archsearch.formatting import duration, moment, number, percent
+from archsearch import analyse, check
+from archsearch.formatting import duration, html_table, moment, number, percent
+from archsearch.search.storage.read import StudyRead, TrialRead
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,42 @@ def test_a_share_is_a_percentage() -> None:
 def test_a_moment_is_in_utc() -> None:
     zone = datetime.timezone(datetime.timedelta(hours=2))
     assert moment(datetime.datetime(2026, 11, 24, 3, 18, tzinfo=zone)) == "2026-11-24 01:18 UTC"
+
+
+def test_numbers_are_readable_and_markup_is_text() -> None:
+    html = html_table("a <b>", ["x & y"], [[12345, 0.123456], [None, True], ["<script>", '"q"']])
+    assert html.startswith("<table><caption>a &lt;b&gt;</caption><thead><tr><th>x &amp; y</th></tr></thead>")
+    assert "<td>12\u202f345</td><td>0.1235</td>" in html
+    assert "<td>-</td><td>yes</td>" in html
+    assert "&lt;script&gt;" in html
+    assert "<script>" not in html
+
+
+def test_a_footprint_shows_its_layers() -> None:
+    footprint = analyse("c1c2c3c4")
+    html = footprint._repr_html_()
+    assert html.count("<tr>") == len(footprint.layers) + 1
+    assert "161\u202f210 parameters, 19\u202f879\u202f168 MACs, receptive field 49 px" in html
+
+
+def test_a_check_shows_its_margins_with_the_fixes() -> None:
+    html = check("resnet20")._repr_html_()
+    assert "resnet20: breaks 3 of 6 limits" in html
+    assert "arch.width=" in html
+
+
+def test_a_study_shows_its_trials_best_first_without_markup_of_theirs() -> None:
+    trials = tuple(
+        TrialRead(
+            number=number, state="complete", values=(value,),
+            assignments={"same": 1, "block": f"<img {number}>", "idle": number}, constraints={}, history={},
+            attrs={"parameters": 1000 * number, "unused": ["idle"]}, started=None, finished=None,
+        )
+        for number, value in ((1, 0.5), (2, 0.75))
+    )  # fmt: skip
+    study = StudyRead(name="<s>", objectives=("accuracy",), directions=("maximize",), attrs={}, trials=trials)
+    html = study._repr_html_()
+    assert html.index("75.00 %") < html.index("50.00 %")
+    assert "<td>block=&lt;img 1&gt;</td>" in html, "what differs, and meant something"
+    assert "&lt;s&gt;: 2 trials, 2 complete" in html
+    assert "<img" not in html

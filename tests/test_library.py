@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from archsearch import analyse, build, check, load_design
-from archsearch.config_folder import config_folder
+from archsearch.config_files import config_folder
 from archsearch.errors import SpecError
 
 MAPPING = {"name": "tiny", "stages": {"c1": {"block": "normal", "width": 8}}, "head": {"classes": 4}}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from archsearch.masking import hide_passwords, mask
+from archsearch.masking import hide_passwords, mask, mask_value
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,38 @@ def test_a_mangled_address_hides_its_password(address: str, text: str) -> None:
 def test_a_masked_text_stays_as_it_is() -> None:
     once = mask("postgresql://me:pw@host/db?password=pw")
     assert mask(once) == once == "postgresql://me:***@host/db?password=***"
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        r"study.storage='postgresql://me:pw1 b\'c@h/d'",
+        r'study.storage="postgresql://me:pw1 b\"c\\@h/d"',
+        r"study.storage=postgresql://me:a\=b\,c\\@h/d",
+        r"study.storage='postgresql://h/d?password=p\' w'",
+        r"study.storage='postgresql://h/d?password=p\\\'w&x=1'",
+    ],
+)
+def test_a_hidden_password_is_the_one_that_hydra_reads(override: str) -> None:
+    [hidden], variables = hide_passwords([override])
+    parser = OverridesParser.create()
+    read, put_back = (str(getattr(value, "text", value)) for value in
+                      (parser.parse_override(one).value() for one in (override, hidden)))  # fmt: skip
+    assert put_back != read
+    for name, password in variables.items():
+        put_back = put_back.replace(f"${{oc.env:{name}}}", password)
+    assert put_back == read
+
+
+def test_arguments_that_are_hidden_twice_use_other_variables() -> None:
+    _, first = hide_passwords(["a=x://me:one@h"])
+    [again], both = hide_passwords(["b=x://me:two@h"], first)
+    assert again == "b=x://me:${oc.env:ARCHSEARCH_PASSWORD_2}@h"
+    assert both == {"ARCHSEARCH_PASSWORD": "one", "ARCHSEARCH_PASSWORD_2": "two"}
+
+
+def test_the_password_of_a_known_address_is_masked_wherever_it_is() -> None:
+    assert mask('no database "d;password=p\' w"', of="postgresql://h/d;password=p' w") == (
+        'no database "d;password=***"'
+    )
+    assert mask_value({"a": ["x://h/d?password=p' w", 3]}) == {"a": ["x://h/d?password=***", 3]}

@@ -76,7 +76,7 @@ def test_a_command_prints_what_the_readme_shows(
 
 
 def test_there_are_sessions_and_they_show_every_command_over_a_study() -> None:
-    from archsearch.study import commands
+    from archsearch.cli.study import commands
 
     def names(lines: list[str]) -> set[str]:
         return {line.split()[3] for line in lines if line.startswith("python -m archsearch.study ")}

@@ -16,8 +16,7 @@ from archsearch.design.canonical import design_id
 from archsearch.design.plan import Plan
 from archsearch.design.spec import BlockLookup, DesignSpec
 from archsearch.errors import LimitError
-from archsearch.formatting import number
-from archsearch.html import table
+from archsearch.formatting import html_table, number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,7 @@ class Checked:
         broken = sum(not margin.kept for margin in self.margins)
         told = f"breaks {broken} of {len(self.margins)} limits" if broken else f"keeps all {len(self.margins)} limits"
         cells = [[one.limit, one.kept, say(one), "; ".join(one.fixes)] for one in self.margins]
-        return table(f"{self.design.name}: {told}", ["limit", "kept", "found", "fixes"], cells)
+        return html_table(f"{self.design.name}: {told}", ["limit", "kept", "found", "fixes"], cells)
 
 
 def check_design(design: DesignSpec, limits: Limits, blocks: BlockLookup | None = None) -> Checked:

@@ -13,7 +13,7 @@ from archsearch.analysis.extent import ONE_PIXEL
 from archsearch.analysis.shape import Shape
 from archsearch.analysis.walk import LayerFootprint, Walk
 from archsearch.design.plan import Plan
-from archsearch.html import said, table
+from archsearch.formatting import html_cell, html_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +65,10 @@ class Footprint:
             for row in self.layers
         ]
         totals = (
-            f"{said(self.parameters)} parameters, {said(self.macs)} MACs, receptive field {self.receptive_field} px"
+            f"{html_cell(self.parameters)} parameters, {html_cell(self.macs)} MACs, "
+            f"receptive field {self.receptive_field} px"
         )
-        return table(totals, heads, cells)
+        return html_table(totals, heads, cells)
 
 
 def measure(plan: Plan) -> Footprint:

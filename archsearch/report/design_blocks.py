@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from archsearch.config_folder import config_folder
+from archsearch.config_files import config_folder
 from archsearch.decode import is_mapping
 from archsearch.search.storage.read import TrialRead
 

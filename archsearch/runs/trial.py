@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archsearch.analysis.check import Checked
 from archsearch.analysis.limits import Limits
 from archsearch.errors import DivergedError
+from archsearch.masking import mask
 from archsearch.runs.record import design_yaml
 from archsearch.settings.experiment import Experiment
 
@@ -79,7 +80,7 @@ def record_trial(
     from archsearch.search.storage.rows import RunRecord, run_row
 
     accuracy = None if error is not None else record["accuracy"]["validation"]
-    reason = str(error) if error is not None else None if accuracy is not None else NO_VALUE
+    reason = mask(str(error)) if error is not None else None if accuracy is not None else NO_VALUE
     state = "complete" if accuracy is not None else "pruned"
     if error is not None:
         state = "diverged" if isinstance(error, DivergedError) else "failed"
@@ -110,8 +111,6 @@ def record_trial(
 
 
 def _trace(error: BaseException) -> str:
-    from archsearch.masking import mask
-
     return mask("".join(traceback.format_exception(error)))[-LONGEST_TRACE:]
 
 

@@ -5,30 +5,27 @@ Works on values and files; knows no optuna.
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
-from archsearch.config_folder import config_folder
+from archsearch.config_files import config_folder
+from archsearch.overrides import SEARCH_GROUPS, assign, group_of, run_command, with_assignments
 from archsearch.search.storage.read import StudyRead, TrialRead
 
-COMMAND = "python -m archsearch.run"
-_OF_SEARCH = ("space", "sampler", "pruner", "study", "hydra", "resume")
+_OF_SEARCH = (*SEARCH_GROUPS, "resume")
 _LATER = ("train", "optimizer", "schedule", "augment", "seed")  # what a design does not say
 
 
 def command_again(study: StudyRead, trial: TrialRead) -> str | None:
     """Return the command, or None where nothing that the trial says would make its design again."""
     overrides = overrides_again(study, trial)
-    return None if overrides is None else " ".join([COMMAND, *(shlex.quote(one) for one in overrides)])
+    return None if overrides is None else run_command(overrides)
 
 
 def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
     """Return the overrides of the command: those that the run's folder holds, or else what can be told of them."""
-    from archsearch.search.summary import literal
-
     folder = trial.attrs.get("run_dir")
     if isinstance(folder, str) and (kept := _kept(Path(folder))) is not None:
-        return [one for one in kept if _top(one) not in _OF_SEARCH]
+        return [one for one in kept if group_of(one) not in _OF_SEARCH]
     ours = "sweep" in trial.attrs or "key" in trial.attrs
     if not ours or not trial.assignments:
         return None
@@ -39,20 +36,19 @@ def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
     assignments = {**used, **(repairs if isinstance(repairs, dict) else {})}
     base = trial.attrs.get("base")
     if isinstance(base, list):
-        lines = [str(one) for one in base if _key(str(one)) not in assignments and _top(str(one)) not in _OF_SEARCH]
-        return [*lines, *(f"{name}={literal(value)}" for name, value in assignments.items())]
+        return with_assignments((str(one) for one in base if group_of(str(one)) not in _OF_SEARCH), assignments)
     if "sweep" in trial.attrs and isinstance(folder, str) and (design := Path(folder, "design.yaml")).is_file():
         # What stood on the sweep's own command line is not among the assignments; its design has it all.
         assignments = {
             "arch": str(design),
-            **{name: value for name, value in assignments.items() if _top(name) in _LATER},
+            **{name: value for name, value in assignments.items() if group_of(name) in _LATER},
         }
     held = [
         f"{group}={name}"
         for group, name in (("data", study.attrs.get("data")), ("constraints", study.attrs.get("limits")))
         if group not in assignments and isinstance(name, str) and (config_folder() / group / f"{name}.yaml").is_file()
     ]
-    return [*held, *(f"{name}={literal(value)}" for name, value in assignments.items())]
+    return [*held, *(assign(name, value) for name, value in assignments.items())]
 
 
 def _kept(folder: Path) -> list[str] | None:
@@ -65,11 +61,3 @@ def _kept(folder: Path) -> list[str] | None:
         return None
     texts = isinstance(found, list) and all(isinstance(one, str) for one in found)
     return found if texts else None
-
-
-def _key(override: str) -> str:
-    return override.lstrip("+~").partition("=")[0]
-
-
-def _top(override: str) -> str:
-    return _key(override).partition("@")[0].partition(".")[0].partition("/")[0]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archsearch.overrides import SEARCH_GROUPS, group_of, literal, run_command, with_assignments
 from archsearch.search.infeasible import UNBUILDABLE, InfeasibleCounts
 from archsearch.search.queue import StudySnapshot, take_snapshot
 from archsearch.search.storage.read import excess_of
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 ROWS = 10  # of the table of the best
 FAILED = 5  # trials whose cause is shown
 CAUSES = 3  # of designs that cannot be built
-_PLAIN = re.compile(r"[A-Za-z_/][\w./@:+-]*", re.ASCII)  # text that Hydra's grammar reads as such without quotes
-_NO_TEXT = frozenset({"true", "false", "null", "inf", "nan"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,24 +71,12 @@ def overrides_of(sweep: Sweep, trial: FrozenTrial) -> list[str]:
     attrs = trial.user_attrs
     used = {name: value for name, value in attrs.get("assignments", {}).items() if name not in attrs.get("unused", ())}
     assignments = {**used, **attrs.get("repairs", {})}
-    ours = set(assignments)
-    base = [one for one in sweep.base if one.lstrip("+~").partition("=")[0] not in ours and not _of_search(one)]
-    return [*base, *(f"{name}={literal(value)}" for name, value in assignments.items())]
+    return with_assignments((one for one in sweep.base if group_of(one) not in SEARCH_GROUPS), assignments)
 
 
 def command_of(sweep: Sweep, trial: FrozenTrial) -> str:
     """Return the command that runs the trial's design again."""
-    return " ".join(["python -m archsearch.run", *(shlex.quote(one) for one in overrides_of(sweep, trial))])
-
-
-def literal(value: Any) -> str:
-    """Return a value as an override says it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str) and (not _PLAIN.fullmatch(value) or value.lower() in _NO_TEXT):
-        # In quotes a backslash counts only before a quote.
-        return "'{}'".format(re.sub(r"(\\*)('|$)", r"\1\1\2", value).replace("'", "\\'"))
-    return "null" if value is None else repr(value) if isinstance(value, float) else str(value)
+    return run_command(overrides_of(sweep, trial))
 
 
 def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
@@ -198,8 +183,3 @@ def _front(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> set[int]
         for number, one in ranks.items()
         if not any(other != one and all(a <= b for a, b in zip(other, one, strict=True)) for other in ranks.values())
     }
-
-
-def _of_search(override: str) -> bool:
-    key = override.lstrip("+~").partition("=")[0]
-    return key in ("space", "sampler", "pruner", "study") or key.startswith(("study.", "hydra.", "hydra/", "space."))

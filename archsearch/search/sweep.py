@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from archsearch.errors import SpecError
+from archsearch.overrides import group_of
 from archsearch.search.identity import hash_of
 from archsearch.search.space import Params, Space, Value
 from archsearch.search.storage.declarations import Declaration, of_parameter
@@ -36,7 +37,7 @@ class Sweep:
     def name(self) -> str:
         """16 digits that the same command shares whenever it is run: how long, by whom and who follows do not count."""
         parameters = {name: [type(each).__name__, asdict(each)] for name, each in self.space.parameters.items()}
-        base = sorted(one for one in self.base if not one.lstrip("+~").startswith(("tracking=", "tracking.")))
+        base = sorted(one for one in self.base if group_of(one) != "tracking")
         return hash_of([parameters, dict(self.fixed), base, self.exhaustive])
 
     @property

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.composition import Composer
+from archsearch.cli.compose import Composer
+from archsearch.masking import mask
+from archsearch.overrides import assign
 from archsearch.search.evaluator import Evaluator
 from archsearch.search.task import Assignments, Candidate, Job, Outcome
 from archsearch.settings.experiment import decode_experiment, require_training
@@ -91,13 +93,10 @@ class ExperimentTask:
         """Leave in the run's folder the overrides that compose it again."""
         import yaml
 
-        from archsearch.masking import mask
-        from archsearch.search.summary import literal
-
         candidate = job.candidate
         used = {name: value for name, value in candidate.assignments.items() if name not in candidate.unused}
         assignments = {**used, **candidate.repairs}
-        lines = [*self._base, *(f"{name}={literal(value)}" for name, value in assignments.items())]
+        lines = [*self._base, *(assign(name, value) for name, value in assignments.items())]
         folder = job.run_dir / ".hydra"
         folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump([mask(line) for line in lines])

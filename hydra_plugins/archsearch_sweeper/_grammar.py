@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from archsearch.errors import SpecError
+from archsearch.overrides import SEARCH_GROUPS, group_of
 from archsearch.search.space import Choice, Parameter, Range, Space, Value
 
 # What a study holds still: results under other data or limits cannot be compared.
-HELD = ("data", "constraints", "study", "space", "sampler", "pruner", "hydra", "resume", "experiment", "tracking")
-SEARCH_ONLY = ("study", "space", "sampler", "pruner", "hydra")
+HELD = (*SEARCH_GROUPS, "data", "constraints", "resume", "experiment", "tracking")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +52,12 @@ def read_request(arguments: Iterable[str], space: Mapping[str, Any] | None, load
     for text, override in zip(arguments, parser.parse_overrides(list(arguments)), strict=True):
         name = _name(override)
         if not override.is_sweep_override():
-            if override.key_or_group.partition(".")[0].partition("/")[0] not in SEARCH_ONLY:
+            if group_of(name) not in SEARCH_GROUPS:
                 base.append(text)
                 parameters.pop(name, None)
                 fixed.pop(name, None)
             continue
-        top = name.partition(".")[0].partition("@")[0].partition("/")[0]
+        top = group_of(name)
         if top in HELD:
             fix = f"Run one sweep for each {top}." if top in ("data", "constraints") else "Give it one value."
             raise SpecError(name, "cannot differ between the trials of one study", fix)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
+from archsearch.masking import mask
 from archsearch.search.loop import POLL, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import TrialQueue
@@ -83,7 +84,7 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
     said = f"hydra/launcher: the jobs could not be carried out: {_in_short(lost)}"
     if not _others_finish(study, worker.sweep):
         raise RunError(said) from lost
-    print(f"{said}\nOther jobs did its part.", file=sys.stderr)  # noqa: T201
+    print(mask(f"{said}\nOther jobs did its part."), file=sys.stderr)  # noqa: T201
 
 
 def _remove_empty(folder: Path, jobs: int) -> None:

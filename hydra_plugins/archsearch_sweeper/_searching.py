@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from archsearch.composition import Composer
-from archsearch.config_folder import config_folder
+from archsearch.cli.compose import Composer
+from archsearch.config_files import config_folder
 from archsearch.errors import RunError, SpecError, UsageError
+from archsearch.overrides import assign, group_of, key_of, run_command
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import INFEASIBLE, take_snapshot
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
-from archsearch.search.summary import literal, summarize, summary_text, unbuildable, write_best
+from archsearch.search.summary import summarize, summary_text, unbuildable, write_best
 from archsearch.search.sweep import Sweep
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
@@ -96,7 +96,7 @@ def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
     summary = summarize(study, sweep)
     print(summary_text(study, sweep, summary), file=sys.stdout, flush=True)  # noqa: T201  (a command prints)
     if best := write_best(study, sweep, summary):
-        print(f"the same as a file: python -m archsearch.run {shlex.quote(str(best))}", flush=True)  # noqa: T201
+        print(f"the same as a file: {run_command([str(best)])}", flush=True)  # noqa: T201
     print(f"study database: {study.store.address}", flush=True)  # noqa: T201
     return {trial.number: tuple(trial.values or ()) for trial in summary.best}
 
@@ -141,7 +141,7 @@ def _causes(trials: list[dict[str, Any]]) -> list[str]:
     """Return a line for each of the first trials: what was set, and why nothing came of it."""
     lines = []
     for attrs in trials[:MOST_TOLD]:
-        named = " ".join(f"{name}={literal(value)}" for name, value in attrs.get("assignments", {}).items())
+        named = " ".join(assign(name, value) for name, value in attrs.get("assignments", {}).items())
         lines.append(f"  {named}  {attrs.get('cause')}")
     if len(trials) > MOST_TOLD:
         lines.append(f"  and {len(trials) - MOST_TOLD} more")
@@ -201,10 +201,8 @@ def _open_study(experiment: Experiment, limits: str) -> Study:
 
 def _all_plain(arguments: list[str], request: Request) -> list[str]:
     """Return all overrides, `study` and the like included, but those searched over and those of Hydra itself."""
-    names = [(one, one.lstrip("+~").partition("=")[0]) for one in arguments]
-    return [
-        one for one, name in names if name not in request.space.parameters and not name.startswith(("hydra.", "hydra/"))
-    ]
+    searched = request.space.parameters
+    return [one for one in arguments if key_of(one) not in searched and group_of(one) != "hydra"]
 
 
 def _no_held_keys(request: Request) -> None:

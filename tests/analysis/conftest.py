@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from archsearch.config_folder import config_folder
+from archsearch.config_files import config_folder
 from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
 from archsearch.errors import SpecError
 

@@ -11,7 +11,7 @@ import yaml
 from archsearch.analysis.check import check_design
 from archsearch.analysis.fixes import MOST, number
 from archsearch.analysis.limits import decode_limits
-from archsearch.composition import Composer
+from archsearch.cli.compose import Composer
 from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
 
 Make = Callable[..., DesignSpec]

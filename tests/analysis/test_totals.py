@@ -8,7 +8,7 @@ import pytest
 
 from archsearch.analysis.footprint import measure
 from archsearch.analysis.totals import Widths, field_of, footprint_of, joined
-from archsearch.composition import Composer
+from archsearch.cli.compose import Composer
 from archsearch.design.block import decode_block
 from archsearch.design.lower import blocks_of, lower, stages_of
 from archsearch.design.lower_block import with_options

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from archsearch.composition import block_lookup
-from archsearch.config_folder import config_folder
+from archsearch.config_files import block_lookup, config_folder
 from archsearch.design.block import decode_block
 from archsearch.design.lower_block import lower_block, lower_items, with_options
 from archsearch.design.plan import Activation, Conv, GlobalPool, Layer, Norm, Parallel, Pool

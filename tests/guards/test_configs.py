@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from archsearch.analysis.check import Checked, check_design
-from archsearch.composition import Composer, block_lookup, read_yaml
-from archsearch.config_folder import config_folder
+from archsearch.cli.compose import Composer
+from archsearch.config_files import block_lookup, config_folder, read_yaml
 from archsearch.design.block import decode_block
 from archsearch.design.lower_block import lower_block, with_options
 from archsearch.network.assemble import assemble

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from archsearch.config_folder import config_folder
+from archsearch.config_files import config_folder
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import load_study, study_names
 from hydra_plugins.archsearch_sweeper._grammar import read_request

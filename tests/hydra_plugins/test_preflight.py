@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from archsearch.composition import Composer
+from archsearch.cli.compose import Composer
 from archsearch.errors import SpecError
 from archsearch.settings.experiment import Experiment, decode_experiment
 from archsearch.training import device

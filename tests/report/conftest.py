@@ -12,7 +12,7 @@ import pytest
 
 from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import decode_limits
-from archsearch.composition import Composer
+from archsearch.cli.compose import Composer
 from archsearch.design.spec import decode_design
 from archsearch.search.storage.read import StudyRead
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from archsearch.analysis.check import Checked, check_design
-from archsearch.composition import Composer
+from archsearch.cli.compose import Composer
 from archsearch.data import Dataset, load_dataset
 from archsearch.settings.experiment import Experiment, decode_experiment
 

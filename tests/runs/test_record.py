@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from archsearch.analysis.check import check_design
-from archsearch.composition import compose, read_tree
+from archsearch.cli.compose import compose, read_tree
 from archsearch.runs.record import design_yaml, result_record, write_design, write_json
 from archsearch.settings.augment import decode_policy
 from archsearch.settings.experiment import decode_experiment

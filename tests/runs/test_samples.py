@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from archsearch.composition import Composer
+from archsearch.cli.compose import Composer
 from archsearch.errors import SpecError
 from archsearch.runs.samples import draw_samples
 

@@ -11,8 +11,8 @@ import yaml
 from archsearch.analysis.check import check_design
 from archsearch.analysis.footprint import measure
 from archsearch.analysis.limits import decode_limits, margins
-from archsearch.composition import Composer, compose, read_tree
-from archsearch.config_folder import config_folder
+from archsearch.cli.compose import Composer, compose, read_tree
+from archsearch.config_files import config_folder
 from archsearch.design.canonical import design_id
 from archsearch.design.lower import lower
 from archsearch.design.spec import decode_design

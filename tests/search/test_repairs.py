@@ -11,8 +11,8 @@ import yaml
 
 from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import decode_limits
-from archsearch.composition import Composer
-from archsearch.config_folder import config_folder
+from archsearch.cli.compose import Composer
+from archsearch.config_files import config_folder
 from archsearch.design.spec import BlockReader, decode_design
 from archsearch.search.repairs import DILATIONS, changes, may_repair
 from hydra_plugins.archsearch_sweeper._grammar import read_request

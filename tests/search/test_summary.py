@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import yaml
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from search_fakes import FakeTask, make_settings, make_study, make_sweep
 
 from archsearch.search.loop import work
 from archsearch.search.space import Choice, Space
 from archsearch.search.storage.database import Store
 from archsearch.search.storage.study import Study
-from archsearch.search.summary import command_of, literal, summarize, summary_text, write_best
+from archsearch.search.summary import command_of, summarize, summary_text, write_best
 
 
 def test_the_best_comes_first_with_its_command(study: Study) -> None:
@@ -69,16 +67,3 @@ def test_why_designs_cannot_be_built_is_said(study: Study) -> None:
     sweep = make_sweep(make_settings(trials=2), space=Space(parameters={"block": Choice(options=("broken", "normal"))}))
     work(study, sweep, FakeTask(), seed=1)
     assert "\ncannot be built: block: cannot be built\n" in summary_text(study, sweep, summarize(study, sweep))
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        *("normal", "/a b/c, d.yaml", "it's", "back\\", "both\\'", "1e5", "1", "true", "Null", "nan", "", " ", "a=b"),
-        *("(x)", "$x", "#", "\u00e9", True, False, None, 3, -2, 0.1, 1e-7, 2.0, float("inf")),
-    ],
-)
-def test_a_value_is_read_again_as_it_was(value: object) -> None:
-    found = OverridesParser.create().parse_override(f"key={literal(value)}").value()
-    found = getattr(found, "text", found)
-    assert (type(found), found) == (type(value), value)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archsearch.composition import Composer
+from archsearch.cli.compose import Composer
 from archsearch.errors import SpecError
 from archsearch.settings.experiment import decode_experiment, require_training
 

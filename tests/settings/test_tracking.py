@@ -6,8 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from archsearch.composition import read_yaml
-from archsearch.config_folder import config_folder
+from archsearch.config_files import config_folder, read_yaml
 from archsearch.decode import decode
 from archsearch.errors import SpecError
 from archsearch.settings.tracking import TrackerName, TrackingSettings

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch import build, load_design
-from archsearch.config_folder import config_folder
+from archsearch.config_files import config_folder
 from archsearch.kernels import Kernels, equip
 from archsearch.training.step import Loss, PlainStep, RecordedStep
 

@@ -68,7 +68,7 @@ def open_store(storage: str = DEFAULT_STORAGE, *, create: bool = True, slim: boo
     except (SpecError, StorageError):
         raise
     except Exception as error:  # noqa: BLE001  (every driver has errors of its own)
-        cause = mask(str(error.__cause__ or error).strip().splitlines()[0])
+        cause = mask(str(error.__cause__ or error).strip().splitlines()[0], of=address.url)
         # From None: the driver's own message and its chain may hold the password.
         raise StorageError(f"{address}: the study database cannot be opened: {cause}") from None
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
-from archsearch.html import table
+from archsearch.formatting import html_table
 from archsearch.search.storage.dashboard import MARGIN, OLDER
 from archsearch.search.storage.legacy import present_attrs, present_margin, present_state
 
@@ -121,7 +121,7 @@ class StudyRead:
             ]
             for one, values in zip(best, shown, strict=False)
         ]
-        return table(f"{self.name}: {len(self.trials)} trials, {len(best)} complete", heads, cells)
+        return html_table(f"{self.name}: {len(self.trials)} trials, {len(best)} complete", heads, cells)
 
     def _rank(self, trial: TrialRead) -> tuple[float, ...]:
         assert trial.values is not None, "a complete trial has values"

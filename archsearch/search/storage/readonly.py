@@ -120,7 +120,7 @@ def _query_server(address: Address, function: Callable[[Query], Answer]) -> Answ
 def _error_text(address: Address, error: Exception) -> str:
     # The driver's own message and its chain may hold the password.
     lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
-    cause = mask(lines[0])
+    cause = mask(lines[0], of=address.url)
     missing = any(word in cause for word in ("no such table", "no such column", "does not exist", "not a database"))
     if missing and 'database "' not in cause:
         return f"{address}: is not a study database that this Optuna can read ({cause}). Name another with --storage."

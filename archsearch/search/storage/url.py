@@ -5,14 +5,16 @@ Imports the standard library and `errors` only.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from archsearch.errors import SpecError
-from archsearch.masking import mask
+from archsearch.masking import mask_address
 
 Kind = Literal["sqlite", "postgresql", "journal"]
+_AMBIGUOUS = re.compile(r"[^@]*:[^@]*@(?:[^?]*|[^=]*)@.*", re.DOTALL)
 DEFAULT_STORAGE = "sqlite:///outputs/studies.db"
 
 
@@ -26,7 +28,7 @@ class Address:
 
     def __str__(self) -> str:
         """Return the address as it may be shown."""
-        return mask(self.url)
+        return mask_address(self.url)
 
     def __repr__(self) -> str:
         return f"Address('{self}')"
@@ -39,6 +41,8 @@ def parse_address(storage: str, where: str = "study.storage") -> Address:
     `postgresql://...` (driver psycopg unless another is named) and `journal:FILE`.
     """
     scheme, _, rest = storage.partition(":")
+    if scheme.startswith("postgres") and _AMBIGUOUS.fullmatch(rest):  # the driver would take a part of it for the host
+        raise SpecError(where, f"'{mask_address(storage)}' has an '@' in its user or password", "Write %40 for it.")
     if scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
         return Address(kind="sqlite", url=storage, path=Path(rest[3:].partition("?")[0]))
     if scheme == "journal" and rest.strip("/"):
@@ -51,4 +55,4 @@ def parse_address(storage: str, where: str = "study.storage") -> Address:
     if storage.endswith((".db", ".sqlite", ".sqlite3")) and "://" not in storage:
         return Address(kind="sqlite", url=f"sqlite:///{storage}", path=Path(storage))
     fix = f"Use {DEFAULT_STORAGE}, postgresql://USER@HOST/DATABASE, or journal:FILE."
-    raise SpecError(where, f"'{mask(storage)}' is not the address of a study database", fix)
+    raise SpecError(where, f"'{mask_address(storage)}' is not the address of a study database", fix)

@@ -37,7 +37,7 @@ def test_a_broken_limit_ends_with_2_and_shows_all(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["arch.stages.c2.blok=3"], "arch.stages.c2.blok: unknown key for a stage. Did you mean 'block'?"),
         (["arch.stages.c2.block=nromal"], "arch.stages.c2.block: there is no block 'nromal'. Did you mean 'normal'?"),
@@ -52,11 +52,11 @@ def test_a_broken_limit_ends_with_2_and_shows_all(capsys: pytest.CaptureFixture[
     ],
 )
 def test_what_cannot_be_used_ends_with_2_and_one_message(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert main(arguments) == 2
     caught = capsys.readouterr()
-    assert said in caught.err
+    assert message in caught.err
     assert "Traceback" not in caught.err
 
 
@@ -86,19 +86,22 @@ def test_a_users_folder_adds_blocks_and_networks(
 
 
 def test_it_starts_without_torch(printed_apart: Callable[[str], list[str]]) -> None:
-    code = "import sys, archsearch.show as s; s.main(['--json']); print(sorted({'torch', 'optuna'} & set(sys.modules)))"
+    code = (
+        "import sys, archsearch.show as s; s.main(['--json']); "
+        "print(sorted({'torch', 'optuna', 'numpy', 'rich', 'click', 'sqlalchemy', 'matplotlib'} & set(sys.modules)))"
+    )
     assert printed_apart(code)[-1] == "[]"
 
 
-def test_the_effective_field_of_no_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_effective_field_of_no_run_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["erf=nowhere"]) == 2
     assert "there are no weights" in capsys.readouterr().err
     assert main(["erf="]) == 2
-    assert "erf: needs a place. Write erf=RUN_DIR." in capsys.readouterr().err
+    assert "erf: needs a folder. Write erf=RUN_DIR." in capsys.readouterr().err
 
 
-def test_the_card_of_no_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_card_of_no_run_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["card=nowhere"]) == 2
     assert "nowhere/result.json: there is no result" in capsys.readouterr().err
     assert main(["card="]) == 2
-    assert "card: needs a place. Write card=RUN_DIR." in capsys.readouterr().err
+    assert "card: needs a folder. Write card=RUN_DIR." in capsys.readouterr().err

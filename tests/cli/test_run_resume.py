@@ -46,8 +46,8 @@ def test_it_goes_on_with_all_that_it_was_given(stopped: Path, capsys: pytest.Cap
     assert list(Path("outputs").rglob("result.json")) == []
     capsys.readouterr()
     assert main([f"++resume={stopped}"]) == 0
-    said = capsys.readouterr().out
-    assert "a run has finished, nothing is left to do: test accuracy" in said
+    message = capsys.readouterr().out
+    assert "a run has finished, nothing is left to do: test accuracy" in message
 
 
 def test_settings_that_would_make_another_run_are_refused(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +62,7 @@ def test_a_run_without_a_checkpoint_begins_anew(stopped: Path, capsys: pytest.Ca
     assert "holds no checkpoint: the run starts at its beginning" in capsys.readouterr().err
 
 
-def test_a_damaged_checkpoint_is_told(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_checkpoint_is_reported(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = (stopped / "checkpoint.pt").read_bytes()
     (stopped / "checkpoint.pt").write_bytes(whole[: len(whole) // 2])
     assert main([f"resume={stopped}"]) != 0
@@ -80,6 +80,10 @@ def test_a_password_that_was_not_stored_is_asked_for(stopped: Path, capsys: pyte
     file.write_text(yaml.safe_dump([*given, "++study.storage=postgresql://me:${oc.env:ARCHSEARCH_PASSWORD}@host/db"]))
     assert main([f"resume={stopped}"]) == 2
     assert "the environment variable 'ARCHSEARCH_PASSWORD' is not set" in capsys.readouterr().err
+    file.write_text(yaml.safe_dump([*given, "++tracking.address=http://me:${oc.env:ARCHSEARCH_PASSWORD}@host"]))
+    assert main([f"resume={stopped}", "study.storage=postgresql://me:other@host/db"]) == 2  # not sent to that host
+    assert "resume: the password of tracking.address was not stored. Give it again" in capsys.readouterr().err
+    file.write_text(yaml.safe_dump([*given, "++study.storage=postgresql://me:${oc.env:ARCHSEARCH_PASSWORD}@host/db"]))
     assert main([f"resume={stopped}", "study.storage=sqlite:///other.db"]) == 0
 
 
@@ -93,7 +97,7 @@ def test_a_folder_whose_overrides_are_damaged(capsys: pytest.CaptureFixture[str]
 
 def test_many_runs_do_not_go_on_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-m", "resume=run"]) == 2
-    assert "resume: goes on with one run, not with many. Leave out -m" in capsys.readouterr().err
+    assert "resume: continues one run, not many. Leave out -m" in capsys.readouterr().err
 
 
 def test_resume_from_a_file_of_settings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a front door says of an error, passwords masked, and the exit code that it ends with.
+"""Errors of a command: one message with passwords masked, and an exit code (0 done, 1 failed, 2 unusable, 130 stopped).
 
 Knows Hydra's and OmegaConf's errors, imported inside functions; no torch.
 """
@@ -8,21 +8,38 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import sys
 import traceback
+from collections.abc import Callable
 
-from archsearch.config_folder import config_folder
+from archsearch.config_files import groups, yaml_error
+from archsearch.decode import suggest
 from archsearch.errors import ArchsearchError, SpecError, StorageError
 from archsearch.masking import mask
 
 _LIBRARIES = frozenset({"hydra", "omegaconf", "yaml", "antlr4"})
 
 
-def tell(error: BaseException, *, in_full: bool | None = None) -> int:
+def exit_code(command: Callable[[], int], *, in_full: bool | None = None) -> int:
+    """Run `command` and return its exit code, or that of the error that it raises, which is reported.
+
+    A pipe whose reader has gone, as `| head` does, is no error.
+    """
+    try:
+        return command()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  (reported, with its own exit code)
+        return report_error(error, in_full=in_full)
+
+
+def report_error(error: BaseException, *, in_full: bool | None = None) -> int:
     """Print on stderr what went wrong and return the exit code.
 
-    One message; a traceback for what nobody foresaw, and for all where `in_full` (by default: where the
-    environment has HYDRA_FULL_ERROR).
+    One message; a traceback for an error that archsearch does not know, and for all where `in_full` (by default:
+    where the environment has HYDRA_FULL_ERROR).
     """
     if isinstance(error, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
@@ -36,7 +53,7 @@ def tell(error: BaseException, *, in_full: bool | None = None) -> int:
 
 
 def known_error(error: BaseException) -> ArchsearchError | None:
-    """Return `error` as one of ours, or None for what nobody foresaw."""
+    """Return `error` as one of archsearch's own, or None for one that it does not know."""
     if isinstance(error, ArchsearchError):
         return error
     from hydra.errors import HydraException
@@ -46,63 +63,64 @@ def known_error(error: BaseException) -> ArchsearchError | None:
     if isinstance(error, HydraException | OmegaConfBaseException | YAMLError):
         return explain(error)
     if isinstance(error, OSError):
-        return _of_system(error)
+        return _system_error(error)
     if isinstance(error, ValueError) and _raised_by(error) in _LIBRARIES:
         return explain(error)
     return None
 
 
 def explain(error: BaseException) -> SpecError:
-    """Return what Hydra, OmegaConf or the reader of YAML said as a `SpecError`, with the likeliest known name."""
+    """Return an error of Hydra, OmegaConf or the reader of YAML as a `SpecError`, with the likeliest known name."""
     from hydra.errors import OverrideParseException
     from yaml import MarkedYAMLError
 
-    from archsearch.decode import suggest
-
     if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        place = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}"
-        return SpecError(place, f"is not YAML: {error.problem or error.context}")
+        return yaml_error(error)
     if isinstance(error, UnicodeDecodeError):
         return SpecError("", f"a configuration file is not UTF-8 text ({error})")
-    seen: list[str] = []
+    lines: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
-        seen += [line.strip() for line in str(cause).splitlines() if line.strip() and line.strip() not in seen]
+        lines += [line.strip() for line in str(cause).splitlines() if line.strip() and line.strip() not in lines]
         cause = cause.__cause__
-    said = "\n".join(line for line in seen if "object_type=" not in line and "full_key:" not in line)
-    if match := re.search(r"Could not find '([\w/]+)/([^'/]*)'", said):
-        listed = said.partition("Available options")[2].partition("Config search")[0]
+    text = "\n".join(line for line in lines if "object_type=" not in line and "full_key:" not in line)
+    if match := re.search(r"Could not find '([\w/]+)/([^'/]*)'", text):
+        listed = text.partition("Available options")[2].partition("Config search")[0]
         options = [one for one in re.findall(r"^(\S+)$", listed, re.MULTILINE) if ":" not in one]
         return SpecError(match[1], f"there is no '{match[2]}'", suggest(match[2], options))
-    if match := re.search(r"Key '([^']+)' is not in", said) or re.search(r"Could not override '([^']+)'", said):
+    if match := re.search(r"Key '([^']+)' is not in", text) or re.search(r"Could not override '([^']+)'", text):
         return SpecError(match[1], "unknown key", suggest(match[1], top_keys()))
-    if match := re.search(r"Environment variable '([^']+)' not found", said):
+    if match := re.search(r"Environment variable '([^']+)' not found", text):
         return SpecError("", f"the environment variable '{match[1]}' is not set", f"Set it: export {match[1]}=...")
-    if match := re.search(r"Missing mandatory value: (\S+)", said):
+    if match := re.search(r"Missing mandatory value: (\S+)", text):
         key = str(getattr(error, "full_key", "") or match[1])
         return SpecError(key, "a value must be given", f"Set it: {key}=...")
     if isinstance(error, OverrideParseException):
-        reason = next(line for line in seen if not line.startswith("Error parsing override"))
-        fix = "Write KEY=VALUE; put quotes around a value with spaces, brackets, commas or =: 'KEY=\"VALUE\"'."
-        return SpecError(mask(str(error.override)), f"cannot be read ({mask(reason).partition(':')[0]})", fix)
-    if "Config group override must be" in said:
+        return _grammar_error(str(error.override))
+    if "Config group override must be" in text:
         fix = f"Write GROUP=OPTION (no limits: constraints=none). Groups: {', '.join(groups())}."
-        return SpecError("", "a group must be given one of its options by name", fix)
-    return SpecError("", mask(said))
-
-
-def groups() -> list[str]:
-    """Return the names of the shipped groups."""
-    return sorted(folder.name for folder in config_folder().iterdir() if folder.is_dir() and folder.name != "hydra")
+        return SpecError("", "a group must be set to the name of one of its options", fix)
+    return SpecError("", mask(text))
 
 
 def top_keys() -> list[str]:
-    """Return what may stand at the top of a configuration."""
+    """Return the keys at the top of a configuration."""
     return sorted({"seed", "resume", *groups()})
 
 
-def _of_system(error: OSError) -> StorageError:
+def _grammar_error(override: str) -> SpecError:
+    """Return the error of an override that is not in Hydra's grammar, with an example of one that is."""
+    masked = mask(override)
+    key, equals, value = masked.lstrip("+~").partition("=")
+    if not equals or not re.fullmatch(r"[\w./@-]+", key):
+        return SpecError(masked, "is not an override", "Write KEY=VALUE, such as train.epochs=20.")
+    quote = "'" if '"' in value else '"'
+    example = shlex.quote(f"{key}={quote}{value}{quote}") if quote not in value else f"{key}=..."
+    fix = f"Put text with spaces, brackets, quotes, commas or = in quotes of its own: {example}."
+    return SpecError(key, f"the value {value} is not in Hydra's grammar", fix)
+
+
+def _system_error(error: OSError) -> StorageError:
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"{place}cannot be written: the disk is full. Free some space.")

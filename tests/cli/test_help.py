@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.help_text import help_asked, help_text
+from archsearch.cli.help import help_asked, help_text
 from archsearch.run import main
 
 

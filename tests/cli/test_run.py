@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from archsearch.run import main
 
@@ -35,9 +34,9 @@ def the_run() -> Path:
 
 def test_one_command_trains_and_records(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TINY, "block=dilated"]) == 0
-    said = capsys.readouterr()
-    assert "keeps all 6 limits" in said.err
-    assert "test accuracy" in said.out
+    caught = capsys.readouterr()
+    assert "keeps all 6 limits" in caught.err
+    assert "test accuracy" in caught.out
     run_dir = the_run()
     for name in (
         "result.json",
@@ -56,7 +55,7 @@ def test_one_command_trains_and_records(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["arch=resnet20", "arch.width=1.0"], "arch 'resnet20' breaks 3 of 6 limits"),
         (["block=nromal"], "block: there is no 'nromal'. Did you mean 'normal'?"),
@@ -70,10 +69,12 @@ def test_one_command_trains_and_records(capsys: pytest.CaptureFixture[str]) -> N
         (["train.device=tpu"], "train.device"),
     ],
 )
-def test_what_cannot_be_used_ends_with_2(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+def test_what_cannot_be_used_ends_with_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
     assert main([*TINY, *arguments]) == 2
     caught = capsys.readouterr()
-    assert said in caught.err
+    assert message in caught.err
     assert "Traceback" not in caught.err
 
 
@@ -102,36 +103,13 @@ BROKEN_ARCHS = {
 
 @pytest.mark.parametrize("case", BROKEN_ARCHS)
 def test_designs_that_are_no_network_end_with_2(capsys: pytest.CaptureFixture[str], tmp_path: Path, case: str) -> None:
-    text, said = BROKEN_ARCHS[case]
+    text, message = BROKEN_ARCHS[case]
     (tmp_path / "bad.yaml").write_text(f"name: bad\n{text}\nhead: {{classes: 10}}\n")
     assert main([*TINY, "arch=bad.yaml", "arch.width=1.0", "constraints=none"]) == 2
     caught = capsys.readouterr()
-    assert said in caught.err
+    assert message in caught.err
     assert "Traceback" not in caught.err
     assert not list(Path("outputs").rglob("result.json"))
-
-
-def test_a_password_is_neither_printed_nor_stored(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ARCHSEARCH_TEST_SECRET", "hunter22")
-    given = "study.storage='postgresql://me:hunter22@localhost:1/db'"
-    code = main([*TINY, given])
-    caught = capsys.readouterr()
-    assert code != 0
-    assert "hunter22" not in caught.out + caught.err
-    written = [file for file in Path("outputs").rglob("*") if file.is_file() and file.suffix in (".yaml", ".json")]
-    assert written
-    for file in written:
-        assert "hunter22" not in file.read_text(), file
-
-
-def test_an_environment_variable_stays_unresolved_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ARCHSEARCH_TEST_DB", "elsewhere.db")
-    assert main([*TINY, "study.storage=sqlite:///${oc.env:ARCHSEARCH_TEST_DB}"]) == 0
-    assert Path("elsewhere.db").is_file()
-    stored = yaml.safe_load((the_run() / ".hydra" / "config.yaml").read_text())
-    assert stored["study"]["storage"] == "sqlite:///${oc.env:ARCHSEARCH_TEST_DB}"
 
 
 def test_a_broken_limit_touches_neither_torch_nor_data(printed_apart: Callable[[str], list[str]]) -> None:
@@ -144,11 +122,11 @@ def test_a_broken_limit_touches_neither_torch_nor_data(printed_apart: Callable[[
 
 
 def test_help_and_the_composed_job_are_printed() -> None:
-    for flag, said in ((["--help"], "Groups (choose one of each"), (["--cfg", "job"], "constraints:")):
+    for flag, message in ((["--help"], "Groups (choose one of each"), (["--cfg", "job"], "constraints:")):
         done = subprocess.run(
             [sys.executable, "-m", "archsearch.run", *flag], capture_output=True, text=True, check=True
         )
-        assert said in done.stdout
+        assert message in done.stdout
 
 
 def test_a_stopped_run_goes_on_where_it_stood() -> None:
@@ -156,13 +134,13 @@ def test_a_stopped_run_goes_on_where_it_stood() -> None:
     command = [sys.executable, "-m", "archsearch.run", *TINY, *settings]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     metrics = Path("stopped/metrics.jsonl")
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until and not (metrics.is_file() and metrics.read_text().count("\n") >= 2):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
+    _, message = process.communicate(timeout=180)
+    assert process.returncode == 130, message
+    assert "Traceback" not in message
     assert Path("stopped/checkpoint.pt").is_file()
     assert len(metrics.read_text().splitlines()) < 150
     assert main(["resume=stopped"]) == 0

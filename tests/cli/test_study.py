@@ -126,13 +126,13 @@ def test_an_export(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(json.loads(Path("a.json").read_text())["trials"]) == 15
     assert main(["export", "--trial", "13", "--design", "b.yaml", "--storage", storage]) == 2
     assert "has no design" in capsys.readouterr().err
-    said = run(capsys, "export", "--storage", storage).splitlines()
-    assert [line.split(" (")[0] for line in said] == [
+    message = run(capsys, "export", "--storage", storage).splitlines()
+    assert [line.split(" (")[0] for line in message] == [
         f"outputs/exports/shapes-tiny/{name}" for name in ("trials.csv", "study.json", "design.yaml")
     ]
 
 
-def test_the_network_of_a_trial_leaves_the_house(
+def test_the_network_of_a_trial_is_exported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from archsearch.runs import export
@@ -152,8 +152,8 @@ def test_the_network_of_a_trial_leaves_the_house(
     for number in (3, 11):
         Path(f"outputs/runs/{number}").mkdir(parents=True)
     assert run(capsys, "export", "--onnx", "a.onnx") == "compared\n"
-    said = run(capsys, "export", "--safetensors", "b.safetensors", "--csv", "a.csv", "--trial", "3")
-    assert [line.split(" (")[0] for line in said.splitlines()] == ["compared", "a.csv"]
+    message = run(capsys, "export", "--safetensors", "b.safetensors", "--csv", "a.csv", "--trial", "3")
+    assert [line.split(" (")[0] for line in message.splitlines()] == ["compared", "a.csv"]
     none = {"onnx": None, "torch_export": None, "safetensors": None}
     assert asked == [
         (Path("outputs/runs/11"), {**none, "onnx": Path("a.onnx")}),
@@ -213,16 +213,16 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["show"], "study: there are 2. Name one of them: one, tow"),
         (["show", "two"], "study: there is no 'two'. Did you mean 'tow'?"),
         (["best", "tow", "--storage", "nowhere.db"], "--storage: there is no study database at nowhere.db"),
         (["ls", "--storage", "mysql://me:geheim@x/y"], "--storage: 'mysql://me:***@x/y' is not the address"),
-        (["trial", "tow", "99"], "trial: the study 'tow' has no trial 99. Its numbers end at 3."),
-        (["trial", "tow", "x"], "'tow x' does not name a number of trials"),
-        (["compare", "1"], "'1' does not name 2 numbers of trials"),
-        (["compare", "one", "0", "1", "--study", "one"], "does not name 2 numbers"),
+        (["trial", "tow", "99"], "trial: the study 'tow' has no trial 99. The last one is 3."),
+        (["trial", "tow", "x"], "trial: expected a trial number, got 'tow x'. Write [STUDY] NUMBER."),
+        (["compare", "1"], "trial: expected 2 trial numbers, got '1'. Write [STUDY] NUMBER NUMBER."),
+        (["compare", "one", "0", "1", "--study", "one"], "expected 2 trial numbers, got 'one 0 1'"),
         (["show", "one", "--by", "acuracy"], "--by: no trial has a number 'acuracy'. Did you mean 'accuracy'?"),
         (["show", "one", "--limit", "0"], "--limit"),
         (["shwo"], "No such command 'shwo'"),
@@ -233,7 +233,7 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_what_cannot_be_used_ends_with_2_and_one_message(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     store = open_store()
     for name in ("one", "tow"):
@@ -243,20 +243,20 @@ def test_what_cannot_be_used_ends_with_2_and_one_message(
     before = sorted(Path().rglob("*"))
     assert main(arguments) == 2
     caught = capsys.readouterr()
-    assert said in caught.err
+    assert message in caught.err
     assert caught.out == ""
     assert "Traceback" not in caught.err
     assert "geheim" not in caught.err
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_study_without_a_best_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_without_a_best_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     store = open_store()
     fill(store, trials=0)
     store.close()
     assert main(["best"]) == 2
-    said = "study: 'shapes-tiny' has no complete trial, so it has no best (1 failed, 1 infeasible, 1 running)"
-    assert said in capsys.readouterr().err
+    message = "study: 'shapes-tiny' has no complete trial, so it has no best (1 failed, 1 infeasible, 1 running)"
+    assert message in capsys.readouterr().err
     assert "No trial is to be shown." in run(capsys, "show")
 
 

@@ -56,9 +56,9 @@ def test_nothing_held_out_is_a_run_without_a_validation(images: Path, capsys: py
 
 def test_a_folder_without_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "images").mkdir()
-    said = refused(capsys, *FOLDER)
-    assert f"{tmp_path}/images/train: there is no such folder" in said
-    assert "Expected: train/CLASS/*" in said
+    message = refused(capsys, *FOLDER)
+    assert f"{tmp_path}/images/train: there is no such folder" in message
+    assert "Expected: train/CLASS/*" in message
 
 
 def test_a_class_that_is_missing_from_the_test_images(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,25 +66,25 @@ def test_a_class_that_is_missing_from_the_test_images(images: Path, capsys: pyte
         file.unlink()
     assert f"{images}/test/dog: holds no images. Add some" in refused(capsys, *FOLDER)
     (images / "test" / "dog").rmdir()
-    said = refused(capsys, *FOLDER)
-    assert "class dog is in train/ but missing from test/" in said
-    assert "add " in said
+    message = refused(capsys, *FOLDER)
+    assert "class dog is in train/ but missing from test/" in message
+    assert "add " in message
 
 
 def test_a_corrupt_image_is_named(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (images / "train" / "dog" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\nand no more")
-    said = refused(capsys, *FOLDER)
-    assert f"1 of 8 files cannot be read as images: {images}/train/dog/2.png" in said
-    assert said.endswith("Fix or remove it.")
+    message = refused(capsys, *FOLDER)
+    assert f"1 of 8 files cannot be read as images: {images}/train/dog/2.png" in message
+    assert message.endswith("Fix or remove it.")
 
 
 def test_images_of_other_sizes_are_refused_and_resized_on_request(
     images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Image.new("RGB", (40, 24)).save(images / "test" / "cat" / "3.png")
-    said = refused(capsys, *FOLDER)
-    assert f"1 of 8 images is not 32x32 px: {images}/test/cat/3.png (40x24)" in said
-    assert "data.resize=true" in said
+    message = refused(capsys, *FOLDER)
+    assert f"1 of 8 images is not 32x32 px: {images}/test/cat/3.png (40x24)" in message
+    assert "data.resize=true" in message
     assert main([*FOLDER, "data.resize=true"]) == 0
 
 
@@ -99,7 +99,7 @@ def test_a_design_file_of_a_user_reads_the_groups(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (None, "net.yaml: there is no such file"),
         ("- a\n- b\n", "net.yaml: must hold a mapping"),
@@ -110,11 +110,11 @@ def test_a_design_file_of_a_user_reads_the_groups(tmp_path: Path, capsys: pytest
     ],
 )
 def test_files_that_hold_no_design(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str | None, message: str
 ) -> None:
     if text is not None:
         (tmp_path / "net.yaml").write_text(text)
-    assert said in refused(capsys, *SHAPES[1:], "arch=net.yaml")
+    assert message in refused(capsys, *SHAPES[1:], "arch=net.yaml")
 
 
 def test_the_folder_of_a_run_is_a_design(capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,11 +127,11 @@ def test_the_folder_of_a_run_is_a_design(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("override", "said"),
+    ("override", "message"),
     [
-        ("arch=null", "a group must be given one of its options by name. Write GROUP=OPTION"),
-        ("seed", "seed: cannot be read (missing EQUAL at '<EOF>'). Write KEY=VALUE"),
-        ("train.epochs=[1", "cannot be read"),
+        ("arch=null", "a group must be set to the name of one of its options. Write GROUP=OPTION"),
+        ("seed", "seed: is not an override. Write KEY=VALUE"),
+        ("train.epochs=[1", "train.epochs: the value [1 is not in Hydra's grammar"),
         ("+seed=3", "++seed=3"),
         ("study.storage=elsewhere", "study.storage: 'elsewhere' is not the address of a study database. Use sqlite://"),
         ("study.name=''", "study.name: must not be empty"),
@@ -142,10 +142,10 @@ def test_the_folder_of_a_run_is_a_design(capsys: pytest.CaptureFixture[str]) -> 
         ("resume=nowhere", "resume: nowhere is not the folder of a run: it has no .hydra/overrides.yaml. Give a"),
     ],
 )
-def test_overrides_that_cannot_be_used(capsys: pytest.CaptureFixture[str], override: str, said: str) -> None:
+def test_overrides_that_cannot_be_used(capsys: pytest.CaptureFixture[str], override: str, message: str) -> None:
     assert main([*SHAPES, override]) == 2
     caught = capsys.readouterr()
-    assert said in caught.err
+    assert message in caught.err
     assert "Traceback" not in caught.err
     assert not list(Path("outputs").rglob("result.json"))
 
@@ -172,28 +172,26 @@ def test_the_full_error_is_a_traceback_with_the_same_code(
 
 def test_an_output_folder_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -> None:
     Path("taken").write_text("a file")
-    said = refused(capsys, *SHAPES, "hydra.run.dir=taken/run")
-    assert "taken/run: cannot be used: Not a directory. Choose another place: hydra.run.dir=FOLDER" in said
+    message = refused(capsys, *SHAPES, "hydra.run.dir=taken/run")
+    assert "taken/run: cannot be used: Not a directory. Choose another place: hydra.run.dir=FOLDER" in message
 
 
 @pytest.mark.parametrize("target", ["checkpoint.pt", "design.yaml", "result.json", "metrics.jsonl"])
-def test_a_full_disk_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, target: str) -> None:
-    """Writing fails where it does on a full disk: at the fsync of the file's part."""
-    from archsearch.training import storage
+def test_a_full_disk_is_reported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """Writing fails where it does on a full disk: at the fsync of the file's part.
 
-    whole, sync = storage.write_whole, os.fsync
+    No function of ours is replaced: a module that is imported meanwhile would keep the replacement.
+    """
+    sync = os.fsync
 
-    def write(path: Path, content: bytes) -> None:
-        def full(handle: int) -> None:
-            if path.name == target:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            sync(handle)
+    def full(handle: int) -> None:
+        if os.fstat(handle).st_ino in {part.stat().st_ino for part in Path("run").glob(f".{target}.*.part")}:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(handle)
 
-        monkeypatch.setattr(storage.os, "fsync", full)
-        whole(path, content)
-
-    for module in ("archsearch.training.storage", "archsearch.training.checkpoint", "archsearch.training.loop"):
-        monkeypatch.setattr(f"{module}.write_whole", write, raising=False)
+    monkeypatch.setattr(os, "fsync", full)
     assert main([*SHAPES, "hydra.run.dir=run"]) == 2
     caught = capsys.readouterr()
     assert "Traceback" not in caught.err
@@ -226,22 +224,3 @@ def test_a_study_of_other_images_is_refused_before_the_training(capsys: pytest.C
     assert "study.name: the study 'one' has other images" in caught.err
     assert "epoch 1/1" not in caught.err
     assert not Path("second/design.yaml").exists()
-
-
-def test_a_password_in_a_shown_configuration_is_masked(capsys: pytest.CaptureFixture[str]) -> None:
-    for flags in (["--cfg", "job"], ["--cfg", "job", "--resolve"]):
-        assert main([*flags, "study.storage=postgresql://me:hunter22@localhost/db"]) == 0
-        shown = capsys.readouterr().out
-        assert "postgresql://me:" in shown
-        assert "hunter22" not in shown
-
-
-def test_a_password_in_a_file_of_settings_is_masked_on_disk(tmp_path: Path) -> None:
-    (tmp_path / "mine" / "experiment").mkdir(parents=True)
-    text = "# @package _global_\nstudy: {storage: 'postgresql://me:hunter22@localhost:1/db'}\n"
-    (tmp_path / "mine" / "experiment" / "secret.yaml").write_text(text)
-    assert main([*SHAPES, "--config-dir", "mine", "experiment=secret", "hydra.run.dir=run"]) == 2
-    written = "".join(file.read_text() for file in Path("run/.hydra").iterdir())
-    assert "hunter22" not in written
-    assert "postgresql://me:***@localhost:1/db" in written
-    assert "ARCHSEARCH_PASSWORD" not in os.environ

@@ -1,7 +1,7 @@
-"""The text of `run --help`, made without Hydra: the groups with their options, from the folders themselves.
+"""The text of `run --help`, made without Hydra from the folders of groups.
 
-Hydra would compose the whole configuration for it and read the overrides again for every group, two seconds. The words
-are those of `conf/hydra/help/archsearch.yaml`, which Hydra prints too. Imports PyYAML and `config_folder` only.
+Hydra would compose the whole configuration for it and parse the overrides again for every group: two seconds. The text
+is that of `conf/hydra/help/archsearch.yaml`, which Hydra prints too. Imports PyYAML and `config_files` only.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from archsearch.config_folder import config_folder
+from archsearch.config_files import config_folder
+from archsearch.overrides import group_of
 
 _ASKED = frozenset({"--help", "-h"})
 _IDLE = frozenset({"--multirun", "-m", "--run", "-r"})
-"""Flags that change nothing of the help."""
+"""Flags that do not change the help."""
 _FOLDER = frozenset({"--config-dir", "-cd"})
 
 
 def help_asked(arguments: Sequence[str]) -> Sequence[Path] | None:
-    """Return the user's folders where `arguments` ask for the help and it is this module's; None where it is Hydra's.
+    """Return the user's folders if `arguments` ask for help that this module prints; None if Hydra handles them.
 
-    It is Hydra's with any other flag, with a setting of its own (`hydra.searchpath=...`), and with a folder that is
-    not there, which it tells.
+    Hydra handles any other flag, its own settings (`hydra.searchpath=...`), and a folder that does not exist.
     """
     folders: list[Path] = []
     asked = False
@@ -33,7 +33,7 @@ def help_asked(arguments: Sequence[str]) -> Sequence[Path] | None:
             asked = True
         elif flag in _FOLDER:
             folders = [Path(value or next(left, "")).expanduser()]  # the last one counts, as in Hydra
-        elif (one.startswith("-") and one not in _IDLE) or one.lstrip("+~").startswith("hydra"):
+        elif (one.startswith("-") and one not in _IDLE) or group_of(one) == "hydra":
             return None
     return folders if asked and all(folder.is_dir() for folder in folders) else None
 
@@ -58,7 +58,7 @@ def _listed(folders: Sequence[Path]) -> str:
 
 
 def _options(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the group and the name of every option below `folder`; Hydra's own groups are left out."""
+    """Yield the group and the name of every option below `folder`, without Hydra's own groups."""
     for place, inner, files in os.walk(folder):
         inner[:] = [name for name in inner if name[0] not in "._"]
         group = Path(place).relative_to(folder)

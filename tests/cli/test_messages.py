@@ -1,8 +1,9 @@
-"""What the front doors say of errors: masked, in one message, with an exit code."""
+"""Errors of the commands: masked, in one message, with an exit code."""
 
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,13 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from archsearch.cli.messages import exit_code, explain, known_error, report_error, top_keys
+from archsearch.config_files import groups
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError, SpecError
-from archsearch.messages import explain, groups, known_error, tell, top_keys
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (SpecError("a.b", "is wrong", "Fix it."), 2, "a.b: is wrong. Fix it.\n"),
         (RunError("postgresql://me:s3cret@h/d is gone"), 1, "postgresql://me:***@h/d is gone\n"),
@@ -26,10 +28,10 @@ from archsearch.messages import explain, groups, known_error, tell, top_keys
     ],
 )
 def test_one_message_and_the_exit_code(
-    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, said: str
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, message: str
 ) -> None:
-    assert tell(error, in_full=False) == code
-    assert capsys.readouterr().err == said
+    assert report_error(error, in_full=False) == code
+    assert capsys.readouterr().err == message
 
 
 def raised(error: Exception) -> Exception:
@@ -39,24 +41,24 @@ def raised(error: Exception) -> Exception:
         return caught
 
 
-def test_what_nobody_foresaw_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_error_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert known_error(raised(ValueError("a bug"))) is None
-    assert tell(raised(ValueError("a bug at postgresql://me:s3cret@h/d")), in_full=False) == 1
-    said = capsys.readouterr().err
-    assert "Traceback" in said
-    assert "ValueError: a bug at postgresql://me:***@h/d" in said
+    assert report_error(raised(ValueError("a bug at postgresql://me:s3cret@h/d")), in_full=False) == 1
+    message = capsys.readouterr().err
+    assert "Traceback" in message
+    assert "ValueError: a bug at postgresql://me:***@h/d" in message
 
 
 def test_in_full_there_is_a_traceback_and_the_same_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    assert tell(raised(SpecError("a", "is wrong"))) == 2
+    assert report_error(raised(SpecError("a", "is wrong"))) == 2
     assert "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["a: [1", "a: 1\na: 2", "\t- x"])
-def test_broken_yaml_is_told_with_its_place(tmp_path: Path, text: str) -> None:
+def test_broken_yaml_is_reported_with_its_place(tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     with pytest.raises(yaml.YAMLError) as caught:
         OmegaConf.load(tmp_path / "bad.yaml")
@@ -76,7 +78,7 @@ def test_a_value_that_is_missing_is_named() -> None:
     assert str(explain(caught.value)) == "a.b: a value must be given. Set it: a.b=..."
 
 
-def test_what_hydra_says_without_a_place_is_passed_on() -> None:
+def test_an_error_of_hydra_without_a_place_is_passed_on() -> None:
     assert str(explain(HydraException("all is lost at postgresql://me:s3cret@h/d"))) == (
         "all is lost at postgresql://me:***@h/d"
     )
@@ -87,3 +89,16 @@ def test_groups_and_keys_are_the_shipped_ones() -> None:
     assert set(top_keys()) - set(groups()) == {"resume", "seed"}
     assert all(isinstance(one, str) for one in groups())
     assert ArchsearchError.exit_code == 1
+
+
+def test_a_closed_pipe_is_no_error(capfd: pytest.CaptureFixture[str]) -> None:
+    def write() -> int:
+        raise BrokenPipeError
+
+    out = os.dup(1)
+    try:
+        assert exit_code(write) == 0
+    finally:
+        os.dup2(out, 1)
+        os.close(out)
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,177 @@
+"""Composition: from overrides to one plain mapping, by Hydra's compose API; behind it there is no `DictConfig`.
+
+Hydra and OmegaConf are imported inside functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archsearch.cli.arguments import normalise
+from archsearch.cli.messages import explain, known_error
+from archsearch.config_files import block_lookup, config_folder, read_yaml
+from archsearch.errors import SpecError
+from archsearch.overrides import assign, quoted
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from archsearch.design.spec import BlockLookup
+
+Tree = dict[str, Any]
+
+
+def compose_tree(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:
+    """Return the plain mapping that `overrides` make of the shipped groups and those in `folders`; see `read_tree`."""
+    return read_tree(compose(overrides, folders), folders)
+
+
+def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> DictConfig:
+    """Return the configuration that `overrides` make of the shipped groups and those in `folders`.
+
+    Raises `SpecError` for overrides that Hydra cannot use.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    for folder in folders:
+        if not folder.is_dir():
+            raise SpecError("--config-dir", f"{folder}: there is no such folder")
+    listed = ",".join(quoted(str(folder.resolve())) for folder in folders)
+    searched = [f"hydra.searchpath=[{listed}]"] if folders else []
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
+            return hydra_compose("config", overrides=[*normalise(overrides), *searched])
+    except Exception as error:
+        if (known := known_error(error)) is None:
+            raise
+        raise known from None
+
+
+def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:
+    """Return the plain mapping of `config`, its design file read in, with the lookup of blocks by name.
+
+    `folders` are searched for `block/NAME.yaml` before the shipped ones.
+    Where `data.classes` is null the classes are counted, without reading an image. Changes `config`.
+    """
+    from omegaconf import OmegaConf
+
+    OmegaConf.set_struct(config, False)
+    OmegaConf.set_readonly(config, False)
+    data = config.get("data")
+    if data is not None and data.get("classes") is None and data.get("name") is not None:
+        data["classes"] = _count_classes(plain(data))
+    arch = config.get("arch")
+    if OmegaConf.is_dict(arch) and "file" in arch:
+        config["arch"] = _from_file(arch)
+    return plain(config), block_lookup([*folders, config_folder()])
+
+
+def plain(config: DictConfig) -> Tree:
+    """Return `config` as plain mappings and lists with every interpolation resolved, without Hydra's own node."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        key = str(getattr(error, "full_key", "") or "")
+        known = explain(error)
+        raise SpecError(key or known.where, known.what, known.fix) from None
+    assert isinstance(tree, dict), "a composed configuration is a mapping"
+    return {str(key): value for key, value in tree.items() if key != "hydra"}
+
+
+def resolve(tree: Mapping[str, Any]) -> Tree:
+    """Return `tree` with every interpolation resolved."""
+    from omegaconf import OmegaConf
+
+    return plain(OmegaConf.create(dict(tree)))
+
+
+def _count_classes(data: Mapping[str, Any]) -> int:
+    from archsearch.data.load import count_classes
+    from archsearch.decode import decode
+    from archsearch.settings.data import DataSettings
+
+    return count_classes(decode(DataSettings, data, "data"))
+
+
+def _from_file(arch: DictConfig) -> DictConfig:
+    """Return the design in the file that `arch` names, changed by the other keys of `arch`."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    file = Path(str(arch["file"]))
+    changes = OmegaConf.to_container(arch, resolve=False)
+    assert isinstance(changes, dict), "a DictConfig holds a mapping"
+    del changes["file"]
+    try:
+        return OmegaConf.merge(read_yaml(file), changes)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise SpecError(str(file), explain(error).what) from None
+
+
+class Composer:
+    """Composes many variations of one base configuration: dotted keys cheaply, groups through Hydra and remembered."""
+
+    def __init__(self, base: Sequence[str] = (), folders: Sequence[Path] = ()) -> None:
+        """Compose from the overrides `base`; `folders` hold the user's own groups."""
+        self._base, self._folders = tuple(base), tuple(folders)
+        self._trees: dict[tuple[str, ...], tuple[Tree, frozenset[str]]] = {}
+        self.blocks = block_lookup([*folders, config_folder()])
+
+    def compose(self, assignments: Mapping[str, Any]) -> Tree:
+        """Return the plain, resolved mapping of the base with `assignments` made.
+
+        Keys without a dot or with `@` are groups or scalars and go through Hydra, as do keys that some
+        interpolation of the base reads; the others are set on a copy.
+        """
+        slow: dict[str, Any] = {}
+        fast: dict[str, Any] = {}
+        _, read = self._tree(())
+        for key, value in assignments.items():
+            dotted = key.removeprefix("block@")
+            (fast if "." in dotted and not dotted.startswith("hydra.") and dotted not in read else slow)[dotted] = value
+        tree, _ = self._tree(tuple(assign(key, value) for key, value in sorted(slow.items())))
+        return _assigned(tree, fast)
+
+    def _tree(self, overrides: tuple[str, ...]) -> tuple[Tree, frozenset[str]]:
+        if overrides not in self._trees:
+            config = compose([*self._base, *overrides], self._folders)
+            tree, _ = read_tree(config, self._folders)
+            self._trees[overrides] = tree, _interpolated(config)
+        return self._trees[overrides]
+
+
+def _interpolated(config: DictConfig) -> frozenset[str]:
+    """Return the keys that interpolations of `config` read."""
+    from omegaconf import OmegaConf
+
+    return frozenset(re.findall(r"\$\{([\w.]+)\}", OmegaConf.to_yaml(config)))
+
+
+def _assigned(tree: Mapping[str, Any], values: Mapping[str, Any]) -> Tree:
+    """Return a copy of `tree` with `values` set at their dotted keys; what lies beside their paths is shared."""
+    copies: dict[str, Tree] = {"": dict(tree)}
+    for key, value in values.items():
+        _copied(copies, key.rpartition(".")[0])[key.rpartition(".")[2]] = value
+    return copies[""]
+
+
+def _copied(copies: dict[str, Tree], where: str) -> Tree:
+    """Return the copy of the mapping at `where`, made at most once and put into the copy around it."""
+    if where in copies:
+        return copies[where]
+    above, _, name = where.rpartition(".")
+    around = _copied(copies, above)
+    inner = around.get(name)
+    if inner is not None and not isinstance(inner, Mapping):
+        raise SpecError(where, "is not a mapping, nothing can be set below it")
+    copies[where] = around[name] = dict(inner or {})
+    return copies[where]

@@ -1,0 +1,128 @@
+"""The command `show`: a design's layers, costs, receptive fields and limits; no torch, no data.
+
+Drawings and what is shown of finished runs are imported where they are asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from archsearch.cli.messages import exit_code
+from archsearch.cli.passwords import hidden
+from archsearch.errors import SpecError
+from archsearch.formatting import percent
+from archsearch.overrides import text_of
+
+_EPILOG = """\
+Overrides are those of archsearch.run, and:
+  plot=FILE.png      draws the design
+  samples=FILE.png   draws augmented training images (augment=NAME chooses how)
+  erf=RUN_DIR        draws the effective receptive field of a trained network (plot=FILE.png elsewhere)
+  card=RUN_DIR       draws its report card (augment=NAME: under other augmentations)
+
+Exit code 2 where a limit is broken.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Show the design that `arguments` (overrides and flags) describe; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m archsearch.show",
+        description="Show a design's layers, costs and receptive fields, and whether it keeps its limits; no torch, "
+        "no data.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("overrides", nargs="*", help="key=value, as for archsearch.run")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--config-dir", action="append", default=[], help="folder with groups of your own")
+    with hidden(sys.argv[1:] if arguments is None else arguments) as given:
+        options = parser.parse_intermixed_args(given)
+        folders = [Path(one) for one in options.config_dir]
+        return exit_code(lambda: _show(options.overrides, as_json=options.json, folders=folders))
+
+
+def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
+    places = {key: _taken_out(overrides, key) for key in ("plot", "samples", "erf", "card")}
+    if run_dir := places["erf"]:
+        return _show_field(run_dir, places["plot"])
+    if run_dir := places["card"]:
+        return _show_card(run_dir, places["plot"], overrides, folders)
+    if file := places["samples"]:
+        return _show_samples(file, overrides, folders)
+    return _show_design(overrides, folders, as_json=as_json, plot=places["plot"])
+
+
+def _show_design(overrides: list[str], folders: list[Path], *, as_json: bool, plot: Path | None) -> int:
+    from archsearch.analysis.check import check_design
+    from archsearch.cli.compose import compose_tree
+    from archsearch.report.tables import design_record, design_text
+    from archsearch.settings.experiment import decode_experiment
+
+    tree, blocks = compose_tree(overrides, folders)
+    experiment = decode_experiment(tree, blocks)
+    checked = check_design(experiment.design, experiment.limits, blocks)
+    if plot:
+        from archsearch.report.plots import draw_design
+
+        draw_design(checked, plot)
+        print(f"drawing: {plot}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(design_record(checked)))
+    else:
+        plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+        sys.stdout.write(design_text(checked, styled=not plain))
+    sys.stdout.flush()  # here, where a reader that has gone is no error
+    return 0 if checked.kept else 2
+
+
+def _show_samples(file: Path, overrides: list[str], folders: list[Path]) -> int:
+    from archsearch.cli.compose import compose_tree
+    from archsearch.runs.samples import draw_samples
+
+    draw_samples(compose_tree(overrides, folders)[0], file)
+    print(f"augmented samples: {file}", file=sys.stderr)
+    return 0
+
+
+def _show_field(run_dir: Path, plot: Path | None) -> int:
+    from archsearch.runs.erf import draw_erf
+
+    file = plot or run_dir / "erf.png"
+    for stage in draw_erf(run_dir, file):
+        print(f"{stage.stage}: {stage.size} px, effective {stage.effective:.1f} px")
+    print(f"effective receptive field: {file}", file=sys.stderr)
+    return 0
+
+
+def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], folders: list[Path]) -> int:
+    from archsearch.cli.compose import compose_tree
+    from archsearch.runs.card import renew_card
+    from archsearch.settings.augment import decode_policy
+
+    policy = None
+    if overrides:  # another one than the run's own
+        policy = decode_policy(compose_tree(overrides, folders)[0].get("augment", {}))
+    card, file = renew_card(run_dir, plot, policy=policy)
+    print(f"{card.images} {card.whose}, {percent(card.accuracy)} right, "
+          f"calibration error {percent(card.calibration_error, 1)}")  # fmt: skip
+    print(f"report card: {file}", file=sys.stderr)
+    return 0
+
+
+def _taken_out(overrides: list[str], key: str) -> Path | None:
+    """Take `key=FILE` out of `overrides` and return the file; None where there is none."""
+    for override in overrides:
+        if not override.startswith(f"{key}="):
+            continue
+        overrides.remove(override)
+        if not (name := text_of(override)):
+            kind, place = ("folder", "RUN_DIR") if key in ("erf", "card") else ("file", "FILE.png")
+            raise SpecError(key, f"needs a {kind}", f"Write {key}={place}.")
+        return Path(name)
+    return None

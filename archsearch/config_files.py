@@ -1,0 +1,104 @@
+"""The YAML files of a configuration: where the shipped ones are, a file as Hydra reads it, and blocks by name.
+
+OmegaConf is imported inside functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archsearch.decode import suggest
+from archsearch.errors import SpecError, StorageError
+
+if TYPE_CHECKING:
+    from yaml import YAMLError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def config_folder(package: Path = _PACKAGE) -> Path:
+    """Return the folder of the shipped configuration groups, absolute.
+
+    An installed wheel carries it inside the package, a checkout beside it.
+    Raises `StorageError` where neither is there: the installation is broken.
+    """
+    candidates = (package / "conf", package.parent / "conf")
+    for folder in candidates:
+        if folder.is_dir():
+            return folder
+    tried = " and ".join(str(folder) for folder in candidates)
+    raise StorageError(f"the shipped configuration is missing; looked in {tried}. Install archsearch again.")
+
+
+def groups() -> list[str]:
+    """Return the names of the shipped groups."""
+    return sorted(folder.name for folder in config_folder().iterdir() if folder.is_dir() and folder.name != "hydra")
+
+
+def option_file(group: str, name: str) -> Path:
+    """Return the file of a shipped option; raises `SpecError` with the likeliest name where there is none."""
+    file = config_folder() / group / f"{name}.yaml"
+    if not file.is_file():
+        known = sorted(one.stem for one in file.parent.glob("*.yaml") if one.stem != "file")
+        raise SpecError(group, f"there is no '{name}'", suggest(name, known))
+    return file
+
+
+def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
+    """Return the function that finds a block's mapping by its name in `folders`, the first one that has it.
+
+    Each file is read once.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+
+    def find(name: str) -> Mapping[str, Any]:
+        if name in found:
+            return found[name]
+        for folder in folders:
+            file = folder / "block" / f"{name}.yaml"
+            if name.replace("/", "").isidentifier() and file.is_file():
+                try:
+                    found[name] = read_yaml(file)
+                except SpecError as error:  # the caller puts its own place in front
+                    raise SpecError("block", str(error)) from None
+                return found[name]
+        known = sorted({file.stem for folder in folders for file in (folder / "block").glob("*.yaml")})
+        raise SpecError("block", f"there is no block '{name}'", suggest(name, known))
+
+    return find
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Return the mapping in the YAML `file`, read as Hydra reads it; raises `SpecError` where there is none.
+
+    Interpolations are left as they are.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "there is no such file"
+        raise SpecError(str(file), what, "Give a YAML file." if file.is_dir() else "")
+    try:
+        config = OmegaConf.load(file)
+    except YAMLError as error:
+        raise yaml_error(error) from None
+    except (OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise SpecError(str(file), f"cannot be read: {error}") from None
+    if not OmegaConf.is_dict(config) or not config:
+        raise SpecError(str(file), "must hold a mapping")
+    raw = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(raw, dict), "a DictConfig holds a mapping"
+    return {str(key): value for key, value in raw.items()}
+
+
+def yaml_error(error: YAMLError) -> SpecError:
+    """Return what the reader of YAML reports, with the place in the file where it gives one."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return SpecError("", f"is not YAML: {error}")
+    place = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}"
+    return SpecError(place, f"is not YAML: {getattr(error, 'problem', None) or getattr(error, 'context', None)}")
