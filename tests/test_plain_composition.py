@@ -78,7 +78,7 @@ def test_what_a_user_gives_wins_over_what_an_experiment_chooses() -> None:
 
 def test_the_users_folder_and_files_are_read(tmp_path: Path, write_files: Callable[[Mapping[str, str]], None]) -> None:
     texts = {
-        "block/mine.yaml": "defaults_of: {kernel: 5}\nlayers: [{conv: {kernel: kernel}}]\n",
+        "block/mine.yaml": "options: {kernel: 5}\nlayers: [{conv: {kernel: kernel}}]\n",
         "block/normal.yaml": "layers: [] # the shipped one comes first\n",
         "experiment/own.yaml": "# @package _global_\ndefaults:\n  - override /block: mine\ntrain: {epochs: 9}\n",
     }

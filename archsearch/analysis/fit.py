@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from archsearch.analysis.footprint import Footprint
-from archsearch.analysis.limits import NUMBERS, Bound, Limits
-from archsearch.analysis.totals import Totals, Widths, footprint_of
+from archsearch.analysis.limits import LIMITS, Bound, Limits
+from archsearch.analysis.measure import Footprint, Totals, Widths, measure_design
 from archsearch.design.lower import lower
 from archsearch.design.plan import Plan
 from archsearch.design.spec import DesignSpec
@@ -31,28 +30,29 @@ def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
     """Return `design` with `width: fit` replaced by the widest multiplier; unchanged where it has a number.
 
     Counts grow with the multiplier, so bisection finds it, the same one every time. They fall a little where rounding
-    makes two widths equal and a shortcut needs no projection: a wider one than what is found may then keep the bounds.
-    Where even the narrowest network breaks an upper limit that one is returned, for its margins to
-    say by how much. Raises `SpecError` where no upper limit is set.
+    makes two widths equal and a shortcut needs no projection: a still wider network may then keep the bounds too.
+    Where even the narrowest network breaks an upper limit, that one is returned, and its margins show by how much.
+    Raises `SpecError` where no upper limit is set.
     """
     if design.width != "fit":
         return design
-    upper = {name: bound for name in NUMBERS if (bound := _upper(getattr(limits, name))) and name != "receptive_field"}
+    fitted = [name for name, limit in LIMITS.items() if limit.grows_with_width]
+    upper = {name: bound for name in fitted if (bound := _upper(getattr(limits, name)))}
     if not upper:
-        fix = "Set constraints.parameters={below: 200000}, or arch.width to a number."
-        raise SpecError("arch.width", "'fit' needs an upper limit on parameters, macs, activations or peak_bytes", fix)
+        what = f"'fit' needs an upper limit on {', '.join(fitted[:-1])} or {fitted[-1]}"
+        raise SpecError("arch.width", what, "Set constraints.parameters={below: 200000}, or arch.width to a number.")
     return design.at_width(widest(design, upper))
 
 
 def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
     """Return the largest multiple of `STEP` up to `WIDEST` at which every bound of `upper` is kept.
 
-    The bracket closes by steps a little past where the counts, growing by a power of the multiplier, would meet
-    their bounds; then it is bisected. Multipliers that give the same channels are looked at once.
+    The bracket closes by steps a little past the point where the counts, growing by a power of the multiplier, would
+    meet their bounds; then it is bisected. Multipliers that give the same channels are measured once.
     """
     widths = Widths(design)
     rooms: dict[tuple[int, ...], tuple[bool, float]] = {}
-    low, high = 1, round(WIDEST / STEP) + 1  # the one is taken to keep the bounds, the other to break them
+    low, high = 1, round(WIDEST / STEP) + 1  # low keeps the bounds, high breaks them
     at, power, beyond = min(max(round(_guessed(design, upper) / STEP), 1), high - 1), POWER, BEYOND
     before: tuple[int, bool, float] | None = None
     while high - low > 1:
@@ -77,11 +77,11 @@ def lowered(design: DesignSpec, limits: Limits) -> tuple[DesignSpec, Plan, Footp
     """Return `design` with its width resolved, its plan and its footprint."""
     resolved = resolve(design, limits)
     plan = lower(resolved)
-    return resolved, plan, footprint_of(resolved, plan)
+    return resolved, plan, measure_design(resolved, plan)
 
 
 def _guessed(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
-    """Return about the multiplier that a bound on parameters comes to; channels near the result's are often known."""
+    """Return an estimate of the multiplier from the bound on parameters; channels near the result's are often known."""
     most = min(_ends(upper.get("parameters", Bound())), default=None)
     squares = sum(stage.width**2 * stage.repeats for stage in design.stages)
     return 1.0 if most is None or not squares else math.sqrt(max(most, 1.0) / (DENSITY * squares))
@@ -98,7 +98,7 @@ def _upper(bound: Bound | None) -> Bound | None:
 
 
 def _room(found: Totals, upper: Mapping[str, Bound]) -> tuple[bool, float]:
-    """Return whether every bound is kept, and the logarithm of the smallest share of a bound and what was found."""
+    """Return whether every bound is kept, and the logarithm of the smallest ratio of a bound to the value found."""
     kept, room = True, math.inf
     for name, bound in upper.items():
         value = getattr(found, name)

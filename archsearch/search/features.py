@@ -9,8 +9,9 @@ import math
 import sys
 from collections import Counter
 
-from archsearch.analysis.footprint import Footprint
-from archsearch.design.plan import Conv, Layer, Parallel, Plan, Pool, Sequence
+from archsearch.analysis.measure import Footprint
+from archsearch.design.layers import Conv, Pool
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 
 
 def features_of(plan: Plan, footprint: Footprint) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import Limits, decode_limits
+from archsearch.design.block import option_defaults
 from archsearch.design.spec import BlockLookup, BlockReader, decode_design
 from archsearch.errors import SpecError
 from archsearch.search.candidates import Value
@@ -90,7 +91,7 @@ class Judge:
         block = use.get("block")
         if isinstance(block, str):
             block = self._block(block)
-        return isinstance(block, Mapping) and option in block.get("defaults_of", {})
+        return isinstance(block, Mapping) and option in (option_defaults(block) or {})
 
     def _repaired(
         self, assignments: Assignments, checked: Checked

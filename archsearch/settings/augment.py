@@ -126,7 +126,7 @@ class AugmentPolicy:
 
 def decode_policy(raw: object, where: str = "augment") -> AugmentPolicy:
     """Return the mapping `raw` as a checked policy; raises `SpecError` with the dotted key of what is wrong."""
-    policy = decode(AugmentPolicy, raw, where, called="an augmentation policy")
+    policy = decode(AugmentPolicy, raw, where, label="an augmentation policy")
     check_policy(policy, where)
     return policy
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from archsearch.analysis.check import Checked, check_design
+from archsearch.analysis.measure import measure
 from archsearch.composition import Composer, block_lookup, read_yaml
 from archsearch.config_folder import config_folder
 from archsearch.design.block import decode_block
-from archsearch.design.lower_block import lower_block, with_options
+from archsearch.design.lower import lower, lower_block, with_options
+from archsearch.design.plan import design_id
+from archsearch.design.spec import decode_design
 from archsearch.network.assemble import assemble
 from archsearch.settings.experiment import decode_experiment
 
@@ -22,6 +26,7 @@ OPTIONS = [
     for file in sorted((config_folder() / group).glob("*.yaml"))
     if (group, file.stem) != ("arch", "file")
 ]
+RUNS = sorted((config_folder().parent / "outputs" / "examples" / "runs").glob("*/design.yaml"))
 BLOCKS = sorted(file.stem for file in (config_folder() / "block").glob("*.yaml"))
 
 # arch, block: parameters, MACs, receptive field (px), keeps advanced_convolution. Known from elsewhere:
@@ -103,3 +108,10 @@ def test_all_dilated_has_no_stride_and_no_pool() -> None:
 @pytest.mark.parametrize("file", sorted((config_folder() / "constraints").glob("*.yaml")), ids=lambda file: file.stem)
 def test_limits_name_every_key(file: Path) -> None:
     assert len(read_yaml(file)) == 9
+
+
+@pytest.mark.parametrize("file", RUNS, ids=lambda file: file.parent.name)
+def test_designs_that_runs_have_left_are_read(file: Path) -> None:
+    known = json.loads((file.parent / "result.json").read_text())
+    plan = lower(decode_design(read_yaml(file), block_lookup([])))
+    assert (design_id(plan), measure(plan).parameters) == (known["design_id"], known["parameters"])
