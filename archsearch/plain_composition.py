@@ -181,7 +181,11 @@ def _part(group: str, option: str, folders: Sequence[Path]) -> _Part:
         raise NotPlain
     content = parse_plain(text)
     choices: dict[str, str] = {}
-    for entry in content.pop("defaults", []):
+    listed = content.pop("defaults", [])
+    if len(listed) == 2 and listed[1] == "_self_" and isinstance(listed[0], str) and _OPTION.fullmatch(listed[0]):
+        base = dict(_part(group, listed[0], folders).content)  # an option that builds on another of its group
+        listed, content = [], {**base, **content}
+    for entry in listed:
         if package != "_global_" or not isinstance(entry, dict) or len(entry) != 1:
             raise NotPlain
         ((key, value),) = entry.items()

@@ -63,7 +63,7 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
             raise SpecError(str(key), "unknown key", suggest(str(key), KEYS))
     resume = tree.get("resume")
     if resume is not None and not isinstance(resume, str):
-        raise SpecError("resume", f"must be the folder of a run, is {describe(resume)}")
+        raise SpecError("resume", f"must be the folder of a run, got {describe(resume)}")
     return Experiment(
         seed=_decode_seed(tree.get("seed", 0)),
         design=decode_design(tree.get("arch"), blocks),
@@ -93,7 +93,7 @@ def require_training(tree: Mapping[str, Any], seen: dict[str, object]) -> None:
 
 def _decode_seed(raw: object) -> int:
     if type(raw) is not int or raw < 0:
-        raise SpecError("seed", f"must be a whole number of at least 0, is {describe(raw)}")
+        raise SpecError("seed", f"must be an integer of at least 0, got {describe(raw)}")
     return raw
 
 

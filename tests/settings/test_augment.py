@@ -14,6 +14,7 @@ from archsearch.settings.augment import (
     HorizontalFlip,
     RandomCrop,
     ShiftScaleRotate,
+    TransformChoice,
     check_policy,
     decode_policy,
     policy_record,
@@ -92,16 +93,22 @@ WRONG = {
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_a_bad_policy_is_told_where_what_and_the_fix(message):
-    with pytest.raises(SpecError) as told:
+def test_an_error_says_where_what_and_the_fix(message):
+    with pytest.raises(SpecError) as caught:
         decode_policy(WRONG[message])
-    assert str(told.value) == message
+    assert str(caught.value) == message
 
 
-def test_a_policy_decoded_without_its_check_can_be_checked_later():
-    policy = decode(AugmentPolicy, {"transforms": [{"random_crop": {"padding": 0}}]}, "augment")
-    with pytest.raises(SpecError, match=r"^augment\.transforms\[0\]\.random_crop\.padding: must lie within 1"):
-        check_policy(policy)
+def test_ranges_hold_for_transforms_made_directly_and_decoded():
+    with pytest.raises(SpecError, match=r"^RandomCrop\.padding: must be from 1 to 4096, got 0\. It is a number"):
+        RandomCrop(padding=0)
+    with pytest.raises(SpecError, match=r"^augment\.transforms\[0\]\.random_crop\.padding: must be from 1 to 4096"):
+        decode(AugmentPolicy, {"transforms": [{"random_crop": {"padding": 0}}]}, "augment")
+
+
+def test_a_policy_made_directly_is_checked():
+    with pytest.raises(SpecError, match=r"^augment\.transforms\[0\]: must name exactly one transform, names none"):
+        check_policy(AugmentPolicy(transforms=(TransformChoice(),)))
 
 
 def test_an_alternating_flip_is_not_drawn():

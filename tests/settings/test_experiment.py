@@ -66,7 +66,7 @@ def test_top_keys(composer: Composer, raw: dict[str, Any], said: str) -> None:
         ({"optimizer.learning_rate": "fast"}, "optimizer.learning_rate: must be a number, got the string 'fast'"),
         ({"train.epochs": 0}, "train.epochs: must be at least 1, got 0"),
         ({"seed": -1}, "seed: must be an integer of at least 0, got -1"),
-        ({"schedule.warmup": 2.0}, "schedule.warmup: must be from 0 to below 1, got 2.0"),
+        ({"schedule.warmup": 2.0}, "schedule.warmup: must be at least 0 and below 1, got 2.0"),
         ({"augment.executor": "gpu"}, "augment.executor: 'gpu' is not a choice"),
     ],
 )
