@@ -1,4 +1,4 @@
-"""Strict decoding of plain mappings into frozen dataclasses, with the ranges of numbers in the annotations.
+"""Strict decoding of plain mappings into frozen dataclasses, with ranges of numbers in the annotations.
 
 Nothing is coerced (a number in quotes is an error), except an int to a float. Imports the standard library and `errors`
 only.

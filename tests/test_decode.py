@@ -33,7 +33,7 @@ class Training:
     derived: int = field(init=False, default=7)
 
 
-def refusal(raw: object, where: str = "train") -> str:
+def error_of(raw: object, where: str = "train") -> str:
     with pytest.raises(SpecError) as caught:
         decode(Training, raw, where)
     return str(caught.value)
@@ -102,12 +102,12 @@ def test_a_whole_mapping_becomes_a_frozen_value_with_its_defaults() -> None:
         ({"epochs": 1, "limits": {"macs": "1"}}, "train.limits.macs: must be a number, got the string '1'."),
     ],
 )
-def test_a_refusal_says_where_what_and_the_fix(raw: object, message: str) -> None:
-    assert refusal(raw).startswith(message)
+def test_an_error_says_where_what_and_the_fix(raw: object, message: str) -> None:
+    assert error_of(raw).startswith(message)
 
 
 def test_without_a_place_the_key_alone_is_named() -> None:
-    assert refusal({"epochs": 1, "rat": 1}, where="") == "rat: unknown key for the configuration. Did you mean 'rate'?"
+    assert error_of({"epochs": 1, "rat": 1}, where="") == "rat: unknown key for the configuration. Did you mean 'rate'?"
 
 
 def test_the_mapping_may_have_a_label() -> None:

@@ -1,6 +1,6 @@
 """`width: fit`: the widest multiplier of a design's widths that keeps every upper limit.
 
-Imports the design and this room; no torch.
+Imports the design and this package; no torch.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from archsearch.errors import SpecError
 STEP = 1 / 1024
 """Multipliers are tried in these steps: finer than one divisor of channels for widths up to 8 192."""
 WIDEST = 64.0
-# Of the way to it, on which the result depends only where counts fall (see `resolve`):
-DENSITY = 4  # parameters of a block for each of its squared channels: 1 where it is pointwise, 9 where it is 3 by 3
-POWER = 1.8  # by which counts are first taken to grow with the multiplier
-BEYOND = 0.01  # share of the multiplier by which a step goes past the guess
-NARROW = 1.04  # high / low from which on the bracket is bisected
-MOST_ROOM = 20.0  # logarithm of the largest step that is taken at once
+# How the search steps; the result depends on these only where counts fall (see `resolve`):
+DENSITY = 4  # parameters of a block per squared channel: 1 for a pointwise, 9 for a 3 x 3 convolution
+POWER = 1.8  # first guess of the power with which counts grow with the multiplier
+BEYOND = 0.01  # share of the multiplier by which a step passes the guess
+NARROW = 1.04  # high / low below which the bracket is bisected
+MAX_LOG_STEP = 20.0  # logarithm of the largest step
 
 
 def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
@@ -51,24 +51,24 @@ def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
     meet their bounds; then it is bisected. Multipliers that give the same channels are measured once.
     """
     widths = Widths(design)
-    rooms: dict[tuple[int, ...], tuple[bool, float]] = {}
+    measured: dict[tuple[int, ...], tuple[bool, float]] = {}
     low, high = 1, round(WIDEST / STEP) + 1  # low keeps the bounds, high breaks them
     at, power, beyond = min(max(round(_guessed(design, upper) / STEP), 1), high - 1), POWER, BEYOND
     before: tuple[int, bool, float] | None = None
     while high - low > 1:
         channels = widths.channels(at * STEP)
-        if channels not in rooms:
-            rooms[channels] = _room(widths.totals(at * STEP), upper)
-        kept, room = rooms[channels]
+        if channels not in measured:
+            measured[channels] = _headroom(widths.totals(at * STEP), upper)
+        kept, headroom = measured[channels]
         low, high = (at, high) if kept else (low, at)
         if high <= low * NARROW:
             at = (low + high) // 2
             continue
         if before is not None:
-            power = min(max((before[2] - room) / math.log(at / before[0]), 0.5), 2.5)
+            power = min(max((before[2] - headroom) / math.log(at / before[0]), 0.5), 2.5)
             beyond *= 2 if before[1] == kept else 1
-        before = (at, kept, room)
-        guess = at * math.exp(min(room, MOST_ROOM) / power) * (1 + beyond if kept else 1 - beyond)
+        before = (at, kept, headroom)
+        guess = at * math.exp(min(headroom, MAX_LOG_STEP) / power) * (1 + beyond if kept else 1 - beyond)
         at = min(max(round(guess), low + 1), high - 1)
     return low * STEP
 
@@ -97,13 +97,13 @@ def _upper(bound: Bound | None) -> Bound | None:
     return Bound(below=bound.below, at_most=bound.at_most)
 
 
-def _room(found: Totals, upper: Mapping[str, Bound]) -> tuple[bool, float]:
+def _headroom(found: Totals, upper: Mapping[str, Bound]) -> tuple[bool, float]:
     """Return whether every bound is kept, and the logarithm of the smallest ratio of a bound to the value found."""
-    kept, room = True, math.inf
+    kept, headroom = True, math.inf
     for name, bound in upper.items():
         value = getattr(found, name)
         kept = kept and (bound.below is None or value < bound.below)
         kept = kept and (bound.at_most is None or value <= bound.at_most)
         for most in _ends(bound):
-            room = min(room, math.log(max(most, 1.0)) - math.log(max(value, 1.0)))
-    return kept, room
+            headroom = min(headroom, math.log(max(most, 1.0)) - math.log(max(value, 1.0)))
+    return kept, headroom

@@ -78,7 +78,7 @@ class Margin:
 
 
 class Measured:
-    """A plan and its footprint, and its traits where a limit asks for them."""
+    """The footprint of a plan, and its traits, which are read where a limit asks for them."""
 
     def __init__(self, plan: Plan, footprint: Footprint) -> None:
         self.footprint, self._plan = footprint, plan
@@ -95,13 +95,19 @@ class Measured:
 class Limit:
     """One limit: how it is measured and written, and the changes of a design that may keep it."""
 
-    unit = ""
-    grows_with_width = False
-    """Whether `width: fit` can keep it: the number grows with the widths, and the limit is an upper one."""
+    def __init__(
+        self,
+        name: str,
+        changes: Callable[[DesignSpec, Margin], Iterator[Change]],
+        *,
+        unit: str = "",
+        grows_with_width: bool = False,
+    ) -> None:
+        """Take the name, that of a field of `Limits`, the unit, and the function that yields the changes to try.
 
-    def __init__(self, name: str, changes: Callable[[DesignSpec, Margin], Iterator[Change]]) -> None:
-        """Take the name, that of a field of `Limits`, and the function that yields the changes to try."""
-        self.name, self.changes = name, changes
+        `width: fit` can keep the upper bounds of a number that grows with the widths.
+        """
+        self.name, self.changes, self.unit, self.grows_with_width = name, changes, unit, grows_with_width
 
     def margin(self, bound: Any, measured: Measured) -> Margin:
         """Return the margin of what was measured to `bound`, a value of the field of `Limits`."""
@@ -116,27 +122,16 @@ class Limit:
         raise NotImplementedError
 
     def result_text(self, margin: Margin) -> str:
-        """Return what a change leads to, after the change: ` gives 47 px`; empty where it is plain."""
+        """Return the result of a change, such as ` gives 47 px`; empty where the change itself says it."""
         return ""
 
     def detail(self, plan: Plan) -> str:
-        """Return what the message of a broken limit adds in brackets; empty for nothing."""
+        """Return more on a broken limit, for its message to add in brackets; empty for nothing."""
         return ""
 
 
 class NumberLimit(Limit):
     """A bound on a number of the footprint, whose field has the limit's name."""
-
-    def __init__(
-        self,
-        name: str,
-        changes: Callable[[DesignSpec, Margin], Iterator[Change]],
-        *,
-        unit: str = "",
-        grows_with_width: bool = False,
-    ) -> None:
-        super().__init__(name, changes)
-        self.unit, self.grows_with_width = unit, grows_with_width
 
     def margin(self, bound: Bound, measured: Measured) -> Margin:
         """Return the margin; of several bounds, that of the tightest."""
@@ -187,16 +182,10 @@ class ReceptiveFieldLimit(NumberLimit):
 class TraitLimit(Limit):
     """Traits that a plan must have (`contains`), or must not have (`forbids`)."""
 
-    def __init__(
-        self, name: str, changes: Callable[[DesignSpec, Margin], Iterator[Change]], *, forbids: bool = False
-    ) -> None:
-        super().__init__(name, changes)
-        self.forbids = forbids
-
     def margin(self, bound: tuple[str, ...], measured: Measured) -> Margin:
         """Return the margin, whose `found` are the traits of the bound that are present."""
         present = [trait for trait in bound if trait in measured.traits.present]
-        slack = -float(len(present)) if self.forbids else float(len(present) - len(bound))
+        slack = -float(len(present)) if self.name == "forbids" else float(len(present) - len(bound))
         return _margin(self.name, list(bound), present, slack)
 
     def bound_text(self, bound: Iterable[str]) -> str:
@@ -208,7 +197,7 @@ class TraitLimit(Limit):
         bound, found = list(margin.bound), list(margin.found)
         if not bound:
             return "no trait is listed"
-        if self.forbids:
+        if self.name == "forbids":
             return f"has {', '.join(found)}" if found else f"has no {', no '.join(bound)}"
         missing = [trait for trait in bound if trait not in found]
         return f"lacks {', '.join(missing)}" if missing else f"has {', '.join(bound)}"
@@ -317,7 +306,7 @@ LIMITS: Mapping[str, Limit] = {
         NumberLimit("activations", _cost_changes, grows_with_width=True),
         NumberLimit("peak_bytes", _cost_changes, unit="bytes", grows_with_width=True),
         TraitLimit("contains", _added_traits),
-        TraitLimit("forbids", _removed_traits, forbids=True),
+        TraitLimit("forbids", _removed_traits),
         DownsamplingLimit("downsampling", _downsampling_changes),
         HeadLimit("head", _head_changes),
     )

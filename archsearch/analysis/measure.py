@@ -1,4 +1,4 @@
-"""The footprint of a plan: what it costs and sees, in total and by layer; of a design also by way of its blocks.
+"""The footprint of a plan: its costs and receptive field, in total and by layer; of a design also by its blocks.
 
 One pass carries shape and extent from layer to layer and adds up the counts. A search measures thousands of designs a
 second that share blocks: what each block adds is remembered (`measure_design`, `Widths`), with the same numbers as
@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple, NoReturn
 
+from archsearch.design.block import is_shape_settled
 from archsearch.design.expression import multiple_of
 from archsearch.design.geometry import ONE_PIXEL, Extent, Shape, union
 from archsearch.design.layers import MapKind
@@ -51,7 +53,7 @@ class LayerFootprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """What a plan costs and sees, for one image."""
+    """The costs and the receptive field of a plan, for one image."""
 
     plan: Plan
     """The plan that was measured."""
@@ -105,7 +107,8 @@ def measure(plan: Plan) -> Footprint:
     """Return the footprint of `plan`; raises `SpecError` at the first layer that does not fit its input."""
     walk = _Walk(rows=None)
     shape, _ = walk.through(plan.layers, "", plan.input_shape, ONE_PIXEL)
-    return _footprint(plan, walk.parameters, walk.macs, walk.activations, walk.peak, walk.at_last_conv, shape)
+    totals = Totals(walk.parameters, walk.macs, walk.activations, BYTES_PER_ACTIVATION * walk.peak)
+    return _footprint(plan, totals, walk.at_last_conv, shape)
 
 
 def rows(plan: Plan) -> tuple[LayerFootprint, ...]:
@@ -124,17 +127,20 @@ def stage_ends(layers: Iterable[LayerFootprint]) -> list[tuple[str, LayerFootpri
     return list(ends.items())
 
 
-def _footprint(
-    plan: Plan, parameters: int, macs: int, activations: int, peak: int, at_last_conv: Extent, output_shape: Shape
-) -> Footprint:
-    channels, height, width = plan.input_shape
+class Totals(NamedTuple):
+    """The numbers that grow with the widths of a design; names and units are those of `Footprint`."""
+
+    parameters: int
+    macs: int
+    activations: int
+    peak_bytes: int
+
+
+def _footprint(plan: Plan, totals: Totals, at_last_conv: Extent, output_shape: Shape) -> Footprint:
     return Footprint(
         plan=plan,
-        parameters=parameters,
-        macs=macs,
-        activations=activations,
-        activation_bytes=BYTES_PER_ACTIVATION * (channels * height * width + activations),
-        peak_bytes=BYTES_PER_ACTIVATION * peak,
+        **totals._asdict(),
+        activation_bytes=BYTES_PER_ACTIVATION * (prod(plan.input_shape) + totals.activations),
         receptive_field=at_last_conv.size,
         jump=at_last_conv.jump,
         start=at_last_conv.start,
@@ -143,7 +149,7 @@ def _footprint(
 
 
 class _Walk:
-    """The running totals of one pass; what flows from layer to layer is passed along instead."""
+    """The running totals of one pass; shape and extent are passed from layer to layer instead."""
 
     __slots__ = ("activations", "at_last_conv", "is_global", "macs", "parameters", "peak", "pending", "rows", "waiting")
 
@@ -249,18 +255,8 @@ LARGE = (4096, 4096)
 """A map that every window fits into."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """What grows with the widths of a design; the names and units are those of `Footprint`."""
-
-    parameters: int
-    macs: int
-    activations: int
-    peak_bytes: int
-
-
 class Part(NamedTuple):
-    """What a block, or the head, does to a map and costs; extents as if the block's input were the image."""
+    """The output and the costs of a block, or of the head; extents as if the block's input were the image."""
 
     shape: Shape
     parameters: int
@@ -274,7 +270,7 @@ class Part(NamedTuple):
 
 
 class Field(NamedTuple):
-    """What a `Part`, or several, add to a receptive field."""
+    """What a `Part`, or several, adds to a receptive field."""
 
     end: Extent
     at_last_conv: Extent | None
@@ -299,14 +295,10 @@ class Widths:
     def totals(self, width: float) -> Totals:
         """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does."""
         try:
-            parameters, macs, activations, peak = _sums(self.parts(self.channels(width)))
+            return _sum(self.parts(self.channels(width)))
         except SpecError:  # raise it again with the layer's whole path
             found = measure(lower(self._design.at_width(width)))
-            return Totals(
-                parameters=found.parameters, macs=found.macs, activations=found.activations, peak_bytes=found.peak_bytes
-            )
-        peak_bytes = BYTES_PER_ACTIVATION * peak
-        return Totals(parameters=parameters, macs=macs, activations=activations, peak_bytes=peak_bytes)
+            return Totals(found.parameters, found.macs, found.activations, found.peak_bytes)
 
     def parts(self, channels: tuple[int, ...]) -> Iterator[Part]:
         """Yield the parts from the input to the head."""
@@ -330,7 +322,7 @@ def measure_design(design: DesignSpec, plan: Plan) -> Footprint:
     field = joined(parts)
     if field is None:
         return measure(plan)
-    return _footprint(plan, *_sums(parts), field.at_last_conv or ONE_PIXEL, parts[-1].shape)
+    return _footprint(plan, _sum(parts), field.at_last_conv or ONE_PIXEL, parts[-1].shape)
 
 
 def joined(parts: Iterable[Part | Field | None]) -> Field | None:
@@ -353,18 +345,18 @@ def joined(parts: Iterable[Part | Field | None]) -> Field | None:
 @lru_cache(maxsize=1024)
 def field_of(block: FixedBlock) -> Field | None:
     """Return what `block` adds to a receptive field for any channels; None where they may make a difference."""
-    if not block.is_shape_settled:
+    if not is_shape_settled(block.items):
         return None
     try:
         same, other = (_walked(layers_of(block, channels, 64), (channels, *LARGE)) for channels in (64, 32))
     except SpecError:
         return None
-    fields = [Field(end=part.end, at_last_conv=part.at_last_conv, is_global=part.is_global) for part in (same, other)]
+    fields = [Field(part.end, part.at_last_conv, part.is_global) for part in (same, other)]
     return fields[0] if fields[0] == fields[1] else None
 
 
-def _sums(parts: Iterable[Part]) -> tuple[int, int, int, int]:
-    """Return parameters, MACs, activations and the peak of parts one after another.
+def _sum(parts: Iterable[Part]) -> Totals:
+    """Return the totals of parts one after another.
 
     Nothing waits beside a block of a stage, so the peak of a design is the largest of its blocks'.
     """
@@ -374,7 +366,7 @@ def _sums(parts: Iterable[Part]) -> tuple[int, int, int, int]:
         macs += part.macs
         activations += part.activations
         peak = max(peak, part.peak)
-    return parameters, macs, activations, peak
+    return Totals(parameters, macs, activations, BYTES_PER_ACTIVATION * peak)
 
 
 @lru_cache(maxsize=3072)  # random designs of the space `cifar` find four of five parts that they ask for

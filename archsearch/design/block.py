@@ -8,7 +8,7 @@ Imports the standard library, `errors`, `decode`, `notices` and this package onl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never, get_args
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
@@ -139,12 +139,13 @@ class FieldValues:
 class LayerKind:
     """A kind of layer in YAML.
 
-    `fields` are the defaults by name, with the words to choose from where there are any; `main` is the field that a
-    single value stands for. `make` takes the values and the layer's name, and returns the layer, or None for no layer.
+    `fields` are the defaults by name, `choices` the words that some of them allow; a single value is that of the field
+    `main`. `make` takes the values and the layer's name, and returns the layer, or None for no layer.
     """
 
     main: str
-    fields: Mapping[str, tuple[Value, tuple[str, ...]]]
+    fields: Mapping[str, Value]
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     make: Callable[[FieldValues, str], Primitive | None]
 
 
@@ -198,30 +199,17 @@ def _linear(values: FieldValues, name: str) -> Linear:
     return Linear(name=name, in_features=values.channels, out_features=values.integer("out"), bias=values.flag("bias"))
 
 
-_ANY: tuple[str, ...] = ()
+_WINDOW = {"kernel": 2, "stride": 2, "padding": "same"}
+_CONV = {"out": "out", "kernel": 3, "stride": 1, "dilation": 1, "groups": 1, "padding": "same", "bias": False}
 KINDS: Mapping[str, LayerKind] = {
-    "conv": LayerKind(
-        main="out",
-        fields={
-            "out": ("out", _ANY),
-            "kernel": (3, _ANY),
-            "stride": (1, _ANY),
-            "dilation": (1, _ANY),
-            "groups": (1, _ANY),
-            "padding": ("same", PADDINGS),
-            "bias": (False, _ANY),
-        },
-        make=_conv,
-    ),
-    "norm": LayerKind(main="kind", fields={"kind": ("batch", NORMS), "groups": (8, _ANY)}, make=_norm),
-    "act": LayerKind(main="kind", fields={"kind": ("relu", ACTIVATIONS)}, make=_act),
-    "dropout": LayerKind(main="rate", fields={"rate": (0.1, _ANY), "channelwise": (False, _ANY)}, make=_dropout),
+    "conv": LayerKind(main="out", fields=_CONV, choices={"padding": PADDINGS}, make=_conv),
+    "norm": LayerKind(main="kind", fields={"kind": "batch", "groups": 8}, choices={"kind": NORMS}, make=_norm),
+    "act": LayerKind(main="kind", fields={"kind": "relu"}, choices={"kind": ACTIVATIONS}, make=_act),
+    "dropout": LayerKind(main="rate", fields={"rate": 0.1, "channelwise": False}, make=_dropout),
     "pool": LayerKind(
-        main="kind",
-        fields={"kind": ("max", POOLS), "kernel": (2, _ANY), "stride": (2, _ANY), "padding": ("same", PADDINGS)},
-        make=_pool,
+        main="kind", fields={"kind": "max", **_WINDOW}, choices={"kind": POOLS, "padding": PADDINGS}, make=_pool
     ),
-    "linear": LayerKind(main="out", fields={"out": ("out", _ANY), "bias": (True, _ANY)}, make=_linear),
+    "linear": LayerKind(main="out", fields={"out": "out", "bias": True}, make=_linear),
 }
 """The kinds of layers by their names in YAML."""
 _ITEMS = (*KINDS, "residual", "parallel")
@@ -366,16 +354,13 @@ def _decode_item(raw: object, where: str, scope: Mapping[str, Value]) -> ItemSpe
 
 def _decode_fields(kind: str, body: object, where: str, scope: Mapping[str, Value]) -> dict[str, Expression]:
     known = KINDS[kind].fields
-    if body is None:
-        body = {}
-    if not is_mapping(body):
-        body = {KINDS[kind].main: body}
+    body = {} if body is None else body if is_mapping(body) else {KINDS[kind].main: body}
     body = known_mapping(body, where, f"'{kind}'", tuple(known))
     if kind == "pool" and "kernel" in body and "stride" not in body:
         body = {**body, "stride": body["kernel"]}
     fields: dict[str, Expression] = {}
-    for key, (default, choices) in known.items():
-        at, value = join(where, key), body.get(key, default)
+    for key, default in known.items():
+        at, value, choices = join(where, key), body.get(key, default), KINDS[kind].choices.get(key)
         if choices and not (key == "padding" and not isinstance(value, str)):
             fields[key] = _text_field(value, at, scope, choices)
         else:

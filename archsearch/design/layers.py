@@ -1,4 +1,4 @@
-"""The primitive layers of a plan: one class a kind, with all that is known of it without torch.
+"""The primitive layers of a plan: one class a kind, with everything that is known without torch.
 
 A class holds the fields of its kind, the shape and the extent that it makes, its parameters and MACs, its traits, its
 canonical form, and how `symmetry: flip` ties its weights. docs/extending.md says how to add one.
@@ -64,7 +64,7 @@ class Leaf:
         return shape
 
     def grow(self, extent: Extent) -> Extent:
-        """Return the extent of its outputs, given that of its inputs."""
+        """Return the extent of its outputs for inputs of `extent`."""
         return extent
 
     @property
@@ -353,7 +353,7 @@ def _untied(weights: int, biases: int, symmetry: Symmetry) -> int:
 
 
 def tie_text(symmetry: Symmetry) -> str:
-    """Return what a symmetry adds to a canonical text."""
+    """Return the suffix of a canonical text for a symmetry."""
     return "" if symmetry == "none" else f",{symmetry}"
 
 

@@ -24,7 +24,6 @@ from archsearch.design.block import (
     ParallelSpec,
     ResidualSpec,
     choice_of,
-    is_shape_settled,
     settle_items,
 )
 from archsearch.design.expression import Value, compute, multiple_of
@@ -34,7 +33,7 @@ from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
 from archsearch.errors import SpecError
 
 MAX_LAYERS = 4096
-"""Blocks that one design may have: a bound against a misplaced digit."""
+"""The largest number of blocks of a design: a bound against a misplaced digit."""
 Options = tuple[tuple[str, Value], ...]
 """Options of a block with their values, hashable."""
 
@@ -46,11 +45,6 @@ class FixedBlock:
     block: BlockSpec
     options: Mapping[str, Value]
     items: tuple[ItemSpec, ...]
-
-    @property
-    def is_shape_settled(self) -> bool:
-        """Whether its layers, and their windows, are the same for all channels, but for the shortcut of a residual."""
-        return is_shape_settled(self.items)
 
 
 def lower(design: DesignSpec) -> Plan:

@@ -32,7 +32,7 @@ class BlockUse:
 class StageSpec:
     """`repeats` blocks of `width` output channels; `entry`, where given, takes the place of the first.
 
-    A block's stride is that of the stage: it holds for the first block, the others run at stride 1.
+    The stride of a stage is that of its first block; the others run at stride 1.
     """
 
     name: str
@@ -59,7 +59,7 @@ class DesignSpec:
     """A network before its numbers are worked out: input (C, H, W), stem, stages, head.
 
     `width` multiplies every width of stem and stages (to multiples of `divisor` unless it is 1);
-    'fit' stands for the widest multiplier that keeps every upper limit. With `symmetry` 'flip' weights
+    'fit' is the widest multiplier that keeps every upper limit. With `symmetry` 'flip' weights
     are tied so that a mirrored image gives mirrored maps (docs/language.md, "Symmetry").
     """
 
@@ -87,7 +87,7 @@ _ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "sy
 _STAGE_KEYS = ("block", "width", "repeats", "entry")
 _HEAD_KEYS = ("layers", "pool", "kernel", "dropout", "linear", "classes")
 _OWN = ("block",)
-_MOST = 1_000_000  # of any whole number: a bound against a misplaced digit
+_MOST = 1_000_000  # of any integer: a bound against a misplaced digit
 
 
 class BlockReader:

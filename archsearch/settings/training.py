@@ -74,7 +74,7 @@ class OptimizerSettings:
     beta2: Decay = 0.999  # adamw only; its beta1 is `momentum`
     weight_decay: Weight = 5e-4
     decay_norm_and_bias: bool = False  # apply weight_decay to vectors (norms, biases) too
-    norm_and_bias_ratio: Weight = 1.0  # learning rate of vectors as a share of that of the rest
+    norm_and_bias_ratio: Weight = 1.0  # ratio of the learning rate of vectors to that of the rest
     scaling: Literal["none", "linear", "sqrt"] = "none"
     reference_batch: Count = 256
     muon_learning_rate: Rate = 0.05  # of the dense convolutions; the rest is trained by sgd with learning_rate

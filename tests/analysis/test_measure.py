@@ -146,7 +146,7 @@ def test_branches_that_all_pool_globally_end_the_count() -> None:
     assert measure(plan_of(conv(), both, conv(channels=6, kernel=1, name="classes"))).receptive_field == 3
 
 
-def test_branches_with_equal_maps_but_other_strides_are_refused() -> None:
+def test_branches_with_equal_maps_but_other_strides_are_errors() -> None:
     stride = Conv(name="conv", in_channels=3, out_channels=3, kernel=1, stride=2)
     window = Conv(name="conv", in_channels=3, out_channels=3, kernel=2)
     with pytest.raises(SpecError) as caught:
@@ -158,7 +158,7 @@ def test_branches_with_equal_maps_but_other_strides_are_refused() -> None:
     assert measure(plan_of(add((stride,), (window,)), side=2)).output_shape == (3, 1, 1)
 
 
-def test_a_refusal_names_the_path_down_to_the_layer() -> None:
+def test_an_error_names_the_path_down_to_the_layer() -> None:
     wrong = replace(conv(), in_channels=5)
     with pytest.raises(SpecError, match=r"^stem\.join\.b1\.inner\.conv: expected 5 input channels"):
         measure(plan_of(add((conv(),), (Sequence(name="inner", layers=(wrong,)),))))
@@ -200,7 +200,7 @@ def test_they_are_those_of_the_plan(arch: str, symmetry: str) -> None:
             assert getattr(found, name) == getattr(footprint, name), (width, name)
 
 
-def test_what_does_not_fit_is_told_with_the_path_of_the_layer(make_design: Callable[..., DesignSpec]) -> None:
+def test_an_error_by_blocks_is_that_of_the_whole_plan(make_design: Callable[..., DesignSpec]) -> None:
     block = {"layers": [{"conv": {"kernel": 9, "padding": "valid"}}]}
     design = make_design({"a": {"block": "normal", "width": 8}, "b": {"block": block, "width": 8, "repeats": 5}})
     with pytest.raises(SpecError, match=r"^stages\.b\.3\.conv: a kernel of 9 is larger") as whole:

@@ -1,4 +1,4 @@
-"""Blocks by name, as the tests of this room look them up."""
+"""Blocks by name, as the tests of this package look them up."""
 
 from __future__ import annotations
 

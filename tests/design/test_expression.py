@@ -108,7 +108,7 @@ def test_agrees_with_python(a: int, b: int, c: int) -> None:
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_parsed_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_an_error(text: str) -> None:
     with contextlib.suppress(SpecError):
         assert parse(text, "here").text == text
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import pytest
 
-from archsearch.design.layers import Conv, Linear, Norm, Pool
-from archsearch.design.plan import Parallel, Sequence
+from archsearch.analysis.measure import measure
+from archsearch.analysis.traits import read_traits
+from archsearch.design.geometry import Shape
+from archsearch.design.layers import Conv, Leaf, Linear, Norm, Pool
+from archsearch.design.plan import Parallel, Plan, Sequence, canonical_text, design_id
 from archsearch.errors import SpecError
 
 
@@ -48,6 +54,36 @@ def test_a_convolution_counts_the_positions_of_its_window() -> None:
     assert conv.output_shape((3, 32, 20), "") == (8, 16, 10)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelShuffle(Leaf):
+    """A kind that the project does not have: the channels of groups, interleaved."""
+
+    row: ClassVar[str] = "channel_shuffle"
+    groups: int = 2
+
+    def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
+        if shape[0] % self.groups:
+            raise SpecError(prefix + self.name, f"{shape[0]} channels are not divisible by {self.groups} groups")
+        return shape
+
+
+def test_a_class_is_all_that_analysis_needs_of_a_new_kind() -> None:
+    def plan(groups: int) -> Plan:
+        shuffle = ChannelShuffle(name="shuffle", groups=groups)
+        layers = (Conv(name="conv", in_channels=3, out_channels=8, padding=(1, 1)), shuffle)
+        return Plan(input_shape=(3, 8, 8), layers=(Sequence(name="stem", layers=layers),))  # type: ignore[arg-type]
+
+    footprint = measure(plan(2))
+    assert (footprint.output_shape, footprint.parameters, footprint.receptive_field) == ((8, 8, 8), 8 * 27, 3)
+    assert [row.kind for row in footprint.layers] == ["conv", "channel_shuffle"]
+    assert canonical_text(plan(2)).endswith(";channel_shuffle,2")
+    assert design_id(plan(2)) != design_id(plan(4))
+    assert read_traits(plan(2), footprint.output_shape).present == set()
+    assert plan(2).layers[0].channels_after(3) == 8
+    with pytest.raises(SpecError, match=r"^stem\.shuffle: 8 channels are not divisible by 3 groups"):
+        measure(plan(3))
+
+
 def test_a_pool_keeps_channels_and_drops_a_rest_that_fills_no_window() -> None:
     pool = Pool(name="pool", kind="max", kernel=2, stride=2)
     assert pool.output_shape((5, 7, 9), "") == (5, 3, 4)
@@ -65,7 +101,7 @@ def error_of(call: object, *arguments: object) -> str:
     return str(caught.value)
 
 
-def test_a_kernel_larger_than_its_padded_input_is_refused_with_what_would_fit() -> None:
+def test_a_kernel_larger_than_its_padded_input_is_an_error_with_what_would_fit() -> None:
     conv = Conv(name="conv", in_channels=3, out_channels=8, kernel=5, dilation=2, padding=(1, 1))
     assert error_of(conv.output_shape, (3, 4, 4), "stages.c2.1.") == (
         "stages.c2.1.conv: a kernel of 5 with dilation 2 (spanning 9 px) is larger than its input of 4 x 4 px with "
@@ -80,7 +116,7 @@ def test_the_fix_for_a_window_fits() -> None:
         assert conv.output_shape((3, 4, 4), "")[1] >= 1
 
 
-def test_a_pool_larger_than_its_input_or_padded_by_a_whole_window_is_refused() -> None:
+def test_a_pool_larger_than_its_input_or_padded_by_a_whole_window_is_an_error() -> None:
     large = Pool(name="pool", kind="max", kernel=3, stride=3)
     assert "a kernel of 3 is larger than its input of 2 x 2 px without padding" in error_of(
         large.output_shape, (3, 2, 2), "stages."
@@ -102,7 +138,7 @@ def test_groups_that_do_not_divide_name_the_side_and_the_nearest_width() -> None
     )
 
 
-def test_channels_that_differ_from_the_input_are_refused() -> None:
+def test_channels_that_differ_from_the_input_are_errors() -> None:
     conv = Conv(name="conv", in_channels=9, out_channels=4)
     assert error_of(conv.output_shape, (3, 8, 8), "stem.").startswith(
         "stem.conv: expected 9 input channels, got 3. Set its input channels to 3."
@@ -111,7 +147,7 @@ def test_channels_that_differ_from_the_input_are_refused() -> None:
     assert "expected 4 input channels, got 3" in error_of(norm.output_shape, (3, 8, 8), "")
 
 
-def test_norms_that_cannot_work_are_refused() -> None:
+def test_norms_that_cannot_work_are_errors() -> None:
     group = Norm(name="norm", kind="group", channels=12, groups=8)
     assert error_of(group.output_shape, (12, 4, 4), "stem.") == (
         "stem.norm: 12 channels are not divisible by 8 groups. Use 16 channels, or 4 groups."
@@ -144,7 +180,7 @@ def test_branches_that_differ_are_named_with_both_shapes() -> None:
     assert error_of(parallel("add").merged_shape, [], "join") == "join: has no branches. Give it at least one."
 
 
-def test_what_cannot_be_paired_is_refused_with_what_could() -> None:
+def test_what_cannot_be_paired_is_an_error_with_what_could() -> None:
     def conv(**changes: object) -> Conv:
         return Conv(name="conv", **{"in_channels": 12, "out_channels": 12, "kernel": 1, "symmetry": "pairs", **changes})
 

@@ -9,7 +9,7 @@ import pytest
 
 from archsearch.composition import block_lookup
 from archsearch.config_folder import config_folder
-from archsearch.design.block import decode_block
+from archsearch.design.block import decode_block, is_shape_settled
 from archsearch.design.layers import Activation, Conv, GlobalPool, Linear, Norm, Pool
 from archsearch.design.lower import lower, lower_block, lower_items, with_options
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
@@ -249,7 +249,7 @@ def test_what_options_cannot_settle_raises_where_the_layer_is_made() -> None:
 )
 def test_whether_windows_depend_on_channels(layers: Any, is_settled: bool) -> None:
     block = decode_block({"options": {"k": 3}, "layers": layers}, "b")
-    assert with_options(block).is_shape_settled == is_settled
+    assert is_shape_settled(with_options(block).items) == is_settled
 
 
 BLOCK = {"layers": [{"conv": {"out": "out"}}, {"norm": "batch"}, {"act": "relu"}], "residual": "if_same_shape"}

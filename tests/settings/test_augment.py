@@ -145,7 +145,7 @@ def test_until_is_a_share():
     assert decode_policy({"transforms": [{"horizontal_flip": {"p": 0.3}}]}).alternating is None
 
 
-def test_two_alternating_flips_are_refused():
+def test_two_alternating_flips_are_errors():
     flip = {"horizontal_flip": {"alternate": True}}
     with pytest.raises(SpecError, match=r"augment.transforms: has two alternating flips"):
         decode_policy({"transforms": [flip, flip]})
