@@ -192,14 +192,13 @@ def _fields(kind: type) -> dict[str, tuple[Any, bool]]:
 
 @functools.cache
 def _ranges(kind: type) -> tuple[tuple[str, Range], ...]:
-    """Return the fields of a dataclass that have a range, also within a union with None."""
-    return tuple(
-        (name, allowed)
-        for name, (hint, _) in _fields(kind).items()
-        for one in (hint, *get_args(hint))
-        if get_origin(one) is Annotated
-        for allowed in get_args(one)[1:]
-    )
+    """Return the fields of a dataclass whose value, where it is not None, has a range."""
+    found: list[tuple[str, Range]] = []
+    for name, (hint, _) in _fields(kind).items():
+        for one in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+            if get_origin(one) is Annotated:
+                found += [(name, allowed) for allowed in get_args(one)[1:]]
+    return tuple(found)
 
 
 def _convert_union(hint: Any, raw: object, where: str) -> Any:

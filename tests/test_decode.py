@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsearch.decode import convert, decode, describe, expected, suggest
+from archsearch.decode import Range, check_ranges, convert, decode, describe, expected, suggest
 from archsearch.errors import SpecError
 
 
@@ -155,3 +155,41 @@ def test_values_and_types_have_the_names_of_yaml() -> None:
     assert expected(int | None) == "an integer or null"
     assert expected(Literal["a", "b"]) == "'a' or 'b'"
     assert expected(tuple[int, ...]) == "a list"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranges:
+    count: Annotated[int, Range(at_least=1)] = 1
+    share: Annotated[float, Range(at_least=0, at_most=1, fix="It is a share.")] = 0.5
+    decay: Annotated[float, Range(at_least=0, below=1)] | None = None
+    rates: tuple[Annotated[float, Range(above=0)], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "direct")
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"count": 0}, "count: must be at least 1, got 0"),
+        ({"count": 1.5}, "count: must be an integer, got 1.5"),
+        ({"share": 1.5}, "share: must be from 0 to 1, got 1.5. It is a share."),
+        ({"share": float("nan")}, "share: must be from 0 to 1, got nan. It is a share."),
+        ({"decay": 1}, "decay: must be at least 0 and below 1, got 1.0"),
+        ({"decay": "no"}, "decay: must be a number, got the string 'no'"),
+        ({"rates": [1, 0]}, "rates[1]: must be above 0, got 0.0"),
+    ],
+)
+def test_a_number_out_of_its_range_is_an_error_at_its_key(raw: object, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        decode(Ranges, raw, "train")
+    assert str(caught.value) == f"train.{message}"
+
+
+def test_ranges_hold_for_a_value_made_directly() -> None:
+    assert decode(Ranges, {"decay": None, "rates": [0.1]}) == Ranges(rates=(0.1,))
+    with pytest.raises(SpecError, match=r"^direct\.count: must be at least 1, got 0$"):
+        Ranges(count=0)
+    with pytest.raises(SpecError, match=r"^direct\.decay: must be at least 0 and below 1, got inf$"):
+        Ranges(decay=float("inf"))
+    assert expected(Annotated[int, Range(at_least=1)]) == "an integer"

@@ -130,8 +130,8 @@ class FieldValues:
         amount = integer(self._fields[field], self._scope, where, 0)
         return amount, amount
 
-    def reject(self, field: str, what: str, fix: str = "") -> SpecError:
-        """Return the error that `field` has a value that cannot be used."""
+    def error(self, field: str, what: str, fix: str = "") -> SpecError:
+        """Return the error that the value of `field` cannot be used."""
         return SpecError(f"{self._where}.{field}", what, fix)
 
 
@@ -172,7 +172,7 @@ def _norm(values: FieldValues, name: str) -> Norm | None:
     if channels % groups:
         nearest = min((d for d in range(1, channels + 1) if channels % d == 0), key=lambda d: abs(d - groups))
         what = f"{channels} channels are not divisible by {groups} groups"
-        raise values.reject("groups", what, f"Use groups={nearest}.")
+        raise values.error("groups", what, f"Use groups={nearest}.")
     return Norm(name=name, kind=kind, channels=channels, groups=groups)  # type: ignore[arg-type]
 
 
@@ -199,16 +199,14 @@ def _linear(values: FieldValues, name: str) -> Linear:
     return Linear(name=name, in_features=values.channels, out_features=values.integer("out"), bias=values.flag("bias"))
 
 
-_WINDOW = {"kernel": 2, "stride": 2, "padding": "same"}
+_POOL = {"kind": "max", "kernel": 2, "stride": 2, "padding": "same"}
 _CONV = {"out": "out", "kernel": 3, "stride": 1, "dilation": 1, "groups": 1, "padding": "same", "bias": False}
 KINDS: Mapping[str, LayerKind] = {
     "conv": LayerKind(main="out", fields=_CONV, choices={"padding": PADDINGS}, make=_conv),
     "norm": LayerKind(main="kind", fields={"kind": "batch", "groups": 8}, choices={"kind": NORMS}, make=_norm),
     "act": LayerKind(main="kind", fields={"kind": "relu"}, choices={"kind": ACTIVATIONS}, make=_act),
     "dropout": LayerKind(main="rate", fields={"rate": 0.1, "channelwise": False}, make=_dropout),
-    "pool": LayerKind(
-        main="kind", fields={"kind": "max", **_WINDOW}, choices={"kind": POOLS, "padding": PADDINGS}, make=_pool
-    ),
+    "pool": LayerKind(main="kind", fields=_POOL, choices={"kind": POOLS, "padding": PADDINGS}, make=_pool),
     "linear": LayerKind(main="out", fields={"out": "out", "bias": True}, make=_linear),
 }
 """The kinds of layers by their names in YAML."""
