@@ -113,10 +113,7 @@ def with_options(block: BlockSpec, options: Options = ()) -> FixedBlock:
 
 @lru_cache(maxsize=1024)
 def lower_block(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]:
-    """Return the layers of `block` for `channels` in and `width` out.
-
-    A pure function of values that recur throughout a search, hence remembered (bounded).
-    """
+    """Return the layers of `block` for `channels` in and `width` out; remembered (bounded), as they recur in a search."""
     return layers_of(block, channels, width)
 
 
@@ -255,16 +252,13 @@ def _lower_residual(item: ResidualSpec, scope: dict[str, Value]) -> tuple[Layer,
     mode = choice_of(item.shortcut, scope, item.where, SHORTCUTS)
     if not main.layers or mode == "none" or (mode == "if_same_shape" and not same):
         return main.layers
-    shortcut: tuple[Layer, ...] = () if same else _projection(channels, _channels(inner), stride)
+    shortcut: tuple[Layer, ...] = ()
+    if not same:
+        width = _channels(inner)
+        conv = Conv(name="conv", in_channels=channels, out_channels=width, kernel=1, stride=stride)
+        shortcut = (conv, Norm(name="norm", kind="batch", channels=width))
     branches = (main, Sequence(name="shortcut", layers=shortcut))
     return (Parallel(name=item.name or "residual", branches=branches, combine="add"),)
-
-
-def _projection(channels: int, width: int, stride: int) -> tuple[Layer, ...]:
-    return (
-        Conv(name="conv", in_channels=channels, out_channels=width, kernel=1, stride=stride),
-        Norm(name="norm", kind="batch", channels=width),
-    )
 
 
 def _numbered(name: str, taken: set[str]) -> str:
