@@ -113,7 +113,7 @@ def with_options(block: BlockSpec, options: Options = ()) -> FixedBlock:
 
 @lru_cache(maxsize=1024)
 def lower_block(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]:
-    """Return the layers of `block` for `channels` in and `width` out; remembered (bounded), as they recur in a search."""
+    """Return the layers of `block` for `channels` in and `width` out; remembered (bounded), since they recur."""
     return layers_of(block, channels, width)
 
 
