@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from archsearch.analysis.check import Checked
-    from archsearch.analysis.footprint import Footprint
+    from archsearch.analysis.measure import Footprint
     from archsearch.network.portable import Takes
 
 Source = str | Path | Mapping[str, Any]
@@ -58,7 +58,7 @@ def analyse(design: DesignSpec | Source) -> Footprint:
 
     Raises `SpecError` for a design that is no network, or whose width is `fit` (see `check`).
     """
-    from archsearch.analysis.footprint import measure
+    from archsearch.analysis.measure import measure
     from archsearch.design.lower import lower
 
     return measure(lower(_design(design)))

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from archsearch.analysis.extent import Extent
-from archsearch.analysis.footprint import Footprint, LayerFootprint, rows
-from archsearch.design.plan import Conv, GlobalPool, Layer, Linear, Parallel, Plan, Pool, Sequence
+from archsearch.analysis.measure import Footprint, LayerFootprint, rows
+from archsearch.design.geometry import Extent
+from archsearch.design.layers import Conv, GlobalPool, Linear, Pool
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 
 BoxKind = Literal["convolution", "depthwise", "grouped", "pointwise", "pool", "linear", "identity"]
 

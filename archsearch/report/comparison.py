@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from archsearch.analysis.footprint import LayerFootprint, rows
+from archsearch.analysis.measure import LayerFootprint, rows
 from archsearch.design.lower import lower
 from archsearch.design.spec import decode_design
 from archsearch.errors import SpecError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from archsearch.analysis.check import say
+from archsearch.analysis.limits import margin_text
 from archsearch.report.boxes import stage_costs
 from archsearch.report.picture import GREEN, MUTED, RULE, SLATE, VERMILLION, compact, fitted, text_width
 
@@ -66,12 +66,12 @@ def draw_limits(axes: Axes, checked: Checked) -> None:
 
 
 def _said(margin: Margin) -> str:
-    """Return `say(margin)`, and what was asked where that leaves some of it out."""
+    """Return `margin_text(margin)`, and what was asked where that leaves some of it out."""
     partly = margin.limit in {"contains", "forbids"} and 0 < len(margin.found) < len(margin.bound)
     if margin.kept or not partly:
-        return say(margin)
+        return margin_text(margin)
     asked = "must have" if margin.limit == "contains" else "must not have"
-    return f"{say(margin)}; {asked} {', '.join(margin.bound)}"
+    return f"{margin_text(margin)}; {asked} {', '.join(margin.bound)}"
 
 
 def _share(value: int, total: int) -> str:

@@ -10,7 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from archsearch.analysis.footprint import Footprint, measure
+from archsearch.analysis.measure import Footprint, measure
 from archsearch.design.lower import lower
 from archsearch.design.plan import Plan
 from archsearch.design.spec import decode_design

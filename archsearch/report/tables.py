@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from archsearch.analysis.check import Checked, say, stage_ends
-from archsearch.analysis.footprint import rows
-from archsearch.analysis.limits import margin_record
+from archsearch.analysis.check import Checked
+from archsearch.analysis.limits import margin_record, margin_text
+from archsearch.analysis.measure import rows, stage_ends
 from archsearch.formatting import number
 
 _BOLD, _DIM, _ITALIC, _GREEN, _RED = "1", "2", "3", "32", "1;31"  # of a terminal (ECMA-48, SGR)
@@ -107,7 +107,7 @@ def margins_text(checked: Checked, *, styled: bool = False) -> str:
     lines: list[str] = []
     for margin in checked.margins:
         sign = _style("kept  ", _GREEN, styled) if margin.kept else _style("BROKEN", _RED, styled)
-        lines.append(f"{sign} {margin.limit:<{column}}  {say(margin)}")
+        lines.append(f"{sign} {margin.limit:<{column}}  {margin_text(margin)}")
         lines += [f"       {'':<{column}}  fix: {fix}" for fix in margin.fixes]
     return "\n".join([*lines, ""])
 

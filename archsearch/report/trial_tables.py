@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from archsearch.analysis.check import say
-from archsearch.analysis.limits import Margin
+from archsearch.analysis.limits import Margin, margin_text
 from archsearch.report.design_blocks import blocks_of, read_design, say_blocks
 from archsearch.report.run_files import SHOWN, run_files
 from archsearch.report.study_records import COLUMNS, worth
@@ -189,7 +188,7 @@ def _say(margin: Mapping[str, Any]) -> str:
     """Return a margin in the words of the check, or as it stands where it is of another version."""
     try:
         known = Margin(**{name: margin[name] for name in ("limit", "bound", "found", "kept", "slack")})
-        return say(known)
+        return margin_text(known)
     except (KeyError, TypeError, AttributeError):
         return f"{margin.get('found')}, bound {margin.get('bound')}"
 

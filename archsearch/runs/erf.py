@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archsearch.analysis.check import stage_ends
-from archsearch.analysis.extent import Extent
-from archsearch.analysis.footprint import rows
+from archsearch.analysis.measure import rows, stage_ends
 from archsearch.augment.normalise import Normaliser
+from archsearch.design.geometry import Extent
 from archsearch.report.erf import StageSight, draw_sights
 from archsearch.runs.images import run_dataset
 from archsearch.runs.load import Trained, read_trained

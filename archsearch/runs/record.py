@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked
 from archsearch.analysis.limits import margin_record
-from archsearch.design.export import self_contained
+from archsearch.design.spec import self_contained
 from archsearch.settings.augment import policy_record
 
 if TYPE_CHECKING:

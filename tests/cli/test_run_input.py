@@ -106,7 +106,7 @@ def test_a_design_file_of_a_user_reads_the_groups(tmp_path: Path, capsys: pytest
         ("", "net.yaml: must hold a mapping"),
         ("stages: [", "net.yaml, line 1, column 10: is not YAML"),
         ("stages: {}\nstagess: 1\n", "arch.stagess: unknown key for a network. Did you mean 'stages'?"),
-        ("stages: 3\nhead: {classes: 10}\n", "arch.stages: must be a mapping of at least one stage, is 3"),
+        ("stages: 3\nhead: {classes: 10}\n", "arch.stages: must be a mapping of at least one stage, got 3"),
     ],
 )
 def test_files_that_hold_no_design(

@@ -17,7 +17,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE = CHECKOUT / "archsearch"
 
-BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "overrides"})
+BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "notices", "overrides"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
 INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "formatting": frozenset(),
     "masking": frozenset(),
     "overrides": frozenset(),
+    "notices": frozenset(),
     "design": BASE,
     "analysis": BASE | {"design"},
     "settings": BASE | {"design", "analysis"},

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from archsearch.analysis.footprint import measure
-from archsearch.design.plan import Conv, GlobalPool, Linear, Parallel, Plan, Sequence
+from archsearch.analysis.measure import measure
+from archsearch.design.layers import Conv, GlobalPool, Linear
+from archsearch.design.plan import Parallel, Plan, Sequence
 from archsearch.search.evaluator import features_of
 
 

@@ -51,9 +51,9 @@ def test_yaml_begins_with_the_command_that_uses_it(path: Path) -> None:
         ({"shapes": {"noise": 200}}, "data.shapes.noise: must lie in 0 to 127, is 200"),
         ({"shapes": {"train_images": 3}}, "data.shapes.train_images: must be at least 10, is 3"),
         ({"shapes": {"seed": -1}}, "data.shapes.seed: must not be negative"),
-        ({"name": "cifar"}, "data.name: the text 'cifar' is not a choice. Did you mean 'cifar10'?"),
+        ({"name": "cifar"}, "data.name: 'cifar' is not a choice. Did you mean 'cifar10'?"),
         ({"validaton": 0.1}, "data.validaton: unknown key for data. Did you mean 'validation'?"),
-        ({"limit_train": "100"}, "data.limit_train: must be a whole number"),
+        ({"limit_train": "100"}, "data.limit_train: must be an integer"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused(raw: dict[str, Any], message: str) -> None:

@@ -1,6 +1,8 @@
+"""The arithmetic of windows."""
+
 from __future__ import annotations
 
-from archsearch.analysis.extent import ONE_PIXEL, Extent, slide, union
+from archsearch.design.geometry import ONE_PIXEL, Extent, slide, union
 
 
 def test_a_window_grows_the_field_by_its_span_times_the_jump() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from archsearch.design.canonical import canonical_text, design_id
-from archsearch.design.plan import Activation, Conv, Dropout, GlobalPool, Layer, Linear, Parallel, Plan, Pool, Sequence
+from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Linear, Pool
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence, canonical_text, design_id
 
 CONV = Conv(name="conv", in_channels=3, out_channels=3, kernel=3, padding=(1, 1))
 RELU = Activation(name="act", kind="relu")
