@@ -17,7 +17,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE = CHECKOUT / "archsearch"
 
-BASE = frozenset({"errors", "decode", "config_folder", "html", "formatting", "masking"})
+BASE = frozenset({"errors", "decode", "config_folder", "html", "formatting", "masking", "plugins"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
 INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "html": frozenset(),
     "formatting": frozenset(),
     "masking": frozenset(),
+    "plugins": frozenset({"decode", "errors"}),
     "design": BASE,
     "analysis": BASE | {"design"},
     "settings": BASE | {"design", "analysis"},
