@@ -98,8 +98,8 @@ def _compose_plainly(given: Sequence[str], folders: Sequence[Path]) -> tuple[dic
         raise NotPlain
     tree = compose_plainly(given, searched)
     data, arch = tree.get("data", {}), tree.get("arch", {})
-    if data.get("classes") is None and data.get("name") is not None:
-        data["classes"] = _count_classes(resolve_plainly(data))
+    if data.get("name") is not None:
+        data |= _image_shape(resolve_plainly(data))
     if "file" in arch:
         file = Path(str(arch.pop("file")))
         tree["arch"] = merge_plainly(read_plain(file), arch)
@@ -160,7 +160,7 @@ def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[dict[st
     """Return the plain mapping of `config`, its design file read in, with the lookup of blocks by name.
 
     `folders` are searched for `block/NAME.yaml` before the shipped ones.
-    Where `data.classes` is null the classes are counted, without reading an image.
+    The keys of `data` that say what images are like, where they are null, are filled by the data set; none is read.
     """
     from omegaconf import OmegaConf
 
@@ -168,20 +168,26 @@ def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[dict[st
     OmegaConf.set_struct(config, False)
     OmegaConf.set_readonly(config, False)
     data = config.get("data")
-    if data is not None and data.get("classes") is None and data.get("name") is not None:
-        data["classes"] = _count_classes(plain(data))
+    if data is not None and data.get("name") is not None:
+        data.update(_image_shape(plain(data)))
     arch = config.get("arch")
     if OmegaConf.is_dict(arch) and "file" in arch:
         config["arch"] = _from_file(arch)
     return plain(config), block_lookup([*folders, config_folder()])
 
 
-def _count_classes(data: Mapping[str, Any]) -> int:
-    from archsearch.data.load import count_classes
+def _image_shape(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the channels, the size and the number of classes of the images that `data` chooses."""
     from archsearch.decode import decode
-    from archsearch.settings.data import DataSettings
+    from archsearch.settings.data import DataSettings, image_shape
 
-    return count_classes(decode(DataSettings, data, "data"))
+    settings = decode(DataSettings, data, "data")
+    shape = image_shape(settings)._asdict()
+    if shape["classes"] is None:
+        from archsearch.data.load import count_classes
+
+        shape["classes"] = count_classes(settings)
+    return shape
 
 
 def _from_file(arch: DictConfig) -> DictConfig:

@@ -39,7 +39,7 @@ def agree(*overrides: str, folders: tuple[Path, ...] = ()) -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_shipped_option_is_composed_as_hydra_does(group: str) -> None:
     for option in GROUPS[group]:
-        agree(f"{group}={option}", "data.classes=10")
+        agree(f"{group}={option}", "data.classes=10", "data.root=some/where")
 
 
 @pytest.mark.parametrize("seed", range(8))
