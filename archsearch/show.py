@@ -77,7 +77,7 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
         return 0
     tree, blocks = compose_tree(overrides, folders)
     if samples := pictures["samples"]:
-        from archsearch.runs.samples import draw_samples
+        from archsearch.runs.card import draw_samples
 
         draw_samples(tree, samples)
         print(f"augmented samples: {samples}", file=sys.stderr)

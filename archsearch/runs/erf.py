@@ -1,6 +1,6 @@
-"""The effective receptive field of a trained network: which pixels move the unit in the middle of a stage's map.
+"""The effective receptive field of a trained network: which pixels change the unit in the middle of a stage's map.
 
-Legend: B images, C channels, H height, W width. Knows no hydra.
+Legend: B images, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from archsearch.analysis.extent import Extent
 from archsearch.analysis.footprint import rows
 from archsearch.augment.normalise import Normaliser
 from archsearch.report.erf import StageSight, draw_sights
-from archsearch.runs.images import run_dataset
 from archsearch.runs.load import Trained, read_trained
+from archsearch.runs.record import run_dataset
 
 IMAGES = 256
 NEGLIGIBLE = 1 - 0.9545
@@ -43,7 +43,7 @@ def look(trained: Trained, images_BCHW: np.ndarray) -> list[StageSight]:
     """Return what the middle unit of the stem's and each stage's last map looks at, over uint8 `images_BCHW`.
 
     The influence of a pixel is the absolute gradient of that unit, summed over its channels, by the pixel's normalised
-    colours, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.
+    channels, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.
     """
     ends = [(name, row) for name, row in stage_ends(rows(trained.plan)) if name != "head"]
     modules = [_module(trained.network, name) for name, _ in ends]

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from archsearch.errors import DataError
+from archsearch.composition import Composer
+from archsearch.errors import DataError, SpecError
 from archsearch.report.card import read_card
 from archsearch.runs import card as carding
-from archsearch.runs.card import make_card, renew_card
+from archsearch.runs.card import draw_samples, make_card, renew_card
 from archsearch.runs.execute import execute
 from archsearch.runs.record import write_json
 
@@ -114,3 +115,18 @@ def test_a_card_that_fails_is_a_notice(
     assert record["notices"][-1] == "there is no report card (ValueError: no such font)"
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == record
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+DRAWN = ["data=shapes", "data.shapes.train_images=60", "data.shapes.test_images=20"]
+
+
+def test_the_picture_is_not_of_one_colour(tmp_path: Path) -> None:
+    draw_samples(Composer([*DRAWN, "augment=strong"]).compose({}), tmp_path / "samples.png")
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 24) or []) > 50
+
+
+def test_a_wrong_policy_is_refused(tmp_path: Path) -> None:
+    tree = Composer(DRAWN).compose({"augment.executor": "gpu"})
+    with pytest.raises(SpecError, match=r"augment.executor"):
+        draw_samples(tree, tmp_path / "samples.png")
