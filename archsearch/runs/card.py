@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 BINS = 15
 MISTAKES = 20
 _SAMPLES, _DRAWS = 3, 17
+_DRAWN = 20  # images of a picture of samples: all of CIFAR-10 would make one of 4 million rows
 _BATCH = 500
 _LARGEST = 64  # px of a mistake as `card.json` holds it
 _WIDEST = 1200  # px of the mosaic there
@@ -157,17 +158,21 @@ def _bins(confidence_N: np.ndarray, right_N: np.ndarray) -> tuple[Bin, ...]:
 
 def _samples(dataset: Dataset, policy: AugmentPolicy) -> np.ndarray:
     """Return the mosaic of some training images spread over the set, and draws of each."""
-    spread = np.linspace(0, len(dataset.train) - 1, _SAMPLES).astype(int)
-    return _in_colour(
-        augmented_samples(policy, dataset.train.images_BHWC[spread], mean=dataset.mean, std=dataset.std, draws=_DRAWS)
-    )
+    images_NHWC = _spread(dataset, _SAMPLES)
+    return _in_colour(augmented_samples(policy, images_NHWC, mean=dataset.mean, std=dataset.std, draws=_DRAWS))
 
 
 def draw_samples(tree: Mapping[str, Any], file: Path) -> None:
-    """Write to `file` training images of the data in `tree`, each beside several draws of its policy."""
+    """Write to `file` some training images of the data in `tree`, each beside several draws of its policy."""
     policy = decode_policy(tree.get("augment", {}))
     dataset = load_dataset(decode(DataSettings, tree.get("data", {}), "data"))
-    write_samples(file, policy, dataset.train.images_BHWC, mean=dataset.mean, std=dataset.std)
+    write_samples(file, policy, _spread(dataset, _DRAWN), mean=dataset.mean, std=dataset.std)
+
+
+def _spread(dataset: Dataset, most: int) -> np.ndarray:
+    """Return at most `most` training images, spread over the set."""
+    images = len(dataset.train)
+    return dataset.train.images_BHWC[np.linspace(0, images - 1, min(most, images)).astype(int)]
 
 
 def _in_colour(image_HWC: np.ndarray) -> np.ndarray:

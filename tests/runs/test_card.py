@@ -47,6 +47,20 @@ def test_certainty_is_in_the_last_bin_and_an_edge_in_the_lower_one() -> None:
     assert [(round(one.low, 3), round(one.high, 3)) for one in made.bins] == [(0.333, 0.4), (0.933, 1.0)]
 
 
+def test_the_card_of_grey_images_shows_them(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    experiment, checked, dataset = tiny("arch.width=0.1", "data.channels=1")
+    execute(experiment, checked, tmp_path / "run", dataset=dataset)
+    card = read_card(tmp_path / "run")
+    assert card is not None
+    assert card.mistakes
+    for one in (card.mistakes[0].picture, card.augmented):
+        assert one is not None
+        with Image.open(io.BytesIO(one)) as picture:
+            red, green, blue = np.moveaxis(np.asarray(picture), 2, 0).astype(int)
+            assert max(np.abs(red - green).max(), np.abs(red - blue).max()) <= 1
+    assert (tmp_path / "run" / "card.png").stat().st_size > 10_000
+
+
 def test_a_single_run_leaves_its_card(tiny: Callable[..., Any], tmp_path: Path) -> None:
     experiment, checked, dataset = tiny("arch.width=0.1")
     outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset)
@@ -124,6 +138,13 @@ def test_the_picture_is_not_of_one_colour(tmp_path: Path) -> None:
     draw_samples(Composer([*DRAWN, "augment=strong"]).compose({}), tmp_path / "samples.png")
     with Image.open(tmp_path / "samples.png") as picture:
         assert len(picture.convert("RGB").getcolors(maxcolors=1 << 24) or []) > 50
+        assert picture.height == 3 * (20 * (32 + 2) + 2), "20 of the 50 images"
+
+
+def test_samples_of_one_channel_are_grey(tmp_path: Path) -> None:
+    draw_samples(Composer([*DRAWN, "data.channels=1", "augment=strong"]).compose({}), tmp_path / "samples.png")
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.mode == "L"
 
 
 def test_a_wrong_policy_is_refused(tmp_path: Path) -> None:
