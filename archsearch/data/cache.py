@@ -2,7 +2,7 @@
 
 A file is a magic line, a header in JSON and the bare arrays. It is written under another name and then renamed, so a
 reader sees a whole file or none, and several processes may write the same one: the last wins, all wrote the same. A
-file that is cut short, damaged, or made from other files is not an error: it is built anew.
+file that is cut short, damaged, or made from other files is not an error: it is built again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from archsearch.errors import StorageError
 
 MAGIC = b"archsearch images 1\n"
 _UNFINISHED = ".part"
-_STALE = 3600.0  # seconds after which a file that nobody finished is taken for one whose writer died
+_STALE = 3600.0  # seconds after which an unfinished file is taken for that of a killed writer
 _PIECE = 1 << 24  # bytes checked at once
 
 
@@ -129,13 +129,13 @@ def staging(path: Path, *, fix: str) -> Iterator[Path]:
 
 
 def is_full(error: BaseException) -> bool:
-    """Return whether `error` says that the disk, or the user's share of it, is full."""
+    """Return whether `error` means that the disk, or the user's quota, is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
 def _writing(path: Path, fix: str) -> Iterator[None]:
-    """Make the folder of `path`, free of what killed writers left; an `OSError` of the block is a `StorageError`."""
+    """Make the folder of `path`, free of the files of killed writers; an `OSError` of the block is a `StorageError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
@@ -146,7 +146,7 @@ def _writing(path: Path, fix: str) -> Iterator[None]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what writers of `path` that were killed have left."""
+    """Remove the unfinished files of killed writers of `path`."""
     for left in path.parent.glob(f".{path.name}.*{_UNFINISHED}"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _STALE:

@@ -1,4 +1,4 @@
-"""What a data set is: images, labels, classes, statistics and a fingerprint. Numpy only; reads no files.
+"""Data sets in memory: images, labels, classes, statistics and a fingerprint. Numpy only; reads no files.
 
 Legend: B images, H height, W width, C channels (1 grey; 3 red, green, blue).
 """
@@ -55,7 +55,7 @@ class Dataset:
 
     `mean` and `std` (per channel, in 0..1) are those of the whole training split before the validation images are held
     out, so that they do not change with the fraction held out. `fingerprint` is the beginning of a SHA-256 over
-    contents, labels, classes and split. `notice` is a sentence for the user where the data is not what was hoped for.
+    contents, labels, classes and split. `notice` is a sentence for the user where another data set was taken.
     """
 
     name: str
@@ -70,9 +70,9 @@ class Dataset:
 
 
 class DatasetPlugin(Protocol):
-    """What an entry point of the group `archsearch.datasets` refers to: a callable that says what its images are like.
+    """A data set of an installed package: an entry point of the group `archsearch.datasets` refers to one.
 
-    A network is checked before an image is read, so the shape is known without a call.
+    A network is checked before an image is read, so its shape is known without a call.
     """
 
     channels: int

@@ -23,13 +23,13 @@ IGNORED = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """Names, in lower case, that systems leave in folders; names that begin with a dot are ignored too."""
 
 _SPLITS = ("train", "test")
-_VERSION = 1  # of the decoding: a change of it makes caches anew
+_VERSION = 1  # of the decoding; a new one makes caches invalid
 _BATCH = 200  # files decoded by a thread before it takes the next
 _NAMED = 5  # files named in a message, of all that are wrong
 
 
 class Found(NamedTuple):
-    """An image file: where it is, its class's index, and what tells that it has changed.
+    """An image file: its path, its class's index, and its size and time, which reveal a change.
 
     A tuple and no dataclass, because a data set's start makes one for each of its images.
     """
@@ -133,7 +133,7 @@ def _decode(root: Path, classes: tuple[str, ...], listing: dict[str, list[Found]
 
 
 def _grey(channels: int) -> str:
-    """Return what tells grey images from those in colour in a digest."""
+    """Return the mark of grey images in a digest."""
     return "\0grey" if channels == 1 else ""
 
 
@@ -168,7 +168,7 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
         what = f"{len(broken)} of {len(files)} files cannot be read as images: {_some(sorted(broken))}"
         raise DataError(f"{what}. Fix or remove {'it' if len(broken) == 1 else 'them'}.")
     if other:
-        _refuse_sizes(sorted(other), len(files), size)
+        _raise_sizes(sorted(other), len(files), size)
     return images_NHWC, hashes
 
 
@@ -189,7 +189,7 @@ def picture(octets: bytes, channels: int = 3) -> Image.Image:
         return ImageOps.exif_transpose(image).convert(mode)
 
 
-def _refuse_sizes(other: list[tuple[str, tuple[int, int]]], total: int, size: int) -> None:
+def _raise_sizes(other: list[tuple[str, tuple[int, int]]], total: int, size: int) -> None:
     named = _some([f"{path} ({width}x{height})" for path, (width, height) in other])
     what = f"{len(other)} of {total} images {'is' if len(other) == 1 else 'are'} not {size}x{size} px: {named}"
     fix = "Set data.resize=true to have them resized"

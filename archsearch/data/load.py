@@ -20,7 +20,7 @@ from archsearch.settings.datasets import PUBLISHED
 
 _NOTICE = (
     "data=auto: CIFAR-10 was not found and could not be downloaded; the embedded set 'shapes' is used instead. Its "
-    "figures say nothing about CIFAR-10. data=cifar10 lists what was tried, data=shapes chooses the embedded set on "
+    "results are not those of CIFAR-10. data=cifar10 lists what was tried, data=shapes chooses the embedded set on "
     "purpose."
 )
 
@@ -29,7 +29,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
     """Return the data set that `settings` ask for, its validation slice held out.
 
     The first call may download or decode, and leaves a cache behind for later ones. Raises `DataError` where the data
-    is missing, broken, or not as `settings` say, and `StorageError` where the cache cannot be written.
+    is missing, broken, or not as `settings` ask, and `StorageError` where the cache cannot be written.
     """
     notice = None
     match settings.name:

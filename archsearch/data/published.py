@@ -1,7 +1,7 @@
 """Published data sets, found on disk or downloaded, and decoded by torchvision.
 
-The rows are in `archsearch.settings.datasets`. torchvision (and torch) is imported only to download or to decode: what
-was decoded before is read from the cache without it. Every file whose MD5 is published is checked before it is opened.
+The rows are in `archsearch.settings.datasets`. torchvision (and torch) is imported only to download or to decode;
+decoded images are read from the cache without it. Every file whose MD5 is published is checked before it is opened.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def load(name: str, settings: DataSettings) -> Source:
         except _DownloadError as error:
             raise NotFound(name, [*tried, str(error)]) from error
         found = _found_below(known, cache, complete=True)
-        assert found is not None, "what was downloaded lies in the cache folder"
+        assert found is not None, "downloads are kept in the cache folder"
     states = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in found.files.values()]
     key = hashlib.sha256(repr((name, states)).encode()).hexdigest()
     path = cache / f"{name}.images"
@@ -187,7 +187,7 @@ def _reader(known: PublishedSet) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep standard output for results, and what torchvision calls in tarfile and Pillow from warning the user."""
+    """Keep standard output for results, and hide the deprecations of tarfile and Pillow that torchvision runs into."""
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
@@ -248,7 +248,7 @@ def _fetch(urls: Sequence[str], file: Path, md5: str) -> None:
                 if is_full(error):
                     raise
                 corrupted = type(error) is RuntimeError
-                failures[url] = "what came is not the published file: its MD5 differs" if corrupted else _reason(error)
+                failures[url] = "not the published file: its MD5 differs" if corrupted else _reason(error)
     finally:
         socket.setdefaulttimeout(before)
     raise _DownloadError(_listed(failures))

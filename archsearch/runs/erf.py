@@ -27,7 +27,7 @@ _BATCH = 64
 
 
 def draw_erf(run_dir: Path, file: Path) -> list[StageSight]:
-    """Draw to `file` what each stage of the network of `run_dir` looks at, over its theoretical field; return it.
+    """Draw to `file` the effective field of each stage of `run_dir`'s network over its theoretical one; return them.
 
     Raises `DataError` where the run, its weights or its images are missing, `SpecError` for a file that is no picture.
     """
@@ -40,7 +40,7 @@ def draw_erf(run_dir: Path, file: Path) -> list[StageSight]:
 
 
 def look(trained: Trained, images_BCHW: np.ndarray) -> list[StageSight]:
-    """Return what the middle unit of the stem's and each stage's last map looks at, over uint8 `images_BCHW`.
+    """Return the effective field of the middle unit of the stem's and each stage's last map, over uint8 `images_BCHW`.
 
     The influence of a pixel is the absolute gradient of that unit, summed over its channels, by the pixel's normalised
     channels, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.

@@ -139,9 +139,9 @@ def _card(
     split: Split,
     probabilities_NK: np.ndarray | None,
 ) -> list[str]:
-    """Write the report card; return what went wrong with it, which is no reason to lose the run.
+    """Write the report card; return its failure as a notice, which is no reason to lose the run.
 
-    A trial of a search has it as values alone: the report draws the best one's, and `show card=RUN_DIR` any.
+    A trial of a search gets the values alone: the report draws the best one's, and `show card=RUN_DIR` any.
     """
     from archsearch.runs.card import write_card
     from archsearch.training.device import choose_precision
@@ -184,7 +184,7 @@ def _fit_together(checked: Checked, dataset: Dataset) -> None:
 
 
 class TrackedProgress:
-    """A `Progress` that shows what `shown` does and passes every epoch to a tracker."""
+    """A `Progress` that passes everything to `shown`, and every epoch to a tracker too."""
 
     def __init__(self, shown: Progress, tracker: GuardedTracker) -> None:
         self._shown = shown

@@ -48,10 +48,10 @@ def export_network(
 ) -> list[str]:
     """Write the network of `run_dir` (or of a safetensors file) in each format that is given a file; return lines.
 
-    ONNX and torch.export take what `takes` says, with the normalisation inside; the safetensors file is the run's own.
-    Each file is read back and compared with the original on up to 1000 test images, of `dataset` where it is given,
-    before it gets its name. Raises `SpecError` for an ending that is none or a missing extra, `RunError` where what
-    was written is not the same network, `DataError` for a run without weights.
+    ONNX and torch.export programs take images as `takes` says, with the normalisation inside; the safetensors file is
+    the run's own. Each file is read back and compared with the original on up to 1000 test images, of `dataset` where
+    it is given, before it gets its name. Raises `SpecError` for a wrong ending or a missing extra, `RunError` where
+    the written network differs, `DataError` for a run without weights.
     """
     trained = read_trained(run_dir)
     images, origin = _images(run_dir, trained, dataset)
@@ -91,7 +91,7 @@ def export_network(
 def _written(
     file: Path, write: Callable[[Path], object], read: Callable[[Path], Forward], original: Forward, images: np.ndarray
 ) -> str:
-    """Write `file` under another name, compare what is read back, only then give it its own; return what was found."""
+    """Write `file` under another name, compare what is read back, then rename it; return the agreement as text."""
     part = file.with_name(f"part.{file.name}")  # the exporters go by the ending
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def _images(run_dir: Path, trained: Trained, dataset: Dataset | None) -> tuple[n
     except ArchsearchError:  # the weights alone, or images that are not here: drawn ones compare as well
         shapes = ShapesSettings(train_images=10, test_images=IMAGES)
         found = load_dataset(DataSettings(name="shapes", channels=channels, validation=0, shapes=shapes))
-        origin = "drawn images, because those of the run are not at hand"
+        origin = "drawn images, because those of the run are not available"
     images_BHWC = found.test.images_BHWC[:IMAGES]
     tall, wide = (-(-size // have) for size, have in zip((height, width), images_BHWC.shape[1:3], strict=True))
     tiled = np.tile(images_BHWC, (1, tall, wide, 1))[:, :height, :width]

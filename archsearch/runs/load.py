@@ -63,7 +63,7 @@ def read_trained(path: Path) -> Trained:
         mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
     except (KeyError, ValueError, TypeError):
         raise DataError(
-            f"{path}: its weights do not say by which mean and deviation images are normalised; "
+            f"{path}: its weights lack the mean and deviation by which images are normalised; "
             "train it again, or load it as it is and normalise yourself"
         ) from None
     return Trained(
@@ -86,7 +86,7 @@ def weights_of(path: Path) -> Path:
 
 
 def _why_none(run_dir: Path) -> str:
-    """Return why a run's folder holds no weights, and what to do."""
+    """Return why a run's folder holds no weights, and the fix."""
     again = f"Train the design again: python -m archsearch.run arch={run_dir / 'design.yaml'}"
     try:
         record = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, result: TrainResult) -> dict[str, Any]:
-    """Return what `result.json` holds; accuracies are from 0 to 1, validation and test apart."""
+    """Return the content of `result.json`; accuracies are from 0 to 1, validation and test apart."""
     return {
         "design": checked.design.name,
         "design_id": checked.design_id,
@@ -109,13 +109,13 @@ def _write(file: Path, text: str) -> None:
 def run_dataset(run_dir: Path) -> Dataset:
     """Return the data set that the run in `run_dir` was trained and tested on.
 
-    Raises `DataError` where the run does not say which, or where other images are in their place by now.
+    Raises `DataError` where the run has no record of it, or where other images have replaced them.
     """
     from archsearch.data.load import load_dataset
 
     record = _result(run_dir)
     raw = dict(record.get("data_settings") or {"name": "auto"})
-    if raw["name"] == "auto":  # what it found then; a result names data sets by their titles
+    if raw["name"] == "auto":  # the set that it found then; a result holds its title
         raw["name"] = "shapes" if record.get("data") == "shapes" else "cifar10"
     dataset = load_dataset(decode(DataSettings, {**raw, "download": False}, "data"))
     if dataset.fingerprint != record.get("data_fingerprint"):

@@ -72,7 +72,7 @@ def record_trial(
 ) -> str:
     """Write the run, finished or failed with `error`, into its study; return the study's and the trial's name.
 
-    `record` is what `result.json` holds (of a failed run: the data's name and fingerprint).
+    `record` is the content of `result.json` (of a failed run: the data's name and fingerprint).
     """
     from archsearch.search.artifacts import attach_pictures
     from archsearch.search.judging import trial_key

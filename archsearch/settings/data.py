@@ -15,9 +15,9 @@ NAMES = ("auto", *PUBLISHED, "folder", "shapes")
 
 
 class ImageShape(NamedTuple):
-    """What a network must fit: channels, height and width in px, and the number of classes.
+    """The shape that a network must fit: channels, height and width in px, and the number of classes.
 
-    `classes` is None where only a look at the data can tell.
+    `classes` is None where the folders of the data must be counted.
     """
 
     channels: int
@@ -116,9 +116,9 @@ class DataSettings:
 
 
 def image_shape(settings: DataSettings) -> ImageShape:
-    """Return the shape of the images and the number of classes; no image is read, and no library loaded for it.
+    """Return the shape of the images and the number of classes, without reading an image.
 
-    What `settings` leave null is that of the data set. Raises `SpecError` where a package's data set does not say it.
+    Where `settings` have null it is that of the data set. Raises `SpecError` where a package's data set has none.
     """
     shape = _SHAPES.get(settings.name)
     channels, image_size, classes = shape or (None, None, None)
@@ -132,5 +132,5 @@ def image_shape(settings: DataSettings) -> ImageShape:
             key for key, value in zip(ImageShape._fields, (channels, image_size, classes), strict=True) if not value
         ]
         fix = f"Set {', '.join(f'data.{key}' for key in missing)}."
-        raise SpecError(f"data.{missing[0]}", f"must be set: the data set '{settings.name}' does not say it", fix)
+        raise SpecError(f"data.{missing[0]}", f"must be set: the data set '{settings.name}' has no such attribute", fix)
     return ImageShape(channels, image_size, classes)

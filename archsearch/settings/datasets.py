@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedSet:
-    """A data set as torchvision knows it: what it holds, and where its files lie.
+    """A data set that a class of torchvision reads: its images, and the places of its files.
 
-    `reader` is a class of `torchvision.datasets`, `splits` are its arguments for the training and for the test images.
-    Images are `image_size` px square. Labels begin at `first_label`: what the reader calls by a
-    lower number holds no images and is no class. `files` are read, `archives` hold them packed; both are paths below
-    the folder that the reader takes. What is published, the archives or else the files, lies at each of `mirrors`.
+    `reader` is the class in `torchvision.datasets`, `splits` are its arguments for the training and the test images.
+    Images are `image_size` px square. Labels begin at `first_label`; the class names before it have no images and are
+    left out. `files` are read, `archives` hold them packed; both are paths below the folder that the reader takes.
+    The archives, or the files where there are none, are published at each of `mirrors`.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""What a tracker is. Knows no training: what is tracked comes as plain values."""
+"""The interface of a tracker, in plain values: no module of the training is imported."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Tracker(Protocol):
         """Record the final metrics, and files worth keeping."""
 
     def close(self, end: End) -> None:
-        """Write what is left and close."""
+        """Write the rest and close."""
 
 
 class OpenTracker(Protocol):

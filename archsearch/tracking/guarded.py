@@ -52,7 +52,7 @@ def _opener(name: str) -> OpenTracker:
 
 
 class GuardedTracker:
-    """The tracker that `settings` choose, or none: what it raises becomes a notice, and the run goes on without it."""
+    """The tracker that `settings` choose, or none: an error of it becomes a notice, and the run goes on without it."""
 
     def __init__(
         self, settings: TrackingSettings, tracked: Tracked, open_it: Callable[..., Tracker | None] = open_tracker

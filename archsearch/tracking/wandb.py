@@ -26,7 +26,7 @@ class WandbTracker:
             mode=settings.mode,
             resume="allow",
             config=dict(tracked.settings),
-            # No source, no installed packages, no machine's name: what is sent is what is logged here.
+            # No source, no installed packages, no machine's name: only the values logged here are sent.
             settings=wandb.Settings(silent=True, disable_git=True, save_code=False),
         )
 

@@ -153,7 +153,7 @@ def test_what_a_package_does_wrong_is_named(plugin: Callable[[object], None]) ->
             load_dataset(DataSettings(name="made", **shape))  # type: ignore[arg-type]
     plugin(fail)
     with pytest.raises(
-        ArchsearchError, match=r"data\.channels: must be set: the data set 'made' does not say it\. Set "
+        ArchsearchError, match=r"data\.channels: must be set: the data set 'made' has no such attribute\. Set "
     ):
         count_classes(DataSettings(name="made"))
 

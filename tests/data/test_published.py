@@ -1,4 +1,4 @@
-"""Published data sets: found, checked and decoded by torchvision, and told apart from damaged or foreign files."""
+"""Published data sets: found, checked and decoded by torchvision, and damaged or foreign files refused."""
 
 from __future__ import annotations
 

@@ -115,5 +115,5 @@ def test_weights_without_statistics_load_but_take_no_bytes(tiny: Callable[..., A
     text = (tmp_path / "run" / "design.yaml").read_text()
     save_file(load(tmp_path / "run").state_dict(), tmp_path / "old.safetensors", metadata={"design": text})
     assert not load(tmp_path / "old.safetensors").training
-    with pytest.raises(DataError, match="do not say by which mean and deviation"):
+    with pytest.raises(DataError, match="lack the mean and deviation"):
         load(tmp_path / "old.safetensors", takes="uint8")
