@@ -13,6 +13,7 @@ import importlib
 import socket
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 import warnings
@@ -71,7 +72,7 @@ def load(name: str, settings: DataSettings) -> Source:
     found = _find(known, settings, tried)
     if found is None:
         if not settings.download:
-            urls = _urls(known, known.published[0])
+            urls = _urls(known.mirrors, known.published[0])
             raise NotFound(name, [*tried, *(f"{url} (not tried: data.download=false)" for url in urls)])
         try:
             _download(known, cache / f"{name}.images")
@@ -90,7 +91,7 @@ def _find(known: PublishedSet, settings: DataSettings, tried: list[str]) -> _Fou
     cache = Path(settings.cache)
     root = Path("data") if settings.root is None else Path(settings.root).expanduser()
     if settings.root is not None:
-        if root.is_file() and [root.name] == [Path(archive).name for archive in known.archives]:
+        if root.is_file() and len(known.archives) == 1 and root.name == Path(known.archives[0]).name:
             return _Found(root, {known.archives[0]: root})
         inside = {path: root / Path(path).name for path in (*known.files, *known.archives) if "/" in path}
         for paths in known.forms:  # the published folder itself
@@ -158,7 +159,7 @@ def _check(known: PublishedSet, found: _Found) -> None:
             with file.open("rb") as opened:
                 md5 = hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         except OSError as error:
-            raise DataError(f"{file}: cannot be read: {error.strerror or error}.") from error
+            raise DataError(f"{file}: cannot be read: {error.strerror or error}. Check its permissions.") from error
         if path in checksums and md5 != checksums[path]:
             place = found.place if known.folder else file
             what = f"{file.name} is not the file of {known.title}: its MD5 differs"
@@ -182,7 +183,12 @@ def _decoded(dataset: Any, first_label: int) -> Images:
 
 
 def _reader(known: PublishedSet) -> Any:
-    return getattr(importlib.import_module("torchvision.datasets"), known.reader)
+    """Return torchvision's class of the data set, imported now; raises `DataError` for a torchvision that is broken."""
+    try:
+        return getattr(importlib.import_module("torchvision.datasets"), known.reader)
+    except Exception as error:  # one that was built for another torch raises RuntimeError
+        what = f"torchvision, which reads {known.title}, cannot be imported ({type(error).__name__}: {error})"
+        raise DataError(f"{what}. Install the two that match together: pip install torch torchvision.") from error
 
 
 @contextlib.contextmanager
@@ -209,39 +215,42 @@ def _checksums(known: PublishedSet) -> dict[str, str]:
 
 
 class _DownloadError(Exception):
-    """A file that could not be downloaded; the text lists its addresses and the reasons."""
+    """A file that could not be downloaded: the message lists its addresses and the reasons."""
+
+    def __init__(self, failures: Mapping[str, str]) -> None:
+        super().__init__("\n  ".join(f"{url} ({reason})" for url, reason in failures.items()))
 
 
-def _urls(known: PublishedSet, path: str) -> list[str]:
+def _urls(mirrors: Sequence[str], path: str) -> list[str]:
     """Return the addresses of a published file."""
-    return [mirror + Path(path).name for mirror in known.mirrors]
+    return [mirror + Path(path).name for mirror in mirrors]
 
 
 def _download(known: PublishedSet, cache: Path) -> None:
     """Download the published files into the folder of `cache`, all or none; raises `_DownloadError`."""
-    first = _urls(known, known.published[0])
-    if len(failures := _unreachable(first)) == len(first):  # known before torchvision is imported, which takes seconds
-        raise _DownloadError(_listed(failures))
+    first = _urls(known.mirrors, known.published[0])
+    failures = _unreachable(first)  # before torchvision is imported, which takes seconds
+    mirrors = [mirror for mirror, url in zip(known.mirrors, first, strict=True) if url not in failures]
+    if not mirrors:
+        raise _DownloadError(failures)
     with staging(cache, fix=_SPACE) as stage, _quiet():
         checksums = _checksums(known)
         for path in known.published:
-            _fetch(_urls(known, path), stage / path, checksums[path])
+            _fetch(_urls(mirrors, path), stage / path, checksums[path])
         for path in known.published:
             (cache.parent / path).parent.mkdir(parents=True, exist_ok=True)
             (stage / path).replace(cache.parent / path)
 
 
 def _fetch(urls: Sequence[str], file: Path, md5: str) -> None:
-    """Download `file` from the first address that answers in time and has it; raises `_DownloadError`."""
+    """Download `file` from the first address that has it; raises `_DownloadError`."""
     from torchvision.datasets.utils import download_url
 
-    failures = _unreachable(urls)
+    failures: dict[str, str] = {}
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE * 10)  # torchvision sets no limit of its own
     try:
         for url in urls:
-            if url in failures:
-                continue
             try:
                 return download_url(url, str(file.parent), file.name, md5)
             except (OSError, http.client.HTTPException, RuntimeError, ValueError) as error:
@@ -251,39 +260,35 @@ def _fetch(urls: Sequence[str], file: Path, md5: str) -> None:
                 failures[url] = "not the published file: its MD5 differs" if corrupted else _reason(error)
     finally:
         socket.setdefaulttimeout(before)
-    raise _DownloadError(_listed(failures))
-
-
-def _listed(failures: Mapping[str, str]) -> str:
-    return "\n  ".join(f"{url} ({reason})" for url, reason in failures.items())
+    raise _DownloadError(failures)
 
 
 def _unreachable(urls: Sequence[str]) -> dict[str, str]:
-    """Return why the addresses among `urls` fail that do not answer within `PATIENCE` seconds; all are asked at once.
+    """Return the addresses among `urls` that do not answer within `PATIENCE` seconds, with the reasons.
 
-    Threads wait for them, because the look-up of a name takes no time limit.
+    All are asked at once, in threads, because the look-up of a name takes no time limit.
     """
-    failures = dict.fromkeys(urls, f"no answer within {PATIENCE:g} s")
+    late = f"no answer within {PATIENCE:g} s"
+    reasons: dict[str, str] = {}
 
     def ask(url: str) -> None:
         try:
             with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PATIENCE):
-                pass
+                reasons[url] = ""
         except urllib.error.HTTPError:
-            pass  # an answer, if no welcome one
+            reasons[url] = ""  # the download says what is wrong
         except TimeoutError:
-            return
+            reasons[url] = late
         except (OSError, http.client.HTTPException, ValueError) as error:
-            failures[url] = _reason(error)
-            return
-        failures.pop(url, None)
+            reasons[url] = _reason(error)
 
+    deadline = time.monotonic() + PATIENCE
     threads = [threading.Thread(target=ask, args=(url,), daemon=True) for url in urls]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(PATIENCE)
-    return dict(failures)
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return {url: reason for url in urls if (reason := reasons.get(url, late))}
 
 
 def _reason(error: Exception) -> str:

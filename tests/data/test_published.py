@@ -40,13 +40,13 @@ def test_the_table_says_what_torchvision_says(name: str) -> None:
     checksums = published._checksums(known)
     assert set(known.published) <= set(checksums)
     assert all(len(md5) == 32 for md5 in checksums.values())
-    urls = [published._urls(known, path) for path in known.published]
+    urls = [set(published._urls(known.mirrors, path)) for path in known.published]
     if hasattr(reader, "split_list"):
-        assert urls == [[reader.split_list[split][0]] for split in ("train", "test")]
+        assert urls == [{reader.split_list[split][0]} for split in ("train", "test")]
     elif hasattr(reader, "url"):
-        assert urls == [[reader.url]]
+        assert urls == [{reader.url}]
     else:
-        assert urls == [[f"{mirror}{file}" for mirror in reader.mirrors] for file, _ in reader.resources]
+        assert urls == [{f"{mirror}{file}" for mirror in reader.mirrors} for file, _ in reader.resources]
     if hasattr(reader, "base_folder"):
         assert known.folder == reader.base_folder
         assert {f"{known.folder}/{file}" for file, _ in (*reader.train_list, *reader.test_list)} <= set(known.files)
@@ -250,6 +250,18 @@ def test_what_a_killed_reader_left_is_removed_once_it_is_old(publish: Publish, t
     os.utime(left, (time.time() - 7200, time.time() - 7200))
     read("cifar10", tmp_path, publish("cifar10", tmp_path / "there", packed=True))
     assert not left.exists()
+
+
+def test_a_torchvision_that_does_not_fit_torch_is_named(
+    publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str) -> None:
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    root = publish("cifar10", tmp_path / "there", packed=True)
+    monkeypatch.setattr(published.importlib, "import_module", fail)
+    with pytest.raises(DataError, match=r"torchvision, which reads CIFAR-10, cannot be imported .*pip install torch t"):
+        read("cifar10", tmp_path, root)
 
 
 @pytest.mark.cifar10
