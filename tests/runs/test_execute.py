@@ -58,6 +58,17 @@ def test_two_runs_of_one_seed_are_one_run(tiny: Make, tmp_path: Path) -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
+@pytest.mark.parametrize("kernels", ["torch", "auto"])
+def test_grey_images_of_28_px_are_trained_on(tiny: Make, tmp_path: Path, kernels: str) -> None:
+    shape = ["data.channels=1", "data.image_size=28", "data.resize=true"]
+    experiment, checked, dataset = tiny(*shape, f"train.kernels={kernels}", "augment=strong")
+    assert checked.plan.input_shape == (1, 28, 28)
+    outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset)
+    assert outcome.record["accuracy"]["test"] is not None
+    assert outcome.record["notices"] == []
+    assert load(tmp_path / "run", takes="uint8")(torch.zeros(2, 1, 28, 28, dtype=torch.uint8)).shape == (2, 10)
+
+
 def test_a_broken_limit_trains_nothing(tiny: Make, tmp_path: Path) -> None:
     experiment, checked, dataset = tiny("constraints.parameters={below: 10}")
     with pytest.raises(LimitError, match="must be below 10"):

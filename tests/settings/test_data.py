@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from archsearch.composition import Composer, compose_tree
 from archsearch.decode import decode
 from archsearch.errors import SpecError
 from archsearch.settings.data import NAMES, DataSettings, image_shape
@@ -97,3 +98,13 @@ def test_the_shape_is_that_of_the_set_where_nothing_else_is_wanted(
     settings: DataSettings, shape: tuple[int, int, int | None]
 ) -> None:
     assert image_shape(settings) == shape
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("arch", ["c1c2c3c4", "quick", "assignment"])
+def test_a_shipped_network_follows_the_shape_of_the_data(name: str, arch: str) -> None:
+    channels, size, classes = image_shape(DataSettings(name=name))
+    chosen = [f"data={name}", f"arch={arch}"]
+    for tree in (Composer(chosen).compose({}), compose_tree(chosen)[0]):
+        assert tree["arch"]["input"] == [channels, size, size]
+        assert tree["arch"]["head"]["classes"] == classes
