@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,3 +109,8 @@ def test_a_shipped_network_follows_the_shape_of_the_data(name: str, arch: str) -
     for tree in (Composer(chosen).compose({}), compose_tree(chosen)[0]):
         assert tree["arch"]["input"] == [channels, size, size]
         assert tree["arch"]["head"]["classes"] == classes
+
+
+def test_the_shape_of_a_published_set_is_known_without_its_library(printed_apart: Callable[[str], list[str]]) -> None:
+    code = "import sys; from archsearch.composition import compose_tree; compose_tree(['data=mnist']); "
+    assert printed_apart(f"{code}print({{'numpy', 'torch', 'torchvision'}} & set(sys.modules))") == ["set()"]
