@@ -28,11 +28,11 @@ from archsearch.process import run_as_process
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from archsearch.search.reader import Reader
-    from archsearch.search.reading import StudyRead, TrialRead
+    from archsearch.search.storage.read import StudyRead, TrialRead
+    from archsearch.search.storage.reader import Reader
 
 _DEFAULT = "sqlite:///outputs/studies.db"
-_STATES = ("complete", "pruned", "diverged", "failed", "refused", "answered", "withdrawn", "running", "waiting")
+_STATES = ("complete", "pruned", "diverged", "failed", "infeasible", "duplicate", "running", "waiting")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -174,8 +174,7 @@ def _why(study: str | None, storage: str, as_json: bool) -> None:
     """Say which limits refused how many, what came nearest, what failed, and which parameters matter."""
     from archsearch.report.study_records import why_record
     from archsearch.report.study_tables import print_why
-    from archsearch.search.explaining import explain
-    from archsearch.search.importance import importances
+    from archsearch.search.explain import explain, importances
 
     found = _reader(storage).study(study)
     why, shares = explain(found), importances(found)
@@ -273,20 +272,19 @@ def _doctor(fix: bool, grace: float | None, storage: str, as_json: bool) -> None
     """Look for what killed programs have left: trials left running, missing files, logs, locks, old tables."""
     from archsearch.report.study_records import finding_record
     from archsearch.report.study_tables import print_findings
-    from archsearch.search.doctor import examine
-    from archsearch.search.healing import heal
+    from archsearch.search.storage.doctor import apply_fixes, examine
 
     reader = _reader(storage)
     found = examine(reader, grace=grace)
-    healed = heal(reader, found) if fix else None
+    applied = apply_fixes(reader, found) if fix else None
     if as_json:
-        _print_json({"findings": [finding_record(one) for one in found], "fixed": healed or []})
+        _print_json({"findings": [finding_record(one) for one in found], "fixed": applied or []})
     else:
-        print_findings(found, healed, _console())
+        print_findings(found, applied, _console())
 
 
 def _reader(storage: str) -> Reader:
-    from archsearch.search.reader import open_reader
+    from archsearch.search.storage.reader import open_reader
 
     return open_reader(storage)
 

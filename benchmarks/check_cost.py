@@ -21,7 +21,7 @@ from archsearch.composition import Composer
 from archsearch.config_folder import config_folder
 from archsearch.errors import SpecError
 from archsearch.processor import processor_name
-from archsearch.search.judging import Judge
+from archsearch.search.evaluator import Evaluator
 from hydra_plugins.archsearch_sweeper._grammar import read_request
 
 WIDER = {f"arch.stages.c{i}.width": "range(64, 257, 16)" for i in (1, 2, 3, 4)}
@@ -36,13 +36,13 @@ CASES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
 }
 
 
-def outcome(judge: Judge, point: Mapping[str, Any]) -> str:
+def outcome(evaluator: Evaluator, point: Mapping[str, Any]) -> str:
     """Return what comes of a point."""
     try:
-        verdict = judge(point)
+        candidate = evaluator(point)
     except SpecError:
         return "no network"
-    return ("repaired" if verdict.repairs else "kept") if verdict.kept else "refused"
+    return ("repaired" if candidate.repairs else "kept") if candidate.kept else "infeasible"
 
 
 def main() -> None:
@@ -55,12 +55,12 @@ def main() -> None:
     for name, (changes, limits) in CASES.items():
         request, rng = read_request([], {**cifar, **changes}), np.random.default_rng(0)
         composer = Composer(("data=shapes", *limits))
-        judge = Judge(composer.compose, composer.blocks, fingerprint="benchmark")
+        evaluator = Evaluator(composer.compose, composer.blocks, fingerprint="benchmark")
         spent: dict[str, list[float]] = {}
         for number in range(2 * options.count):
             point = {**request.fixed, **request.space.draw(rng)}
             began = time.thread_time()
-            found = outcome(judge, point)
+            found = outcome(evaluator, point)
             if number >= options.count:
                 spent.setdefault(found, []).append((time.thread_time() - began) * 1e6)
         for found, times in spent.items():

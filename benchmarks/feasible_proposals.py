@@ -18,7 +18,7 @@ from archsearch.composition import Composer
 from archsearch.config_folder import config_folder
 from archsearch.errors import SpecError
 from archsearch.processor import processor_name
-from archsearch.search.judging import Judge
+from archsearch.search.evaluator import Evaluator
 from hydra_plugins.archsearch_sweeper._grammar import read_request
 
 BUDGET = ("data=shapes", "++constraints.parameters.below=60000", "++constraints.receptive_field.above=90")
@@ -35,7 +35,7 @@ def main() -> None:
     composer = Composer(BUDGET)
     rng = np.random.default_rng(0)
 
-    plain = Judge(composer.compose, composer.blocks, fingerprint="benchmark", repair=False)
+    plain = Evaluator(composer.compose, composer.blocks, fingerprint="benchmark", repair=False)
     feasible = 0
     for _ in range(options.count):
         try:
@@ -44,19 +44,19 @@ def main() -> None:
             continue
     print(f"as drawn: {feasible} of {options.count} keep the limits")
 
-    judge = Judge(composer.compose, composer.blocks, fingerprint="benchmark")
+    evaluator = Evaluator(composer.compose, composer.blocks, fingerprint="benchmark")
     keys: set[str] = set()
     looked_at = repaired = 0
     wall, processor = time.perf_counter(), time.process_time()
     while len(keys) < options.count:
         looked_at += 1
         try:
-            verdict = judge({**request.fixed, **request.space.draw(rng)})
+            candidate = evaluator({**request.fixed, **request.space.draw(rng)})
         except SpecError:
             continue
-        if verdict.kept:
-            keys.add(verdict.key)
-            repaired += bool(verdict.repairs)
+        if candidate.kept:
+            keys.add(candidate.key)
+            repaired += bool(candidate.repairs)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     print(
         f"by construction: {len(keys)} distinct feasible designs of {looked_at} looked at ({repaired} repaired) "

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.processor import processor_name
-from archsearch.search.store import open_store
-from archsearch.search.studies import load_study, study_names
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import load_study, study_names
 
 EPOCHS = 4
 SPACE = [f"arch.stages.{stage}.width=choice(8,12,16,20,24,28)" for stage in ("c1", "c2", "c3")]
@@ -80,7 +80,7 @@ def main() -> None:
             found.faults.append(f"the last command ended with exit code {code}:\n{Path('said').read_text()[-2000:]}")
         time.sleep(2)
         found.faults += [f"process {pid} is left" for pid in marked(mark)]
-        trials = judge(storage, name, options.trials, found)
+        trials = evaluator(storage, name, options.trials, found)
     seconds = time.monotonic() - begin
     print(
         f"case {options.case}: {WORKERS[options.case]} workers, {found.kills} kills, the command given {found.starts} "
@@ -184,7 +184,7 @@ def note_results(found: Found) -> None:
             found.results[str(file)] = moment
 
 
-def judge(storage: str, name: str, asked: int, found: Found) -> str:
+def evaluator(storage: str, name: str, asked: int, found: Found) -> str:
     """Compare the study with what was asked for; return its trials by what became of them."""
     note_results(found)
     store = open_store(storage)
@@ -199,7 +199,7 @@ def judge(storage: str, name: str, asked: int, found: Found) -> str:
         found.faults.append(f"{len(trained)} trials are complete, {asked} were asked for")
     for trial in trials:
         attrs = trial.user_attrs
-        if attrs.get("state_reason") not in ("complete", "refused"):
+        if attrs.get("state_reason") not in ("complete", "infeasible"):
             said = f"{trial.state.name}, {attrs.get('cause')}"
             found.faults.append(f"trial {trial.number}: {said}\n{attrs.get('traceback', '')}")
     keys = Counter(trial.user_attrs["key"] for trial in trained)

@@ -32,8 +32,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from numpy.random import Generator
 
-from archsearch.search.candidates import Choice, Design, Params, Range, Space
-from archsearch.search.footprint_sampler import FootprintProposer, Observation
+from archsearch.search.samplers.footprint import FootprintProposer, Observation
+from archsearch.search.space import Choice, Design, Params, Range, Space
 
 TABLE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "nas-bench-macro_cifar10.json"
 STAGES = ((0, 2), (2, 5), (5, 8))

@@ -79,20 +79,20 @@ def draw(folder: Path, count: int, seed: int) -> None:
     from archsearch.config_folder import config_folder
     from archsearch.errors import SpecError
     from archsearch.runs.record import design_yaml
-    from archsearch.search.judging import Judge
+    from archsearch.search.evaluator import Evaluator
     from hydra_plugins.archsearch_sweeper._grammar import read_request
 
     space = yaml.safe_load((config_folder() / "space" / "cifar.yaml").read_text())
     request, composer, rng = read_request([], space), Composer(("data=shapes",)), np.random.default_rng(seed)
-    judge = Judge(composer.compose, composer.blocks, fingerprint="benchmark")
+    evaluator = Evaluator(composer.compose, composer.blocks, fingerprint="benchmark")
     written = 0
     while written < count:
         try:
-            verdict = judge({**request.fixed, **request.space.draw(rng)})
+            candidate = evaluator({**request.fixed, **request.space.draw(rng)})
         except SpecError:
             continue
-        if verdict.kept:
-            _, checked = verdict.experiment
+        if candidate.kept:
+            _, checked = candidate.experiment
             (folder / f"{written:03}.yaml").write_text(design_yaml(checked))
             written += 1
 

@@ -22,11 +22,10 @@ from pathlib import Path
 from archsearch.library import check, load_design
 from archsearch.processor import processor_name
 from archsearch.runs.record import design_yaml
-from archsearch.search.dashboard import margin_attrs
-from archsearch.search.record import constraints_of, margins_json
-from archsearch.search.rows import Row
-from archsearch.search.store import open_store
-from archsearch.search.studies import open_study
+from archsearch.search.storage.dashboard import margin_attrs
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.rows import Row, constraints_of, margins_json
+from archsearch.search.storage.study import open_study
 
 EPOCHS = 40
 BLOCKS = ("normal", "depthwise", "dilated", "inverted")
@@ -45,7 +44,7 @@ def rows(trials: int, folder: str) -> list[Row]:
         one, refused = checked[block], number % 3 != 0
         margins = one.margins
         attrs = {
-            "state_reason": "refused" if refused else "complete",
+            "state_reason": "infeasible" if refused else "complete",
             "sweep": "benchmark",
             "key": f"{number:016x}",
             "design_id": one.design_id,
@@ -68,7 +67,7 @@ def rows(trials: int, folder: str) -> list[Row]:
             "device": "cpu",
             "versions": {"torch": "2.15.0", "python": "3.12"},
             "worker": "host:1:2:3",
-            "beat": 1e9,
+            "heartbeat": 1e9,
             "epochs": EPOCHS,
         }
         found.append(

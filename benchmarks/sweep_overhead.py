@@ -20,12 +20,12 @@ from typing import Any
 
 from archsearch.composition import Composer
 from archsearch.processor import processor_name
-from archsearch.search.engine import Event, work
-from archsearch.search.job import Assignments, Job, Outcome, Verdict
-from archsearch.search.judging import Judge
-from archsearch.search.store import open_store
-from archsearch.search.studies import open_study
+from archsearch.search.evaluator import Evaluator
+from archsearch.search.loop import Event, work
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import open_study
 from archsearch.search.sweep import Sweep
+from archsearch.search.task import Assignments, Candidate, Job, Outcome
 from archsearch.settings.study import SamplerSettings, StudySettings
 from hydra_plugins.archsearch_sweeper._grammar import read_request
 
@@ -35,21 +35,21 @@ class Trivial:
 
     def __init__(self) -> None:
         composer = Composer(("data=shapes",))
-        self._judge = Judge(composer.compose, composer.blocks, fingerprint="benchmark")
+        self._evaluator = Evaluator(composer.compose, composer.blocks, fingerprint="benchmark")
 
-    def check(self, assignments: Assignments) -> Verdict:
-        return self._judge(assignments)
+    def check(self, assignments: Assignments) -> Candidate:
+        return self._evaluator(assignments)
 
-    def describe(self, verdict: Verdict) -> Mapping[str, Any]:
+    def describe(self, candidate: Candidate) -> Mapping[str, Any]:
         from archsearch.runs.record import design_yaml
 
-        return {"design": design_yaml(verdict.experiment[1])}
+        return {"design": design_yaml(candidate.experiment[1])}
 
-    def smaller(self, verdict: Verdict) -> Verdict | None:
+    def smaller(self, candidate: Candidate) -> Candidate | None:
         return None
 
     def train(self, job: Job) -> Outcome:
-        score = job.verdict.receptive_field % 97 / 97
+        score = job.candidate.receptive_field % 97 / 97
         for epoch in range(1, 4):
             job.on_epoch(epoch, score)
         return Outcome(measures={"accuracy": score})
@@ -77,17 +77,17 @@ def main() -> None:
     marks: list[tuple[float, float, int]] = []
 
     def listen(event: Event) -> None:
-        if event.kind == "told":
+        if event.kind == "ended":
             marks.append((time.perf_counter(), time.process_time(), resident()))
 
     with tempfile.TemporaryDirectory() as folder:
-        store = open_store(f"sqlite:///{folder}/studies.db", lean=True)
+        store = open_store(f"sqlite:///{folder}/studies.db", slim=True)
         study = open_study(store, data="none", fingerprint="benchmark", limits="advanced_convolution")
         sweep = Sweep(space=request.space, fixed=request.fixed, folder=Path(folder) / "runs", settings=settings)
         task = Trivial()
         marks.append((time.perf_counter(), time.process_time(), resident()))
         work(study, replace(sweep), task, listen=listen, seed=0)
-        refused = sum(trial.user_attrs["state_reason"] == "refused" for trial in study.trials())
+        refused = sum(trial.user_attrs["state_reason"] == "infeasible" for trial in study.trials())
         store.close()
     machine = f"{processor_name()}, Python {platform.python_version()}"
     print(f"{options.sampler} over {options.space}, {machine}, {refused} refused")

@@ -26,7 +26,7 @@ os.environ["MPLBACKEND"] = "Agg"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The same examples at every run, no verdict on the clock, nothing stored in the checkout.
+# The same examples at every run, no candidate on the clock, nothing stored in the checkout.
 settings.register_profile("archsearch", derandomize=True, deadline=None, database=None)
 settings.load_profile("archsearch")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from archsearch import analyse, check
 from archsearch.html import table
-from archsearch.search.reading import StudyRead, TrialRead
+from archsearch.search.storage.read import StudyRead, TrialRead
 
 
 def test_numbers_are_readable_and_markup_is_text() -> None:

@@ -24,11 +24,11 @@ RARELY = """
 import gc
 usual = gc.get_threshold()
 from archsearch.process import run_as_process
-from archsearch.search.collecting import settling
+from archsearch.search.loop import _deferred_garbage_collection
 def command():
     print(gc.get_threshold()[0] > 10 * usual[0], gc.get_threshold()[1:] == usual[1:])
-    with settling() as settle:
-        settle()
+    with _deferred_garbage_collection() as freeze:
+        freeze()
         print(gc.get_threshold() == usual)
     return 0
 run_as_process(command)

@@ -16,8 +16,8 @@ import yaml
 from archsearch.analysis.check import Checked
 from archsearch.errors import DeviceMemoryError
 from archsearch.run import main
-from archsearch.search.store import open_store
-from archsearch.search.studies import load_study, study_names
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import load_study, study_names
 from archsearch.settings.experiment import Experiment
 
 TINY = [

@@ -104,8 +104,8 @@ def test_resume_from_a_file_of_settings_is_refused(tmp_path: Path, capsys: pytes
 
 
 def test_an_interrupted_run_is_no_failed_trial(stopped: Path) -> None:
-    from archsearch.search.store import open_store
-    from archsearch.search.studies import load_study, study_names
+    from archsearch.search.storage.database import open_store
+    from archsearch.search.storage.study import load_study, study_names
 
     assert InterruptedRun.exit_code == 130
     store = open_store("sqlite:///outputs/studies.db")

@@ -11,11 +11,10 @@ import pytest
 
 from archsearch.library import check, load_design
 from archsearch.runs.record import design_yaml
-from archsearch.search.liveness import worker_name
-from archsearch.search.record import RunRecord, row_of
-from archsearch.search.rows import Row
-from archsearch.search.store import Store, open_store
-from archsearch.search.studies import open_study
+from archsearch.search.heartbeat import worker_name
+from archsearch.search.storage.database import Store, open_store
+from archsearch.search.storage.rows import Row, RunRecord, run_row
+from archsearch.search.storage.study import open_study
 from archsearch.study import main
 
 STORAGES = ["sqlite:///outputs/studies.db", "journal:outputs/studies.journal"]
@@ -25,7 +24,7 @@ def fill(store: Store, name: str = "shapes-tiny", trials: int = 12) -> None:
     checked = check(load_design("c1c2c3c4", block="dilated"))
     study = open_study(store, name, data="shapes", fingerprint="f00d", limits="advanced_convolution")
     rows = [
-        row_of(
+        run_row(
             RunRecord(
                 params={"block": "dilated", "arch.width": 0.5 + number / 100, "seed": number % 3},
                 state="complete",
@@ -46,7 +45,7 @@ def fill(store: Store, name: str = "shapes-tiny", trials: int = 12) -> None:
     ]
     gone = worker_name().rpartition(":")[0] + ":1"
     rows += [
-        Row(state="pruned", params={"seed": 1}, attrs={"state_reason": "refused"}, constraints={"macs": 0.5}),
+        Row(state="pruned", params={"seed": 1}, attrs={"state_reason": "infeasible"}, constraints={"macs": 0.5}),
         Row(state="fail", params={"seed": 2}, attrs={"state_reason": "failed", "cause": "[b]odd", "traceback": "T"}),
         Row(state="running", params={"seed": 3}, attrs={"worker": gone, "run_dir": "outputs/runs/14"}),
     ]
@@ -80,8 +79,8 @@ def test_the_commands_that_read(storage: str, capsys: pytest.CaptureFixture[str]
     shown = as_json(capsys, "show", "--limit", "2", "--by", "parameters", *of)
     assert [row["trial"] for row in shown["trials"]] == [0, 1]
     assert "2 of 12 are shown" in run(capsys, "show", "shapes-tiny", "--limit", "2", *of)
-    failed = as_json(capsys, "show", "--state", "failed", "--state", "refused", *of)
-    assert [row["state"] for row in failed["trials"]] == ["refused", "failed"]
+    failed = as_json(capsys, "show", "--state", "failed", "--state", "infeasible", *of)
+    assert [row["state"] for row in failed["trials"]] == ["infeasible", "failed"]
 
     best = as_json(capsys, "best", *of)
     assert (best["trial"], best["values"]) == (11, {"accuracy": 0.61})
@@ -256,7 +255,7 @@ def test_a_study_without_a_best_is_told(capsys: pytest.CaptureFixture[str]) -> N
     fill(store, trials=0)
     store.close()
     assert main(["best"]) == 2
-    said = "study: 'shapes-tiny' has no complete trial, so it has no best (1 failed, 1 refused, 1 running)"
+    said = "study: 'shapes-tiny' has no complete trial, so it has no best (1 failed, 1 infeasible, 1 running)"
     assert said in capsys.readouterr().err
     assert "No trial is to be shown." in run(capsys, "show")
 

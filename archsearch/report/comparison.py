@@ -17,7 +17,7 @@ from archsearch.errors import SpecError
 from archsearch.report.design_blocks import blocks_of, read_design
 from archsearch.report.picture import BLUE, RULE, VERMILLION, blank, fitted, picture_format, style, write_picture
 from archsearch.report.study_records import COLUMNS, worth
-from archsearch.search.reading import StudyRead, TrialRead
+from archsearch.search.storage.read import StudyRead, TrialRead
 
 _ABSENT = None
 

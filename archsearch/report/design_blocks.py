@@ -9,7 +9,7 @@ from typing import Any
 
 from archsearch.config_folder import config_folder
 from archsearch.decode import is_mapping
-from archsearch.search.reading import TrialRead
+from archsearch.search.storage.read import TrialRead
 
 
 def read_design(trial: TrialRead) -> Mapping[str, Any] | None:

@@ -19,7 +19,7 @@ from archsearch.report import chart
 from archsearch.report.boxes import Box, StageCost, boxes, stage_costs, stage_fields
 from archsearch.report.chart import WIDTH
 from archsearch.report.markup import Markup, el
-from archsearch.search.reading import TrialRead
+from archsearch.search.storage.read import TrialRead
 
 KINDS = {
     "convolution": "convolution",

@@ -24,8 +24,8 @@ from archsearch.report.page_sections import (
     trial_facts,
 )
 from archsearch.report.study_series import front, thinned, varied
-from archsearch.search.explaining import explain
-from archsearch.search.reading import StudyRead
+from archsearch.search.explain import explain
+from archsearch.search.storage.read import StudyRead
 
 MOST_TIPS = 2000
 CONTENTS = {
@@ -35,7 +35,7 @@ CONTENTS = {
     "importance": "What matters",
     "designs": "Best designs",
     "card": "Report card",
-    "refused": "Refused",
+    "infeasible": "Refused",
     "conditions": "Conditions",
     "trials": "All trials",
 }
@@ -60,7 +60,7 @@ def write_report(study: StudyRead, file: Path, *, importances: Mapping[str, floa
 def study_page(study: StudyRead, *, importances: Mapping[str, float] | None = None) -> str:
     """Return the report of `study` as an HTML document."""
     if importances is None:
-        from archsearch.search.importance import importances as computed
+        from archsearch.search.explain import importances as computed
 
         importances = computed(study)
     why = explain(study)
@@ -129,7 +129,7 @@ def _tips(study: StudyRead) -> dict[str, list[str]]:
     return {
         str(trial.number): trial_facts(study, trial, tried)
         for trial in chosen
-        if trial.state not in ("refused", "answered")
+        if trial.state not in ("infeasible", "duplicate")
     }
 
 

@@ -17,7 +17,7 @@ from archsearch.report.markup import Child, Markup, el
 from archsearch.report.page_parts import cut, nothing, scrolling, section, table
 from archsearch.report.study_charts import figure
 from archsearch.report.study_series import sound
-from archsearch.search.reading import StudyRead
+from archsearch.search.storage.read import StudyRead
 
 NAMED = 24  # classes that are told by name; of more the worst are
 COUNTED = 14  # classes up to which a square of the matrix holds its number

@@ -21,8 +21,8 @@ from archsearch.report.picture import compact
 from archsearch.report.study_charts import figure
 from archsearch.report.study_series import brief_setting, finite, front, measured, sound, thinned, varied
 from archsearch.report.study_words import cell, distinct, duration, moment, named, phrase, said
-from archsearch.search.again import command_again
-from archsearch.search.reading import StudyRead, TrialRead
+from archsearch.search.reproduce import command_again
+from archsearch.search.storage.read import StudyRead, TrialRead
 
 BEST = 3
 FRONT = 5

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from archsearch.formatting import number
 from archsearch.report.markup import Child, Markup, el
 from archsearch.report.study_series import brief_setting, finite, short_key
-from archsearch.search.reading import StudyRead, TrialRead
+from archsearch.search.storage.read import StudyRead, TrialRead
 
 _BOUND_WORDS = {"below": "below {}", "at_most": "at most {}", "above": "above {}", "at_least": "at least {}"}
 

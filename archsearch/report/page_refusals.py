@@ -9,8 +9,8 @@ from archsearch.report.markup import Child, Markup, el
 from archsearch.report.page_parts import cut, nothing, scrolling, section, settings_words, table
 from archsearch.report.study_charts import bars_chart
 from archsearch.report.study_series import varied
-from archsearch.search.explaining import Why
-from archsearch.search.reading import StudyRead
+from archsearch.search.explain import Why
+from archsearch.search.storage.read import StudyRead
 
 MOST_TRACES = 10
 _MOST_LINES = 20
@@ -19,7 +19,7 @@ _TRACE = 6_000  # letters of a traceback's end
 
 def refusal_section(study: StudyRead, why: Why) -> Markup:
     """Return which limits refused how many designs, the nearest misses, and what failed, with its traceback."""
-    found = why.refusals
+    found = why.infeasible
     parts: list[Child] = []
     if found.by_limit:
         told = (
@@ -35,12 +35,12 @@ def refusal_section(study: StudyRead, why: Why) -> Markup:
                 class_="charts",
             )
         )
-    elif any(trial.state == "refused" for trial in study.trials):
-        count = sum(trial.state == "refused" for trial in study.trials)
+    elif any(trial.state == "infeasible" for trial in study.trials):
+        count = sum(trial.state == "infeasible" for trial in study.trials)
         causes = [
             [str(trial.number), trial.cause or "no cause was recorded"]
             for trial in study.trials
-            if trial.state == "refused"
+            if trial.state == "infeasible"
         ]
         parts.append(el("p", f"{count} designs were refused; which limit they broke was not recorded."))
         parts.append(scrolling(table(["trial", "cause"], causes[:_MOST_LINES]), "Refused designs"))

@@ -29,8 +29,8 @@ from archsearch.report.study_words import (
     said,
     sentences,
 )
-from archsearch.search.explaining import Why
-from archsearch.search.reading import StudyRead, TrialRead
+from archsearch.search.explain import Why
+from archsearch.search.storage.read import StudyRead, TrialRead
 
 
 def summary(study: StudyRead, why: Why) -> Markup:
@@ -54,7 +54,7 @@ def summary(study: StudyRead, why: Why) -> Markup:
     trained = sum(counts.get(state, 0) for state in ("complete", "pruned", "diverged", "failed"))
     if study.trials:
         facts.append(("designs trained", number(trained)))
-    if refused := why.refusals.proposed - why.refusals.feasible:
+    if refused := why.infeasible.proposed - why.infeasible.feasible:
         facts.append(("proposals refused", number(refused)))
     spent = [seconds for trial in study.trials if (seconds := finite(trial.seconds)) is not None]
     if spent:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.errors import SpecError
-from archsearch.search.reading import TrialRead
+from archsearch.search.storage.read import TrialRead
 
 SHOWN = (
     "result.json", "design.yaml", "model.safetensors", "curves.png", "design.png", "card.json", "card.png", "erf.png",

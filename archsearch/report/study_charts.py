@@ -65,7 +65,7 @@ def course_chart(found: Course) -> Markup:
     bests = [value for _, value in found.record]
     y = _heights(found.points, bests, found.objective, room_below=20.0)
     drawn = thinned(found.points, MOST_POINTS, lambda point: point.kind == "best")
-    ends = thinned(found.ends, MOST_POINTS, lambda end: end[1] != "refused")
+    ends = thinned(found.ends, MOST_POINTS, lambda end: end[1] != "infeasible")
     stair = [(x(number), y(value)) for number, value in found.record]
     last = x(max(numbers))
     title = f"{named(found.objective)} from trial to trial"
@@ -76,7 +76,7 @@ def course_chart(found: Course) -> Markup:
     edge = HEIGHT - BOTTOM - 7
     rug = [
         el("line", x1=x(number), x2=x(number), y1=edge - 4, y2=edge + 4, class_="refused")
-        if state == "refused"
+        if state == "infeasible"
         else chart.mark(
             SHAPES[state],
             x(number),
@@ -99,7 +99,7 @@ def course_chart(found: Course) -> Markup:
     for state in ("diverged", "failed"):
         if any(each == state for _, each in found.ends):
             legend.append(_key(el_mark(state), state))
-    if any(state == "refused" for _, state in found.ends):
+    if any(state == "infeasible" for _, state in found.ends):
         tick = el("line", x1=7, x2=7, y1=2, y2=12, class_="refused")
         legend.append(_key(tick, "refused before training"))
     left = _left_out(len(drawn) + len(ends), len(found.points) + len(found.ends), "marks")

@@ -12,7 +12,7 @@ from typing import Any
 
 from archsearch.errors import SpecError, StorageError
 from archsearch.report.study_records import COLUMNS, strict, trial_record, worth
-from archsearch.search.reading import StudyRead, TrialRead
+from archsearch.search.storage.read import StudyRead, TrialRead
 
 FILES = {"csv": "trials.csv", "json": "study.json", "design": "design.yaml"}
 """What lies in the folder of an export."""

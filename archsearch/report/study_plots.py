@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from archsearch.search.reading import StudyRead
+    from archsearch.search.storage.read import StudyRead
 
 LOOKS = {
     "complete": (BLUE, "o", 18, "complete"),
     "pruned": (ORANGE, "v", 18, "pruned, as last seen"),
     "best": (VERMILLION, "D", 30, ""),
 }
-ENDS = {"refused": ("#8A94A0", "|", 22), "diverged": (PURPLE, "x", 26), "failed": (INK, "+", 34)}
+ENDS = {"infeasible": ("#8A94A0", "|", 22), "diverged": (PURPLE, "x", 26), "failed": (INK, "+", 34)}
 CURVE_LOOKS = (VERMILLION, BLUE, GREEN, PURPLE, ORANGE)
 DASHES = ("-", "--", ":", "-.", (0, (3, 1, 1, 1, 1, 1)))
 MOST_BARS = 15
@@ -76,7 +76,7 @@ def draw_study(
     for each in formats:
         picture_format(Path(f"study.{each}"))
     if importances is None:
-        from archsearch.search.importance import importances as computed
+        from archsearch.search.explain import importances as computed
 
         importances = computed(study)
     files: list[Path] = []
@@ -149,7 +149,7 @@ def _course(axes: Axes, found: Course) -> None:
     for state, (colour, marker, size) in ENDS.items():
         there = [number for number, each in found.ends if each == state]
         if there:
-            label = "refused before training" if state == "refused" else state
+            label = "refused before training" if state == "infeasible" else state
             axes.scatter(
                 there,
                 [0.02] * len(there),

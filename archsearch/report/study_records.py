@@ -11,11 +11,10 @@ from archsearch.decode import suggest
 from archsearch.errors import SpecError
 from archsearch.report.design_blocks import blocks_of
 from archsearch.report.run_files import run_files
-from archsearch.search.again import command_again
-from archsearch.search.doctor import Finding
-from archsearch.search.explaining import Why
-from archsearch.search.overview import Overview
-from archsearch.search.reading import StudyRead, TrialRead
+from archsearch.search.explain import Why
+from archsearch.search.reproduce import command_again
+from archsearch.search.storage.doctor import Finding
+from archsearch.search.storage.read import Overview, StudyRead, TrialRead
 
 _MOST = 1e300  # beyond that differences overflow
 COLUMNS = ("parameters", "macs", "receptive_field", "seconds")
@@ -94,7 +93,7 @@ def trial_record(study: StudyRead, trial: TrialRead, front: frozenset[int] | Non
 
 def why_record(study: StudyRead, why: Why, importances: Mapping[str, float]) -> dict[str, Any]:
     """Return what refused designs, the nearest misses, failures, and the parameters' shares."""
-    refusals = why.refusals
+    refusals = why.infeasible
     return {
         "study": study.name,
         "looked_at": refusals.proposed,
@@ -122,7 +121,7 @@ def finding_record(finding: Finding) -> dict[str, Any]:
         "study": finding.study,
         "what": finding.what,
         "fix": finding.fix,
-        "fixable": finding.healable,
+        "fixable": finding.fixable,
         "trials": list(finding.trials),
     }
 
@@ -164,7 +163,7 @@ def worth(study: StudyRead, trial: TrialRead, name: str) -> float | None:
 
 
 def _way(study: StudyRead, name: str) -> str:
-    from archsearch.search.studies import DIRECTIONS
+    from archsearch.search.storage.study import DIRECTIONS
 
     if name in study.objectives:
         return study.directions[study.objectives.index(name)]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from archsearch.search.reading import StudyRead, TrialRead, front_of, rank_of
+from archsearch.search.storage.read import StudyRead, TrialRead, front_of, rank_of
 
 PointKind = Literal["best", "complete", "pruned"]
 COSTS = ("parameters", "macs")
@@ -122,7 +122,7 @@ def course(study: StudyRead, place: int = 0) -> Course:
             points.append(Point(trial=trial.number, x=trial.number, y=value, kind="best" if better else "complete"))
         elif trial.state == "pruned" and name == "accuracy" and (seen := last_seen(trial)) is not None:
             points.append(Point(trial=trial.number, x=trial.number, y=seen, kind="pruned"))
-        elif trial.state in ("failed", "diverged", "refused"):
+        elif trial.state in ("failed", "diverged", "infeasible"):
             ends.append((trial.number, trial.state))
     return Course(objective=name, points=tuple(points), record=tuple(record), ends=tuple(ends))
 
@@ -186,7 +186,7 @@ def curves(study: StudyRead, *, named: int = 5, most: int = 60) -> Curves:
         points = tuple(
             (epoch, seen) for epoch in sorted(trial.history) if (seen := finite(trial.history[epoch])) is not None
         )
-        if points and trial.state != "answered":
+        if points and trial.state != "duplicate":
             found.append(Curve(trial=trial.number, state=trial.state, place=places.get(trial.number), points=points))
     drawn = thinned(found, most, lambda curve: curve.place is not None)
     return Curves(drawn=tuple(sorted(drawn, key=lambda one: -(one.place or len(places) + 1))), total=len(found))

@@ -9,10 +9,9 @@ from archsearch.formatting import number
 from archsearch.report.design_blocks import blocks_of, say_blocks
 from archsearch.report.study_records import COLUMNS, worth
 from archsearch.report.terminal_words import NOTHING, assigned, counted, measure, moment, near, safe
-from archsearch.search.doctor import Finding
-from archsearch.search.explaining import Why
-from archsearch.search.overview import Overview
-from archsearch.search.reading import StudyRead, TrialRead
+from archsearch.search.explain import Why
+from archsearch.search.storage.doctor import Finding
+from archsearch.search.storage.read import Overview, StudyRead, TrialRead
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,7 +92,7 @@ def _head(study: StudyRead) -> str:
 
 def print_why(study: StudyRead, why: Why, importances: Mapping[str, float], console: Console) -> None:
     """Print which limits refused how many, the nearest misses, the causes of failures, and what matters."""
-    refusals = why.refusals
+    refusals = why.infeasible
     refused = refusals.proposed - refusals.feasible
     console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
     console.print(
@@ -144,7 +143,7 @@ def print_findings(findings: Iterable[Finding], healed: Sequence[str] | None, co
     for finding in listed:
         place = f"{safe(finding.study)}: " if finding.study is not None else ""
         console.print(f"[bold]{finding.kind.replace('_', ' ')}[/]  {place}{safe(finding.what)}", soft_wrap=True)
-        fix = " [dim](--fix does it)[/]" if finding.healable and healed is None else ""
+        fix = " [dim](--fix does it)[/]" if finding.fixable and healed is None else ""
         console.print(f"  {safe(finding.fix)}{fix}", soft_wrap=True)
     if not listed:
         console.print("Nothing is wrong.")

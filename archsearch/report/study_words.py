@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from archsearch.formatting import number
 from archsearch.report.study_series import finite, front, is_higher_better, last_seen, measured, sound
-from archsearch.search.explaining import Why
-from archsearch.search.reading import StudyRead, TrialRead, TrialState
+from archsearch.search.explain import Why
+from archsearch.search.storage.read import StudyRead, TrialRead, TrialState
 
 NAMES = {
     "accuracy": "Held-out accuracy",
@@ -109,7 +109,7 @@ def _done(study: StudyRead) -> str:
     parts = [text.format(counts[state]) for state, text in words.items() if counts.get(state)]
     text = f"{_count(trained, 'design')} {'was' if trained == 1 else 'were'} trained: {listed(parts)}."
     states: tuple[tuple[TrialState, str], ...] = (
-        ("answered", "answered from an equal design"),
+        ("duplicate", "answered from an equal design"),
         ("running", "running"),
         ("waiting", "waiting"),
     )
@@ -154,7 +154,7 @@ def _time(study: StudyRead) -> str:
 
 
 def _refused(why: Why) -> str:
-    found = why.refusals
+    found = why.infeasible
     refused = found.proposed - found.feasible
     if not refused:
         return ""

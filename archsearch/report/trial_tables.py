@@ -12,8 +12,8 @@ from archsearch.report.run_files import SHOWN, run_files
 from archsearch.report.study_records import COLUMNS, worth
 from archsearch.report.study_tables import blank_table
 from archsearch.report.terminal_words import NOTHING, bare, brief, called, measure, moment, near, safe, short, sparkline
-from archsearch.search.again import command_again
-from archsearch.search.reading import StudyRead, TrialRead
+from archsearch.search.reproduce import command_again
+from archsearch.search.storage.read import StudyRead, TrialRead
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +40,7 @@ def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
         console.print(safe(trial.cause), style="bold", soft_wrap=True)
     _figures(study, trial, console)
     console.print(f"started {moment(trial.started)}, finished {moment(trial.finished)}")
-    for name in ("device", "worker", "design_id", "sweep", "answered_by", "batch"):
+    for name in ("device", "worker", "design_id", "sweep", "duplicate_of", "batch"):
         if trial.attrs.get(name) not in (None, ""):
             console.print(f"{name.replace('_', ' ')} {safe(trial.attrs[name])}", soft_wrap=True)
     _curve(trial, console)

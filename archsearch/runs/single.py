@@ -21,7 +21,7 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
 
     A run that fails is recorded too, with its cause, before its error goes on.
     """
-    from archsearch.search.address import parse_address
+    from archsearch.search.storage.url import parse_address
 
     parse_address(experiment.study.storage)
     footprint, limits = checked.footprint, len(checked.margins)

@@ -16,7 +16,7 @@ from archsearch.runs.record import design_yaml
 from archsearch.settings.experiment import Experiment
 
 if TYPE_CHECKING:
-    from archsearch.search.studies import Study
+    from archsearch.search.storage.study import Study
 
 LONGEST_TRACE = 20_000  # characters of a traceback that are kept
 NO_VALUE = "no images were held out (data.validation=0), so there is no accuracy to compare"
@@ -43,8 +43,8 @@ def prepare_study(experiment: Experiment, data: Mapping[str, Any], origin: Origi
 
 @contextmanager
 def _opened(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> Iterator[Study]:
-    from archsearch.search.store import open_store
-    from archsearch.search.studies import open_study
+    from archsearch.search.storage.database import open_store
+    from archsearch.search.storage.study import open_study
 
     store = open_store(experiment.study.storage)
     try:
@@ -74,9 +74,9 @@ def record_trial(
 
     `record` is the content of `result.json` (of a failed run: the data's name and fingerprint).
     """
-    from archsearch.search.artifacts import attach_pictures
-    from archsearch.search.judging import trial_key
-    from archsearch.search.record import RunRecord, record_run
+    from archsearch.search.identity import trial_key
+    from archsearch.search.storage.dashboard import attach_pictures
+    from archsearch.search.storage.rows import RunRecord, run_row
 
     accuracy = None if error is not None else record["accuracy"]["validation"]
     reason = str(error) if error is not None else None if accuracy is not None else NO_VALUE
@@ -84,8 +84,7 @@ def record_trial(
     if error is not None:
         state = "diverged" if isinstance(error, DivergedError) else "failed"
     with _opened(experiment, record, origin) as study:
-        number = record_run(
-            study,
+        run = run_row(
             RunRecord(
                 params=origin.assignments,
                 state=state,
@@ -104,8 +103,9 @@ def record_trial(
                 reason=reason,
                 artifacts=attach_pictures(run_dir, study.store.address),
                 more={"test_accuracy": record["accuracy"]["test"]} if error is None else {"traceback": _trace(error)},
-            ),
+            )
         )
+        [number] = study.write([run])
         return f"{study.name}, trial {number}, in {study.store.address}"
 
 

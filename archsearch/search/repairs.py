@@ -16,7 +16,7 @@ from archsearch.analysis.totals import Field, Widths, field_of, joined
 from archsearch.design.lower import blocks_of, stages_of
 from archsearch.design.lower_block import FixedBlock, with_options
 from archsearch.design.spec import DesignSpec, StageSpec
-from archsearch.search.candidates import Value
+from archsearch.search.space import Value
 
 REPAIRABLE = frozenset({"receptive_field", "contains", "downsampling"})
 DILATIONS = (2, 3, 4, 6, 8)
@@ -99,8 +99,8 @@ def _is_field(margin: Margin) -> bool:
 
 def _first_to_change(design: DesignSpec, stage: StageSpec) -> int:
     """Return the number of the first block that the stage's dilation reaches: 1 where its entry says another."""
-    said = design.source["stages"][stage.name].get("entry")
-    return int(stage.entry is not None and isinstance(said, Mapping) and said.get("dilation") is not None)
+    entry = design.source["stages"][stage.name].get("entry")
+    return int(stage.entry is not None and isinstance(entry, Mapping) and entry.get("dilation") is not None)
 
 
 @lru_cache(maxsize=512)

@@ -1,4 +1,4 @@
-"""What a search came to: the best, what was refused and why, where the files are, the command for the best."""
+"""The summary of a search: its best trials, infeasible proposals and failures, and the command for the best."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.search.board import Board, read_board
-from archsearch.search.reading import excess_of
-from archsearch.search.refusals import UNBUILDABLE, Refusals
-from archsearch.search.studies import Study
+from archsearch.search.infeasible import UNBUILDABLE, InfeasibleCounts
+from archsearch.search.queue import StudySnapshot, take_snapshot
+from archsearch.search.storage.read import excess_of
+from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 ROWS = 10  # of the table of the best
-FAILED = 5  # trials whose cause is told
+FAILED = 5  # trials whose cause is shown
 CAUSES = 3  # of designs that cannot be built
 _PLAIN = re.compile(r"[A-Za-z_/][\w./@:+-]*", re.ASCII)  # text that Hydra's grammar reads as such without quotes
 _NO_TEXT = frozenset({"true", "false", "null", "inf", "nan"})
@@ -28,42 +28,42 @@ _NO_TEXT = frozenset({"true", "false", "null", "inf", "nan"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """How a search stands; `best` are the complete trials, best first, the Pareto front before the others."""
+    """The state of a search; `best` are the complete trials, best first, the Pareto front before the others."""
 
-    board: Board
+    snapshot: StudySnapshot
     best: tuple[FrozenTrial, ...]
     front: frozenset[int]
-    answered: int
-    refusals: Refusals
+    duplicates: int
+    counts: InfeasibleCounts
     command: str | None
 
 
-def summarise(study: Study, sweep: Sweep) -> Summary:
-    """Return how the search stands in the database."""
-    board = read_board(study.trials(), sweep.name)
-    mine = [trial for trial in board.trials if trial.user_attrs.get("sweep") == sweep.name]
-    complete = [trial for trial in mine if trial.state.name == "COMPLETE" and trial.values is not None]
+def summarize(study: Study, sweep: Sweep) -> Summary:
+    """Return the summary of the search as the database has it."""
+    snapshot = take_snapshot(study.trials(), sweep.name)
+    own = [trial for trial in snapshot.trials if trial.user_attrs.get("sweep") == sweep.name]
+    complete = [trial for trial in own if trial.state.name == "COMPLETE" and trial.values is not None]
     front = _front(complete, study.directions)
     order = sorted(complete, key=lambda trial: (trial.number not in front, _rank(trial, study.directions)))
-    refusals = sum_refusals(mine)
-    answered = sum("answered_by" in trial.user_attrs for trial in mine)
+    counts = sum_infeasible(own)
+    duplicates = sum("duplicate_of" in trial.user_attrs for trial in own)
     return Summary(
-        board=board,
+        snapshot=snapshot,
         best=tuple(order),
         front=frozenset(front),
-        answered=answered,
-        refusals=refusals,
+        duplicates=duplicates,
+        counts=counts,
         command=command_of(sweep, order[0]) if order else None,
     )
 
 
-def sum_refusals(trials: Sequence[FrozenTrial]) -> Refusals:
-    """Return what was looked at for these trials: as it was counted, or else the recorded ones one by one."""
-    total = Refusals()
+def sum_infeasible(trials: Sequence[FrozenTrial]) -> InfeasibleCounts:
+    """Return the counts of proposals that these trials carry, or else count the recorded ones."""
+    total = InfeasibleCounts()
     counted = any("screened" in trial.user_attrs for trial in trials)
     for trial in trials:
         if "screened" in trial.user_attrs:
-            total = total.add(Refusals.from_json(trial.user_attrs["screened"]))
+            total = total.add(InfeasibleCounts.from_json(trial.user_attrs["screened"]))
         elif not counted:
             total.count(name for name, value in excess_of(trial.system_attrs).items() if value > 0)
     return total
@@ -94,24 +94,24 @@ def literal(value: Any) -> str:
     return "null" if value is None else repr(value) if isinstance(value, float) else str(value)
 
 
-def tell(study: Study, sweep: Sweep, summary: Summary) -> str:
+def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
     """Return the summary as text."""
-    board, names = summary.board, study.objectives
-    ends = Counter(trial.user_attrs.get("state_reason", "?") for trial in board.trained)
+    snapshot, names = summary.snapshot, study.objectives
+    ends = Counter(trial.user_attrs.get("state_reason", "?") for trial in snapshot.trained)
     parts = [f"{count} {end}" for end, count in ends.items()]
-    parts += [f"{len(board.failed)} failed"] if board.failed else []
-    parts += [f"{summary.answered} answered from equal designs"] if summary.answered else []
+    parts += [f"{len(snapshot.failed)} failed"] if snapshot.failed else []
+    parts += [f"{summary.duplicates} duplicates of other designs"] if summary.duplicates else []
     lines = [f"study {study.name}: {', '.join(parts) or 'nothing trained'}"]
-    if summary.refusals.by_limit:
-        worst = ", ".join(f"{name} refused {count}" for name, count in summary.refusals.by_limit.most_common())
-        lines.append(
-            f"refused {summary.refusals.proposed - summary.refusals.feasible} of {summary.refusals.proposed}: {worst}"
-        )
-    lines += [f"failed: trial {one.number}: {one.user_attrs.get('cause', 'unknown')}" for one in board.failed[:FAILED]]
-    if len(board.failed) > FAILED:
-        lines.append(f"failed: {len(board.failed) - FAILED} more")
-    lines += [f"cannot be built: {cause}" for cause in unbuildable(board, sweep.name)]
-    if warning := summary.refusals.warning():
+    if summary.counts.by_limit:
+        counts = summary.counts
+        lines.append(f"{counts.infeasible} of {counts.proposed} proposals infeasible: {counts.worst(None)}")
+    lines += [
+        f"failed: trial {one.number}: {one.user_attrs.get('cause', 'unknown')}" for one in snapshot.failed[:FAILED]
+    ]
+    if len(snapshot.failed) > FAILED:
+        lines.append(f"failed: {len(snapshot.failed) - FAILED} more")
+    lines += [f"cannot be built: {cause}" for cause in unbuildable(snapshot, sweep.name)]
+    if warning := summary.counts.warning():
         lines.append(f"warning: {warning}")
     if summary.best:
         lines += ["", *_table(summary, names, list(sweep.space.parameters))]
@@ -124,11 +124,11 @@ def tell(study: Study, sweep: Sweep, summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def unbuildable(board: Board, sweep: str) -> list[str]:
-    """Return why designs of the sweep are no networks at all, the commonest causes first."""
+def unbuildable(snapshot: StudySnapshot, sweep: str) -> list[str]:
+    """Return why designs of the sweep cannot be built, the most frequent causes first."""
     causes = Counter(
         str(trial.user_attrs.get("cause"))
-        for trial in board.trials
+        for trial in snapshot.trials
         if trial.user_attrs.get("sweep") == sweep and trial.constraints.get(UNBUILDABLE, 0.0) > 0
     )
     return [cause for cause, _ in causes.most_common(CAUSES)]

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from archsearch.errors import SpecError
-from archsearch.search.candidates import Params, Space, Value
-from archsearch.search.declared import Declaration, of_parameter
-from archsearch.search.studies import hash_of
+from archsearch.search.identity import hash_of
+from archsearch.search.space import Params, Space, Value
+from archsearch.search.storage.declarations import Declaration, of_parameter
 from archsearch.settings.study import StudySettings
 
 MOST_COMBINATIONS = 100_000

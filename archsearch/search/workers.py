@@ -15,13 +15,14 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
-from archsearch.search.beating import watch_parent
-from archsearch.search.engine import Event, Listener, work
-from archsearch.search.job import TaskFactory
-from archsearch.search.rows import finish_row
-from archsearch.search.store import open_store
-from archsearch.search.studies import Study, load_study
+from archsearch.search.heartbeat import stop_with_parent
+from archsearch.search.loop import work
+from archsearch.search.progress import Event, Listener
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import Study, load_study
+from archsearch.search.storage.write import finish_row
 from archsearch.search.sweep import Sweep
+from archsearch.search.task import TaskFactory
 from archsearch.signals import StopRequest, raise_interrupt
 
 MOST_DEATHS = 5  # workers that a trial may take with it after the same epoch before it is given up
@@ -35,8 +36,8 @@ class _Worker:
     process: BaseProcess
     messages: Connection
     trial: int | None = None
-    over: bool = False  # it said how it ended
-    silent: bool = False  # it will say nothing more
+    over: bool = False  # it has reported its end
+    silent: bool = False  # it sends nothing more
     error: BaseException | None = None
 
 
@@ -131,7 +132,7 @@ def _listen_once(workers: Sequence[_Worker], listen: Listener) -> None:
             continue
         match message:
             case Event():
-                if message.kind in ("claimed", "told"):
+                if message.kind in ("claimed", "ended"):
                     worker.trial = message.number if message.kind == "claimed" else None
                 listen(replace(message, worker=worker.index))
             case ("end", error):
@@ -142,7 +143,7 @@ def _count_death(study: Study, worker: _Worker) -> None:
     """Note that a trial's worker died; one that takes worker after worker with it, and comes no further, fails."""
     if worker.trial is None:
         return
-    with study.store.section():  # until then another worker may have taken it up, and finished it
+    with study.store.lock():  # until then another worker may have taken it up, and finished it
         trial = study.raw.get_trials(deepcopy=False)[worker.trial]
         if trial.state.is_finished():
             return
@@ -196,19 +197,19 @@ def _main(
     """Be one worker; the parent alone hears Ctrl-C and asks for a stop by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, raise_interrupt)
-    watch_parent(parent)
+    stop_with_parent(parent)
 
-    def tell(message: Any) -> None:
-        with contextlib.suppress(OSError):  # the parent is gone; `watch_parent` ends this process
+    def summary_text(message: Any) -> None:
+        with contextlib.suppress(OSError):  # the parent is gone; `stop_with_parent` ends this process
             messages.send(message)
 
     error: BaseException | None = None
     try:
         with StopRequest() as stop:
             with stop.at_once():
-                store, task = open_store(url, lean=True), factory()
+                store, task = open_store(url, slim=True), factory()
             try:
-                work(load_study(store, name), sweep, task, listen=tell, seed=seed, device=device, first=first)
+                work(load_study(store, name), sweep, task, listen=summary_text, seed=seed, device=device, first=first)
             finally:
                 store.close()
     except (InterruptedRun, KeyboardInterrupt):
@@ -220,5 +221,5 @@ def _main(
 
         error = RunError("a worker failed:\n" + traceback.format_exc())
         del raised
-    tell(("end", error))
+    summary_text(("end", error))
     sys.exit(0 if error is None else 1)

@@ -1,4 +1,4 @@
-"""The task of a search over experiments: verdicts by analysis, trainings by `archsearch.runs`.
+"""The task of a search over experiments: candidates by analysis, trainings by `archsearch.runs`.
 
 Torch is imported by `train` alone.
 """
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.composition import Composer
-from archsearch.search.job import Assignments, Job, Outcome, Verdict
-from archsearch.search.judging import Judge
+from archsearch.search.evaluator import Evaluator
+from archsearch.search.task import Assignments, Candidate, Job, Outcome
 from archsearch.settings.experiment import decode_experiment, require_training
 
 if TYPE_CHECKING:
@@ -38,30 +38,30 @@ class ExperimentTask:
 
     def __init__(self, made_of: ExperimentTasks) -> None:
         self._composer = Composer(made_of.base, made_of.folders)
-        self._judge = Judge(
+        self._evaluator = Evaluator(
             self._composer.compose, self._composer.blocks, fingerprint=made_of.fingerprint, repair=made_of.repair
         )
         self._base = made_of.base
         self._dataset: Dataset | None = None
         self._read: dict[str, object] = {}
 
-    def check(self, assignments: Assignments) -> Verdict:
-        verdict = self._judge(assignments)
-        if verdict.kept:
-            require_training(verdict.experiment[0], self._read)
-        return verdict
+    def check(self, assignments: Assignments) -> Candidate:
+        candidate = self._evaluator(assignments)
+        if candidate.kept:
+            require_training(candidate.experiment[0], self._read)
+        return candidate
 
-    def describe(self, verdict: Verdict) -> Mapping[str, Any]:
+    def describe(self, candidate: Candidate) -> Mapping[str, Any]:
         from archsearch.runs.record import design_yaml
 
-        return {"design": design_yaml(verdict.experiment[1])}
+        return {"design": design_yaml(candidate.experiment[1])}
 
-    def smaller(self, verdict: Verdict) -> Verdict | None:
-        tree, checked = verdict.experiment
+    def smaller(self, candidate: Candidate) -> Candidate | None:
+        tree, checked = candidate.experiment
         batch = tree["train"]["batch_size"] // 2
         if batch < 1:
             return None
-        return replace(verdict, experiment=({**tree, "train": {**tree["train"], "batch_size": batch}}, checked))
+        return replace(candidate, experiment=({**tree, "train": {**tree["train"], "batch_size": batch}}, checked))
 
     def train(self, job: Job) -> Outcome:
         from archsearch.data.load import load_dataset
@@ -69,7 +69,7 @@ class ExperimentTask:
 
         record = _finished(job.run_dir) if job.resume else None
         if record is None:
-            tree, checked = job.verdict.experiment
+            tree, checked = job.candidate.experiment
             experiment = decode_experiment(tree, self._composer.blocks)
             if job.device is not None and experiment.train.device in ("auto", "cuda"):
                 experiment = replace(experiment, train=replace(experiment.train, device=job.device))
@@ -94,9 +94,9 @@ class ExperimentTask:
         from archsearch.masking import mask
         from archsearch.search.summary import literal
 
-        verdict = job.verdict
-        used = {name: value for name, value in verdict.assignments.items() if name not in verdict.unused}
-        assignments = {**used, **verdict.repairs}
+        candidate = job.candidate
+        used = {name: value for name, value in candidate.assignments.items() if name not in candidate.unused}
+        assignments = {**used, **candidate.repairs}
         lines = [*self._base, *(f"{name}={literal(value)}" for name, value in assignments.items())]
         folder = job.run_dir / ".hydra"
         folder.mkdir(parents=True, exist_ok=True)

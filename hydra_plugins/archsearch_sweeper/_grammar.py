@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archsearch.errors import SpecError
-from archsearch.search.candidates import Choice, Parameter, Range, Space, Value
+from archsearch.search.space import Choice, Parameter, Range, Space, Value
 
 # What a study holds still: results under other data or limits cannot be compared.
 HELD = ("data", "constraints", "study", "space", "sampler", "pruner", "hydra", "resume", "experiment", "tracking")

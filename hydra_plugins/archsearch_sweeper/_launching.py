@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
-from archsearch.search.claims import Desk
-from archsearch.search.engine import POLL, is_done, work
-from archsearch.search.job import TaskFactory
-from archsearch.search.store import open_store
-from archsearch.search.studies import Study, load_study
+from archsearch.search.loop import POLL, is_done, work
+from archsearch.search.progress import ProgressView
+from archsearch.search.queue import TrialQueue
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import Study, load_study
 from archsearch.search.sweep import Sweep
-from archsearch.search.view import View
+from archsearch.search.task import TaskFactory
 from hydra_plugins.archsearch_sweeper._stopping import stopping_in_time
 
 
@@ -37,11 +37,11 @@ class LaunchedWorker:
 
     def __call__(self, config: Any) -> None:
         """Be one worker until the search is done."""
-        store = open_store(str(config.study.storage), lean=True)
+        store = open_store(str(config.study.storage), slim=True)
         try:
             study = load_study(store, self.study)
             settings = replace(self.sweep.settings, storage=str(config.study.storage))
-            view = View(self.total, study.objectives, study.directions)
+            view = ProgressView(self.total, study.objectives, study.directions)
             with stopping_in_time():
                 work(study, replace(self.sweep, settings=settings), self.tasks(), listen=view, first=self.first)
         finally:
@@ -95,9 +95,9 @@ def _remove_empty(folder: Path, jobs: int) -> None:
 
 def _others_finish(study: Study, sweep: Sweep) -> bool:
     """Wait while other jobs train, and return whether all that the sweep asked for is done."""
-    desk, seen = Desk(study, sweep, ""), None
-    while not is_done(board := desk.board(), sweep):
-        if any(not desk.is_dead(trial) for trial in board.running):
+    queue, seen = TrialQueue(study, sweep, ""), None
+    while not is_done(snapshot := queue.snapshot(), sweep):
+        if any(not queue.is_dead(trial) for trial in snapshot.running):
             seen = time.monotonic()
         elif seen is None or time.monotonic() - seen > sweep.settings.grace:
             return False

@@ -14,13 +14,13 @@ from typing import Any
 from archsearch.composition import Composer
 from archsearch.config_folder import config_folder
 from archsearch.errors import RunError, SpecError, UsageError
-from archsearch.search.board import REFUSED, read_board
-from archsearch.search.engine import SearchStopped, enqueue, is_done, work
-from archsearch.search.store import open_store
-from archsearch.search.studies import Study, open_study
-from archsearch.search.summary import literal, summarise, tell, unbuildable, write_best
+from archsearch.search.loop import SearchStopped, enqueue, is_done, work
+from archsearch.search.progress import ProgressView
+from archsearch.search.queue import INFEASIBLE, take_snapshot
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import Study, open_study
+from archsearch.search.summary import literal, summarize, summary_text, unbuildable, write_best
 from archsearch.search.sweep import Sweep
-from archsearch.search.view import View
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
@@ -54,9 +54,9 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             total = enqueue(study, sweep, task, shuffle_seed=seed if request.shuffle else None)
         else:
             total = sweep.settings.trials
-        board = read_board(study.trials(), sweep.name)
-        view = View(total, study.objectives, study.directions, done=len(board.trained), epochs=sweep.epochs)
-        if not is_done(board, sweep):
+        snapshot = take_snapshot(study.trials(), sweep.name)
+        view = ProgressView(total, study.objectives, study.directions, done=len(snapshot.trained), epochs=sweep.epochs)
+        if not is_done(snapshot, sweep):
             if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
                 from hydra_plugins.archsearch_sweeper._launching import LaunchedWorker, launch
 
@@ -78,7 +78,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         study.store.close()
 
 
-def _run(opened: Searched, task: ExperimentTask, view: View, first: int) -> None:
+def _run(opened: Searched, task: ExperimentTask, view: ProgressView, first: int) -> None:
     settings = opened.sweep.settings
     seed = settings.sampler.seed
     if seed is None:
@@ -93,8 +93,8 @@ def _run(opened: Searched, task: ExperimentTask, view: View, first: int) -> None
 
 
 def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
-    summary = summarise(study, sweep)
-    print(tell(study, sweep, summary), file=sys.stdout, flush=True)  # noqa: T201  (a command prints)
+    summary = summarize(study, sweep)
+    print(summary_text(study, sweep, summary), file=sys.stdout, flush=True)  # noqa: T201  (a command prints)
     if best := write_best(study, sweep, summary):
         print(f"the same as a file: python -m archsearch.run {shlex.quote(str(best))}", flush=True)  # noqa: T201
     print(f"study database: {study.store.address}", flush=True)  # noqa: T201
@@ -107,7 +107,7 @@ def _require_all(study: Study, sweep: Sweep) -> None:
     `UsageError` where one cannot be trained, `RunError` where trainings failed only.
     """
     mine = [trial for trial in study.trials() if trial.user_attrs.get("sweep") == sweep.name]
-    refused = [trial.user_attrs for trial in mine if trial.user_attrs.get("state_reason") == REFUSED]
+    refused = [trial.user_attrs for trial in mine if trial.user_attrs.get("state_reason") == INFEASIBLE]
     done = {
         trial.user_attrs.get("key") for trial in mine if trial.user_attrs.get("state_reason") in ("complete", "pruned")
     }
@@ -129,10 +129,10 @@ def _require_all(study: Study, sweep: Sweep) -> None:
 
 def _require_any(study: Study, sweep: Sweep) -> None:
     """Raise `UsageError` where no design of the space could be trained."""
-    board = read_board(study.trials(), sweep.name)
-    if board.trained or board.failed:
+    snapshot = take_snapshot(study.trials(), sweep.name)
+    if snapshot.trained or snapshot.failed:
         return
-    causes = unbuildable(board, sweep.name)
+    causes = unbuildable(snapshot, sweep.name)
     why = causes[0] if causes else "python -m archsearch.study why tells which limits refused them"
     raise UsageError(f"nothing was trained, for no design of the space can be: {why}")
 
@@ -189,7 +189,7 @@ def _open_study(experiment: Experiment, limits: str) -> Study:
     if dataset.notice:
         print(dataset.notice, file=sys.stderr)  # noqa: T201
     return open_study(
-        open_store(experiment.study.storage, lean=True),
+        open_store(experiment.study.storage, slim=True),
         experiment.study.name,
         data=dataset.name,
         fingerprint=dataset.fingerprint,

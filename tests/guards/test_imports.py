@@ -145,7 +145,7 @@ def test_every_library_in_use_is_declared() -> None:
         *project["dependencies"],
         *(line for extra in project["optional-dependencies"].values() for line in extra),
     ]
-    declared = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in wanted}
+    declarations = {re.split(r"[^\w.-]", line, maxsplit=1)[0].lower().replace("_", "-") for line in wanted}
     distributions = importlib.metadata.packages_distributions()
     missing: dict[str, str] = {}
     for module, names in IMPORTS.items():
@@ -153,7 +153,7 @@ def test_every_library_in_use_is_declared() -> None:
             if library in {"__future__", "archsearch", "hydra_plugins"}:
                 continue
             owners = {owner.lower().replace("_", "-") for owner in distributions.get(library, [library])}
-            if not owners & (declared | {"opencv-python-headless"}):  # comes with albumentations
+            if not owners & (declarations | {"opencv-python-headless"}):  # comes with albumentations
                 missing[f"{module} imports {library}"] = f"declare one of {sorted(owners)}"
     assert not missing
 

@@ -13,8 +13,8 @@ import torch
 import yaml
 
 from archsearch.config_folder import config_folder
-from archsearch.search.store import open_store
-from archsearch.search.studies import load_study, study_names
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import load_study, study_names
 from hydra_plugins.archsearch_sweeper._grammar import read_request
 
 SMALL = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archsearch.errors import SpecError
-from archsearch.search.candidates import Choice, Parameter, Range
+from archsearch.search.space import Choice, Parameter, Range
 from hydra_plugins.archsearch_sweeper._grammar import read_request
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.search.candidates import Choice, Space
-from archsearch.search.liveness import worker_name
-from archsearch.search.rows import Row, finish_row
-from archsearch.search.store import open_store
-from archsearch.search.studies import Study, load_study, open_study, study_names
+from archsearch.search.heartbeat import worker_name
+from archsearch.search.space import Choice, Space
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import Study, load_study, open_study, study_names
+from archsearch.search.storage.write import Row, finish_row
 from archsearch.search.sweep import Sweep
 from archsearch.settings.study import StudySettings
 from hydra_plugins.archsearch_sweeper import _launching
@@ -78,7 +78,7 @@ SWEEP = Sweep(
 
 @pytest.fixture
 def others() -> Iterator[Study]:
-    """Give a study of one trial, which this very process has: another job, as far as a launcher can tell."""
+    """Give a study of one trial, which this very process has: another job, as far as a launcher can summary_text."""
     store = open_store()
     study = open_study(
         store, "s", data="shapes", fingerprint="f", limits="none", limits_text={}, objectives=("accuracy",)
@@ -96,7 +96,7 @@ def test_a_lost_job_does_not_end_a_search_that_others_finish(others: Study) -> N
     def train() -> None:
         store = open_store()
         for beat in range(10):
-            store.storage.set_trial_user_attr(trial._trial_id, "beat", beat)
+            store.storage.set_trial_user_attr(trial._trial_id, "heartbeat", beat)
             time.sleep(0.1)
         finish_row(store, trial._trial_id, "complete", {"state_reason": "complete"}, (0.5,))
         store.close()
@@ -118,7 +118,7 @@ def test_a_search_that_nobody_works_on_is_not_waited_for(others: Study) -> None:
 
 def test_one_that_is_left_while_it_is_waited_for_is_given_up_after_the_grace(others: Study) -> None:
     trial = others.trials()[0]
-    elsewhere = "another-host:abcdef:1:1"  # its beats alone tell whether it lives, and they do not change
+    elsewhere = "another-host:abcdef:1:1"  # its beats alone summary_text whether it lives, and they do not change
     others.store.storage.set_trial_user_attr(trial._trial_id, "worker", elsewhere)
     assert not _launching._others_finish(others, SWEEP)
 

@@ -13,8 +13,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from archsearch.search.store import open_store
-from archsearch.search.studies import load_study, study_names
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import load_study, study_names
 
 pytestmark = [pytest.mark.slurm]
 

@@ -14,7 +14,7 @@ from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import decode_limits
 from archsearch.composition import Composer
 from archsearch.design.spec import decode_design
-from archsearch.search.reading import StudyRead
+from archsearch.search.storage.read import StudyRead
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what the tests of this room share
 from study_fakes import plausible

@@ -12,7 +12,7 @@ from typing import Any
 from archsearch.analysis.check import Checked
 from archsearch.analysis.limits import margin_record
 from archsearch.runs.record import design_yaml
-from archsearch.search.reading import Direction, StudyRead, TrialRead, TrialState
+from archsearch.search.storage.read import Direction, StudyRead, TrialRead, TrialState
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u202e\x00"
 START = datetime.datetime(2026, 3, 1, 8, 0, tzinfo=datetime.UTC)
@@ -77,7 +77,7 @@ def plausible(
 def _trial(draw: random.Random, number: int, checked: Checked, *, several: bool) -> TrialRead:
     roll = draw.random()
     state: TrialState = (
-        "refused"
+        "infeasible"
         if roll < 0.2
         else "pruned"
         if roll < 0.42
@@ -85,7 +85,7 @@ def _trial(draw: random.Random, number: int, checked: Checked, *, several: bool)
         if roll < 0.45
         else "diverged"
         if roll < 0.48
-        else "answered"
+        else "duplicate"
         if roll < 0.5
         else "complete"
     )
@@ -109,7 +109,7 @@ def _trial(draw: random.Random, number: int, checked: Checked, *, several: bool)
         "macs": macs,
         "receptive_field": field,
     }
-    if state == "refused":
+    if state == "infeasible":
         broken = draw.sample(["receptive_field", "parameters", "contains"], draw.choice((1, 1, 2)))
         constraints = {name: draw.uniform(0.01, 2) if name in broken else -0.2 for name in LIMITS}
         screened = {"proposed": 40, "feasible": 11, "by_limit": {"receptive_field": 18, "parameters": 9, "contains": 6}}
@@ -188,7 +188,9 @@ def hostile() -> StudyRead:
             history={1: 0.25, 2: 0.5},
             attrs=attrs,
         )
-        for number, state in enumerate(("complete", "complete", "failed", "refused", "diverged", "pruned", "running"))
+        for number, state in enumerate(
+            ("complete", "complete", "failed", "infeasible", "diverged", "pruned", "running")
+        )
     ]
     study_attrs = {"data": HOSTILE, "limits": HOSTILE, "limits_text": {HOSTILE: {HOSTILE: [HOSTILE]}}, HOSTILE: HOSTILE}
     return make_study(
@@ -226,8 +228,10 @@ def odd() -> dict[str, StudyRead]:
         "empty": make_study([]),
         "single": make_study([make_trial(0, values=(0.5,), attrs={"parameters": 10, "macs": 20}, history={1: 0.5})]),
         "running": make_study([make_trial(0, "running", history={1: 0.25}), make_trial(1, "waiting")]),
-        "refused": make_study([make_trial(i, "refused", constraints={"parameters": 0.1 * i + 0.1}) for i in range(30)]),
-        "refused in silence": make_study([make_trial(i, "refused") for i in range(3)]),
+        "infeasible": make_study(
+            [make_trial(i, "infeasible", constraints={"parameters": 0.1 * i + 0.1}) for i in range(30)]
+        ),
+        "refused in silence": make_study([make_trial(i, "infeasible") for i in range(3)]),
         "failed": make_study([make_trial(i, "failed", attrs={"cause": f"cause {i}"}) for i in range(30)]),
         "not a number": make_study([make_trial(i, values=(nan,), attrs={"parameters": nan}) for i in range(3)]),
         "the same": make_study([make_trial(i, values=(0.5,), attrs={"parameters": 7, "macs": 0}) for i in range(12)]),

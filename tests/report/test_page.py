@@ -14,7 +14,7 @@ from study_fakes import HOSTILE, hostile, make_study, make_trial, odd
 from archsearch.errors import StorageError
 from archsearch.report.markup import shown
 from archsearch.report.page import study_page, write_report
-from archsearch.search.reading import StudyRead
+from archsearch.search.storage.read import StudyRead
 
 
 class Page(HTMLParser):

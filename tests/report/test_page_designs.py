@@ -6,8 +6,8 @@ import pytest
 from study_fakes import make_study, make_trial, odd
 
 from archsearch.report.page_designs import conditions_section, designs_section, trials_section
-from archsearch.search.again import command_again
-from archsearch.search.reading import StudyRead
+from archsearch.search.reproduce import command_again
+from archsearch.search.storage.read import StudyRead
 
 
 def test_the_best_are_drawn_with_their_limits_files_and_command(searched: Callable[..., StudyRead]) -> None:

@@ -14,7 +14,7 @@ from study_fakes import HOSTILE, hostile, make_study, make_trial, odd
 
 from archsearch.report.markup import shown
 from archsearch.report.page import write_report
-from archsearch.search.reading import StudyRead
+from archsearch.search.storage.read import StudyRead
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH opens the report here")
 

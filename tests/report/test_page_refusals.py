@@ -3,8 +3,8 @@ from __future__ import annotations
 from study_fakes import HOSTILE, TRACE, make_study, make_trial, odd
 
 from archsearch.report.page_refusals import refusal_section
-from archsearch.search.explaining import explain
-from archsearch.search.reading import StudyRead
+from archsearch.search.explain import explain
+from archsearch.search.storage.read import StudyRead
 
 
 def section_of(study: StudyRead) -> str:
@@ -12,7 +12,7 @@ def section_of(study: StudyRead) -> str:
 
 
 def test_limits_are_counted_and_the_nearest_misses_told() -> None:
-    found = section_of(odd()["refused"])
+    found = section_of(odd()["infeasible"])
     assert "Of 30 proposals 0 kept every limit." in found
     assert found.index('<th scope="row">0</th><td>parameters by 10 %</td>') > 0
     assert '<th scope="row">4</th>' in found
@@ -20,7 +20,7 @@ def test_limits_are_counted_and_the_nearest_misses_told() -> None:
 
 
 def test_a_search_that_finds_nothing_is_warned_of() -> None:
-    trials = [make_trial(i, "refused", constraints={"macs": 1.0}) for i in range(400)]
+    trials = [make_trial(i, "infeasible", constraints={"macs": 1.0}) for i in range(400)]
     assert 'class="warning">Only 0 % of 400 proposals' in section_of(make_study(trials))
 
 

@@ -13,8 +13,8 @@ from archsearch.report.page_sections import (
     trade_off_section,
     trial_facts,
 )
-from archsearch.search.explaining import explain
-from archsearch.search.reading import StudyRead
+from archsearch.search.explain import explain
+from archsearch.search.storage.read import StudyRead
 
 
 def plain(text: str) -> str:

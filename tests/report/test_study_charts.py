@@ -6,7 +6,7 @@ from study_fakes import make_study, make_trial, odd
 
 from archsearch.report.study_charts import bars_chart, course_chart, curves_chart, trade_off_chart
 from archsearch.report.study_series import course, curves, trade_off
-from archsearch.search.reading import StudyRead
+from archsearch.search.storage.read import StudyRead
 
 
 def simple(count: int) -> StudyRead:
@@ -44,7 +44,7 @@ def test_what_lies_far_below_is_drawn_at_the_edge_and_counted() -> None:
 
 
 def test_every_end_has_a_mark_and_a_key() -> None:
-    trials = [make_trial(i, state) for i, state in enumerate(("refused", "failed", "diverged"))]
+    trials = [make_trial(i, state) for i, state in enumerate(("infeasible", "failed", "diverged"))]
     drawn = course_chart(course(make_study([*trials, make_trial(3, values=(0.5,))])))
     for text in ("refused before training", "failed", "diverged", "best so far"):
         assert f"{text}</li>" in drawn

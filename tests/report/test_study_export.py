@@ -13,7 +13,7 @@ from trial_fakes import checked, empty, mixed, odd
 from archsearch.errors import SpecError, StorageError
 from archsearch.library import analyse
 from archsearch.report.study_export import csv_text, export_study, folder_files, folder_name, json_text
-from archsearch.search.reading import StudyRead
+from archsearch.search.storage.read import StudyRead
 
 STUDIES = [mixed(), odd(), empty()]
 

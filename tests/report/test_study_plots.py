@@ -11,7 +11,7 @@ from study_fakes import hostile, make_study, odd
 from archsearch.errors import SpecError
 from archsearch.report import study_plots
 from archsearch.report.study_plots import draw_study
-from archsearch.search.reading import StudyRead
+from archsearch.search.storage.read import StudyRead
 
 
 @pytest.fixture

@@ -19,10 +19,9 @@ from archsearch.report.study_records import (
     why_record,
     worth,
 )
-from archsearch.search.doctor import Finding
-from archsearch.search.explaining import explain
-from archsearch.search.overview import overview_of
-from archsearch.search.reading import StudyRead
+from archsearch.search.explain import explain
+from archsearch.search.storage.doctor import Finding
+from archsearch.search.storage.read import StudyRead, overview_of
 
 STUDIES = [mixed(), odd(), empty()]
 

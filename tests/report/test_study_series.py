@@ -20,7 +20,7 @@ from archsearch.report.study_series import (
     varied,
     window,
 )
-from archsearch.search.reading import front_of
+from archsearch.search.storage.read import front_of
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, 1e308, True, None, "3", [1]])
@@ -31,7 +31,7 @@ def test_what_is_no_number_is_none(value: object) -> None:
 
 def test_a_course_has_the_best_so_far_and_what_ended_otherwise() -> None:
     trials = [make_trial(i, values=(value,)) for i, value in enumerate((0.5, 0.4, 0.7, math.nan))]
-    trials += [make_trial(4, "pruned", history={1: 0.1, 2: 0.3, 3: math.nan}), make_trial(5, "refused")]
+    trials += [make_trial(4, "pruned", history={1: 0.1, 2: 0.3, 3: math.nan}), make_trial(5, "infeasible")]
     found = course(make_study(trials))
     assert [(point.trial, point.y, point.kind) for point in found.points] == [
         (0, 0.5, "best"),
@@ -40,7 +40,7 @@ def test_a_course_has_the_best_so_far_and_what_ended_otherwise() -> None:
         (4, 0.3, "pruned"),
     ]
     assert found.record == ((0, 0.5), (2, 0.7))
-    assert found.ends == ((5, "refused"),)
+    assert found.ends == ((5, "infeasible"),)
     assert last_seen(trials[4]) == 0.3
 
 

@@ -11,11 +11,10 @@ from trial_fakes import empty, mixed, odd, study, trained
 
 from archsearch.report.study_records import ranking
 from archsearch.report.study_tables import print_findings, print_overviews, print_study, print_why
-from archsearch.search.doctor import Finding
-from archsearch.search.explaining import Miss, Why, explain
-from archsearch.search.overview import overview_of
-from archsearch.search.reading import StudyRead
-from archsearch.search.refusals import Refusals
+from archsearch.search.explain import Miss, Why, explain
+from archsearch.search.infeasible import InfeasibleCounts
+from archsearch.search.storage.doctor import Finding
+from archsearch.search.storage.read import StudyRead, overview_of
 
 STUDIES = [mixed(), odd(), empty()]
 
@@ -34,7 +33,7 @@ def test_the_list_of_studies(console: Console) -> None:
     print_overviews([overview_of(one) for one in STUDIES], console)
     ours, foreign, none = told(console).splitlines()[1:]
     assert ours.split("  ")[0] == "shapes-tiny"
-    assert "2 complete, 1 failed, 1 refused, 1 running" in ours
+    assert "2 complete, 1 failed, 1 infeasible, 1 running" in ours
     assert "75.00 % by trial 1" in ours
     assert ours.rstrip().endswith("2026-03-01 12:01 UTC")
     assert foreign.startswith("[red]a[/] �[31mb� <i>")
@@ -52,7 +51,7 @@ def test_the_leaderboard(console: Console) -> None:
     print_study(one, ranking(one)[:1], console, total=2)
     lines = told(console).splitlines()
     assert lines[:2] == [
-        "shapes-tiny  2 complete, 1 failed, 1 refused, 1 running",
+        "shapes-tiny  2 complete, 1 failed, 1 infeasible, 1 running",
         "objective accuracy (maximized), data shapes, limits advanced_convolution",
     ]
     assert lines[3].split() == ["trial", "accuracy", "parameters", "MACs", "RF", "time", "blocks", "files"]
@@ -79,8 +78,8 @@ def test_the_front_is_marked(console: Console) -> None:
 def test_why(console: Console) -> None:
     one = mixed()
     miss = Miss(trial=one.trials[2], excess={"parameters": 0.25})
-    refusals = Refusals(proposed=2000, feasible=10, by_limit=Counter({"parameters": 1990, "macs": 199}))
-    why = Why(refusals=refusals, nearest=(miss,), failures={"failed: [b]odd": [1, 2]})
+    refusals = InfeasibleCounts(proposed=2000, feasible=10, by_limit=Counter({"parameters": 1990, "macs": 199}))
+    why = Why(infeasible=refusals, nearest=(miss,), failures={"failed: [b]odd": [1, 2]})
     print_why(one, why, {"arch.width": 0.75, "block": 0.25}, console)
     text = told(console)
     assert "2 000 designs were looked at, 1 990 of them refused (99.5 %)" in text
@@ -93,7 +92,7 @@ def test_why(console: Console) -> None:
 
 
 def test_what_the_doctor_found(console: Console) -> None:
-    found = [Finding(kind="left_running", what="trial 3", fix="It waits.", healable=True, study="[b]s", trials=(3,))]
+    found = [Finding(kind="left_running", what="trial 3", fix="It waits.", fixable=True, study="[b]s", trials=(3,))]
     print_findings(found, None, console)
     assert told(console) == "left running  [b]s: trial 3\n  It waits. (--fix does it)\n"
     print_findings(found, ["done"], console)

@@ -4,7 +4,7 @@ import pytest
 from study_fakes import make_study, make_trial, odd
 
 from archsearch.report.study_words import cell, distinct, duration, listed, phrase, said, sentences
-from archsearch.search.explaining import explain
+from archsearch.search.explain import explain
 
 
 def plain(text: str) -> str:
@@ -49,7 +49,7 @@ def test_a_study_is_summed_up() -> None:
     trials = [
         make_trial(0, values=(0.5,), attrs=attrs),
         make_trial(1, "pruned", history={1: 0.25}),
-        make_trial(2, "refused", attrs=refused),
+        make_trial(2, "infeasible", attrs=refused),
         make_trial(3, "running"),
     ]
     study = make_study(trials)

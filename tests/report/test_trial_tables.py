@@ -11,7 +11,7 @@ from trial_fakes import leave_files, mixed, odd, study, trained
 
 from archsearch.report.comparison import comparison_record
 from archsearch.report.trial_tables import print_best, print_comparison, print_trial
-from archsearch.search.reading import StudyRead
+from archsearch.search.storage.read import StudyRead
 
 
 @pytest.fixture

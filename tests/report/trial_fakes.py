@@ -11,8 +11,8 @@ from typing import Any
 from archsearch.analysis.check import Checked
 from archsearch.library import check, load_design
 from archsearch.runs.record import design_yaml
-from archsearch.search.reading import StudyRead, TrialRead, TrialState
-from archsearch.search.record import constraints_of, margins_json
+from archsearch.search.storage.read import StudyRead, TrialRead, TrialState
+from archsearch.search.storage.rows import constraints_of, margins_json
 
 HOSTILE = "[red]a[/] \x1b[31mb\x07 <i>"
 BEGAN = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
@@ -68,7 +68,7 @@ def study(*trials: TrialRead, name: str = "shapes-tiny", **attrs: Any) -> StudyR
 
 
 def mixed() -> StudyRead:
-    refused = replace(bare(2, "refused", cause="parameters"), constraints={"parameters": 0.25, "macs": -0.5})
+    refused = replace(bare(2, "infeasible", cause="parameters"), constraints={"parameters": 0.25, "macs": -0.5})
     failed = bare(3, "failed", cause=HOSTILE, traceback=f"Traceback\n  {HOSTILE}", run_dir="nowhere")
     return study(trained(0, 0.5), trained(1, 0.75, "inverted"), refused, failed, bare(4, "running", worker="w"))
 

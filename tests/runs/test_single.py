@@ -12,8 +12,8 @@ from archsearch.errors import RunError
 from archsearch.runs import single
 from archsearch.runs.single import run_single, summary
 from archsearch.runs.trial import Origin
-from archsearch.search.store import open_store
-from archsearch.search.studies import load_study
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import load_study
 
 
 def test_it_reports_the_result_and_records_a_trial(

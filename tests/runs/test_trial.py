@@ -12,8 +12,8 @@ import pytest
 from archsearch.analysis.limits import Limits, decode_limits
 from archsearch.errors import SpecError, StorageError
 from archsearch.runs.trial import NO_VALUE, Origin, limits_record, prepare_study, record_trial
-from archsearch.search.store import open_store
-from archsearch.search.studies import load_study
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.study import load_study
 
 RECORD = {"data": "shapes", "data_fingerprint": "f" * 16, "accuracy": {"validation": 0.5, "test": 0.4}, "seconds": 3.0}
 

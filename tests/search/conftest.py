@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.search.store import Store, open_store
-from archsearch.search.studies import Study
+from archsearch.search.storage.database import Store, open_store
+from archsearch.search.storage.study import Study
 
 sys.path.insert(0, str(Path(__file__).parent))
 from search_fakes import make_study

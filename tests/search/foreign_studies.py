@@ -8,7 +8,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from archsearch.search.store import Store
+from archsearch.search.storage.database import Store
 
 HOSTILE = "[red]<b>x</b>[/] $1"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from search_fakes import FakeTask, make_settings, make_study, make_sweep
 
-from archsearch.search.engine import work
-from archsearch.search.job import Job, Outcome
-from archsearch.search.store import open_store
+from archsearch.search.loop import work
+from archsearch.search.storage.database import open_store
+from archsearch.search.task import Job, Outcome
 from archsearch.search.workers import run_workers
 
 
@@ -29,12 +29,12 @@ class SlowTask(FakeTask):
         job.run_dir.mkdir(parents=True, exist_ok=True)
         checkpoint = job.run_dir / "checkpoint"
         done = int(checkpoint.read_text()) if job.resume and checkpoint.is_file() else 0
-        score = self.size(job.verdict.assignments) / 100
+        score = self.size(job.candidate.assignments) / 100
         for epoch in range(1, self.epochs + 1):
             if epoch > done:
                 time.sleep(0.03)
                 with self.log.open("a") as file:
-                    file.write(json.dumps([job.verdict.key, epoch]) + "\n")
+                    file.write(json.dumps([job.candidate.key, epoch]) + "\n")
                 part = job.run_dir / f"part.{os.getpid()}"
                 part.write_text(str(epoch))
                 part.replace(checkpoint)

@@ -10,11 +10,11 @@ from typing import Any
 
 from archsearch.analysis.limits import Margin
 from archsearch.errors import SpecError
-from archsearch.search.candidates import Choice, Range, Space, Value
-from archsearch.search.job import Job, Outcome, Verdict
-from archsearch.search.store import Store
-from archsearch.search.studies import Study, hash_of, open_study
+from archsearch.search.space import Choice, Range, Space, Value
+from archsearch.search.storage.database import Store
+from archsearch.search.storage.study import Study, hash_of, open_study
 from archsearch.search.sweep import Sweep
+from archsearch.search.task import Candidate, Job, Outcome
 from archsearch.settings.study import PrunerSettings, SamplerSettings, StudySettings
 
 
@@ -29,7 +29,7 @@ class FakeTask:
     resumed: list[int] = field(default_factory=list)
     checked: int = 0
 
-    def check(self, assignments: Mapping[str, Value]) -> Verdict:
+    def check(self, assignments: Mapping[str, Value]) -> Candidate:
         self.checked += 1
         if assignments.get("block") == "broken":
             raise SpecError("block", "cannot be built")
@@ -43,7 +43,7 @@ class FakeTask:
         )
         # the second width does not count where the first is 1
         seen = {name: value for name, value in assignments.items() if not (name == "b" and assignments.get("a") == 1)}
-        return Verdict(
+        return Candidate(
             assignments=assignments,
             margins=(margin,),
             key=hash_of(seen),
@@ -58,24 +58,24 @@ class FakeTask:
     def size(self, assignments: Mapping[str, Any]) -> float:
         return float(assignments.get("a", 0)) + float(assignments.get("b", 0))
 
-    def describe(self, verdict: Verdict) -> Mapping[str, Any]:
+    def describe(self, candidate: Candidate) -> Mapping[str, Any]:
         return {"design": "a: design"}
 
-    def smaller(self, verdict: Verdict) -> Verdict | None:
-        return replace(verdict, experiment={**verdict.experiment, "halved": True})
+    def smaller(self, candidate: Candidate) -> Candidate | None:
+        return replace(candidate, experiment={**candidate.experiment, "halved": True})
 
     def train(self, job: Job) -> Outcome:
         if job.resume:
             self.resumed.append(job.number)
         else:
-            self.trained.append(dict(job.verdict.assignments))
+            self.trained.append(dict(job.candidate.assignments))
         if self.on_train is not None:
             self.on_train(job)
-        score = self.size(job.verdict.assignments) / 100
+        score = self.size(job.candidate.assignments) / 100
         for epoch in range(1, self.epochs + 1):
             if job.on_epoch(epoch, score * epoch / self.epochs):
                 return Outcome(measures={}, pruned=True)
-        return Outcome(measures={"accuracy": score, "macs": float(job.verdict.macs)}, attrs={"note": "fake"})
+        return Outcome(measures={"accuracy": score, "macs": float(job.candidate.macs)}, attrs={"note": "fake"})
 
 
 class DeviceTask(FakeTask):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archsearch.search.reading import StudyRead, TrialRead, TrialState
+from archsearch.search.storage.read import StudyRead, TrialRead, TrialState
 
 WAYS = {"accuracy": "maximize", "macs": "minimize"}
 

@@ -8,7 +8,7 @@ import pytest
 
 from archsearch.errors import SpecError
 from archsearch.masking import mask
-from archsearch.search.address import parse_address
+from archsearch.search.storage.url import parse_address
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 from study_values import study_of, trial
 
-from archsearch.search.again import command_again
-from archsearch.search.reading import TrialRead
+from archsearch.search.reproduce import command_again
+from archsearch.search.storage.read import TrialRead
 
 
 def with_assignments(one: TrialRead, **assignments: Any) -> TrialRead:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from search_fakes import make_study
 
-from archsearch.search.artifacts import artifact_folder, attach
-from archsearch.search.rows import Row
-from archsearch.search.store import open_store
+from archsearch.search.storage.dashboard import artifact_folder, attach
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.write import Row
 
 
 def test_optuna_finds_what_a_row_names(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from archsearch.search.candidates import Choice, Range, Space
+from archsearch.search.space import Choice, Range, Space
 
 SPACE = Space(
     parameters={

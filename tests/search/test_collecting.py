@@ -6,12 +6,12 @@ import gc
 
 import pytest
 
-from archsearch.search.collecting import settling
+from archsearch.search.loop import _deferred_garbage_collection
 
 
 def test_what_is_there_is_not_looked_at_again_within_the_block() -> None:
     before = gc.get_freeze_count()
-    with settling() as settle:
+    with _deferred_garbage_collection() as settle:
         assert gc.get_freeze_count() == before
         settle()
         once = gc.get_freeze_count()
@@ -25,7 +25,7 @@ def test_what_is_there_is_not_looked_at_again_within_the_block() -> None:
 
 def test_an_error_ends_it_too() -> None:
     def work() -> None:
-        with settling() as settle:
+        with _deferred_garbage_collection() as settle:
             settle()
             raise ValueError("of the search")
 

@@ -7,12 +7,12 @@ from search_fakes import FakeTask, make_settings, make_study, make_sweep
 
 from archsearch.analysis.limits import Margin, decode_limits
 from archsearch.runs.trial import limits_record
-from archsearch.search.dashboard import limits_note, margin_attrs, older_constraints
-from archsearch.search.engine import work
-from archsearch.search.explaining import explain
-from archsearch.search.reading import read_study
-from archsearch.search.store import open_store
-from archsearch.search.studies import Study
+from archsearch.search.explain import explain
+from archsearch.search.loop import work
+from archsearch.search.storage.dashboard import limits_note, margin_attrs, older_constraints
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.read import read_study
+from archsearch.search.storage.study import Study
 
 LIMITS = decode_limits(
     {
@@ -71,12 +71,12 @@ def test_every_trial_of_a_search_says_its_margins_and_readers_pass_them_over(sto
         [margin] = [value for name, value in trial.user_attrs.items() if name.startswith("Margin parameters")]
         [worst] = trial.system_attrs["constraints"]
         assert worst == -margin
-        assert (worst > 0) == (trial.user_attrs["state_reason"] == "refused")
-    assert states == {"complete", "refused"}
+        assert (worst > 0) == (trial.user_attrs["state_reason"] == "infeasible")
+    assert states == {"complete", "infeasible"}
     read = read_study(store, study.name)
     assert all(set(trial.constraints) == {"parameters"} for trial in read.trials)
     assert not any(name.startswith("Margin") for trial in read.trials for name in trial.attrs)
-    assert set(explain(read).refusals.by_limit) == {"parameters"}
+    assert set(explain(read).infeasible.by_limit) == {"parameters"}
 
 
 def test_a_sampler_sees_each_constraint_once(study: Study) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from archsearch.search.candidates import Choice, Range, Value
-from archsearch.search.declared import Declaration, of_parameter, of_value, widened
+from archsearch.search.space import Choice, Range, Value
+from archsearch.search.storage.declarations import Declaration, of_parameter, of_value, widened
 
 
 def widen(*values: Value) -> Declaration | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from archsearch.search.candidates import Choice, Range, Space, Value
-from archsearch.search.distributions import distributions_of, inside
+from archsearch.search.samplers.optuna_samplers import distributions_of
+from archsearch.search.space import Choice, Range, Space, Value
 
 SPACE = Space(
     parameters={
@@ -40,8 +40,8 @@ def test_a_space_as_optuna_takes_it() -> None:
 )
 def test_assignments_are_a_point_or_not(changes: dict[str, Value], is_inside: bool) -> None:
     point: dict[str, Value] = {"block": "normal", "width": 24, "rate": 0.5}
-    assert inside(SPACE, {**point, **changes}) == (point if is_inside else None)
+    assert SPACE.point_of({**point, **changes}) == (point if is_inside else None)
 
 
 def test_a_parameter_that_is_missing_makes_it_no_point() -> None:
-    assert inside(SPACE, {"block": "normal", "width": 24}) is None
+    assert SPACE.point_of({"block": "normal", "width": 24}) is None

@@ -9,13 +9,13 @@ import pytest
 from foreign_studies import make_foreign
 from search_fakes import FakeTask, make_study, make_sweep
 
-from archsearch.search.doctor import Finding, examine, schema_version
-from archsearch.search.engine import work
-from archsearch.search.job import Job
-from archsearch.search.liveness import worker_name
-from archsearch.search.reader import open_reader
-from archsearch.search.rows import Row
-from archsearch.search.store import Store, open_store
+from archsearch.search.heartbeat import worker_name
+from archsearch.search.loop import work
+from archsearch.search.storage.database import Store, open_store
+from archsearch.search.storage.doctor import Finding, examine, schema_version
+from archsearch.search.storage.reader import open_reader
+from archsearch.search.storage.write import Row
+from archsearch.search.task import Job
 
 SQLITE, JOURNAL = "sqlite:///outputs/studies.db", "journal:studies.journal"
 DEAD = worker_name().rpartition(":")[0] + ":1"  # this process's number, but begun at another time
@@ -27,7 +27,7 @@ def kinds(found: list[Finding]) -> list[str]:
 
 
 def leave_running(store: Store, *workers: str) -> None:
-    attrs = {"assignments": {"a": 1}, "run_dir": "outputs/x", "beat": 5.0}
+    attrs = {"assignments": {"a": 1}, "run_dir": "outputs/x", "heartbeat": 5.0}
     make_study(store).write([Row(state="running", params={"a": 1}, attrs={**attrs, "worker": one}) for one in workers])
 
 
@@ -57,7 +57,7 @@ def test_files_that_are_gone_are_named() -> None:
     files, weights = examine(open_reader(SQLITE))
     assert (files.kind, files.trials) == ("files", (int(folders[1].name),))
     assert (weights.kind, weights.trials) == ("weights", (int(folders[0].name),))
-    assert not files.healable
+    assert not files.fixable
 
 
 def test_a_dead_worker_is_seen_and_a_distant_one_is_not() -> None:
@@ -66,13 +66,12 @@ def test_a_dead_worker_is_seen_and_a_distant_one_is_not() -> None:
     make_foreign(store)
     store.close()
     left, unseen, others = examine(open_reader(SQLITE))
-    assert (left.kind, left.trials, left.workers, left.healable) == ("left_running", (0, 3), (DEAD, ""), True)
-    assert (unseen.kind, unseen.trials, unseen.healable) == ("unseen", (1,), False)
+    assert (left.kind, left.trials, left.workers, left.fixable) == ("left_running", (0, 3), (DEAD, ""), True)
+    assert (unseen.kind, unseen.trials, unseen.fixable) == ("unseen", (1,), False)
     assert "another program" in others.what
 
 
 def test_a_distant_workers_signs_of_life_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    from archsearch.search import liveness
 
     store = open_store(SQLITE)
     leave_running(store, ELSEWHERE, ELSEWHERE)
@@ -80,9 +79,13 @@ def test_a_distant_workers_signs_of_life_are_watched(monkeypatch: pytest.MonkeyP
 
     def sleep(seconds: float) -> None:
         now[0] += seconds
-        store.storage.set_trial_user_attr(store.storage.get_trial_id_from_study_id_trial_number(1, 1), "beat", now[0])
+        store.storage.set_trial_user_attr(
+            store.storage.get_trial_id_from_study_id_trial_number(1, 1), "heartbeat", now[0]
+        )
 
-    monkeypatch.setattr(liveness.Watch.__init__, "__defaults__", (lambda: now[0],))
+    from archsearch.search import heartbeat
+
+    monkeypatch.setattr(heartbeat.LeaseMonitor.__init__, "__defaults__", (lambda: now[0],))
     found = {finding.kind: finding for finding in examine(open_reader(SQLITE), grace=20, sleep=sleep)}
     store.close()
     assert found["left_running"].trials == (0,)

@@ -10,14 +10,14 @@ import pytest
 from search_fakes import FakeTask, make_settings, make_study, make_sweep
 
 from archsearch.errors import DeviceMemoryError, DivergedError, InterruptedRun, SpecError
-from archsearch.search.candidates import Choice, Space
-from archsearch.search.engine import Event, SearchStopped, enqueue, is_done, work
-from archsearch.search.job import Job, Outcome
-from archsearch.search.liveness import worker_name
-from archsearch.search.rows import Row
-from archsearch.search.store import Store
-from archsearch.search.studies import Study
+from archsearch.search.heartbeat import worker_name
+from archsearch.search.loop import Event, SearchStopped, enqueue, is_done, work
+from archsearch.search.space import Choice, Space
+from archsearch.search.storage.database import Store
+from archsearch.search.storage.study import Study
+from archsearch.search.storage.write import Row
 from archsearch.search.sweep import Sweep
+from archsearch.search.task import Job, Outcome
 from archsearch.settings.study import PrunerSettings
 from archsearch.signals import StopRequest
 
@@ -32,7 +32,7 @@ def test_every_sampler_trains_feasible_designs_once(study: Study, name: str) -> 
     work(study, make_sweep(make_settings(name)), task, seed=1)
     assert reasons(study).count("complete") == len(task.trained) == 6
     assert all(task.size(one) <= 20 for one in task.trained)
-    refused = [trial for trial in study.trials() if trial.user_attrs["state_reason"] == "refused"]
+    refused = [trial for trial in study.trials() if trial.user_attrs["state_reason"] == "infeasible"]
     assert refused
     assert all(trial.constraints["parameters"] > 0 and trial.state.name == "PRUNED" for trial in refused)
     assert len({trial.user_attrs["key"] for trial in study.trials() if "key" in trial.user_attrs}) == 6
@@ -54,13 +54,13 @@ def test_a_space_that_is_used_up_ends_the_search(study: Study) -> None:
     task = FakeTask()
     work(study, make_sweep(space=space), task, listen=events.append, seed=1)
     assert len(task.trained) == 3  # b does not count where a is 1
-    assert "the space has no further feasible design" in events[-1].text
+    assert "the space has no other feasible design" in events[-1].text
 
 
 def test_a_design_that_cannot_be_built_is_refused(study: Study) -> None:
     space = Space(parameters={"block": Choice(options=("broken", "normal"))})
     work(study, make_sweep(space=space, settings=make_settings(trials=1)), FakeTask(), seed=3)
-    refused = [trial for trial in study.trials() if trial.user_attrs["state_reason"] == "refused"]
+    refused = [trial for trial in study.trials() if trial.user_attrs["state_reason"] == "infeasible"]
     assert all(trial.user_attrs["cause"] == "block: cannot be built" for trial in refused)
     assert reasons(study).count("complete") == 1
 
@@ -138,7 +138,7 @@ def test_a_dead_workers_trial_is_taken_up_and_counted_once(study: Study) -> None
 
 def test_out_of_memory_is_tried_once_more_at_half_the_batch(study: Study) -> None:
     def fail(job: Job) -> None:
-        if "halved" not in job.verdict.experiment:
+        if "halved" not in job.candidate.experiment:
             raise DeviceMemoryError("too small")
 
     work(study, make_sweep(make_settings(trials=1)), FakeTask(on_train=fail), seed=1)
@@ -148,7 +148,7 @@ def test_out_of_memory_is_tried_once_more_at_half_the_batch(study: Study) -> Non
 
 def test_a_halved_training_goes_on_at_half_the_batch(study: Study) -> None:
     def refuse(job: Job) -> None:
-        if "halved" not in job.verdict.experiment:
+        if "halved" not in job.candidate.experiment:
             raise SpecError("resume", "the checkpoint differs in train.batch_size (128, now 256)")
         assert job.resume
 
@@ -189,7 +189,7 @@ def test_a_worker_without_room_for_its_first_training_leaves_it_to_those_who_tra
     assert study.trials()[1].user_attrs["worker"] == ""
     notes = [event.text for event in heard if event.kind == "note"]
     assert notes == ["a worker ends, the others go on: cuda has not enough memory"]
-    assert [event.told.end for event in heard if event.told is not None] == ["left"]
+    assert [event.end.state for event in heard if event.end is not None] == ["released"]
 
 
 def test_without_others_no_room_is_a_failure(study: Study) -> None:
@@ -293,14 +293,14 @@ def test_a_grid_trains_every_combination_once_and_goes_on(study: Study) -> None:
     assert not is_done_now(study, sweep)
     work(study, sweep, task)
     # a=1 makes b count for nothing: (1, 2) is answered by (1, 1); b=30 is too large
-    assert sorted(reasons(study)) == ["answered", "complete", "complete", "complete", "refused", "refused"]
+    assert sorted(reasons(study)) == ["complete", "complete", "complete", "duplicate", "infeasible", "infeasible"]
     assert len(task.trained) == 3
-    answered = next(trial for trial in study.trials() if trial.user_attrs["state_reason"] == "answered")
-    assert answered.value == study.trials()[answered.user_attrs["answered_by"]].value
+    answered = next(trial for trial in study.trials() if trial.user_attrs["state_reason"] == "duplicate")
+    assert answered.value == study.trials()[answered.user_attrs["duplicate_of"]].value
     assert is_done_now(study, sweep)
 
 
 def is_done_now(study: Study, sweep: object) -> bool:
-    from archsearch.search.board import read_board
+    from archsearch.search.queue import take_snapshot
 
-    return is_done(read_board(study.trials(), sweep.name), sweep)  # type: ignore[attr-defined, arg-type]
+    return is_done(take_snapshot(study.trials(), sweep.name), sweep)  # type: ignore[attr-defined, arg-type]

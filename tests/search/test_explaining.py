@@ -7,18 +7,18 @@ from dataclasses import replace
 from search_fakes import FakeTask, make_sweep
 from study_values import study_of, trial
 
-from archsearch.search.engine import work
-from archsearch.search.explaining import explain
-from archsearch.search.reading import TrialRead, read_study
-from archsearch.search.studies import Study
-from archsearch.search.summary import sum_refusals
+from archsearch.search.explain import explain
+from archsearch.search.loop import work
+from archsearch.search.storage.read import TrialRead, read_study
+from archsearch.search.storage.study import Study
+from archsearch.search.summary import sum_infeasible
 
 
 def test_a_searchs_refusals_are_those_of_its_summary(study: Study) -> None:
     work(study, make_sweep(), FakeTask(most=20), seed=1)
     why = explain(read_study(study.store, study.name))
-    assert why.refusals == sum_refusals(study.trials())
-    assert why.refusals.by_limit["parameters"] > 0
+    assert why.infeasible == sum_infeasible(study.trials())
+    assert why.infeasible.by_limit["parameters"] > 0
     worst = [miss.worst for miss in why.nearest]
     assert worst == sorted(worst)
     assert worst[0] > 0
@@ -26,13 +26,13 @@ def test_a_searchs_refusals_are_those_of_its_summary(study: Study) -> None:
 
 def test_sweeps_that_did_not_count_are_counted_one_by_one() -> None:
     def of(number: int, sweep: str, **more: object) -> TrialRead:
-        return replace(trial(number, state="refused", sweep=sweep, **more), constraints={"macs": 0.5, "head": -0.1})
+        return replace(trial(number, state="infeasible", sweep=sweep, **more), constraints={"macs": 0.5, "head": -0.1})
 
     screened = {"proposed": 10, "feasible": 2, "by_limit": {"macs": 8}}
     found = study_of(
         of(0, "a"), of(1, "b"), replace(trial(2, 0.5, sweep="a"), attrs={"sweep": "a", "screened": screened})
     )
-    refusals = explain(found).refusals
+    refusals = explain(found).infeasible
     assert (refusals.proposed, refusals.feasible, refusals.by_limit) == (11, 2, {"macs": 9})
 
 

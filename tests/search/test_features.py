@@ -6,7 +6,7 @@ import math
 
 from archsearch.analysis.footprint import measure
 from archsearch.design.plan import Conv, GlobalPool, Linear, Parallel, Plan, Sequence
-from archsearch.search.features import features_of
+from archsearch.search.evaluator import features_of
 
 
 def conv(channels: int, width: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1) -> Conv:

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archsearch.search import footprint_sampler
-from archsearch.search.candidates import Choice, Design, Features, Params, Range, Space
-from archsearch.search.footprint_sampler import (
+from archsearch.search.samplers import footprint
+from archsearch.search.samplers.footprint import (
     Direction,
     FootprintProposer,
     Observation,
@@ -22,7 +21,8 @@ from archsearch.search.footprint_sampler import (
     representatives,
     scalarised,
 )
-from archsearch.search.gaussian_process import Array, Kernel, Posterior, condition
+from archsearch.search.samplers.gaussian_process import Array, Kernel, Posterior, condition
+from archsearch.search.space import Choice, Design, Features, Params, Range, Space
 
 LAYERS = Space(parameters={f"layer{index}": Choice(options=("none", "small", "large")) for index in range(6)})
 COSTS = {"none": 0.0, "small": 1.0, "large": 3.0}
@@ -99,14 +99,14 @@ def test_a_space_where_hardly_anything_is_feasible_is_looked_through() -> None:
 
 def test_where_not_all_candidates_can_be_looked_at_they_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: set[bytes] = set()
-    counted = footprint_sampler.expected_improvement
+    counted = footprint.expected_improvement
 
     def improvement(posterior: Posterior, inputs_MD: Array, best: float) -> Array:
         looked_at.update(row.tobytes() for row in inputs_MD[:, :18])
         return counted(posterior, inputs_MD, best)
 
-    monkeypatch.setattr(footprint_sampler, "PAIRS", 20 * 60)
-    monkeypatch.setattr(footprint_sampler, "expected_improvement", improvement)
+    monkeypatch.setattr(footprint, "PAIRS", 20 * 60)
+    monkeypatch.setattr(footprint, "expected_improvement", improvement)
     search = Search(lambda params: (-abs(size(params) - 9.0),))
     found = search.run(60)
     assert len({tuple(each.items()) for each in found}) == 60
@@ -116,18 +116,18 @@ def test_where_not_all_candidates_can_be_looked_at_they_take_turns(monkeypatch: 
 
 def test_of_many_observations_the_kernel_is_learnt_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     learnt: list[int] = []
-    fit = footprint_sampler.fit
+    fit = footprint.fit
 
     def counting(known_ND: Array, targets_N: Array, *arguments: Any, **options: Any) -> Kernel:
         learnt.append(len(search.observations))
         return fit(known_ND, targets_N, *arguments, **options)
 
-    monkeypatch.setattr(footprint_sampler, "fit", counting)
-    monkeypatch.setattr(footprint_sampler, "FITTED", 20)
-    monkeypatch.setattr(footprint_sampler, "GROWN", 1.2)
+    monkeypatch.setattr(footprint, "fit", counting)
+    monkeypatch.setattr(footprint, "FITTED", 20)
+    monkeypatch.setattr(footprint, "GROWN", 1.2)
     search = Search(lambda params: (-(math.log10(float(params["rate"] or 1.0)) ** 2),), TRAINING)
     search.run(40)
-    assert learnt == [*range(footprint_sampler.STARTUP, 21), 24, 29, 35]
+    assert learnt == [*range(footprint.STARTUP, 21), 24, 29, 35]
 
 
 def test_minimize_goes_the_other_way() -> None:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from search_fakes import FakeTask, make_settings, make_sweep
 
-from archsearch.search.board import read_board
-from archsearch.search.engine import work
-from archsearch.search.footprints import EXAMPLES, FootprintSearch
-from archsearch.search.studies import Study
+from archsearch.search.loop import work
+from archsearch.search.queue import take_snapshot
+from archsearch.search.samplers.footprint import EXAMPLES, FootprintSearch
+from archsearch.search.storage.study import Study
 
 SWEEP = make_sweep(make_settings("footprint", trials=10))
 
 
 def test_screened_designs_are_counted_and_the_nearest_misses_kept(study: Study) -> None:
     search = FootprintSearch(study, SWEEP, FakeTask(most=10), seed=1)
-    proposal = search.propose(read_board(study.trials(), SWEEP.name))
+    proposal = search.propose(take_snapshot(study.trials(), SWEEP.name))
     assert proposal is not None
-    assert proposal.verdict.parameters <= 10
-    assert search.refusals.proposed > search.refusals.feasible > 0
-    assert len(search.refused) == EXAMPLES
-    assert all(min(each.excess.values()) < 0.5 for each in search.refused)
+    assert proposal.candidate.parameters <= 10
+    assert search.counts.proposed > search.counts.feasible > 0
+    assert len(search.infeasible) == EXAMPLES
+    assert all(min(each.excess.values()) < 0.5 for each in search.infeasible)
 
 
 def test_it_learns_that_larger_is_better(study: Study) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from archsearch.search.gaussian_process import Kernel, condition, fit, negative_log_evidence
+from archsearch.search.samplers.gaussian_process import Kernel, condition, fit, negative_log_evidence
 
 
 def kernel_of(*theta: float, groups: tuple[int, ...] = (0, 0, 1)) -> Kernel:

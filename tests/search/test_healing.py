@@ -9,14 +9,13 @@ import pytest
 from search_fakes import FakeTask, make_study, make_sweep
 from test_doctor import DEAD, ELSEWHERE, JOURNAL, SQLITE, kinds, leave_running
 
-from archsearch.search.claims import Desk
-from archsearch.search.doctor import examine
-from archsearch.search.engine import work
-from archsearch.search.healing import heal
-from archsearch.search.liveness import worker_name
-from archsearch.search.reader import open_reader
-from archsearch.search.store import open_store
-from archsearch.search.studies import load_study
+from archsearch.search.heartbeat import worker_name
+from archsearch.search.loop import work
+from archsearch.search.queue import TrialQueue
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.doctor import apply_fixes, examine
+from archsearch.search.storage.reader import open_reader
+from archsearch.search.storage.study import load_study
 
 
 @pytest.mark.parametrize("storage", [SQLITE, JOURNAL])
@@ -25,7 +24,7 @@ def test_trials_of_dead_workers_wait_again(storage: str) -> None:
     leave_running(store, DEAD, ELSEWHERE, worker_name(), "")
     store.close()
     reader = open_reader(storage)
-    assert heal(reader, examine(reader)) == [
+    assert apply_fixes(reader, examine(reader)) == [
         "shapes-tiny: trial 0, 3 waits again; the same command as before takes it up"
     ]
     assert [trial.state for trial in reader.study().trials] == ["waiting", "running", "running", "waiting"]
@@ -37,12 +36,12 @@ def test_what_waits_again_is_taken_up() -> None:
     sweep = make_sweep()
     leave_running(store, DEAD)
     reader = open_reader(SQLITE)
-    heal(reader, examine(reader))
-    claim = Desk(load_study(store, "shapes-tiny"), sweep, worker_name())
+    apply_fixes(reader, examine(reader))
+    claim = TrialQueue(load_study(store, "shapes-tiny"), sweep, worker_name())
     trial = load_study(store, "shapes-tiny").trials()[0]
     trial.user_attrs["sweep"] = sweep.name
     store.storage.set_trial_user_attr(trial._trial_id, "sweep", sweep.name)
-    taken = claim.take_up()
+    taken = claim.claim_waiting()
     store.close()
     assert taken is not None
     assert (taken.number, taken.resumed) == (0, True)
@@ -54,7 +53,7 @@ def test_a_trial_that_was_taken_up_meanwhile_is_left_alone() -> None:
     reader = open_reader(SQLITE)
     found = [finding for finding in examine(reader) if finding.kind == "left_running"]
     store.storage.set_trial_user_attr(1, "worker", ELSEWHERE)
-    assert heal(reader, found) == ["shapes-tiny: its trials had been taken up meanwhile"]
+    assert apply_fixes(reader, found) == ["shapes-tiny: its trials had been taken up meanwhile"]
     assert reader.study().trials[0].state == "running"
     store.close()
 
@@ -69,7 +68,7 @@ def test_a_log_is_folded_in_where_nobody_has_it_open() -> None:
     reader = open_reader(SQLITE)
     before = reader.study()
     found = [finding for finding in examine(reader) if finding.kind == "log"]
-    assert heal(reader, found) == ["outputs/studies.db: the log is folded in"]
+    assert apply_fixes(reader, found) == ["outputs/studies.db: the log is folded in"]
     assert not Path("outputs/studies.db-wal").exists()
     assert reader.study() == before
 
@@ -80,7 +79,7 @@ def test_a_log_in_use_stays() -> None:
     reader = open_reader(SQLITE)
     found = examine(reader)
     assert kinds(found) == ["log"]
-    assert heal(reader, found) == ["outputs/studies.db: a program has it open, so its log stays"]
+    assert apply_fixes(reader, found) == ["outputs/studies.db: a program has it open, so its log stays"]
     assert reader.names() == ["shapes-tiny"]
     store.close()
 
@@ -95,9 +94,9 @@ def test_a_journals_remnants_are_taken_away() -> None:
     reader = open_reader(JOURNAL)
     found = examine(reader)
     assert kinds(found) == ["lock", "torn"]
-    assert len(heal(reader, found)) == 2
+    assert len(apply_fixes(reader, found)) == 2
     assert Path("studies.journal").read_bytes() == whole
     assert not Path("studies.journal.lock").is_symlink()
     make_study(open_store(JOURNAL), name="another")
     assert reader.names() == ["shapes-tiny", "another"]
-    assert heal(reader, found)[0].endswith("is gone or in use again")
+    assert apply_fixes(reader, found)[0].endswith("is gone or in use again")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from study_values import study_of, trial
 
-from archsearch.search.importance import LEAST, importances
-from archsearch.search.reading import StudyRead
+from archsearch.search.explain import LEAST, importances
+from archsearch.search.storage.read import StudyRead
 
 
 def varied(count: int = 60, **more: Any) -> StudyRead:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search_fakes import FakeTask
 
-from archsearch.search.job import Task
+from archsearch.search.task import Task
 
 
 def test_a_verdict_is_kept_only_if_every_limit_is() -> None:

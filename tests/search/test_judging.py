@@ -1,4 +1,4 @@
-"""Verdicts on assignments over the shipped configuration: kept, repaired, masked, and equal ones equal."""
+"""Candidates on assignments over the shipped configuration: kept, repaired, masked, and equal ones equal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from archsearch.design.canonical import design_id
 from archsearch.design.lower import lower
 from archsearch.design.spec import decode_design
 from archsearch.errors import SpecError
-from archsearch.search.judging import Judge, trial_key
+from archsearch.search.evaluator import Evaluator, trial_key
 from hydra_plugins.archsearch_sweeper._grammar import read_request
 
 
@@ -27,67 +27,69 @@ def composer() -> Composer:
 
 
 @pytest.fixture
-def judge(composer: Composer) -> Judge:
-    return Judge(composer.compose, composer.blocks, fingerprint="f00d")
+def evaluator(composer: Composer) -> Evaluator:
+    return Evaluator(composer.compose, composer.blocks, fingerprint="f00d")
 
 
-def test_a_design_that_keeps_its_limits_has_an_identity_and_features(judge: Judge) -> None:
-    verdict = judge({"arch.stages.c2.repeats": 1})
-    assert verdict.kept
-    assert len(verdict.key) == len(verdict.design_id) == 16
-    assert verdict.features["depth"] > 3
-    assert verdict.parameters < 200_000
+def test_a_design_that_keeps_its_limits_has_an_identity_and_features(evaluator: Evaluator) -> None:
+    candidate = evaluator({"arch.stages.c2.repeats": 1})
+    assert candidate.kept
+    assert len(candidate.key) == len(candidate.design_id) == 16
+    assert candidate.features["depth"] > 3
+    assert candidate.parameters < 200_000
 
 
-def test_a_design_that_breaks_one_says_by_how_much(judge: Judge) -> None:
-    verdict = judge({"arch.stages.c3.width": 512})
-    assert not verdict.kept
-    assert max(margin.excess for margin in verdict.margins) > 0
-    assert verdict.key == ""
+def test_a_design_that_breaks_one_says_by_how_much(evaluator: Evaluator) -> None:
+    candidate = evaluator({"arch.stages.c3.width": 512})
+    assert not candidate.kept
+    assert max(margin.excess for margin in candidate.margins) > 0
+    assert candidate.key == ""
 
 
-def test_a_missed_receptive_field_is_repaired_by_dilation(composer: Composer, judge: Judge) -> None:
+def test_a_missed_receptive_field_is_repaired_by_dilation(composer: Composer, evaluator: Evaluator) -> None:
     short = {f"arch.stages.{name}.repeats": 1 for name in ("c1", "c2", "c3", "c4")}
-    found = judge(short)
-    plain = Judge(composer.compose, composer.blocks, fingerprint="f00d", repair=False)(short)
+    found = evaluator(short)
+    plain = Evaluator(composer.compose, composer.blocks, fingerprint="f00d", repair=False)(short)
     if plain.kept:
         pytest.fail("the default design has grown: give this test a smaller one")
     assert found.kept
     assert [name.rpartition(".")[2] for name in found.repairs] == ["dilation"]
     assert found.parameters == plain.parameters
     assert found.receptive_field > 44 >= plain.receptive_field
-    again = judge({**short, **found.repairs})
+    again = evaluator({**short, **found.repairs})
     assert (again.key, again.repairs) == (found.key, {})
 
 
-def test_an_option_that_the_block_lacks_does_not_count(judge: Judge) -> None:
-    plain = judge({"arch.stages.c1.block": "normal"})
-    with_expand = judge({"arch.stages.c1.block": "normal", "arch.stages.c1.expand": 6})
+def test_an_option_that_the_block_lacks_does_not_count(evaluator: Evaluator) -> None:
+    plain = evaluator({"arch.stages.c1.block": "normal"})
+    with_expand = evaluator({"arch.stages.c1.block": "normal", "arch.stages.c1.expand": 6})
     assert with_expand.unused == ("arch.stages.c1.expand",)
     assert with_expand.key == plain.key
-    assert judge({"arch.stages.c1.block": "inverted", "arch.stages.c1.expand": 2}).unused == ()
+    assert evaluator({"arch.stages.c1.block": "inverted", "arch.stages.c1.expand": 2}).unused == ()
 
 
-def test_random_points_are_judged_as_they_are_when_each_is_composed_by_hydra_and_measured_whole(judge: Judge) -> None:
+def test_random_points_are_judged_as_they_are_when_each_is_composed_by_hydra_and_measured_whole(
+    evaluator: Evaluator,
+) -> None:
     space = yaml.safe_load((config_folder() / "space" / "cifar.yaml").read_text())
     request, rng = read_request([], space), np.random.default_rng(3)
     for _ in range(5):
-        verdict = judge({**request.fixed, **request.space.draw(rng)})
-        said = {**verdict.assignments, **verdict.repairs}
+        candidate = evaluator({**request.fixed, **request.space.draw(rng)})
+        said = {**candidate.assignments, **candidate.repairs}
         tree, blocks = read_tree(
-            compose(["data=shapes", *(f"{key}={value}" for key, value in said.items() if key not in verdict.unused)])
+            compose(["data=shapes", *(f"{key}={value}" for key, value in said.items() if key not in candidate.unused)])
         )
         whole = check_design(decode_design(tree["arch"], blocks), decode_limits(tree["constraints"]))
         footprint = measure(lower(whole.design))
-        assert verdict.margins == margins(footprint.plan, footprint, decode_limits(tree["constraints"]))
-        assert verdict.experiment[1].footprint == footprint
-        assert verdict.design_id == design_id(footprint.plan)
-        assert verdict.key == trial_key(verdict.design_id, tree, "f00d")
+        assert candidate.margins == margins(footprint.plan, footprint, decode_limits(tree["constraints"]))
+        assert candidate.experiment[1].footprint == footprint
+        assert candidate.design_id == design_id(footprint.plan)
+        assert candidate.key == trial_key(candidate.design_id, tree, "f00d")
 
 
-def test_nonsense_is_refused_with_its_key(judge: Judge) -> None:
+def test_nonsense_is_refused_with_its_key(evaluator: Evaluator) -> None:
     with pytest.raises(SpecError, match=r"arch\.stages\.c1\.repeats"):
-        judge({"arch.stages.c1.repeats": "many"})
+        evaluator({"arch.stages.c1.repeats": "many"})
 
 
 @pytest.mark.parametrize(
@@ -101,8 +103,8 @@ def test_nonsense_is_refused_with_its_key(judge: Judge) -> None:
         ("arch.name", "another", False),
     ],
 )
-def test_what_makes_another_training(judge: Judge, key: str, value: Any, is_another: bool) -> None:
-    assert (judge({key: value}).key != judge({}).key) == is_another
+def test_what_makes_another_training(evaluator: Evaluator, key: str, value: Any, is_another: bool) -> None:
+    assert (evaluator({key: value}).key != evaluator({}).key) == is_another
 
 
 def test_other_data_make_another_training() -> None:

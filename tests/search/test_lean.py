@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from search_fakes import FakeTask, make_study, make_sweep
 
-from archsearch.search.dashboard import MARGIN
-from archsearch.search.engine import work
-from archsearch.search.lean import LONG
-from archsearch.search.store import open_store
+from archsearch.search.loop import work
+from archsearch.search.storage.dashboard import MARGIN
+from archsearch.search.storage.database import LONG, open_store
 
 
 def test_long_texts_stay_in_the_database_and_distributions_are_shared() -> None:
-    lean, full = open_store(lean=True), open_store()
-    study = make_study(lean)
+    slim, full = open_store(slim=True), open_store()
+    study = make_study(slim)
     work(study, make_sweep(), FakeTask(), seed=1)
     trials = [trial for trial in study.trials() if "key" in trial.user_attrs]
     assert not any(name in trial.user_attrs for trial in trials for name in LONG)
@@ -23,5 +22,5 @@ def test_long_texts_stay_in_the_database_and_distributions_are_shared() -> None:
     whole = [trial for trial in make_study(full).trials() if "key" in trial.user_attrs]
     assert all("design" in trial.user_attrs and "margins" in trial.user_attrs for trial in whole)
     assert [trial.params for trial in whole] == [trial.params for trial in trials]
-    lean.close()
+    slim.close()
     full.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from archsearch.search.liveness import Watch, is_alive, worker_name
+from archsearch.search.heartbeat import LeaseMonitor, is_alive, worker_name
 
 
 def test_this_process_lives() -> None:
@@ -13,7 +13,7 @@ def test_this_process_lives() -> None:
 
 
 def test_a_process_that_ended_does_not() -> None:
-    program = "from archsearch.search.liveness import worker_name; print(worker_name())"
+    program = "from archsearch.search.heartbeat import worker_name; print(worker_name())"
     name = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
     assert is_alive(name) is False
 
@@ -25,7 +25,7 @@ def test_a_reused_process_number_is_another_worker() -> None:
 
 def test_another_machine_is_judged_by_its_beats_and_this_clock() -> None:
     now = [0.0]
-    watch = Watch(10.0, clock=lambda: now[0])
+    watch = LeaseMonitor(10.0, clock=lambda: now[0])
     assert is_alive("elsewhere:abc:1:2") is None
     assert not watch.is_dead(1, "elsewhere:abc:1:2", 5)
     now[0] = 9.0
@@ -36,4 +36,4 @@ def test_another_machine_is_judged_by_its_beats_and_this_clock() -> None:
 
 
 def test_a_trial_without_a_worker_is_free() -> None:
-    assert Watch(10.0).is_dead(1, "", None)
+    assert LeaseMonitor(10.0).is_dead(1, "", None)

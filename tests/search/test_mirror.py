@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from optuna.samplers import RandomSampler
 from search_fakes import make_space
 
-from archsearch.search.candidates import Value
-from archsearch.search.mirror import Mirror
-from archsearch.search.rows import Row, State, finish_row
-from archsearch.search.studies import Study
+from archsearch.search.samplers.optuna_samplers import InMemoryStudy
+from archsearch.search.space import Value
+from archsearch.search.storage.study import Study
+from archsearch.search.storage.write import Row, State, finish_row
 
 POINT: dict[str, Value] = {"a": 1, "b": 2, "block": "normal"}
 
 
-def make_mirror() -> Mirror:
-    return Mirror(make_space(), ["maximize"], RandomSampler(seed=1))
+def make_mirror() -> InMemoryStudy:
+    return InMemoryStudy(make_space(), ["maximize"], RandomSampler(seed=1))
 
 
-def inner(mirror: Mirror) -> list[tuple[str, float | None]]:
+def inner(mirror: InMemoryStudy) -> list[tuple[str, float | None]]:
     return [(trial.state.name, trial.values and trial.values[0]) for trial in mirror._study.get_trials(deepcopy=False)]
 
 
@@ -62,7 +62,7 @@ def test_a_running_trial_is_seen_to_end(study: Study) -> None:
 def test_an_own_proposal_is_not_taken_over_a_second_time(study: Study) -> None:
     mirror = make_mirror()
     handle, point, _ = mirror.ask()
-    mirror.is_now(handle, write(study, "complete", (0.25,), point))
+    mirror.assign_number(handle, write(study, "complete", (0.25,), point))
     mirror.pull(study.trials())
     assert inner(mirror) == [("COMPLETE", 0.25)]
 
@@ -70,8 +70,8 @@ def test_an_own_proposal_is_not_taken_over_a_second_time(study: Study) -> None:
 def test_an_own_refusal_keeps_its_constraints_and_comes_once(study: Study) -> None:
     mirror = make_mirror()
     handle, point, _ = mirror.ask()
-    mirror.refuse(handle, {"parameters": 0.5})
-    mirror.counts_as([write(study, "pruned", None, point)])
+    mirror.mark_infeasible(handle, {"parameters": 0.5})
+    mirror.skip([write(study, "pruned", None, point)])
     mirror.pull(study.trials())
     assert inner(mirror) == [("PRUNED", None)]
     assert mirror._study.trials[0].constraints == {"parameters": 0.5}
@@ -81,5 +81,5 @@ def test_an_answered_proposal_has_the_known_trials_values(study: Study) -> None:
     mirror = make_mirror()
     handle, _, _ = mirror.ask()
     write(study, "complete", (0.5,))
-    mirror.answer(handle, study.trials()[0])
+    mirror.copy_known(handle, study.trials()[0])
     assert inner(mirror) == [("COMPLETE", 0.5)]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from foreign_studies import make_empty, make_foreign
 from search_fakes import FakeTask, make_study, make_sweep
 
-from archsearch.search.engine import work
-from archsearch.search.overview import best_of, overview_of
-from archsearch.search.reader import open_reader
-from archsearch.search.reading import read_study
-from archsearch.search.store import Store
+from archsearch.search.loop import work
+from archsearch.search.storage.database import Store
+from archsearch.search.storage.read import best_of, overview_of, read_study
+from archsearch.search.storage.reader import open_reader
 
 
 def test_trials_and_tables_say_the_same(store: Store) -> None:

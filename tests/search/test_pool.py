@@ -6,8 +6,8 @@ from collections import Counter
 
 import numpy as np
 
-from archsearch.search.candidates import Choice, Design, Features, Params, Range, Space
-from archsearch.search.pool import Pool, Written
+from archsearch.search.samplers.candidates import Pool, Written
+from archsearch.search.space import Choice, Design, Features, Params, Range, Space
 
 SPACE = Space(
     parameters={
@@ -56,7 +56,7 @@ def test_the_pool_goes_through_a_small_space_once_and_asks_for_every_point_once(
 
     pool, rng = Pool(SPACE, admit, capacity=100), np.random.default_rng(3)
     for _ in range(8):
-        pool.screen(6, rng)
+        pool.display(6, rng)
     assert len(asked) == 36
     assert set(asked.values()) == {1}
     assert len(pool) == 24
@@ -67,7 +67,7 @@ def test_the_pool_goes_through_a_small_space_once_and_asks_for_every_point_once(
 
 def test_the_pool_forgets_what_it_does_not_keep() -> None:
     pool, rng = Pool(SPACE, lambda params: {}, capacity=100), np.random.default_rng(4)
-    pool.screen(10, rng)
+    pool.display(10, rng)
     first, third = pool.design(0), pool.design(2)
     pool.keep([2, 0])
     assert [pool.design(index) for index in range(len(pool))] == [third, first]
@@ -89,7 +89,7 @@ def test_features_that_a_design_lacks_are_0() -> None:
 
     pool, rng = Pool(SPACE, admit, capacity=100), np.random.default_rng(6)
     for count in (20, 16):
-        pool.screen(count, rng)
+        pool.display(count, rng)
         found_MF = pool.features_MF(["depth", "size", "unknown"], np.arange(len(pool)))
         designs = [pool.design(index) for index in range(len(pool))]
         wanted = [[0.0, 2.0, 0.0] if design.params["block"] == "normal" else [3.0, 0.0, 0.0] for design in designs]

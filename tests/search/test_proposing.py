@@ -8,21 +8,22 @@ import pytest
 from optuna.samplers import BaseSampler
 from search_fakes import FakeTask, make_settings, make_sweep
 
-from archsearch.search import proposing
-from archsearch.search.board import read_board
-from archsearch.search.candidates import Choice, Space
-from archsearch.search.proposing import REFUSED_TO_THEM, OptunaProposer, Refused, judged, known_point
-from archsearch.search.rows import Row
-from archsearch.search.studies import Study
+from archsearch.search.queue import take_snapshot
+from archsearch.search.samplers import optuna_samplers
+from archsearch.search.samplers.optuna_samplers import INFEASIBLE_TO_THEM, OptunaProposer
+from archsearch.search.samplers.proposer import Infeasible, evaluate, known_point
+from archsearch.search.space import Choice, Space
+from archsearch.search.storage.study import Study
+from archsearch.search.storage.write import Row
 
 
 def test_a_point_is_judged() -> None:
     sweep, task = make_sweep(), FakeTask(most=5)
-    assert not isinstance(judged(task, sweep, {"a": 2, "b": 3}), Refused)
-    refused = judged(task, sweep, {"a": 6, "b": 4})
-    broken = judged(task, sweep, {"block": "broken"})
-    assert isinstance(refused, Refused)
-    assert isinstance(broken, Refused)
+    assert not isinstance(evaluate(task, sweep, {"a": 2, "b": 3}), Infeasible)
+    refused = evaluate(task, sweep, {"a": 6, "b": 4})
+    broken = evaluate(task, sweep, {"block": "broken"})
+    assert isinstance(refused, Infeasible)
+    assert isinstance(broken, Infeasible)
     assert (refused.excess, refused.reason) == ({"parameters": 1.0}, "parameters")
     assert (broken.excess, broken.reason) == ({"design": 1.0}, "block: cannot be built")
 
@@ -31,12 +32,12 @@ def test_a_point_is_judged() -> None:
 def test_what_is_refused_is_counted_and_handed_over(study: Study, name: str) -> None:
     sweep = make_sweep(make_settings(name))
     proposer = OptunaProposer(study, sweep, FakeTask(most=8), seed=1)
-    proposal = proposer.propose(read_board(study.trials(), sweep.name))
+    proposal = proposer.propose(take_snapshot(study.trials(), sweep.name))
     assert proposal is not None
-    assert proposal.verdict.parameters <= 8
-    assert len(proposer.refused) == proposer.refusals.by_limit["parameters"] == proposer.refusals.proposed - 1
-    proposer.written([])
-    assert not proposer.refused
+    assert proposal.candidate.parameters <= 8
+    assert len(proposer.infeasible) == proposer.counts.by_limit["parameters"] == proposer.counts.proposed - 1
+    proposer.on_written([])
+    assert not proposer.infeasible
 
 
 def test_a_known_design_is_not_proposed_again(study: Study) -> None:
@@ -46,13 +47,13 @@ def test_a_known_design_is_not_proposed_again(study: Study) -> None:
         key = task.check(sweep.assignments({"a": a})).key
         attrs = {"key": key, "state_reason": "complete"}
         proposer = OptunaProposer(study, sweep, task, seed=1)
-        assert proposer.propose(read_board(study.trials(), sweep.name)) is not None
+        assert proposer.propose(take_snapshot(study.trials(), sweep.name)) is not None
         study.write([Row(state="complete", params=sweep.assignments({"a": a}), attrs=attrs, values=(0.5,))])
     proposer = OptunaProposer(study, sweep, task, seed=1)
-    assert proposer.propose(read_board(study.trials(), sweep.name)) is None
+    assert proposer.propose(take_snapshot(study.trials(), sweep.name)) is None
     assert proposer.exhausted
-    board = read_board(study.trials(), sweep.name)
-    points = [known_point(trial, sweep.space) for trial in board.trials]
+    snapshot = take_snapshot(study.trials(), sweep.name)
+    points = [known_point(trial, sweep.space) for trial in snapshot.trials]
     assert [point for point in points if point is not None] == [{"a": 1}, {"a": 2}]
 
 
@@ -77,23 +78,23 @@ def test_a_model_that_proposes_what_is_refused_again_and_again_is_passed_over(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampler = Stubborn()
-    monkeypatch.setattr(proposing, "make_sampler", lambda settings, seed: sampler)
+    monkeypatch.setattr(optuna_samplers, "make_sampler", lambda settings, seed: sampler)
     sweep = make_sweep(make_settings("gp"))
     proposer = OptunaProposer(study, sweep, FakeTask(most=20), seed=1)
-    proposal = proposer.propose(read_board(study.trials(), sweep.name))
+    proposal = proposer.propose(take_snapshot(study.trials(), sweep.name))
     assert proposal is not None
     assert proposal.handle == -1
-    assert sampler.asked == 3 * REFUSED_TO_THEM
+    assert sampler.asked == 3 * INFEASIBLE_TO_THEM
 
 
 def test_a_long_search_in_vain_says_how_far_it_has_come(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proposing, "SECONDS", 0.0)
+    monkeypatch.setattr(optuna_samplers, "SECONDS", 0.0)
     sweep = make_sweep()
     proposer = OptunaProposer(study, sweep, FakeTask(most=1), seed=1)
     for looked_at in (1, 2, 3):
-        assert proposer.propose(read_board(study.trials(), sweep.name)) is None
-        assert proposer.refusals.proposed == looked_at
+        assert proposer.propose(take_snapshot(study.trials(), sweep.name)) is None
+        assert proposer.counts.proposed == looked_at
     assert not proposer.exhausted
-    monkeypatch.setattr(proposing, "REFUSED_IN_A_ROW", 3)
-    assert proposer.propose(read_board(study.trials(), sweep.name)) is None
+    monkeypatch.setattr(optuna_samplers, "INFEASIBLE_IN_A_ROW", 3)
+    assert proposer.propose(take_snapshot(study.trials(), sweep.name)) is None
     assert proposer.exhausted

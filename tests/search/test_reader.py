@@ -8,10 +8,10 @@ import pytest
 from search_fakes import FakeTask, make_study, make_sweep
 
 from archsearch.errors import ArchsearchError, SpecError
-from archsearch.search.engine import work
-from archsearch.search.reader import open_reader
-from archsearch.search.reading import read_study
-from archsearch.search.store import open_store
+from archsearch.search.loop import work
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.read import read_study
+from archsearch.search.storage.reader import open_reader
 
 STORAGES = ["sqlite:///studies.db", "journal:studies.journal"]
 

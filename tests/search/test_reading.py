@@ -10,10 +10,10 @@ from foreign_studies import make_foreign
 from search_fakes import FakeTask, make_sweep
 from study_values import study_of, trial
 
-from archsearch.search.engine import work
-from archsearch.search.reading import front_of, read_study, state_of
-from archsearch.search.store import Store
-from archsearch.search.studies import Study
+from archsearch.search.loop import work
+from archsearch.search.storage.database import Store
+from archsearch.search.storage.read import front_of, read_study, state_of
+from archsearch.search.storage.study import Study
 
 
 def test_a_search_is_read_with_all_it_says(study: Study) -> None:
@@ -35,11 +35,11 @@ def test_a_search_is_read_with_all_it_says(study: Study) -> None:
     ("state", "reason", "expected"),
     [
         ("COMPLETE", None, "complete"),
-        ("COMPLETE", "answered", "answered"),
-        ("PRUNED", "refused", "refused"),
+        ("COMPLETE", "duplicate", "duplicate"),
+        ("PRUNED", "infeasible", "infeasible"),
         ("PRUNED", "too slow", "pruned"),
         ("FAIL", "complete", "failed"),
-        ("RUNNING", "refused", "running"),
+        ("RUNNING", "infeasible", "running"),
         ("WAITING", None, "waiting"),
     ],
 )
@@ -48,7 +48,7 @@ def test_states(state: str, reason: str | None, expected: str) -> None:
 
 
 def test_the_best_comes_first_and_no_number_is_the_worst() -> None:
-    found = study_of(trial(0, math.nan), trial(1, 0.5), trial(2, 0.9), trial(3, 0.9, state="answered"))
+    found = study_of(trial(0, math.nan), trial(1, 0.5), trial(2, 0.9), trial(3, 0.9, state="duplicate"))
     assert [one.number for one in found.ranked()] == [2, 1, 0]
 
 

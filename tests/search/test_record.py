@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from archsearch.analysis.limits import Margin
-from archsearch.search.reading import excess_of
-from archsearch.search.record import RunRecord, RunState, record_run
-from archsearch.search.studies import Study
+from archsearch.search.storage.read import excess_of
+from archsearch.search.storage.rows import RunRecord, RunState, run_row
+from archsearch.search.storage.study import Study
 
 KEPT = Margin(limit="parameters", bound={"below": 5}, found=4, kept=True, slack=0.2)
 BROKEN = Margin(limit="receptive_field", bound={"above": 44}, found=33, kept=False, slack=-0.25, fixes=("x=1",))
@@ -33,7 +33,7 @@ RUN = RunRecord(
 
 
 def test_a_run_is_a_trial(study: Study) -> None:
-    assert record_run(study, RUN) == 0
+    assert study.write([run_row(RUN)]) == [0]
     trial = study.trials()[0]
     assert (trial.value, trial.params, trial.intermediate_values) == (0.75, {"block": "dilated"}, {1: 0.5, 2: 0.75})
     assert excess_of(trial.system_attrs) == {"parameters": -0.2, "receptive_field": 0.25}
@@ -44,10 +44,10 @@ def test_a_run_is_a_trial(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "there"), [("pruned", "PRUNED"), ("diverged", "PRUNED"), ("refused", "PRUNED"), ("failed", "FAIL")]
+    ("state", "there"), [("pruned", "PRUNED"), ("diverged", "PRUNED"), ("infeasible", "PRUNED"), ("failed", "FAIL")]
 )
 def test_the_state_says_how_it_ended(study: Study, state: RunState, there: str) -> None:
-    record_run(study, replace(RUN, state=state, reason="too slow"))
+    study.write([run_row(replace(RUN, state=state, reason="too slow"))])
     trial = study.trials()[0]
     assert (trial.state.name, trial.user_attrs["state_reason"], trial.values) == (there, state, None)
     assert trial.user_attrs["cause"] == "too slow"

@@ -6,14 +6,14 @@ import pytest
 from optuna.trial import TrialState
 from search_fakes import make_study
 
-from archsearch.search.reading import excess_of
-from archsearch.search.rows import Row, finish_row, read_attrs
-from archsearch.search.store import open_store
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.read import excess_of
+from archsearch.search.storage.write import Row, finish_row, read_attrs
 
 ROW = Row(
     state="pruned",
     params={"a": 1, "block": "normal", "rate": 0.5},
-    attrs={"reason": "refused", "run_dir": "outputs/{number}"},
+    attrs={"reason": "infeasible", "run_dir": "outputs/{number}"},
     constraints={"parameters": 0.25, "macs": -0.5},
     history={1: 0.1, 2: float("nan"), 3: float("inf")},
     system={"nsga2:generation": 3},
@@ -38,8 +38,8 @@ def test_a_row_is_read_back_by_optuna(storage: str) -> None:
 @pytest.mark.parametrize("storage", ["outputs/s.db", "journal:outputs/journal.log"])
 def test_the_attributes_that_are_named_are_read_as_they_are_now(storage: str) -> None:
     study = make_study(open_store(storage))
-    with study.store.section():
-        [(trial_id, _)] = study.write_inside(
+    with study.store.lock():
+        [(trial_id, _)] = study.write_locked(
             [Row(state="running", params={}, attrs={"worker": "me", "design": "long"})]
         )
     names = ("worker", "state_reason")
@@ -52,8 +52,8 @@ def test_the_attributes_that_are_named_are_read_as_they_are_now(storage: str) ->
 def test_a_running_row_is_finished_in_one_go(storage: str) -> None:
     study = make_study(open_store(storage))
     running = Row(state="running", params={}, attrs={"state_reason": "running", "kept": 1})
-    with study.store.section():
-        [(trial_id, number)] = study.write_inside([running])
+    with study.store.lock():
+        [(trial_id, number)] = study.write_locked([running])
         finish_row(study.store, trial_id, "complete", {"state_reason": "complete", "seconds": 2.0}, (0.5,))
     trial = make_study(open_store(storage)).trials()[number]
     assert trial.state == TrialState.COMPLETE

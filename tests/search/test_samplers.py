@@ -11,8 +11,9 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, GPSampler
 from optuna.trial import FrozenTrial, create_trial
 
-from archsearch.search import samplers
-from archsearch.search.samplers import make_pruner, make_sampler
+from archsearch.search.samplers import optuna_samplers
+from archsearch.search.samplers.factory import make_pruner
+from archsearch.search.samplers.optuna_samplers import make_sampler
 from archsearch.settings.study import PrunerName, PrunerSettings, SamplerName, SamplerSettings
 
 
@@ -25,7 +26,7 @@ def test_every_sampler_of_optuna_can_be_made(name: SamplerName) -> None:
 def test_the_gaussian_process_learns_from_a_bounded_number_of_trials(
     direction: Literal["maximize", "minimize"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samplers, "MOST_FITTED", 6)
+    monkeypatch.setattr(optuna_samplers, "MOST_FITTED", 6)
     fitted: list[list[float]] = []
 
     def impl(self: object, study: object, completed: list[FrozenTrial], *rest: object) -> dict[str, float]:

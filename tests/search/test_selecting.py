@@ -9,12 +9,12 @@ from foreign_studies import HOSTILE, make_foreign
 from search_fakes import FakeTask, make_study, make_sweep
 
 from archsearch.errors import SpecError
-from archsearch.search.address import parse_address
-from archsearch.search.engine import work
-from archsearch.search.reading import read_study
-from archsearch.search.selecting import select_names, select_study, select_versions
-from archsearch.search.snapshot import look
-from archsearch.search.store import Store
+from archsearch.search.loop import work
+from archsearch.search.storage.database import Store
+from archsearch.search.storage.queries import select_names, select_study, select_versions
+from archsearch.search.storage.read import read_study
+from archsearch.search.storage.readonly import run_query
+from archsearch.search.storage.url import parse_address
 
 ADDRESS = parse_address("sqlite:///outputs/studies.db")
 
@@ -22,12 +22,12 @@ ADDRESS = parse_address("sqlite:///outputs/studies.db")
 def test_our_own_studies(store: Store) -> None:
     study = make_study(store, ("accuracy", "macs"))
     work(study, make_sweep(), FakeTask(most=20), seed=1)
-    assert look(ADDRESS, lambda ask: select_study(ask, study.name)) == read_study(store, study.name)
+    assert run_query(ADDRESS, lambda ask: select_study(ask, study.name)) == read_study(store, study.name)
 
 
 def test_studies_of_others(store: Store) -> None:
     make_foreign(store)
-    found = look(ADDRESS, lambda ask: select_study(ask, HOSTILE))
+    found = run_query(ADDRESS, lambda ask: select_study(ask, HOSTILE))
     expected = read_study(store, HOSTILE)
     odd = found.trials[1]
     assert odd.values == (math.inf, 3.0)
@@ -40,14 +40,14 @@ def test_studies_of_others(store: Store) -> None:
 
 def test_a_missing_study_is_told_with_the_likeliest_name(store: Store) -> None:
     make_study(store)
-    assert look(ADDRESS, select_names) == ["shapes-tiny"]
+    assert run_query(ADDRESS, select_names) == ["shapes-tiny"]
     with pytest.raises(SpecError, match=r"study: there is no 'shapes-tny'. Did you mean 'shapes-tiny'\?"):
-        look(ADDRESS, lambda ask: select_study(ask, "shapes-tny"))
+        run_query(ADDRESS, lambda ask: select_study(ask, "shapes-tny"))
 
 
 def test_versions(store: Store) -> None:
     import optuna
 
-    found = look(ADDRESS, select_versions)
+    found = run_query(ADDRESS, select_versions)
     assert found["optuna"] == optuna.__version__
     assert found["schema"].startswith("v")

@@ -9,15 +9,15 @@ import pytest
 from search_fakes import make_study
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.search import snapshot
-from archsearch.search.address import Address, parse_address
-from archsearch.search.snapshot import Ask, look
-from archsearch.search.store import open_store
+from archsearch.search.storage import readonly
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.readonly import Query, run_query
+from archsearch.search.storage.url import Address, parse_address
 
 ADDRESS = parse_address("sqlite:///studies.db")
 
 
-def count(ask: Ask) -> int:
+def count(ask: Query) -> int:
     return ask("SELECT COUNT(*) FROM studies WHERE study_name <> :name", {"name": "-"})[0][0]
 
 
@@ -34,7 +34,7 @@ def names() -> set[str]:
 def test_a_still_database_is_left_as_it_is() -> None:
     make_database()
     before, content = names(), Path("studies.db").read_bytes()
-    assert look(ADDRESS, count) == 1
+    assert run_query(ADDRESS, count) == 1
     assert names() == before
     assert Path("studies.db").read_bytes() == content
 
@@ -45,9 +45,9 @@ def test_what_a_writer_has_written_is_seen_at_once() -> None:
     try:
         make_study(store, name="two")
         assert Path("studies.db-wal").exists()
-        assert look(ADDRESS, count) == 2
+        assert run_query(ADDRESS, count) == 2
         make_study(store, name="three")
-        assert look(ADDRESS, count) == 3
+        assert run_query(ADDRESS, count) == 3
     finally:
         store.close()
 
@@ -56,7 +56,7 @@ def test_a_writer_that_comes_between_makes_it_look_again() -> None:
     make_database()
     asked: list[int] = []
 
-    def question(ask: Ask) -> int:
+    def question(ask: Query) -> int:
         asked.append(count(ask))
         if len(asked) == 1:
             store = open_store("sqlite:///studies.db")
@@ -64,14 +64,14 @@ def test_a_writer_that_comes_between_makes_it_look_again() -> None:
             store.close()
         return count(ask)
 
-    assert look(ADDRESS, question) == 2
+    assert run_query(ADDRESS, question) == 2
     assert len(asked) == 2
 
 
 def test_nothing_can_be_written() -> None:
     make_database()
     with pytest.raises(StorageError, match="readonly"):
-        look(ADDRESS, lambda ask: ask("DELETE FROM studies", {}))
+        run_query(ADDRESS, lambda ask: ask("DELETE FROM studies", {}))
 
 
 def test_where_sqlite_cannot_open_it_a_copy_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,10 +83,10 @@ def test_where_sqlite_cannot_open_it_a_copy_is_read(monkeypatch: pytest.MonkeyPa
             raise sqlite3.OperationalError("unable to open database file")
         return connect(address, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(snapshot, "_is_still", lambda file: False)
-    monkeypatch.setattr(snapshot.sqlite3, "connect", refuse)
+    monkeypatch.setattr(readonly, "_is_still", lambda file: False)
+    monkeypatch.setattr(readonly.sqlite3, "connect", refuse)
     before = names()
-    assert look(ADDRESS, count) == 1
+    assert run_query(ADDRESS, count) == 1
     assert names() == before
 
 
@@ -94,12 +94,12 @@ def test_where_sqlite_cannot_open_it_a_copy_is_read(monkeypatch: pytest.MonkeyPa
 def test_what_is_no_study_database_is_told(content: bytes) -> None:
     Path("studies.db").write_bytes(content)
     with pytest.raises(StorageError, match=r"studies.db: is not a study database"):
-        look(ADDRESS, count)
+        run_query(ADDRESS, count)
 
 
 def test_where_there_is_none_none_is_made() -> None:
     with pytest.raises(SpecError, match=r"--storage: there is no study database at studies.db. Run a design first"):
-        look(ADDRESS, count)
+        run_query(ADDRESS, count)
     assert names() == set()
 
 
@@ -107,7 +107,7 @@ def test_a_server_that_is_not_there_is_told_without_its_password() -> None:
     pytest.importorskip("psycopg", reason="the driver of PostgreSQL is not installed")
     address = Address(kind="postgresql", url="postgresql+psycopg://me:geheim@localhost:1/studies", path=None)
     with pytest.raises(StorageError) as caught:
-        look(address, count)
+        run_query(address, count)
     assert "geheim" not in str(caught.value)
 
 
@@ -120,7 +120,7 @@ def test_a_server_is_read() -> None:
     try:
         name = "looked at from outside"
         study = make_study(store, name=name)
-        assert look(parse_address(url), count) >= 1
+        assert run_query(parse_address(url), count) >= 1
         store.storage.delete_study(study.study_id)
     finally:
         store.close()

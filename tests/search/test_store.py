@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.search.store import Store, open_store
+from archsearch.search.storage.database import Store, open_store
 
 
 def test_the_default_database_is_made_with_its_folder(store: Store) -> None:

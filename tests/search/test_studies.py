@@ -6,9 +6,9 @@ import pytest
 from search_fakes import make_study
 
 from archsearch.errors import SpecError
-from archsearch.search.rows import Row
-from archsearch.search.store import Store, open_store
-from archsearch.search.studies import Study, load_study, open_study, study_names
+from archsearch.search.storage.database import Store, open_store
+from archsearch.search.storage.study import Study, load_study, open_study, study_names
+from archsearch.search.storage.write import Row
 
 
 def reopen(store: Store, **changes: object) -> Study:

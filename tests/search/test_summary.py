@@ -10,26 +10,26 @@ import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from search_fakes import FakeTask, make_settings, make_study, make_sweep
 
-from archsearch.search.candidates import Choice, Space
-from archsearch.search.engine import work
-from archsearch.search.store import Store
-from archsearch.search.studies import Study
-from archsearch.search.summary import command_of, literal, summarise, tell, write_best
+from archsearch.search.loop import work
+from archsearch.search.space import Choice, Space
+from archsearch.search.storage.database import Store
+from archsearch.search.storage.study import Study
+from archsearch.search.summary import command_of, literal, summarize, summary_text, write_best
 
 
 def test_the_best_comes_first_with_its_command(study: Study) -> None:
     sweep = make_sweep(base=("data=shapes", "study.trials=6", "++arch.width=1"))
     work(study, sweep, FakeTask(most=20), seed=1)
-    summary = summarise(study, sweep)
+    summary = summarize(study, sweep)
     values = [trial.values[0] for trial in summary.best]
     assert values == sorted(values, reverse=True)
     best = summary.best[0].user_attrs["assignments"]
     chosen = f"a={best['a']} b={best['b']} block={best['block']}"
     expected = f"python -m archsearch.run data=shapes ++arch.width=1 train.epochs=3 {chosen}"
     assert summary.command == expected
-    text = tell(study, sweep, summary)
+    text = summary_text(study, sweep, summary)
     assert "6 complete" in text
-    assert f"parameters refused {summary.refusals.by_limit['parameters']}" in text
+    assert f"parameters: {summary.counts.by_limit['parameters']}" in text
     assert f"the best again: {expected}" in text
     path = write_best(study, sweep, summary)
     assert path is not None
@@ -52,23 +52,23 @@ def test_of_several_objectives_the_front_comes_first(store: Store) -> None:
     study = make_study(store, ("accuracy", "macs"))
     sweep = make_sweep(replace(make_settings("random"), objectives=("accuracy", "macs")))
     work(study, sweep, FakeTask(), seed=1)
-    summary = summarise(study, sweep)
+    summary = summarize(study, sweep)
     assert len(summary.front) == len(
         {trial.values[0] for trial in summary.best}
     )  # more MACs, more accuracy: all of them
-    assert "a trial of the Pareto front again" in tell(study, sweep, summary)
+    assert "a trial of the Pareto front again" in summary_text(study, sweep, summary)
 
 
 def test_nothing_trained_is_said_too(study: Study) -> None:
-    summary = summarise(study, make_sweep())
-    assert tell(study, make_sweep(), summary) == "study shapes-tiny: nothing trained"
+    summary = summarize(study, make_sweep())
+    assert summary_text(study, make_sweep(), summary) == "study shapes-tiny: nothing trained"
     assert write_best(study, make_sweep(), summary) is None
 
 
 def test_why_designs_cannot_be_built_is_said(study: Study) -> None:
     sweep = make_sweep(make_settings(trials=2), space=Space(parameters={"block": Choice(options=("broken", "normal"))}))
     work(study, sweep, FakeTask(), seed=1)
-    assert "\ncannot be built: block: cannot be built\n" in tell(study, sweep, summarise(study, sweep))
+    assert "\ncannot be built: block: cannot be built\n" in summary_text(study, sweep, summarize(study, sweep))
 
 
 @pytest.mark.parametrize(

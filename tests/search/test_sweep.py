@@ -8,7 +8,7 @@ import pytest
 from search_fakes import make_settings, make_sweep
 
 from archsearch.errors import SpecError
-from archsearch.search.candidates import Choice, Range, Space
+from archsearch.search.space import Choice, Range, Space
 
 
 def test_the_same_command_has_the_same_name_however_long_and_by_whom() -> None:

@@ -8,11 +8,11 @@ import pytest
 from optuna.pruners import NopPruner
 from search_fakes import FakeTask, make_sweep
 
-from archsearch.search.claims import Claim, Desk
-from archsearch.search.job import Job, Outcome
-from archsearch.search.liveness import worker_name
-from archsearch.search.studies import Study
-from archsearch.search.telling import Told, carry_out
+from archsearch.search.heartbeat import worker_name
+from archsearch.search.queue import Claim, TrialQueue
+from archsearch.search.storage.study import Study
+from archsearch.search.task import Job, Outcome
+from archsearch.search.trial_runner import TrialEnd, run_trial
 
 
 class Measured(FakeTask):
@@ -24,22 +24,22 @@ class Measured(FakeTask):
         return replace(super().train(job), measures=self.measures)
 
 
-def claimed(study: Study) -> tuple[Desk, Claim]:
-    desk = Desk(study, make_sweep(), worker_name())
-    claim = desk.claim(FakeTask().check({"a": 2, "b": 3, "block": "normal"}), {})
+def claimed(study: Study) -> tuple[TrialQueue, Claim]:
+    queue = TrialQueue(study, make_sweep(), worker_name())
+    claim = queue.claim_new(FakeTask().check({"a": 2, "b": 3, "block": "normal"}), {})
     assert claim is not None
-    return desk, claim
+    return queue, claim
 
 
-def ended(study: Study, task: FakeTask) -> Told:
-    desk, claim = claimed(study)
-    return carry_out(desk, task, claim, NopPruner())
+def ended(study: Study, task: FakeTask) -> TrialEnd:
+    queue, claim = claimed(study)
+    return run_trial(queue, task, claim, NopPruner())
 
 
 def test_the_curve_and_the_outcome_are_recorded(study: Study) -> None:
-    told = ended(study, FakeTask())
+    end = ended(study, FakeTask())
     trial = study.trials()[0]
-    assert (told.end, told.values) == ("complete", (0.05,))
+    assert (end.state, end.values) == ("complete", (0.05,))
     assert list(trial.intermediate_values) == [1, 2, 3]
     assert trial.user_attrs["note"] == "fake"
     assert trial.user_attrs["parameters"] == 5
@@ -47,23 +47,23 @@ def test_the_curve_and_the_outcome_are_recorded(study: Study) -> None:
 
 
 @pytest.mark.parametrize(
-    ("measures", "end", "cause"),
-    [({"loss": 1.0}, "failed", "gave no accuracy"), ({"accuracy": float("nan")}, "diverged", "not a number")],
+    ("measures", "state", "cause"),
+    [({"loss": 1.0}, "failed", "gave no value for accuracy"), ({"accuracy": float("nan")}, "diverged", "not a number")],
 )
-def test_what_cannot_be_compared_is_no_result(study: Study, measures: dict, end: str, cause: str) -> None:
-    told = ended(study, Measured(measures))
-    assert told.end == end
-    assert cause in told.cause
+def test_what_cannot_be_compared_is_no_result(study: Study, measures: dict, state: str, cause: str) -> None:
+    end = ended(study, Measured(measures))
+    assert end.state == state
+    assert cause in end.cause
     assert study.trials()[0].values is None
 
 
 def test_a_worker_that_was_taken_for_dead_drops_its_trial(study: Study) -> None:
-    desk, claim = claimed(study)
+    queue, claim = claimed(study)
 
     def take_over(job: Job) -> None:
         study.store.storage.set_trial_user_attr(claim.trial_id, "worker", "somebody else")
 
-    told = carry_out(desk, FakeTask(on_train=take_over), claim, NopPruner())
-    assert told.end == "lost"
+    end = run_trial(queue, FakeTask(on_train=take_over), claim, NopPruner())
+    assert end.state == "lost"
     assert study.trials()[0].state.name == "RUNNING"
     assert not study.trials()[0].intermediate_values

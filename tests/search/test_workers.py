@@ -20,10 +20,10 @@ import pytest
 from search_fakes import DeviceTask, FakeTask, make_settings, make_study, make_sweep
 
 from archsearch.search import workers
-from archsearch.search.claims import Desk
-from archsearch.search.liveness import worker_name
-from archsearch.search.rows import finish_row
-from archsearch.search.store import open_store
+from archsearch.search.heartbeat import worker_name
+from archsearch.search.queue import TrialQueue
+from archsearch.search.storage.database import open_store
+from archsearch.search.storage.write import finish_row
 
 PROGRAM = Path(__file__).with_name("kill_me.py")
 DATABASE = "sqlite:///outputs/studies.db"
@@ -47,7 +47,7 @@ def epochs() -> Counter[str]:
 def test_two_workers_share_a_study() -> None:
     subprocess.run(command(8, 2), check=True, timeout=300)
     assert states()["complete"] == 8
-    assert set(states()) <= {"complete", "refused"}
+    assert set(states()) <= {"complete", "infeasible"}
     assert set(epochs().values()) == {5}
 
 
@@ -62,7 +62,7 @@ def test_a_search_that_is_killed_goes_on_where_it_stood() -> None:
         process.wait()
     subprocess.run(command(6, 1), check=True, timeout=300)
     assert states()["complete"] == 6
-    assert set(states()) <= {"complete", "refused"}
+    assert set(states()) <= {"complete", "infeasible"}
     assert len(epochs()) == 6
     assert max(epochs().values()) <= 7  # an epoch that a kill cut off from its checkpoint is trained again
 
@@ -89,8 +89,8 @@ def test_a_trial_fails_that_takes_five_workers_with_it_and_comes_no_further() ->
     store = open_store()
     study = make_study(store)
     task = FakeTask()
-    verdict = task.check({"a": 1, "b": 2, "block": "normal"})
-    claim = Desk(study, make_sweep(), worker_name()).claim(verdict, {})
+    candidate = task.check({"a": 1, "b": 2, "block": "normal"})
+    claim = TrialQueue(study, make_sweep(), worker_name()).claim_new(candidate, {})
     assert claim is not None
     dead = SimpleNamespace(trial=claim.number, process=SimpleNamespace(exitcode=-9))
     for epoch in (1, 2):
@@ -108,17 +108,17 @@ def test_a_trial_fails_that_takes_five_workers_with_it_and_comes_no_further() ->
 def test_a_death_does_not_count_where_another_worker_has_finished_the_trial_meanwhile() -> None:
     store = open_store()
     study = make_study(store)
-    verdict = FakeTask().check({"a": 1, "b": 2, "block": "normal"})
-    claim = Desk(study, make_sweep(), worker_name()).claim(verdict, {})
+    candidate = FakeTask().check({"a": 1, "b": 2, "block": "normal"})
+    claim = TrialQueue(study, make_sweep(), worker_name()).claim_new(candidate, {})
     assert claim is not None
 
     @contextlib.contextmanager
     def after_another() -> Iterator[None]:
-        with store.section():
+        with store.lock():
             finish_row(store, claim.trial_id, "complete", {"state_reason": "complete"}, (0.5,))
             yield
 
-    late = replace(study, store=replace(store, section=after_another))
+    late = replace(study, store=replace(store, lock=after_another))
     workers._count_death(late, SimpleNamespace(trial=claim.number, process=SimpleNamespace(exitcode=-9)))  # type: ignore[arg-type]
     trial = study.trials()[0]
     store.close()
@@ -158,5 +158,5 @@ def test_workers_share_a_study_on_a_server_and_one_that_is_killed_is_replaced() 
     os.kill(found[0], signal.SIGKILL)
     assert process.wait(300) == 0
     assert states(storage, name)["complete"] == 8
-    assert set(states(storage, name)) <= {"complete", "refused"}
+    assert set(states(storage, name)) <= {"complete", "infeasible"}
     assert len(epochs()) == 8

@@ -1,0 +1,167 @@
+"""The evaluation of a proposed design: composed, decoded, checked against the limits and, where asked, repaired.
+
+Composition comes as a function. Imports no torch and no hydra.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from archsearch.analysis.check import Checked, check_design
+from archsearch.analysis.footprint import Footprint
+from archsearch.analysis.limits import Limits, decode_limits
+from archsearch.design.plan import Conv, Layer, Parallel, Plan, Pool, Sequence
+from archsearch.design.spec import BlockLookup, BlockReader, decode_design
+from archsearch.errors import SpecError
+from archsearch.search.identity import trial_key
+from archsearch.search.repairs import changes, may_repair
+from archsearch.search.space import Value
+from archsearch.search.task import Assignments, Candidate
+
+Compose = Callable[[Mapping[str, Value]], Mapping[str, Any]]
+"""From assignments to the plain, resolved configuration."""
+
+STAGE_KEYS = ("block", "width", "repeats", "entry")
+
+
+class Evaluator:
+    """Judges assignments for one study; block files are decoded once, the composition does its own remembering."""
+
+    def __init__(self, compose: Compose, blocks: BlockLookup, *, fingerprint: str, repair: bool = True) -> None:
+        self._compose, self._fingerprint, self._repair = compose, fingerprint, repair
+        self._reader = BlockReader(self._block)
+        self._mappings: dict[str, Mapping[str, Any]] = {}
+        self._limits: tuple[object, Limits] = (None, Limits())
+        self._lookup = blocks
+
+    def __call__(self, assignments: Assignments) -> Candidate:
+        """Return the candidate; raises `SpecError` for a design that cannot be built."""
+        tree, unused = self._composed(assignments)
+        checked = self._check(tree)
+        repairs: dict[str, Value] = {}
+        if self._repair and not checked.kept and may_repair(checked):
+            found = self._repaired(assignments, checked)
+            tree, checked, repairs = found or (tree, checked, repairs)
+        identity = checked.design_id if checked.kept else ""
+        return Candidate(
+            assignments=assignments,
+            repairs=repairs,
+            unused=unused,
+            margins=checked.margins,
+            key=trial_key(identity, tree, self._fingerprint) if checked.kept else "",
+            design_id=identity,
+            parameters=checked.footprint.parameters,
+            macs=checked.footprint.macs,
+            receptive_field=checked.footprint.receptive_field,
+            features=features_of(checked.plan, checked.footprint) if checked.kept else {},
+            experiment=(tree, checked),
+        )
+
+    def _composed(self, assignments: Assignments) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+        """Return the composition without the assignments that a stage's block has no use for, and their names."""
+        tree = self._compose(assignments)
+        stages = tree.get("arch", {}).get("stages", {})
+        unused = tuple(
+            name for name in assignments if name.startswith("arch.stages.") and not self._is_used(name, stages)
+        )
+        if not unused:
+            return tree, ()
+        stages = dict(stages)
+        for name in unused:
+            stage, option = name.split(".")[2:]
+            stages[stage] = {key: value for key, value in stages[stage].items() if key != option}
+        return {**tree, "arch": {**tree["arch"], "stages": stages}}, unused
+
+    def _is_used(self, name: str, stages: Mapping[str, Any]) -> bool:
+        """Return whether a stage's key means something to its block; no such key at all is left to decoding."""
+        parts = name.split(".")
+        stage = stages.get(parts[2])
+        if len(parts) != 4 or parts[3] in STAGE_KEYS or not isinstance(stage, Mapping):
+            return True
+        entry = stage.get("entry")
+        return self._takes(stage, parts[3]) or (isinstance(entry, Mapping) and self._takes(entry, parts[3]))
+
+    def _takes(self, use: Mapping[str, Any], option: str) -> bool:
+        block = use.get("block")
+        if isinstance(block, str):
+            block = self._block(block)
+        return isinstance(block, Mapping) and option in block.get("defaults_of", {})
+
+    def _repaired(
+        self, assignments: Assignments, checked: Checked
+    ) -> tuple[Mapping[str, Any], Checked, dict[str, Value]] | None:
+        """Return the first small change that keeps every limit, or None where none does."""
+        for change in changes(checked):
+            try:
+                tree, _ = self._composed({**assignments, **change})
+                again = self._check(tree)
+                if again.kept and self._kept_at(checked.design.width, again, tree):
+                    return tree, again, change
+            except SpecError:
+                continue
+        return None
+
+    def _kept_at(self, width: float | str, checked: Checked, tree: Mapping[str, Any]) -> bool:
+        """Return whether the limits are kept at `width` as well: a dilation costs nothing, so it should be the same."""
+        if checked.design.width == width:
+            return True
+        return self._check({**tree, "arch": {**tree["arch"], "width": width}}).kept
+
+    def _check(self, tree: Mapping[str, Any]) -> Checked:
+        design = decode_design(tree.get("arch"), self._reader)
+        return check_design(design, self._limits_of(tree.get("constraints")))
+
+    def _limits_of(self, raw: object) -> Limits:
+        if raw is not self._limits[0]:
+            self._limits = (raw, decode_limits(raw))
+        return self._limits[1]
+
+    def _block(self, name: str) -> Mapping[str, Any]:
+        if name not in self._mappings:
+            self._mappings[name] = self._lookup(name)
+        return self._mappings[name]
+
+
+def features_of(plan: Plan, footprint: Footprint) -> dict[str, float]:
+    """Return the features of a plan by name; one that a plan lacks is 0.
+
+    They are the logarithms of parameters, MACs, activations and receptive field, the number of convolutions, and how
+    many spatial ones (kernel above 1) there are of each kernel at each resolution, counted by halvings of the input.
+    """
+    found: Counter[str] = Counter()
+    _count(plan.layers, 0, found)
+    logs = {
+        "log_parameters": math.log(max(footprint.parameters, 1)),
+        "log_macs": math.log(max(footprint.macs, 1)),
+        "log_activations": math.log(max(footprint.activations, 1)),
+        "log_receptive_field": math.log(footprint.receptive_field),
+    }
+    return {**logs, **{name: float(count) for name, count in found.items()}}
+
+
+def _count(layers: tuple[Layer, ...], halvings: int, found: Counter[str]) -> int:
+    """Count the convolutions of `layers`, and return the halvings behind them; a convolution's own stride counts."""
+    for layer in layers:
+        if isinstance(layer, Conv):
+            if layer.stride > 1:
+                halvings += _halvings(layer.stride)
+            found["depth"] += 1
+            if layer.kernel > 1:
+                found[sys.intern(f"level{halvings}.kernel{layer.kernel}")] += 1  # thousands of designs are remembered
+                found["dilated"] += layer.dilation > 1
+                found["depthwise"] += layer.groups == layer.in_channels > 1
+        elif isinstance(layer, Sequence):
+            halvings = _count(layer.layers, halvings, found)
+        elif isinstance(layer, Parallel):
+            halvings = max((_count(branch.layers, halvings, found) for branch in layer.branches), default=halvings)
+        elif isinstance(layer, Pool):
+            halvings += _halvings(layer.stride)
+    return halvings
+
+
+def _halvings(stride: int) -> int:
+    return round(math.log2(stride))

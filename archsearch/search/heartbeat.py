@@ -1,0 +1,130 @@
+"""Heartbeats: a worker's name, a thread that renews the lease on its trial, and how dead workers are recognised."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+def worker_name() -> str:
+    """Return the name of this process, `host:boot:pid:start`, which no other process ever has."""
+    return f"{socket.gethostname()}:{_boot()}:{os.getpid()}:{_start_of(os.getpid())}"
+
+
+def is_alive(worker: str) -> bool | None:
+    """Return whether the worker's process lives, or None where it cannot be seen from here."""
+    parts = worker.rsplit(":", 3)
+    if len(parts) != 4 or parts[0] != socket.gethostname() or parts[1] != _boot():
+        return None
+    pid, start = int(parts[2]), parts[3]
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return _start_of(pid) == start and not _is_zombie(pid)
+
+
+class LeaseMonitor:
+    """Recognises dead workers: those whose heartbeat has not changed for `grace` seconds of this process's own clock.
+
+    Clocks of several machines are never compared.
+    """
+
+    def __init__(self, grace: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.grace, self._clock = grace, clock
+        self._seen: dict[tuple[int, str], tuple[object, float]] = {}
+
+    def is_dead(self, trial: int, worker: str, heartbeat: object) -> bool:
+        """Return whether nobody works on `trial` any more."""
+        if not worker:
+            return True
+        alive = is_alive(worker)
+        if alive is False:
+            return True
+        now = self._clock()
+        last, since = self._seen.get((trial, worker), (None, now))
+        if (trial, worker) not in self._seen or last != heartbeat:
+            self._seen[trial, worker] = (heartbeat, now)
+            return False
+        return now - since > self.grace
+
+
+def _boot() -> str:
+    """Return digits that identify this boot of this machine and this container: process numbers are unique there."""
+    text = ""
+    for file in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        try:
+            text += str(Path(file).readlink()) if file.endswith("pid") else Path(file).read_text()
+        except OSError:
+            text += "-"
+    return hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+def _start_of(pid: int) -> str:
+    """Return when the process started, in clock ticks since boot; "0" where the system does not give it."""
+    fields = _stat(pid)
+    return fields[19] if len(fields) > 19 else "0"
+
+
+def _is_zombie(pid: int) -> bool:
+    return _stat(pid)[:1] == ["Z"]
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+class Lease:
+    """Whether the trial still belonged to this worker when the lease was last renewed."""
+
+    def __init__(self) -> None:
+        self.lost = False
+
+
+@contextlib.contextmanager
+def heartbeat(renew: Callable[[], bool], seconds: float) -> Iterator[Lease]:
+    """Renew a lease now and every `seconds` until the block ends; `renew` returns False once another worker has it.
+
+    A database that does not answer for a while does not end a training: the next heartbeat tries again.
+    """
+    lease, done = Lease(), threading.Event()
+
+    def beat() -> None:
+        while not done.wait(seconds):
+            with contextlib.suppress(Exception):
+                if not renew():
+                    lease.lost = True
+                    return
+
+    lease.lost = not renew()
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield lease
+    finally:
+        done.set()
+        thread.join()
+
+
+def stop_with_parent(parent: int, seconds: float = 1.0) -> None:
+    """Ask this process to stop, as Ctrl-C does, as soon as the process that started it is gone."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(seconds)
+        import signal
+
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

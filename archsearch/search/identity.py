@@ -1,0 +1,27 @@
+"""What makes two trainings the same: hashes of designs, settings and data. Imports `settings` alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+TRAINING = ("augment", "optimizer", "schedule", "train", "seed")
+"""The parts of a configuration that decide the result of a training, beside the design and the data."""
+# Where and how a training runs, but not what comes out of it.
+HOW = ("device", "threads", "compile", "channels_last", "eval_batch_size", "checkpoint_every", "checkpoint_seconds")
+HOW_TOO = ("keep_checkpoint", "kernels", "cuda_graphs", "tta")
+
+
+def hash_of(value: object) -> str:
+    """Return 16 hexadecimal digits of plain values, the same for equal ones (SHA-256 of their JSON)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def trial_key(design_id: str, tree: Mapping[str, Any], fingerprint: str) -> str:
+    """Return 16 digits that trainings share which give the same result: design, training settings, data."""
+    parts = {name: tree.get(name) for name in TRAINING}
+    if isinstance(parts["train"], Mapping):
+        parts["train"] = {key: value for key, value in parts["train"].items() if key not in (*HOW, *HOW_TOO)}
+    return hash_of([design_id, json.dumps(parts, sort_keys=True, default=str), fingerprint])

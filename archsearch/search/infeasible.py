@@ -1,0 +1,75 @@
+"""Counts of proposals and of the limits that they break: the answer to "why is nothing found?"."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from archsearch.analysis.limits import Margin
+
+UNBUILDABLE = "design"  # stands for the limit where a design cannot be built at all
+FEW = 0.01  # share of feasible proposals below which a warning is due
+ENOUGH = 300  # proposals before that
+
+
+@dataclass(slots=True, kw_only=True)
+class InfeasibleCounts:
+    """How many designs were proposed, how many of them are feasible, and how many break each limit."""
+
+    proposed: int = 0
+    feasible: int = 0
+    by_limit: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def infeasible(self) -> int:
+        """The number of infeasible designs."""
+        return self.proposed - self.feasible
+
+    def count(self, broken: Iterable[str]) -> None:
+        """Count one design and the limits that it breaks."""
+        names = list(broken)
+        self.proposed += 1
+        self.feasible += not names
+        self.by_limit.update(names)
+
+    def add(self, other: InfeasibleCounts) -> InfeasibleCounts:
+        """Return the sum of both."""
+        return InfeasibleCounts(
+            proposed=self.proposed + other.proposed,
+            feasible=self.feasible + other.feasible,
+            by_limit=self.by_limit + other.by_limit,
+        )
+
+    def warning(self) -> str | None:
+        """Return a warning that hardly any proposal is feasible, or None where enough are."""
+        if self.proposed < ENOUGH or self.feasible >= FEW * self.proposed:
+            return None
+        share = 100 * self.feasible / self.proposed
+        fix = "Widen that limit, narrow the space, or add arch.width: fit to the space."
+        if self.by_limit.most_common(1)[0][0] == UNBUILDABLE:
+            fix = "Most cannot be built at all."
+        return f"only {share:.2g} % of {self.proposed} proposals keep the limits ({self.worst()}). {fix}"
+
+    def worst(self, count: int | None = 3) -> str:
+        """Return the limits that most designs break: `parameters: 12, receptive_field: 3`."""
+        return ", ".join(f"{name}: {number}" for name, number in self.by_limit.most_common(count))
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values, for a study's attribute."""
+        return {"proposed": self.proposed, "feasible": self.feasible, "by_limit": dict(self.by_limit)}
+
+    @staticmethod
+    def from_json(raw: Mapping[str, object]) -> InfeasibleCounts:
+        """Return what `as_json` gave."""
+        counts = raw.get("by_limit")
+        return InfeasibleCounts(
+            proposed=int(str(raw.get("proposed", 0))),
+            feasible=int(str(raw.get("feasible", 0))),
+            by_limit=Counter(counts if isinstance(counts, dict) else {}),
+        )
+
+
+def broken_limits(margins: Iterable[Margin]) -> list[str]:
+    """Return the names of the limits that are broken."""
+    return [margin.limit for margin in margins if not margin.kept]

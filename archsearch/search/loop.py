@@ -1,0 +1,235 @@
+"""The search loop: propose, check, skip duplicates, train, record, until enough designs are trained.
+
+Imports no Hydra and no torch; the task is an argument. One call of `work` is one worker; any number of them, on any
+number of machines, share a study.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+
+from archsearch.errors import RunError
+from archsearch.process import USUAL_THRESHOLDS
+from archsearch.search.heartbeat import worker_name
+from archsearch.search.infeasible import InfeasibleCounts
+from archsearch.search.progress import Event, Listener
+from archsearch.search.queue import INFEASIBLE, Claim, StudySnapshot, TrialQueue
+from archsearch.search.samplers.factory import make_proposer, make_pruner
+from archsearch.search.samplers.proposer import Infeasible, Proposer, evaluate
+from archsearch.search.storage.dashboard import margin_attrs
+from archsearch.search.storage.rows import Row
+from archsearch.search.storage.study import Study
+from archsearch.search.sweep import Sweep
+from archsearch.search.task import Task
+from archsearch.search.trial_runner import run_trial
+from archsearch.signals import StopRequest
+
+POLL = 0.5  # seconds between two looks at the study while others train
+
+
+class SearchStopped(RunError):
+    """Too many trainings in a row failed."""
+
+
+def work(
+    study: Study,
+    sweep: Sweep,
+    task: Task,
+    *,
+    listen: Listener = lambda event: None,
+    seed: int | None = None,
+    device: str | None = None,
+    first: int = 0,
+) -> None:
+    """Be one worker: train designs until the sweep has all that it asks for, whichever worker trains them.
+
+    `first` is the number from which failures in a row are counted. Raises `SearchStopped` after
+    `study.max_failures` of them, and `InterruptedRun` or `KeyboardInterrupt` once the trial is back in the queue:
+    Ctrl-C and SIGTERM end a training or a wait at once, everything else between two steps. A worker that finds no
+    memory on its device for its first training, while others train, ends.
+    """
+    queue = TrialQueue(study, sweep, worker_name())
+    source = None if sweep.exhaustive else _ProposalSource(queue, task, make_proposer(study, sweep, task, seed), listen)
+    pruner = make_pruner(sweep.settings.pruner, sweep.epochs)
+    first_training = True
+    with _deferred_garbage_collection() as collect, StopRequest() as stop, _release_on_interrupt(queue):
+        while True:
+            stop.check()
+            snapshot = queue.snapshot()
+            _require_few_failures(snapshot, sweep.settings.max_failures, first)
+            claim = queue.claim_waiting() if snapshot.waiting or snapshot.running else None
+            if claim is None and source is not None and source.wanted(snapshot):
+                claim = source.claim(snapshot)
+                if claim is None and not source.exhausted:
+                    continue  # another worker was faster, or nothing was found yet
+            if claim is None:
+                snapshot = queue.snapshot()
+                exhausted = source is not None and source.exhausted
+                if is_done(snapshot, sweep) or (exhausted and not snapshot.running and not snapshot.waiting):
+                    return
+                with stop.at_once():
+                    time.sleep(POLL)
+                continue
+            listen(Event(kind="claimed", number=claim.number))
+            on_epoch = _epoch_listener(listen, claim.number)
+            end = run_trial(queue, task, claim, pruner, device, on_epoch, stop, first_training=first_training)
+            listen(Event(kind="ended", number=claim.number, end=end))
+            if end.state == "released":
+                listen(Event(kind="note", text=f"a worker ends, the others go on: {end.cause}"))
+                return
+            first_training = first_training and end.state == "failed"
+            collect()
+
+
+def enqueue(study: Study, sweep: Sweep, task: Task, *, shuffle_seed: int | None = None) -> int:
+    """Write the combinations of an exhaustive sweep that the study lacks, and return how many there are.
+
+    Infeasible ones are recorded at once, the others wait for a worker.
+    """
+    points = list(sweep.combinations())
+    if shuffle_seed is not None:
+        random.Random(shuffle_seed).shuffle(points)
+    queue = TrialQueue(study, sweep, "")
+    found = [evaluate(task, sweep, point) for point in points]
+    with study.store.lock():
+        retry = sweep.settings.retry_failed
+        present = {
+            _text_of(trial.user_attrs["assignments"])
+            for trial in study.trials()
+            if trial.user_attrs.get("sweep") == sweep.name and not (retry and trial.state.name == "FAIL")
+        }
+        rows = [
+            infeasible_row(sweep, each) if isinstance(each, Infeasible) else queue.row(each, "waiting", {"worker": ""})
+            for point, each in zip(points, found, strict=True)
+            if _text_of(sweep.assignments(point)) not in present
+        ]
+        study.write_locked(rows, sweep.declarations)
+    return len(points)
+
+
+def is_done(snapshot: StudySnapshot, sweep: Sweep) -> bool:
+    """Return whether all that the sweep asks for is done."""
+    if snapshot.running or snapshot.waiting:
+        return False
+    return sweep.exhaustive or len(snapshot.trained) >= sweep.settings.trials
+
+
+def infeasible_row(sweep: Sweep, proposal: Infeasible) -> Row:
+    """Return the row of an infeasible proposal."""
+    attrs = {
+        **margin_attrs(proposal.margins),
+        "assignments": sweep.assignments(proposal.params),
+        "sweep": sweep.name,
+        "state_reason": INFEASIBLE,
+        "cause": proposal.reason,
+    }
+    return Row(state="pruned", params=proposal.params, attrs=attrs, constraints=proposal.excess, system=proposal.system)
+
+
+class _ProposalSource:
+    """Claims of newly proposed designs, with the counts of what was infeasible on the way."""
+
+    def __init__(self, queue: TrialQueue, task: Task, proposer: Proposer, listen: Listener) -> None:
+        self._queue, self._task, self._proposer, self._listen = queue, task, proposer, listen
+        self._counts = InfeasibleCounts()
+        self._warned = False
+        self.exhausted = False
+
+    def wanted(self, snapshot: StudySnapshot) -> bool:
+        """Return whether the sweep still asks for a new design."""
+        return not self.exhausted and snapshot.taken < self._queue.sweep.settings.trials
+
+    def claim(self, snapshot: StudySnapshot) -> Claim | None:
+        """Propose a design and claim it; None where another worker was faster or none was found (`exhausted`)."""
+        claim, counts = self._propose(snapshot)
+        self._counts = self._counts.add(counts)
+        self._listen(Event(kind="counts", counts=counts))
+        if not self._warned and (warning := self._counts.warning()):
+            self._warned = True
+            self._listen(Event(kind="note", text=warning))
+        if self.exhausted:
+            self._listen(Event(kind="note", text=_exhausted_note(self._counts)))
+        return claim
+
+    def _propose(self, snapshot: StudySnapshot) -> tuple[Claim | None, InfeasibleCounts]:
+        proposer, queue = self._proposer, self._queue
+        unrecorded, proposer.counts = proposer.counts, InfeasibleCounts()
+        proposal = proposer.propose(snapshot)
+        counts = proposer.counts
+        proposer.counts = unrecorded.add(counts)
+        if proposer.infeasible:
+            rows = [infeasible_row(queue.sweep, each) for each in proposer.infeasible]
+            proposer.on_written(queue.study.write(rows, queue.sweep.declarations))
+        if proposal is None:
+            self.exhausted = proposer.exhausted
+            return None, counts
+        attrs = {**self._task.describe(proposal.candidate), "screened": proposer.counts.as_json()}
+        claim = queue.claim_new(proposal.candidate, attrs, proposal.system)
+        proposer.on_claimed(proposal, None if claim is None else claim.number)
+        if claim is not None:
+            proposer.counts = InfeasibleCounts()  # the next ones are recorded with the next trial
+        return claim, counts
+
+
+@contextlib.contextmanager
+def _release_on_interrupt(queue: TrialQueue) -> Iterator[None]:
+    """Put this worker's claims back when the block is interrupted, in a training or between two."""
+    from archsearch.errors import InterruptedRun
+
+    try:
+        yield
+    except (InterruptedRun, KeyboardInterrupt):
+        queue.release_own()
+        raise
+
+
+@contextlib.contextmanager
+def _deferred_garbage_collection() -> Iterator[Callable[[], None]]:
+    """Yield a function whose first call freezes all present objects and restores Python's usual thresholds.
+
+    A command starts with high thresholds (`archsearch.process`), which suits a short run. A full collection runs when a
+    quarter of the old objects is new: imports leave hundreds of thousands, so the cycles that each transaction
+    leaves would stay for hundreds of trials, and each such collection would take long.
+    """
+    frozen = False
+
+    def freeze() -> None:
+        nonlocal frozen
+        if not frozen:
+            frozen = True
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*USUAL_THRESHOLDS)
+
+    try:
+        yield freeze
+    finally:
+        if frozen:
+            gc.unfreeze()
+
+
+def _epoch_listener(listen: Listener, number: int) -> Callable[[int, float], None]:
+    return lambda epoch, accuracy: listen(Event(kind="epoch", number=number, epoch=epoch, accuracy=accuracy))
+
+
+def _require_few_failures(snapshot: StudySnapshot, most: int, first: int) -> None:
+    failed = snapshot.failures_in_a_row(first)
+    if len(failed) >= most:
+        cause = failed[-1].user_attrs.get("cause", "unknown")
+        number = failed[-1].number
+        raise SearchStopped(f"the last {len(failed)} trainings failed; the last one, trial {number}: {cause}")
+
+
+def _exhausted_note(counts: InfeasibleCounts) -> str:
+    if counts.feasible == 0:
+        return f"no other design of the space is feasible: {counts.proposed} were checked ({counts.worst()})"
+    return "the space has no other feasible design: all that were found are trained"
+
+
+def _text_of(assignments: object) -> str:
+    return json.dumps(assignments, sort_keys=True, default=str)

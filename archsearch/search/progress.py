@@ -1,0 +1,213 @@
+"""The progress view of a search: a line for every trial that ends, the status of all, and what each worker trains."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO, assert_never
+
+from archsearch.formatting import duration
+from archsearch.search.infeasible import InfeasibleCounts
+from archsearch.search.trial_runner import TrialEnd
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something to show: `claimed`, `epoch` and `ended` of a trial, `counts` of proposals, or a `note`.
+
+    `epoch` and `accuracy` are the last ones of a trial in training. `worker` is the worker's index on this machine.
+    """
+
+    kind: Literal["claimed", "epoch", "ended", "counts", "note"]
+    number: int | None = None
+    worker: int = 0
+    epoch: int | None = None
+    accuracy: float | None = None
+    end: TrialEnd | None = None
+    counts: InfeasibleCounts | None = None
+    text: str = ""
+
+
+Listener = Callable[[Event], None]
+
+
+class ProgressView:
+    """Turns events into lines; with several workers the counts of proposals are added up."""
+
+    def __init__(
+        self,
+        total: int,
+        objectives: tuple[str, ...],
+        directions: tuple[str, ...],
+        *,
+        done: int = 0,
+        epochs: int | None = None,
+        out: TextIO | None = None,
+        display: Display | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin with `done` of `total` trials; `epochs` are those of a whole training, where all have the same.
+
+        Writes to `display`, or as suits `out` (stderr unless given).
+        """
+        self._total, self._objectives, self._maximize = total, objectives, directions[0] == "maximize"
+        self._epochs = epochs
+        self._display = make_display(out) if display is None else display
+        self._clock, self._start = clock, clock()
+        self._before, self._done, self._pruned, self._failed = done, done, 0, 0
+        self._counts = InfeasibleCounts()
+        self._best: tuple[float, int] | None = None
+        self._notes: set[str] = set()
+        self._training: dict[int, str] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Show the event, where it is one to show."""
+        match event.kind:
+            case "claimed":
+                self._training[event.worker] = f"trial {event.number}"
+            case "epoch":
+                of_total = "" if self._epochs is None else f"/{self._epochs}"
+                label = f"trial {event.number}, epoch {event.epoch}{of_total}, accuracy {event.accuracy or 0.0:.4f}"
+                self._training[event.worker] = label
+            case "note":
+                if event.text not in self._notes:
+                    self._notes.add(event.text)
+                    self._display.print(event.text)
+            case "counts":
+                self._counts = self._counts.add(event.counts or InfeasibleCounts())
+            case "ended":
+                assert event.end is not None, "an event of kind 'ended' has it"
+                self._training.pop(event.worker, None)
+                self._show_end(event.end)
+            case _:
+                assert_never(event.kind)
+        training = tuple(f"worker {worker}: {label}" for worker, label in sorted(self._training.items()))
+        self._display.show(Status(done=self._done, total=self._total, text=self.status(), training=training))
+
+    def close(self) -> None:
+        """Stop showing; harmless when called twice."""
+        self._display.close()
+
+    def _show_end(self, end: TrialEnd) -> None:
+        if end.state == "lost":
+            self._display.print(f"trial {end.number}: another worker has taken it over")
+            return
+        if end.state == "released":
+            self._display.print(f"trial {end.number}: put back for another worker")
+            return
+        self._failed += end.state == "failed"
+        self._pruned += end.state in ("pruned", "diverged")
+        self._done += end.state != "failed"
+        if end.values is not None and len(self._objectives) == 1:
+            better = self._best is None or (end.values[0] > self._best[0]) == self._maximize
+            if better:
+                self._best = (end.values[0], end.number)
+        values = ", ".join(
+            f"{name} {value:.6g}" for name, value in zip(self._objectives, end.values or (), strict=False)
+        )
+        cause = f" ({end.cause})" if end.cause else ""
+        self._display.print(f"trial {end.number}: {values or end.state}{cause}  [{self.status()}]")
+
+    def status(self) -> str:
+        """Return the status in one line: trials done, pruned, failed and infeasible, the best, the time left."""
+        parts = [f"{self._done}/{self._total} done"]
+        parts += [f"{count} {name}" for count, name in ((self._pruned, "pruned"), (self._failed, "failed")) if count]
+        parts += [f"{self._counts.infeasible} infeasible"] if self._counts.infeasible else []
+        parts += [f"best {self._best[0]:.6g} by trial {self._best[1]}"] if self._best else []
+        gained = self._done - self._before
+        if gained and self._total > self._done:
+            left = (self._clock() - self._start) / gained * (self._total - self._done)
+            parts.append(f"about {duration(left)} left")
+        return ", ".join(parts)
+
+
+BAR = 32  # characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The status of a search: `done` of `total` trials, the rest as text, and a line for every worker that trains."""
+
+    done: int
+    total: int
+    text: str
+    training: tuple[str, ...] = ()
+
+
+class Display(Protocol):
+    """Where a progress view is shown."""
+
+    def print(self, text: str) -> None:
+        """Print a line that stays."""
+
+    def show(self, status: Status) -> None:
+        """Show the present status in place of the last one."""
+
+    def close(self) -> None:
+        """Remove the status; harmless when called twice."""
+
+
+def make_display(out: TextIO | None = None) -> Display:
+    """Return a live region where `out` (stderr unless given) is a terminal, lines elsewhere."""
+    target: TextIO = sys.stderr if out is None else out
+    if not target.isatty():
+        return PlainDisplay(target)
+    from rich.console import Console
+
+    console = Console(file=target)
+    return PlainDisplay(target) if console.is_dumb_terminal else LiveDisplay(console)
+
+
+class PlainDisplay:
+    """Lines that stay, for logs; each trial's line ends with the status."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def print(self, text: str) -> None:
+        print(text, file=self._out, flush=True)
+
+    def show(self, status: Status) -> None: ...
+    def close(self) -> None: ...
+
+
+class LiveDisplay:
+    """A region at the foot of a terminal, by rich; lines that stay go above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live: Live | None = None
+
+    def print(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, status: Status) -> None:
+        from rich.live import Live
+
+        if self._live is None:
+            # Without a thread of its own: it changes when something happens, which is often enough.
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._live.update(_rendered(status), refresh=True)
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def _rendered(status: Status) -> RenderableType:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    head = Table.grid(padding=(0, 1))
+    head.add_row(ProgressBar(total=max(status.total, 1), completed=status.done, width=BAR), Text(status.text))
+    return Group(head, *(Text(f"  {line}", overflow="ellipsis", no_wrap=True) for line in status.training))

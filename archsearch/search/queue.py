@@ -1,0 +1,275 @@
+"""The queue of trials that workers share: a snapshot of a study, and claims that no two workers hold at once.
+
+A trial is identified by its attributes: `sweep` (which command it belongs to), `key` (which training it is),
+`state_reason`, `worker` and `heartbeat`. A claim is a running trial with a `key` and a `worker`; one whose worker is
+dead can be claimed by another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archsearch.masking import mask
+from archsearch.search.heartbeat import Lease, LeaseMonitor, heartbeat
+from archsearch.search.storage.rows import Row, State, constraints_of, design_attrs
+from archsearch.search.storage.study import Study
+from archsearch.search.storage.write import finish_row, read_attrs
+from archsearch.search.sweep import Sweep
+from archsearch.search.task import Candidate
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+INFEASIBLE, DUPLICATE = "infeasible", "duplicate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySnapshot:
+    """All trials of a study at one moment, and those of one sweep by their state.
+
+    `known` is the trial that stands for each key: a finished one before a running one; failed ones only where
+    they are not to be tried again.
+    """
+
+    trials: tuple[FrozenTrial, ...]
+    known: Mapping[str, FrozenTrial]
+    trained: tuple[FrozenTrial, ...]  # complete, pruned or diverged: these count
+    failed: tuple[FrozenTrial, ...]
+    running: tuple[FrozenTrial, ...]
+    waiting: tuple[FrozenTrial, ...]
+    infeasible: int
+
+    @property
+    def taken(self) -> int:
+        """The number of trials that are trained, running or waiting."""
+        return len(self.trained) + len(self.running) + len(self.waiting)
+
+    def failures_in_a_row(self, since: int) -> list[FrozenTrial]:
+        """Return the failed trials from number `since` on that follow the last trained one."""
+        last = max((trial.number for trial in self.trained), default=-1)
+        return [trial for trial in self.failed if trial.number > max(last, since - 1)]
+
+
+def take_snapshot(
+    trials: Iterable[FrozenTrial],
+    sweep: str,
+    *,
+    is_dead: Callable[[FrozenTrial], bool] = lambda trial: False,
+    retry_failed: bool = False,
+) -> StudySnapshot:
+    """Return the snapshot of `trials` for `sweep`.
+
+    Unfinished trials of another sweep count as known only while somebody works on them (`is_dead`).
+    """
+    found = tuple(trials)
+    known: dict[str, FrozenTrial] = {}
+    parts: dict[str, list[FrozenTrial]] = {"trained": [], "failed": [], "running": [], "waiting": []}
+    infeasible = 0
+    for trial in found:
+        attrs, state = trial.user_attrs, trial.state.name
+        reason, key = attrs.get("state_reason"), attrs.get("key")
+        own = attrs.get("sweep") == sweep
+        if reason == INFEASIBLE:
+            infeasible += own
+            continue
+        if reason == DUPLICATE:
+            continue
+        idle = not own and (state == "WAITING" or (state == "RUNNING" and is_dead(trial)))
+        retried = state == "FAIL" and retry_failed
+        if key and not idle and not retried and _RANKS[state] > _rank_of(known.get(key)):
+            known[key] = trial
+        if own:
+            parts[_PARTS[state]].append(trial)
+    return StudySnapshot(
+        trials=found, known=known, infeasible=infeasible, **{name: tuple(part) for name, part in parts.items()}
+    )
+
+
+_PARTS = {"COMPLETE": "trained", "PRUNED": "trained", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
+_RANKS = {"WAITING": 1, "FAIL": 2, "RUNNING": 3, "PRUNED": 4, "COMPLETE": 5}
+
+
+def _rank_of(trial: FrozenTrial | None) -> int:
+    return 0 if trial is None else _RANKS[trial.state.name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A trial that this worker alone may train; `resumed` where another worker has begun it."""
+
+    trial_id: int
+    number: int
+    candidate: Candidate | None  # None for a trial from the queue: its assignments are to be checked again
+    assignments: Mapping[str, Any]
+    run_dir: Path
+    worker: str
+    resumed: bool
+
+
+class TrialQueue:
+    """The trials of one sweep as one worker sees them; every change is made inside the study's lock."""
+
+    def __init__(self, study: Study, sweep: Sweep, worker: str) -> None:
+        self.study, self.sweep, self.worker = study, sweep, worker
+        self._monitor = LeaseMonitor(sweep.settings.grace)
+
+    def snapshot(self) -> StudySnapshot:
+        """Return the study as it is now."""
+        retry = self.sweep.settings.retry_failed
+        return take_snapshot(self.study.trials(), self.sweep.name, is_dead=self.is_dead, retry_failed=retry)
+
+    def is_dead(self, trial: FrozenTrial) -> bool:
+        """Return whether nobody works on a running trial any more."""
+        attrs = trial.user_attrs
+        return self._monitor.is_dead(trial._trial_id, str(attrs.get("worker", "")), attrs.get("heartbeat"))
+
+    def claim_waiting(self) -> Claim | None:
+        """Claim a trial that waits or whose worker is dead; None where there is none.
+
+        A trial whose training another trial has finished meanwhile becomes a duplicate of that one.
+        """
+        with self.study.store.lock():
+            snapshot = self.snapshot()
+            for trial in (*snapshot.running, *snapshot.waiting):
+                if trial.state.name == "RUNNING" and not self.is_dead(trial):
+                    continue
+                known = snapshot.known.get(trial.user_attrs.get("key", ""))
+                if known is None or known.number == trial.number or known.state.name == "WAITING":
+                    return self._claim(trial)
+                if known.state.is_finished():
+                    self._finish_as_duplicate(trial, known)
+        return None
+
+    def claim_new(
+        self, candidate: Candidate, attrs: Mapping[str, Any], system: Mapping[str, Any] | None = None
+    ) -> Claim | None:
+        """Claim a new trial for the design, or return None where another worker has it or enough are taken."""
+        with self.study.store.lock():
+            snapshot = self.snapshot()
+            if candidate.key in snapshot.known or snapshot.taken >= self.sweep.settings.trials:
+                return None
+            row = self.row(candidate, "running", {**attrs, "worker": self.worker}, system)
+            trial_id, number = self.study.write_locked([row], self.sweep.declarations)[0]
+        return Claim(
+            trial_id=trial_id,
+            number=number,
+            candidate=candidate,
+            assignments=candidate.assignments,
+            run_dir=Path(self.sweep.run_dir().replace("{number}", f"{number:04d}")),
+            worker=self.worker,
+            resumed=False,
+        )
+
+    def row(
+        self, candidate: Candidate, state: State, attrs: Mapping[str, Any], system: Mapping[str, Any] | None = None
+    ) -> Row:
+        """Return the row of a design before its training."""
+        return Row(
+            state=state,
+            params={name: candidate.assignments[name] for name in self.sweep.space.parameters},
+            constraints=constraints_of(candidate.margins),
+            system=system or {},
+            attrs={
+                **design_attrs(candidate, self.sweep.run_dir()),
+                "assignments": dict(candidate.assignments),
+                "sweep": self.sweep.name,
+                "base": [mask(one) for one in self.sweep.base],
+                **({"repairs": dict(candidate.repairs)} if candidate.repairs else {}),
+                **({"unused": list(candidate.unused)} if candidate.unused else {}),
+                **attrs,
+            },
+        )
+
+    def holds(self, claim: Claim) -> bool:
+        """Return whether the trial is still this worker's: it is not if this worker was taken for dead."""
+        attrs = read_attrs(self.study.store, claim.trial_id, ("worker", "state_reason"))
+        return attrs.get("worker") == claim.worker and "state_reason" not in attrs
+
+    @contextlib.contextmanager
+    def lease(self, claim: Claim) -> Iterator[Lease]:
+        """Write heartbeats for the claimed trial until the block ends."""
+        storage = self.study.store.storage
+
+        def renew() -> bool:
+            held = self.holds(claim)
+            if held:
+                storage.set_trial_user_attr(claim.trial_id, "heartbeat", round(time.time(), 1))
+            return held
+
+        try:
+            with heartbeat(renew, self.sweep.settings.heartbeat) as lease:
+                yield lease
+        finally:
+            storage.remove_session()
+
+    def finish(
+        self,
+        claim: Claim,
+        state: State,
+        attrs: Mapping[str, Any],
+        values: Sequence[float] | None = None,
+        pictures: Mapping[str, str] | None = None,
+    ) -> bool:
+        """End the claimed trial in one transaction and return True, or return False where another worker has it."""
+        with self.study.store.lock():
+            if not self.holds(claim):
+                return False
+            for key, value in (pictures or {}).items():
+                self.study.store.storage.set_trial_system_attr(claim.trial_id, key, value)
+            finish_row(self.study.store, claim.trial_id, state, attrs, values)
+        return True
+
+    def release_own(self) -> None:
+        """Put back all that this worker has claimed: another worker, or a later run, goes on with it."""
+        with self.study.store.lock():
+            for trial in self.snapshot().running:
+                if trial.user_attrs.get("worker") == self.worker:
+                    release(self.study, trial._trial_id)
+
+    def release_if_others_train(self, claim: Claim) -> bool:
+        """Put the trial back if other workers train; of several that leave at once the last one finds none."""
+        with self.study.store.lock():
+            others = any(one.number != claim.number and not self.is_dead(one) for one in self.snapshot().running)
+            if others and self.holds(claim):
+                release(self.study, claim.trial_id)
+                return True
+        return False
+
+    def _claim(self, trial: FrozenTrial) -> Claim:
+        from optuna.trial import TrialState
+
+        storage, trial_id = self.study.store.storage, trial._trial_id
+        storage.set_trial_user_attr(trial_id, "worker", self.worker)
+        begun = trial.datetime_start is not None
+        if trial.state.name == "WAITING":
+            storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+        return Claim(
+            trial_id=trial_id,
+            number=trial.number,
+            candidate=None,
+            assignments=trial.user_attrs["assignments"],
+            run_dir=Path(trial.user_attrs["run_dir"]),
+            worker=self.worker,
+            resumed=begun,
+        )
+
+    def _finish_as_duplicate(self, trial: FrozenTrial, known: FrozenTrial) -> None:
+        copied = {
+            name: known.user_attrs[name] for name in ("run_dir", "seconds", "accuracy") if name in known.user_attrs
+        }
+        attrs = {**copied, "duplicate_of": known.number, "state_reason": DUPLICATE}
+        states: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned"}
+        finish_row(self.study.store, trial._trial_id, states.get(known.state.name, "fail"), attrs, known.values)
+
+
+def release(study: Study, trial_id: int) -> None:
+    """Put a running trial back into the queue; to be called inside the study's lock."""
+    from optuna.trial import TrialState
+
+    study.store.storage.set_trial_user_attr(trial_id, "worker", "")
+    study.store.storage.set_trial_state_values(trial_id, TrialState.WAITING)

@@ -1,0 +1,448 @@
+"""The sampler `footprint`: Bayesian search over the choices and what analysis knows of each design for free.
+
+Imports numpy and scipy only, never Optuna: the engine proposes through `FootprintProposer.propose`.
+
+A Gaussian process is fitted to the designs trained so far. Its inputs are the parameters of the space (numbers on
+their scale, names a column an option) beside the features of the footprint (log parameters, log MACs, log receptive
+field, depth, blocks per stage, ...); of the features alone a trend is expected. The next design is the one of greatest
+expected improvement (Jones, Schonlau and Welch 1998) among admitted ones: feasible and never trained. So the sampler
+learns from a handful of trainings that larger networks are better, or worse, and spends none on a design that breaks
+a limit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import ndtr
+
+from archsearch.search.infeasible import InfeasibleCounts
+from archsearch.search.queue import DUPLICATE, StudySnapshot
+from archsearch.search.samplers.candidates import Pool
+from archsearch.search.samplers.gaussian_process import Array, Kernel, Posterior, condition, fit
+from archsearch.search.samplers.proposer import Infeasible, Proposal, evaluate, known_point
+from archsearch.search.space import Admit, Design, Features, Key, Params, Space
+from archsearch.search.storage.study import Study
+from archsearch.search.sweep import Sweep
+from archsearch.search.task import Candidate, Task
+from archsearch.training.allocator import give_freed_memory_back
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+Direction = Literal["maximize", "minimize"]
+
+STARTUP = 8  # designs spread over the features before the first model
+SCREENED = 256  # points that are offered to `admit` for one proposal
+CAPACITY = 2048  # designs that wait in the pool
+FITTED, CONDITIONED = 160, 480  # observations that the kernel is learnt from, and that the prediction rests on
+GROWN = 1.02  # times the observations that a kernel was learnt from, until it is learnt again where they are many
+PAIRS = (
+    320 * CAPACITY
+)  # of an observation and a candidate that one proposal may run_query at: 320 trainings at a full pool
+PAIRS_AT_ONCE = 1 << 15  # so that memory grows neither with the pool nor with the trainings
+PATIENCE = 40  # rounds of screening before it gives up on finding anything
+PARENTS = 8  # designs that mutations start from
+BENDS = (-8.0, 12.0)  # range of the exponent that straightens the scores
+AUGMENTATION = 0.05  # share of the sum in a scalarised objective (Knowles 2006, ParEGO)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """A trained design with its value per objective, or None where training failed."""
+
+    design: Design
+    values: tuple[float, ...] | None
+
+
+class FootprintProposer:
+    """Proposes designs one at a time; holds a pool of candidates and the last kernel, nothing that must be saved.
+
+    `admit(params)` returns the features of a point that is feasible and neither trained nor running, else None. It
+    is called for at most `screened` points a proposal (many times that where all are infeasible), so it should
+    cost well below a millisecond.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        admit: Admit,
+        *,
+        directions: Sequence[Direction] = ("maximize",),
+        startup: int = STARTUP,
+        screened: int = SCREENED,
+    ) -> None:
+        """Make a proposer for one study; nothing is screened yet."""
+        self.directions, self.startup, self.screened = tuple(directions), startup, screened
+        self._pool = Pool(space, admit, capacity=CAPACITY)
+        self._ranked = 0  # of the pool: the others have come since the last proposal
+        self._kernel: Kernel | None = None
+        self._learnt = 0  # observations that there were when the kernel was learnt
+
+    def propose(self, observations: Sequence[Observation], pending: Sequence[Design], rng: Generator) -> Design | None:
+        """Return an admitted design to train next, or None where none was found.
+
+        `pending` are designs that other workers are training: the model believes its own prediction for them
+        (Ginsbourger, Le Riche and Carraro 2010, kriging believer), so that workers do not crowd.
+        """
+        usable = [index for index, each in enumerate(observations) if _usable(each)]
+        ready = len(observations) + len(pending) >= self.startup and len(usable) >= 2
+        parents: list[Design] = []
+        if ready:
+            scores_N = scalarised(observations, self.directions, rng)
+            parents = [observations[index].design for index in np.argsort(-scores_N)[:PARENTS]]
+        self._display(parents, rng)
+        if ready:
+            return self._first_admitted(self._by_improvement(observations, pending, rng))
+        return self._first_admitted(self._spread([*(each.design for each in observations), *pending], rng))
+
+    @property
+    def looked_through(self) -> bool:
+        """Whether every point of a finite space has been looked at."""
+        return self._pool.complete
+
+    def _display(self, parents: Sequence[Design], rng: Generator) -> None:
+        """Let the pool run_query at new points: random ones, and mutations of the parents."""
+        for _ in range(PATIENCE):  # where hardly anything is feasible, run_query on rather than give up
+            self._pool.display(self.screened // 2, rng)
+            self._pool.vary(parents, self.screened // 4, rng)
+            if len(self._pool):
+                return
+
+    def _first_admitted(self, order: Sequence[int]) -> Design | None:
+        """Return the first design in order that is still free, and forget those looked at."""
+        pool, taken = self._pool, None
+        dropped: set[int] = set()
+        for index in order:
+            dropped.add(int(index))
+            if pool.still_admits(index):
+                taken = pool.design(index)
+                break
+        pool.keep([int(index) for index in order if int(index) not in dropped][: pool.capacity])
+        self._ranked = len(pool)
+        return taken
+
+    def _spread(self, known: Sequence[Design], rng: Generator) -> list[int]:
+        """Return all candidates' indices; first the one of ten that is farthest from what is known (Mitchell 1991)."""
+        order = [int(index) for index in rng.permutation(len(self._pool))]
+        if known and order:
+            few = order[:10]
+            view = ProgressView.of(self._pool, known)
+            gap = view.inputs(self._pool, np.array(few))[:, None, :] - view.known_ND[None]
+            first = few[int(np.argmax((gap**2).sum(axis=2).min(axis=1)))]
+            order = [first, *(index for index in order if index != first)]
+        return order
+
+    def _by_improvement(
+        self, observations: Sequence[Observation], pending: Sequence[Design], rng: Generator
+    ) -> list[int]:
+        """Return all candidates' indices by falling expected improvement, after mutating the best of them.
+
+        Where there are too many pairs of an observation and a candidate, the best ones and the new ones are looked at
+        and the others by turns: those whose turn it was stand last.
+        """
+        scores_N = scalarised(observations, self.directions, rng)
+        kept = representatives(scores_N, CONDITIONED)
+        targets_N = gaussianised(scores_N[kept])
+        rows_M = self._in_turn(PAIRS // len(kept))
+        view = ProgressView.of(self._pool, [*(observations[index].design for index in kept), *pending])
+        known_ND, pending_ND = view.known_ND[: len(kept)], view.known_ND[len(kept) :]
+        posterior = condition(self._learn(view, targets_N, len(scores_N)), known_ND, targets_N)
+        best = float(posterior.mean(known_ND).max())
+        if pending:
+            best = max(best, float(posterior.mean(pending_ND).max()))
+            posterior = believing(posterior, targets_N, pending_ND)
+        improvement_M = self._improvement(view, posterior, rows_M, best)
+        parents = [self._pool.design(int(index)) for index in rows_M[np.argsort(-improvement_M)[:PARENTS]]]
+        before = len(self._pool)
+        self._pool.vary(parents, self.screened // 4, rng)
+        fresh_M = np.arange(before, len(self._pool))
+        improvement_M = np.concatenate([improvement_M, self._improvement(view, posterior, fresh_M, best)])
+        seen_M = np.concatenate([rows_M, fresh_M])
+        seen_M = seen_M[np.argsort(-improvement_M, kind="stable")]
+        unseen = np.setdiff1d(np.arange(before), rows_M)
+        best_half = len(seen_M) if not len(unseen) else len(seen_M) // 2
+        return [int(index) for index in np.concatenate([seen_M[:best_half], unseen, seen_M[best_half:]])]
+
+    def _learn(self, view: ProgressView, targets_N: Array, count: int) -> Kernel:
+        """Return the kernel for `count` observations, of which `targets_N` are the first that `view` knows.
+
+        One more of many moves it little, so the last one serves a while; several objectives are weighed anew each time.
+        """
+        last = self._kernel
+        if (
+            last is not None
+            and FITTED < count < GROWN * self._learnt
+            and len(self.directions) == 1
+            and np.array_equal(last.groups_D, view.groups_D)
+        ):
+            return last
+        few = representatives(targets_N, FITTED)
+        known_ND, trending = view.known_ND[: len(targets_N)], len(view.names)
+        kernel = fit(known_ND[few], targets_N[few], view.groups_D, trending=trending, start=last)
+        self._kernel, self._learnt = kernel, count
+        return kernel
+
+    def _improvement(self, view: ProgressView, posterior: Posterior, rows_M: NDArray[np.intp], best: float) -> Array:
+        """Return the expected improvement [M] of the pool's designs `rows_M`, a few of them at a time."""
+        some = max(PAIRS_AT_ONCE // len(posterior.inputs_ND), 1)
+        parts = (view.inputs(self._pool, rows_M[first : first + some]) for first in range(0, len(rows_M), some))
+        return np.concatenate([np.empty(0), *(expected_improvement(posterior, part_MD, best) for part_MD in parts)])
+
+    def _in_turn(self, most: int) -> NDArray[np.intp]:
+        """Return the indices of about `most` candidates: all new ones, and the first of the others."""
+        count = len(self._pool)
+        first = min(self._ranked, max(most - (count - self._ranked), 0))
+        return np.concatenate([np.arange(first), np.arange(self._ranked, count)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressView:
+    """Designs as inputs of the model: D columns, those of the space and then the features that differ at all.
+
+    Every parameter has a length scale of its own. The features share one: they say similar things (a deeper network
+    has more parameters), and a handful of trainings cannot summary_text their lengths apart.
+    """
+
+    names: tuple[str, ...]
+    middle_F: Array
+    deviation_F: Array
+    groups_D: NDArray[np.intp]
+    known_ND: Array
+
+    @classmethod
+    def of(cls, pool: Pool, known: Sequence[Design]) -> ProgressView:
+        """Return the view whose features have mean 0 and variance 1 over the pool and the known designs."""
+        names = tuple(sorted(pool.features.union(*(design.features for design in known))))
+        encoded = np.array([pool.space.encode(design.params) for design in known], dtype=float)
+        features = np.concatenate([_features(known, names), pool.features_MF(names, np.arange(len(pool)))])
+        middle, deviation = features.mean(axis=0), features.std(axis=0)
+        differing = deviation > 1e-9 * (1.0 + np.abs(middle))
+        names = tuple(name for name, kept in zip(names, differing, strict=True) if kept)
+        middle, deviation = middle[differing], deviation[differing]
+        scaled = (features[: len(known), differing] - middle) / deviation
+        groups = pool.space.groups
+        own = max(groups, default=-1) + 1
+        return cls(
+            names=names,
+            middle_F=middle,
+            deviation_F=deviation,
+            groups_D=np.array([*groups, *[own] * len(names)], dtype=np.intp),
+            known_ND=np.hstack([encoded, scaled]),
+        )
+
+    def inputs(self, pool: Pool, rows_M: NDArray[np.intp]) -> Array:
+        """Return the inputs of the pool's designs `rows_M`."""
+        features = pool.features_MF(self.names, rows_M)
+        return np.hstack([pool.encoded_MC(rows_M), (features - self.middle_F) / self.deviation_F])
+
+
+def _features(designs: Sequence[Design], names: tuple[str, ...]) -> Array:
+    rows = [[design.features.get(name, 0.0) for name in names] for design in designs]
+    return np.array(rows, dtype=float).reshape(len(designs), len(names))
+
+
+def believing(posterior: Posterior, targets_N: Array, pending_PD: Array) -> Posterior:
+    """Return the posterior as if P pending inputs had been observed to be what it predicts for them."""
+    inputs_ND = np.concatenate([posterior.inputs_ND, pending_PD])
+    return condition(posterior.kernel, inputs_ND, np.concatenate([targets_N, posterior.mean(pending_PD)]))
+
+
+def expected_improvement(posterior: Posterior, inputs_MD: Array, best: float) -> Array:
+    """Return by how much [M] each input is expected to exceed `best` (Jones, Schonlau and Welch 1998, equation 15)."""
+    mean_M, deviation_M = posterior.predict(inputs_MD)
+    score_M = (mean_M - best) / deviation_M
+    density_M = np.exp(-0.5 * score_M**2) / math.sqrt(2 * math.pi)
+    return deviation_M * (score_M * ndtr(score_M) + density_M)
+
+
+def scalarised(observations: Sequence[Observation], directions: Sequence[Direction], rng: Generator) -> Array:
+    """Return one score [N] per observation, higher is better; failed ones score as the worst of the others.
+
+    Several objectives are brought to 0..1 and weighed at random, anew for every proposal, by the augmented
+    Chebyshev function (Knowles 2006, ParEGO, equation 2), so that a whole front is looked for.
+    """
+    signs = np.array([1.0 if direction == "maximize" else -1.0 for direction in directions])
+    rows = [each.values if _usable(each) else (math.nan,) * len(signs) for each in observations]
+    values_NO = np.array(rows, dtype=float) * signs
+    if len(signs) == 1:
+        score_N = values_NO[:, 0]
+    else:
+        low, high = np.nanmin(values_NO, axis=0), np.nanmax(values_NO, axis=0)
+        loss_NO = (high - values_NO) / np.where(high > low, high - low, 1.0) * rng.dirichlet(np.ones(len(signs)))
+        score_N = -(loss_NO.max(axis=1) + AUGMENTATION * loss_NO.sum(axis=1))
+    return np.where(np.isnan(score_N), np.nanmin(score_N), score_N)
+
+
+def _usable(observation: Observation) -> bool:
+    return observation.values is not None and all(math.isfinite(value) for value in observation.values)
+
+
+def gaussianised(scores_N: Array) -> Array:
+    """Return scores of mean 0 and variance 1, bent towards a normal distribution (Yeo and Johnson 2000).
+
+    A training that went wrong lies far from the others; bent, it does not hide the differences between good ones.
+    The bend is the most probable one (their equation 3.1).
+    """
+    spread = float(scores_N.std())
+    if spread < 1e-12 * (1.0 + float(np.abs(scores_N).max())):
+        return np.zeros_like(scores_N)
+    standard_N = (scores_N - scores_N.mean()) / spread
+    slope = float(np.sum(np.sign(standard_N) * np.log1p(np.abs(standard_N))))
+
+    def cost(bend: float) -> float:
+        return 0.5 * len(standard_N) * math.log(float(_bent(standard_N, bend).var()) + 1e-300) - (bend - 1.0) * slope
+
+    found: Any = minimize_scalar(cost, bounds=BENDS, method="bounded")
+    bent_N = _bent(standard_N, float(found.x))
+    return (bent_N - bent_N.mean()) / bent_N.std()
+
+
+def _bent(standard_N: Array, bend: float) -> Array:
+    size_N = np.log1p(np.abs(standard_N))
+    power_N = np.where(standard_N >= 0, bend, 2.0 - bend)
+    safe_N = np.where(np.abs(power_N) < 1e-9, 1.0, power_N)
+    return np.sign(standard_N) * np.where(np.abs(power_N) < 1e-9, size_N, np.expm1(safe_N * size_N) / safe_N)
+
+
+def representatives(scores_N: Array, limit: int) -> NDArray[np.intp]:
+    """Return at most `limit` indices: the best half of them, and the rest evenly over the ranks of the others."""
+    order = np.argsort(-scores_N, kind="stable")
+    if len(order) <= limit:
+        return np.arange(len(order))
+    best, others = order[: limit // 2], order[limit // 2 :]
+    evenly = np.linspace(0, len(others) - 1, limit - len(best)).round().astype(np.intp)
+    return np.sort(np.concatenate([best, others[evenly]]))
+
+
+MOST, LEAST = 512, 24  # designs that are checked for one proposal
+SECONDS = 0.06  # that the checks of one proposal may take
+TIMED = 16  # checks that the time of one is taken from, after as many that fill the caches
+EXAMPLES = 2  # of them, infeasible ones that are recorded; the others are counted
+IN_VAIN = 20  # proposals in a row without a find, after which none is expected
+REMEMBERED = 512  # candidates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    key: str
+    features: Features
+
+
+class FootprintSearch:
+    """Proposes through `FootprintProposer`; what it screens is counted, the nearest misses are recorded."""
+
+    def __init__(self, study: Study, sweep: Sweep, task: Task, seed: int | None) -> None:
+        self._sweep, self._task = sweep, task
+        self._rng = np.random.default_rng(seed)
+        self._remembered: dict[Key, _Known | None] = {}  # the latest ones, in order
+        self._taken: Mapping[str, object] = {}
+        self._screened: list[Infeasible] = []
+        self._proposer = FootprintProposer(
+            sweep.space,
+            self._admit,
+            directions=study.directions,
+            startup=sweep.settings.sampler.startup,
+            screened=self._affordable(),
+        )
+        self._designs: dict[int, Design | None] = {}  # by the trial's number
+        self._in_vain = 0
+        self.infeasible: list[Infeasible] = []
+        self.counts = InfeasibleCounts()
+        self.exhausted = False
+
+    def propose(self, snapshot: StudySnapshot) -> Proposal | None:
+        self._taken = snapshot.known
+        observations: list[Observation] = []
+        pending: list[Design] = []
+        for trial in snapshot.trials:
+            design = self._design(trial)
+            if design is None or trial.user_attrs.get("state_reason") == DUPLICATE:
+                continue
+            if not trial.state.is_finished():
+                pending.append(design)
+            else:
+                observations.append(Observation(design=design, values=_values(trial)))
+        found = self._proposer.propose(observations, pending, self._rng)
+        give_freed_memory_back()  # or the process grows with the arrays of the largest proposal
+        self._screened.sort(key=lambda each: max(each.excess.values()))
+        self.infeasible += self._screened[:EXAMPLES]
+        self._screened.clear()
+        if found is None:
+            self._in_vain += 1
+            self.exhausted = self._proposer.looked_through or self._in_vain >= IN_VAIN
+            return None
+        self._in_vain = 0
+        candidate = evaluate(self._task, self._sweep, found.params)
+        assert isinstance(candidate, Candidate), "it was admitted"
+        return Proposal(candidate=candidate)
+
+    def on_claimed(self, proposal: Proposal, number: int | None) -> None:
+        """Nothing to note: what is taken is read off the snapshot."""
+
+    def on_written(self, numbers: list[int]) -> None:
+        self.infeasible.clear()
+
+    def _affordable(self) -> int:
+        """Return how many checks fit into the time that a proposal may take."""
+        points = [self._sweep.space.draw(self._rng) for _ in range(2 * TIMED)]
+        start = 0.0
+        for number, point in enumerate(points):
+            if number == TIMED:
+                start = time.process_time()
+            evaluate(self._task, self._sweep, point)
+        each = max((time.process_time() - start) / TIMED, 1e-6)
+        return int(min(max(SECONDS / each, LEAST), MOST))
+
+    def _admit(self, params: Params) -> Features | None:
+        found = self._known(params)
+        return found.features if found is not None and found.key not in self._taken else None
+
+    def _known(self, params: Params) -> _Known | None:
+        """Return key and features of a feasible point, None for an infeasible one; a whole candidate is large."""
+        point = self._sweep.space.key(params)
+        if point not in self._remembered:
+            if len(self._remembered) >= REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+            found = evaluate(self._task, self._sweep, params)
+            if isinstance(found, Infeasible):
+                self.counts.count(name for name, value in found.excess.items() if value > 0)
+                self._screened.append(found)
+                self._remembered[point] = None
+            else:
+                self.counts.count(())
+                self._remembered[point] = _Known(key=found.key, features=found.features)
+        return self._remembered[point]
+
+    def _design(self, trial: FrozenTrial) -> Design | None:
+        """Return a trial's design with its features, worked out once; None where it is no point of the space."""
+        if trial.number not in self._designs:
+            self._designs[trial.number] = self._read(trial)
+        return self._designs[trial.number]
+
+    def _read(self, trial: FrozenTrial) -> Design | None:
+        point = known_point(trial, self._sweep.space)
+        if point is None:
+            return None
+        found = evaluate(self._task, self._sweep, point)
+        params = trial.params if trial.params == point else point  # the same values: hundreds of trials are held
+        return Design(params=params, features=found.features if isinstance(found, Candidate) else {})
+
+
+def _values(trial: object) -> tuple[float, ...] | None:
+    """Return what a trial is worth: its values, or where it was given up the last accuracy that it had."""
+    values, steps = getattr(trial, "values", None), getattr(trial, "intermediate_values", {})
+    if values is not None:
+        return tuple(values)
+    if getattr(trial, "user_attrs", {}).get("state_reason") == "pruned" and steps:
+        return (steps[max(steps)],)
+    return None

@@ -1,0 +1,82 @@
+"""What a source of designs gives a worker: feasible designs that nobody has trained. One protocol for all samplers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from archsearch.analysis.limits import Margin
+from archsearch.errors import SpecError
+from archsearch.search.infeasible import UNBUILDABLE, InfeasibleCounts, broken_limits
+from archsearch.search.queue import StudySnapshot
+from archsearch.search.space import Params, Space
+from archsearch.search.storage.rows import constraints_of
+from archsearch.search.sweep import Sweep
+from archsearch.search.task import Candidate, Task
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Infeasible:
+    """A proposal that breaks limits, as it is recorded; without `margins` where it cannot be built."""
+
+    params: Params
+    excess: Mapping[str, float]
+    reason: str = ""
+    margins: Sequence[Margin] = ()
+    system: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A feasible design that nobody has trained, with the sampler's system attributes and its own handle on it."""
+
+    candidate: Candidate
+    system: Mapping[str, Any] = field(default_factory=dict)
+    handle: int = -1
+
+
+class Proposer(Protocol):
+    """Proposes designs for one worker.
+
+    `infeasible` collects the proposals to be recorded, `counts` counts all of them; `exhausted` is True once no other
+    design is expected.
+    """
+
+    infeasible: list[Infeasible]
+    counts: InfeasibleCounts
+    exhausted: bool
+
+    def propose(self, snapshot: StudySnapshot) -> Proposal | None:
+        """Return a design to train, or None where none was found: for some seconds, or at all (`exhausted`)."""
+        ...
+
+    def on_claimed(self, proposal: Proposal, number: int | None) -> None:
+        """Take note that the proposal has become trial `number`; None where another worker was faster."""
+        ...
+
+    def on_written(self, numbers: list[int]) -> None:
+        """Take note that all of `infeasible` is in the database, under these trial numbers."""
+        ...
+
+
+def evaluate(task: Task, sweep: Sweep, params: Params) -> Candidate | Infeasible:
+    """Return the candidate at a point of the space, or why it cannot be built or which limits it breaks."""
+    try:
+        candidate = task.check(sweep.assignments(params))
+    except SpecError as error:
+        return Infeasible(params=params, excess={UNBUILDABLE: 1.0}, reason=str(error))
+    if candidate.kept:
+        return candidate
+    broken = ", ".join(broken_limits(candidate.margins))
+    return Infeasible(params=params, excess=constraints_of(candidate.margins), reason=broken, margins=candidate.margins)
+
+
+def known_point(trial: FrozenTrial, space: Space) -> Params | None:
+    """Return the point of the space that a feasible trial has; None where it is not a point of the space."""
+    if not trial.user_attrs.get("key"):
+        return None
+    return space.point_of(trial.user_attrs.get("assignments", trial.params))

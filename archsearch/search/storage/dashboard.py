@@ -1,0 +1,87 @@
+"""What is written into a study for those who open it in optuna-dashboard; nothing of it is read again.
+
+The dashboard lists, sorts and plots attributes that are single numbers, takes constraints in the form of Optuna
+before 5, and shows a note in Markdown with the study. Knows neither optuna nor the dashboard.
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from archsearch.analysis.check import say_bound
+from archsearch.analysis.limits import Margin
+from archsearch.search.storage.url import Address
+
+MARGIN = "Margin "
+"""How the names of margins begin; the capital sorts them before the other attributes."""
+OLDER = "constraints"
+"""The system attribute of Optuna before 5: a list without names."""
+
+
+def margin_attrs(margins: Sequence[Margin]) -> dict[str, float]:
+    """Return an attribute for every limit, named by the limit and its bound: the slack, to four digits."""
+    return {
+        f"{MARGIN}{one.limit} ({say_bound(one.limit, one.bound)})": float(f"{one.slack or 0.0:.4g}") for one in margins
+    }
+
+
+def older_constraints(excess: Mapping[str, float]) -> dict[str, list[float]]:
+    """Return the system attribute by which the dashboard tells what is infeasible: the greatest excess alone."""
+    return {OLDER: [max(excess.values())]} if excess else {}
+
+
+def limits_note(limits: str, bounds: object) -> dict[str, Any]:
+    """Return the study's system attributes that are its note: the limits as a table, and how margins are read."""
+    if not isinstance(bounds, Mapping) or not bounds:
+        return {}
+    lines = [f"| {limit} | {say_bound(limit, bound)} |" for limit, bound in bounds.items()]
+    text = "\n".join([f"## Limits: {limits}", "", "| limit | asked |", "|---|---|", *lines, "", _HOW])
+    return {"dashboard:note_ver": 1, "dashboard:note_str:0": text}
+
+
+_HOW = (
+    f"Every trial has a `{MARGIN}...` for each limit, relative to its bound: 0.25 is kept with a quarter to spare, "
+    "below 0 is broken. With one of them as the y axis of *History*, infeasible designs are the grey points. "
+    "`python -m archsearch.study why` tells how many designs break which limit."
+)
+
+
+PICTURES = ("curves.png", "card.png", "design.png")
+"""Files of a run's folder that are attached where they are there."""
+
+
+def artifact_folder(address: Address) -> Path:
+    """Return the folder of a database's artifacts: `artifacts` beside its file, or below `outputs` for a server."""
+    return (Path("outputs") if address.path is None else address.path.parent) / "artifacts"
+
+
+def attach_pictures(run_dir: Path, address: Address) -> dict[str, str]:
+    """Return what `attach` returns for a run's pictures; none where they cannot be copied."""
+    try:
+        return attach((run_dir / name for name in PICTURES), artifact_folder(address))
+    except OSError:
+        return {}
+
+
+def attach(files: Iterable[Path], folder: Path) -> dict[str, str]:
+    """Copy the `files` that exist into `folder` and return the system attributes by which a trial names them.
+
+    It is the attribute of `optuna.artifacts.upload_artifact` (Optuna 5). Raises `OSError` where nothing can be written.
+    """
+    attrs: dict[str, str] = {}
+    for file in files:
+        if not file.is_file():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        name = str(uuid.uuid4())
+        shutil.copyfile(file, folder / name)
+        kind, encoding = mimetypes.guess_type(file.name)
+        entry = {"artifact_id": name, "filename": file.name, "mimetype": kind, "encoding": encoding}
+        attrs[f"artifacts:{name}"] = json.dumps(entry)
+    return attrs

@@ -1,0 +1,322 @@
+"""The doctor: what is wrong with a study database and the files it names; looks only, `healing` fixes.
+
+Dead workers are recognised as in a search, see `archsearch.search.heartbeat`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from archsearch.search.heartbeat import LeaseMonitor, is_alive
+from archsearch.search.storage.queries import select_versions
+from archsearch.search.storage.read import StudyRead, TrialRead
+from archsearch.search.storage.reader import Reader
+from archsearch.search.storage.readonly import Query, require_file, run_query
+from archsearch.search.storage.url import Address
+
+Kind = Literal["version", "damaged", "log", "lock", "torn", "left_running", "unseen", "files", "weights"]
+STALE = 30.0  # seconds after which Optuna itself takes a journal's lock from its holder
+MOST_NUMBERS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is wrong: what, and the fix in words; `fixable` where `doctor --fix` fixes it.
+
+    `trials` are the numbers of the trials of `study` that it is about, `workers` those who had them.
+    """
+
+    kind: Kind
+    what: str
+    fix: str
+    fixable: bool = False
+    study: str | None = None
+    trials: tuple[int, ...] = ()
+    workers: tuple[str, ...] = ()
+
+
+def examine(
+    reader: Reader, *, grace: float | None = None, sleep: Callable[[float], None] = time.sleep
+) -> list[Finding]:
+    """Return all that is found wrong, the database before its studies.
+
+    With `grace`, the signs of life of workers on other machines are watched for that many seconds.
+    Raises what a database raises that cannot be read at all.
+    """
+    found = list(_of_database(reader.address))
+    studies = [reader.study(name) for name in reader.names()]
+    dead = dead_trials(reader, studies, grace=grace, sleep=sleep)
+    for study in studies:
+        found += _of_running(study, dead)
+        found += _of_files(study)
+    return found
+
+
+def dead_trials(
+    reader: Reader, studies: Iterable[StudyRead], *, grace: float | None, sleep: Callable[[float], None] = time.sleep
+) -> dict[tuple[str, int], bool | None]:
+    """Return for each running trial of ours, by study and number, whether its worker is dead; None where unseen."""
+    found: dict[tuple[str, int], bool | None] = {}
+    for study in studies:
+        for trial in study.trials:
+            if trial.state == "running" and "worker" in trial.attrs:
+                worker = str(trial.attrs["worker"])
+                alive = is_alive(worker) if worker else False
+                found[study.name, trial.number] = None if alive is None else not alive
+    unseen = {place for place, dead in found.items() if dead is None}
+    if grace is None or not unseen:
+        return found
+    watch, rounds = LeaseMonitor(grace), 10
+    for _ in range(rounds + 2):
+        for name in {name for name, _ in unseen}:
+            for trial in reader.study(name).trials:
+                if (name, trial.number) in unseen and _is_dead(watch, trial):
+                    found[name, trial.number] = True
+        sleep(grace / rounds)
+    return {place: False if place in unseen and dead is None else dead for place, dead in found.items()}
+
+
+def _is_dead(monitor: LeaseMonitor, trial: TrialRead) -> bool:
+    worker = str(trial.attrs.get("worker", ""))
+    return trial.state == "running" and monitor.is_dead(trial.number, worker, trial.attrs.get("heartbeat"))
+
+
+def _of_database(address: Address) -> Iterable[Finding]:
+    if address.kind == "journal":
+        yield from _of_journal(require_file(address))
+        return
+    versions = run_query(address, select_versions)
+    if (wanted := schema_version()) != versions["schema"]:
+        yield Finding(
+            kind="version",
+            what=f"the tables are of version {versions['schema']} (made by Optuna {versions['optuna']}), "
+            f"this Optuna's are of {wanted}",
+            fix=f"Keep a copy, then: optuna storage upgrade --storage {address}.",
+        )
+    if address.path is not None:
+        state = run_query(address, _check)
+        if state != "ok":
+            yield Finding(
+                kind="damaged",
+                what=f"the file {address.path} is damaged: {state}",
+                fix=f"Rescue what can be read: sqlite3 {address.path} .recover | sqlite3 rescued.db.",
+            )
+        log = address.path.with_name(f"{address.path.name}-wal")
+        if log.exists():
+            yield Finding(
+                kind="log",
+                what=f"{log} is there ({log.stat().st_size} bytes): a program has the database open, or was killed",
+                fix="Nothing is lost: whoever opens the database reads it.",
+                fixable=True,
+            )
+
+
+def _check(query: Query) -> str:
+    return str(query("PRAGMA quick_check(1)", {})[0][0])
+
+
+def schema_version() -> str:
+    """Return the version of the tables that the installed Optuna works with."""
+    from optuna.storages import RDBStorage
+
+    from archsearch.search.storage.database import quiet_optuna
+
+    quiet_optuna()
+    made = RDBStorage("sqlite:///:memory:")
+    try:
+        return made.get_head_version()
+    finally:
+        made.engine.dispose()
+
+
+def _of_journal(file: Path) -> Iterable[Finding]:
+    if is_stale(lock := file.with_name(f"{file.name}.lock")):
+        yield Finding(
+            kind="lock",
+            what=f"{lock} was left by a killed program; others wait {STALE:g} s for it",
+            fix="It is taken away.",
+            fixable=True,
+        )
+    if torn := torn_bytes(file):
+        yield Finding(
+            kind="torn",
+            what=f"the last line of {file} ends in its midst ({torn} bytes): its writer is at it, or was killed",
+            fix="The half line, which nobody can read, is taken away, so that others can write behind it.",
+            fixable=True,
+        )
+
+
+def is_stale(lock: Path) -> bool:
+    """Return whether a journal's lock, which is held for milliseconds, has been there for `STALE` seconds."""
+    try:
+        return time.time() - lock.lstat().st_mtime > STALE
+    except OSError:
+        return False
+
+
+def torn_bytes(file: Path) -> int:
+    """Return how many bytes follow the last line's end."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, 2)
+        tail, at = b"", size
+        while at > 0 and b"\n" not in tail:
+            at = max(0, at - 65536)
+            opened.seek(at)
+            tail = opened.read(min(65536, size - at)) + tail
+    return len(tail) - tail.rfind(b"\n") - 1
+
+
+def _of_running(study: StudyRead, dead: dict[tuple[str, int], bool | None]) -> Iterable[Finding]:
+    evaluate = {
+        trial.number: dead.get((study.name, trial.number)) for trial in study.trials if trial.state == "running"
+    }
+    ours = {number for number in evaluate if (study.name, number) in dead}
+    left = tuple(number for number, gone in evaluate.items() if gone)
+    if left:
+        yield Finding(
+            kind="left_running",
+            what=f"{_trials(left)} left running: the worker is gone",
+            fix="They wait again, and the same command takes them up from their checkpoints.",
+            fixable=True,
+            study=study.name,
+            trials=left,
+            workers=tuple(str(trial.attrs.get("worker")) for trial in study.trials if trial.number in left),
+        )
+    unseen = tuple(number for number, gone in evaluate.items() if number in ours and gone is None)
+    if unseen:
+        yield Finding(
+            kind="unseen",
+            what=f"{_trials(unseen)} running on another machine, or on this one before it was started anew",
+            fix="LeaseMonitor for signs of life: --grace 120 (seconds, as study.grace).",
+            study=study.name,
+            trials=unseen,
+        )
+    others = tuple(number for number in evaluate if number not in ours)
+    if others:
+        yield Finding(
+            kind="unseen",
+            what=f"{_trials(others)} running by another program, which does not say where",
+            fix="If it is gone: optuna.load_study(...).summary_text(NUMBER, state=TrialState.FAIL).",
+            study=study.name,
+            trials=others,
+        )
+
+
+def _of_files(study: StudyRead) -> Iterable[Finding]:
+    gone: list[int] = []
+    bare: list[int] = []
+    for trial in study.trials:
+        folder = trial.attrs.get("run_dir")
+        if not isinstance(folder, str) or trial.state not in ("complete", "pruned", "diverged", "failed"):
+            continue
+        if not Path(folder).is_dir():
+            gone.append(trial.number)
+        elif trial.state == "complete" and not Path(folder, "model.safetensors").is_file():
+            bare.append(trial.number)
+    again = "Each can be made again: python -m archsearch.study trial STUDY NUMBER gives the command."
+    if gone:
+        yield Finding(
+            kind="files",
+            what=f"{_trials(gone)} without their folders (looked for from {Path.cwd()})",
+            fix=again,
+            study=study.name,
+            trials=tuple(gone),
+        )
+    if bare:
+        yield Finding(
+            kind="weights", what=f"{_trials(bare)} without weights", fix=again, study=study.name, trials=tuple(bare)
+        )
+
+
+def _trials(numbers: Iterable[int]) -> str:
+    """Return `trial 3` or `trials 3, 4, 5 and 10 more`."""
+    listed = list(numbers)
+    shown = ", ".join(map(str, listed[:MOST_NUMBERS]))
+    more = f" and {len(listed) - MOST_NUMBERS} more" if len(listed) > MOST_NUMBERS else ""
+    return f"{'trial' if len(listed) == 1 else 'trials'} {shown}{more}"
+
+
+def apply_fixes(reader: Reader, findings: Iterable[Finding]) -> list[str]:
+    """Fix what can be fixed of `findings` and return what was done, in sentences."""
+    done: list[str] = []
+    for finding in findings:
+        if not finding.fixable:
+            continue
+        if finding.kind == "left_running" and finding.study is not None:
+            done.append(_give_back(reader, finding.study, dict(zip(finding.trials, finding.workers, strict=True))))
+        elif finding.kind == "log":
+            done.append(_fold_log(require_file(reader.address)))
+        elif finding.kind == "lock":
+            done.append(_take_lock(require_file(reader.address)))
+        elif finding.kind == "torn":
+            done.append(_cut(require_file(reader.address)))
+    return done
+
+
+def _give_back(reader: Reader, name: str, workers: Mapping[int, str]) -> str:
+    """Let the trials wait again, as a worker does that is stopped, so that the same command takes them up."""
+    from optuna.trial import TrialState
+
+    from archsearch.search.storage.database import open_store
+    from archsearch.search.storage.study import load_study
+
+    store = open_store(reader.address.url, create=False)
+    given: list[int] = []
+    try:
+        study = load_study(store, name)
+        with store.lock():
+            for trial in study.trials():
+                worker = workers.get(trial.number)
+                same = trial.state.name == "RUNNING" and trial.user_attrs.get("worker") == worker
+                if worker is not None and same and not is_alive(worker):
+                    store.storage.set_trial_user_attr(trial._trial_id, "worker", "")
+                    store.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+                    given.append(trial.number)
+    finally:
+        store.close()
+    if not given:
+        return f"{name}: its trials had been taken up meanwhile"
+    return f"{name}: trial {', '.join(map(str, given))} waits again; the same command as before takes it up"
+
+
+def _fold_log(file: Path) -> str:
+    """Fold the log of writes into the database; SQLite takes the log away where nobody else has it open."""
+    import contextlib
+    import sqlite3
+
+    with contextlib.closing(sqlite3.connect(file, timeout=10)) as connection:
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    if busy or file.with_name(f"{file.name}-wal").exists():
+        return f"{file}: a program has it open, so its log stays"
+    return f"{file}: the log is folded in"
+
+
+def _take_lock(file: Path) -> str:
+    lock = file.with_name(f"{file.name}.lock")
+    if not is_stale(lock):
+        return f"{lock}: is gone or in use again"
+    aside = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
+    lock.rename(aside)  # of two that take it away at once, one fails here
+    aside.unlink()
+    return f"{lock}: taken away"
+
+
+def _cut(file: Path) -> str:
+    """Cut half a line off the journal, holding the lock that every writer takes."""
+    from optuna.storages.journal import JournalFileSymlinkLock
+
+    lock = JournalFileSymlinkLock(str(file))
+    lock.acquire()
+    try:
+        torn = torn_bytes(file)
+        if torn:
+            os.truncate(file, file.stat().st_size - torn)
+    finally:
+        lock.release()
+    return f"{file}: {torn} bytes of half a line are cut off" if torn else f"{file}: its last line is whole now"

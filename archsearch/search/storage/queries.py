@@ -1,0 +1,238 @@
+"""Studies read by plain SQL from Optuna's tables, ten times as fast as through Optuna, and without importing it.
+
+Each function takes `query`, see `storage.readonly`; `storage.write` is what writes the same tables.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from archsearch.errors import SpecError
+from archsearch.search.storage.dashboard import MARGIN
+from archsearch.search.storage.legacy import present_attrs
+from archsearch.search.storage.read import (
+    STATES,
+    Direction,
+    Overview,
+    StudyRead,
+    TrialRead,
+    TrialState,
+    assignments_of,
+    best_of,
+    excess_of,
+    objective_names,
+    state_of,
+)
+from archsearch.search.storage.readonly import Query
+
+_OF_STUDY = "FROM {table} a JOIN trials t ON t.trial_id = a.trial_id WHERE t.study_id = :study"
+
+
+def select_names(query: Query) -> list[str]:
+    """Return the names of all studies, in the order in which they were made."""
+    return [str(name) for (name,) in query("SELECT study_name FROM studies ORDER BY study_id", {})]
+
+
+def select_overviews(query: Query) -> list[Overview]:
+    """Return how each study stands, without reading its trials."""
+    return [
+        _overview(query, study, str(name))
+        for study, name in query("SELECT study_id, study_name FROM studies ORDER BY study_id", {})
+    ]
+
+
+def select_study(query: Query, name: str) -> StudyRead:
+    """Return the study `name` with all of its trials; raises `SpecError` with the names there are."""
+    found = query("SELECT study_id FROM studies WHERE study_name = :name", {"name": name})
+    if not found:
+        raise no_study(name, select_names(query))
+    study = found[0][0]
+    attrs, objectives, directions = _head(query, study)
+    return StudyRead(
+        name=name,
+        objectives=objectives,
+        directions=directions,
+        attrs=attrs,
+        trials=tuple(_trials(query, study, len(directions))),
+    )
+
+
+def select_versions(query: Query) -> dict[str, str]:
+    """Return which `schema` the tables have, and which `optuna` made them."""
+    revision = query("SELECT version_num FROM alembic_version", {})
+    library = query("SELECT library_version FROM version_info", {})
+    return {
+        "schema": str(revision[0][0]) if revision else "unknown",
+        "optuna": str(library[0][0]) if library else "unknown",
+    }
+
+
+def no_study(name: str, names: Sequence[str]) -> SpecError:
+    """Return the error that there is no study `name`."""
+    from archsearch.decode import suggest
+
+    return SpecError("study", f"there is no '{name}'", suggest(name, list(names)) or "The database holds no study yet.")
+
+
+def _overview(query: Query, study: int, name: str) -> Overview:
+    attrs, objectives, directions = _head(query, study)
+    counts: dict[TrialState, int] = defaultdict(int)
+    last: list[Any] = []
+    reason = "LEFT JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key = 'state_reason'"
+    for state, reason_text, number, started, finished in query(
+        "SELECT t.state, a.value_json, COUNT(*), MAX(t.datetime_start), MAX(t.datetime_complete) "
+        f"FROM trials t {reason} WHERE t.study_id = :study GROUP BY t.state, a.value_json",
+        {"study": study},
+    ):
+        counts[state_of(state, _plain(reason_text) if reason_text is not None else None)] += number
+        last += [_moment(started), _moment(finished)]
+    last += [
+        datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+        for (seconds,) in _numbers(query, "a.key IN ('heartbeat', 'beat') AND t.state = 'RUNNING'", study)
+    ]
+    values: dict[int, dict[int, float]] = defaultdict(dict)
+    for number, objective, value, kind in query(
+        "SELECT t.number, v.objective, v.value, v.value_type FROM trial_values v "
+        f"JOIN trials t ON t.trial_id = v.trial_id {reason} WHERE t.study_id = :study AND t.state = 'COMPLETE' "
+        "AND (a.value_json IS NULL OR a.value_json NOT IN ('\"duplicate\"', '\"answered\"'))",
+        {"study": study},
+    ):
+        values[number][objective] = _number(value, kind)
+    whole = {number: tuple(found[i] for i in sorted(found)) for number, found in values.items()}
+    return Overview(
+        name=name,
+        objectives=objectives,
+        directions=directions,
+        attrs=attrs,
+        counts={state: counts[state] for state in STATES if counts[state]},
+        best=best_of(whole, directions),
+        last=max((moment for moment in last if moment is not None), default=None),
+    )
+
+
+def _numbers(query: Query, which: str, study: int) -> list[tuple[float]]:
+    found = query(
+        f"SELECT a.value_json {_OF_STUDY.format(table='trial_user_attributes')} AND {which}", {"study": study}
+    )
+    numbers = [_plain(text) for (text,) in found]
+    return [(float(one),) for one in numbers if isinstance(one, int | float) and math.isfinite(one) and one > 0]
+
+
+def _head(query: Query, study: int) -> tuple[dict[str, Any], tuple[str, ...], tuple[Direction, ...]]:
+    """Return a study's attributes, the names of its objectives and their directions."""
+    of = {"study": study}
+    user = {key: _plain(text) for key, text in query(_ATTRIBUTES.format("study_user_attributes"), of)}
+    system = {key: _plain(text) for key, text in query(_ATTRIBUTES.format("study_system_attributes"), of)}
+    rows = query("SELECT direction FROM study_directions WHERE study_id = :study ORDER BY objective", of)
+    directions: tuple[Direction, ...] = tuple("maximize" if each == "MAXIMIZE" else "minimize" for (each,) in rows)
+    return user, objective_names(user, system.get("study:metric_names"), len(directions)), directions
+
+
+_ATTRIBUTES = "SELECT key, value_json FROM {} WHERE study_id = :study ORDER BY 1"
+
+
+def _trials(query: Query, study: int, objectives: int) -> list[TrialRead]:
+    # A margin is one of `margins` over again.
+    user = _attributes(query, study, "trial_user_attributes", f"substr(a.key, 1, {len(MARGIN)}) <> '{MARGIN}'")
+    system = _attributes(query, study, "trial_system_attributes")
+    params = _by_trial(query, study, "trial_params", "param_name, param_value, distribution_json")
+    values = _by_trial(query, study, "trial_values", "objective, value, value_type")
+    steps = _by_trial(query, study, "trial_intermediate_values", "step, intermediate_value, intermediate_value_type")
+    found: list[TrialRead] = []
+    for trial, number, state, started, finished in query(
+        "SELECT trial_id, number, state, datetime_start, datetime_complete FROM trials WHERE study_id = :study "
+        "ORDER BY number",
+        {"study": study},
+    ):
+        attrs = present_attrs(user[trial])
+        measured = {objective: _number(value, kind) for objective, value, kind in values[trial]}
+        whole = state == "COMPLETE" and len(measured) == objectives
+        found.append(
+            TrialRead(
+                number=number,
+                state=state_of(state, attrs.get("state_reason")),
+                values=tuple(measured[place] for place in sorted(measured)) if whole else None,
+                assignments=assignments_of(attrs, {name: _value(value, text) for name, value, text in params[trial]}),
+                constraints=excess_of(system[trial]),
+                history={step: _number(value, kind) for step, value, kind in sorted(steps[trial])},
+                attrs=attrs,
+                started=_moment(started),
+                finished=_moment(finished),
+            )
+        )
+    return found
+
+
+def _attributes(query: Query, study: int, table: str, which: str = "1 = 1") -> defaultdict[int, dict[str, Any]]:
+    chosen = f"SELECT a.trial_id, a.key, a.value_json {_OF_STUDY.format(table=table)} AND {which}"
+    rows = query(chosen, {"study": study})
+    found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
+    for (trial, key, _), value in zip(rows, _all_plain([row[2] for row in rows]), strict=True):
+        found[trial][key] = value
+    return found
+
+
+def _by_trial(query: Query, study: int, table: str, columns: str) -> defaultdict[int, list[tuple[Any, ...]]]:
+    chosen = ", ".join(f"a.{column}" for column in columns.split(", "))
+    found: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in query(f"SELECT a.trial_id, {chosen} {_OF_STUDY.format(table=table)}", {"study": study}):
+        found[row[0]].append(tuple(row[1:]))
+    return found
+
+
+def _plain(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _all_plain(texts: Sequence[str]) -> list[Any]:
+    """Return what each text says in JSON: read as one, which is five times as fast, where each is whole by itself."""
+    try:
+        found = json.loads(f"[{','.join(texts)}]")
+    except ValueError:
+        found = []
+    return found if len(found) == len(texts) else [_plain(text) for text in texts]
+
+
+def _number(value: float | None, kind: str) -> float:
+    """Return the number that Optuna's tables hold as a value and its kind: FINITE, INF_POS, INF_NEG or NAN."""
+    if kind.startswith("INF"):
+        return -math.inf if kind.endswith("NEG") else math.inf
+    return math.nan if value is None else float(value)
+
+
+def _value(stored: float, distribution: str) -> Any:
+    """Return a parameter's value: of a choice the tables hold the place, of whole numbers a float."""
+    kind, choices = _distribution(distribution)
+    if kind.startswith("Categorical"):
+        return choices[int(stored)] if 0 <= int(stored) < len(choices) else stored
+    return int(stored) if kind.startswith("Int") else stored
+
+
+@functools.lru_cache(maxsize=1024)  # a study has one for each parameter
+def _distribution(text: str) -> tuple[str, tuple[Any, ...]]:
+    """Return the name of a distribution and its choices."""
+    found = _plain(text)
+    if not isinstance(found, dict):
+        return "", ()
+    attributes = found.get("attributes")
+    choices = attributes.get("choices") if isinstance(attributes, dict) else None
+    return str(found.get("name", "")), tuple(choices) if isinstance(choices, list) else ()
+
+
+def _moment(stored: datetime.datetime | str | None) -> datetime.datetime | None:
+    """Return the aware time of what the tables hold in UTC and without a zone."""
+    if isinstance(stored, str):
+        try:
+            stored = datetime.datetime.fromisoformat(stored)
+        except ValueError:
+            return None
+    return None if stored is None else stored.replace(tzinfo=datetime.UTC)

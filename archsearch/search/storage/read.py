@@ -1,0 +1,296 @@
+"""Studies as values: what a study database holds, read in one pass, for whoever shows it.
+
+Nothing here writes, and nothing of Optuna goes on: the report, the commands and notebooks see frozen values.
+`archsearch.search.storage.reader` reads them without touching the database. Imports optuna inside functions only.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Literal
+
+from archsearch.html import table
+from archsearch.search.storage.dashboard import MARGIN, OLDER
+from archsearch.search.storage.legacy import present_attrs, present_margin, present_state
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+    from archsearch.search.storage.database import Store
+
+
+TrialState = Literal["complete", "pruned", "diverged", "failed", "infeasible", "duplicate", "running", "waiting"]
+STATES: tuple[TrialState, ...] = (
+    "complete", "pruned", "diverged", "failed", "infeasible", "duplicate", "running", "waiting",
+)  # fmt: skip
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRead:
+    """One trial as it stands in the database.
+
+    `values` has one number per objective, None unless complete; `assignments` the dotted keys that were set;
+    `constraints` the relative excess per limit (above 0: broken); `history` the validation accuracy by epoch;
+    `attrs` all that the trial says of itself (`docs/search.md` lists it), without the single margins that the dashboard
+    shows. Times are aware, in UTC.
+    """
+
+    number: int
+    state: TrialState
+    values: tuple[float, ...] | None
+    assignments: Mapping[str, Any]
+    constraints: Mapping[str, float]
+    history: Mapping[int, float]
+    attrs: Mapping[str, Any]
+    started: datetime.datetime | None
+    finished: datetime.datetime | None
+
+    @property
+    def margins(self) -> list[dict[str, Any]]:
+        """The margins of the design: limit, bound, found, kept, slack, fixes; empty where none were recorded."""
+        text = self.attrs.get("margins")
+        try:
+            found = json.loads(text) if isinstance(text, str) else text
+        except ValueError:
+            return []
+        if not isinstance(found, list):
+            return []
+        return [present_margin(one) for one in found if isinstance(one, dict) and "limit" in one]
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it trained; None where nobody has written it down."""
+        seconds = self.attrs.get("seconds")
+        return float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None
+
+    @property
+    def cause(self) -> str | None:
+        """Why it is infeasible or failed, in one sentence; None where no cause is recorded."""
+        cause = self.attrs.get("cause")
+        if cause is None and (reason := self.attrs.get("state_reason")) not in STATES:
+            cause = reason  # where single runs once wrote it
+        return None if cause is None else str(cause)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRead:
+    """One study with all of its trials, in order; `attrs` are the study's own (data, limits, fingerprint, ...)."""
+
+    name: str
+    objectives: tuple[str, ...]
+    directions: tuple[Direction, ...]
+    attrs: Mapping[str, Any]
+    trials: tuple[TrialRead, ...] = field(repr=False)
+
+    def ranked(self) -> list[TrialRead]:
+        """Return the complete trials, best first; with several objectives the Pareto front comes before the others."""
+        front = self.front()
+        return sorted(self._complete(), key=lambda trial: (trial.number not in front, self._rank(trial), trial.number))
+
+    def front(self) -> frozenset[int]:
+        """Return the numbers of the complete trials that no other one beats in every objective."""
+        return front_of({trial.number: self._rank(trial) for trial in self._complete()})
+
+    def counts(self) -> dict[TrialState, int]:
+        """Return how many trials there are of each state that occurs."""
+        found = Counter(trial.state for trial in self.trials)
+        return {state: found[state] for state in STATES if found[state]}
+
+    def _complete(self) -> list[TrialRead]:
+        return [trial for trial in self.trials if trial.state == "complete" and trial.values is not None]
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the ten best trials, and of their settings those that differ."""
+        best = self.ranked()
+        shown = [{key: str(value) for key, value in one.assignments.items()} for one in best[:10]]
+        differ = [key for key in dict.fromkeys(chain(*shown)) if len({one.get(key) for one in shown}) > 1]
+        heads = ["trial", *self.objectives, "parameters", "MACs", "receptive field, px", "set"]
+        cells = [
+            [
+                one.number,
+                *(_share(name, value) for name, value in zip(self.objectives, one.values or (), strict=False)),
+                *(one.attrs.get(name) for name in ("parameters", "macs", "receptive_field")),
+                " ".join(f"{key}={values[key]}" for key in differ if key in values and key not in _unused(one)),
+            ]
+            for one, values in zip(best, shown, strict=False)
+        ]
+        return table(f"{self.name}: {len(self.trials)} trials, {len(best)} complete", heads, cells)
+
+    def _rank(self, trial: TrialRead) -> tuple[float, ...]:
+        assert trial.values is not None, "a complete trial has values"
+        return rank_of(trial.values, self.directions)
+
+
+def _share(name: str, value: float) -> object:
+    """Return an accuracy in percent, any other value as it is."""
+    return f"{100 * value:.2f} %" if name == "accuracy" else value
+
+
+def _unused(trial: TrialRead) -> Sequence[object]:
+    """Return the settings that meant nothing to the trial's design."""
+    found = trial.attrs.get("unused")
+    return found if isinstance(found, list) else ()
+
+
+def rank_of(values: Sequence[float], directions: Sequence[str]) -> tuple[float, ...]:
+    """Return what sorts the best first: less is better, and what is not a number is worst."""
+    signed = [-value if way == "maximize" else value for value, way in zip(values, directions, strict=False)]
+    return tuple(math.inf if math.isnan(value) else value for value in signed)
+
+
+def front_of(ranks: Mapping[int, tuple[float, ...]]) -> frozenset[int]:
+    """Return the keys of the ranks that no other one beats: nowhere worse, and somewhere better."""
+    front: list[tuple[float, ...]] = []
+    for rank in sorted(set(ranks.values())):  # whoever beats a rank is sorted before it
+        if not any(all(a <= b for a, b in zip(other, rank, strict=True)) for other in front):
+            front.append(rank)
+    best = set(front)
+    return frozenset(number for number, rank in ranks.items() if rank in best)
+
+
+def read_study(store: Store, name: str) -> StudyRead:
+    """Return the study `name`; raises `SpecError` with the names there are where it is missing."""
+    from archsearch.search.storage.study import load_study
+
+    study = load_study(store, name)
+    return StudyRead(
+        name=name,
+        objectives=objective_names(study.raw.user_attrs, study.raw.metric_names, len(study.directions)),
+        directions=study.directions,
+        attrs=study.raw.user_attrs,
+        trials=tuple(trials_read(study.trials())),
+    )
+
+
+def trials_read(found: Iterable[FrozenTrial]) -> Iterable[TrialRead]:
+    """Yield Optuna's trials as values."""
+    for trial in found:
+        attrs = present_attrs({name: value for name, value in trial.user_attrs.items() if not name.startswith(MARGIN)})
+        yield TrialRead(
+            number=trial.number,
+            state=state_of(trial.state.name, attrs.get("state_reason")),
+            values=tuple(trial.values) if trial.state.name == "COMPLETE" and trial.values is not None else None,
+            assignments=assignments_of(attrs, trial.params),
+            constraints=excess_of(trial.system_attrs),
+            history=dict(trial.intermediate_values),
+            attrs=attrs,
+            started=_utc(trial.datetime_start),
+            finished=_utc(trial.datetime_complete),
+        )
+
+
+def assignments_of(attrs: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the dotted keys that a trial says were set, or else its parameters."""
+    assignments = attrs.get("assignments")
+    return assignments if isinstance(assignments, dict) else params
+
+
+def excess_of(system: Mapping[str, Any]) -> dict[str, float]:
+    """Return the relative excess per limit that a trial's system attributes hold.
+
+    The form before Optuna 5, a list, counts only where the other is missing: both are written.
+    """
+    prefix = "constraints:"
+    found = {
+        key.removeprefix(prefix): float(value)
+        for key, value in system.items()
+        if key.startswith(prefix) and isinstance(value, int | float)
+    }
+    listed = system.get(OLDER)
+    if not found and isinstance(listed, list):
+        found = {f"constraint {place}": float(each) for place, each in enumerate(listed)}
+    return found
+
+
+def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) -> tuple[str, ...]:
+    """Return one name per objective: ours, those that Optuna was told, or `value`."""
+    for names in (attrs.get("objectives"), metric_names):
+        if isinstance(names, list | tuple) and len(names) == count:
+            return tuple(str(name) for name in names)
+    return ("value",) if count == 1 else tuple(f"value_{place}" for place in range(count))
+
+
+def state_of(state: str, reason: Any) -> TrialState:
+    """Return what has become of a trial, from its Optuna state and its `state_reason`."""
+    reason = present_state(reason)
+    match state, reason:
+        case "RUNNING", _:
+            return "running"
+        case "WAITING", _:
+            return "waiting"
+        case _, "duplicate":
+            return "duplicate"
+        case "COMPLETE", _:
+            return "complete"
+        case _, "infeasible" | "diverged":
+            return reason
+        case "FAIL", _:
+            return "failed"
+        case _:
+            return "pruned"
+
+
+def _utc(moment: datetime.datetime | None) -> datetime.datetime | None:
+    return None if moment is None else moment.astimezone(datetime.UTC)  # Optuna's are local and naive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The best complete trial, or of several objectives one of the `front` that many trials form."""
+
+    number: int
+    values: tuple[float, ...]
+    front: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """A study's name, its trials by state, its best, and when something last happened in it (aware, UTC)."""
+
+    name: str
+    objectives: tuple[str, ...]
+    directions: tuple[Direction, ...]
+    attrs: Mapping[str, Any]
+    counts: Mapping[TrialState, int]
+    best: Best | None
+    last: datetime.datetime | None
+
+
+def overview_of(study: StudyRead) -> Overview:
+    """Return how the study stands."""
+    values = {one.number: one.values for one in study.trials if one.state == "complete" and one.values is not None}
+    moments = [moment for one in study.trials for moment in (one.started, one.finished)]
+    moments += [_heartbeat(one.attrs) for one in study.trials if one.state == "running"]
+    return Overview(
+        name=study.name,
+        objectives=study.objectives,
+        directions=study.directions,
+        attrs=study.attrs,
+        counts=study.counts(),
+        best=best_of(values, study.directions),
+        last=max((moment for moment in moments if moment is not None), default=None),
+    )
+
+
+def best_of(values: Mapping[int, tuple[float, ...]], directions: Sequence[str]) -> Best | None:
+    """Return the best of complete trials by number; None where there is none."""
+    ranks = {number: rank_of(each, directions) for number, each in values.items()}
+    if not ranks:
+        return None
+    front = front_of(ranks)
+    first = min(front, key=lambda number: (ranks[number], number))
+    return Best(number=first, values=values[first], front=len(front))
+
+
+def _heartbeat(attrs: Mapping[str, Any]) -> datetime.datetime | None:
+    seconds = attrs.get("heartbeat")
+    if isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return None

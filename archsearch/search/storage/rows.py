@@ -1,0 +1,140 @@
+"""The rows of trials: what is written about a design, a finished run or an infeasible proposal. Values only."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+from archsearch.analysis.limits import Margin
+from archsearch.search.space import Value
+from archsearch.search.storage.dashboard import margin_attrs, older_constraints
+
+NUMBER_PLACE = "{number}"  # in `run_dir`: the trial's number is put there
+State = Literal["waiting", "running", "complete", "pruned", "fail"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One trial to be written; `constraints` are relative excesses, at most 0 where a limit is kept."""
+
+    state: State
+    params: Mapping[str, Value]
+    attrs: Mapping[str, Any]
+    values: tuple[float, ...] | None = None
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    history: Mapping[int, float] = field(default_factory=dict)
+    system: Mapping[str, Any] = field(default_factory=dict)
+    started: datetime.datetime | None = None  # UTC; None is now
+
+    def all_system(self) -> dict[str, Any]:
+        """The attributes that Optuna reads itself."""
+        each = {f"constraints:{name}": float(value) for name, value in self.constraints.items()}
+        return {**self.system, **each, **older_constraints(each)}
+
+
+class CheckedDesign(Protocol):
+    """What is known of a design that has been measured against the limits."""
+
+    @property
+    def margins(self) -> Sequence[Margin]: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def design_id(self) -> str: ...
+    @property
+    def parameters(self) -> int: ...
+    @property
+    def macs(self) -> int: ...
+    @property
+    def receptive_field(self) -> int: ...
+
+
+RunState = Literal["complete", "pruned", "diverged", "infeasible", "failed"]
+_STATES: dict[RunState, State] = {
+    "complete": "complete",
+    "pruned": "pruned",
+    "diverged": "pruned",
+    "infeasible": "pruned",
+    "failed": "fail",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What one run says of itself.
+
+    `params` are the dotted keys that were set, `values` one number per objective (None unless complete),
+    `history` the validation accuracy by epoch (1 for the first), `design_yaml` a design that runs again, `reason` why
+    it has no value, in a sentence.
+    """
+
+    params: Mapping[str, Value]
+    state: RunState
+    values: Sequence[float] | None
+    key: str
+    design_id: str
+    design_yaml: str
+    margins: Sequence[Margin]
+    parameters: int
+    macs: int
+    receptive_field: int
+    run_dir: str
+    seconds: float | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    history: Mapping[int, float] = field(default_factory=dict)
+    reason: str | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+    started: datetime.datetime | None = None
+
+
+def run_row(run: RunRecord) -> Row:
+    """Return the row of a finished single run."""
+    attrs = {
+        **design_attrs(run, run.run_dir),
+        "state_reason": run.state,
+        **({"cause": run.reason} if run.reason else {}),
+        "design": run.design_yaml,
+        **run.more,
+    }
+    if run.seconds is not None:
+        attrs["seconds"] = round(run.seconds, 3)
+    if run.versions:
+        attrs["versions"] = dict(run.versions)
+    return Row(
+        state=_STATES[run.state],
+        params=run.params,
+        attrs=attrs,
+        values=tuple(run.values) if run.values is not None and run.state == "complete" else None,
+        constraints=constraints_of(run.margins),
+        history=run.history,
+        system=run.artifacts,
+        started=run.started,
+    )
+
+
+def design_attrs(design: CheckedDesign, run_dir: str) -> dict[str, Any]:
+    """Return the attributes that every trial of a feasible design has."""
+    return {
+        **margin_attrs(design.margins),
+        "key": design.key,
+        "design_id": design.design_id,
+        "parameters": design.parameters,
+        "macs": design.macs,
+        "receptive_field": design.receptive_field,
+        "margins": margins_json(design.margins),
+        "run_dir": run_dir,
+    }
+
+
+def margins_json(margins: Sequence[Margin]) -> str:
+    """Return the margins as JSON text: a list of limit, bound, found, kept, slack, fixes."""
+    return json.dumps([{**asdict(margin), "fixes": list(margin.fixes)} for margin in margins])
+
+
+def constraints_of(margins: Sequence[Margin]) -> dict[str, float]:
+    """Return the relative excess of every limit: above 0 where it is broken, at most 0 where it is kept."""
+    return {margin.limit: margin.excess if not margin.kept else -abs(margin.slack) for margin in margins}

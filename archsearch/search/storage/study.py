@@ -1,0 +1,221 @@
+"""Studies by name: one per data set and limits, opened, made, and guarded against being mixed.
+
+Imports optuna inside functions only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from archsearch.errors import SpecError
+from archsearch.search.identity import hash_of
+from archsearch.search.space import Value
+from archsearch.search.storage.dashboard import limits_note
+from archsearch.search.storage.database import Store
+from archsearch.search.storage.declarations import Declaration, of_value, widened
+from archsearch.search.storage.legacy import is_old, present_attrs
+from archsearch.search.storage.rows import Row
+from archsearch.search.storage.write import insert_rows, widen_declarations
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+
+Direction = Literal["minimize", "maximize"]
+DIRECTIONS: dict[str, Direction] = {
+    "accuracy": "maximize",
+    "loss": "minimize",
+    "parameters": "minimize",
+    "macs": "minimize",
+    "receptive_field": "maximize",
+    "activations": "minimize",
+    "seconds": "minimize",
+    "images_per_second": "maximize",
+}
+"""What can be searched for, and which way is better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """An open study; everything that is written goes through here or through Optuna's own calls."""
+
+    store: Store
+    name: str
+    objectives: tuple[str, ...]
+    raw: optuna.Study = field(repr=False)
+
+    @property
+    def study_id(self) -> int:
+        """Optuna's number of the study."""
+        return self.raw._study_id
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """`maximize` or `minimize` for each objective."""
+        return tuple("maximize" if each.name == "MAXIMIZE" else "minimize" for each in self.raw.directions)
+
+    def trials(self) -> list[FrozenTrial]:
+        """Return all trials as they are now, in order; they are shared, so they must not be changed."""
+        found = self.raw.get_trials(deepcopy=False)
+        for trial in found:
+            if is_old(trial.user_attrs):
+                trial.user_attrs = present_attrs(trial.user_attrs)
+        return found
+
+    def write(self, rows: Sequence[Row], declarations: Mapping[str, Declaration] | None = None) -> list[int]:
+        """Write trials whole and return their numbers; takes the study's lock itself."""
+        with self.store.lock():
+            return [number for _, number in self.write_locked(rows, declarations)]
+
+    def write_locked(
+        self, rows: Sequence[Row], declarations: Mapping[str, Declaration] | None = None
+    ) -> list[tuple[int, int]]:
+        """Do what `write` does within the lock that the caller holds, and return (id, number) of each."""
+        if not rows:
+            return []
+        declarations = self._declare(rows, declarations or {})
+        kept = [_with_params(row, declarations) for row in rows]
+        return insert_rows(self.store, self.study_id, kept, declarations)
+
+    def _declare(self, rows: Iterable[Row], given: Mapping[str, Declaration]) -> dict[str, Declaration]:
+        raw = self.raw.user_attrs.get("declarations", {})
+        old = {name: Declaration.from_json(each) for name, each in raw.items()}
+        new = dict(old)
+        for row in rows:
+            for name, value in row.params.items():
+                for wanted in ([given[name]] if name in given else []) + [of_value(value)]:
+                    if name not in new or not _covers(new[name], wanted):
+                        new[name] = widened(new.get(name), wanted) or new[name]
+        changed = {name: each for name, each in new.items() if old.get(name) != each}
+        if changed:
+            widen_declarations(self.store, self.study_id, {name: each for name, each in changed.items() if name in old})
+            self.raw.set_user_attr("declarations", {name: each.as_json() for name, each in new.items()})
+        return new
+
+
+def open_study(
+    store: Store,
+    name: str | None = None,
+    *,
+    data: str,
+    fingerprint: str,
+    limits: str,
+    limits_text: object = None,
+    objectives: Sequence[str] = ("accuracy",),
+) -> Study:
+    """Return the study `name`, made where it is missing; None stands for one per data set and limits.
+
+    `data` and `limits` are their names, `fingerprint` that of the data, `limits_text` the limits as plain
+    values. Raises `SpecError` where the study of that name is of other data, limits or objectives: results
+    that cannot be compared are never mixed.
+    """
+    for objective in objectives:
+        if objective not in DIRECTIONS:
+            raise SpecError("study.objectives", f"'{objective}' is not one", f"Known: {', '.join(DIRECTIONS)}.")
+    if not objectives or len(set(objectives)) != len(objectives):
+        raise SpecError("study.objectives", "must name at least one objective, each once")
+    attrs = {
+        "data": data,
+        "data_fingerprint": fingerprint,
+        "limits": limits,
+        "limits_hash": hash_of(limits_text),
+        "limits_text": limits_text,
+        "objectives": list(objectives),
+    }
+    with store.lock():
+        if name is not None:
+            return _load(store, name, attrs) or _create(store, name, attrs)
+        plain = "-".join([data, limits, *([] if tuple(objectives) == ("accuracy",) else objectives)])
+        detailed = f"{plain}-{hash_of([fingerprint, attrs['limits_hash']])[:6]}"
+        for candidate in (plain, detailed):
+            there = _exists(store, candidate)
+            if not there:
+                return _create(store, candidate, attrs)
+            if candidate == detailed or not _difference(_attrs_of(store, candidate), attrs):
+                found = _load(store, candidate, attrs)
+                assert found is not None, "it is there"
+                return found
+        raise AssertionError("one of the two names is free or fits")
+
+
+def load_study(store: Store, name: str) -> Study:
+    """Return the study `name` as it is; raises `SpecError` with the names there are where it is missing."""
+    import optuna
+
+    if not _exists(store, name):
+        names = ", ".join(study_names(store)) or "none"
+        raise SpecError("study.name", f"there is no study '{name}' at {store.address}", f"There are: {names}.")
+    raw = optuna.load_study(storage=store.storage, study_name=name)
+    objectives = tuple(raw.user_attrs.get("objectives") or raw.metric_names or ("value",))
+    return Study(store=store, name=name, objectives=objectives, raw=raw)
+
+
+def study_names(store: Store) -> list[str]:
+    """Return the names of all studies of the database."""
+    return [study.study_name for study in store.storage.get_all_studies()]
+
+
+def _exists(store: Store, name: str) -> bool:
+    try:
+        store.storage.get_study_id_from_name(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _attrs_of(store: Store, name: str) -> dict[str, Any]:
+    return store.storage.get_study_user_attrs(store.storage.get_study_id_from_name(name))
+
+
+def _load(store: Store, name: str, attrs: Mapping[str, Any]) -> Study | None:
+    if not _exists(store, name):
+        return None
+    difference = _difference(_attrs_of(store, name), attrs)
+    if difference:
+        raise SpecError(
+            "study.name",
+            f"the study '{name}' has {difference}, which cannot be compared",
+            "Choose another name: study.name=...",
+        )
+    return load_study(store, name)
+
+
+def _create(store: Store, name: str, attrs: Mapping[str, Any]) -> Study:
+    import optuna
+
+    directions: list[Direction] = [DIRECTIONS[objective] for objective in attrs["objectives"]]
+    raw = optuna.create_study(storage=store.storage, study_name=name, directions=directions)
+    raw.set_metric_names(list(attrs["objectives"]))
+    for key, value in attrs.items():
+        raw.set_user_attr(key, value)
+    for key, value in limits_note(attrs["limits"], attrs["limits_text"]).items():
+        store.storage.set_study_system_attr(raw._study_id, key, value)
+    return Study(store=store, name=name, objectives=tuple(attrs["objectives"]), raw=raw)
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Return what makes results of the two incomparable, in words; empty where nothing does."""
+    texts = {
+        "data_fingerprint": lambda: f"other images ({old.get('data')}, {old.get('data_fingerprint')})",
+        "limits_hash": lambda: f"other limits ({old.get('limits')})",
+        "objectives": lambda: f"other objectives ({', '.join(old.get('objectives') or [])})",
+    }
+    return " and ".join(text() for key, text in texts.items() if key in old and old[key] != new[key])
+
+
+def _covers(old: Declaration, new: Declaration) -> bool:
+    if old.kind == "choice" and new.kind == "choice":
+        return all(old.admits(option) for option in new.options)
+    if new.kind == "choice":
+        return all(old.admits(option) for option in new.options)
+    return widened(old, new) == old
+
+
+def _with_params(row: Row, declarations: Mapping[str, Declaration]) -> Row:
+    from dataclasses import replace
+
+    params: dict[str, Value] = {name: value for name, value in row.params.items() if declarations[name].admits(value)}
+    return replace(row, params=params, attrs={"assignments": dict(row.params), **row.attrs})
