@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from archsearch.decode import describe, suggest
+from archsearch.decode import suggest
 from archsearch.errors import SpecError
 
 DATASETS = "archsearch.datasets"
@@ -57,7 +57,7 @@ def require_name(name: object, built_in: Iterable[str], group: str, where: str) 
     if name not in offered:
         guess = suggest(str(name), (*known, *offered))
         fix = guess if guess.startswith("Did") else f"Choose one of {', '.join((*known, *offered))}."
-        raise SpecError(where, f"{describe(name)} is not a choice", fix)
+        raise SpecError(where, f"'{name}' is not a choice", fix)
 
 
 @functools.cache

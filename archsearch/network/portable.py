@@ -99,8 +99,7 @@ def say_input(takes: Takes, input_shape: Sequence[int], mean: Sequence[float], s
         "unit": "float32, 0..1 (bytes divided by 255)",
         "normalised": f"float32, (bytes / 255 - mean) / std with mean {_three(mean)} and std {_three(std)}",
     }
-    colours = "grey" if channels == 1 else "channels red, green, blue"
-    return f"images (B, {channels}, {height}, {width}), {colours}: {kinds[takes]}"
+    return f"images (B, {channels}, {height}, {width}), channels red, green, blue: {kinds[takes]}"
 
 
 def write_onnx(network: nn.Module, example_BCHW: np.ndarray, file: Path, metadata: Mapping[str, str]) -> None:

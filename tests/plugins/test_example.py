@@ -64,8 +64,8 @@ def test_a_design_is_checked_against_the_data_set_s_shape(command: Command) -> N
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.name=strips", "data.name: the text 'strips' is not a choice. Did you mean 'stripes'?"),
-        ("tracking.name=cvs", "tracking.name: the text 'cvs' is not a choice. Did you mean 'csv'?"),
+        ("data.name=strips", "data.name: 'strips' is not a choice. Did you mean 'stripes'?"),
+        ("tracking.name=cvs", "tracking.name: 'cvs' is not a choice. Did you mean 'csv'?"),
     ],
 )
 def test_a_near_miss_is_named(command: Command, override: str, message: str) -> None:

@@ -45,8 +45,8 @@ def test_an_unknown_name_is_refused_with_the_likeliest_one(install: Install) -> 
     install("pack", "stripes = pack_code:made")
     with pytest.raises(SpecError) as caught:
         plugins.require_name("stripe", ("shapes",), GROUP, "data.name")
-    assert str(caught.value) == "data.name: the text 'stripe' is not a choice. Did you mean 'stripes'?"
-    with pytest.raises(SpecError, match=r"data\.name: 7 is not a choice\. Choose one of shapes, .*stripes"):
+    assert str(caught.value) == "data.name: 'stripe' is not a choice. Did you mean 'stripes'?"
+    with pytest.raises(SpecError, match=r"data\.name: '7' is not a choice\. Choose one of shapes, .*stripes"):
         plugins.require_name(7, ("shapes",), GROUP, "data.name")
     with pytest.raises(SpecError, match=r"no installed package offers 'stripe' in archsearch\.datasets\. Did you mean"):
         plugins.load(GROUP, "stripe", "data.name")
