@@ -21,6 +21,8 @@ _NOT_OPEN = r"\$\{[^}]*\}|\*\*\*"
 _URL = re.compile(
     rf"(?P<head>(?:{_SCHEME})[^:/\\\n]*:)(?!(?:{_NOT_OPEN})@)(?P<secret>(?:(?!{_NEXT})[^\n])+)(?=@)", re.IGNORECASE
 )
+# A server's user without a password is a token, as in https://TOKEN@host; a database's is a name.
+_TOKEN = re.compile(r"(?P<head>https?://)(?P<secret>[^\s/@:*$]+)(?=@)", re.IGNORECASE)
 # An option's value ends with the next option, the line, or a quote that closes the address.
 _OPTION = re.compile(
     rf"(?P<head>[?&;](?:password|passwd|pwd|sslpassword|passphrase)=)(?!{_NOT_OPEN})"
@@ -53,4 +55,4 @@ def _replace(text: str, replacement: Callable[[str], str]) -> str:
     def replaced(match: re.Match[str]) -> str:
         return match["head"] + replacement(match["secret"])
 
-    return _OPTION.sub(replaced, _URL.sub(replaced, text))
+    return _OPTION.sub(replaced, _TOKEN.sub(replaced, _URL.sub(replaced, text)))
