@@ -83,7 +83,7 @@ def _show_design(overrides: list[str], folders: list[Path], *, as_json: bool, pl
 
 def _show_samples(file: Path, overrides: list[str], folders: list[Path]) -> int:
     from archsearch.cli.compose import compose_tree
-    from archsearch.runs.samples import draw_samples
+    from archsearch.runs.card import draw_samples
 
     draw_samples(compose_tree(overrides, folders)[0], file)
     print(f"augmented samples: {file}", file=sys.stderr)

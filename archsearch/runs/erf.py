@@ -1,6 +1,6 @@
-"""The effective receptive field of a trained network: which pixels move the unit in the middle of a stage's map.
+"""The effective receptive field of a trained network: which pixels change the unit in the middle of a stage's map.
 
-Legend: B images, C channels, H height, W width. Knows no hydra.
+Legend: B images, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from archsearch.analysis.measure import rows, stage_ends
 from archsearch.augment.normalise import Normaliser
 from archsearch.design.geometry import Extent
 from archsearch.report.erf import StageSight, draw_sights
-from archsearch.runs.images import run_dataset
 from archsearch.runs.load import Trained, read_trained
+from archsearch.runs.record import run_dataset
 
 IMAGES = 256
 NEGLIGIBLE = 1 - 0.9545
@@ -26,7 +26,7 @@ _BATCH = 64
 
 
 def draw_erf(run_dir: Path, file: Path) -> list[StageSight]:
-    """Draw to `file` what each stage of the network of `run_dir` looks at, over its theoretical field; return it.
+    """Draw to `file` the effective field of each stage of `run_dir`'s network over its theoretical one; return them.
 
     Raises `DataError` where the run, its weights or its images are missing, `SpecError` for a file that is no picture.
     """
@@ -39,10 +39,10 @@ def draw_erf(run_dir: Path, file: Path) -> list[StageSight]:
 
 
 def look(trained: Trained, images_BCHW: np.ndarray) -> list[StageSight]:
-    """Return what the middle unit of the stem's and each stage's last map looks at, over uint8 `images_BCHW`.
+    """Return the effective field of the middle unit of the stem's and each stage's last map, over uint8 `images_BCHW`.
 
     The influence of a pixel is the absolute gradient of that unit, summed over its channels, by the pixel's normalised
-    colours, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.
+    channels, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.
     """
     ends = [(name, row) for name, row in stage_ends(rows(trained.plan)) if name != "head"]
     modules = [_module(trained.network, name) for name, _ in ends]

@@ -16,7 +16,7 @@ def require_usable(experiment: Experiment, *, searched: Collection[str], here: b
 
     Keys that are `searched` over are not looked at, nor is a device where the jobs do not run `here`.
     """
-    from archsearch.tracking.choose import require_tracker
+    from archsearch.tracking.guarded import require_tracker
 
     require_tracker(experiment.tracking)
     measured = [name for name in experiment.study.objectives if name in ("accuracy", "loss")]

@@ -17,7 +17,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE = CHECKOUT / "archsearch"
 
-BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "notices", "overrides"})
+BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "notices", "overrides", "plugins"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
 INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "masking": frozenset(),
     "overrides": frozenset(),
     "notices": frozenset(),
+    "plugins": frozenset({"decode", "errors"}),
     "design": BASE,
     "analysis": BASE | {"design"},
     "settings": BASE | {"design", "analysis"},
@@ -61,7 +62,7 @@ MAY_USE: dict[str, frozenset[str]] = {
     "sqlalchemy": frozenset({"search"}),
     "torch": TORCH | {"search", "report", "runs"} | DOORS,
     "numpy": TORCH | {"search", "report", "tracking", "runs"} | DOORS,
-    "torchvision": frozenset({"data", "augment"}),
+    "torchvision": frozenset({"data"}),
     "albumentations": frozenset({"augment"}),
     "cv2": frozenset({"augment"}),
     "matplotlib": frozenset({"report"}),
