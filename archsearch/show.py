@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
     from archsearch.analysis.check import check_design
     from archsearch.composition import compose_tree
-    from archsearch.report.tables import design_record, design_text
+    from archsearch.report.terminal.design import design_record, design_text
     from archsearch.settings.experiment import decode_experiment
 
     pictures = {key: _picture(overrides, key) for key in ("plot", "samples", "erf", "card")}
@@ -85,7 +85,7 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks)
     if plot := pictures["plot"]:
-        from archsearch.report.plots import draw_design
+        from archsearch.report.figures.design import draw_design
 
         draw_design(checked, plot)
         print(f"drawing: {plot}", file=sys.stderr)

@@ -17,7 +17,7 @@ from torch import nn
 from archsearch.augment.samples import augmented_samples
 from archsearch.errors import DataError
 from archsearch.report.card import CARD, Bin, Card, Mistake, Split
-from archsearch.report.card_picture import draw_card
+from archsearch.report.figures.card import draw_card
 from archsearch.runs.images import run_dataset, run_policy, was_tested
 from archsearch.runs.load import read_trained
 from archsearch.runs.record import write_json

@@ -64,8 +64,8 @@ def execute(
 
     from archsearch.augment.make import make_augmenter
     from archsearch.network.assemble import assemble
-    from archsearch.report.curves import draw_curves
-    from archsearch.report.plots import draw_design
+    from archsearch.report.figures.design import draw_design
+    from archsearch.report.figures.training import draw_training
     from archsearch.runs.tracking import follow
     from archsearch.training import choose_device, discard_checkpoint, freed_after, train
 
@@ -101,7 +101,7 @@ def execute(
         if on_result is not None:
             on_result(record)
         title = f"{checked.design.name} on {dataset.name}"
-        _draw(lambda file: draw_curves(result.history, file, title=title), run_dir / "curves.png")
+        _draw(lambda file: draw_training(result.history, file, title=title), run_dir / "curves.png")
         if not result.pruned:
             _draw(lambda file: draw_design(checked, file), run_dir / "design.png")
         notices = []

@@ -1,0 +1,246 @@
+"""A design as a slide: its network to scale, its receptive fields, its costs, and its limits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from archsearch.analysis.check import Checked, say
+from archsearch.analysis.limits import Margin
+from archsearch.design.plan import Plan
+from archsearch.formatting import number, percent
+from archsearch.report.designs import StageField, stage_costs, stage_fields
+from archsearch.report.figures.drawing import (
+    VIRIDIS,
+    Drawing,
+    Line,
+    Look,
+    Mark,
+    Part,
+    Rect,
+    Text,
+    blend,
+    fitted,
+    text_width,
+)
+from archsearch.report.figures.layout import key_row, moved
+from archsearch.report.figures.network import network_legend, slide_parts
+from archsearch.report.figures.picture import write_drawing
+from archsearch.report.vocabulary import compact, label
+
+WIDTH, HEIGHT = 960.0, 540.0
+"""Points: a slide of 16:9."""
+DPI = 150
+KEPT, BROKEN = "✓", "✗"
+WIDEST_VIEW = 4
+"""Fields up to so many times the image's size are to scale; around larger ones the image would be a dot."""
+_MARGIN = 36.0
+_FRAME = 6.0  # between frames that are not to scale
+_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # px between the lines of the grid
+_APART = 2.5  # between them, at least
+
+
+def draw_design(checked: Checked, file: Path) -> None:
+    """Draw the design to `file`, a PNG, SVG or PDF by its ending; missing folders are made.
+
+    Raises `SpecError` at `plot` for another ending, `StorageError` where the file cannot be written.
+    """
+    write_drawing(design_drawing(checked), file, inch=1 / 72, dpi=DPI)
+
+
+def design_drawing(checked: Checked) -> Drawing:
+    """Return the slide of the design."""
+    kept = sum(margin.kept for margin in checked.margins)
+    limits = f"Limits: {kept} of {len(checked.margins)} kept" if checked.margins else "Limits"
+    across = WIDTH - 2 * _MARGIN
+    keys, _ = key_row(network_legend([checked.plan]), across)
+    width = max((part.x + text_width(part.text, part.size) for part in keys if isinstance(part, Text)), default=0.0)
+    return Drawing(
+        width=WIDTH,
+        height=HEIGHT,
+        parts=(
+            *_header(checked),
+            *moved(keys, WIDTH - _MARGIN - width, 74),
+            *_panel("Layers", _MARGIN, 96, across, slide_parts(checked.plan, width=across, height=184)),
+            *_panel("Receptive field of the centre unit", _MARGIN, 320, 295, field_parts(checked, 295, 180)),
+            *_panel("Parameters and MACs", 356, 320, 299, cost_parts(checked.plan, 299, 194)),
+            *_panel(limits, 684, 320, 240, limit_parts(checked, 240, 194)),
+        ),
+        label=f"{checked.design.name}: {totals(checked)}",
+    )
+
+
+def totals(checked: Checked) -> str:
+    """Return the totals in one line, each with its unit."""
+    found = checked.footprint
+    channels, height, width = checked.plan.input_shape
+    parts = [
+        f"{number(found.parameters)} parameters",
+        f"{number(found.macs)} MACs",
+        f"receptive field {number(found.receptive_field)} px",
+        f"{number(found.activations)} activations",
+        "" if checked.design.symmetry == "none" else f"symmetry {checked.design.symmetry}",
+        f"image {channels}×{height}×{width}",
+        f"{found.output_shape[0]} classes" if found.output_shape[1:] == (1, 1) else "",
+    ]
+    return "   ·   ".join(part for part in parts if part)
+
+
+def limits_summary(checked: Checked) -> tuple[str, str]:
+    """Return how many limits are kept or broken, and the colour to write it in."""
+    broken = sum(not margin.kept for margin in checked.margins)
+    if not checked.margins:
+        return "", "muted"
+    if broken:
+        return f"{BROKEN} breaks {broken} of {len(checked.margins)} limits", "vermillion"
+    return f"{KEPT} keeps all {len(checked.margins)} limits", "green"
+
+
+def _header(checked: Checked) -> list[Part]:
+    summary, color = limits_summary(checked)
+    right = WIDTH - _MARGIN
+    room = right - _MARGIN - text_width(summary, 13, bold=True) - 22
+    name, size = fitted(checked.design.name, room, 22, least=10, bold=True)
+    text, small = fitted(totals(checked), right - _MARGIN - 115, 11)
+    return [
+        Text(x=_MARGIN, y=40, text=name, size=size, is_bold=True),
+        Text(x=right, y=40, text=summary, size=13, is_bold=True, color=color, anchor="end"),
+        Text(x=_MARGIN, y=62, text=text, size=small, color="muted"),
+        Text(x=right, y=62, text=checked.design_id, size=8, color="muted", anchor="end", is_monospace=True),
+    ]
+
+
+def _panel(title: str, x: float, y: float, width: float, parts: list[Part]) -> list[Part]:
+    """Return the parts at a place below a title and a rule."""
+    rule = Line(points=((x, y - 6), (x + width, y - 6)), look="grid")
+    return [Text(x=x, y=y - 12, text=title, size=11, is_bold=True), rule, *moved(parts, x, y)]
+
+
+def field_parts(checked: Checked, width: float, side: float) -> list[Part]:
+    """Return the field of the centre unit of each stage as squares over the image, named at the right.
+
+    Fields above `WIDEST_VIEW` times the image are dashed frames around the rest, not to scale.
+    """
+    _, tall, wide = checked.plan.input_shape
+    fields = stage_fields(checked.plan, checked.footprint)
+    image = max(tall, wide)
+    inside = [field for field in fields if field.size <= WIDEST_VIEW * image]
+    beyond = [field for field in fields if field.size > WIDEST_VIEW * image]
+    frame = min(_FRAME, 0.2 * side / max(len(beyond), 1))
+    edges = [0, image, *(edge for field in inside for edge in (*field.rows, *field.columns))]
+    reach = 1.04 * max(max(edges) - image / 2, image / 2 - min(edges))  # px from the middle to the view's edge
+    view = side - 2 * frame * len(beyond)
+    scale, middle = view / (2 * reach), side / 2  # units for a px
+
+    def place(column: float, row: float) -> tuple[float, float]:
+        return middle + (column - wide / 2) * scale, middle + (row - tall / 2) * scale
+
+    def box(first: tuple[float, float], size: tuple[float, float], look: Look) -> Rect:
+        return Rect(x=first[0], y=first[1], width=size[0], height=size[1], look=look)
+
+    size = (wide * scale, tall * scale)
+    corner = middle - view / 2
+    parts: list[Part] = []
+    parts.append(Rect(x=corner, y=corner, width=view, height=view, look=Look(fill="#f1f3f5")))
+    parts.append(box(place(0, 0), size, Look(fill="ground")))
+    step = next((step for step in _STEPS if step * scale >= _APART), _STEPS[-1])
+    thin = Look(stroke="rule", width=0.4)
+    parts += [Line(points=(place(edge, 0), place(edge, tall)), look=thin) for edge in range(0, wide + 1, step)]
+    parts += [Line(points=(place(0, edge), place(wide, edge)), look=thin) for edge in range(0, tall + 1, step)]
+    parts.append(box(place(0, 0), size, Look(stroke="ink", width=1)))
+    corners: list[tuple[float, float]] = []
+    colors = [blend(VIRIDIS, 0.85 * index / max(len(fields) - 1, 1)) for index in range(len(fields))]
+    for field, color in zip(fields, colors, strict=True):
+        if field in beyond:
+            half = view / 2 + frame * (beyond.index(field) + 0.8)
+            first, wide_field = (middle - half, middle - half), 2 * half
+            look = Look(stroke=color, width=1.6, dash=(5.9, 2.6))
+        else:
+            first, wide_field = place(field.columns[0], field.rows[0]), field.size * scale
+            look = Look(fill=color, stroke=color, width=1.6, opacity=0.08)
+        parts.append(box(first, (wide_field, wide_field), look))
+        corners.append((first[0] + wide_field, first[1]))
+    parts += _field_names(fields, corners, colors, width, side)
+    notes = [f"black: the {wide}×{tall} px image; grid of {step} px", *["dashed: not to scale"] * bool(beyond)]
+    return [
+        *parts,
+        *(Text(x=0, y=side + 12 + 10 * line, text=note, size=7.5, color="muted") for line, note in enumerate(notes)),
+    ]
+
+
+def _field_names(
+    fields: list[StageField], corners: list[tuple[float, float]], colors: list[str], width: float, side: float
+) -> list[Part]:
+    """Return stage and px of every field in a column at the right, with a line to its upper right corner."""
+    names = [each.stages[0] if len(each.stages) == 1 else f"{each.stages[0]}–{each.stages[-1]}" for each in fields]
+    pitch = min(17.3, (side - 7) / max(len(fields), 1))
+    left, size = side + 22, min(9.0, pitch * 0.83)
+    room = width - left - 7 - max(text_width(f"{field.size} px", size) for field in fields)
+    column = min(room, max(text_width(name, size, bold=True) for name in names))
+    parts: list[Part] = []
+    for index, (name, field, corner, color) in enumerate(list(zip(names, fields, corners, colors, strict=True))[::-1]):
+        y = 6 + index * pitch
+        parts.append(Line(points=(corner, (left - 7, y), (left - 2, y)), look=Look(stroke="muted", width=0.6)))
+        parts.append(Mark(x=corner[0], y=corner[1], look=Look(fill=color), size=1.6))
+        text, small = fitted(name, column, size, least=5, bold=True)
+        parts.append(Text(x=left, y=y + size / 3, text=text, size=small, is_bold=True))
+        parts.append(Text(x=left + column + 7, y=y + size / 3, text=f"{field.size} px", size=size))
+    return parts
+
+
+def cost_parts(plan: Plan, width: float, height: float) -> list[Part]:
+    """Return two bars for the stem, each stage and the head: their parameters and MACs, with the share of the total."""
+    costs = stage_costs(plan)
+    pitch = min(21.6, (height - 18) / len(costs))
+    size = min(8.5, pitch * 0.7)
+    names = min(72.0, max(text_width(cost.stage, size, bold=True) for cost in costs)) + 9
+    column = (width - names - 14) / 2
+    parts: list[Part] = []
+    for index, cost in enumerate(costs):
+        text, small = fitted(cost.stage, names - 7, size, least=5, bold=True)
+        parts.append(Text(x=0, y=18 + (index + 0.5) * pitch + size / 3, text=text, size=small, is_bold=True))
+    for place, name in enumerate(("parameters", "macs")):
+        values = [int(getattr(cost, name)) for cost in costs]
+        total, most = sum(values), max(1, *values)
+        texts = [f"{compact(value)} · {_share(value, total)}" for value in values]
+        left = names + place * (column + 14)
+        longest = column - max(text_width(text, size) for text in texts) - 9
+        parts.append(Text(x=left, y=8, text=f"{label(name)}, {compact(total)}", size=8.5, color="muted"))
+        parts.append(Line(points=((left, 18), (left, 18 + len(costs) * pitch)), look="grid"))
+        for index, (value, text) in enumerate(zip(values, texts, strict=True)):
+            middle, length, high = 18 + (index + 0.5) * pitch, longest * value / most, 0.62 * pitch
+            parts.append(Rect(x=left, y=middle - high / 2, width=length, height=high, look="cost"))
+            parts.append(Text(x=left + length + 4, y=middle + size / 3, text=text, size=size))
+    return parts
+
+
+def limit_parts(checked: Checked, width: float, height: float) -> list[Part]:
+    """Return every limit: whether it is kept, and what was found and is required."""
+    if not checked.margins:
+        return [Text(x=0, y=10, text="no limits are set", size=9, color="muted")]
+    pitch = min(30.0, height / len(checked.margins))
+    size = min(8.5, pitch * 0.39)
+    parts: list[Part] = []
+    for index, margin in enumerate(checked.margins):
+        y = 2 + size + index * pitch
+        color, sign = ("green", KEPT) if margin.kept else ("vermillion", BROKEN)
+        title = margin.limit.replace("_", " ") + ("" if margin.kept else ": broken")
+        text, small = fitted(_margin_text(margin), width - 17, size, least=6.5)
+        parts.append(Text(x=0, y=y, text=sign, size=size + 2.5, color=color, is_bold=True))
+        parts.append(Text(x=17, y=y, text=title, size=size + 0.5, is_bold=True))
+        parts.append(Text(x=17, y=y + size * 1.35, text=text, size=small, color="muted"))
+    return parts
+
+
+def _margin_text(margin: Margin) -> str:
+    """Return `say(margin)`, and the whole bound where that leaves some of it out."""
+    partly = margin.limit in {"contains", "forbids"} and 0 < len(margin.found) < len(margin.bound)
+    if margin.kept or not partly:
+        return say(margin)
+    bound = "must have" if margin.limit == "contains" else "must not have"
+    return f"{say(margin)}; {bound} {', '.join(margin.bound)}"
+
+
+def _share(value: int, total: int) -> str:
+    """Return the share in percent; `<1 %` for one that is not 0 and rounds to it."""
+    share = value / total if total else 0.0
+    return "<1 %" if 0 < share < 0.005 else percent(share, 0)

@@ -1,0 +1,253 @@
+"""Studies as plain values that JSON can hold: what `--json` prints, and what the tables are printed from."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archsearch.analysis.footprint import LayerFootprint, rows
+from archsearch.decode import suggest
+from archsearch.errors import SpecError
+from archsearch.report.designs import blocks_of, read_design
+from archsearch.report.run_folder import read_run_folder
+from archsearch.report.series import value_of
+from archsearch.report.vocabulary import feasibility
+from archsearch.search.again import command_again
+from archsearch.search.doctor import Finding
+from archsearch.search.explaining import Why
+from archsearch.search.overview import Best, Overview
+from archsearch.search.reading import StudyRead, TrialRead
+
+COLUMNS = ("parameters", "macs", "receptive_field", "seconds")
+
+
+def overview_record(study: Overview) -> dict[str, Any]:
+    """Return one line of the list of studies."""
+    best = study.best
+    return {
+        "study": study.name,
+        "objectives": list(study.objectives),
+        "directions": list(study.directions),
+        "data": study.attrs.get("data"),
+        "limits": study.attrs.get("limits"),
+        "trials": sum(study.counts.values()),
+        "states": dict(study.counts),
+        "best": None if best is None else _best(study.objectives, best),
+        "last_activity": _moment(study.last),
+    }
+
+
+def _best(objectives: Sequence[str], best: Best) -> dict[str, Any]:
+    found: dict[str, Any] = {"trial": best.number, "values": dict(zip(objectives, best.values, strict=False))}
+    return found if len(objectives) == 1 else {**found, "front": best.front}
+
+
+def study_record(study: StudyRead, rows: Sequence[TrialRead]) -> dict[str, Any]:
+    """Return a leaderboard: the study's head and the chosen `rows`."""
+    front = study.front()
+    return {
+        "study": study.name,
+        "objectives": list(study.objectives),
+        "directions": list(study.directions),
+        "data": study.attrs.get("data"),
+        "limits": study.attrs.get("limits"),
+        "states": study.counts(),
+        "trials": [row_record(study, trial, front) for trial in rows],
+    }
+
+
+def row_record(study: StudyRead, trial: TrialRead, front: frozenset[int] | None = None) -> dict[str, Any]:
+    """Return one line of the leaderboard."""
+    return {
+        "trial": trial.number,
+        "state": trial.state,
+        "front": trial.number in (study.front() if front is None else front),
+        "values": _values(study, trial),
+        **{name: value_of(study, trial, name) for name in COLUMNS if name not in study.objectives},
+        "blocks": blocks_of(trial),
+        "run_dir": trial.attrs.get("run_dir"),
+        "cause": trial.cause,
+    }
+
+
+def trial_record(study: StudyRead, trial: TrialRead, front: frozenset[int] | None = None) -> dict[str, Any]:
+    """Return everything about one trial."""
+    files = read_run_folder(trial)
+    elsewhere = {"assignments", "margins", "cause", "state_reason", "run_dir", "design", "traceback", *COLUMNS}
+    return {
+        "study": study.name,
+        **row_record(study, trial, front),
+        "assignments": dict(trial.assignments),
+        "margins": trial.margins,
+        "constraints": dict(trial.constraints),
+        "history": {str(epoch): value for epoch, value in trial.history.items()},
+        "command": command_again(study, trial),
+        "started": _moment(trial.started),
+        "finished": _moment(trial.finished),
+        "files": None if files is None else files.files if files.found else None,
+        "log": [] if files is None else list(files.tail),
+        "traceback": trial.attrs.get("traceback"),
+        "design": trial.attrs.get("design"),
+        "more": {name: value for name, value in trial.attrs.items() if name not in elsewhere},
+    }
+
+
+def comparison_record(study: StudyRead, one: TrialRead, other: TrialRead) -> dict[str, Any]:
+    """Return both trials' figures, and of assignments, blocks and layers what differs, in pairs."""
+    both = (one, other)
+    names = [*study.objectives, *(name for name in COLUMNS if name not in study.objectives), "test_accuracy"]
+    figures = {name: [value_of(study, trial, name) for trial in both] for name in names}
+    layers = [layers_of(trial) for trial in both]
+    known = [layer for layer in layers if layer is not None]
+    return {
+        "study": study.name,
+        "trials": [trial.number for trial in both],
+        "states": [trial.state for trial in both],
+        "figures": {name: pair for name, pair in figures.items() if pair != [None, None]},
+        "assignments": differences(one.assignments, other.assignments),
+        "blocks": differences(blocks_of(one), blocks_of(other)),
+        "same_design": one.attrs.get("design_id") == other.attrs.get("design_id") if len(known) == 2 else None,
+        "layers": differences(known[0], known[1]) if len(known) == 2 else None,
+        "run_dirs": [trial.attrs.get("run_dir") for trial in both],
+    }
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the keys whose values differ, each with both values, in their order."""
+    found: dict[str, list[Any]] = {}
+    for name in merged(list(one), list(other)):
+        pair = [one.get(name), other.get(name)]
+        if name not in one or name not in other or not _same(*pair):
+            found[name] = pair
+    return found
+
+
+def merged(one: Sequence[str], other: Sequence[str]) -> list[str]:
+    """Return the names of both, each once; what only the second has follows its predecessor there."""
+    found = list(one)
+    at = 0
+    for name in other:
+        if name in found:
+            at = found.index(name) + 1
+        else:
+            found.insert(at, name)
+            at += 1
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    nans = isinstance(one, float) and isinstance(other, float) and math.isnan(one) and math.isnan(other)
+    return nans or (one == other and isinstance(one, bool) == isinstance(other, bool))
+
+
+def layers_of(trial: TrialRead) -> dict[str, dict[str, Any]] | None:
+    """Return kind, shape, field and costs of each layer of the trial's design; None where it cannot be read."""
+    design = read_design(trial)
+    return None if design is None else {row.name: _layer(row) for row in rows(design.plan)}
+
+
+def _layer(row: LayerFootprint) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "output_shape": list(row.output_shape),
+        "receptive_field": row.receptive_field,
+        "parameters": row.parameters,
+        "macs": row.macs,
+    }
+
+
+def why_record(study: StudyRead, why: Why, importances: Mapping[str, float]) -> dict[str, Any]:
+    """Return which limits made designs infeasible, the nearest misses, failures, and the parameters' shares."""
+    counts = feasibility(why)
+    return {
+        "study": study.name,
+        "looked_at": counts.proposed,
+        "kept": counts.proposed - counts.infeasible,
+        "refused_by": dict(counts.by_limit.most_common()),
+        "warning": counts.warning,
+        "nearest": [
+            {
+                "trial": miss.trial.number,
+                "excess": miss.excess,
+                "margins": [margin for margin in miss.trial.margins if margin["limit"] in miss.excess],
+                "assignments": dict(miss.trial.assignments),
+            }
+            for miss in why.nearest
+        ],
+        "failures": why.failures,
+        "importance": dict(importances),
+    }
+
+
+def finding_record(finding: Finding) -> dict[str, Any]:
+    """Return one finding of the doctor."""
+    return {
+        "kind": finding.kind,
+        "study": finding.study,
+        "what": finding.what,
+        "fix": finding.fix,
+        "fixable": finding.healable,
+        "trials": list(finding.trials),
+    }
+
+
+def ranking(
+    study: StudyRead, *, by: str | None = None, states: Sequence[str] = ("complete",), reverse: bool = False
+) -> list[TrialRead]:
+    """Return the trials of these states, best first by `by` (by default as the study itself ranks them).
+
+    What has no such value comes last. Raises `SpecError` for a name by which no trial has a number.
+    """
+    chosen = [trial for trial in study.trials if trial.state in states]
+    if by is None:
+        ranked = study.ranked() if "complete" in states else []
+        there = {trial.number for trial in ranked}
+        found = [*ranked, *(trial for trial in chosen if trial.number not in there)]
+        return found[::-1] if reverse else found
+    values = {trial.number: value_of(study, trial, by) for trial in chosen}
+    if chosen and by != "trial" and all(value is None for value in values.values()):
+        known = sorted({*study.objectives, *COLUMNS, "trial", *_numeric(chosen)})
+        raise SpecError("--by", f"no trial has a number '{by}'", suggest(by, known))
+    sign = -1 if (_direction(study, by) == "maximize") != reverse else 1
+    return sorted(
+        chosen,
+        key=lambda trial: ((value := values[trial.number]) is None, sign * (value or 0.0), trial.number),
+    )
+
+
+def _direction(study: StudyRead, name: str) -> str:
+    from archsearch.search.studies import DIRECTIONS
+
+    if name in study.objectives:
+        return study.directions[study.objectives.index(name)]
+    return "maximize" if name.endswith("accuracy") else DIRECTIONS.get(name, "minimize")
+
+
+def _numeric(trials: Sequence[TrialRead]) -> set[str]:
+    return {
+        name
+        for trial in trials
+        for name, value in {**trial.assignments, **trial.attrs}.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _values(study: StudyRead, trial: TrialRead) -> dict[str, float] | None:
+    return None if trial.values is None else dict(zip(study.objectives, trial.values, strict=False))
+
+
+def _moment(when: datetime.datetime | None) -> str | None:
+    return None if when is None else when.astimezone(datetime.UTC).isoformat(timespec="seconds")
+
+
+def strict(value: Any) -> Any:
+    """Return plain values in which NaN and infinities are null, as JSON has none."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): strict(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [strict(each) for each in value]
+    return value if value is None or isinstance(value, str | bool | int) else str(value)

@@ -1,0 +1,182 @@
+"""What states, quantities and settings are called, and how their values are written: one table for all outputs."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from archsearch.formatting import duration, number, percent
+
+if TYPE_CHECKING:
+    from archsearch.search.explaining import Why
+    from archsearch.search.reading import TrialState
+
+INFEASIBLE: TrialState = "refused"
+"""The state of a trial whose design breaks a limit and was not trained."""
+DUPLICATE: TrialState = "answered"
+"""The state of a trial that takes the result of an equal design."""
+STATES: tuple[TrialState, ...] = (
+    "complete",
+    "pruned",
+    "diverged",
+    "failed",
+    INFEASIBLE,
+    DUPLICATE,
+    "running",
+    "waiting",
+)
+TRAINED: tuple[TrialState, ...] = ("complete", "pruned", "diverged", "failed")
+BOUNDS = ("below", "at_most", "above", "at_least")
+_MOST = 1e300  # beyond that differences overflow
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What a quantity is called in a sentence, in a line of many, and at the head of a column, and its unit."""
+
+    label: str
+    short: str = ""
+    head: str = ""
+    unit: str = ""
+
+
+QUANTITIES = {
+    "accuracy": Quantity("validation accuracy", short="accuracy", unit="%"),
+    "test_accuracy": Quantity("test accuracy", unit="%"),
+    "loss": Quantity("validation loss", short="loss"),
+    "parameters": Quantity("parameters", unit="parameters"),
+    "macs": Quantity("MACs", unit="MACs"),
+    "receptive_field": Quantity("receptive field", head="RF", unit="px"),
+    "activations": Quantity("activations"),
+    "seconds": Quantity("training time", short="time", unit="s"),
+    "images_per_second": Quantity("images per second"),
+}
+
+
+def quantity(name: str) -> Quantity:
+    """Return what a quantity is called; one of another program by its own name."""
+    return QUANTITIES.get(name) or Quantity(name.replace("_", " "))
+
+
+def label(name: str) -> str:
+    """Return what a quantity is called in a sentence: `validation accuracy`."""
+    return quantity(name).label
+
+
+def short_label(name: str) -> str:
+    """Return what a quantity is called in a line of many: `accuracy`, `receptive field`."""
+    return quantity(name).short or quantity(name).label
+
+
+def column_head(name: str) -> str:
+    """Return what a quantity is called at the head of a column: `accuracy`, `RF`."""
+    return quantity(name).head or short_label(name)
+
+
+def capitalised(text: str) -> str:
+    """Return `text` with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
+def finite(value: object) -> float | None:
+    """Return `value` if it is a number; None for text, truth values, NaN, infinities and numbers next to them."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < _MOST else None
+
+
+def is_percentage(name: str, value: float) -> bool:
+    """Return whether `value` is a share that is written in percent: an accuracy from 0 to 1."""
+    return name.endswith("accuracy") and 0 <= value <= 1
+
+
+def value_text(name: str, value: object) -> str:
+    """Return a value by what it measures: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` where there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None else str(value)
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
+    if is_percentage(name, value):
+        return percent(value)
+    if name == "seconds":
+        return duration(value)
+    if name == "receptive_field":
+        return f"{value:g} px"
+    return number(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def labelled_value(name: str, value: object) -> str:
+    """Return a value with what it is: `validation accuracy 86.12 %`, `152 000 parameters`."""
+    unit = quantity(name).unit
+    text = value_text(name, value)
+    return f"{text} {unit}" if unit == label(name) else f"{label(name)} {text}"
+
+
+def compact(value: float, *, trim: bool = False) -> str:
+    """Return `value` to three digits with its prefix: 9216 gives `9.22 k`; `trim` drops zeros at the end."""
+    size = abs(value)
+    for unit, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if size >= unit * 0.9995:
+            scaled = value / unit
+            digits = 0 if abs(scaled) >= 99.95 else 1 if abs(scaled) >= 9.995 else 2
+            return f"{scaled:.4g}{prefix}" if trim else f"{scaled:.{digits}f}{prefix}"
+    return f"{value:.4g}"
+
+
+def setting_text(value: object) -> str:
+    """Return the value of a setting, numbers to three digits."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def short_key(name: str) -> str:
+    """Return a dotted key without what all of a design's keys begin with."""
+    return name.removeprefix("arch.stages.").removeprefix("arch.")
+
+
+def cut(text: str, most: int) -> str:
+    """Return `text` with at most so many letters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def counted(counts: Mapping[Any, int]) -> str:
+    """Return how many there are of each: `96 complete, 4 failed`."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
+
+
+def bound_text(bound: object) -> str:
+    """Return the bound of a limit: `below 200 000`, `depthwise_separable, dilated`, `layers 3, by strided, dilated`."""
+    if isinstance(bound, dict):
+        return ", ".join(
+            f"{str(key).replace('_', ' ') if key in BOUNDS else key} {bound_text(value)}"
+            for key, value in bound.items()
+        )
+    if isinstance(bound, list | tuple):
+        return ", ".join(map(str, bound)) or "none"
+    whole = finite(bound) is not None and float(str(bound)).is_integer()
+    return value_text("", bound) if whole else f"{bound:g}" if isinstance(bound, float) else str(bound)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feasibility:
+    """How many designs were proposed, how many are infeasible, how many break each limit, and a warning."""
+
+    proposed: int
+    infeasible: int
+    by_limit: Counter[str]
+    warning: str | None
+
+
+def feasibility(why: Why) -> Feasibility:
+    """Return the counts of an explanation of a study."""
+    found = why.refusals
+    return Feasibility(
+        proposed=found.proposed,
+        infeasible=found.proposed - found.feasible,
+        by_limit=found.by_limit,
+        warning=found.warning(),
+    )
