@@ -195,10 +195,7 @@ def stage_fields(plan: Plan, footprint: Footprint) -> list[StageField]:
         extent = Extent(row.start, row.receptive_field, row.jump)
         _, height, width = row.output_shape
         field = StageField(
-            stages=(stage,),
-            size=extent.size,
-            rows=extent.interval(height // 2),
-            columns=extent.interval(width // 2),
+            stages=(stage,), size=extent.size, rows=extent.interval(height // 2), columns=extent.interval(width // 2)
         )
         if found and (found[-1].rows, found[-1].columns) == (field.rows, field.columns):
             found[-1] = replace(found[-1], stages=(*found[-1].stages, stage))

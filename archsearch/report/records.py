@@ -13,7 +13,7 @@ from archsearch.errors import SpecError
 from archsearch.report.designs import blocks_of, read_design
 from archsearch.report.run_folder import read_run_folder
 from archsearch.report.series import value_of
-from archsearch.report.vocabulary import feasibility
+from archsearch.report.vocabulary import infeasible_counts
 from archsearch.search.again import command_again
 from archsearch.search.doctor import Finding
 from archsearch.search.explaining import Why
@@ -160,13 +160,13 @@ def _layer(row: LayerFootprint) -> dict[str, Any]:
 
 def why_record(study: StudyRead, why: Why, importances: Mapping[str, float]) -> dict[str, Any]:
     """Return which limits made designs infeasible, the nearest misses, failures, and the parameters' shares."""
-    counts = feasibility(why)
+    counts = infeasible_counts(why)
     return {
         "study": study.name,
         "looked_at": counts.proposed,
-        "kept": counts.proposed - counts.infeasible,
+        "kept": counts.feasible,
         "refused_by": dict(counts.by_limit.most_common()),
-        "warning": counts.warning,
+        "warning": counts.warning(),
         "nearest": [
             {
                 "trial": miss.trial.number,
@@ -212,8 +212,7 @@ def ranking(
         raise SpecError("--by", f"no trial has a number '{by}'", suggest(by, known))
     sign = -1 if (_direction(study, by) == "maximize") != reverse else 1
     return sorted(
-        chosen,
-        key=lambda trial: ((value := values[trial.number]) is None, sign * (value or 0.0), trial.number),
+        chosen, key=lambda trial: ((value := values[trial.number]) is None, sign * (value or 0.0), trial.number)
     )
 
 

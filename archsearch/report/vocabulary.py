@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from archsearch.formatting import duration, number, percent
 if TYPE_CHECKING:
     from archsearch.search.explaining import Why
     from archsearch.search.reading import TrialState
+    from archsearch.search.refusals import Refusals
 
 INFEASIBLE: TrialState = "refused"
 """The state of a trial whose design breaks a limit and was not trained."""
@@ -161,22 +161,6 @@ def bound_text(bound: object) -> str:
     return value_text("", bound) if whole else f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Feasibility:
-    """How many designs were proposed, how many are infeasible, how many break each limit, and a warning."""
-
-    proposed: int
-    infeasible: int
-    by_limit: Counter[str]
-    warning: str | None
-
-
-def feasibility(why: Why) -> Feasibility:
-    """Return the counts of an explanation of a study."""
-    found = why.refusals
-    return Feasibility(
-        proposed=found.proposed,
-        infeasible=found.proposed - found.feasible,
-        by_limit=found.by_limit,
-        warning=found.warning(),
-    )
+def infeasible_counts(why: Why) -> Refusals:
+    """Return how many designs were proposed, how many were feasible, and how many each limit made infeasible."""
+    return why.refusals

@@ -14,8 +14,8 @@ from archsearch.report.vocabulary import (
     compact,
     counted,
     cut,
-    feasibility,
     finite,
+    infeasible_counts,
     label,
     labelled_value,
     setting_text,
@@ -119,6 +119,6 @@ def test_other_values_are_not_finite(value: object) -> None:
 
 def test_infeasible_designs_are_counted_by_limit() -> None:
     trials = [make_trial(i, INFEASIBLE, constraints={"macs": 1.0, "parameters": i - 0.5}) for i in range(2)]
-    counts = feasibility(explain(make_study([*trials, make_trial(2, values=(0.5,))])))
-    assert (counts.proposed, counts.infeasible, counts.warning) == (3, 2, None)
+    counts = infeasible_counts(explain(make_study([*trials, make_trial(2, values=(0.5,))])))
+    assert (counts.proposed, counts.feasible, counts.warning()) == (3, 1, None)
     assert dict(counts.by_limit) == {"macs": 2, "parameters": 1}

@@ -7,26 +7,23 @@ drawing, y grows downward; a size of text and a width of a line are in the same 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
 
-LIGHT = {
-    "ground": "#fff", "panel": "#f6f7f9", "ink": "#1f2328", "muted": "#57606a", "rule": "#d0d5dc", "link": "#0060a0",
-    "blue": "#0072b2", "vermillion": "#d55e00", "orange": "#c98500", "sky": "#56b4e9", "green": "#009e73",
-    "purple": "#b0578d", "grey": "#8a94a0", "curve": "#b6bdc6", "slate": "#52667f", "texture": "rgba(255,255,255,.75)",
-    "cell": ".75",
+_COLORS = {
+    "ground": ("#fff", "#14171b"), "panel": ("#f6f7f9", "#1d2127"), "ink": ("#1f2328", "#e7eaee"),
+    "muted": ("#57606a", "#a3acb7"), "rule": ("#d0d5dc", "#39414b"), "link": ("#0060a0", "#7cc4f5"),
+    "blue": ("#0072b2", "#4ba7e0"), "vermillion": ("#d55e00", "#ff8a3c"), "orange": ("#c98500", "#f0b429"),
+    "sky": ("#56b4e9", "#8fd0f7"), "green": ("#009e73", "#2cc79b"), "purple": ("#b0578d", "#e39ac5"),
+    "grey": ("#8a94a0", "#7d8894"), "curve": ("#b6bdc6", "#4d5763"), "slate": ("#52667f", "#8fa3bd"),
+    "texture": ("rgba(255,255,255,.75)", "rgba(0,0,0,.6)"), "cell": (".75", ".6"),
 }  # fmt: skip
-"""Colours by name, after Okabe and Ito's palette, which needs no full colour vision; and how opaque a cell is."""
-DARK = {
-    "ground": "#14171b", "panel": "#1d2127", "ink": "#e7eaee", "muted": "#a3acb7", "rule": "#39414b", "link": "#7cc4f5",
-    "blue": "#4ba7e0", "vermillion": "#ff8a3c", "orange": "#f0b429", "sky": "#8fd0f7", "green": "#2cc79b",
-    "purple": "#e39ac5", "grey": "#7d8894", "curve": "#4d5763", "slate": "#8fa3bd", "texture": "rgba(0,0,0,.6)",
-    "cell": ".6",
-}  # fmt: skip
+LIGHT, DARK = ({name: pair[place] for name, pair in _COLORS.items()} for place in (0, 1))
+"""Colors by name, after Okabe and Ito's palette, which needs no full color vision; and how opaque a cell is."""
 PRINT = {**LIGHT, "panel": "#f4f5f7", "ink": "#000", "muted": "#444", "rule": "#bbb", "link": "#000"}
 VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 
@@ -75,12 +72,14 @@ LOOKS = {
     "shade": Look(fill="panel"),
     "image": Look(fill="grey"),
     "wire": Look(stroke="rule"),
-    "convolution": Look(fill="blue", stroke="muted", width=0.4),
-    "depthwise": Look(fill="orange", stroke="muted", width=0.4),
-    "grouped": Look(fill="purple", stroke="muted", width=0.4),
-    "pointwise": Look(fill="sky", stroke="muted", width=0.4),
-    "pool": Look(fill="green", stroke="muted", width=0.4),
-    "linear": Look(fill="vermillion", stroke="muted", width=0.4),
+    **{
+        kind: Look(fill=color, stroke="muted", width=0.4)
+        for kind, color in zip(
+            ("convolution", "depthwise", "grouped", "pointwise", "pool", "linear"),
+            ("blue", "orange", "purple", "sky", "green", "vermillion"),
+            strict=True,
+        )
+    },
     "identity": Look(stroke="muted", dash=(3, 2)),
     "ring": Look(stroke="ground", width=1.3),
 }
@@ -164,15 +163,7 @@ class Picture:
     pixels_HWC: np.ndarray = field(repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Parts that belong together: `points` are those that keys go through, `axes` are hidden from a screen reader."""
-
-    kind: Literal["points", "axes"]
-    parts: tuple[Part, ...]
-
-
-Part = Rect | Line | Mark | Text | Picture | Group
+Part = Rect | Line | Mark | Text | Picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,15 +175,6 @@ class Drawing:
     parts: tuple[Part, ...]
     label: str = ""
     kind: str = ""
-
-
-def flat(parts: Iterable[Part]) -> Iterable[Rect | Line | Mark | Text | Picture]:
-    """Yield the parts, groups dissolved."""
-    for part in parts:
-        if isinstance(part, Group):
-            yield from flat(part.parts)
-        else:
-            yield part
 
 
 def outline(shape: Shape, size: float) -> list[list[tuple[float, float]]]:

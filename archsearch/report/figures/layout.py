@@ -13,7 +13,6 @@ from archsearch.report.figures.chart import Axis, Bar, BarChart, Chart, Figure, 
 from archsearch.report.figures.drawing import (
     SHAPES,
     Drawing,
-    Group,
     Line,
     Mark,
     Part,
@@ -103,8 +102,6 @@ def moved(parts: Iterable[Part], x: float, y: float) -> list[Part]:
     found: list[Part] = []
     for part in parts:
         match part:
-            case Group():
-                found.append(replace(part, parts=tuple(moved(part.parts, x, y))))
             case Line():
                 found.append(replace(part, points=tuple((each + x, other + y) for each, other in part.points)))
             case Rect() | Mark() | Text() | Picture():
@@ -166,7 +163,7 @@ def _chart(chart: Chart) -> Drawing:
             for bar in bars
         ]  # fmt: skip
 
-    parts: list[Part] = [Group(kind="axes", parts=tuple(_axes(chart.x, chart.y, across, up, right, edge)))]
+    parts = list(_axes(chart.x, chart.y, across, up, right, edge))
     parts += rects(chart.bars, low, low - TOP - 4, 1.0, "bar")
     if chart.counts:
         parts += rects(chart.counts, edge, _STRIP, max(bar.value for bar in chart.counts) or 1, "count")
@@ -180,13 +177,12 @@ def _chart(chart: Chart) -> Drawing:
         if curve.points:
             points = tuple((across(x), up(y)) for x, y in curve.points)
             parts.append(Line(points=points, look=curve.look, trial=curve.trial))
-    marks = [
+    parts += [
         Mark(x=across(datum.x), y=up(datum.y), look=points.look, size=points.size, hover=datum.hover, trial=datum.trial,
              shape=SHAPES.get(points.look, "circle"))
         for points in reversed(chart.points)
         for datum in points.data
     ]  # fmt: skip
-    parts += [Group(kind="points", parts=tuple(marks))] if marks else []
     return Drawing(width=WIDTH, height=HEIGHT, parts=tuple(parts), label=chart.description)
 
 

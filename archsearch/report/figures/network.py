@@ -72,11 +72,11 @@ def page_drawing(design: TrialDesign, title: str) -> Drawing:
     width = max(WIDTH, sum(max(_CAPTION, slot.across(0)) + 8 for slot in drawn))
     parts, columns = placed(drawn, [_CAPTION] * len(drawn), width=width, gap=8, widest=3 * width / len(drawn),
                             tall=_TALL, middle=14 + _TALL / 2)  # fmt: skip
-    for slot, column in zip(drawn, columns, strict=True):
+    for slot, (centre, top) in zip(drawn, columns, strict=True):
         texts = (slot.title[:9], slot.channels, slot.lines[0])
         for place, text in enumerate(texts):
             y = _TALL + 31 + 12 * place
-            parts.append(Text(x=column.centre, y=y, text=text, anchor="middle", is_bold=place == 0))
+            parts.append(Text(x=centre, y=y, text=text, anchor="middle", is_bold=place == 0))
     lines = "; ".join(f"{line.name}: {line.blocks}, {line.shape[0]} channels" for line in stage_lines(design))
     return Drawing(width=width, height=_TALL + 62, parts=tuple(parts), label=f"{title}: {lines}", kind="blocks")
 
@@ -91,30 +91,22 @@ def slide_parts(plan: Plan, *, width: float, height: float) -> list[Part]:
     above = 36.0 if turned else 20.0  # the numbers of channels
     tall = height - below - above
     parts, columns = placed(drawn, captions, width=width, gap=gap, widest=79, tall=tall, middle=above + tall / 2)
-    for slot, column in zip(drawn, columns, strict=True):
+    for slot, (centre, top) in zip(drawn, columns, strict=True):
         if turned:
             text, small = fitted(
                 ", ".join([slot.title, *slot.lines] if slot.title else slot.lines), _TURNED, size, least=5
             )
-            x = column.centre + small / 3
+            x = centre + small / 3
             parts.append(Text(x=x, y=height - below + 7, text=text, size=small, anchor="end", rotation=90))
-            parts.append(Text(x=x, y=column.top - 4, text=slot.channels, size=size, rotation=90))
+            parts.append(Text(x=x, y=top - 4, text=slot.channels, size=size, rotation=90))
             continue
-        parts.append(Text(x=column.centre, y=column.top - 4, text=slot.channels, size=size, anchor="middle"))
-        top = height - below + 7 + size
-        parts.append(Text(x=column.centre, y=top, text=slot.title, size=size + 1, anchor="middle", is_bold=True))
+        parts.append(Text(x=centre, y=top - 4, text=slot.channels, size=size, anchor="middle"))
+        y = height - below + 7 + size
+        parts.append(Text(x=centre, y=y, text=slot.title, size=size + 1, anchor="middle", is_bold=True))
         for place, text in enumerate(slot.lines, start=1):
-            y = top + 2 + place * size * LINE
-            parts.append(Text(x=column.centre, y=y, text=text, size=size, anchor="middle", color="muted"))
+            line = y + 2 + place * size * LINE
+            parts.append(Text(x=centre, y=line, text=text, size=size, anchor="middle", color="muted"))
     return parts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """Where a slot lies: the centre of its boxes, and the upper edge of the highest."""
-
-    centre: float
-    top: float
 
 
 def placed(
@@ -126,8 +118,8 @@ def placed(
     widest: float,
     tall: float,
     middle: float,
-) -> tuple[list[Part], list[Column]]:
-    """Return the boxes of all slots around a wire at `middle`, and where the slots lie.
+) -> tuple[list[Part], list[tuple[float, float]]]:
+    """Return the boxes of all slots around a wire at `middle`, and the centre and upper edge of each slot.
 
     Every slot has room for its caption and is at least `gap` from the next; the highest map is `tall`, and no box
     wider than `widest`.
@@ -142,7 +134,7 @@ def placed(
     widths = [max(slot.across(low), caption) for slot, caption in zip(drawn, captions, strict=True)]
     spare = (width - sum(widths)) / max(len(drawn) - 1, 1)
     parts: list[Part] = [Line(points=((0, middle), (width, middle)), look="wire")]
-    columns: list[Column] = []
+    columns: list[tuple[float, float]] = []
     left = 0.0
     for slot, wide in zip(drawn, widths, strict=True):
         x = left + (wide - slot.across(low)) / 2
@@ -150,7 +142,7 @@ def placed(
             parts += _box(box, x, middle, _wide(box, low), max(_THINNEST, pixel * box.shape[1]))
             x += _wide(box, low) + _INSIDE
         highest = max(_THINNEST, pixel * max(box.shape[1] for box in slot.boxes))
-        columns.append(Column(centre=left + wide / 2, top=middle - highest / 2))
+        columns.append((left + wide / 2, middle - highest / 2))
         left += wide + spare
     return parts, columns
 

@@ -23,7 +23,6 @@ from archsearch.report.figures.drawing import (
     Picture,
     Rect,
     Text,
-    flat,
     outline,
 )
 from archsearch.report.figures.svg import document
@@ -85,7 +84,7 @@ def render(drawing: Drawing, *, inch: float = INCH) -> Figure:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, drawing.width), ylim=(drawing.height, 0))
     axes.axis("off")
-    for order, part in enumerate(flat(drawing.parts), start=1):
+    for order, part in enumerate(drawing.parts, start=1):
         _draw(axes, part, order, 72 * inch)
     axes.set(xlim=(0, drawing.width), ylim=(drawing.height, 0), aspect="auto")  # a picture sets others
     return figure

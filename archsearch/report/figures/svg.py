@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import assert_never
 
 from archsearch.report.figures.drawing import (
@@ -14,7 +15,6 @@ from archsearch.report.figures.drawing import (
     PRINT,
     TEXTURES,
     Drawing,
-    Group,
     Line,
     Look,
     Mark,
@@ -41,13 +41,25 @@ def element(drawing: Drawing, *, usual_width: float) -> Markup:
     """Return the drawing as an element of a page; one wider than `usual_width` is marked."""
     return el(
         "svg",
-        [_part(part) for part in drawing.parts],
+        _groups(drawing.parts),
         viewBox=f"0 0 {drawing.width:g} {drawing.height:g}",
         role="group",
         aria_label=drawing.label,
         class_=drawing.kind or None,
         data_wide=drawing.width > usual_width,
     )
+
+
+def _groups(parts: Sequence[Part]) -> Iterable[Markup]:
+    """Yield marks with a hover text as groups that keys go through; beside them a screen reader needs nothing else."""
+    has_points = any(map(_is_point, parts))
+    for is_point, run in groupby(parts, key=_is_point):
+        drawn = [_part(part) for part in run]
+        yield el("g", drawn, class_="points" if is_point else None, aria_hidden=not is_point and has_points and "true")
+
+
+def _is_point(part: Part) -> bool:
+    return isinstance(part, Mark) and bool(part.hover)
 
 
 def document(drawing: Drawing) -> str:
@@ -118,9 +130,6 @@ def _rules() -> str:
 
 def _part(part: Part) -> Markup:
     match part:
-        case Group():
-            inside = [_part(each) for each in part.parts]
-            return el("g", inside, class_=part.kind, aria_hidden="true" if part.kind == "axes" else None)
         case Rect():
             shown = {**_look(part.look), "fill_opacity": part.opacity if part.opacity != 1 else None}
             return el("rect", _hover(part.hover), x=part.x, y=part.y, width=part.width, height=part.height, **shown)

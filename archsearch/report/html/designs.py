@@ -99,8 +99,7 @@ def conditions_section(study: StudyRead, program: Mapping[str, str]) -> Markup:
         el(
             "div",
             titled(
-                "Limits",
-                table("Limits", ["limit", "bound"], lines) if lines else no_data("No limits are recorded."),
+                "Limits", table("Limits", ["limit", "bound"], lines) if lines else no_data("No limits are recorded.")
             ),
             titled("Conditions", table("Conditions", ["name", "value"], facts)),
             class_="charts",

@@ -21,8 +21,8 @@ from archsearch.report.vocabulary import (
     TRAINED,
     capitalised,
     cut,
-    feasibility,
     finite,
+    infeasible_counts,
     label,
     labelled_value,
     setting_text,
@@ -51,7 +51,8 @@ def summary_section(study: StudyRead, why: Why) -> Markup:
     if study.trials:
         counts = study.counts()
         facts.append(("designs trained", number(sum(counts.get(state, 0) for state in TRAINED))))
-    if infeasible := feasibility(why).infeasible:
+    checked = infeasible_counts(why)
+    if infeasible := checked.proposed - checked.feasible:
         facts.append(("infeasible proposals", number(infeasible)))
     if times := training_times(study):
         facts.append(("training time", duration(sum(times))))
@@ -110,12 +111,12 @@ def importance_section(study: StudyRead, shares: Mapping[str, float]) -> Markup:
 
 def infeasible_section(study: StudyRead, why: Why) -> Markup:
     """Return how many designs each limit made infeasible, the nearest misses, and the failures with tracebacks."""
-    counts = feasibility(why)
+    counts = infeasible_counts(why)
     broken = [trial for trial in study.trials if trial.state == INFEASIBLE]
     parts: list[Child] = []
     if counts.by_limit:
         text = (
-            f"{number(counts.proposed - counts.infeasible)} of {number(counts.proposed)} proposals kept every limit. "
+            f"{number(counts.feasible)} of {number(counts.proposed)} proposals kept every limit. "
             "A design that breaks several limits counts for each."
         )
         parts.append(el("div", chart(infeasible_chart(counts.by_limit, [text])), _nearest(study, why), class_="charts"))
@@ -125,8 +126,8 @@ def infeasible_section(study: StudyRead, why: Why) -> Markup:
         parts.append(table("Infeasible designs", ["trial", "cause"], causes[:_MOST_LINES]))
     else:
         parts.append(no_data("No design was infeasible."))
-    if counts.warning:
-        parts.append(el("p", capitalised(counts.warning), class_="warning"))
+    if warning := counts.warning():
+        parts.append(el("p", capitalised(warning), class_="warning"))
     if why.failures:
         causes = list(why.failures.items())
         lines = [[cut(cause, 400), number(len(trials)), _numbers(trials)] for cause, trials in causes[:_MOST_LINES]]

@@ -18,7 +18,7 @@ from archsearch.report.terminal.text import (
     settings_line,
     value_cell,
 )
-from archsearch.report.vocabulary import column_head, counted, feasibility
+from archsearch.report.vocabulary import column_head, counted, infeasible_counts
 from archsearch.search.doctor import Finding
 from archsearch.search.explaining import Why
 from archsearch.search.overview import Overview
@@ -104,11 +104,12 @@ def _head(study: StudyRead) -> str:
 
 def print_why(study: StudyRead, why: Why, importances: Mapping[str, float], console: Console) -> None:
     """Print how many designs each limit made infeasible, the nearest misses, the failures, and the importances."""
-    counts = feasibility(why)
+    counts = infeasible_counts(why)
+    infeasible = counts.proposed - counts.feasible
     console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
     console.print(
-        f"{number(counts.proposed)} designs were checked, {number(counts.infeasible)} of them infeasible"
-        f"{f' ({percent(counts.infeasible / counts.proposed, 1)})' if counts.proposed else ''}"
+        f"{number(counts.proposed)} designs were checked, {number(infeasible)} of them infeasible"
+        f"{f' ({percent(infeasible / counts.proposed, 1)})' if counts.proposed else ''}"
     )
     if counts.by_limit:
         console.print()
@@ -117,8 +118,8 @@ def print_why(study: StudyRead, why: Why, importances: Mapping[str, float], cons
         for name, count in counts.by_limit.most_common():
             table.add_row(safe(name), number(count), "#" * max(1, round(30 * count / top)))
         console.print(table)
-    if counts.warning:
-        console.print(f"[bold]warning:[/] {safe(counts.warning)}", soft_wrap=True)
+    if warning := counts.warning():
+        console.print(f"[bold]warning:[/] {safe(warning)}", soft_wrap=True)
     if why.nearest:
         console.print()
         table = blank_table("trial", "misses", "settings", right=("trial",), title="Nearest misses")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from archsearch.errors import SpecError
 from archsearch.report.figures.card import calibration_chart, card_drawing, classes_chart, confusion_map, draw_card
-from archsearch.report.figures.drawing import Line, Rect, Text, flat
+from archsearch.report.figures.drawing import Line, Rect, Text
 from archsearch.report.figures.layout import layout
 
 
@@ -25,7 +25,7 @@ def test_few_and_many_classes_are_drawn(tmp_path: Path, classes: int, mistakes: 
 
 
 def test_without_a_policy_the_picture_says_so(tmp_path: Path) -> None:
-    texts = [part.text for part in flat(card_drawing(card(), [], None, "").parts) if isinstance(part, Text)]
+    texts = [part.text for part in card_drawing(card(), [], None, "").parts if isinstance(part, Text)]
     assert "no data: the run does not record its augmentation" in texts
     draw_card(card(), [], None, tmp_path / "card.svg", title="")
     assert (tmp_path / "card.svg").stat().st_size > 1000

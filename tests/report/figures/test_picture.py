@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.report.figures.drawing import LOOKS, Drawing, Group, Line, Mark, Picture, Rect, Text
+from archsearch.report.figures.drawing import LOOKS, Drawing, Line, Mark, Picture, Rect, Text
 from archsearch.report.figures.picture import picture_format, render, write_drawing
 
 DRAWING = Drawing(
@@ -20,7 +20,7 @@ DRAWING = Drawing(
     label="a < b",
     parts=(
         *(Rect(x=place, y=1, width=9, height=9, look=look) for place, look in enumerate(LOOKS)),
-        Group(kind="points", parts=(Mark(x=50, y=25, look="best", shape="diamond", hover="trial 3", trial=3),)),
+        Mark(x=50, y=25, look="best", shape="diamond", hover="trial 3", trial=3),
         Line(points=((0, 0), (100, 50)), look="limit"),
         Text(x=10, y=40, text="$x$ \x00 <b>", is_bold=True, has_halo=True, rotation=45),
         Picture(x=60, y=10, width=20, height=10, pixels_HWC=np.zeros((2, 4, 3), np.uint8)),

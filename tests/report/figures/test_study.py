@@ -11,7 +11,7 @@ from study_fakes import hostile, make_study, make_trial, odd
 
 from archsearch.errors import SpecError
 from archsearch.report.figures.chart import BarChart, Chart, Figure
-from archsearch.report.figures.drawing import Mark, flat
+from archsearch.report.figures.drawing import Mark
 from archsearch.report.figures.layout import layout, legend, sheet
 from archsearch.report.figures.picture import render
 from archsearch.report.figures.study import (
@@ -42,7 +42,7 @@ def simple(count: int) -> StudyRead:
 
 
 def marks(chart: Chart) -> list[Mark]:
-    return [part for part in flat(layout(chart).parts) if isinstance(part, Mark)]
+    return [part for part in layout(chart).parts if isinstance(part, Mark)]
 
 
 def charts(figures: Iterable[Figure]) -> list[Chart]:
@@ -68,7 +68,7 @@ def test_every_format_shows_the_same_points(searched: Callable[..., StudyRead]) 
         assert str(in_page) in page, chart.title
         assert in_page.count('class="p ') == len(points)
         axes = render(layout(chart)).axes[0]
-        rest = [part for part in flat(layout(chart).parts) if type(part).__name__ == "Rect"]
+        rest = [part for part in layout(chart).parts if type(part).__name__ == "Rect"]
         assert len(axes.patches) == len(points) + len(rest)
         centres = [patch.get_path().get_extents() for patch in axes.patches]
         drawn = {(round((each.x0 + each.x1) / 2), round((each.y0 + each.y1) / 2)) for each in centres}
