@@ -114,7 +114,7 @@ def _show(
 def _best(study: str | None, storage: str, as_json: bool) -> None:
     """Show the best design, its limits, and the command that trains it again."""
     from archsearch.report.records import trial_record
-    from archsearch.report.terminal.trials import print_best
+    from archsearch.report.terminal.studies import print_best
 
     found = _reader(storage).study(study)
     trial = _best_of(found)
@@ -131,7 +131,7 @@ def _best(study: str | None, storage: str, as_json: bool) -> None:
 def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
     """Show everything about one trial: curve, limits, log, traceback if it failed."""
     from archsearch.report.records import trial_record
-    from archsearch.report.terminal.trials import print_trial
+    from archsearch.report.terminal.studies import print_trial
 
     study, (number,) = _numbers(names, None, count=1)
     found = _reader(storage).study(study)
@@ -150,9 +150,9 @@ def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
 @_json
 def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, storage: str, as_json: bool) -> None:
     """Show two designs side by side: what differs, in figures, settings and layers."""
-    from archsearch.report.figures.training import draw_comparison
+    from archsearch.report.figures.study import draw_comparison
     from archsearch.report.records import comparison_record
-    from archsearch.report.terminal.trials import print_comparison
+    from archsearch.report.terminal.studies import print_comparison
 
     study, (one, other) = _numbers(names, study, count=2)
     found = _reader(storage).study(study)
@@ -211,7 +211,7 @@ def _export(
 ) -> None:
     """Write the study as CSV and JSON, its best design as YAML that runs again, its best network for other programs."""
     from archsearch.report.export import export_study, folder_files, folder_name
-    from archsearch.report.run_folder import run_folder
+    from archsearch.report.records import run_folder
 
     found = _reader(storage).study(study)
     trial = None if number is None else _trial_of(found, number)

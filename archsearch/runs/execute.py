@@ -65,7 +65,7 @@ def execute(
     from archsearch.augment.make import make_augmenter
     from archsearch.network.assemble import assemble
     from archsearch.report.figures.design import draw_design
-    from archsearch.report.figures.training import draw_training
+    from archsearch.report.figures.study import draw_training
     from archsearch.runs.tracking import follow
     from archsearch.training import choose_device, discard_checkpoint, freed_after, train
 

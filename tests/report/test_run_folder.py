@@ -8,7 +8,7 @@ import pytest
 from trial_fakes import bare, leave_files, trained
 
 from archsearch.errors import SpecError
-from archsearch.report.run_folder import read_run_folder, run_folder
+from archsearch.report.records import read_run_folder, run_folder
 
 
 def test_files_and_the_end_of_the_log() -> None:

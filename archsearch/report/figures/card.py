@@ -9,7 +9,8 @@ import numpy as np
 
 from archsearch.formatting import number, percent
 from archsearch.report.card import Card
-from archsearch.report.figures.chart import (
+from archsearch.report.figures.charts import (
+    MOST_NAMES,
     Bar,
     BarChart,
     Chart,
@@ -19,11 +20,12 @@ from archsearch.report.figures.chart import (
     HeatMap,
     Limit,
     Points,
+    moved,
     share_axis,
+    sheet,
 )
 from archsearch.report.figures.drawing import Drawing, Line, Part, Picture, Text, fitted
-from archsearch.report.figures.layout import MOST_NAMES, moved, sheet
-from archsearch.report.figures.picture import write_drawing
+from archsearch.report.figures.render import write_drawing
 
 _ACROSS, _ROWS = 10, 2  # mistakes in a row, and rows
 _DPI = 75

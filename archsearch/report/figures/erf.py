@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from archsearch.report.figures.drawing import Drawing, Line, Look, Part, Picture, Rect, Text, fitted
-from archsearch.report.figures.picture import write_drawing
+from archsearch.report.figures.render import write_drawing
 
 _SIDE, _GAP, _TOP = 187.0, 40.0, 83.0  # points of a panel, between two, and above them
 _ACROSS = 4

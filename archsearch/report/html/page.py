@@ -12,17 +12,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from archsearch.errors import StorageError
-from archsearch.report.figures.svg import style_sheet
+from archsearch.report.figures.render import style_sheet
 from archsearch.report.html.card_section import card_section
-from archsearch.report.html.designs import conditions_section, designs_section, trials_section
 from archsearch.report.html.markup import Markup, data_element, el, verbatim
 from archsearch.report.html.sections import (
+    conditions_section,
+    designs_section,
     history_section,
     importance_section,
     infeasible_section,
     summary_section,
     trade_off_section,
     trial_facts,
+    trials_section,
 )
 from archsearch.report.series import pareto_front, thinned, varied_settings
 from archsearch.report.vocabulary import DUPLICATE, INFEASIBLE

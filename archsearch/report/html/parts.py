@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from archsearch.report.figures.chart import Panel
+from archsearch.report.figures.charts import WIDTH, Key, Panel, layout, legend
 from archsearch.report.figures.drawing import Drawing
-from archsearch.report.figures.layout import WIDTH, Key, layout, legend
-from archsearch.report.figures.svg import element, sample
+from archsearch.report.figures.render import element, sample
 from archsearch.report.html.markup import Child, Markup, el
 from archsearch.report.vocabulary import cut, finite, setting_text, short_key, value_text
 from archsearch.search.reading import TrialRead

@@ -1,10 +1,14 @@
-"""The sections of the page that draw: summary, cost, history, importance, and infeasible and failed trials."""
+"""The sections of the page: summary, cost, history, importance, failures, designs, conditions, all trials."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from archsearch.formatting import duration, moment, number, percent
+from archsearch.report.designs import TrialDesign, read_design, stage_lines
+from archsearch.report.figures.design import field_chart, network_legend, page_drawing
+from archsearch.report.figures.render import textures
 from archsearch.report.figures.study import (
     history_charts,
     importance_chart,
@@ -13,13 +17,27 @@ from archsearch.report.figures.study import (
     trade_off_charts,
 )
 from archsearch.report.html.markup import Child, Markup, el
-from archsearch.report.html.parts import chart, no_data, note, section, settings, table, tied, titled, value_cell
-from archsearch.report.series import pareto_front, ranked_finite, value_of, varied_settings
-from archsearch.report.summary import last_activity, sentences, training_times
+from archsearch.report.html.parts import (
+    chart,
+    figure,
+    key_list,
+    no_data,
+    note,
+    section,
+    settings,
+    table,
+    tied,
+    titled,
+    value_cell,
+)
+from archsearch.report.series import cost_bounds, pareto_front, ranked_finite, thinned, value_of, varied_settings
+from archsearch.report.summary import distinct, last_activity, sentences, training_times
 from archsearch.report.vocabulary import (
     INFEASIBLE,
     TRAINED,
+    bound_text,
     capitalised,
+    compact,
     cut,
     finite,
     infeasible_counts,
@@ -27,6 +45,7 @@ from archsearch.report.vocabulary import (
     labelled_value,
     setting_text,
 )
+from archsearch.search.again import command_again
 from archsearch.search.explaining import Why
 from archsearch.search.reading import StudyRead, TrialRead
 
@@ -205,3 +224,218 @@ def _tracebacks(study: StudyRead) -> list[Child]:
 
 def _numbers(numbers: Sequence[int]) -> str:
     return ", ".join(str(each) for each in numbers[:12]) + (" …" if len(numbers) > 12 else "")
+
+
+BEST = 3
+FRONT = 5
+MOST_ROWS = 400
+MOST_COMMANDS = 100
+_LONGEST = 600  # letters of a text that a table shows whole
+
+
+def designs_section(study: StudyRead) -> Markup:
+    """Return the best designs, or of several objectives a spread over the Pareto front, each drawn."""
+    ranked = ranked_finite(study)
+    if not ranked:
+        return section("designs", "Best designs", no_data("No design has been trained to the end."))
+    chosen, title = ranked[:BEST], "Best designs"
+    if len(study.objectives) > 1:
+        front = pareto_front(study)
+        there = [trial for trial in ranked if trial.number in front]
+        chosen = thinned(there, FRONT, lambda trial: trial in (there[0], there[-1]))
+        title = "Designs of the Pareto front"
+    designs = {trial.number: read_design(trial) for trial in chosen}
+    known = [design.plan for design in designs.values() if design is not None]
+    text = (
+        "Blocks are to scale: as high as the map that leaves them, as wide as its channels. "
+        "A ring marks a dilated convolution."
+    )
+    return section(
+        "designs",
+        title,
+        el("svg", textures(), width=0, height=0, class_="patterns", aria_hidden="true", focusable="false")
+        if known
+        else None,
+        el("p", text) if known else None,
+        key_list(network_legend(known)),
+        [_design(study, trial, designs[trial.number]) for trial in chosen],
+    )
+
+
+def conditions_section(study: StudyRead, program: Mapping[str, str]) -> Markup:
+    """Return the limits, the settings that all trials share, the versions and the hardware."""
+    limits = study.attrs.get("limits_text")
+    bounds = limits.items() if isinstance(limits, dict) else ()
+    lines = [[str(name).replace("_", " "), bound_text(bound)] for name, bound in bounds]
+    directions = [
+        f"{label(name)} ({direction}d)" for name, direction in zip(study.objectives, study.directions, strict=False)
+    ]
+    facts = [
+        *((key.replace("_", " "), str(value)) for key in ("data", "data_fingerprint", "limits")
+          if (value := study.attrs.get(key)) is not None),
+        ("objectives", ", ".join(directions)),
+        *((key, text) for key in ("device", "precision", "epochs", "seed", "batch") if (text := _shared(study, key))),
+        *((f"version of {name}", text) for name, text in _versions(study).items()),
+        *((f"{name}, which wrote this page", text) for name, text in program.items()),
+    ]  # fmt: skip
+    shared = [[el("code", name), el("code", value)] for name, value in _fixed(study).items()]
+    title = "Settings that all trials share"
+    return section(
+        "conditions",
+        "Limits, settings and versions",
+        el(
+            "div",
+            titled(
+                "Limits", table("Limits", ["limit", "bound"], lines) if lines else no_data("No limits are recorded.")
+            ),
+            titled("Conditions", table("Conditions", ["name", "value"], facts)),
+            class_="charts",
+        ),
+        titled(title, table(title, ["setting", "value"], shared)) if shared else None,
+    )
+
+
+def trials_section(study: StudyRead) -> Markup:
+    """Return every trial, the best first, with its files and the command that runs it again."""
+    if not study.trials:
+        return section("trials", "All trials", no_data("There is no trial yet."))
+    ranked = study.ranked()
+    numbers = {trial.number for trial in ranked}
+    ordered = [*ranked, *(trial for trial in study.trials if trial.number not in numbers)]
+    shown = ordered[:MOST_ROWS]
+    tried = list(varied_settings(study))
+    costs = [name for name in FOOTPRINT if name not in study.objectives]
+    there = [name for name in costs if any(value_of(study, trial, name) is not None for trial in shown)]
+    names = [*study.objectives, *there]
+    timed = any(trial.seconds is not None for trial in shown)
+    heads = ["trial", "state", *(capitalised(label(name)) for name in names), *["time"] * timed,
+             "settings that differ", "files", "command"]  # fmt: skip
+    lines: list[list[Child]] = []
+    for place, trial in enumerate(shown):
+        has_command = place < MOST_COMMANDS and trial.state == "complete"
+        lines.append(
+            [
+                str(trial.number),
+                trial.state,
+                *(value_cell(name, value_of(study, trial, name)) for name in names),
+                *[value_cell("seconds", trial.seconds)] * timed,
+                _code(" ".join(settings(trial, tried))),
+                _code(trial.attrs.get("run_dir")),
+                _code(command_again(study, trial) if has_command else None),
+            ]
+        )
+    notes = []
+    if len(shown) < len(ordered):
+        notes.append(f"The table is cut: {number(len(shown))} of {number(len(ordered))} trials, the best first.")
+    if sum(trial.state == "complete" for trial in shown) > MOST_COMMANDS:
+        notes.append(f"Commands are given for the best {MOST_COMMANDS}.")
+    numeric, ids = range(2, 2 + len(names) + timed), [f"trial-{trial.number}" for trial in shown]
+    whole = table("All trials", heads, lines, numbers=numeric, ids=ids)
+    return section("trials", "All trials", note(" ".join(notes)), whole)
+
+
+def _design(study: StudyRead, trial: TrialRead, design: TrialDesign | None) -> Markup:
+    values = ", ".join(labelled_value(name, value_of(study, trial, name)) for name in study.objectives)
+    costs = [
+        labelled_value(name, value)
+        for name in FOOTPRINT
+        if name not in study.objectives and (value := value_of(study, trial, name)) is not None
+    ]
+    title = f"Trial {trial.number}"
+    parts: list[Child] = [el("h3", tied(f"{title}: {values}")), note(tied(", ".join(costs)))]
+    if design is None:
+        parts.append(no_data("No drawing: the design is not recorded."))
+    else:
+        required = next(
+            (value for text, value in cost_bounds(study, "receptive_field").items() if _is_least(text)), None
+        )
+        blocks = f"Blocks of trial {trial.number}"
+        field = field_chart(design, f"Receptive field of trial {trial.number}", required)
+        parts.append(el("div", figure(blocks, page_drawing(design, blocks)), chart(field), class_="charts"))
+        lines = [
+            [
+                line.name,
+                line.blocks,
+                number(line.shape[0]),
+                f"{line.shape[1]}×{line.shape[2]}",
+                f"{line.receptive_field} px",
+                compact(line.cost.parameters),
+                compact(line.cost.macs),
+            ]
+            for line in stage_lines(design)
+        ]
+        heads = ["stage", "blocks", "channels", "map", "receptive field", "parameters", "MACs"]
+        parts.append(table(f"Stages of trial {trial.number}", heads, lines, numbers=[2, 3, 4, 5, 6]))
+    parts += [_margins(trial), _files(study, trial)]
+    return el("article", parts, id=f"design-{trial.number}")
+
+
+def _is_least(bound: str) -> bool:
+    return bound.startswith(("above", "at least"))
+
+
+def _margins(trial: TrialRead) -> Markup | None:
+    lines: list[Sequence[Child]] = []
+    for margin in trial.margins:
+        slack, kept = finite(margin.get("slack")), margin.get("kept")
+        lines.append(
+            [
+                str(margin["limit"]).replace("_", " "),
+                bound_text(margin.get("bound")),
+                bound_text(margin.get("found")),
+                "✓ kept" if kept else "✗ broken" if kept is not None else "–",
+                f"{100 * slack:+.1f} %" if slack else "–",
+            ]
+        )
+    heads = ["limit", "bound", "found", "kept", "distance to the bound"]
+    return table(f"Limits of trial {trial.number}", heads, lines, numbers=[4]) if lines else None
+
+
+def _files(study: StudyRead, trial: TrialRead) -> Markup:
+    lines: list[Markup] = []
+    if (folder := trial.attrs.get("run_dir")) is not None:
+        lines += [el("dt", "files"), el("dd", el("code", str(folder)))]
+    if command := command_again(study, trial):
+        lines += [el("dt", "command"), el("dd", el("pre", command, tabindex=0, class_="command"))]
+    seconds = finite(trial.seconds)
+    trained = ["–" if seconds is None else duration(seconds), *distinct([trial.attrs.get("device")])]
+    finished = moment(trial.finished) if trial.finished else "–"
+    lines += [el("dt", "trained"), el("dd", tied(f"{' on '.join(trained)}, finished {finished}"))]
+    return el("dl", lines, class_="where")
+
+
+def _code(text: object) -> Child:
+    return el("code", cut(str(text), _LONGEST)) if text else "–"
+
+
+def _shared(study: StudyRead, key: str) -> str:
+    """Return the values of the trials' attribute `key`, each with its count where they differ."""
+    found = [trial.attrs[key] for trial in study.trials if trial.attrs.get(key) is not None]
+    values = distinct(found)
+    if len(values) <= 1:
+        return values[0] if values else ""
+    if len(values) > 6:
+        return f"{len(values)} different values"
+    return ", ".join(f"{value} ({sum(str(each) == value for each in found)} trials)" for value in values)
+
+
+def _versions(study: StudyRead) -> dict[str, str]:
+    found: dict[str, list[Any]] = {}
+    for trial in study.trials:
+        versions = trial.attrs.get("versions")
+        for name, version in versions.items() if isinstance(versions, dict) else ():
+            found.setdefault(str(name), []).append(version)
+    return {name: ", ".join(distinct(versions)[:6]) for name, versions in list(found.items())[:20]}
+
+
+def _fixed(study: StudyRead) -> dict[str, str]:
+    trained = [trial for trial in study.trials if trial.assignments]
+    if not trained:
+        return {}
+    differ = varied_settings(study)
+    everywhere = set.intersection(*({str(name) for name in trial.assignments} for trial in trained))
+    return {
+        name: setting_text(value)
+        for name, value in trained[0].assignments.items()
+        if name in everywhere and name not in differ
+    }

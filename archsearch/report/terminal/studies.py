@@ -1,24 +1,30 @@
-"""Studies as tables on a terminal: the list, the leaderboard, why, and the doctor's findings. Imports rich lazily."""
+"""Studies and trials on a terminal: lists, leaderboard, explanation, findings, trials in full. Imports rich lazily."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from archsearch.analysis.check import say
+from archsearch.analysis.limits import Margin
 from archsearch.formatting import number, percent
-from archsearch.report.designs import blocks_of, blocks_text
-from archsearch.report.records import COLUMNS
+from archsearch.report.designs import blocks_of, blocks_text, design_mapping
+from archsearch.report.records import COLUMNS, KNOWN, read_run_folder
 from archsearch.report.series import value_of
 from archsearch.report.terminal.text import (
     NOTHING,
     blank_table,
     moment_cell,
+    printable,
     relative_path,
     safe,
+    setting_cell,
     settings_line,
+    sparkline,
     value_cell,
 )
-from archsearch.report.vocabulary import column_head, counted, infeasible_counts
+from archsearch.report.vocabulary import column_head, counted, infeasible_counts, short_key, short_label
+from archsearch.search.again import command_again
 from archsearch.search.doctor import Finding
 from archsearch.search.explaining import Why
 from archsearch.search.overview import Overview
@@ -163,3 +169,197 @@ def print_findings(findings: Iterable[Finding], fixed: Sequence[str] | None, con
         console.print(f"[bold]fixed[/]  {safe(line)}", soft_wrap=True)
     if listed and fixed == []:
         console.print("None of them can be fixed without a loss.")
+
+
+MOST_LAYERS = 40
+
+
+def print_best(study: StudyRead, trial: TrialRead, console: Console) -> None:
+    """Print the best trial: its figures, design, limits, files, and the command that trains it again."""
+    several = len(study.objectives) > 1
+    what = f"one of {len(study.front())} on the Pareto front" if several else "the best"
+    complete = study.counts().get("complete", 0)
+    console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {what} of {complete} complete")
+    _figures(study, trial, console)
+    _stages(trial, console)
+    _margins(trial, console)
+    _places(study, trial, console)
+
+
+def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
+    """Print everything about one trial."""
+    console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {trial.state}")
+    if trial.cause:
+        console.print(safe(trial.cause), style="bold", soft_wrap=True)
+    _figures(study, trial, console)
+    console.print(f"started {moment_cell(trial.started)}, finished {moment_cell(trial.finished)}")
+    for name in ("device", "worker", "design_id", "sweep", "answered_by", "batch"):
+        if trial.attrs.get(name) not in (None, ""):
+            console.print(f"{name.replace('_', ' ')} {safe(trial.attrs[name])}", soft_wrap=True)
+    _curve(trial, console)
+    for title, pairs in (("settings", trial.assignments), ("changed to keep a limit", trial.attrs.get("repairs"))):
+        if isinstance(pairs, Mapping) and pairs:
+            console.print(f"\n[bold]{title}[/]")
+            for name, value in pairs.items():
+                console.print(f"{safe(name)}={safe(value)}", soft_wrap=True)
+    if isinstance(unused := trial.attrs.get("unused"), list) and unused:
+        console.print(f"unused by this design: {safe(', '.join(map(str, unused)))}", soft_wrap=True)
+    _stages(trial, console)
+    _margins(trial, console)
+    _places(study, trial, console)
+    files = read_run_folder(trial)
+    if files is not None and files.tail:
+        console.print("\n[bold]last lines of the log[/]")
+        for line in files.tail:
+            console.print(safe(line), soft_wrap=True)
+    if trace := trial.attrs.get("traceback"):
+        console.print("\n[bold]traceback[/]")
+        console.print(safe(str(trace).rstrip()), soft_wrap=True)
+
+
+def print_comparison(
+    study: StudyRead, record: Mapping[str, Any], trials: Sequence[TrialRead], console: Console
+) -> None:
+    """Print two trials side by side, from what `comparison_record` returns."""
+    heads = [f"trial {number}" for number in record["trials"]]
+    console.print(f"[bold]{safe(study.name)}[/]  {heads[0]} and {heads[1]}")
+    table = blank_table("", *heads, "difference", right=(*heads, "difference"))
+    table.add_row("state", *record["states"], "")
+    for name, pair in record["figures"].items():
+        table.add_row(safe(short_label(name)), *(safe(value_cell(name, one)) for one in pair), _difference(name, pair))
+    plain = not (console.encoding or "").lower().startswith("utf")
+    curves = [sparkline(list(trial.history.values()), plain=plain) for trial in trials]
+    console.print(table)
+    for head, curve in zip(heads, curves, strict=True):
+        if curve:
+            console.print(f"{head:<{max(map(len, heads))}}  {curve}", soft_wrap=True)
+    for title in ("assignments", "blocks"):
+        if record[title]:
+            console.print()
+            table = blank_table("setting" if title == "assignments" else "stage", *heads)
+            for name, pair in record[title].items():
+                table.add_row(
+                    safe(short_key(name)), *(NOTHING if one is None else safe(setting_cell(one)) for one in pair)
+                )
+            console.print(table)
+    _layers(record["layers"], heads, console)
+    for head, folder in zip(heads, record["run_dirs"], strict=True):
+        console.print(f"{head}: {safe(relative_path(folder or 'no files'))}", soft_wrap=True)
+
+
+def _layers(layers: Mapping[str, Any] | None, heads: Sequence[str], console: Console) -> None:
+    if layers is None:
+        console.print("\nThe layers cannot be compared: a design cannot be read.")
+        return
+    if not layers:
+        console.print("\nThe layers are the same.")
+        return
+    console.print()
+    table = blank_table(f"layers that differ ({len(layers)})", *heads)
+    for name, pair in list(layers.items())[:MOST_LAYERS]:
+        table.add_row(safe(name), *(_layer(one) for one in pair))
+    console.print(table)
+    if len(layers) > MOST_LAYERS:
+        console.print(f"{MOST_LAYERS} of {len(layers)} are shown: --json shows all", style="dim")
+
+
+def _layer(layer: Mapping[str, Any] | None) -> str:
+    if layer is None:
+        return NOTHING
+    shape = "x".join(map(str, layer["output_shape"]))
+    parameters = f", {value_cell('parameters', layer['parameters'])}" if layer["parameters"] else ""
+    return safe(f"{layer['kind']} {shape}, RF {layer['receptive_field']}{parameters}")
+
+
+def _difference(name: str, pair: Sequence[float | None]) -> str:
+    one, other = pair
+    if one is None or other is None:
+        return ""
+    change = other - one
+    if name.endswith("accuracy") and max(abs(one), abs(other)) <= 1:
+        return f"{100 * change:+.2f} points"
+    return f"{100 * change / one:+.1f} %" if one else f"{change:+.6g}"
+
+
+def _figures(study: StudyRead, trial: TrialRead, console: Console) -> None:
+    names = [*study.objectives, *(name for name in (*COLUMNS, "test_accuracy") if name not in study.objectives)]
+    values = [(name, value_of(study, trial, name)) for name in names]
+    console.print(
+        ", ".join(
+            f"{safe(short_label(name))} {safe(value_cell(name, value))}" for name, value in values if value is not None
+        )
+        or "no data",
+        soft_wrap=True,
+    )
+
+
+def _curve(trial: TrialRead, console: Console) -> None:
+    if not trial.history:
+        return
+    steps = sorted(trial.history)
+    values = [trial.history[step] for step in steps]
+    best = max(steps, key=lambda step: trial.history[step] if trial.history[step] == trial.history[step] else -1e300)
+    plain = not (console.encoding or "").lower().startswith("utf")
+    console.print(f"\n[bold]curve[/]  {sparkline(values, plain=plain)}", soft_wrap=True)
+    first, last, top = (value_cell("accuracy", trial.history[step]) for step in (steps[0], steps[-1], best))
+    console.print(f"epoch {steps[0]}: {first}, epoch {steps[-1]}: {last}, highest at {best}: {top}", soft_wrap=True)
+
+
+def _stages(trial: TrialRead, console: Console) -> None:
+    design = design_mapping(trial)
+    stages = design.get("stages") if design is not None else None
+    if design is None or not isinstance(stages, Mapping):
+        return
+    blocks = blocks_of(trial)
+    console.print(f"\n[bold]design[/]  {safe(design.get('name', ''))}: {safe(blocks_text(blocks))}", soft_wrap=True)
+    table = blank_table("stage", "block", "width", "repeats", "options", right=("width", "repeats"))
+    for name, stage in stages.items():
+        if not isinstance(stage, Mapping):
+            continue
+        known = ("block", "width", "repeats", "entry")
+        options = ", ".join(f"{key} {value}" for key, value in stage.items() if key not in known)
+        if isinstance(entry := stage.get("entry"), Mapping):
+            block = entry.get("block")
+            entry_name = block.get("name") if isinstance(block, Mapping) else block
+            options += f"{', ' if options else ''}entry {entry_name or 'block'}"
+        row = (name, blocks.get(str(name), NOTHING), stage.get("width", NOTHING), stage.get("repeats", 1), options)
+        table.add_row(*(safe(one) for one in row))
+    console.print(table)
+    if design.get("width") not in (None, 1, 1.0):
+        console.print(f"width multiplier {safe(design['width'])}")
+
+
+def _margins(trial: TrialRead, console: Console) -> None:
+    if not trial.margins:
+        return
+    console.print("\n[bold]limits[/]")
+    column = max(len(printable(margin["limit"])) for margin in trial.margins)
+    for margin in trial.margins:
+        sign, style = ("kept  ", "green") if margin.get("kept") else ("BROKEN", "bold red")
+        name = printable(margin["limit"])
+        console.print(f"[{style}]{sign}[/] {safe(f'{name:<{column}}')}  {safe(_margin_text(margin))}", soft_wrap=True)
+        for fix in margin.get("fixes") or ():
+            console.print(f"       {'':<{column}}  fix: {safe(fix)}", soft_wrap=True)
+
+
+def _margin_text(margin: Mapping[str, Any]) -> str:
+    """Return a margin in the words of the check; found and bound where it is of another version."""
+    try:
+        known = Margin(**{name: margin[name] for name in ("limit", "bound", "found", "kept", "slack")})
+        return say(known)
+    except (KeyError, TypeError, AttributeError):
+        return f"{margin.get('found')}, bound {margin.get('bound')}"
+
+
+def _places(study: StudyRead, trial: TrialRead, console: Console) -> None:
+    files = read_run_folder(trial)
+    console.print()
+    if files is None:
+        console.print("files  the trial has no folder")
+    elif not files.found:
+        console.print(f"files  {safe(relative_path(files.path))}, which does not exist", soft_wrap=True)
+    else:
+        known = [name for name in KNOWN if name in files.files]
+        console.print(f"files  {safe(relative_path(files.path))}: {safe(', '.join(known) or 'none')}", soft_wrap=True)
+    command = command_again(study, trial)
+    console.print(f"again  {safe(command or 'its settings are not recorded')}", soft_wrap=True)

@@ -11,8 +11,8 @@ from PIL import Image
 
 from archsearch.errors import SpecError
 from archsearch.report.figures.card import calibration_chart, card_drawing, classes_chart, confusion_map, draw_card
+from archsearch.report.figures.charts import layout
 from archsearch.report.figures.drawing import Line, Rect, Text
-from archsearch.report.figures.layout import layout
 
 
 @pytest.mark.parametrize(("classes", "mistakes"), [(3, 1), (30, 0)])

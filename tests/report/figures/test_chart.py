@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archsearch.report.figures.chart import count_axis, linear_ticks, log_ticks, share_axis, stair, value_axis
+from archsearch.report.figures.charts import count_axis, linear_ticks, log_ticks, share_axis, stair, value_axis
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from archsearch.errors import SpecError, StorageError
 from archsearch.report.designs import stage_costs
 from archsearch.report.figures.design import (
     DPI,
-    HEIGHT,
-    WIDTH,
+    SLIDE_HEIGHT,
+    SLIDE_WIDTH,
     cost_parts,
     design_drawing,
     draw_design,
@@ -27,7 +27,7 @@ from archsearch.report.figures.design import (
     totals,
 )
 from archsearch.report.figures.drawing import Look, Part, Rect, Text
-from archsearch.report.figures.picture import render
+from archsearch.report.figures.render import render
 
 Find = Callable[[str], Checked]
 Check = Callable[..., Checked]
@@ -153,8 +153,8 @@ def test_a_png_of_a_slide_is_written(shipped: Find, tmp_path: Path) -> None:
     draw_design(shipped("c1c2c3c4"), file)
     content = file.read_bytes()
     width, height = struct.unpack(">II", content[16:24])
-    assert abs(width - WIDTH * DPI / 72) <= 1
-    assert abs(height - HEIGHT * DPI / 72) <= 1
+    assert abs(width - SLIDE_WIDTH * DPI / 72) <= 1
+    assert abs(height - SLIDE_HEIGHT * DPI / 72) <= 1
     assert len(set(content)) == 256, "not an empty sheet"
 
 

@@ -18,7 +18,7 @@ from archsearch.report.figures.drawing import (
     outline,
     text_width,
 )
-from archsearch.report.figures.picture import render
+from archsearch.report.figures.render import render
 
 
 def test_every_look_has_known_colours_in_light_and_dark() -> None:

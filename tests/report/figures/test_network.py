@@ -10,11 +10,10 @@ import pytest
 
 from archsearch.analysis.check import Checked
 from archsearch.report.designs import TrialDesign, boxes
-from archsearch.report.figures.chart import BarChart
+from archsearch.report.figures.charts import BarChart, layout
+from archsearch.report.figures.design import KINDS, field_chart, network_legend, page_drawing, slide_parts
 from archsearch.report.figures.drawing import LOOKS, TEXTURES, Mark, Part, Rect, Text
-from archsearch.report.figures.layout import layout
-from archsearch.report.figures.network import KINDS, field_chart, network_legend, page_drawing, slide_parts
-from archsearch.report.figures.svg import element, sample, textures
+from archsearch.report.figures.render import element, sample, textures
 
 Find = Callable[[str], Checked]
 

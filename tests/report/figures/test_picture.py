@@ -12,7 +12,7 @@ import pytest
 
 from archsearch.errors import SpecError, StorageError
 from archsearch.report.figures.drawing import LOOKS, Drawing, Line, Mark, Picture, Rect, Text
-from archsearch.report.figures.picture import picture_format, render, write_drawing
+from archsearch.report.figures.render import picture_format, render, write_drawing
 
 DRAWING = Drawing(
     width=100,
@@ -89,7 +89,7 @@ def test_the_style_is_put_back_and_pyplot_is_never_loaded() -> None:
     program = (
         "import sys, matplotlib as m; from pathlib import Path\n"
         "from archsearch.report.figures.drawing import Drawing, Text\n"
-        "from archsearch.report.figures.picture import write_drawing\n"
+        "from archsearch.report.figures.render import write_drawing\n"
         "m.rcParams['text.color'] = 'red'; before = dict(m.rcParams)\n"
         "write_drawing(Drawing(width=9, height=9, parts=(Text(x=1, y=5, text='a'),)), Path('a.png'))\n"
         "print(dict(m.rcParams) == before, 'matplotlib.pyplot' in sys.modules)"
@@ -102,7 +102,7 @@ def test_svg_needs_no_matplotlib() -> None:
     program = (
         "import sys; from pathlib import Path\n"
         "from archsearch.report.figures.drawing import Drawing, Text\n"
-        "from archsearch.report.figures.picture import write_drawing\n"
+        "from archsearch.report.figures.render import write_drawing\n"
         "write_drawing(Drawing(width=9, height=9, parts=(Text(x=1, y=5, text='a'),)), Path('a.svg'))\n"
         "print('matplotlib' in sys.modules)"
     )

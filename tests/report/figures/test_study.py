@@ -10,10 +10,9 @@ import pytest
 from study_fakes import hostile, make_study, make_trial, odd
 
 from archsearch.errors import SpecError
-from archsearch.report.figures.chart import BarChart, Chart, Figure
+from archsearch.report.figures.charts import BarChart, Chart, Figure, layout, legend, sheet
 from archsearch.report.figures.drawing import Mark
-from archsearch.report.figures.layout import layout, legend, sheet
-from archsearch.report.figures.picture import render
+from archsearch.report.figures.render import element, render
 from archsearch.report.figures.study import (
     curves_chart,
     draw_study,
@@ -23,7 +22,6 @@ from archsearch.report.figures.study import (
     study_figures,
     trade_off_chart,
 )
-from archsearch.report.figures.svg import element
 from archsearch.report.html.page import study_page
 from archsearch.report.series import curves, history, trade_off
 from archsearch.report.vocabulary import INFEASIBLE

@@ -10,10 +10,9 @@ import pytest
 from trial_fakes import mixed, odd
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.report.figures.chart import Chart
+from archsearch.report.figures.charts import Chart, legend
 from archsearch.report.figures.drawing import LOOKS
-from archsearch.report.figures.layout import legend
-from archsearch.report.figures.training import comparison_figure, draw_comparison, draw_training, training_figure
+from archsearch.report.figures.study import comparison_figure, draw_comparison, draw_training, training_figure
 from archsearch.training.result import EpochRecord
 
 

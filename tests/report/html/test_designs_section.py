@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from study_fakes import make_study, make_trial, odd
 
-from archsearch.report.html.designs import conditions_section, designs_section, trials_section
+from archsearch.report.html.sections import conditions_section, designs_section, trials_section
 from archsearch.search.again import command_again
 from archsearch.search.reading import StudyRead
 

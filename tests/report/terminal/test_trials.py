@@ -10,7 +10,7 @@ from rich.console import Console
 from trial_fakes import leave_files, mixed, odd, study, trained
 
 from archsearch.report.records import comparison_record
-from archsearch.report.terminal.trials import print_best, print_comparison, print_trial
+from archsearch.report.terminal.studies import print_best, print_comparison, print_trial
 from archsearch.search.reading import StudyRead
 
 
