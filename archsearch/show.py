@@ -71,7 +71,7 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
         if overrides:  # another one than the run's own
             policy = decode_policy(compose_tree(overrides, folders)[0].get("augment", {}))
         card, file = renew_card(run_dir, pictures["plot"], policy=policy)
-        print(f"{card.images} {card.whose}, {100 * card.accuracy:.2f} % right, "
+        print(f"{card.images} {card.split} images, {100 * card.accuracy:.2f} % right, "
               f"calibration error {100 * card.calibration_error:.1f} %")  # fmt: skip
         print(f"report card: {file}", file=sys.stderr)
         return 0

@@ -1,6 +1,6 @@
 """The report card of a trained network as values, and the `card.json` that holds it. No torch, no drawing.
 
-What is read back may have been written by anybody: it is a card, or it is refused.
+A file may have been written by anybody: it holds a card, or it is rejected.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 SOURCE = "Guo et al., On Calibration of Modern Neural Networks, ICML 2017; bins of equal width, of the winning class"
 CARD = "card.json"
 Split = Literal["test", "validation"]
-_WHOSE: dict[Split, str] = {"test": "test images", "validation": "held-out images"}
+_SHARES = {"above": "low", "to": "high", "confidence": "confidence", "accuracy": "accuracy"}
 _ROUNDING = 1e-6  # of a mean in float32
 _JPEG = b"\xff\xd8\xff"
 
@@ -60,11 +60,6 @@ class Card:
     augmented: bytes | None = None
 
     @property
-    def whose(self) -> str:
-        """The images in words."""
-        return _WHOSE[self.split]
-
-    @property
     def images(self) -> int:
         """The number of images."""
         return sum(map(sum, self.confusion))
@@ -104,14 +99,8 @@ class Card:
                 "expected_error": self.calibration_error,
                 "source": SOURCE,
                 "bins": [
-                    {
-                        "above": b.low,
-                        "to": b.high,
-                        "images": b.images,
-                        "confidence": b.confidence,
-                        "accuracy": b.accuracy,
-                    }
-                    for b in self.bins
+                    {"images": each.images, **{key: getattr(each, name) for key, name in _SHARES.items()}}
+                    for each in self.bins
                 ],
             },
             "mistakes": [
@@ -151,13 +140,7 @@ def parse_card(record: Mapping[str, Any]) -> Card:
         classes=classes,
         confusion=confusion,
         bins=tuple(
-            Bin(
-                low=_share(one["above"]),
-                high=_share(one["to"]),
-                images=_count(one["images"]),
-                confidence=_share(one["confidence"]),
-                accuracy=_share(one["accuracy"]),
-            )
+            Bin(images=_count(one["images"]), **{name: _share(one[key]) for key, name in _SHARES.items()})
             for one in calibration["bins"]
         ),
         calibration_error=_share(calibration["expected_error"]),

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archsearch.analysis.footprint import LayerFootprint, rows
+from archsearch.analysis.footprint import rows
 from archsearch.decode import suggest
 from archsearch.errors import SpecError
 from archsearch.report.designs import blocks_of, read_design
 from archsearch.report.series import value_of
-from archsearch.report.vocabulary import finite, infeasible_counts
+from archsearch.report.vocabulary import finite, infeasible_counts, record_of
 from archsearch.search.again import command_again
 from archsearch.search.doctor import Finding
 from archsearch.search.explaining import Why
@@ -106,15 +106,21 @@ def overview_record(study: Overview) -> dict[str, Any]:
     """Return one line of the list of studies."""
     best = study.best
     return {
+        **_head(study),
+        "trials": sum(study.counts.values()),
+        "states": dict(study.counts),
+        "best": None if best is None else _best(study.objectives, best),
+        "last_activity": _moment(study.last),
+    }
+
+
+def _head(study: Overview | StudyRead) -> dict[str, Any]:
+    return {
         "study": study.name,
         "objectives": list(study.objectives),
         "directions": list(study.directions),
         "data": study.attrs.get("data"),
         "limits": study.attrs.get("limits"),
-        "trials": sum(study.counts.values()),
-        "states": dict(study.counts),
-        "best": None if best is None else _best(study.objectives, best),
-        "last_activity": _moment(study.last),
     }
 
 
@@ -127,11 +133,7 @@ def study_record(study: StudyRead, rows: Sequence[TrialRead]) -> dict[str, Any]:
     """Return a leaderboard: the study's head and the chosen `rows`."""
     front = study.front()
     return {
-        "study": study.name,
-        "objectives": list(study.objectives),
-        "directions": list(study.directions),
-        "data": study.attrs.get("data"),
-        "limits": study.attrs.get("limits"),
+        **_head(study),
         "states": study.counts(),
         "trials": [row_record(study, trial, front) for trial in rows],
     }
@@ -143,7 +145,7 @@ def row_record(study: StudyRead, trial: TrialRead, front: frozenset[int] | None 
         "trial": trial.number,
         "state": trial.state,
         "front": trial.number in (study.front() if front is None else front),
-        "values": _values(study, trial),
+        "values": None if trial.values is None else dict(zip(study.objectives, trial.values, strict=False)),
         **{name: value_of(study, trial, name) for name in COLUMNS if name not in study.objectives},
         "blocks": blocks_of(trial),
         "run_dir": trial.attrs.get("run_dir"),
@@ -224,17 +226,8 @@ def _same(one: Any, other: Any) -> bool:
 def layers_of(trial: TrialRead) -> dict[str, dict[str, Any]] | None:
     """Return kind, shape, field and costs of each layer of the trial's design; None where it cannot be read."""
     design = read_design(trial)
-    return None if design is None else {row.name: _layer(row) for row in rows(design.plan)}
-
-
-def _layer(row: LayerFootprint) -> dict[str, Any]:
-    return {
-        "kind": row.kind,
-        "output_shape": list(row.output_shape),
-        "receptive_field": row.receptive_field,
-        "parameters": row.parameters,
-        "macs": row.macs,
-    }
+    kept = ("kind", "output_shape", "receptive_field", "parameters", "macs")
+    return None if design is None else {row.name: record_of(row, kept) for row in rows(design.plan)}
 
 
 def why_record(study: StudyRead, why: Why, importances: Mapping[str, float]) -> dict[str, Any]:
@@ -262,14 +255,7 @@ def why_record(study: StudyRead, why: Why, importances: Mapping[str, float]) -> 
 
 def finding_record(finding: Finding) -> dict[str, Any]:
     """Return one finding of the doctor."""
-    return {
-        "kind": finding.kind,
-        "study": finding.study,
-        "what": finding.what,
-        "fix": finding.fix,
-        "fixable": finding.healable,
-        "trials": list(finding.trials),
-    }
+    return {**record_of(finding, ("kind", "study", "what", "fix", "trials")), "fixable": finding.healable}
 
 
 def ranking(
@@ -310,10 +296,6 @@ def _numeric(trials: Sequence[TrialRead]) -> set[str]:
         for name, value in {**trial.assignments, **trial.attrs}.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
-
-
-def _values(study: StudyRead, trial: TrialRead) -> dict[str, float] | None:
-    return None if trial.values is None else dict(zip(study.objectives, trial.values, strict=False))
 
 
 def _moment(when: datetime.datetime | None) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,42 +38,31 @@ class Quantity:
     """What a quantity is called in a sentence, in a line of many, and at the head of a column, and its unit."""
 
     label: str
-    short: str = ""
-    head: str = ""
+    short: str
+    head: str
     unit: str = ""
 
 
 QUANTITIES = {
-    "accuracy": Quantity("validation accuracy", short="accuracy", unit="%"),
-    "test_accuracy": Quantity("test accuracy", unit="%"),
-    "loss": Quantity("validation loss", short="loss"),
-    "parameters": Quantity("parameters", unit="parameters"),
-    "macs": Quantity("MACs", unit="MACs"),
-    "receptive_field": Quantity("receptive field", head="RF", unit="px"),
-    "activations": Quantity("activations"),
-    "seconds": Quantity("training time", short="time", unit="s"),
-    "images_per_second": Quantity("images per second"),
+    "accuracy": Quantity("validation accuracy", "accuracy", "accuracy", "%"),
+    "test_accuracy": Quantity("test accuracy", "test accuracy", "test accuracy", "%"),
+    "loss": Quantity("validation loss", "loss", "loss"),
+    "parameters": Quantity("parameters", "parameters", "parameters", "parameters"),
+    "macs": Quantity("MACs", "MACs", "MACs", "MACs"),
+    "receptive_field": Quantity("receptive field", "receptive field", "RF", "px"),
+    "seconds": Quantity("training time", "time", "time", "s"),
 }
 
 
 def quantity(name: str) -> Quantity:
-    """Return what a quantity is called; one of another program by its own name."""
-    return QUANTITIES.get(name) or Quantity(name.replace("_", " "))
+    """Return what a quantity is called; any other by its own name."""
+    text = name.replace("_", " ")
+    return QUANTITIES.get(name) or Quantity(text, text, text)
 
 
 def label(name: str) -> str:
     """Return what a quantity is called in a sentence: `validation accuracy`."""
     return quantity(name).label
-
-
-def short_label(name: str) -> str:
-    """Return what a quantity is called in a line of many: `accuracy`, `receptive field`."""
-    return quantity(name).short or quantity(name).label
-
-
-def column_head(name: str) -> str:
-    """Return what a quantity is called at the head of a column: `accuracy`, `RF`."""
-    return quantity(name).head or short_label(name)
 
 
 def capitalised(text: str) -> str:
@@ -141,6 +130,12 @@ def short_key(name: str) -> str:
 def cut(text: str, most: int) -> str:
     """Return `text` with at most so many letters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def record_of(value: object, names: Iterable[str]) -> dict[str, Any]:
+    """Return these attributes of `value` by name, tuples as lists."""
+    found = ((name, getattr(value, name)) for name in names)
+    return {name: list(each) if isinstance(each, tuple) else each for name, each in found}
 
 
 def counted(counts: Mapping[Any, int]) -> str:

@@ -10,7 +10,6 @@ from study_fakes import LIMITS, make_study, make_trial
 from archsearch.report.vocabulary import (
     INFEASIBLE,
     bound_text,
-    column_head,
     compact,
     counted,
     cut,
@@ -18,9 +17,9 @@ from archsearch.report.vocabulary import (
     infeasible_counts,
     label,
     labelled_value,
+    quantity,
     setting_text,
     short_key,
-    short_label,
     value_text,
 )
 from archsearch.search.explaining import explain
@@ -60,13 +59,13 @@ def test_quantities_are_called_the_same_everywhere() -> None:
         "receptive field",
         "my loss",
     ]
-    assert [short_label(name) for name in ("accuracy", "macs", "receptive_field", "seconds")] == [
+    assert [quantity(name).short for name in ("accuracy", "receptive_field", "seconds", "my_loss")] == [
         "accuracy",
-        "MACs",
         "receptive field",
         "time",
+        "my loss",
     ]
-    assert [column_head(name) for name in ("accuracy", "macs", "receptive_field")] == ["accuracy", "MACs", "RF"]
+    assert [quantity(name).head for name in ("accuracy", "macs", "receptive_field")] == ["accuracy", "MACs", "RF"]
     assert labelled_value("macs", 1000) == "1 000 MACs"
     assert labelled_value("parameters", 1000) == "1 000 parameters"
     assert labelled_value("accuracy", 0.5) == "validation accuracy 50.00 %"

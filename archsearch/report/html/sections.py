@@ -192,14 +192,10 @@ def _nearest(study: StudyRead, why: Why) -> Markup | None:
     if not why.nearest:
         return None
     tried = list(varied_settings(study))
-    lines = [
-        [
-            str(miss.trial.number),
-            ", ".join(f"{name} by {_excess(excess)}" for name, excess in miss.excess.items()),
-            cut(" ".join(settings(miss.trial, tried)), 220),
-        ]
-        for miss in why.nearest
-    ]
+    lines: list[Sequence[Child]] = []
+    for miss in why.nearest:
+        misses = ", ".join(f"{name} by {_excess(excess)}" for name, excess in miss.excess.items())
+        lines.append([str(miss.trial.number), misses, cut(" ".join(settings(miss.trial, tried)), 220)])
     return titled("Nearest misses", table("Nearest misses", ["trial", "misses", "settings"], lines))
 
 
@@ -213,13 +209,12 @@ def _tracebacks(study: StudyRead) -> list[Child]:
         for trial in study.trials
         if trial.state == "failed" and isinstance(trace := trial.attrs.get("traceback"), str)
     }
-    found: list[Child] = [
+    found = [
         el("details", el("summary", f"Traceback of trial {trial}"), el("pre", trace[-_TRACE:], tabindex=0))
         for trial, trace in list(traces.items())[:MOST_TRACES]
     ]
-    if len(traces) > MOST_TRACES:
-        found.append(note(f"{len(traces) - MOST_TRACES} more tracebacks are in the study database."))
-    return found
+    left_out = len(traces) - len(found)
+    return [*found, note(f"{left_out} more tracebacks are in the study database.") if left_out else None]
 
 
 def _numbers(numbers: Sequence[int]) -> str:
@@ -313,17 +308,11 @@ def trials_section(study: StudyRead) -> Markup:
     lines: list[list[Child]] = []
     for place, trial in enumerate(shown):
         has_command = place < MOST_COMMANDS and trial.state == "complete"
-        lines.append(
-            [
-                str(trial.number),
-                trial.state,
-                *(value_cell(name, value_of(study, trial, name)) for name in names),
-                *[value_cell("seconds", trial.seconds)] * timed,
-                _code(" ".join(settings(trial, tried))),
-                _code(trial.attrs.get("run_dir")),
-                _code(command_again(study, trial) if has_command else None),
-            ]
-        )
+        values = [value_cell(name, value_of(study, trial, name)) for name in names]
+        values += [value_cell("seconds", trial.seconds)] * timed
+        command = command_again(study, trial) if has_command else None
+        codes = [_code(each) for each in (" ".join(settings(trial, tried)), trial.attrs.get("run_dir"), command)]
+        lines.append([str(trial.number), trial.state, *values, *codes])
     notes = []
     if len(shown) < len(ordered):
         notes.append(f"The table is cut: {number(len(shown))} of {number(len(ordered))} trials, the best first.")
@@ -346,47 +335,30 @@ def _design(study: StudyRead, trial: TrialRead, design: TrialDesign | None) -> M
     if design is None:
         parts.append(no_data("No drawing: the design is not recorded."))
     else:
-        required = next(
-            (value for text, value in cost_bounds(study, "receptive_field").items() if _is_least(text)), None
-        )
+        bounds = cost_bounds(study, "receptive_field").items()
+        required = next((value for text, value in bounds if text.startswith(("above", "at least"))), None)
         blocks = f"Blocks of trial {trial.number}"
         field = field_chart(design, f"Receptive field of trial {trial.number}", required)
         parts.append(el("div", figure(blocks, page_drawing(design, blocks)), chart(field), class_="charts"))
-        lines = [
-            [
-                line.name,
-                line.blocks,
-                number(line.shape[0]),
-                f"{line.shape[1]}×{line.shape[2]}",
-                f"{line.receptive_field} px",
-                compact(line.cost.parameters),
-                compact(line.cost.macs),
-            ]
-            for line in stage_lines(design)
-        ]
+        lines: list[Sequence[Child]] = []
+        for line in stage_lines(design):
+            channels, tall, wide = line.shape
+            shape = (number(channels), f"{tall}×{wide}", f"{line.receptive_field} px")
+            lines.append([line.name, line.blocks, *shape, compact(line.cost.parameters), compact(line.cost.macs)])
         heads = ["stage", "blocks", "channels", "map", "receptive field", "parameters", "MACs"]
         parts.append(table(f"Stages of trial {trial.number}", heads, lines, numbers=[2, 3, 4, 5, 6]))
     parts += [_margins(trial), _files(study, trial)]
     return el("article", parts, id=f"design-{trial.number}")
 
 
-def _is_least(bound: str) -> bool:
-    return bound.startswith(("above", "at least"))
-
-
 def _margins(trial: TrialRead) -> Markup | None:
     lines: list[Sequence[Child]] = []
     for margin in trial.margins:
         slack, kept = finite(margin.get("slack")), margin.get("kept")
-        lines.append(
-            [
-                str(margin["limit"]).replace("_", " "),
-                bound_text(margin.get("bound")),
-                bound_text(margin.get("found")),
-                "✓ kept" if kept else "✗ broken" if kept is not None else "–",
-                f"{100 * slack:+.1f} %" if slack else "–",
-            ]
-        )
+        sign = "✓ kept" if kept else "✗ broken" if kept is not None else "–"
+        name, bound, found = (margin.get(key) for key in ("limit", "bound", "found"))
+        texts = (str(name).replace("_", " "), bound_text(bound), bound_text(found))
+        lines.append([*texts, sign, f"{100 * slack:+.1f} %" if slack else "–"])
     heads = ["limit", "bound", "found", "kept", "distance to the bound"]
     return table(f"Limits of trial {trial.number}", heads, lines, numbers=[4]) if lines else None
 

@@ -9,7 +9,14 @@ from archsearch.analysis.check import Checked, say, stage_ends
 from archsearch.analysis.footprint import rows
 from archsearch.analysis.limits import margin_record
 from archsearch.formatting import number
+from archsearch.report.vocabulary import record_of
 
+_TOTALS = (
+    "parameters", "macs", "receptive_field", "output_shape", "activations", "activation_bytes", "peak_bytes",
+)  # fmt: skip
+_LAYER = (
+    "name", "kind", "output_shape", "receptive_field", "jump", "start", "parameters", "macs", "activations",
+)  # fmt: skip
 _BOLD, _DIM, _ITALIC, _GREEN, _RED = "1", "2", "3", "32", "1;31"  # of a terminal (ECMA-48, SGR)
 
 
@@ -19,31 +26,12 @@ def design_record(checked: Checked) -> dict[str, Any]:
     return {
         "name": checked.design.name,
         "design_id": checked.design_id,
-        "parameters": footprint.parameters,
-        "macs": footprint.macs,
-        "receptive_field": footprint.receptive_field,
-        "output_shape": list(footprint.output_shape),
+        **record_of(footprint, _TOTALS),
         "width": checked.design.width,
         "symmetry": checked.design.symmetry,
-        "activations": footprint.activations,
-        "activation_bytes": footprint.activation_bytes,
-        "peak_bytes": footprint.peak_bytes,
         "kept": checked.kept,
         "margins": [margin_record(margin) for margin in checked.margins],
-        "layers": [
-            {
-                "name": row.name,
-                "kind": row.kind,
-                "output_shape": list(row.output_shape),
-                "receptive_field": row.receptive_field,
-                "jump": row.jump,
-                "start": row.start,
-                "parameters": row.parameters,
-                "macs": row.macs,
-                "activations": row.activations,
-            }
-            for row in rows(checked.plan)
-        ],
+        "layers": [record_of(row, _LAYER) for row in rows(checked.plan)],
     }
 
 

@@ -23,7 +23,7 @@ from archsearch.report.terminal.text import (
     sparkline,
     value_cell,
 )
-from archsearch.report.vocabulary import column_head, counted, infeasible_counts, short_key, short_label
+from archsearch.report.vocabulary import counted, infeasible_counts, quantity, short_key
 from archsearch.search.again import command_again
 from archsearch.search.doctor import Finding
 from archsearch.search.explaining import Why
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 MOST_ASSIGNMENTS = 4
+MOST_LAYERS = 40
+_FACTS = {
+    "device": "device", "worker": "worker", "design_id": "design id", "sweep": "sweep", "answered_by": "duplicate of",
+    "batch": "batch",
+}  # fmt: skip
+"""The attributes of a trial that are printed, with their labels."""
 
 
 def print_overviews(studies: Sequence[Overview], console: Console) -> None:
@@ -43,14 +49,8 @@ def print_overviews(studies: Sequence[Overview], console: Console) -> None:
         return
     table = blank_table("study", "data", "limits", "trials", "best", "last activity")
     for study in studies:
-        table.add_row(
-            safe(study.name),
-            safe(study.attrs.get("data", NOTHING)),
-            safe(study.attrs.get("limits", NOTHING)),
-            counted(study.counts),
-            _best(study),
-            moment_cell(study.last),
-        )
+        known = [safe(study.attrs.get(key, NOTHING)) for key in ("data", "limits")]
+        table.add_row(safe(study.name), *known, counted(study.counts), _best(study), moment_cell(study.last))
     console.print(table)
 
 
@@ -80,19 +80,15 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
     if states:
         table.add_column("state")
     for name in (*study.objectives, *columns):
-        table.add_column(safe(column_head(name)), justify="right", no_wrap=True)
+        table.add_column(safe(quantity(name).head), justify="right", no_wrap=True)
     table.add_column("blocks", overflow="fold")
     table.add_column("files", overflow="fold")
     for trial in rows:
         cells = [f"{trial.number}{'*' if trial.number in front else ''}"]
         cells += [trial.state] if states else []
         cells += [safe(value_cell(name, value_of(study, trial, name))) for name in (*study.objectives, *columns)]
-        blocks = blocks_of(trial)
-        cells += [
-            safe(blocks_text(blocks) if blocks else NOTHING),
-            safe(relative_path(trial.attrs.get("run_dir") or NOTHING)),
-        ]
-        table.add_row(*cells)
+        blocks, folder = blocks_of(trial), trial.attrs.get("run_dir") or NOTHING
+        table.add_row(*cells, safe(blocks_text(blocks) if blocks else NOTHING), safe(relative_path(folder)))
     console.print(table)
     if several:
         console.print(f"* on the Pareto front ({len(front)} trials)", style="dim")
@@ -171,9 +167,6 @@ def print_findings(findings: Iterable[Finding], fixed: Sequence[str] | None, con
         console.print("None of them can be fixed without a loss.")
 
 
-MOST_LAYERS = 40
-
-
 def print_best(study: StudyRead, trial: TrialRead, console: Console) -> None:
     """Print the best trial: its figures, design, limits, files, and the command that trains it again."""
     several = len(study.objectives) > 1
@@ -193,9 +186,9 @@ def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
         console.print(safe(trial.cause), style="bold", soft_wrap=True)
     _figures(study, trial, console)
     console.print(f"started {moment_cell(trial.started)}, finished {moment_cell(trial.finished)}")
-    for name in ("device", "worker", "design_id", "sweep", "answered_by", "batch"):
-        if trial.attrs.get(name) not in (None, ""):
-            console.print(f"{name.replace('_', ' ')} {safe(trial.attrs[name])}", soft_wrap=True)
+    for key, text in _FACTS.items():
+        if trial.attrs.get(key) not in (None, ""):
+            console.print(f"{text} {safe(trial.attrs[key])}", soft_wrap=True)
     _curve(trial, console)
     for title, pairs in (("settings", trial.assignments), ("changed to keep a limit", trial.attrs.get("repairs"))):
         if isinstance(pairs, Mapping) and pairs:
@@ -226,7 +219,8 @@ def print_comparison(
     table = blank_table("", *heads, "difference", right=(*heads, "difference"))
     table.add_row("state", *record["states"], "")
     for name, pair in record["figures"].items():
-        table.add_row(safe(short_label(name)), *(safe(value_cell(name, one)) for one in pair), _difference(name, pair))
+        cells = [safe(value_cell(name, one)) for one in pair]
+        table.add_row(safe(quantity(name).short), *cells, _difference(name, pair))
     plain = not (console.encoding or "").lower().startswith("utf")
     curves = [sparkline(list(trial.history.values()), plain=plain) for trial in trials]
     console.print(table)
@@ -238,9 +232,8 @@ def print_comparison(
             console.print()
             table = blank_table("setting" if title == "assignments" else "stage", *heads)
             for name, pair in record[title].items():
-                table.add_row(
-                    safe(short_key(name)), *(NOTHING if one is None else safe(setting_cell(one)) for one in pair)
-                )
+                cells = [NOTHING if one is None else safe(setting_cell(one)) for one in pair]
+                table.add_row(safe(short_key(name)), *cells)
             console.print(table)
     _layers(record["layers"], heads, console)
     for head, folder in zip(heads, record["run_dirs"], strict=True):
@@ -283,14 +276,9 @@ def _difference(name: str, pair: Sequence[float | None]) -> str:
 
 def _figures(study: StudyRead, trial: TrialRead, console: Console) -> None:
     names = [*study.objectives, *(name for name in (*COLUMNS, "test_accuracy") if name not in study.objectives)]
-    values = [(name, value_of(study, trial, name)) for name in names]
-    console.print(
-        ", ".join(
-            f"{safe(short_label(name))} {safe(value_cell(name, value))}" for name, value in values if value is not None
-        )
-        or "no data",
-        soft_wrap=True,
-    )
+    values = {name: value for name in names if (value := value_of(study, trial, name)) is not None}
+    texts = [f"{quantity(name).short} {value_cell(name, value)}" for name, value in values.items()]
+    console.print(safe(", ".join(texts)) or "no data", soft_wrap=True)
 
 
 def _curve(trial: TrialRead, console: Console) -> None:
@@ -362,4 +350,4 @@ def _places(study: StudyRead, trial: TrialRead, console: Console) -> None:
         known = [name for name in KNOWN if name in files.files]
         console.print(f"files  {safe(relative_path(files.path))}: {safe(', '.join(known) or 'none')}", soft_wrap=True)
     command = command_again(study, trial)
-    console.print(f"again  {safe(command or 'its settings are not recorded')}", soft_wrap=True)
+    console.print(f"command  {safe(command or 'not recorded')}", soft_wrap=True)

@@ -34,7 +34,7 @@ def test_the_best(console: Console) -> None:
     assert "px, must be above 44" in text
     assert "inverted" in text
     assert "files  outputs/runs/0001: design.yaml, model.safetensors, metrics.jsonl" in text
-    assert "again  python -m archsearch.run data=shapes" in text
+    assert "command  python -m archsearch.run data=shapes" in text
     assert "block=inverted seed=1" in text
 
 
