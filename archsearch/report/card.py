@@ -1,6 +1,6 @@
 """The report card of a trained network as values, and the `card.json` that holds it. No torch, no drawing.
 
-A file may have been written by anybody: it holds a card, or it is rejected.
+A file is not trusted: what is no card is rejected.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """An image that was given another class: which, what it is, what it was taken for, how surely; it as a JPEG."""
+    """A misclassified image: its index, class, prediction and confidence, and the image as a JPEG."""
 
     image: int
     label: int
@@ -44,11 +44,10 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What a network does on images that it was not trained on.
+    """The predictions of a network on images that it was not trained on.
 
-    Rows of `confusion`: what an image is; columns: what it was taken for. `split` says which images: those of the
-    test, or, of a trial of a study, those that were held out of the training. `augmented` is a JPEG of training
-    images and draws of each.
+    Rows of `confusion` are classes, columns predictions. `split` names the images: the test images or, of a trial of a
+    study, the validation images. `augmented` is a JPEG of training images and random augmentations of each.
     """
 
     split: Split
@@ -79,7 +78,7 @@ class Card:
         return [row[index] / sum(row) if sum(row) else None for index, row in enumerate(self.confusion)]
 
     def precisions(self) -> list[float | None]:
-        """Return for each class the share of what is taken for it that is right; None where nothing is."""
+        """Return for each class the share of its predictions that are right; None where there are none."""
         columns = list(zip(*self.confusion, strict=True))
         return [column[index] / sum(column) if sum(column) else None for index, column in enumerate(columns)]
 

@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One trial in a chart; `best` stands for the front of a trade-off, and for every record of a history."""
+    """One trial in a chart; `best` marks the front of a trade-off, and each best value so far of a history."""
 
     trial: int
     x: float

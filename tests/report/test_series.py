@@ -49,7 +49,7 @@ def test_the_front_of_a_trade_off_is_beaten_by_none() -> None:
     study = make_study([make_trial(i, values=(a,), attrs={"parameters": p}) for i, (a, p) in enumerate(known)])
     found = trade_off(study, "parameters")
     assert [point.trial for point in found.front] == [1, 0]
-    assert [each.cost for each in trade_offs(study)] == ["parameters"], "no trial says its MACs"
+    assert [each.cost for each in trade_offs(study)] == ["parameters"], "no trial has MACs"
 
 
 def test_the_front_is_the_one_of_every_pair_against_every_other() -> None:

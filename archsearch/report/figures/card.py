@@ -76,7 +76,7 @@ def confusion_map(card: Card) -> HeatMap:
         names=card.classes,
         counts=card.confusion,
         verb="classified as",
-        notes=("Rows: true class. Columns: predicted class. Stronger color: a larger share of the row.",),
+        notes=("Rows: true class. Columns: predicted class. Stronger colour: a larger share of the row.",),
     )
 
 

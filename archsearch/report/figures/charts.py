@@ -1,7 +1,7 @@
 """Charts as values, and their layout: axes, points, curves, bars, limits and heat maps, with titles and legends.
 
 A chart is described once; `layout` makes the drawing of it that every format shows. All charts are `WIDTH` units
-wide, so that letters have the same size on a phone and beside each other on a desk.
+wide, so that letters have the same size on a phone and beside each other on a wide screen.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Points:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """A line through points; one with a `label` is in the legend. `trial` is the trial that it stands for."""
+    """A line through points; one with a `label` is in the legend. `trial` is the trial that it shows."""
 
     look: str
     points: tuple[tuple[float, float], ...]
@@ -102,7 +102,7 @@ class Limit:
 class Chart:
     """Points, curves and bars over two axes, the first of each on top; `counts` are a strip of bars below them.
 
-    `description` says what a reader who does not see it should know; `notes` stand below it.
+    `description` is its text for a screen reader; `notes` are below it.
     """
 
     title: str
@@ -416,7 +416,7 @@ def _bar_chart(chart: BarChart) -> Drawing:
     room, pitch, high = WIDTH - left - values - 10, 28.8 if above else 22.0, 9.0 if above else 13.0
     height = pitch * len(chart.bars) + 6 + 24 * bool(chart.limits)
     parts: list[Part] = []
-    # The left line's name stands to its left and above the other's, so that no line runs through a name.
+    # The left line's name is to its left and above the other's, so that no line runs through a name.
     for place, limit in enumerate(sorted(chart.limits, key=lambda each: each.value)):
         x, foot = left + room * limit.value / chart.most, height - (13 if place == 0 else 2)
         to_left = place == 0 or x > WIDTH - 90

@@ -23,7 +23,7 @@ _COLORS = {
     "texture": ("rgba(255,255,255,.75)", "rgba(0,0,0,.6)"), "cell": (".75", ".6"),
 }  # fmt: skip
 LIGHT, DARK = ({name: pair[place] for name, pair in _COLORS.items()} for place in (0, 1))
-"""Colors by name, after Okabe and Ito's palette, which needs no full color vision; and how opaque a cell is."""
+"""Colours by name, after Okabe and Ito's palette, which needs no full colour vision; and how opaque a cell is."""
 PRINT = {**LIGHT, "panel": "#f4f5f7", "ink": "#000", "muted": "#444", "rule": "#bbb", "link": "#000"}
 VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 
@@ -115,7 +115,7 @@ class Rect:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A line through points; `trial` is the trial that it stands for."""
+    """A line through points; `trial` is the trial that it shows."""
 
     points: tuple[tuple[float, float], ...]
     look: str | Look
@@ -168,7 +168,7 @@ Part = Rect | Line | Mark | Text | Picture
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawing:
-    """Parts on a sheet of `width` x `height` units; `label` is what a screen reader says of it."""
+    """Parts on a sheet of `width` x `height` units; `label` is its text for a screen reader."""
 
     width: float
     height: float

@@ -1,6 +1,6 @@
 """A drawing as an element of a page, and as a file: SVG as our own markup, PNG and PDF by matplotlib.
 
-A page has the looks in its style sheet; a file of SVG holds them itself, in light colors. matplotlib is imported
+A page has the looks in its style sheet; a file of SVG holds them itself, in light colours. matplotlib is imported
 lazily, nothing of its global state is left changed, and the same drawing gives the same bytes.
 """
 
@@ -144,8 +144,8 @@ def _rules() -> str:
 def _part(part: Part) -> Markup:
     match part:
         case Rect():
-            shown = {**_attributes(part.look), "fill_opacity": part.opacity if part.opacity != 1 else None}
-            return el("rect", _hover(part.hover), x=part.x, y=part.y, width=part.width, height=part.height, **shown)
+            style = {**_attributes(part.look), **({} if part.opacity == 1 else {"fill_opacity": part.opacity})}
+            return el("rect", _hover(part.hover), x=part.x, y=part.y, width=part.width, height=part.height, **style)
         case Line():
             return el(
                 "path",
@@ -154,11 +154,11 @@ def _part(part: Part) -> Markup:
                 **_attributes(part.look, "" if part.trial is None else "curve"),
             )
         case Mark():
-            shown = {**_attributes(part.look, "p" if part.hover else ""), "data_t": part.trial}
+            style = {**_attributes(part.look, "p" if part.hover else ""), "data_t": part.trial}
             if part.shape == "circle":
-                return el("circle", _hover(part.hover), cx=part.x, cy=part.y, r=part.size, **shown)
+                return el("circle", _hover(part.hover), cx=part.x, cy=part.y, r=part.size, **style)
             lines = [[(part.x + x, part.y + y) for x, y in each] for each in outline(part.shape, part.size)]
-            return el("path", _hover(part.hover), d=_path(lines), **shown)
+            return el("path", _hover(part.hover), d=_path(lines), **style)
         case Text():
             return _text(part)
         case Picture():

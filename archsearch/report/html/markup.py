@@ -41,7 +41,7 @@ def joined(*children: Child) -> Markup:
 
 
 def el(name: str, /, *children: Child, **attributes: Any) -> Markup:
-    """Return the element `name`; `class_` stands for `class`, `data_t` for `data-t`, None for no such attribute."""
+    """Return the element `name`; `class_` gives `class`, `data_t` gives `data-t`, None no attribute."""
     written = "".join(
         f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escaped(_short(value))}"')
         for key, value in attributes.items()
@@ -52,7 +52,7 @@ def el(name: str, /, *children: Child, **attributes: Any) -> Markup:
 
 
 def verbatim(name: str, text: str, /, **attributes: Any) -> Markup:
-    """Return a `style` or `script` element with `text` as it stands; it is our own, never a user's text."""
+    """Return a `style` or `script` element with `text` unescaped; it is our own, never a user's text."""
     assert f"</{name}" not in text.lower(), "the element would end in the middle of its text"
     return Markup(str(el(name, **attributes)).replace(f"></{name}>", f">{text}</{name}>"))
 

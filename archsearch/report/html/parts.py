@@ -64,7 +64,7 @@ def titled(title: str, *children: Child) -> Markup:
 
 
 def no_data(text: str) -> Markup:
-    """Return the sentence that says that there is nothing to show."""
+    """Return the sentence that stands in for missing data."""
     return el("p", text, class_="nothing")
 
 

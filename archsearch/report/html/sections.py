@@ -91,9 +91,7 @@ def trade_off_section(study: StudyRead) -> Markup:
     charts = [chart(each) for each in trade_off_charts(study)[:_MOST_CHARTS]]
     if not charts:
         return section("trade-off", "Accuracy and cost", no_data("No data: no trial has both a value and a cost."))
-    text = (
-        "Diamonds form the Pareto front: no other design is better in every objective shown. Dashed lines are limits."
-    )
+    text = "Diamonds form the Pareto front, of the objectives or else of the two values shown. Dashed lines are limits."
     title = f"{capitalised(label(study.objectives[0]))} and cost"
     return section("trade-off", title, el("p", text), el("div", charts, class_="charts"))
 

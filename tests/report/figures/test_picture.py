@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.report.figures.drawing import LOOKS, Drawing, Line, Mark, Picture, Rect, Text
+from archsearch.report.figures.drawing import LOOKS, Drawing, Line, Look, Mark, Picture, Rect, Text
 from archsearch.report.figures.render import picture_format, render, write_drawing
 
 DRAWING = Drawing(
@@ -21,6 +21,7 @@ DRAWING = Drawing(
     parts=(
         *(Rect(x=place, y=1, width=9, height=9, look=look) for place, look in enumerate(LOOKS)),
         Mark(x=50, y=25, look="best", shape="diamond", hover="trial 3", trial=3),
+        Rect(x=1, y=20, width=9, height=9, look=Look(fill="#123456", stroke="ink", width=2, opacity=0.25)),
         Line(points=((0, 0), (100, 50)), look="limit"),
         Text(x=10, y=40, text="$x$ \x00 <b>", is_bold=True, has_halo=True, rotation=45),
         Picture(x=60, y=10, width=20, height=10, pixels_HWC=np.zeros((2, 4, 3), np.uint8)),
@@ -58,11 +59,13 @@ def test_a_file_of_svg_is_whole_and_its_text_is_text() -> None:
     assert "$x$ \N{REPLACEMENT CHARACTER} &lt;b&gt;" in text
     assert "data:image/png;base64," in text
     assert "<script" not in text
+    own = 'fill="#123456" stroke="#1f2328" stroke-width="2" fill-opacity="0.25"'
+    assert f'width="9" height="9" {own}' in text, "a look of its own keeps its opacity"
 
 
 def test_matplotlib_draws_every_part() -> None:
     axes = render(DRAWING).axes[0]
-    assert len(axes.patches) == len(LOOKS) + 1, "rectangles and a mark"
+    assert len(axes.patches) == len(LOOKS) + 2, "rectangles and a mark"
     assert (len(axes.lines), len(axes.texts), len(axes.images)) == (1, 1, 1)
     assert (axes.get_xlim(), axes.get_ylim()) == ((0, 100), (50, 0))
 

@@ -75,7 +75,7 @@ def test_the_policy_lets_our_own_style_and_script_run_and_nothing_else() -> None
         assert f"{kind}-src 'sha256-{digest}';" in policy
     assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy
-    assert not page.values("style"), "the policy would refuse them"
+    assert not page.values("style"), "the policy would block them"
     assert not [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
 
 
