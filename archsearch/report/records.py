@@ -28,6 +28,7 @@ KNOWN = (
     "metrics.jsonl",
 )  # fmt: skip
 TAIL = 5  # lines
+COLUMNS = ("parameters", "macs", "receptive_field", "seconds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +98,6 @@ def _epoch(line: str) -> str:
             digits = 0 if unit == " images/s" else 4 if not unit else 2
             parts.append(f"{name} {scale * value:.{digits}f}{unit}".strip())
     return "  ".join(parts)
-
-
-COLUMNS = ("parameters", "macs", "receptive_field", "seconds")
 
 
 def overview_record(study: Overview) -> dict[str, Any]:

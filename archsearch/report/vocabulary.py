@@ -132,6 +132,14 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def misses_text(excess: Mapping[str, float]) -> str:
+    """Return by how much a design misses each limit, relative to the bound: `macs by 13 %`."""
+    texts = {
+        name: f"{100 * each:.2g} %" if each < 10 else f"{each:.3g} times the bound" for name, each in excess.items()
+    }
+    return ", ".join(f"{name} by {text}" for name, text in sorted(texts.items()))
+
+
 def record_of(value: object, names: Iterable[str]) -> dict[str, Any]:
     """Return these attributes of `value` by name, tuples as lists."""
     found = ((name, getattr(value, name)) for name in names)

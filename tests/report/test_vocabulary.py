@@ -17,6 +17,7 @@ from archsearch.report.vocabulary import (
     infeasible_counts,
     label,
     labelled_value,
+    misses_text,
     quantity,
     setting_text,
     short_key,
@@ -100,6 +101,10 @@ def test_bounds_are_written_out() -> None:
     ]
     assert bound_text({"at_least": 0.25}) == "at least 0.25"
     assert bound_text(None) == "None"
+
+
+def test_misses_are_relative_to_the_bound() -> None:
+    assert misses_text({"parameters": 0.126, "macs": 12.34}) == "macs by 12.3 times the bound, parameters by 13 %"
 
 
 def test_settings_are_short() -> None:

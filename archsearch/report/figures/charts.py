@@ -27,6 +27,13 @@ from archsearch.report.figures.drawing import (
 )
 from archsearch.report.vocabulary import capitalised, compact, label
 
+WIDTH, HEIGHT = 400.0, 270.0
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 12.0, 38.0  # room for the axes around the plot
+MOST_NAMES = 24  # rows of a heat map that are named
+MOST_COUNTS = 14  # rows up to which a cell holds its number
+_STRIP = 34.0  # height of the strip of counts
+_GAP, _MARGIN = 28.0, 20.0  # between charts of a sheet, and around them
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
@@ -229,14 +236,6 @@ def _digits(ticks: Sequence[float]) -> int:
         return 1
     gap = 100 * min(abs(after - before) for before, after in pairwise(ticks))
     return 0 if gap >= 0.999 else 1 if gap >= 0.0999 else 2
-
-
-WIDTH, HEIGHT = 400.0, 270.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 12.0, 38.0  # room for the axes around the plot
-MOST_NAMES = 24  # rows of a heat map that are named
-MOST_COUNTS = 14  # rows up to which a cell holds its number
-_STRIP = 34.0  # height of the strip of counts
-_GAP, _MARGIN = 28.0, 20.0  # between charts of a sheet, and around them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,6 +58,16 @@ _SMALLEST = 6.0  # where captions would have to be smaller, they are turned by 9
 _TURNED = 83.0  # units that turned captions may be long
 _INSIDE, _THINNEST = 2.0, 2.2  # between the boxes of a slot, and of a box at least
 _CAPTION, _TALL = 48.0, 96.0  # on a page: room for a caption, and the height of the image
+SLIDE_WIDTH, SLIDE_HEIGHT = 960.0, 540.0
+"""Points: a slide of 16:9."""
+DPI = 150
+KEPT, BROKEN = "✓", "✗"
+WIDEST_VIEW = 4
+"""Fields up to so many times the image's size are to scale; around larger ones the image would be a dot."""
+_MARGIN = 36.0
+_FRAME = 6.0  # between frames that are not to scale
+_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # px between the lines of the grid
+_APART = 2.5  # between them, at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +118,7 @@ def page_drawing(design: TrialDesign, title: str) -> Drawing:
             y = _TALL + 31 + 12 * place
             parts.append(Text(x=centre, y=y, text=text, anchor="middle", is_bold=place == 0))
     lines = "; ".join(f"{line.name}: {line.blocks}, {line.shape[0]} channels" for line in stage_lines(design))
-    return Drawing(width=width, height=_TALL + 62, parts=tuple(parts), label=f"{title}: {lines}", kind="blocks")
+    return Drawing(width=width, height=_TALL + 62, parts=tuple(parts), label=f"{title}: {lines}")
 
 
 def slide_parts(plan: Plan, *, width: float, height: float) -> list[Part]:
@@ -231,18 +241,6 @@ def _caption_size(drawn: Sequence[Slot], width: float) -> tuple[float, bool]:
             return size, False
         size -= 0.25
     return _SMALLEST + 1, True
-
-
-SLIDE_WIDTH, SLIDE_HEIGHT = 960.0, 540.0
-"""Points: a slide of 16:9."""
-DPI = 150
-KEPT, BROKEN = "✓", "✗"
-WIDEST_VIEW = 4
-"""Fields up to so many times the image's size are to scale; around larger ones the image would be a dot."""
-_MARGIN = 36.0
-_FRAME = 6.0  # between frames that are not to scale
-_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # px between the lines of the grid
-_APART = 2.5  # between them, at least
 
 
 def draw_design(checked: Checked, file: Path) -> None:

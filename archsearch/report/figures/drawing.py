@@ -174,7 +174,6 @@ class Drawing:
     height: float
     parts: tuple[Part, ...]
     label: str = ""
-    kind: str = ""
 
 
 def outline(shape: Shape, size: float) -> list[list[tuple[float, float]]]:

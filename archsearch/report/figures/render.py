@@ -48,6 +48,9 @@ _TEXT = (
     "svg .texture{fill:none;stroke:var(--texture);stroke-width:1}svg .l-cell{opacity:var(--cell)}"
     "svg .textured{stroke:var(--muted);stroke-width:.4}"
 )
+FORMATS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
+INCH = 0.016  # of a unit of a chart, so that its letters have 12 points
+_UNDATED = {"png": {}, "pdf": {"CreationDate": None}}
 
 
 def element(drawing: Drawing, *, usual_width: float) -> Markup:
@@ -58,7 +61,6 @@ def element(drawing: Drawing, *, usual_width: float) -> Markup:
         viewBox=f"0 0 {drawing.width:g} {drawing.height:g}",
         role="group",
         aria_label=drawing.label,
-        class_=drawing.kind or None,
         data_wide=drawing.width > usual_width,
     )
 
@@ -221,11 +223,6 @@ def _data_url(part: Picture) -> str:
 
 def _short(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
-
-
-FORMATS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
-INCH = 0.016  # of a unit of a chart, so that its letters have 12 points
-_UNDATED = {"png": {}, "pdf": {"CreationDate": None}}
 
 
 def picture_format(file: Path) -> str:

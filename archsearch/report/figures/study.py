@@ -48,6 +48,11 @@ MOST_BARS = 12
 MOST_VERTICES = 120
 _STATES = {"diverged": "diverged", "failed": "failed", INFEASIBLE: "infeasible"}
 """The label of each state without a value, which is its look too."""
+_KEYS = "Arrow keys go from trial to trial."
+_MARKED = ("pruned", "diverged", "failed")
+_LOOKS = ("first", "second")
+_MOST_MARKS = 40  # epochs; with more the marks run into each other
+_DPI = 100
 
 
 def draw_study(
@@ -168,8 +173,8 @@ def curves_chart(found: Curves, best: str = "best") -> Chart:
     for curve in reversed(found.drawn):
         look = f"c{(curve.rank - 1) % 5 + 1}" if curve.rank is not None else "curve"
         points = thinned(curve.points, MOST_VERTICES, lambda point, last=curve.points[-1]: point == last)
-        named = f"trial {curve.trial}" if curve.rank is not None else ""
-        drawn.append(Curve(look=look, points=tuple(points), label=named, trial=curve.trial))
+        text = f"trial {curve.trial}" if curve.rank is not None else ""
+        drawn.append(Curve(look=look, points=tuple(points), label=text, trial=curve.trial))
         epoch, value = curve.points[-1]
         text = f"trial {curve.trial}, {curve.state}: {value_text(name, value)} after epoch {epoch}"
         kind = "best" if curve.rank is not None else curve.state if curve.state in _MARKED else "complete"
@@ -225,10 +230,6 @@ def ranked_bars(
     )
 
 
-_KEYS = "Arrow keys go from trial to trial."
-_MARKED = ("pruned", "diverged", "failed")
-
-
 def _points(points: Iterable[Point], best: str, text: Callable[[Point], str]) -> list[Points]:
     """Return the marks of each kind, those of the best first, so that they lie above the others."""
     found: list[Points] = []
@@ -266,11 +267,6 @@ def _left_out(drawn: int, total: int, what: str) -> str | None:
 
 def _notes(*notes: str | None) -> tuple[str, ...]:
     return tuple(note for note in notes if note)
-
-
-_LOOKS = ("first", "second")
-_MOST_MARKS = 40  # epochs; with more the marks run into each other
-_DPI = 100
 
 
 def draw_training(records: Sequence[EpochRecord], file: Path, *, title: str) -> None:
@@ -328,18 +324,18 @@ def _chart(
     curves: Sequence[Sequence[tuple[int, float | None]]],
     notes: tuple[str, ...] = (),
 ) -> Chart:
-    """Return a chart of two curves over the epochs; a value that is None leaves a gap in its line."""
+    """Return a chart of two curves over the epochs; a value that is None or not finite leaves a gap in its line."""
     epochs = [epoch for curve in curves for epoch, _ in curve] or [1]
-    values = [value for curve in curves for _, value in curve if value is not None] or [0.0, 1.0]
+    values = [found for curve in curves for _, value in curve if (found := finite(value)) is not None] or [0.0, 1.0]
     lines: list[Curve] = []
     marks: list[Points] = []
     for look, name, curve in zip(_LOOKS, names, curves, strict=True):
         parts: list[list[tuple[float, float]]] = [[]]
         for epoch, value in curve:
-            if value is None:
+            if (found := finite(value)) is None:
                 parts.append([])
             else:
-                parts[-1].append((epoch, value))
+                parts[-1].append((epoch, found))
         lines += [Curve(look=look, points=tuple(part), label="" if place else name) for place, part in enumerate(parts)]
         known = [point for part in parts for point in part]
         if known and len(curve) <= _MOST_MARKS:

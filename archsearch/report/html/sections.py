@@ -43,6 +43,7 @@ from archsearch.report.vocabulary import (
     infeasible_counts,
     label,
     labelled_value,
+    misses_text,
     setting_text,
 )
 from archsearch.search.again import command_again
@@ -54,6 +55,11 @@ MOST_TRACES = 10
 _MOST_CHARTS, _MOST_HISTORIES = 6, 4
 _MOST_LINES = 20
 _TRACE = 6_000  # letters of a traceback's end
+BEST = 3
+FRONT = 5
+MOST_ROWS = 400
+MOST_COMMANDS = 100
+_LONGEST = 600  # letters of a text that a table shows whole
 
 
 def summary_section(study: StudyRead, why: Why) -> Markup:
@@ -192,13 +198,9 @@ def _nearest(study: StudyRead, why: Why) -> Markup | None:
     tried = list(varied_settings(study))
     lines: list[Sequence[Child]] = []
     for miss in why.nearest:
-        misses = ", ".join(f"{name} by {_excess(excess)}" for name, excess in miss.excess.items())
-        lines.append([str(miss.trial.number), misses, cut(" ".join(settings(miss.trial, tried)), 220)])
+        texts = cut(" ".join(settings(miss.trial, tried)), 220)
+        lines.append([str(miss.trial.number), tied(misses_text(miss.excess)), texts])
     return titled("Nearest misses", table("Nearest misses", ["trial", "misses", "settings"], lines))
-
-
-def _excess(excess: float) -> str:
-    return tied(f"{100 * excess:.2g} %") if excess < 10 else f"{excess:.3g} times the bound"
 
 
 def _tracebacks(study: StudyRead) -> list[Child]:
@@ -217,13 +219,6 @@ def _tracebacks(study: StudyRead) -> list[Child]:
 
 def _numbers(numbers: Sequence[int]) -> str:
     return ", ".join(str(each) for each in numbers[:12]) + (" …" if len(numbers) > 12 else "")
-
-
-BEST = 3
-FRONT = 5
-MOST_ROWS = 400
-MOST_COMMANDS = 100
-_LONGEST = 600  # letters of a text that a table shows whole
 
 
 def designs_section(study: StudyRead) -> Markup:

@@ -23,7 +23,7 @@ from archsearch.report.terminal.text import (
     sparkline,
     value_cell,
 )
-from archsearch.report.vocabulary import counted, infeasible_counts, quantity, short_key
+from archsearch.report.vocabulary import counted, infeasible_counts, misses_text, quantity, short_key
 from archsearch.search.again import command_again
 from archsearch.search.doctor import Finding
 from archsearch.search.explaining import Why
@@ -126,8 +126,8 @@ def print_why(study: StudyRead, why: Why, importances: Mapping[str, float], cons
         console.print()
         table = blank_table("trial", "misses", "settings", right=("trial",), title="Nearest misses")
         for miss in why.nearest:
-            misses = ", ".join(f"{name} by {100 * value:.2g} %" for name, value in sorted(miss.excess.items()))
-            table.add_row(str(miss.trial.number), safe(misses), safe(_brief(miss.trial.assignments)))
+            misses, settings = misses_text(miss.excess), _brief(miss.trial.assignments)
+            table.add_row(str(miss.trial.number), safe(misses), safe(settings))
         console.print(table)
     if why.failures:
         console.print()
@@ -221,8 +221,7 @@ def print_comparison(
     for name, pair in record["figures"].items():
         cells = [safe(value_cell(name, one)) for one in pair]
         table.add_row(safe(quantity(name).short), *cells, _difference(name, pair))
-    plain = not (console.encoding or "").lower().startswith("utf")
-    curves = [sparkline(list(trial.history.values()), plain=plain) for trial in trials]
+    curves = [sparkline(list(trial.history.values()), console.encoding) for trial in trials]
     console.print(table)
     for head, curve in zip(heads, curves, strict=True):
         if curve:
@@ -287,8 +286,7 @@ def _curve(trial: TrialRead, console: Console) -> None:
     steps = sorted(trial.history)
     values = [trial.history[step] for step in steps]
     best = max(steps, key=lambda step: trial.history[step] if trial.history[step] == trial.history[step] else -1e300)
-    plain = not (console.encoding or "").lower().startswith("utf")
-    console.print(f"\n[bold]curve[/]  {sparkline(values, plain=plain)}", soft_wrap=True)
+    console.print(f"\n[bold]curve[/]  {sparkline(values, console.encoding)}", soft_wrap=True)
     first, last, top = (value_cell("accuracy", trial.history[step]) for step in (steps[0], steps[-1], best))
     console.print(f"epoch {steps[0]}: {first}, epoch {steps[-1]}: {last}, highest at {best}: {top}", soft_wrap=True)
 

@@ -46,14 +46,14 @@ def moment_cell(when: datetime.datetime | None) -> str:
     return NOTHING if when is None else moment(when)
 
 
-def sparkline(values: Sequence[float], *, plain: bool = False) -> str:
-    """Return a curve in one line, lowest to highest; a gap where a value is no number. `plain` is ASCII alone."""
+def sparkline(values: Sequence[float], encoding: str | None = "utf-8") -> str:
+    """Return a curve in one line, lowest to highest, with a gap for NaN; ASCII alone where `encoding` is not UTF-8."""
     if len(values) > MOST_MARKS:  # the last of each part, so that the line ends where the curve does
         values = [values[round((place + 1) * len(values) / MOST_MARKS) - 1] for place in range(MOST_MARKS)]
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return ""
-    ramp = _PLAIN_RAMP if plain else _RAMP
+    ramp = _RAMP if (encoding or "").lower().startswith("utf") else _PLAIN_RAMP
     low, high = min(finite), max(finite)
     top = len(ramp) - 1
 

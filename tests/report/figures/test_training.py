@@ -60,6 +60,15 @@ def test_a_loss_that_was_not_measured_leaves_a_gap() -> None:
     assert len(loss.points[1].data) == 4
 
 
+def test_a_loss_that_diverged_leaves_a_gap(tmp_path: Path) -> None:
+    some = records(4)
+    some[3] = replace(some[3], train_loss=float("nan"), validation_loss=float("inf"))
+    loss, _ = training_figure(some, "t").panels
+    assert isinstance(loss, Chart)
+    assert (loss.y.holds(2.0), loss.y.high) == (True, pytest.approx(3.14))
+    draw_training(some, tmp_path / "curves.png", title="t")
+
+
 @pytest.mark.parametrize(("epochs", "every"), [(0, 1), (1, 1), (3, 9), (41, 1)])
 def test_short_and_long_histories_are_drawn(epochs: int, every: int, tmp_path: Path) -> None:
     _, accuracy = panels(epochs, every)

@@ -40,7 +40,7 @@ def test_a_sparkline_rises_with_its_values() -> None:
     assert sparkline([5, 5]) == "▄▄"
     assert sparkline([0, math.nan, 1]) == "▁ █"
     assert sparkline([math.inf]) == sparkline([]) == ""
-    assert sparkline([0, 1], plain=True).isascii()
+    assert sparkline([0, 1], "ascii").isascii()
     assert sparkline([-1e308, 1e308]) == "▁█"
     long = sparkline(list(range(1000)))
     assert (len(long), long[-1]) == (MOST_MARKS, "█")
