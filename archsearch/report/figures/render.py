@@ -11,7 +11,7 @@ import errno
 import io
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -264,6 +264,7 @@ def _rendered(drawing: Drawing, kind: str, inch: float, dpi: int) -> bytes:
 def render(drawing: Drawing, *, inch: float = INCH) -> Figure:
     """Return the drawing as a figure of matplotlib, never through pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(drawing.width * inch, drawing.height * inch))
@@ -271,14 +272,22 @@ def render(drawing: Drawing, *, inch: float = INCH) -> Figure:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, drawing.width), ylim=(drawing.height, 0))
     axes.axis("off")
-    for order, part in enumerate(drawing.parts, start=1):
-        _draw(axes, part, order, 72 * inch)
+    order = count(1)
+    for look, run in groupby(drawing.parts, key=lambda part: part.look if isinstance(part, Mark) else None):
+        outlines: list[Outline] = []
+        for part in run:
+            if isinstance(part, Mark):
+                outlines.append(_outline(part))
+            else:
+                _draw(axes, part, next(order), 72 * inch)
+        if look is not None:  # thousands of marks of one look at once
+            axes.add_collection(PathCollection(outlines, zorder=next(order), **_patch_style(look, 72 * inch, 1.0)))
     axes.set(xlim=(0, drawing.width), ylim=(drawing.height, 0), aspect="auto")  # a picture sets others
     return figure
 
 
-def _draw(axes: Axes, part: Rect | Line | Mark | Text | Picture, order: int, points: float) -> None:
-    from matplotlib.patches import PathPatch, Rectangle
+def _draw(axes: Axes, part: Rect | Line | Text | Picture, order: int, points: float) -> None:
+    from matplotlib.patches import Rectangle
     from matplotlib.patheffects import Normal, Stroke
 
     match part:
@@ -295,8 +304,6 @@ def _draw(axes: Axes, part: Rect | Line | Mark | Text | Picture, order: int, poi
             dashes = (0, tuple(each / look.width for each in look.dash)) if look.dash else "-"
             axes.plot(xs, ys, color=_color(look.stroke), linewidth=width, linestyle=dashes, zorder=order,
                       solid_capstyle="butt", solid_joinstyle="round")  # fmt: skip
-        case Mark():
-            axes.add_patch(PathPatch(_outline(part), zorder=order, **_patch_style(part.look, points, 1.0)))
         case Text():
             text = axes.text(
                 part.x, part.y, shown(part.text), fontsize=part.size * points, color=_color(part.color),

@@ -66,9 +66,8 @@ def test_every_format_shows_the_same_points(searched: Callable[..., StudyRead]) 
         assert str(in_page) in page, chart.title
         assert in_page.count('class="p ') == len(points)
         axes = render(layout(chart)).axes[0]
-        rest = [part for part in layout(chart).parts if type(part).__name__ == "Rect"]
-        assert len(axes.patches) == len(points) + len(rest)
-        centres = [patch.get_path().get_extents() for patch in axes.patches]
+        centres = [path.get_extents() for each in axes.collections for path in each.get_paths()]
+        assert len(centres) == len(points)
         drawn = {(round((each.x0 + each.x1) / 2), round((each.y0 + each.y1) / 2)) for each in centres}
         assert {(round(mark.x), round(mark.y)) for mark in points if mark.shape == "circle"} <= drawn
 
