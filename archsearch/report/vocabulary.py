@@ -18,16 +18,6 @@ INFEASIBLE: TrialState = "refused"
 """The state of a trial whose design breaks a limit and was not trained."""
 DUPLICATE: TrialState = "answered"
 """The state of a trial that takes the result of an equal design."""
-STATES: tuple[TrialState, ...] = (
-    "complete",
-    "pruned",
-    "diverged",
-    "failed",
-    INFEASIBLE,
-    DUPLICATE,
-    "running",
-    "waiting",
-)
 TRAINED: tuple[TrialState, ...] = ("complete", "pruned", "diverged", "failed")
 BOUNDS = ("below", "at_most", "above", "at_least")
 _MOST = 1e300  # beyond that differences overflow

@@ -344,7 +344,7 @@ def field_parts(checked: Checked, width: float, side: float) -> list[Part]:
     size = (wide * scale, tall * scale)
     corner = middle - view / 2
     parts: list[Part] = []
-    parts.append(Rect(x=corner, y=corner, width=view, height=view, look=Look(fill="#f1f3f5")))
+    parts.append(Rect(x=corner, y=corner, width=view, height=view, look="shade"))
     parts.append(box(place(0, 0), size, Look(fill="ground")))
     step = next((step for step in _STEPS if step * scale >= _APART), _STEPS[-1])
     thin = Look(stroke="rule", width=0.4)
