@@ -427,7 +427,7 @@ def limit_parts(checked: Checked, width: float, height: float) -> list[Part]:
     for index, margin in enumerate(checked.margins):
         y = 2 + size + index * pitch
         color, sign = ("green", KEPT) if margin.kept else ("vermillion", BROKEN)
-        title = margin.limit.replace("_", " ") + ("" if margin.kept else ": broken")
+        title = label(margin.limit) + ("" if margin.kept else ": broken")
         text, small = fitted(_margin_text(margin), width - 17, size, least=6.5)
         parts.append(Text(x=0, y=y, text=sign, size=size + 2.5, color=color, is_bold=True))
         parts.append(Text(x=17, y=y, text=title, size=size + 0.5, is_bold=True))

@@ -254,7 +254,7 @@ def conditions_section(study: StudyRead, program: Mapping[str, str]) -> Markup:
     """Return the limits, the settings that all trials share, the versions and the hardware."""
     limits = study.attrs.get("limits_text")
     bounds = limits.items() if isinstance(limits, dict) else ()
-    lines = [[str(name).replace("_", " "), bound_text(bound)] for name, bound in bounds]
+    lines = [[label(str(name)), bound_text(bound)] for name, bound in bounds]
     directions = [
         f"{label(name)} ({direction}d)" for name, direction in zip(study.objectives, study.directions, strict=False)
     ]
@@ -350,7 +350,7 @@ def _margins(trial: TrialRead) -> Markup | None:
         slack, kept = finite(margin.get("slack")), margin.get("kept")
         sign = "✓ kept" if kept else "✗ broken" if kept is not None else "–"
         name, bound, found = (margin.get(key) for key in ("limit", "bound", "found"))
-        texts = (str(name).replace("_", " "), bound_text(bound), bound_text(found))
+        texts = (label(str(name)), bound_text(bound), bound_text(found))
         lines.append([*texts, sign, f"{100 * slack:+.1f} %" if slack else "–"])
     heads = ["limit", "bound", "found", "kept", "distance to the bound"]
     return table(f"Limits of trial {trial.number}", heads, lines, numbers=[4]) if lines else None
