@@ -14,7 +14,6 @@ from typing import Literal, assert_never
 
 from archsearch.formatting import percent
 from archsearch.report.figures.drawing import (
-    SHAPES,
     Drawing,
     Line,
     Mark,
@@ -264,16 +263,9 @@ def legend(panel: Panel) -> list[Key]:
     """Return the entries of a chart's legend: what has a label."""
     if not isinstance(panel, Chart):
         return []
-    keys = [
-        Key(sample=(Mark(x=7, y=7, look=each.look, shape=SHAPES.get(each.look, "circle")),), width=14, text=each.label)
-        for each in panel.points
-        if each.label
-    ]
-    return keys + [
-        Key(sample=(Line(points=((0, 7), (26, 7)), look=each.look),), width=26, text=each.label)
-        for each in panel.curves
-        if each.label
-    ]
+    marks = [(Mark(x=7, y=7, look=each.look), 14, each.label) for each in panel.points]
+    lines = [(Line(points=((0, 7), (26, 7)), look=each.look), 26, each.label) for each in panel.curves]
+    return [Key(sample=(part,), width=width, text=text) for part, width, text in (*marks, *lines) if text]
 
 
 def sheet(figure: Figure, *, columns: int = 3) -> Drawing:
@@ -385,8 +377,7 @@ def _chart(chart: Chart) -> Drawing:
             points = tuple((across(x), up(y)) for x, y in curve.points)
             parts.append(Line(points=points, look=curve.look, trial=curve.trial))
     parts += [
-        Mark(x=across(datum.x), y=up(datum.y), look=points.look, size=points.size, hover=datum.hover, trial=datum.trial,
-             shape=SHAPES.get(points.look, "circle"))
+        Mark(x=across(datum.x), y=up(datum.y), look=points.look, size=points.size, hover=datum.hover, trial=datum.trial)
         for points in reversed(chart.points)
         for datum in points.data
     ]  # fmt: skip

@@ -130,9 +130,13 @@ class Mark:
     y: float
     look: str | Look
     size: float = 3.6
-    shape: Shape = "circle"
     hover: str = ""
     trial: int | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of its look."""
+        return SHAPES.get(self.look, "circle") if isinstance(self.look, str) else "circle"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

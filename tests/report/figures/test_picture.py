@@ -20,7 +20,7 @@ DRAWING = Drawing(
     label="a < b",
     parts=(
         *(Rect(x=place, y=1, width=9, height=9, look=look) for place, look in enumerate(LOOKS)),
-        Mark(x=50, y=25, look="best", shape="diamond", hover="trial 3", trial=3),
+        Mark(x=50, y=25, look="best", hover="trial 3", trial=3),
         Rect(x=1, y=20, width=9, height=9, look=Look(fill="#123456", stroke="ink", width=2, opacity=0.25)),
         Line(points=((0, 0), (100, 50)), look="limit"),
         Text(x=10, y=40, text="$x$ \x00 <b>", is_bold=True, has_halo=True, rotation=45),
