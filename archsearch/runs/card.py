@@ -20,7 +20,7 @@ from archsearch.data.load import load_dataset
 from archsearch.decode import decode
 from archsearch.errors import DataError
 from archsearch.report.card import CARD, Bin, Card, Mistake, Split
-from archsearch.report.card_picture import draw_card
+from archsearch.report.figures.card import draw_card
 from archsearch.runs.load import read_trained
 from archsearch.runs.record import run_dataset, run_policy, was_tested, write_json
 from archsearch.settings.augment import decode_policy

@@ -65,8 +65,8 @@ def execute(
 
     from archsearch.augment.make import make_augmenter
     from archsearch.network.assemble import assemble
-    from archsearch.report.curves import draw_curves
-    from archsearch.report.plots import draw_design
+    from archsearch.report.figures.design import draw_design
+    from archsearch.report.figures.study import draw_training
     from archsearch.training.checkpoint import discard_checkpoint
     from archsearch.training.device import choose_device, freed_after
     from archsearch.training.loop import train
@@ -103,7 +103,7 @@ def execute(
         if on_result is not None:
             on_result(record)
         title = f"{checked.design.name} on {dataset.name}"
-        _draw(lambda file: draw_curves(result.history, file, title=title), run_dir / "curves.png")
+        _draw(lambda file: draw_training(result.history, file, title=title), run_dir / "curves.png")
         if not result.pruned:
             _draw(lambda file: draw_design(checked, file), run_dir / "design.png")
         notices = []

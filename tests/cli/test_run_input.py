@@ -202,13 +202,13 @@ def test_a_full_disk_is_reported(
 def test_a_picture_that_cannot_be_written_leaves_a_run_to_go_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archsearch.report import curves
+    from archsearch.report.figures import study
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(curves, "draw_curves", full)
+        patch.setattr(study, "draw_training", full)
         assert main([*SHAPES, "hydra.run.dir=run"]) == 2
     assert "curves.png: cannot be written: the disk is full" in capsys.readouterr().err
     assert Path("run/checkpoint.pt").is_file()
