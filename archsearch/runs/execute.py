@@ -144,7 +144,7 @@ def _card(
     A trial of a search has it as values alone: the report draws the best one's, and `show card=RUN_DIR` any.
     """
     from archsearch.runs.card import write_card
-    from archsearch.training.device import choose_precision
+    from archsearch.training.device import evaluation_precision
 
     try:
         write_card(
@@ -155,7 +155,7 @@ def _card(
             split=split,
             title=f"{checked.design.name} on {dataset.name}",
             device=device,
-            precision=choose_precision(experiment.train.precision, device),
+            precision=evaluation_precision(experiment.train, device),
             batch_size=experiment.train.eval_batch_size,
             picture=run_dir / "card.png" if split == "test" else None,
             probabilities_NK=probabilities_NK,

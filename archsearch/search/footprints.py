@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from archsearch.process import give_freed_memory_back
 from archsearch.search.board import ANSWERED, Board
 from archsearch.search.candidates import Design, Features, Key, Params
 from archsearch.search.footprint_sampler import FootprintProposer, Observation
@@ -17,7 +18,6 @@ from archsearch.search.proposing import Proposal, Refused, judged, known_point
 from archsearch.search.refusals import Refusals
 from archsearch.search.studies import Study
 from archsearch.search.sweep import Sweep
-from archsearch.training.allocator import give_freed_memory_back
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -18,14 +18,12 @@ from archsearch.search.features import features_of
 from archsearch.search.job import Assignments, Verdict
 from archsearch.search.repairs import changes, may_repair
 from archsearch.search.studies import hash_of
+from archsearch.settings.training import RESULT_NEUTRAL
 
 Compose = Callable[[Mapping[str, Value]], Mapping[str, Any]]
 """From assignments to the plain, resolved configuration."""
 
 TRAINING = ("augment", "optimizer", "schedule", "train", "seed")
-# Where and how a training runs, but not what comes out of it.
-HOW = ("device", "threads", "compile", "channels_last", "eval_batch_size", "checkpoint_every", "checkpoint_seconds")
-HOW_TOO = ("keep_checkpoint", "kernels", "cuda_graphs", "tta")
 STAGE_KEYS = ("block", "width", "repeats", "entry")
 
 
@@ -131,5 +129,5 @@ def trial_key(design_id: str, tree: Mapping[str, Any], fingerprint: str) -> str:
     """Return 16 digits that trainings share which give the same result: design, training settings, data."""
     said = {name: tree.get(name) for name in TRAINING}
     if isinstance(said["train"], Mapping):
-        said["train"] = {key: value for key, value in said["train"].items() if key not in (*HOW, *HOW_TOO)}
+        said["train"] = {key: value for key, value in said["train"].items() if key not in RESULT_NEUTRAL}
     return hash_of([design_id, json.dumps(said, sort_keys=True, default=str), fingerprint])

@@ -5,7 +5,8 @@ import torch
 from kernel_values import apart, normal
 from torch import Tensor
 
-from archsearch.kernels import Kernels, whole_pairs
+from archsearch.kernels import Kernels
+from archsearch.kernels.pairs import whole_pairs
 
 
 def whole(even: Tensor, odd: Tensor) -> Tensor:

@@ -17,10 +17,10 @@ from archsearch.network.portable import (
     Preprocessed,
     as_function,
     compare,
+    describe_input,
     example_of,
     read_onnx,
     read_torch_export,
-    say_input,
     write_onnx,
     write_torch_export,
 )
@@ -92,7 +92,7 @@ def test_agreement_counts_what_differs() -> None:
 
 
 def test_what_it_takes_is_said_exactly() -> None:
-    said = [say_input(takes, (3, 8, 9), MEAN, STD) for takes in ("uint8", "unit", "normalised")]
+    said = [describe_input(takes, (3, 8, 9), MEAN, STD) for takes in ("uint8", "unit", "normalised")]
     assert said[0] == "images (B, 3, 8, 9), channels red, green, blue: uint8, 0..255"
     assert said[1].endswith("float32, 0..1 (bytes divided by 255)")
     assert said[2].endswith("(bytes / 255 - mean) / std with mean (0.4, 0.5, 0.6) and std (0.2, 0.25, 0.3)")

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from archsearch.errors import RunError, SpecError
-from archsearch.training.compiling import cause_of
-from archsearch.training.device import Precision, is_out_of_memory
-from archsearch.training.replay import can_record
+from archsearch.settings.training import Precision
+from archsearch.training.device import cause_of, is_out_of_memory
+from archsearch.training.recording import can_record
 
 Step = Callable[[Any, tuple[Tensor, ...]], None]
 

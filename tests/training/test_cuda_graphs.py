@@ -1,4 +1,4 @@
-"""CUDA graphs: refused where they cannot be; the whole steps that they hold are tested by test_descent.py."""
+"""CUDA graphs: refused where they cannot be; the whole steps that they hold are tested by test_step.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.errors import RunError, SpecError
-from archsearch.training.graphs import GraphedStep, check_graphs, wants_graphs
+from archsearch.training.cuda_graphs import GraphedStep, check_graphs, wants_graphs
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
