@@ -115,7 +115,7 @@ def speeds(folder: Path, steps: int, kernels: Kernels) -> list[float]:
     from archsearch.settings.augment import AugmentPolicy
     from archsearch.settings.data import DataSettings
     from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
-    from archsearch.training import train
+    from archsearch.training.loop import train
 
     images = load_dataset(DataSettings(name="shapes"))
     count = steps * BATCH

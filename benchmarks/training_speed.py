@@ -3,7 +3,7 @@
     python benchmarks/training_speed.py --root DIR [--archs c1c2c3c4 small] [--batch 256] [--steps 40] [--rounds 3]
 
 naive: a torch Dataset that runs Albumentations in __getitem__, a DataLoader (--workers processes), fp32, default
-memory layout, SGD, loss.item() at every step. torch: `archsearch.training.train` with torch's own operations, compiled
+memory layout, SGD, loss.item() at every step. torch: the project's `train` with torch's own operations, compiled
 where --compile says so, launched one by one. archsearch: the same as a run calls it by itself: on a CPU by the kernels
 of the project, on a GPU in CUDA graphs. Rounds in turn (A B C A B C ...); a ratio is that of the medians, with its
 least and largest within the rounds. Compiling is done before the first round, a GPU's recording in each. DIR holds
@@ -120,7 +120,7 @@ def ours(
         ShiftScaleRotate,
         TransformChoice,
     )
-    from archsearch.training import train
+    from archsearch.training.loop import train
 
     policy = AugmentPolicy(
         transforms=(

@@ -10,8 +10,8 @@ Imports torch, the plain modules of `network` and the plain executor of `augment
 
 from archsearch.kernels.fused_augmenter import FusedAugmenter
 from archsearch.kernels.library import Kernels, calls_into, load_kernels
-from archsearch.kernels.muon import muon_step
 from archsearch.kernels.prepare import prepare, put_back
+from archsearch.kernels.weights import muon_step
 
 __all__ = [
     "FusedAugmenter",

@@ -1,17 +1,19 @@
-"""Sums and averages of maps by the kernels, as functions of tensors that autograd knows; imports torch only.
+"""Sums, averages and dropout of maps by the kernels, as functions of tensors that autograd knows; imports torch only.
 
 Legend: B batch, C channels, H height, W width. Maps are on the CPU; `kernels.lanes` divides their channels.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.library import Kernels, laid_out
+
+_WHOLE: Final = 1 << 32  # of which a rate is a part
 
 
 def add_maps(one_BCHW: Tensor, other_BCHW: Tensor, kernels: Kernels) -> Tensor:
@@ -29,6 +31,18 @@ def share_map(images_BCHW: Tensor, count: int, kernels: Kernels) -> tuple[Tensor
 def global_average(images_BCHW: Tensor, kernels: Kernels) -> Tensor:
     """Return the (B, C, 1, 1) means of the channels' maps in float32."""
     result: Tensor = _Average.apply(images_BCHW, kernels)
+    return result
+
+
+def dropout(images_BCHW: Tensor, rate: float, kernels: Kernels) -> Tensor:
+    """Return the map with each value dropped with probability `rate`, above 0 and below 1, the others scaled up.
+
+    `kernels.lanes` divides C (Srivastava et al., JMLR 2014). On a CPU torch draws a number for each value one after the
+    other, which takes longer than the convolutions beside it. Here a step draws one seed from torch's generator, and a
+    value's number is a hash of that and of its place.
+    """
+    seed = torch.empty((), dtype=torch.int64).random_()
+    result: Tensor = _Dropout.apply(images_BCHW, seed, min(round(rate * _WHOLE), _WHOLE - 1), kernels)
     return result
 
 
@@ -82,3 +96,24 @@ class _Average(torch.autograd.Function):
         spread = torch.empty(ctx.shape, dtype=ctx.dtype, memory_format=torch.channels_last)
         ctx.kernels("spread_average", spread, gradient_BC11.contiguous(), batch, height * width, channels)
         return spread, None
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images_BCHW: Tensor, seed: Tensor, below: int, kernels: Kernels) -> Tensor:
+        ctx.save_for_backward(seed)
+        ctx.below, ctx.kernels = below, kernels
+        return _dropped(images_BCHW, seed, below, kernels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BCHW: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (seed,) = ctx.saved_tensors
+        return _dropped(gradient_BCHW, seed, ctx.below, ctx.kernels), None, None, None
+
+
+def _dropped(values_BCHW: Tensor, seed: Tensor, below: int, kernels: Kernels) -> Tensor:
+    values_BCHW = laid_out(values_BCHW)
+    result = torch.empty_like(values_BCHW)
+    kernels("drop_values", values_BCHW, result, seed, values_BCHW.numel(), below)
+    return result

@@ -17,7 +17,7 @@ from archsearch.kernels.chain import Chain
 from archsearch.kernels.fitting import Prepared, fitting, suited
 from archsearch.kernels.library import Kernels
 from archsearch.kernels.maps import add_maps, global_average, share_map
-from archsearch.kernels.pairs import whole_pairs
+from archsearch.kernels.weights import whole_pairs
 from archsearch.network.modules import Branches, GlobalPool2d, Network
 from archsearch.network.symmetry import PairedBoth
 

@@ -56,7 +56,7 @@ def execute(
     `on_result` hears what `result.json` holds as soon as it is written; the pictures are drawn after that.
 
     Raises `LimitError` for a design that breaks a limit, `SpecError` where the network and the images do
-    not fit, and what `archsearch.training.train` raises.
+    not fit, and what `train` raises.
     """
     require(checked)
     _fit_together(checked, dataset)
@@ -67,7 +67,9 @@ def execute(
     from archsearch.report.curves import draw_curves
     from archsearch.report.plots import draw_design
     from archsearch.runs.tracking import follow
-    from archsearch.training import choose_device, discard_checkpoint, freed_after, train
+    from archsearch.training.checkpoint import discard_checkpoint
+    from archsearch.training.device import choose_device, freed_after
+    from archsearch.training.loop import train
 
     run_dir.mkdir(parents=True, exist_ok=True)
     design_text = write_design(run_dir / "design.yaml", checked)

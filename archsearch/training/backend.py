@@ -98,62 +98,50 @@ def select_backend(
     kernels = _prepared(network, settings, device, notice)
     if kernels is not None:
         return KernelBackend(network, settings, device, kernels)
-    forward = _compiled(network, settings, device, images, example, notice)
-    backend = TorchBackend(network, settings, device, forward)
-    return GraphBackend(backend, required=settings.cuda_graphs is True, notice=notice) if graphs else backend
+    compiled = _compiled(network, settings, device, images, example, notice)
+    return TorchBackend(network, settings, device, compiled=compiled, graphs=graphs, notice=notice)
 
 
 class TorchBackend:
-    """torch's own operations, launched one by one; of the network itself, or of `compiled`, what it compiled to."""
+    """torch's own operations, of the network itself or of its `compiled` forward.
+
+    They are launched one by one, or with `graphs` recorded on CUDA as one graph a step, from drawing the batch to the
+    epoch's sums.
+    """
 
     def __init__(
-        self, network: nn.Module, settings: TrainSettings, device: torch.device, compiled: Forward | None = None
+        self,
+        network: nn.Module,
+        settings: TrainSettings,
+        device: torch.device,
+        *,
+        compiled: Forward | None,
+        graphs: bool,
+        notice: Notice,
     ) -> None:
-        self.network, self.settings, self.device, self._compiled = network, settings, device, compiled
+        self._network, self._settings, self._device, self._notice = network, settings, device, notice
+        self._compiled, self._graphs = compiled, graphs
         self.precision: Precision = choose_precision(settings, device)
         self.evaluation: Precision = evaluation_precision(settings, device)
-        self.name = "eager" if compiled is None else "compiled"
+        self.name = ("eager" if compiled is None else "compiled") + ("+cuda_graphs" if graphs else "")
         self.label = f"{device.type} in {self.precision}{'' if compiled is None else ' compiled'}"
 
     def prepare_augmenter(self, augmenter: Augmenter) -> Augmenter:
         return augmenter
 
     def make_optimizers(self, settings: OptimizerSettings, *, batch_size: int) -> list[Optimizer]:
-        return make_optimizers(self.network, settings, batch_size=batch_size)
-
-    def make_update(self, state: RunState) -> Step:
-        """Return the function that takes a step for a batch on the device."""
-        loss = _loss(self._compiled or self.network, self.settings, self.device, self.precision)
-        return Step(Gradients(loss, state.scaler), state, self.settings.clip)
+        return make_optimizers(self._network, settings, batch_size=batch_size)
 
     def make_step(self, batches: Batches, state: RunState) -> Callable[[int], None]:
-        update = self.make_update(state)
-        return lambda number: update(*batches.batch(number, state.augment))
-
-    def put_back(self) -> None:
-        """Drop what torch keeps of compiled networks in memory; its cache on disk stays for an equal one."""
-        if self._compiled is not None:
-            torch._dynamo.reset()
-
-
-class GraphBackend:
-    """The steps of `inner`, on CUDA, each recorded as one graph from drawing the batch to the epoch's sums."""
-
-    def __init__(self, inner: TorchBackend, *, required: bool, notice: Notice) -> None:
-        self._inner, self._required, self._notice = inner, required, notice
-        self.precision: Precision = inner.precision
-        self.evaluation: Precision = inner.evaluation
-        self.name, self.label = f"{inner.name}+cuda_graphs", inner.label
-        self.prepare_augmenter, self.make_optimizers = inner.prepare_augmenter, inner.make_optimizers
-        self.put_back = inner.put_back
-
-    def make_step(self, batches: Batches, state: RunState) -> Callable[[int], None]:
-        update = self._inner.make_update(state)
+        loss = _loss(self._compiled or self._network, self._settings, self._device, self.precision)
+        update = Step(Gradients(loss, state.scaler), state, self._settings.clip)
+        if not self._graphs:
+            return lambda number: update(*batches.batch(number, state.augment))
         graphed = GraphedStep(
             lambda steps, tensors: update(*batches.make(steps, tensors)),
             state.optimizers,
-            self._inner.device,
-            required=self._required,
+            self._device,
+            required=self._settings.cuda_graphs is True,
             failed=self._notice,
         )
 
@@ -162,6 +150,11 @@ class GraphBackend:
             graphed(drawn.steps, drawn.tensors)
 
         return step
+
+    def put_back(self) -> None:
+        """Drop what torch keeps of compiled networks in memory; its cache on disk stays for an equal one."""
+        if self._compiled is not None:
+            torch._dynamo.reset()
 
 
 class KernelBackend:

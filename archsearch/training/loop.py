@@ -115,7 +115,7 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.started = time.perf_counter()
-        self.dataset, self.settings, self.schedule = dataset, settings, schedule
+        self.network, self.dataset, self.settings, self.schedule = network, dataset, settings, schedule
         self.optimizer, self.seed, self.run_dir, self.device, self.progress = optimizer, seed, run_dir, device, progress
         self.notices = notices = list[str]()
 
@@ -141,16 +141,12 @@ class _Run:
             example=lambda: batches.batch(0, torch.Generator().manual_seed(0)),
             notice=notice,
         )
-        try:
-            self._begin(network, augmenter)
-        except BaseException:
-            self.backend.put_back()
-            raise
 
-    def _begin(self, network: nn.Module, augmenter: Augmenter) -> None:
+    def _begin(self) -> None:
         """Make all that the first step needs: the backend's parts, initial weights, generators and optimizers."""
         backend, settings, device, seed = self.backend, self.settings, self.device, self.seed
-        self.batches.augmenter = backend.prepare_augmenter(augmenter)
+        network, policy = self.network, self.batches.augmenter.policy
+        self.batches.augmenter = backend.prepare_augmenter(self.batches.augmenter)
         self.input = EvaluationInput(
             mean=self.dataset.mean,
             std=self.dataset.std,
@@ -180,7 +176,7 @@ class _Run:
             schedule=self.schedule,
             seed=seed,
             fingerprint=self.dataset.fingerprint,
-            policy=augmenter.policy,
+            policy=policy,
             network=network,
         )
 
@@ -193,8 +189,9 @@ class _Run:
         evaluate_test: bool,
         metadata: Mapping[str, str] | None,
     ) -> TrainResult:
-        """Train from the checkpoint or from the beginning to the end; the network is put back at the end."""
+        """Train from the checkpoint or from the beginning to the end; the network is put back at every end."""
         try:
+            self._begin()
             if resume:
                 self._restore()
             self.seconds_before, self.saved = self.state.seconds, time.perf_counter()

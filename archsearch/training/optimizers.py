@@ -38,22 +38,13 @@ class _Bare(Optimizer):
 class SGD(_Bare, torch.optim.SGD):
     """Stochastic gradient descent, as torch steps it."""
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Take one step on every parameter that has a gradient."""
-        _SGD_STEP(self, closure)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
 class AdamW(_Bare, torch.optim.AdamW):
     """Adam with decoupled weight decay, as torch steps it."""
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Take one step on every parameter that has a gradient."""
-        _ADAMW_STEP(self, closure)
-
-
-_SGD_STEP, _ADAMW_STEP = inspect.unwrap(torch.optim.SGD.step), inspect.unwrap(torch.optim.AdamW.step)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 def orthogonalise(matrices_NRC: Tensor, steps: int = 5) -> Tensor:

@@ -10,7 +10,7 @@ from kernel_values import normal, taking
 from torch import nn
 
 from archsearch.kernels import Kernels, prepare
-from archsearch.kernels.dropout import dropout
+from archsearch.kernels.maps import dropout
 
 ONES = torch.ones(8, 16, 16, 64).permute(0, 3, 1, 2)
 

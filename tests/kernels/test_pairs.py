@@ -6,7 +6,7 @@ from kernel_values import apart, normal
 from torch import Tensor
 
 from archsearch.kernels import Kernels
-from archsearch.kernels.pairs import whole_pairs
+from archsearch.kernels.weights import whole_pairs
 
 
 def whole(even: Tensor, odd: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from archsearch import load
 from archsearch.errors import DataError
 from archsearch.runs.execute import execute
 from archsearch.runs.load import read_trained
-from archsearch.training import EvaluationInput, logits_of, score_of, to_device
+from archsearch.training.evaluation import EvaluationInput, logits_of, score_of, to_device
 
 FLIP = ("arch.symmetry=flip", "train.whiten=true", "train.ema=0.9", "train.recalibrate=32", "augment=brisk")
 

@@ -18,8 +18,9 @@ from torch import nn
 
 from archsearch.errors import DivergedError, RunError, SpecError, StorageError
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
-from archsearch.training import EvaluationInput, Score, discard_checkpoint, logits_of, score_of, to_device, train
-from archsearch.training.loop import derive_seed
+from archsearch.training.checkpoint import discard_checkpoint
+from archsearch.training.evaluation import EvaluationInput, Score, logits_of, score_of, to_device
+from archsearch.training.loop import derive_seed, train
 
 DEMANDING = {"ema": 0.9, "clip": 1.0, "checkpoint_seconds": None}
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 
 from rich.console import Console
 
@@ -117,3 +119,13 @@ def test_a_training_tells_its_progress(fit):
     progress = Recorder()
     fit(train={"epochs": 2, "batch_size": 35}, progress=progress)
     assert progress.told == [(2, 2, 0, 0), "step", "step", 1, "step", "step", 2, "closed"]
+
+
+def test_values_and_progress_need_neither_torch_nor_rich(checkout):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); "
+        "import archsearch.training.progress, archsearch.training.result, archsearch.training.storage; "
+        "print([name for name in ('torch', 'rich', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(checkout)], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
