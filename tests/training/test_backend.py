@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from archsearch.augment import make_augmenter
 from archsearch.errors import RunError, SpecError
-from archsearch.kernels import FusedAugmenter, library
+from archsearch.kernels import FusedAugmenter, load_kernels
 from archsearch.settings.augment import AugmentPolicy
 from archsearch.settings.training import OptimizerSettings, TrainSettings
 from archsearch.training import backend as module
@@ -48,7 +48,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
-    library.load_kernels.cache_clear()
+    monkeypatch.setattr("archsearch.kernels.load_kernels", load_kernels.__wrapped__)  # not what is loaded already
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from safetensors import safe_open
 from torch import nn
 
 from archsearch.errors import StorageError
+from archsearch.kernels import load_kernels
 from archsearch.settings.training import TrainSettings
 from archsearch.training import backend
 from archsearch.training.checkpoint import discard_checkpoint, write_weights
@@ -123,3 +125,21 @@ def test_weights_carry_their_metadata(tmp_path: Path) -> None:
     with safe_open(tmp_path / "w.safetensors", framework="pt") as opened:
         assert opened.metadata() == {"design": "text"}
         assert torch.equal(opened.get_tensor("weight"), network.weight.detach())
+
+
+@pytest.mark.usefixtures("kernels")
+def test_precision_and_identity_do_not_depend_on_a_compiler(fit, tmp_path, monkeypatch):
+    """A run that is begun by the kernels goes on where no compiler is, and its result records the same precision."""
+    automatic = {"epochs": 2, "precision": "auto", "kernels": "auto"}
+    _, with_kernels = fit(train=automatic, run_dir=tmp_path / "with")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr("archsearch.kernels.load_kernels", load_kernels.__wrapped__)  # not what is loaded already
+    _, without = fit(train=automatic, run_dir=tmp_path / "without")
+    assert (with_kernels.precision, with_kernels.backend) == ("bf16", "kernels")
+    assert (without.precision, without.backend) == ("bf16", "eager")
+    held = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("with", "without")]
+    assert held[0]["identity"] == held[1]["identity"]
+    assert held[0]["identity"]["train.precision"] == "bf16"
+    assert [one["conditions"] for one in held] == ["cpu in bf16 with kernels", "cpu in bf16"]
+    notices = fit(train=automatic, run_dir=tmp_path / "with", resume=True)[1].notices
+    assert any("the run began on cpu in bf16 with kernels and goes on on cpu in bf16:" in text for text in notices)
