@@ -30,7 +30,7 @@ class Prepared:
 
 
 def suited(images: Tensor, module: nn.Module) -> Tensor:
-    """Return the map as `module` takes it: bfloat16 only where it looks after that, or has no arithmetic to lose."""
+    """Return the map as `module` takes it: bfloat16 only where it is prepared for that, or computes value by value."""
     takes_any = isinstance(module, (Prepared, PaddedPool2d, *VALUE_BY_VALUE))
     return images.float() if images.dtype == torch.bfloat16 and not takes_any else images
 

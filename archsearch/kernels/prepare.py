@@ -26,7 +26,7 @@ def prepare(network: nn.Module, kernels: Kernels, *, in_bf16: bool = False) -> b
     """Let `network` compute what it can by `kernels`; return whether there is anything.
 
     With `in_bf16`, maps are kept in bfloat16 in training; sums, weights and statistics are float32 always. Sequences,
-    branches and pools are prepared where nothing but these and `Network` stands around them: what another module
+    branches and pools are prepared where nothing but these and `Network` is around them: what another module
     holds stays with torch, and so do sequences of modules that have hooks.
     """
     prepared = [*_containers(network), *(one for one in network.modules() if type(one) is PairedBoth)]

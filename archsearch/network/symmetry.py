@@ -1,8 +1,8 @@
 """Weights tied so that mirrored maps give mirrored maps, as torch parametrizations; norms that pairs share.
 
 Channels c and c + C / 2 of a map are a pair: for the mirror image, each is the mirror image of the other. Filters
-therefore come in pairs too, and half of them say all. The free weights are those of the state dict, under torch's
-names for them (`conv.parametrizations.weight.original0`). Imports torch only: not the plan.
+therefore come in pairs too, and half of them determine the rest. The free weights are those of the state dict, under
+torch's names for them (`conv.parametrizations.weight.original0`). Imports torch only: not the plan.
 
 Legend: B batch, C channels, H height, W width, O output channels, I input channels, T taps.
 """
@@ -77,7 +77,7 @@ def _mirrored(weight: Tensor) -> Tensor:
 
 
 def tie(module: nn.Conv2d | nn.Linear, symmetry: Symmetry) -> None:
-    """Tie the weights of `module` as `symmetry` says; its fresh weights become those of the nearest kind."""
+    """Tie the weights of `module` by `symmetry`; its fresh weights become those of the nearest kind."""
     grouped = isinstance(module, nn.Conv2d) and module.groups > 1
     rows = symmetry == "lift" or grouped
     parametrization = PairedColumns() if symmetry == "project" else PairedRows() if rows else PairedBoth()

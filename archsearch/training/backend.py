@@ -63,7 +63,7 @@ class Backend(Protocol):
         ...
 
     def prepare_augmenter(self, augmenter: Augmenter) -> Augmenter:
-        """Return what does the same as `augmenter`, in the way of this backend."""
+        """Return `augmenter`, or another that makes the same batches by this backend."""
         ...
 
     def make_optimizers(self, settings: OptimizerSettings, *, batch_size: int) -> list[Optimizer]:

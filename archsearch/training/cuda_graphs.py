@@ -57,7 +57,7 @@ class GraphedStep:
 
     `step(form, tensors)` takes a step for the batch made of `tensors`: with the same form the same operations on the
     same shapes, and of the CPU's numbers only the learning rates of `optimizers` change from one step to the next.
-    Where recording fails, `failed` is told why and steps stay plain; with `required` that is a `RunError`.
+    Where recording fails, `failed` is called with the cause and steps stay plain; with `required` that is a `RunError`.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 _aten = torch.ops.aten
-# What only takes memory: whoever fills it is recorded.
+# What only takes memory: what fills it is recorded.
 _TAKES_MEMORY = (_aten.empty, _aten.empty_like, _aten.empty_strided, _aten.new_empty, _aten.new_empty_strided)
 _COPIES = (_aten.clone, _aten._to_copy)
 _UNFORESEEN = (torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output)

@@ -93,7 +93,7 @@ def network(**changes: Any) -> nn.Module:
     return made
 
 
-def test_a_whole_network_says_the_same_of_a_mirrored_image() -> None:
+def test_a_whole_network_gives_the_same_for_a_mirrored_image() -> None:
     made = network().train()
     images = normal(4, 3, 16, 16)
     made(images)  # running statistics other than those of the beginning

@@ -32,8 +32,8 @@ def numbered(tiny_images):
 def batches(images, *transforms, executor: Executor = "batched", seed=0, batch_size=16):
     policy = AugmentPolicy(transforms=transforms, executor=executor)
     augment = make_augmenter(policy, mean=(0.5,) * 3, std=(0.25,) * 3, device="cpu")
-    resident = to_device(images, torch.device("cpu"))
-    return Batches(resident, augment, batch_size=batch_size, seed=seed, layout=torch.channels_last)
+    on_device = to_device(images, torch.device("cpu"))
+    return Batches(on_device, augment, batch_size=batch_size, seed=seed, layout=torch.channels_last)
 
 
 def epoch(given, number, generator=None):

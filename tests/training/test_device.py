@@ -143,7 +143,7 @@ def test_the_error_for_memory_that_is_used_up_has_fixes_that_suit_the_device(dev
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "says"),
+    ("error", "kind", "message"),
     [
         (
             RuntimeError("CUDA error: out of memory\nmore"),
@@ -153,7 +153,7 @@ def test_the_error_for_memory_that_is_used_up_has_fixes_that_suit_the_device(dev
         (DivergedError("the loss is not a number"), DivergedError, "the loss is not a number"),
     ],
 )
-def test_the_error_of_a_training_holds_nothing_of_it(error, kind, says):
+def test_the_error_of_a_training_holds_nothing_of_it(error, kind, message):
     class Map:
         pass
 
@@ -164,7 +164,7 @@ def test_the_error_of_a_training_holds_nothing_of_it(error, kind, says):
         alive.append(weakref.ref(held))
         raise error.with_traceback(None)
 
-    with pytest.raises(kind, match=re.escape(says)) as caught:
+    with pytest.raises(kind, match=re.escape(message)) as caught:
         freed_after(fail, CPU, batch_size=8)
     error.__traceback__ = None  # this test's own hold on it
     assert caught.value.__context__ is None

@@ -16,7 +16,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from archsearch.augment import make_augmenter
 from archsearch.errors import DivergedError, RunError, SpecError, StorageError
+from archsearch.settings.augment import AugmentPolicy, CoarseDropout, TransformChoice
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 from archsearch.training.checkpoint import discard_checkpoint
 from archsearch.training.evaluation import EvaluationInput, Score, logits_of, score_of, to_device
@@ -34,8 +36,8 @@ def assert_same(one: nn.Module, other: nn.Module) -> None:
 
 
 def score_on(network: nn.Module, images: Any, how: EvaluationInput) -> Score:
-    resident = to_device(images, torch.device("cpu"))
-    return score_of(logits_of(network, resident, how), resident.labels_N)
+    on_device = to_device(images, torch.device("cpu"))
+    return score_of(logits_of(network, on_device, how), on_device.labels_N)
 
 
 def epochs_written(run_dir: Path) -> list[int]:
@@ -156,7 +158,7 @@ def test_a_run_without_validation_images(fit, dataset):
     empty = np.zeros((0, 8, 8, 3), np.uint8)
     dataset.validation = SimpleNamespace(images_BHWC=empty, labels_B=np.zeros(0, np.int64))
     called = []
-    _, result = fit(on_epoch=lambda *told: bool(called.append(told)))
+    _, result = fit(on_epoch=lambda *given: bool(called.append(given)))
     assert result.validation_accuracy is None
     assert result.best_epoch is None
     assert result.test_accuracy is not None
@@ -315,6 +317,22 @@ def test_a_run_that_is_really_compiled_goes_on_to_the_same_weights(fit, kill_at,
         fit(train=compiled, augmenter=kill_at(8))
     network, _ = fit(train=compiled, resume=True)
     assert_same(network, expected)
+
+
+@pytest.mark.parametrize("asked", ["auto", "torch"])
+def test_images_of_one_channel(fit, dataset, kernels, asked):
+    for images in (dataset.train, dataset.validation, dataset.test):
+        images.labels_B = images.labels_B // 2
+        images.images_BHWC = images.images_BHWC[..., 2:].copy()  # bright for the last class
+    dataset.mean, dataset.std = (0.4,), (0.2,)
+    policy = AugmentPolicy(transforms=(TransformChoice(coarse_dropout=CoarseDropout(height=2, width=2)),))
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    augmenter = make_augmenter(policy, mean=dataset.mean, std=dataset.std, device="cpu")
+    train = {"epochs": 6, "kernels": asked, "whiten": True, "tta": "flip", "recalibrate": 20}
+    _, result = fit(network=network, augmenter=augmenter, train=train)
+    assert result.history[-1].train_loss < result.history[0].train_loss
+    assert result.test_accuracy_flip is not None
+    assert result.backend == ("eager" if asked == "torch" else "kernels")
 
 
 def test_training_writes_nothing_into_the_images(fit, dataset):

@@ -1,4 +1,4 @@
-"""The memory of a training: what is said where there is too little, and that it is free afterwards."""
+"""The memory of a training: the error where there is too little, and that it is free afterwards."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def test_the_stream_decides():
     assert isinstance(make_progress(Terminal()), Bars)
 
 
-def test_silent_says_nothing(capsys):
+def test_silent_prints_nothing(capsys):
     silent = Silent()
     silent.begin(epochs=1, steps=1, epoch=0, step=0)
     silent.advance()
@@ -99,26 +99,26 @@ def test_silent_says_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_training_tells_its_progress(fit):
+def test_a_training_reports_its_progress(fit):
     class Recorder(Silent):
         def __init__(self) -> None:
-            self.told: list[object] = []
+            self.calls: list[object] = []
 
         def begin(self, *, epochs: int, steps: int, epoch: int, step: int) -> None:
-            self.told.append((epochs, steps, epoch, step))
+            self.calls.append((epochs, steps, epoch, step))
 
         def advance(self) -> None:
-            self.told.append("step")
+            self.calls.append("step")
 
         def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
-            self.told.append(record.epoch)
+            self.calls.append(record.epoch)
 
         def close(self) -> None:
-            self.told.append("closed")
+            self.calls.append("closed")
 
     progress = Recorder()
     fit(train={"epochs": 2, "batch_size": 35}, progress=progress)
-    assert progress.told == [(2, 2, 0, 0), "step", "step", 1, "step", "step", 2, "closed"]
+    assert progress.calls == [(2, 2, 0, 0), "step", "step", 1, "step", "step", 2, "closed"]
 
 
 def test_values_and_progress_need_neither_torch_nor_rich(checkout):
