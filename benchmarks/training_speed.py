@@ -181,11 +181,11 @@ def main() -> None:
                 for name, way in ways.items():
                     speeds[name].append(way())
             middle = {name: statistics.median(each) for name, each in speeds.items()}
-            told = [f"{middle[name]:.0f}" for name in ways]
+            cells = [f"{middle[name]:.0f}" for name in ways]
             for below in ("naive", "torch"):
                 ratios = [b / a for a, b in zip(speeds[below], speeds["archsearch"], strict=True)]
-                told.append(f"{middle['archsearch'] / middle[below]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-            rows.append(f"| {arch} | {checked.footprint.macs / 1e6:.1f} M | " + " | ".join(told) + " |")
+                cells.append(f"{middle['archsearch'] / middle[below]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+            rows.append(f"| {arch} | {checked.footprint.macs / 1e6:.1f} M | " + " | ".join(cells) + " |")
             print(rows[-1], flush=True)
     print(f"\n{images.name}, batch {options.batch}, {options.steps} steps a round, n={options.rounds} rounds in turn, ")
     print(f"compile={options.compile}, {options.workers} loader processes, device {options.device}, ")

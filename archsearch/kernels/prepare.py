@@ -23,17 +23,19 @@ from archsearch.network.symmetry import PairedBoth
 
 
 def prepare(network: nn.Module, kernels: Kernels, *, in_bf16: bool = False) -> bool:
-    """Let `network` compute what it can by `kernels`; return whether there is anything.
+    """Let `network` compute what it can by `kernels`; return False, and change nothing, where it has no sequence.
 
     With `in_bf16`, maps are kept in bfloat16 in training; sums, weights and statistics are float32 always. Sequences,
-    branches and pools are prepared where nothing but these and `Network` is around them: what another module
-    holds stays with torch, and so do sequences of modules that have hooks.
+    branches and pools are prepared where nothing but these and `Network` is around them: what another module holds
+    stays with torch, and so does a sequence of modules that have hooks.
     """
     prepared = [*_containers(network), *(one for one in network.modules() if type(one) is PairedBoth)]
+    if not any(type(module) is nn.Sequential for module in prepared):
+        return False
     for module in prepared:
         module.__class__ = _PREPARED[type(module)]
         module._kernels, module._in_bf16 = kernels, in_bf16
-    return bool(prepared)
+    return True
 
 
 def put_back(network: nn.Module) -> None:
@@ -48,9 +50,19 @@ def _containers(module: nn.Module) -> list[nn.Module]:
     """Return the modules to prepare, `module` itself among them, of those that pass maps on to one another."""
     if type(module) is nn.Sequential and any(one._forward_hooks or one._forward_pre_hooks for one in module):
         return []
-    own = [module] if type(module) in _PREPARED else []
-    inner = module.children() if own or type(module) is Network else ()
-    return [*own, *(one for child in inner for one in _containers(child))]
+    if type(module) not in _PREPARED:
+        return []
+    return [module, *(one for child in module.children() for one in _containers(child))]
+
+
+class SuitingNetwork(Prepared, Network):
+    """A network that gives each of its parts maps in the format that it takes."""
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Return the (B, K) logits of normalised images."""
+        for part in self.children():
+            images_BCHW = part(suited(images_BCHW, part))
+        return images_BCHW.flatten(1)
 
 
 class AveragePool(Prepared, GlobalPool2d):
@@ -98,6 +110,7 @@ class WholePairs(Prepared, PairedBoth):
 
 _PREPARED: Final[dict[type[nn.Module], type[nn.Module]]] = {
     nn.Sequential: Chain,
+    Network: SuitingNetwork,
     GlobalPool2d: AveragePool,
     Branches: SharingBranches,
     PairedBoth: WholePairs,

@@ -197,7 +197,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _refuse_other_run(path: Path, held: Identity, asked: Identity) -> None:
     shared = [key for key in asked if key in held]
-    # Checkpoints of version 0.x hold `auto` for a precision, and its meaning in their conditions alone.
+    # Older checkpoints hold `auto` for the precision, and its meaning in their conditions alone.
     differing = [key for key in shared if held[key] not in (asked[key], "auto")]
     if differing:
         listed = ", ".join(f"{key} ({_short(held[key])}, now {_short(asked[key])})" for key in differing)

@@ -15,7 +15,7 @@ from archsearch import build, load_design
 from archsearch.kernels import Kernels, prepare, put_back
 from archsearch.kernels.chain import Chain
 from archsearch.kernels.fitting import Prepared, fitting, suited
-from archsearch.kernels.prepare import AveragePool, SharingBranches, WholePairs
+from archsearch.kernels.prepare import AveragePool, SharingBranches, SuitingNetwork, WholePairs
 from archsearch.network.modules import Branches, GlobalPool2d, Network, PaddedPool2d, UnevenConv2d
 from archsearch.network.symmetry import PairedBatchNorm2d, PairedBoth
 from archsearch.training.checkpoint import write_weights
@@ -54,7 +54,13 @@ def test_a_network_is_prepared_and_put_back() -> None:
     plain, kernels = kinds(network), "kernels"
     assert prepare(network, kernels, in_bf16=True)  # type: ignore[arg-type]
     prepared = [module for module in network.modules() if isinstance(module, Prepared)]
-    assert {type(one) for one in prepared} == {Chain, AveragePool, SharingBranches, WholePairs}
+    assert {type(one) for one in prepared} == {
+        Chain,
+        SuitingNetwork,
+        AveragePool,
+        SharingBranches,
+        WholePairs,
+    }
     assert {type(one) for one in network.modules()}.isdisjoint({nn.Sequential, GlobalPool2d, Branches, PairedBoth})
     assert all(one._kernels is kernels and one._in_bf16 for one in prepared)
     other = copy.deepcopy(network)
@@ -95,9 +101,25 @@ def test_what_other_modules_hold_and_what_has_hooks_stays_with_torch() -> None:
     assert not prepare(Network({"relu": nn.ReLU()}), "kernels")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("part", ["stem", "stages", "stages.c2", "head"])
+def test_a_part_with_hooks_is_given_maps_as_torch_takes_them(kernels: Kernels, part: str) -> None:
+    plain, prepared = (build(load_design(ARCH)) for _ in range(2))
+    seen: list[torch.dtype] = []
+    for module in prepared.get_submodule(part).children():
+        module.register_forward_hook(lambda _module, _given, result: seen.append(result.dtype))
+    prepare(prepared, kernels, in_bf16=True)
+    images = normal(4, 3, 16, 16)
+    found, expected = prepared(images), plain(images)
+    assert apart(found.float(), expected) < 0.1
+    assert seen
+    assert set(seen) == {torch.float32}
+    found.float().sum().backward()
+
+
 def test_usable_only_where_nothing_is_traced_or_cast(kernels: Kernels, monkeypatch) -> None:
-    pool = GlobalPool2d("average")
-    prepare(pool, kernels)
+    network = nn.Sequential(GlobalPool2d("average"))
+    prepare(network, kernels)
+    pool = network[0]
     assert isinstance(pool, Prepared)
     assert pool._usable() is kernels
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -171,7 +193,7 @@ def test_branches_with_kernels_add_values_and_gradients(kernels: Kernels, in_bf1
 def test_a_global_pool_with_kernels_takes_bfloat16_and_returns_float32(kernels: Kernels, kind) -> None:
     pool, images = GlobalPool2d(kind), torch.randn(2, 16, 4, 4).bfloat16()
     expected = pool(images.float())
-    prepare(pool, kernels, in_bf16=True)
+    prepare(nn.Sequential(pool), kernels, in_bf16=True)
     assert pool(images).dtype == torch.float32
     torch.testing.assert_close(pool(images), expected)
     torch.testing.assert_close(pool(images[:, :3].float()), expected[:, :3])  # channels that fill no vector
