@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from archsearch.kernels.conv2d import computing, convolve, is_known, room_of
 from archsearch.kernels.fitting import VALUE_BY_VALUE, Prepared, filled, fitting, is_map, suited, with_zeros
 from archsearch.kernels.library import Kernels
-from archsearch.kernels.maps import dropout
-from archsearch.kernels.norm_act import KINDS, NONE, norm_act, scale_act
+from archsearch.kernels.maps import KINDS, NONE, dropout, norm_act, scale_act
 from archsearch.network.symmetry import Folded
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsearch.kernels.library import LEAST_LANES, Kernels
-from archsearch.kernels.norm_act import KINDS
+from archsearch.kernels.maps import KINDS
 from archsearch.network.modules import PaddedPool2d
 
 # Compute in bfloat16 as well as in float32, since torch rounds what it has computed in float32, and zeros from zeros.

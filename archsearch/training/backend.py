@@ -133,7 +133,8 @@ class TorchBackend:
         return make_optimizers(self._network, settings, batch_size=batch_size)
 
     def make_step(self, batches: Batches, state: RunState) -> Callable[[int], None]:
-        loss = _loss(self._compiled or self._network, self._settings, self._device, self.precision)
+        forward = self._network if self._compiled is None else self._compiled
+        loss = _loss(forward, self._settings, self._device, self.precision)
         update = Step(Gradients(loss, state.scaler), state, self._settings.clip)
         if not self._graphs:
             return lambda number: update(*batches.batch(number, state.augment))

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from archsearch import build, load_design
 from archsearch.augment import make_augmenter
 from archsearch.errors import DivergedError, RunError, SpecError, StorageError
 from archsearch.settings.augment import AugmentPolicy, CoarseDropout, TransformChoice
@@ -24,6 +25,13 @@ from archsearch.training.checkpoint import discard_checkpoint
 from archsearch.training.evaluation import EvaluationInput, Score, logits_of, score_of, to_device
 from archsearch.training.loop import derive_seed, train
 
+ARCH: dict[str, Any] = {
+    "name": "a",
+    "input": [3, 8, 8],
+    "stem": {"block": "strided", "out": 16},
+    "stages": {"c1": {"block": "basic", "width": 16}},
+    "head": {"pool": "global_average", "classes": 3},
+}
 DEMANDING = {"ema": 0.9, "clip": 1.0, "checkpoint_seconds": None}
 
 
@@ -249,12 +257,15 @@ def test_label_smoothing_is_in_the_training_loss_alone(fit, tmp_path):
 
 
 def test_a_compiled_run_keeps_clean_names_and_the_same_mathematics(fit, monkeypatch, tmp_path):
+    def network() -> nn.Module:  # what it compiles to has no length, as no sequence has
+        return build(load_design(ARCH))
+
     real = torch.compile
     monkeypatch.setattr(torch, "compile", lambda network, **options: real(network, backend="eager", **options))
-    expected, _ = fit(run_dir=tmp_path / "plain")
-    network, result = fit(train={"compile": True})
+    expected, _ = fit(network=network(), run_dir=tmp_path / "plain")
+    found, result = fit(network=network(), train={"compile": True})
     assert result.compiled
-    torch.testing.assert_close(weights(network), weights(expected))
+    torch.testing.assert_close(weights(found), weights(expected))
     assert set(load_file(tmp_path / "run" / "model.safetensors")) == set(expected.state_dict())
 
 
