@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from archsearch.augment import make_augmenter
 from archsearch.errors import RunError, SpecError
 from archsearch.kernels import FusedAugmenter, load_kernels
-from archsearch.settings.augment import AugmentPolicy
+from archsearch.settings.augment import AugmentPolicy, decode_policy
 from archsearch.settings.training import OptimizerSettings, TrainSettings
 from archsearch.training import backend as module
 from archsearch.training.backend import PAYS_FROM_IMAGES, Backend, KernelMuon, select_backend
@@ -142,6 +142,31 @@ def test_graphs_go_round_what_is_launched(tiny_network, monkeypatch) -> None:
     chosen = select(tiny_network(), device="cuda", compile=True)
     assert (chosen.name, chosen.label) == ("compiled+cuda_graphs", "cuda in bf16 compiled")
     assert select(tiny_network(), device="cuda", cuda_graphs=False).name == "eager"
+
+
+class Launched:
+    """Takes a step as `GraphedStep` is asked to, without recording it."""
+
+    def __init__(self, step: Any, optimizers: Any, device: torch.device, *, required: bool, failed: Any) -> None:
+        self.step, self.required = step, required
+
+    def __call__(self, form: Any, tensors: tuple[Tensor, ...]) -> None:
+        assert self.required
+        self.step(form, tensors)
+
+
+def test_what_graphs_record_is_the_step(fit, dataset, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "GraphedStep", Launched)
+    policy = decode_policy({"transforms": [{"horizontal_flip": {"alternate": True}}, {"random_crop": {"padding": 2}}]})
+    networks: list[nn.Module] = []
+    for graphs in (False, True):
+        monkeypatch.setattr(module, "wants_graphs", lambda *_, graphs=graphs: graphs)
+        augmenter = make_augmenter(policy, mean=dataset.mean, std=dataset.std, device="cpu")
+        train = {"cuda_graphs": graphs, "clip": 1.0, "ema": 0.9}
+        network, result = fit(augmenter=augmenter, train=train, run_dir=tmp_path / str(graphs))
+        assert result.backend == ("eager+cuda_graphs" if graphs else "eager")
+        networks.append(network)
+    torch.testing.assert_close(*(dict(one.state_dict()) for one in networks), rtol=0, atol=0)
 
 
 def test_the_kernels_prepare_the_augmenter_and_muon(tiny_network, kernels, tiny_images) -> None:
