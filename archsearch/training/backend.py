@@ -238,7 +238,9 @@ def _prepared(network: nn.Module, settings: TrainSettings, device: torch.device,
     try:
         try:
             from archsearch.kernels import load_kernels, prepare
-        except ImportError:
+        except ModuleNotFoundError as error:
+            if error.name != "archsearch.kernels":
+                raise
             raise RunError("this installation of archsearch is without its kernels") from None
         kernels = load_kernels()
     except RunError as error:
