@@ -31,8 +31,8 @@ def require_usable(experiment: Experiment, *, searched: Collection[str], here: b
     device = choose_device(experiment.train.device)
     if "train.precision" in searched:
         return
-    precision = choose_precision(experiment.train.precision, device)
+    precision = choose_precision(experiment.train, device)
     if "train.cuda_graphs" not in searched and experiment.train.cuda_graphs is True:
-        from archsearch.training.graphs import check_graphs
+        from archsearch.training.cuda_graphs import check_graphs
 
         check_graphs(True, device, precision)

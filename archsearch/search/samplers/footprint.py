@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
+from archsearch.process import give_freed_memory_back
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.queue import DUPLICATE, StudySnapshot
 from archsearch.search.samplers.candidates import Pool
@@ -33,7 +34,6 @@ from archsearch.search.space import Admit, Design, Features, Key, Params, Space
 from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
 from archsearch.search.task import Candidate, Task
-from archsearch.training.allocator import give_freed_memory_back
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -3,7 +3,7 @@
 Its filters are the principal components of the patches, each scaled to give values of variance 1, and their negatives,
 as in the CIFAR-10 speed runs of Page (2019) and Jordan (2024). Here they go on being trained. Where filters come in
 mirrored pairs (`arch.symmetry: flip`), a filter is the sum of a component that is its own mirror image and of one that
-is the negative of it, so that the pair together tells the two apart.
+is the negative of it, so that the pair together distinguishes the two.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from archsearch.training.evaluation import Resident, View
+from archsearch.training.evaluation import DeviceDataset, EvaluationInput
 
 _IMAGES = 2000  # their patches, hundreds each, are plenty for a covariance of some dozens of values
 _LEAST = 1e-3  # added to a component's variance, of normalised images, before its root
 
 
 @torch.no_grad()
-def whiten_first(network: nn.Module, images: Resident, view: View, *, seed: int) -> None:
+def whiten_first(network: nn.Module, images: DeviceDataset, how: EvaluationInput, *, seed: int) -> None:
     """Set the filters of the first convolution of `network`, which is the one that sees the images, and its bias to 0.
 
     With more filters than twice the values of a patch, the rest stay as they are; with fewer, the components of the
@@ -31,7 +31,7 @@ def whiten_first(network: nn.Module, images: Resident, view: View, *, seed: int)
         return
     chosen_N = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:_IMAGES]
     images_BCHW, _ = images.batch(chosen_N.to(images.labels_N.device))
-    covariance_VV, weight = _covariance(view.shown(images_BCHW), first), first.weight.detach().clone()
+    covariance_VV, weight = _covariance(how.normalise(images_BCHW), first), first.weight.detach().clone()
     if parametrize.is_parametrized(first, "weight"):
         half = weight[: len(weight) // 2]
         sides = [_components_of_side(covariance_VV, first, side) for side in (1, -1)]

@@ -1,4 +1,4 @@
-"""CUDA graphs: refused where they cannot be; the whole steps that they hold are tested by test_descent.py."""
+"""CUDA graphs: refused where they cannot be; the whole steps that they hold are tested by test_step.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.errors import RunError, SpecError
-from archsearch.training.graphs import GraphedStep, check_graphs, wants_graphs
+from archsearch.training.cuda_graphs import GraphedStep, check_graphs, wants_graphs
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -66,9 +66,9 @@ def test_every_step_counts_once_recorded_or_not(looks) -> None:
         torch.manual_seed(0)
         network = nn.Linear(4, 1).to(CUDA)
         step, optimizers = falling(network, looks)
-        said: list[str] = []
+        notices: list[str] = []
         if graphed:
-            step = GraphedStep(step, optimizers, torch.device("cuda:0"), required=False, failed=said.append)
+            step = GraphedStep(step, optimizers, torch.device("cuda:0"), required=False, failed=notices.append)
         generator = torch.Generator().manual_seed(1)
         for i in range(12):
             optimizers[0].param_groups[0]["lr"] = 0.1 / (1 + i)
@@ -77,7 +77,7 @@ def test_every_step_counts_once_recorded_or_not(looks) -> None:
             step(size, tuple(one.pin_memory() for one in given) if graphed else tuple(one.to(CUDA) for one in given))
         found.append(network.weight.detach().cpu())
         assert isinstance(optimizers[0].param_groups[0]["lr"], float)
-        assert len(said) == (graphed and looks)
+        assert len(notices) == (graphed and looks)
     torch.testing.assert_close(found[0], found[1])
 
 

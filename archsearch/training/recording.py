@@ -1,8 +1,8 @@
-"""A step on the CPU recorded as a list of calls, and replayed: as a CUDA graph is, without a graph.
+"""A step's gradients on the CPU recorded as a list of calls, and replayed: as a CUDA graph is, without a graph.
 
 A small network's step is a hundred calls of kernels, none of which takes a millisecond; Python, torch's dispatch and
 autograd between them take as long as a quarter of them. A recording runs a step once, keeps every call with the memory
-that it reads and writes, and then makes the same calls again: the same values, bit for bit.
+that it reads and writes, and then makes the same calls again: the same values, bit for bit. Imports torch only.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -10,24 +10,47 @@ Legend: B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, UntypedStorage, nn
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from archsearch.kernels import KernelCall, calls_into
-from archsearch.training.sharing import share_memory, storages_of
-
 _aten = torch.ops.aten
-# What only takes memory: whoever fills it is recorded.
+# What only takes memory: what fills it is recorded.
 _TAKES_MEMORY = (_aten.empty, _aten.empty_like, _aten.empty_strided, _aten.new_empty, _aten.new_empty_strided)
 _COPIES = (_aten.clone, _aten._to_copy)
 _UNFORESEEN = (torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output)
 _KNOWN = ("torch.nn.", "archsearch.")
+_LEAST: Final = 64 * 1024  # bytes of what is worth sharing: maps
+
+LossFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""From images and labels to the mean loss and how many images are classified right."""
+
+
+class Call(Protocol):
+    """A call that can be made again, and whose tensors may be put elsewhere in memory."""
+
+    def __call__(self) -> None:
+        """Make it."""
+        ...
+
+    def tensors(self) -> Iterable[Tensor]:
+        """Return those that it reads and writes."""
+        ...
+
+    def moved(self) -> None:
+        """Look up anew where they lie in memory."""
+        ...
+
+
+CallsInto = Callable[[Callable[[Call], None]], AbstractContextManager[None]]
+"""A context within which every call that torch's dispatcher does not see is given to a function."""
 
 
 def can_record(network: nn.Module) -> bool:
@@ -40,16 +63,17 @@ def can_record(network: nn.Module) -> bool:
 class Recording:
     """The forward and backward of one step, recorded as they ran.
 
-    `results` are the loss and what comes beside it; `refused` names an operation whose result is not a matter of
+    `results` are the loss and what comes beside it; `unrepeatable` names an operation whose result is not a matter of
     tensors alone, so that a replay would not repeat it. Memory that the step takes stays taken.
     """
 
     def __init__(
         self,
-        loss: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
+        loss: LossFunction,
         network: nn.Module,
         images_BCHW: Tensor,
         labels_B: Tensor,
+        calls_into: CallsInto = lambda _: nullcontext(),
     ) -> None:
         """Run the step for a batch and leave the gradients with the weights, which have none yet."""
         self._network, self._places = network, _places(network)
@@ -60,10 +84,10 @@ class Recording:
             value, beside = loss(*self._given)
             gradients = torch.autograd.grad(value, weights, allow_unused=True)
             laid = [_laid_as(weight, one) for weight, one in zip(weights, gradients, strict=True)]
-        self._calls, self.refused = recorder.calls, recorder.refused
+        self._calls, self.unrepeatable = recorder.calls, recorder.unrepeatable
         self._gradients = list(zip(weights, laid, strict=True))
         self.results = (value.detach(), beside)
-        if self.refused is None:
+        if self.unrepeatable is None:
             kept = (*self.results, *(one for one in laid if one is not None))
             with torch.no_grad():
                 share_memory(self._calls, recorder.taken, storages_of(kept))
@@ -95,6 +119,36 @@ class Recording:
             weight.grad = gradient
 
 
+class RecordedGradients:
+    """The gradients of `loss` on a CPU, recorded when they are first computed and from then on replayed.
+
+    A batch of another shape, or weights that have been put elsewhere in memory, are recorded anew. What is returned,
+    and the gradients, are overwritten by the next step. What cannot be recorded is computed by `plain`.
+    """
+
+    def __init__(self, loss: LossFunction, plain: LossFunction, network: nn.Module, calls_into: CallsInto) -> None:
+        self._loss, self._plain, self._network, self._calls_into = loss, plain, network, calls_into
+        self._recording: Recording | None = None
+        self._can = can_record(network)
+
+    @property
+    def calls(self) -> int:
+        """How many calls a replay is; 0 where there is no recording that the next step could be a replay of."""
+        return 0 if self._recording is None else self._recording.calls
+
+    def __call__(self, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Set the gradients of weights that have none yet; return the loss and how many images are classified right."""
+        if self._recording is not None and self._recording.suits(images_BCHW, labels_B):
+            return self._recording.replay(images_BCHW, labels_B)
+        self._recording = None  # its memory is free before the next takes some
+        if not self._can:
+            return self._plain(images_BCHW, labels_B)
+        recording = Recording(self._loss, self._network, images_BCHW, labels_B, self._calls_into)
+        self._can = recording.unrepeatable is None
+        self._recording = recording if self._can else None
+        return recording.results
+
+
 class _Operation:
     """A call of an operation of torch, which can be made again; without `results` it writes into its arguments."""
 
@@ -124,9 +178,9 @@ class _Recorder(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[KernelCall | _Operation] = []
+        self.calls: list[Call] = []
         self.taken: set[int] = set()
-        self.refused: str | None = None
+        self.unrepeatable: str | None = None
 
     def __torch_dispatch__(
         self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -139,10 +193,10 @@ class _Recorder(TorchDispatchMode):
         if func.overloadpacket in _TAKES_MEMORY:
             return result
         if any(tag in func.tags for tag in _UNFORESEEN) or not all(isinstance(one, Tensor | None) for one in results):
-            self.refused = str(func)
+            self.unrepeatable = str(func)
         if func._schema.is_mutable or fresh:  # what is neither is a view
             # Without what autograd hangs on tensors, so that its graph is not kept.
-            self.calls.append(_again(func, *tree_map_only(Tensor, Tensor.detach, (args, kwargs, results))))
+            self.calls.append(_repeatable(func, *tree_map_only(Tensor, Tensor.detach, (args, kwargs, results))))
         return result
 
 
@@ -151,7 +205,7 @@ class _Recorder(TorchDispatchMode):
 _Recorder.__torch_dispatch__ = inspect.unwrap(_Recorder.__torch_dispatch__)
 
 
-def _again(func: OpOverload, args: Any, kwargs: dict[str, Any], results: list[Tensor | None]) -> _Operation:
+def _repeatable(func: OpOverload, args: Any, kwargs: dict[str, Any], results: list[Tensor | None]) -> _Operation:
     """Return a call of `func` that writes into `results`."""
     if func._schema.is_mutable:
         return _Operation(func, args, kwargs)
@@ -195,3 +249,42 @@ def _form(values: Tensor) -> tuple[object, ...]:
 def _places(network: nn.Module) -> list[int]:
     """Return where weights and buffers lie in memory."""
     return [one.data_ptr() for values in (network.parameters(), network.buffers()) for one in values]
+
+
+def storages_of(tensors: Iterable[Tensor]) -> set[int]:
+    """Return which memory `tensors` lie in; tensors that are views of one another lie in the same."""
+    return {one.untyped_storage()._cdata for one in tensors}
+
+
+def share_memory(calls: Sequence[Call], taken: Set[int], kept: Set[int]) -> None:
+    """Let maps of one size that are never needed at once lie in the same memory.
+
+    `taken` is the memory that the calls themselves take, of which every byte is written before it is read; what is
+    `kept` is needed after the last call. A map lives from the first call that touches it to the last.
+    """
+    movable = taken - kept
+    tensors: dict[int, list[Tensor]] = defaultdict(list)
+    last: dict[int, int] = {}
+    for place, call in enumerate(calls):
+        for one in call.tensors():
+            storage = one.untyped_storage()
+            if storage._cdata in movable and storage.nbytes() >= _LEAST:
+                tensors[storage._cdata].append(one)
+                last[storage._cdata] = place
+    home: dict[int, UntypedStorage] = {}
+    free: dict[int, list[UntypedStorage]] = defaultdict(list)
+    for place, call in enumerate(calls):
+        touched = {one.untyped_storage()._cdata: one.untyped_storage() for one in call.tensors()}
+        for which, storage in touched.items():
+            if which in tensors and which not in home:
+                unused = free[storage.nbytes()]
+                home[which] = unused.pop() if unused else storage
+        for which in touched:
+            if last.get(which) == place:
+                free[home[which].nbytes()].append(home[which])
+    for which, storage in home.items():
+        for one in tensors[which]:
+            if one.untyped_storage()._cdata != storage._cdata:
+                one.set_(storage, one.storage_offset(), one.size(), one.stride())
+    for call in calls:
+        call.moved()

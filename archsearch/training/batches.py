@@ -1,4 +1,4 @@
-"""What the steps of a training are fed: which images, in which order, on which side; imports torch, never a design.
+"""The batches of a training: which images, in which order, on which side, augmented; imports torch, never a design.
 
 Shapes: B batch, N images, C channels, H height, W width, T draws per image.
 """
@@ -13,14 +13,13 @@ from torch import Tensor
 from archsearch.augment.batched import BatchedAugmenter, pinned
 from archsearch.augment.draws import uniform
 from archsearch.augment.make import Augmenter
-from archsearch.kernels import Equipped, Kernels
 from archsearch.settings.augment import Transform
-from archsearch.training.evaluation import Resident
+from archsearch.training.evaluation import DeviceDataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ingredients:
-    """What a batch is made of by `Feed.made`: tensors, and the transforms that they were drawn for.
+class DrawnBatch:
+    """What a batch is made of by `Batches.make`: tensors, and the transforms that they were drawn for.
 
     The tensors lie on the device or, pinned, on the CPU. Those of two batches with the same transforms have the same
     shapes.
@@ -30,14 +29,14 @@ class Ingredients:
     tensors: tuple[Tensor, ...]
 
 
-class Feed:
+class Batches:
     """The training images as batches: a new order in every epoch, an incomplete last batch left out."""
 
     def __init__(
-        self, images: Resident, augmenter: Augmenter, *, batch_size: int, seed: int, layout: torch.memory_format
+        self, images: DeviceDataset, augmenter: Augmenter, *, batch_size: int, seed: int, layout: torch.memory_format
     ) -> None:
         """Hold the images; `seed` decides which of them an alternating flip mirrors in the first epoch."""
-        self._images, self._augmenter, self._layout = images, augmenter, layout
+        self._images, self.augmenter, self._layout = images, augmenter, layout
         self.batch_size = min(batch_size, len(images))
         self.steps = len(images) // self.batch_size
         self._epoch, self._epochs = 0, 1
@@ -46,12 +45,7 @@ class Feed:
         self._mirrored_N = None if share is None else torch.rand(len(images), generator=draws) < share
         self._take(torch.arange(len(images)))
 
-    def equip(self, kernels: Kernels | None) -> None:
-        """Let the augmenter compute by `kernels`, or without where that is None."""
-        if isinstance(self._augmenter, Equipped):
-            self._augmenter.kernels = kernels
-
-    def begin(self, epoch: int, generator: torch.Generator, *, of: int) -> None:
+    def begin_epoch(self, epoch: int, generator: torch.Generator, *, of: int) -> None:
         """Take a new order from `generator` for `epoch` `of` so many, 0 being the first."""
         self._epoch, self._epochs = epoch, of
         self._take(torch.randperm(len(self._images), generator=generator))
@@ -61,30 +55,30 @@ class Feed:
         here = self._here(step)
         images_BCHW, labels_B = self._images.batch(self._order_N[here])
         mirrored_B = None if self._sides_N is None else self._sides_N[here]
-        augmented_BCHW = self._augmenter(images_BCHW, generator, mirrored_B, progress=self._progress(step))
+        augmented_BCHW = self.augmenter(images_BCHW, generator, mirrored_B, progress=self._progress(step))
         return augmented_BCHW.contiguous(memory_format=self._layout), labels_B
 
-    def ingredients(self, step: int, generator: torch.Generator) -> Ingredients:
-        """Return what `made` turns into `batch`, drawn from `generator` as that does, and nothing waits for the device.
+    def draw(self, step: int, generator: torch.Generator) -> DrawnBatch:
+        """Return what `make` turns into `batch`, drawn from `generator` as that does, without waiting for the device.
 
         What cannot be made on a GPU by shapes that are known is made here.
         """
-        if not isinstance(self._augmenter, BatchedAugmenter):
-            return Ingredients(steps=(), tensors=self.batch(step, generator))
-        here, steps = self._here(step), self._augmenter.policy.drawn(self._progress(step))
+        if not isinstance(self.augmenter, BatchedAugmenter):
+            return DrawnBatch(steps=(), tensors=self.batch(step, generator))
+        here, steps = self._here(step), self.augmenter.policy.drawn(self._progress(step))
         uniform_TB = uniform(steps, count=self.batch_size, generator=generator)
         drawn_TB = pinned(uniform_TB) if self._order_N.is_cuda else uniform_TB
         sides = () if self._sides_on_device_N is None else (self._sides_on_device_N[here],)
-        return Ingredients(steps=steps, tensors=(self._order_N[here], drawn_TB, *sides))
+        return DrawnBatch(steps=steps, tensors=(self._order_N[here], drawn_TB, *sides))
 
-    def made(self, steps: tuple[Transform, ...], tensors: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Return the batch and its labels, of `Ingredients` whose tensors have all been put on the device."""
-        if not isinstance(self._augmenter, BatchedAugmenter):
+    def make(self, steps: tuple[Transform, ...], tensors: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Return the batch and its labels, of a `DrawnBatch` whose tensors have all been put on the device."""
+        if not isinstance(self.augmenter, BatchedAugmenter):
             images_BCHW, labels_B = tensors
             return images_BCHW, labels_B
         index_B, uniform_TB, *sides = tensors
         images_BCHW, labels_B = self._images.batch(index_B)
-        augmented_BCHW = self._augmenter.augmented(images_BCHW, steps, uniform_TB, sides[0] if sides else None)
+        augmented_BCHW = self.augmenter.augmented(images_BCHW, steps, uniform_TB, sides[0] if sides else None)
         return augmented_BCHW.contiguous(memory_format=self._layout), labels_B
 
     def _here(self, step: int) -> slice:

@@ -1,10 +1,13 @@
-"""Whole weights of filters in mirrored pairs by the kernels, as a function that autograd knows; imports torch only.
+"""Weights by the kernels: those of filters in mirrored pairs, which autograd knows, and a step of Muon.
 
+Imports torch only.
 Legend: K filters and C channels of a half, T taps across.
 """
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -12,6 +15,29 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.library import Kernels, laid_out
+
+
+def muon_step(
+    weights: Sequence[Tensor], momenta: Sequence[Tensor], *, momentum: float, rates: Sequence[float], kernels: Kernels
+) -> list[Tensor]:
+    """Move `weights` by their momenta made orthogonal, times their `rates`; return the momenta, moved by the gradients.
+
+    Each weight is a matrix of one row per filter, of float32 on the CPU. A momentum that lies in memory as its weight
+    does is moved in place.
+    """
+    gradients = [_laid_out_as(weight, weight.grad) for weight in weights if weight.grad is not None]
+    moved = [_laid_out_as(weight, one) for weight, one in zip(weights, momenta, strict=True)]
+    given: list[int] = []
+    for weight, gradient, one in zip(weights, gradients, moved, strict=True):
+        rows = len(weight)
+        given += [weight.data_ptr(), gradient.data_ptr(), one.data_ptr(), rows, weight.numel() // rows]
+    kernels("muon_step", torch.tensor([momentum, *rates]), (ctypes.c_long * len(given))(*given), len(weights))
+    return moved
+
+
+def _laid_out_as(weight: Tensor, other: Tensor) -> Tensor:
+    """Return `other` in the order of memory that `weight` has, in which a kernel takes its columns."""
+    return other if other.stride() == weight.stride() else torch.empty_like(weight).copy_(other)
 
 
 def whole_pairs(even_KCTT: Tensor, odd_KCTT: Tensor, kernels: Kernels) -> Tensor:

@@ -1,6 +1,6 @@
-"""Draws done by one kernel, on a CPU: mirror, warp, holes and normalisation in one pass over each image.
+"""The batched executor with one kernel for mirror, warp, holes and normalisation, in one pass over each image on a CPU.
 
-Imports torch, the kernels and the draws. Legend: B batch, C channels, H height, W width.
+Imports torch and the plain executor. Legend: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -12,12 +12,28 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from archsearch.augment.batched import BatchedAugmenter
 from archsearch.augment.draws import Draw, Flip, Holes, Warp
 from archsearch.augment.normalise import fill_levels
-from archsearch.kernels import Kernels
+from archsearch.kernels.library import Kernels
 
 DEPTH: Final = 4  # channels at most, as in augment.c
 _BORDERS: Final = {"reflect_101": 0, "replicate": 1, "black": 2, "mean": 2}
+
+
+class FusedAugmenter(BatchedAugmenter):
+    """Applies what `plain` does; mirrors, at most one warp and holes, in this order, are one kernel's work."""
+
+    def __init__(self, plain: BatchedAugmenter, kernels: Kernels) -> None:
+        super().__init__(plain.policy, mean=plain.mean, std=plain.std, device=plain.device)
+        self._kernels = kernels
+
+    def applied(self, images_BCHW: Tensor, draws: Sequence[Draw]) -> Tensor:
+        """Return uint8 `images_BCHW`, on the CPU, after `draws`, in order, and normalised."""
+        together = fused(draws) if len(self.mean) <= DEPTH else None
+        if together is None:
+            return super().applied(images_BCHW, draws)
+        return apply_fused(images_BCHW, *together, mean=self.mean, std=self.std, kernels=self._kernels)
 
 
 def fused(draws: Sequence[Draw]) -> tuple[Tensor | None, Warp | None, Holes | None] | None:

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from archsearch.augment.batched import BatchedAugmenter
 from archsearch.augment.draws import Flip, Holes, draw
-from archsearch.augment.fused import fused
-from archsearch.kernels import Kernels
+from archsearch.kernels import FusedAugmenter, Kernels
+from archsearch.kernels.fused_augmenter import fused
 from archsearch.settings.augment import (
     AugmentPolicy,
     BrightnessContrast,
@@ -41,7 +41,8 @@ def augmented(policy: AugmentPolicy, images: Tensor, mirrored: Tensor | None, ke
     channels = images.shape[1]
     mean, std = (0.5, 0.4, 0.3)[:channels], (0.2, 0.25, 0.3)[:channels]
     augmenter = BatchedAugmenter(policy, mean=mean, std=std, device="cpu")
-    augmenter.kernels = kernels
+    if kernels is not None:
+        augmenter = FusedAugmenter(augmenter, kernels)
     values = augmenter(images, torch.Generator().manual_seed(3), mirrored)
     assert values.dtype == torch.float32
     assert values.is_contiguous(memory_format=torch.channels_last)
@@ -91,6 +92,6 @@ def test_what_is_fused_is_what_was_drawn() -> None:
 
 
 def test_five_channels_go_one_by_one(kernels: Kernels) -> None:
-    augmenter = BatchedAugmenter(AugmentPolicy(transforms=(FLIP,)), mean=(0.5,) * 5, std=(0.2,) * 5, device="cpu")
-    augmenter.kernels = kernels
+    plain = BatchedAugmenter(AugmentPolicy(transforms=(FLIP,)), mean=(0.5,) * 5, std=(0.2,) * 5, device="cpu")
+    augmenter = FusedAugmenter(plain, kernels)
     assert augmenter(smooth(2, 5, 8, 8), torch.Generator()).shape == (2, 5, 8, 8)

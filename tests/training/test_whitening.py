@@ -6,19 +6,19 @@ from torch import nn
 from torch.nn import functional as F
 
 from archsearch.network.symmetry import tie
-from archsearch.training.evaluation import View, reside
-from archsearch.training.whiten import whiten_first
+from archsearch.training.evaluation import EvaluationInput, to_device
+from archsearch.training.whitening import whiten_first
 
-VIEW = View(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3), batch_size=20, precision="fp32")
+HOW = EvaluationInput(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3), batch_size=20, precision="fp32")
 
 
 @pytest.fixture
 def images(tiny_images):
-    return reside(tiny_images(300, 1), torch.device("cpu"))
+    return to_device(tiny_images(300, 1), torch.device("cpu"))
 
 
 def patches_of(images, kernel=3):
-    shown_BCHW = VIEW.shown(images.images_NHWC.permute(0, 3, 1, 2)).contiguous()
+    shown_BCHW = HOW.normalise(images.images_NHWC.permute(0, 3, 1, 2)).contiguous()
     return F.unfold(shown_BCHW, kernel).transpose(0, 1).flatten(1)
 
 
@@ -26,7 +26,7 @@ def patches_of(images, kernel=3):
 def test_the_filters_give_white_values_and_their_negatives(images, filters):
     first = nn.Conv2d(3, filters, 3)
     before = first.weight.clone()
-    whiten_first(nn.Sequential(first, nn.BatchNorm2d(filters)), images, VIEW, seed=0)
+    whiten_first(nn.Sequential(first, nn.BatchNorm2d(filters)), images, HOW, seed=0)
     filters_KV = first.weight.detach().flatten(1)
     values_KP = filters_KV[:27] @ patches_of(images)
     second_moments = values_KP @ values_KP.T / values_KP.shape[1]
@@ -40,7 +40,7 @@ def test_the_filters_give_white_values_and_their_negatives(images, filters):
 def test_few_filters_are_the_components_of_the_largest_variance(images):
     wide, narrow = nn.Conv2d(3, 54, 3), nn.Conv2d(3, 7, 3)
     for first in (wide, narrow):
-        whiten_first(nn.Sequential(first), images, VIEW, seed=0)
+        whiten_first(nn.Sequential(first), images, HOW, seed=0)
     assert torch.allclose(narrow.weight[:4], wide.weight[:4])
     assert torch.allclose(narrow.weight[4:], -wide.weight[:3])
     directions = F.normalize(wide.weight.detach().flatten(1)[:27])
@@ -52,7 +52,7 @@ def test_few_filters_are_the_components_of_the_largest_variance(images):
 def test_mirrored_pairs_give_white_values_too(images, filters, kernel):
     first = nn.Conv2d(3, filters, kernel)
     tie(first, "lift")
-    whiten_first(nn.Sequential(first), images, VIEW, seed=0)
+    whiten_first(nn.Sequential(first), images, HOW, seed=0)
     weight = first.weight.detach()
     half = weight[: filters // 2]
     assert torch.equal(weight[filters // 2 :], half.flip(3))
@@ -69,8 +69,8 @@ def test_mirrored_pairs_give_white_values_too(images, filters, kernel):
 def test_a_depthwise_first_layer_and_no_layer_are_left_alone(images):
     first = nn.Conv2d(3, 6, 3, groups=3)
     before = first.weight.clone()
-    whiten_first(nn.Sequential(first), images, VIEW, seed=0)
-    whiten_first(nn.Sequential(nn.Flatten()), images, VIEW, seed=0)
+    whiten_first(nn.Sequential(first), images, HOW, seed=0)
+    whiten_first(nn.Sequential(nn.Flatten()), images, HOW, seed=0)
     assert torch.equal(first.weight, before)
 
 

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from archsearch.errors import RunError, SpecError
-from archsearch.training.compiling import cause_of
-from archsearch.training.device import Precision, is_out_of_memory
-from archsearch.training.replay import can_record
+from archsearch.settings.training import Precision
+from archsearch.training.device import cause_of, is_out_of_memory
+from archsearch.training.recording import can_record
 
 Step = Callable[[Any, tuple[Tensor, ...]], None]
 
@@ -57,7 +57,7 @@ class GraphedStep:
 
     `step(form, tensors)` takes a step for the batch made of `tensors`: with the same form the same operations on the
     same shapes, and of the CPU's numbers only the learning rates of `optimizers` change from one step to the next.
-    Where recording fails, `failed` is told why and steps stay plain; with `required` that is a `RunError`.
+    Where recording fails, `failed` is called with the cause and steps stay plain; with `required` that is a `RunError`.
     """
 
     def __init__(

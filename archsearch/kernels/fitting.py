@@ -1,4 +1,4 @@
-"""Which modules compute by the kernels, and which maps the kernels take; imports torch only."""
+"""Which maps the kernels take, and what a prepared module knows beside what it was; imports torch only."""
 
 from __future__ import annotations
 
@@ -7,38 +7,32 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsearch.kernels.library import LEAST_LANES, Kernels
-from archsearch.kernels.norm_act import KINDS
+from archsearch.kernels.maps import KINDS
+from archsearch.network.modules import PaddedPool2d
 
 # Compute in bfloat16 as well as in float32, since torch rounds what it has computed in float32, and zeros from zeros.
 VALUE_BY_VALUE = (nn.Dropout, nn.Dropout2d, nn.Identity, nn.LeakyReLU, nn.ELU, nn.GELU, nn.Mish, *KINDS)
 
 
-class Equipped:
-    """What a module derives from that uses `kernels` where they are set, and takes maps in bfloat16.
+class Prepared:
+    """What a module is beside its own class while it computes by the kernels; it takes maps in bfloat16.
 
-    With `in_bf16`, maps are kept in bfloat16 while the module is in training.
+    With `_in_bf16`, maps are kept in bfloat16 while the module is in training.
     """
 
-    kernels: Kernels | None = None
-    in_bf16: bool = False
+    _kernels: Kernels
+    _in_bf16: bool
 
-
-def equip(network: nn.Module, kernels: Kernels | None, *, in_bf16: bool = False) -> None:
-    """Let every module of `network` that can use `kernels`, or none where that is None."""
-    for module in network.modules():
-        if isinstance(module, Equipped):
-            module.kernels, module.in_bf16 = kernels, in_bf16
+    def _usable(self) -> Kernels | None:
+        """Return the kernels where they may be called now: not while torch traces a network or casts maps."""
+        traced = torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu")
+        return None if traced else self._kernels
 
 
 def suited(images: Tensor, module: nn.Module) -> Tensor:
-    """Return the map as `module` takes it: bfloat16 only where it looks after that, or has no arithmetic to lose."""
-    takes_any = isinstance(module, (Equipped, *VALUE_BY_VALUE))
+    """Return the map as `module` takes it: bfloat16 only where it is prepared for that, or computes value by value."""
+    takes_any = isinstance(module, (Prepared, PaddedPool2d, *VALUE_BY_VALUE))
     return images.float() if images.dtype == torch.bfloat16 and not takes_any else images
-
-
-def usable(kernels: Kernels | None) -> Kernels | None:
-    """Return `kernels` where they may be called now: not while torch traces a network, nor where it casts maps."""
-    return None if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") else kernels
 
 
 def filled(channels: int) -> int:
