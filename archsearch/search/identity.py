@@ -18,9 +18,15 @@ def hash_of(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def trial_key(design_id: str, tree: Mapping[str, Any], fingerprint: str) -> str:
-    """Return 16 digits that trainings share which give the same result: design, training settings, data."""
+def trial_key(design_id: str, tree: Mapping[str, Any], fingerprint: str, precision: str | None = None) -> str:
+    """Return 16 digits that trainings share which give the same result: design, training settings, data.
+
+    `precision` is what `train.precision` stands for on the device; None leaves the word of the settings.
+    """
     parts = {name: tree.get(name) for name in TRAINING}
     if isinstance(parts["train"], Mapping):
         parts["train"] = {key: value for key, value in parts["train"].items() if key not in RESULT_NEUTRAL}
+        if precision is not None:
+            # bf16 keeps the word under which earlier versions recorded it, so that their studies go on.
+            parts["train"]["precision"] = "auto" if precision == "bf16" else precision
     return hash_of([design_id, json.dumps(parts, sort_keys=True, default=str), fingerprint])

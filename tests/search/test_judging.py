@@ -110,3 +110,11 @@ def test_what_makes_another_training(evaluator: Evaluator, key: str, value: Any,
 def test_other_data_make_another_training() -> None:
     tree = {"train": {"epochs": 1}}
     assert trial_key("d", tree, "one") != trial_key("d", tree, "two")
+
+
+def test_the_key_tells_the_precision_that_auto_stands_for() -> None:
+    tree = {"train": {"epochs": 1, "precision": "auto"}}
+    bf16, fp32 = (trial_key("d", tree, "one", precision) for precision in ("bf16", "fp32"))
+    assert bf16 == trial_key("d", tree, "one")  # as earlier versions recorded it
+    assert bf16 != fp32
+    assert fp32 == trial_key("d", {"train": {"epochs": 1, "precision": "fp32"}}, "one", "fp32")
