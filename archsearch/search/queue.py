@@ -32,8 +32,8 @@ INFEASIBLE, DUPLICATE = "infeasible", "duplicate"
 class StudySnapshot:
     """All trials of a study at one moment, and those of one sweep by their state.
 
-    `known` is the trial that stands for each key: a finished one before a running one; failed ones only where
-    they are not to be tried again.
+    `known` is one trial for each key: a finished one before a running one, and a failed one unless failed trainings
+    are retried.
     """
 
     trials: tuple[FrozenTrial, ...]
@@ -64,7 +64,7 @@ def take_snapshot(
 ) -> StudySnapshot:
     """Return the snapshot of `trials` for `sweep`.
 
-    Unfinished trials of another sweep count as known only while somebody works on them (`is_dead`).
+    Unfinished trials of another sweep count as known only while their worker is alive (`is_dead`).
     """
     found = tuple(trials)
     known: dict[str, FrozenTrial] = {}
@@ -124,7 +124,7 @@ class TrialQueue:
         return take_snapshot(self.study.trials(), self.sweep.name, is_dead=self.is_dead, retry_failed=retry)
 
     def is_dead(self, trial: FrozenTrial) -> bool:
-        """Return whether nobody works on a running trial any more."""
+        """Return whether the worker of a running trial is dead."""
         attrs = trial.user_attrs
         return self._monitor.is_dead(trial._trial_id, str(attrs.get("worker", "")), attrs.get("heartbeat"))
 

@@ -27,7 +27,7 @@ from archsearch.signals import StopRequest, raise_interrupt
 
 MOST_DEATHS = 5  # workers that a trial may take with it after the same epoch before it is given up
 _THREADS = "OMP_NUM_THREADS"  # that torch takes, and its kernels and ours
-STOPPING = 120.0  # seconds that workers get to save where they stand
+STOPPING = 120.0  # seconds that workers have to write a checkpoint
 
 
 @dataclass(slots=True)
@@ -90,7 +90,9 @@ def run_workers(
                         raise RunError(f"workers keep dying, the last one by {_end_of(code)}")
                     workers[place] = start(worker.index)
         except KeyboardInterrupt:
-            listen(Event(kind="note", text="stopping: every worker saves where it stands; Ctrl-C again ends at once"))
+            listen(
+                Event(kind="note", text="stopping: every worker writes a checkpoint; press Ctrl-C again to end at once")
+            )
             _stop(workers, listen)
             raise InterruptedRun("the search was stopped; the same command goes on with it") from None
         finally:
@@ -194,7 +196,7 @@ def _main(
     device: str | None,
     first: int,
 ) -> None:
-    """Be one worker; the parent alone hears Ctrl-C and asks for a stop by SIGTERM."""
+    """Be one worker. Ctrl-C reaches the parent alone, which stops the workers by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, raise_interrupt)
     stop_with_parent(parent)
