@@ -17,7 +17,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE = CHECKOUT / "archsearch"
 
-BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "overrides"})
+BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "notices", "overrides", "plugins"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
 INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
@@ -32,7 +32,9 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "signals": frozenset(),
     "formatting": frozenset(),
     "masking": frozenset(),
+    "notices": frozenset(),
     "overrides": frozenset(),
+    "plugins": frozenset({"decode", "errors"}),
     "design": BASE,
     "analysis": BASE | {"design"},
     "settings": BASE | {"design", "analysis"},

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from archsearch.search.samplers.gaussian_process import Kernel, condition, fit, negative_log_evidence
+from archsearch.search.samplers.gaussian_process import (
+    LOWEST,
+    SHORTEST,
+    Kernel,
+    cholesky,
+    condition,
+    fit,
+    negative_log_evidence,
+)
 
 
 def kernel_of(*theta: float, groups: tuple[int, ...] = (0, 0, 1)) -> Kernel:
@@ -56,12 +64,60 @@ def test_without_noise_the_mean_goes_through_the_observations() -> None:
     np.testing.assert_allclose(posterior.mean(inputs_ND), targets_N, atol=1e-3)
 
 
-def test_twin_inputs_without_noise_do_not_break_the_arithmetic() -> None:
+def test_equal_inputs_without_noise_give_finite_predictions() -> None:
     inputs_ND = np.zeros((50, 3))
     posterior = condition(kernel_of(8.0, 8.0, -14.0, 0.0, 0.0), inputs_ND, np.linspace(-1, 1, 50))
     mean_M, deviation_M = posterior.predict(inputs_ND[:1])
     assert np.isfinite(mean_M).all()
     assert np.isfinite(deviation_M).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_kernel_at_its_lower_bounds_conditions_on_designs_with_equal_features(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    features_NF = rng.normal(size=(40, 12))[rng.integers(0, 40, 400)]
+    inputs_ND = np.hstack([rng.integers(0, 3, (400, 4)).astype(float), features_NF])
+    inputs_ND = (inputs_ND - inputs_ND.mean(axis=0)) / inputs_ND.std(axis=0)
+    groups_D = np.array([0, 0, 1, 1] + [2] * 12)
+    kernel = Kernel(theta=np.array([0.0, 0.0, LOWEST, 8.0, 8.0, LOWEST]), groups_D=groups_D, trending=12)
+    mean_M, deviation_M = condition(kernel, inputs_ND, rng.normal(size=400)).predict(inputs_ND)
+    assert np.isfinite(mean_M).all()
+    assert np.isfinite(deviation_M).all()
+
+
+def test_small_distances_between_large_inputs_keep_their_digits() -> None:
+    inputs_ND = np.array([[1e6, 1.0, 0.0], [1e6 + 1e-3, 1.0, 0.0], [-1e6, 2.0, 0.0]])
+    kernel = kernel_of(-14.0, 0.0, -14.0, 0.0, 0.0)
+    smooth_NN = kernel.covariance(inputs_ND, inputs_ND) - kernel.trend(inputs_ND, inputs_ND, np.exp(-14.0))
+    assert smooth_NN[0, 1] == pytest.approx(np.exp(-0.5 * 1e-6), abs=1e-9)
+    assert smooth_NN[0, 0] == pytest.approx(1.0, abs=1e-12)
+    assert smooth_NN[0, 2] == 0.0
+
+
+def test_an_indefinite_covariance_gets_the_least_jitter_that_makes_it_definite() -> None:
+    definite_NN = np.array([[2.0, 1.0], [1.0, 2.0]])
+    np.testing.assert_array_equal(cholesky(definite_NN), np.linalg.cholesky(definite_NN))
+    indefinite_NN = np.array([[1.0, 1.0 + 1e-7], [1.0 + 1e-7, 1.0]])
+    factor_NN = cholesky(indefinite_NN)
+    np.testing.assert_allclose(factor_NN @ factor_NN.T, indefinite_NN, atol=2e-6)
+    assert np.isfinite(cholesky(np.array([[1.0, 50.0], [50.0, 1.0]]))).all()
+
+
+def test_a_fit_whose_start_is_indefinite_starts_from_the_prior() -> None:
+    rng = np.random.default_rng(6)
+    inputs_ND = 1e4 * np.repeat(rng.normal(size=(35, 2)), 2, axis=0)
+    targets_N, groups_D = np.repeat(rng.normal(size=35), 2), np.array([0, 1])
+    start = Kernel(theta=np.array([10.0, 10.0, -14.0, 10.0, 10.0]), groups_D=groups_D, trending=1)
+    assert negative_log_evidence(start, inputs_ND, targets_N)[0] == 1e10
+    kernel = fit(inputs_ND, targets_N, groups_D, trending=1, start=start)
+    assert negative_log_evidence(kernel, inputs_ND, targets_N)[0] < 1e10
+
+
+def test_learnt_lengths_have_a_lower_bound() -> None:
+    rng = np.random.default_rng(7)
+    inputs_ND = rng.normal(size=(30, 2))
+    kernel = fit(inputs_ND, rng.choice([-1.0, 1.0], 30), np.array([0, 1]), trending=0)
+    assert (kernel.theta[3:] >= SHORTEST).all()
 
 
 def test_an_irrelevant_column_gets_a_longer_length_than_a_relevant_one() -> None:
