@@ -1,4 +1,4 @@
-"""Changes of a design that may keep a lower limit it misses: a larger dilation of one stage, which costs no parameter.
+"""Repairs of a design that misses a lower limit: a larger dilation of one stage, which costs no parameter.
 
 Imports the design and its analysis; no torch, no hydra.
 """
@@ -32,60 +32,60 @@ def may_repair(checked: Checked) -> bool:
 
 
 def changes(checked: Checked) -> Iterator[dict[str, Value]]:
-    """Yield changes of one stage's dilation, the smallest and the latest stage first.
+    """Yield changes of one stage's dilation, the smallest dilation and the latest stage first.
 
-    Those are left out whose receptive field is known to stay too small.
+    Changes whose receptive field is known to stay too small are left out.
     """
     design = checked.design
-    asked = next((margin.bound["above"] for margin in checked.margins if not margin.kept and _is_field(margin)), None)
-    around = [] if asked is None else _around(design)
+    bound = next((margin.bound["above"] for margin in checked.margins if not margin.kept and _is_field(margin)), None)
+    context = [] if bound is None else _context(design)
     offered: list[tuple[int, str]] = []
     for place, stage in reversed(list(enumerate(design.stages))):
-        there = stage.use.options.get("dilation", stage.use.block.defaults.get("dilation"))
-        if not isinstance(there, int) or there >= DILATIONS[-1] or stage.repeats == 0:
+        present = stage.use.options.get("dilation", stage.use.block.defaults.get("dilation"))
+        if not isinstance(present, int) or present >= DILATIONS[-1] or stage.repeats == 0:
             continue
         inner = (
-            [None] * len(DILATIONS) if asked is None else _dilated(blocks_of(stage), _first_to_change(design, stage))
+            [None] * len(DILATIONS) if bound is None else _dilated(blocks_of(stage), _first_to_change(design, stage))
         )
         for dilation, field in zip(DILATIONS, inner, strict=True):
-            size = None if asked is None or dilation <= there else _size(around[place][0], field, around[place][1])
-            if dilation > there and (asked is None or size is None or size > asked):
+            size = None if bound is None or dilation <= present else _size(context[place][0], field, context[place][1])
+            if dilation > present and (bound is None or size is None or size > bound):
                 offered.append((dilation, stage.name))
     for dilation, name in sorted(offered, key=itemgetter(0)):  # stable: the latest stage stays first
         yield {f"arch.stages.{name}.dilation": dilation}
 
 
-def _around(design: DesignSpec) -> list[tuple[Field | None, Field | None]]:
-    """Return for each stage what is before it and what is behind it, as far as receptive fields go."""
+def _context(design: DesignSpec) -> list[tuple[Field | None, Field | None]]:
+    """Return for each stage the receptive fields of the parts before and after it."""
     fields = [_field(blocks_of(stage)) for stage in stages_of(design)]
-    before, behind = [joined([])], [_head_field(design)]
+    before, after = [joined([])], [_head_field(design)]
     for field in fields[:-1]:
         before.append(joined([before[-1], field]))
     for field in reversed(fields[1:]):
-        behind.append(joined([field, behind[-1]]))
-    first = len(fields) - len(design.stages)  # behind the stem
-    return list(zip(before[first:], reversed(behind[: len(design.stages)]), strict=True))
+        after.append(joined([field, after[-1]]))
+    first = len(fields) - len(design.stages)  # without the stem
+    return list(zip(before[first:], reversed(after[: len(design.stages)]), strict=True))
 
 
 def _head_field(design: DesignSpec) -> Field | None:
-    """Return what the head does to a receptive field; layers of its own may depend on the map that reaches it."""
+    """Return the receptive field of the head; its own layers may depend on the size of their input."""
     if not design.head.layers:
-        return Field(end=ONE_PIXEL, at_last_conv=None, is_global=False)  # nothing counts behind it
+        return Field(end=ONE_PIXEL, at_last_conv=None, is_global=False)  # no layer after the stages counts
     assert design.width != "fit", "a checked design has a width"
     widths = Widths(design)
     *_, head = widths.parts(widths.channels(design.width))
     return joined([head])
 
 
-def _size(before: Field | None, field: Field | None, behind: Field | None) -> int | None:
+def _size(before: Field | None, field: Field | None, after: Field | None) -> int | None:
     """Return the receptive field at the last convolution of three parts in a row; None where it is unknown.
 
-    The same as that of `joined`, which takes ten times as long.
+    Equals that of `joined`, which takes ten times as long.
     """
-    if before is None or field is None or behind is None or before.is_global or field.is_global:
+    if before is None or field is None or after is None or before.is_global or field.is_global:
         return None
-    if behind.at_last_conv is not None:
-        within = field.end.size + (behind.at_last_conv.size - 1) * field.end.jump
+    if after.at_last_conv is not None:
+        within = field.end.size + (after.at_last_conv.size - 1) * field.end.jump
     elif field.at_last_conv is not None:
         within = field.at_last_conv.size
     else:
@@ -98,20 +98,20 @@ def _is_field(margin: Margin) -> bool:
 
 
 def _first_to_change(design: DesignSpec, stage: StageSpec) -> int:
-    """Return the number of the first block that the stage's dilation reaches: 1 where its entry says another."""
+    """Return the number of the first block with the stage's dilation: 1 where the entry block has its own."""
     entry = design.source["stages"][stage.name].get("entry")
     return int(stage.entry is not None and isinstance(entry, Mapping) and entry.get("dilation") is not None)
 
 
 @lru_cache(maxsize=512)
 def _field(blocks: tuple[FixedBlock, ...]) -> Field | None:
-    """Return what the blocks of a stage do to a receptive field."""
+    """Return the receptive field of the blocks of a stage."""
     return joined(map(field_of, blocks))
 
 
 @lru_cache(maxsize=512)
 def _dilated(blocks: tuple[FixedBlock, ...], first: int) -> tuple[Field | None, ...]:
-    """Return the same for each of `DILATIONS`, which the blocks from `first` on have then."""
+    """Return the receptive field of the blocks for each of `DILATIONS`, which the blocks from `first` on take."""
     return tuple(
         joined(
             field_of(

@@ -1,16 +1,19 @@
 """What a search is asked to do (`study.*`), as frozen values; the YAML twins are conf/study, conf/sampler, conf/pruner.
 
-Imports the standard library and `errors` only: no optuna, no hydra.
+Imports the standard library, `errors` and `plugins` only: no optuna, no hydra.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from archsearch.errors import SpecError
+from archsearch.plugins import require_name
 
 SamplerName = Literal["footprint", "tpe", "random", "grid", "nsgaii", "gp", "qmc"]
+BUILT_IN_SAMPLERS: tuple[str, ...] = get_args(SamplerName)
+SAMPLERS = "archsearch.samplers"  # the entry-point group of samplers in installed packages
 PrunerName = Literal["none", "median", "hyperband", "patient"]
 ObjectiveName = Literal[
     "accuracy", "loss", "parameters", "macs", "receptive_field", "activations", "seconds", "images_per_second"
@@ -21,12 +24,13 @@ ObjectiveName = Literal[
 class SamplerSettings:
     """How designs are proposed; `startup` designs are spread or random before a model is asked."""
 
-    name: SamplerName = "footprint"
+    name: str = "footprint"  # one of `BUILT_IN_SAMPLERS` or of an installed package
     seed: int | None = None  # null: another one for every run
     startup: int = 8
     population: int = 16  # nsgaii only
 
     def __post_init__(self) -> None:
+        require_name(self.name, BUILT_IN_SAMPLERS, SAMPLERS, "study.sampler.name")
         _at_least("study.sampler.startup", self.startup, 1)
         _at_least("study.sampler.population", self.population, 2)
 

@@ -163,7 +163,7 @@ def test_the_network_of_a_trial_is_exported(
 
 def test_the_doctor_fixes(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(capsys, "doctor", "--fix", "--storage", storage)
-    assert found["fixed"] == ["shapes-tiny: trial 14 waits again; the same command as before takes it up"]
+    assert found["fixed"] == ["shapes-tiny: trial 14 put back into the queue; the same command as before resumes them"]
     assert as_json(capsys, "ls", "--storage", storage)[0]["states"]["waiting"] == 1
 
 

@@ -51,7 +51,7 @@ def test_a_new_study_carries_a_note_of_its_limits() -> None:
     note = limits_note("mine", limits_record(LIMITS))
     text = note["dashboard:note_str:0"]
     assert note["dashboard:note_ver"] == 1
-    assert text.startswith("## Limits: mine\n\n| limit | asked |\n|---|---|\n| receptive_field | above 44 |\n")
+    assert text.startswith("## Limits: mine\n\n| limit | bound |\n|---|---|\n| receptive_field | above 44 |\n")
     assert "| parameters | below 200 000 and at least 1 000 |" in text
     assert "| downsampling | 3 layers by strided or dilated |" in text
     assert len(text) < 2045, "the dashboard splits longer notes"

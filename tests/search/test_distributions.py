@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from archsearch.search.samplers.optuna_samplers import distributions_of
+from archsearch.search.storage.declarations import distribution_of
 from archsearch.search.space import Choice, Range, Space, Value
 
 SPACE = Space(
@@ -18,7 +18,7 @@ SPACE = Space(
 
 
 def test_a_space_as_optuna_takes_it() -> None:
-    assert distributions_of(SPACE) == {
+    assert {name: distribution_of(one) for name, one in SPACE.parameters.items()} == {
         "block": CategoricalDistribution(("normal", "dilated")),
         "width": IntDistribution(16, 64, step=8),
         "rate": FloatDistribution(0.01, 1.0, log=True),

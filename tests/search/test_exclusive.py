@@ -14,7 +14,7 @@ from archsearch.search.storage.lock import file_lock
 
 def test_a_section_is_held_by_one_at_a_time() -> None:
     lock, impatient = file_lock(Path("lock")), file_lock(Path("lock"), patience=0.01)
-    with lock(), pytest.raises(StorageError, match="held by another process"), impatient():
+    with lock(), pytest.raises(StorageError, match="locked by another process"), impatient():
         pytest.fail("two held it")
     with impatient():
         pass

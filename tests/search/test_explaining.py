@@ -9,15 +9,15 @@ from study_values import study_of, trial
 
 from archsearch.search.explain import explain
 from archsearch.search.loop import work
-from archsearch.search.storage.read import TrialRead, read_study
+from archsearch.search.storage.read import TrialRead, read_study, trials_read
 from archsearch.search.storage.study import Study
-from archsearch.search.summary import sum_infeasible
+from archsearch.search.infeasible import count_infeasible
 
 
 def test_a_searchs_refusals_are_those_of_its_summary(study: Study) -> None:
     work(study, make_sweep(), FakeTask(most=20), seed=1)
     why = explain(read_study(study.store, study.name))
-    assert why.infeasible == sum_infeasible(study.trials())
+    assert why.infeasible == count_infeasible(trials_read(study.trials()))
     assert why.infeasible.by_limit["parameters"] > 0
     worst = [miss.worst for miss in why.nearest]
     assert worst == sorted(worst)
@@ -44,5 +44,5 @@ def test_failures_are_grouped_by_their_cause() -> None:
             trial(2, state="failed", cause="RuntimeError: odd"),
         )
     )
-    assert found.failures == {"failed: RuntimeError: odd": [0, 2], "diverged: no cause was recorded": [1]}
+    assert found.failures == {"failed: RuntimeError: odd": [0, 2], "diverged: no cause is recorded": [1]}
     assert found.nearest == ()

@@ -15,7 +15,7 @@ from archsearch.search.samplers.footprint import (
     Direction,
     FootprintProposer,
     Observation,
-    believing,
+    with_predictions,
     expected_improvement,
     gaussianised,
     representatives,
@@ -93,7 +93,7 @@ def test_an_exhausted_space_ends_with_none() -> None:
     assert len(search.run(10)) == 3
 
 
-def test_a_space_where_hardly_anything_is_feasible_is_looked_through() -> None:
+def test_a_space_where_hardly_anything_is_feasible_is_enumerated() -> None:
     assert len(Search(objective=lambda params: (size(params),), limit=0.0).run(5)) == 1
 
 
@@ -172,7 +172,7 @@ def test_belief_lowers_the_improvement_expected_at_pending_designs_and_keeps_the
     inputs_ND, pending_PD = np.linspace(-2, 2, 5)[:, None], np.array([[0.5]])
     targets_N = np.sin(2 * inputs_ND[:, 0])
     posterior = condition(kernel, inputs_ND, targets_N)
-    believed = believing(posterior, targets_N, pending_PD)
+    believed = with_predictions(posterior, targets_N, pending_PD)
     best = float(targets_N.max())
     np.testing.assert_allclose(believed.mean(pending_PD), posterior.mean(pending_PD), atol=1e-6)
     assert expected_improvement(believed, pending_PD, best) < 0.5 * expected_improvement(posterior, pending_PD, best)

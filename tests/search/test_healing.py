@@ -25,7 +25,7 @@ def test_trials_of_dead_workers_wait_again(storage: str) -> None:
     store.close()
     reader = open_reader(storage)
     assert apply_fixes(reader, examine(reader)) == [
-        "shapes-tiny: trial 0, 3 waits again; the same command as before takes it up"
+        "shapes-tiny: trials 0, 3 put back into the queue; the same command as before resumes them"
     ]
     assert [trial.state for trial in reader.study().trials] == ["waiting", "running", "running", "waiting"]
     assert kinds(examine(reader)) == ["unseen"]
@@ -53,7 +53,7 @@ def test_a_trial_that_was_taken_up_meanwhile_is_left_alone() -> None:
     reader = open_reader(SQLITE)
     found = [finding for finding in examine(reader) if finding.kind == "left_running"]
     store.storage.set_trial_user_attr(1, "worker", ELSEWHERE)
-    assert apply_fixes(reader, found) == ["shapes-tiny: its trials had been taken up meanwhile"]
+    assert apply_fixes(reader, found) == ["shapes-tiny: another worker has resumed its trials meanwhile"]
     assert reader.study().trials[0].state == "running"
     store.close()
 
@@ -68,7 +68,7 @@ def test_a_log_is_folded_in_where_nobody_has_it_open() -> None:
     reader = open_reader(SQLITE)
     before = reader.study()
     found = [finding for finding in examine(reader) if finding.kind == "log"]
-    assert apply_fixes(reader, found) == ["outputs/studies.db: the log is folded in"]
+    assert apply_fixes(reader, found) == ["outputs/studies.db: the log is merged"]
     assert not Path("outputs/studies.db-wal").exists()
     assert reader.study() == before
 
@@ -99,4 +99,4 @@ def test_a_journals_remnants_are_taken_away() -> None:
     assert not Path("studies.journal.lock").is_symlink()
     make_study(open_store(JOURNAL), name="another")
     assert reader.names() == ["shapes-tiny", "another"]
-    assert apply_fixes(reader, found)[0].endswith("is gone or in use again")
+    assert apply_fixes(reader, found)[0].endswith("is gone, or in use again")

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from archsearch.search.samplers.candidates import Pool, Written
+from archsearch.search.samplers.candidates import EncodedPoints, Pool
 from archsearch.search.space import Choice, Design, Features, Params, Range, Space
 
 SPACE = Space(
@@ -30,7 +30,7 @@ def test_points_are_written_as_the_space_encodes_them() -> None:
     rng = np.random.default_rng(7)
     points = [MIXED.draw(rng) for _ in range(40)]
     points += [{name: value for name, value in point.items() if rng.random() < 0.6} for point in points]
-    written = Written(MIXED)
+    written = EncodedPoints(MIXED)
     for few in (points[:25], points[25:26], points[26:]):
         written.add(few)
     np.testing.assert_array_equal(written.encoded_MC(np.arange(len(points))), [MIXED.encode(point) for point in points])
@@ -42,7 +42,7 @@ def test_points_are_written_as_the_space_encodes_them() -> None:
 
 
 def test_a_space_without_parameters_has_no_columns() -> None:
-    written = Written(Space(parameters={}))
+    written = EncodedPoints(Space(parameters={}))
     written.add([{}, {}])
     assert written.encoded_MC(np.arange(2)).shape == (2, 0)
 
@@ -56,7 +56,7 @@ def test_the_pool_goes_through_a_small_space_once_and_asks_for_every_point_once(
 
     pool, rng = Pool(SPACE, admit, capacity=100), np.random.default_rng(3)
     for _ in range(8):
-        pool.display(6, rng)
+        pool.screen(6, rng)
     assert len(asked) == 36
     assert set(asked.values()) == {1}
     assert len(pool) == 24
@@ -67,7 +67,7 @@ def test_the_pool_goes_through_a_small_space_once_and_asks_for_every_point_once(
 
 def test_the_pool_forgets_what_it_does_not_keep() -> None:
     pool, rng = Pool(SPACE, lambda params: {}, capacity=100), np.random.default_rng(4)
-    pool.display(10, rng)
+    pool.screen(10, rng)
     first, third = pool.design(0), pool.design(2)
     pool.keep([2, 0])
     assert [pool.design(index) for index in range(len(pool))] == [third, first]
@@ -89,7 +89,7 @@ def test_features_that_a_design_lacks_are_0() -> None:
 
     pool, rng = Pool(SPACE, admit, capacity=100), np.random.default_rng(6)
     for count in (20, 16):
-        pool.display(count, rng)
+        pool.screen(count, rng)
         found_MF = pool.features_MF(["depth", "size", "unknown"], np.arange(len(pool)))
         designs = [pool.design(index) for index in range(len(pool))]
         wanted = [[0.0, 2.0, 0.0] if design.params["block"] == "normal" else [3.0, 0.0, 0.0] for design in designs]

@@ -10,7 +10,7 @@ from search_fakes import FakeTask, make_settings, make_sweep
 
 from archsearch.search.queue import take_snapshot
 from archsearch.search.samplers import optuna_samplers
-from archsearch.search.samplers.optuna_samplers import INFEASIBLE_TO_THEM, OptunaProposer
+from archsearch.search.samplers.optuna_samplers import INFEASIBLE_REPEATS, OptunaProposer
 from archsearch.search.samplers.proposer import Infeasible, evaluate, known_point
 from archsearch.search.space import Choice, Space
 from archsearch.search.storage.study import Study
@@ -84,17 +84,17 @@ def test_a_model_that_proposes_what_is_refused_again_and_again_is_passed_over(
     proposal = proposer.propose(take_snapshot(study.trials(), sweep.name))
     assert proposal is not None
     assert proposal.handle == -1
-    assert sampler.asked == 3 * INFEASIBLE_TO_THEM
+    assert sampler.asked == 3 * INFEASIBLE_REPEATS
 
 
 def test_a_long_search_in_vain_says_how_far_it_has_come(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optuna_samplers, "SECONDS", 0.0)
     sweep = make_sweep()
     proposer = OptunaProposer(study, sweep, FakeTask(most=1), seed=1)
-    for looked_at in (1, 2, 3):
+    for checked in (1, 2, 3):
         assert proposer.propose(take_snapshot(study.trials(), sweep.name)) is None
-        assert proposer.counts.proposed == looked_at
+        assert proposer.counts.proposed == checked
     assert not proposer.exhausted
-    monkeypatch.setattr(optuna_samplers, "INFEASIBLE_IN_A_ROW", 3)
+    monkeypatch.setattr(optuna_samplers, "MOST_INFEASIBLE", 3)
     assert proposer.propose(take_snapshot(study.trials(), sweep.name)) is None
     assert proposer.exhausted

@@ -34,7 +34,7 @@ def test_all_kinds_are_read_alike(storage: str) -> None:
 @pytest.mark.parametrize("storage", STORAGES)
 def test_which_study_is_meant_must_be_clear(storage: str) -> None:
     store = open_store(storage)
-    with pytest.raises(SpecError, match="the database holds no study yet"):
+    with pytest.raises(SpecError, match="the database has no study yet"):
         open_reader(storage).study()
     for name in ("one", "two"):
         make_study(store, name=name)
@@ -62,5 +62,5 @@ def test_a_journal_that_somebody_is_writing_is_read_up_to_there() -> None:
 
 def test_what_is_no_journal_is_told() -> None:
     Path("studies.journal").write_text("not JSON\n")
-    with pytest.raises(ArchsearchError, match="is no journal of studies"):
+    with pytest.raises(ArchsearchError, match="not a journal of studies"):
         open_reader(STORAGES[1]).names()

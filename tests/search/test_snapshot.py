@@ -83,7 +83,7 @@ def test_where_sqlite_cannot_open_it_a_copy_is_read(monkeypatch: pytest.MonkeyPa
             raise sqlite3.OperationalError("unable to open database file")
         return connect(address, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(readonly, "_is_still", lambda file: False)
+    monkeypatch.setattr(readonly, "_has_no_writer", lambda file: False)
     monkeypatch.setattr(readonly.sqlite3, "connect", refuse)
     before = names()
     assert run_query(ADDRESS, count) == 1
@@ -93,7 +93,7 @@ def test_where_sqlite_cannot_open_it_a_copy_is_read(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("content", [b"", b"no database at all, but long enough to be taken for one" * 20])
 def test_what_is_no_study_database_is_told(content: bytes) -> None:
     Path("studies.db").write_bytes(content)
-    with pytest.raises(StorageError, match=r"studies.db: is not a study database"):
+    with pytest.raises(StorageError, match=r"studies.db: not a study database"):
         run_query(ADDRESS, count)
 
 

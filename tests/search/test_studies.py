@@ -50,7 +50,7 @@ def test_a_named_study_refuses_what_cannot_be_compared(store: Store, changes: di
 
 def test_a_missing_study_is_named_with_those_there_are(store: Store) -> None:
     reopen(store)
-    with pytest.raises(SpecError, match=r"no study 'other' .* There are: shapes-tiny"):
+    with pytest.raises(SpecError, match=r"no study 'other' .* Its studies: shapes-tiny"):
         load_study(store, "other")
     assert study_names(store) == ["shapes-tiny"]
 

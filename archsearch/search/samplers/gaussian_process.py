@@ -212,9 +212,7 @@ def _squared_distance(left_ND: Array, right_MD: Array) -> Array:
     |x|^2 + |y|^2 - 2 x.y is a matrix product, but loses the digits of a small distance between large inputs; such
     pairs are computed again from their differences.
     """
-    norms_NM = (
-        np.einsum("nd,nd->n", left_ND, left_ND)[:, None] + np.einsum("md,md->m", right_MD, right_MD)[None, :]
-    )
+    norms_NM = np.einsum("nd,nd->n", left_ND, left_ND)[:, None] + np.einsum("md,md->m", right_MD, right_MD)[None, :]
     squared_NM = norms_NM - 2.0 * (left_ND @ right_MD.T)
     if norms_NM.size and norms_NM.max() >= EXACT_FROM:
         rows, columns = np.nonzero((squared_NM < EXACT_BELOW + 1e-12 * norms_NM) & (norms_NM >= EXACT_FROM))

@@ -1,4 +1,4 @@
-"""The rows of trials: what is written about a design, a finished run or an infeasible proposal. Values only."""
+"""Rows of trials as they are written: of a design, a finished run or an infeasible proposal. Values only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from archsearch.analysis.limits import Margin
 from archsearch.search.space import Value
 from archsearch.search.storage.dashboard import margin_attrs, older_constraints
 
-NUMBER_PLACE = "{number}"  # in `run_dir`: the trial's number is put there
+NUMBER_PLACE = "{number}"  # in `run_dir`: replaced by the trial's number
 State = Literal["waiting", "running", "complete", "pruned", "fail"]
 
 
@@ -30,13 +30,13 @@ class Row:
     started: datetime.datetime | None = None  # UTC; None is now
 
     def all_system(self) -> dict[str, Any]:
-        """The attributes that Optuna reads itself."""
+        """Return the attributes that Optuna itself reads."""
         each = {f"constraints:{name}": float(value) for name, value in self.constraints.items()}
         return {**self.system, **each, **older_constraints(each)}
 
 
 class CheckedDesign(Protocol):
-    """What is known of a design that has been measured against the limits."""
+    """A design with its footprint and its margins to the limits."""
 
     @property
     def margins(self) -> Sequence[Margin]: ...
@@ -64,11 +64,11 @@ _STATES: dict[RunState, State] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What one run says of itself.
+    """A finished run as it is recorded.
 
     `params` are the dotted keys that were set, `values` one number per objective (None unless complete),
-    `history` the validation accuracy by epoch (1 for the first), `design_yaml` a design that runs again, `reason` why
-    it has no value, in a sentence.
+    `history` the validation accuracy by epoch (1 for the first), `design_yaml` a design that can be run again,
+    `reason` a sentence on why there is no value.
     """
 
     params: Mapping[str, Value]
