@@ -63,5 +63,5 @@ def test_an_entry_with_a_dilation_of_its_own_keeps_it(composer: Composer) -> Non
         assert (field.receptive_field > 140) == (change in offered)
 
 
-def test_an_upper_limit_is_nothing_to_repair(composer: Composer) -> None:
+def test_an_upper_limit_is_not_repaired(composer: Composer) -> None:
     assert not may_repair(checked(composer, {"arch.stages.c3.width": 512}, 44))

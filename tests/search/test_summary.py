@@ -1,4 +1,4 @@
-"""The end of a sweep: the best, what was refused, the command that runs it again."""
+"""The summary of a sweep: the best trials, infeasible proposals, the command of the best."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def test_of_several_objectives_the_front_comes_first(store: Store) -> None:
     assert "a trial of the Pareto front again" in summary_text(study, sweep, summary)
 
 
-def test_nothing_trained_is_said_too(study: Study) -> None:
+def test_the_summary_of_a_search_without_trainings(study: Study) -> None:
     summary = summarize(study, make_sweep())
     assert summary_text(study, make_sweep(), summary) == "study shapes-tiny: nothing trained"
     assert write_best(study, make_sweep(), summary) is None
 
 
-def test_why_designs_cannot_be_built_is_said(study: Study) -> None:
+def test_the_summary_has_the_causes_of_designs_that_cannot_be_built(study: Study) -> None:
     sweep = make_sweep(make_settings(trials=2), space=Space(parameters={"block": Choice(options=("broken", "normal"))}))
     work(study, sweep, FakeTask(), seed=1)
     assert "\ncannot be built: block: cannot be built\n" in summary_text(study, sweep, summarize(study, sweep))

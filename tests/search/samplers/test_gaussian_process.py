@@ -1,4 +1,4 @@
-"""The gradient is that of the evidence, the posterior is that of the textbook, and what is irrelevant is found out."""
+"""The gradient of the evidence, the textbook posterior, relevance of columns, and ill-conditioned data."""
 
 from __future__ import annotations
 

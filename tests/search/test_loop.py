@@ -1,7 +1,8 @@
-"""The whole search with a fake task: every sampler, resume, duplicates, failures, grids."""
+"""The search loop with a fake task: every sampler, resume, duplicates, failures, grids; what identifies a sweep."""
 
 from __future__ import annotations
 
+import gc
 import signal
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,8 @@ from search_fakes import FakeTask, make_settings, make_study, make_sweep
 
 from archsearch.errors import DeviceMemoryError, DivergedError, InterruptedRun, SpecError
 from archsearch.search.heartbeat import worker_name
-from archsearch.search.loop import Event, SearchStopped, enqueue, is_done, work
-from archsearch.search.space import Choice, Space
+from archsearch.search.loop import Event, SearchStopped, _deferred_garbage_collection, enqueue, is_done, work
+from archsearch.search.space import Choice, Range, Space
 from archsearch.search.storage.database import Store
 from archsearch.search.storage.study import Study
 from archsearch.search.storage.write import Row
@@ -38,7 +39,7 @@ def test_every_sampler_trains_feasible_designs_once(study: Study, name: str) -> 
     assert len({trial.user_attrs["key"] for trial in study.trials() if "key" in trial.user_attrs}) == 6
 
 
-def test_a_second_run_goes_on_to_the_new_total(study: Study) -> None:
+def test_a_second_run_continues_to_the_new_total(study: Study) -> None:
     task = FakeTask()
     work(study, make_sweep(), task, seed=1)
     work(study, make_sweep(), task, seed=1)
@@ -48,7 +49,7 @@ def test_a_second_run_goes_on_to_the_new_total(study: Study) -> None:
     assert [trial.number for trial in study.trials()] == list(range(len(study.trials())))
 
 
-def test_a_space_that_is_used_up_ends_the_search(study: Study) -> None:
+def test_an_exhausted_space_ends_the_search(study: Study) -> None:
     events: list[Event] = []
     space = Space(parameters={"a": Choice(options=(1, 2)), "b": Choice(options=(1, 2))})
     task = FakeTask()
@@ -57,7 +58,7 @@ def test_a_space_that_is_used_up_ends_the_search(study: Study) -> None:
     assert "the space has no other feasible design" in events[-1].text
 
 
-def test_a_design_that_cannot_be_built_is_refused(study: Study) -> None:
+def test_a_design_that_cannot_be_built_is_infeasible(study: Study) -> None:
     space = Space(parameters={"block": Choice(options=("broken", "normal"))})
     work(study, make_sweep(space=space, settings=make_settings(trials=1)), FakeTask(), seed=3)
     refused = [trial for trial in study.trials() if trial.user_attrs["state_reason"] == "infeasible"]
@@ -65,7 +66,7 @@ def test_a_design_that_cannot_be_built_is_refused(study: Study) -> None:
     assert reasons(study).count("complete") == 1
 
 
-def test_an_interrupted_trial_is_given_back_and_taken_up_again(study: Study) -> None:
+def test_an_interrupted_trial_is_released_and_resumed(study: Study) -> None:
     def interrupt(job: Job) -> None:
         if not job.resume:
             job.on_epoch(1, 0.5)
@@ -80,7 +81,7 @@ def test_an_interrupted_trial_is_given_back_and_taken_up_again(study: Study) -> 
     assert task.resumed == [0]
 
 
-def test_a_stop_between_claim_and_training_gives_the_trial_back(study: Study) -> None:
+def test_a_stop_between_claim_and_training_releases_the_trial(study: Study) -> None:
     def stop(event: Event) -> None:
         if event.kind == "claimed":
             raise KeyboardInterrupt
@@ -93,7 +94,7 @@ def test_a_stop_between_claim_and_training_gives_the_trial_back(study: Study) ->
     assert [trial.state.name for trial in study.trials()] == ["COMPLETE"]
 
 
-def test_a_signal_comes_into_no_transaction(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_interrupts_no_transaction(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is sent while an epoch is written down: the training ends after that, and is given back."""
     write, storage = study.store.storage.set_trial_intermediate_value, study.store.storage
 
@@ -111,7 +112,7 @@ def test_a_signal_comes_into_no_transaction(study: Study, monkeypatch: pytest.Mo
     assert [(trial.state.name, dict(trial.intermediate_values)) for trial in study.trials()] == [("WAITING", {1: 0.5})]
 
 
-def test_a_signal_that_a_training_takes_for_itself_ends_the_search_too(study: Study) -> None:
+def test_a_signal_that_a_training_handles_ends_the_search_too(study: Study) -> None:
     """As where it comes while the trained network is tested: the training ends well, and no other is begun."""
 
     class Finishing(FakeTask):
@@ -126,7 +127,7 @@ def test_a_signal_that_a_training_takes_for_itself_ends_the_search_too(study: St
     assert [trial.state.name for trial in study.trials()] == ["COMPLETE"]
 
 
-def test_a_dead_workers_trial_is_taken_up_and_counted_once(study: Study) -> None:
+def test_the_trial_of_a_dead_worker_is_resumed_and_counted_once(study: Study) -> None:
     sweep, task = make_sweep(make_settings(trials=2)), FakeTask()
     attrs = {"sweep": sweep.name, "key": "k", "worker": "", "run_dir": "outputs/x"}
     study.write([Row(state="running", params={"a": 2, "b": 3, "block": "normal"}, attrs=attrs)])
@@ -136,7 +137,7 @@ def test_a_dead_workers_trial_is_taken_up_and_counted_once(study: Study) -> None
     assert reasons(study) == ["complete", "complete"]
 
 
-def test_out_of_memory_is_tried_once_more_at_half_the_batch(study: Study) -> None:
+def test_out_of_memory_is_retried_once_at_half_the_batch(study: Study) -> None:
     def fail(job: Job) -> None:
         if "halved" not in job.candidate.experiment:
             raise DeviceMemoryError("too small")
@@ -146,7 +147,7 @@ def test_out_of_memory_is_tried_once_more_at_half_the_batch(study: Study) -> Non
     assert "halved" in study.trials()[0].user_attrs["batch"]
 
 
-def test_a_halved_training_goes_on_at_half_the_batch(study: Study) -> None:
+def test_a_halved_training_is_resumed_at_half_the_batch(study: Study) -> None:
     def refuse(job: Job) -> None:
         if "halved" not in job.candidate.experiment:
             raise SpecError("resume", "the checkpoint differs in train.batch_size (128, now 256)")
@@ -181,7 +182,7 @@ def write_another_workers_trial(study: Study, sweep: Sweep) -> None:
     study.write([Row(state="running", params={"a": 2, "b": 3, "block": "normal"}, attrs=attrs)])
 
 
-def test_a_worker_without_room_for_its_first_training_leaves_it_to_those_who_train(study: Study) -> None:
+def test_a_worker_without_memory_for_its_first_training_leaves_it_to_other_workers(study: Study) -> None:
     sweep, heard = make_sweep(make_settings(trials=3)), list[Event]()
     write_another_workers_trial(study, sweep)
     work(study, sweep, FakeTask(on_train=no_room), seed=1, listen=heard.append)
@@ -192,13 +193,13 @@ def test_a_worker_without_room_for_its_first_training_leaves_it_to_those_who_tra
     assert [event.end.state for event in heard if event.end is not None] == ["released"]
 
 
-def test_without_others_no_room_is_a_failure(study: Study) -> None:
+def test_without_other_workers_missing_memory_is_a_failure(study: Study) -> None:
     with pytest.raises(SearchStopped, match="not enough memory"):
         work(study, make_sweep(make_settings(max_failures=2)), FakeTask(on_train=no_room), seed=1)
     assert reasons(study) == ["failed", "failed"]
 
 
-def test_a_worker_that_has_trained_blames_the_design(study: Study) -> None:
+def test_after_a_first_training_missing_memory_is_a_failure_of_the_design(study: Study) -> None:
     """Or it would end for one design that is too large for the device."""
 
     def second(job: Job) -> None:
@@ -241,7 +242,7 @@ def test_one_failure_does_not_end_a_search_nor_count(study: Study) -> None:
     assert reasons(study).count("failed") == 1
 
 
-def test_the_median_pruner_gives_trainings_up(study: Study) -> None:
+def test_the_median_pruner_prunes_trainings(study: Study) -> None:
     task = FakeTask(epochs=6)
     work(study, make_sweep(make_settings(pruner="median", trials=14)), task, seed=1)
     assert reasons(study).count("pruned") >= 1
@@ -255,7 +256,7 @@ def test_the_gaussian_process_of_optuna_trains_feasible_designs_once(study: Stud
     assert all(task.size(one) <= 20 for one in task.trained)
 
 
-def test_hyperband_gives_trainings_up(study: Study) -> None:
+def test_hyperband_prunes_trainings(study: Study) -> None:
     sweep = make_sweep(make_settings(pruner="hyperband", trials=14), epochs=9)
     task = FakeTask(epochs=9)
     work(study, sweep, task, seed=1)
@@ -264,7 +265,7 @@ def test_hyperband_gives_trainings_up(study: Study) -> None:
     assert len(task.trained) == 14
 
 
-def test_a_training_that_stands_still_is_given_up_by_the_patient_pruner(study: Study) -> None:
+def test_the_patient_pruner_prunes_a_training_without_improvement(study: Study) -> None:
     class Flat(FakeTask):
         def train(self, job: Job) -> Outcome:
             for epoch in range(1, 9):
@@ -285,7 +286,7 @@ def test_several_objectives(store: Store) -> None:
     assert [len(trial.values) for trial in study.trials()] == [2] * 6
 
 
-def test_a_grid_trains_every_combination_once_and_goes_on(study: Study) -> None:
+def test_a_grid_trains_every_combination_once_and_is_resumed(study: Study) -> None:
     space = Space(parameters={"a": Choice(options=(1, 2)), "b": Choice(options=(1, 2, 30))})
     sweep, task = make_sweep(space=space, exhaustive=True), FakeTask(most=20)
     assert enqueue(study, sweep, task) == 6
@@ -304,3 +305,58 @@ def is_done_now(study: Study, sweep: object) -> bool:
     from archsearch.search.queue import take_snapshot
 
     return is_done(take_snapshot(study.trials(), sweep.name), sweep)  # type: ignore[attr-defined, arg-type]
+
+
+def test_the_name_of_a_sweep_is_independent_of_length_sampler_and_tracking() -> None:
+    sweep = make_sweep()
+    assert make_sweep(make_settings("tpe", trials=99, workers=4)).name == sweep.name
+    assert replace(sweep, fixed={"train.epochs": 4}).name != sweep.name
+    assert replace(sweep, base=("block=dilated",)).name != sweep.name
+    assert replace(sweep, base=("tracking=mlflow", "tracking.address=http://host")).name == sweep.name
+
+
+def test_combinations_are_in_the_order_of_hydra() -> None:
+    space = Space(parameters={"a": Choice(options=(1, 2)), "b": Range(low=3, high=4, integer=True)})
+    found = [tuple(point.values()) for point in make_sweep(space=space).combinations()]
+    assert found == [(1, 3), (1, 4), (2, 3), (2, 4)]
+
+
+def test_a_space_without_parameters_is_one_combination() -> None:
+    assert list(make_sweep(space=Space(parameters={})).combinations()) == [{}]
+
+
+def test_a_continuum_has_no_combinations() -> None:
+    sweep = make_sweep(space=Space(parameters={"rate": Range(low=0.1, high=1.0)}))
+    with pytest.raises(SpecError, match="rate: is a continuum"):
+        list(sweep.combinations())
+
+
+def test_too_many_combinations_are_an_error_with_a_fix() -> None:
+    space = Space(parameters={f"p{i}": Choice(options=tuple(range(10))) for i in range(6)})
+    with pytest.raises(SpecError, match=r"1000000 combinations are too many.*sampler=footprint"):
+        list(make_sweep(space=space).combinations())
+
+
+def test_present_objects_are_frozen_within_the_block() -> None:
+    before = gc.get_freeze_count()
+    with _deferred_garbage_collection() as settle:
+        assert gc.get_freeze_count() == before
+        settle()
+        once = gc.get_freeze_count()
+        assert once > 1000
+        later = [[] for _ in range(100)]
+        settle()
+        assert gc.get_freeze_count() == once
+        assert any(each is later for each in gc.get_objects())
+    assert gc.get_freeze_count() == 0
+
+
+def test_an_error_unfreezes_them() -> None:
+    def work() -> None:
+        with _deferred_garbage_collection() as settle:
+            settle()
+            raise ValueError("of the search")
+
+    with pytest.raises(ValueError, match="of the search"):
+        work()
+    assert gc.get_freeze_count() == 0

@@ -1,12 +1,14 @@
-"""Candidates on assignments over the shipped configuration: kept, repaired, masked, and equal ones equal."""
+"""Candidates of the shipped configuration: kept, repaired, masked, identified; the features of plans."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from search_fakes import FakeTask
 
 from archsearch.analysis.check import check_design
 from archsearch.analysis.footprint import measure
@@ -15,9 +17,11 @@ from archsearch.cli.compose import Composer, compose, read_tree
 from archsearch.config_files import config_folder
 from archsearch.design.canonical import design_id
 from archsearch.design.lower import lower
+from archsearch.design.plan import Conv, GlobalPool, Linear, Parallel, Plan, Sequence
 from archsearch.design.spec import decode_design
 from archsearch.errors import SpecError
-from archsearch.search.evaluator import Evaluator, trial_key
+from archsearch.search.evaluator import Evaluator, features_of, trial_key
+from archsearch.search.task import Task
 from hydra_plugins.archsearch_sweeper._grammar import read_request
 
 
@@ -39,7 +43,7 @@ def test_a_design_that_keeps_its_limits_has_an_identity_and_features(evaluator: 
     assert candidate.parameters < 200_000
 
 
-def test_a_design_that_breaks_one_says_by_how_much(evaluator: Evaluator) -> None:
+def test_a_design_that_breaks_a_limit_has_its_excess(evaluator: Evaluator) -> None:
     candidate = evaluator({"arch.stages.c3.width": 512})
     assert not candidate.kept
     assert max(margin.excess for margin in candidate.margins) > 0
@@ -68,7 +72,7 @@ def test_an_option_that_the_block_lacks_does_not_count(evaluator: Evaluator) -> 
     assert evaluator({"arch.stages.c1.block": "inverted", "arch.stages.c1.expand": 2}).unused == ()
 
 
-def test_random_points_are_judged_as_they_are_when_each_is_composed_by_hydra_and_measured_whole(
+def test_random_points_are_evaluated_as_when_composed_by_hydra_and_measured_whole(
     evaluator: Evaluator,
 ) -> None:
     space = yaml.safe_load((config_folder() / "space" / "cifar.yaml").read_text())
@@ -87,7 +91,7 @@ def test_random_points_are_judged_as_they_are_when_each_is_composed_by_hydra_and
         assert candidate.key == trial_key(candidate.design_id, tree, "f00d")
 
 
-def test_nonsense_is_refused_with_its_key(evaluator: Evaluator) -> None:
+def test_invalid_assignments_are_an_error_with_their_key(evaluator: Evaluator) -> None:
     with pytest.raises(SpecError, match=r"arch\.stages\.c1\.repeats"):
         evaluator({"arch.stages.c1.repeats": "many"})
 
@@ -103,10 +107,76 @@ def test_nonsense_is_refused_with_its_key(evaluator: Evaluator) -> None:
         ("arch.name", "another", False),
     ],
 )
-def test_what_makes_another_training(evaluator: Evaluator, key: str, value: Any, is_another: bool) -> None:
+def test_changes_that_make_another_training(evaluator: Evaluator, key: str, value: Any, is_another: bool) -> None:
     assert (evaluator({key: value}).key != evaluator({}).key) == is_another
 
 
 def test_other_data_make_another_training() -> None:
     tree = {"train": {"epochs": 1}}
     assert trial_key("d", tree, "one") != trial_key("d", tree, "two")
+
+
+def conv(channels: int, width: int, kernel: int, stride: int = 1, dilation: int = 1, groups: int = 1) -> Conv:
+    side = dilation * (kernel - 1) // 2
+    return Conv(
+        name=f"conv{kernel}{stride}{groups}",
+        in_channels=channels,
+        out_channels=width,
+        kernel=kernel,
+        stride=stride,
+        dilation=dilation,
+        groups=groups,
+        padding=(side, side),
+    )
+
+
+PLAN = Plan(
+    input_shape=(3, 32, 32),
+    layers=(
+        Sequence(name="stem", layers=(conv(3, 8, 3),)),
+        Sequence(name="stages", layers=(Sequence(name="a", layers=(conv(8, 8, 5, stride=2), conv(8, 8, 1))),)),
+        Sequence(
+            name="head",
+            layers=(
+                Parallel(
+                    name="residual",
+                    branches=(
+                        Sequence(name="main", layers=(conv(8, 8, 3, stride=2, groups=8), conv(8, 8, 3, dilation=2))),
+                        Sequence(name="shortcut", layers=(conv(8, 8, 1, stride=2),)),
+                    ),
+                    combine="add",
+                ),
+                conv(8, 8, 3),
+                GlobalPool(name="pool", kind="average"),
+                Linear(name="linear", in_features=8, out_features=10),
+            ),
+        ),
+    ),
+)
+
+
+def test_convolutions_are_counted_by_kernel_and_resolution() -> None:
+    found = features_of(PLAN, measure(PLAN))
+    counts = {name: value for name, value in found.items() if not name.startswith("log_")}
+    assert counts == {
+        "depth": 7,
+        "level0.kernel3": 1,
+        "level1.kernel5": 1,
+        "level2.kernel3": 3,
+        "dilated": 1,
+        "depthwise": 1,
+    }
+
+
+def test_costs_are_logarithms() -> None:
+    footprint = measure(PLAN)
+    found = features_of(PLAN, footprint)
+    assert found["log_parameters"] == math.log(footprint.parameters)
+    assert found["log_macs"] == math.log(footprint.macs)
+    assert found["log_receptive_field"] == math.log(footprint.receptive_field)
+
+
+def test_a_candidate_is_kept_only_if_every_limit_is() -> None:
+    task: Task = FakeTask(most=5)
+    assert task.check({"a": 1, "b": 2}).kept
+    assert not task.check({"a": 6, "b": 2}).kept

@@ -1,4 +1,4 @@
-"""The sampler proposes what is admitted, learns from features, minds other workers, failures and directions."""
+"""The sampler proposes admitted designs, learns from features, and respects other workers, failures and directions."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+from search_fakes import FakeTask, make_settings, make_sweep
 
+from archsearch.search.loop import work
+from archsearch.search.queue import take_snapshot
 from archsearch.search.samplers import footprint
 from archsearch.search.samplers.footprint import (
+    EXAMPLES,
     Direction,
     FootprintProposer,
+    FootprintSearch,
     Observation,
-    with_predictions,
     expected_improvement,
     gaussianised,
     representatives,
     scalarised,
+    with_predictions,
 )
 from archsearch.search.samplers.gaussian_process import Array, Kernel, Posterior, condition
 from archsearch.search.space import Choice, Design, Features, Params, Range, Space
+from archsearch.search.storage.study import Study
 
 LAYERS = Space(parameters={f"layer{index}": Choice(options=("none", "small", "large")) for index in range(6)})
 COSTS = {"none": 0.0, "small": 1.0, "large": 3.0}
@@ -63,7 +69,7 @@ class Search:
         return [each.design.params for each in self.observations]
 
 
-def test_it_learns_what_the_features_tell() -> None:
+def test_it_learns_from_the_features() -> None:
     # 729 designs, 60 of size 10: random search of 20 trainings would miss them half of the time
     for seed in range(2):
         found = Search(objective=lambda params: (-abs(size(params) - 10.0),)).run(14, seed)
@@ -79,13 +85,13 @@ def test_it_finds_the_optimum_of_training_parameters_without_any_feature() -> No
     assert max(accuracy(params)[0] for params in search.run(25)) > -0.02
 
 
-def test_nothing_is_proposed_twice_and_nothing_that_is_refused() -> None:
+def test_no_design_is_proposed_twice_and_no_infeasible_one() -> None:
     found = Search(objective=lambda params: (size(params),), limit=6.0).run(25)
     assert len({tuple(params.items()) for params in found}) == 25
     assert max(map(size, found)) == 6.0
 
 
-def test_an_exhausted_space_ends_with_none() -> None:
+def test_an_exhausted_space_gives_none() -> None:
     space = Space(
         parameters={"layer0": Choice(options=("none", "small", "large")), "layer1": Choice(options=("none",))}
     )
@@ -97,7 +103,7 @@ def test_a_space_where_hardly_anything_is_feasible_is_enumerated() -> None:
     assert len(Search(objective=lambda params: (size(params),), limit=0.0).run(5)) == 1
 
 
-def test_where_not_all_candidates_can_be_looked_at_they_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_too_many_candidates_they_are_evaluated_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: set[bytes] = set()
     counted = footprint.expected_improvement
 
@@ -114,7 +120,7 @@ def test_where_not_all_candidates_can_be_looked_at_they_take_turns(monkeypatch: 
     assert len(looked_at) > 500  # of 729
 
 
-def test_of_many_observations_the_kernel_is_learnt_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_many_observations_the_kernel_is_fitted_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     learnt: list[int] = []
     fit = footprint.fit
 
@@ -141,7 +147,7 @@ def test_same_seed_same_proposals() -> None:
     assert first != third
 
 
-def test_what_fails_is_avoided_and_does_no_harm() -> None:
+def test_failed_designs_are_avoided_and_do_no_harm() -> None:
     def fragile(params: Params) -> tuple[float, ...] | None:
         return None if params["layer0"] == "large" else (size(params),)
 
@@ -151,11 +157,11 @@ def test_what_fails_is_avoided_and_does_no_harm() -> None:
 
 
 @pytest.mark.parametrize("value", [None, (math.nan,), (1.0,)])
-def test_studies_that_say_nothing_go_on(value: tuple[float, ...] | None) -> None:
+def test_equal_scores_do_not_stop_a_study(value: tuple[float, ...] | None) -> None:
     assert len(Search(objective=lambda params: value).run(15)) == 15
 
 
-def test_workers_do_not_crowd() -> None:
+def test_workers_propose_different_designs() -> None:
     search = Search(objective=lambda params: (-abs(size(params) - 10.0),))
     search.run(12)
     rng = np.random.default_rng(0)
@@ -167,7 +173,7 @@ def test_workers_do_not_crowd() -> None:
         pending.append(design)
 
 
-def test_belief_lowers_the_improvement_expected_at_pending_designs_and_keeps_the_mean() -> None:
+def test_pending_designs_lower_the_expected_improvement_and_keep_the_mean() -> None:
     kernel = Kernel(theta=np.array([0.0, 0.0, -6.0, -0.5]), groups_D=np.array([0]), trending=0)
     inputs_ND, pending_PD = np.linspace(-2, 2, 5)[:, None], np.array([[0.5]])
     targets_N = np.sin(2 * inputs_ND[:, 0])
@@ -220,7 +226,7 @@ def test_a_dominated_design_never_scores_higher() -> None:
         assert better > dominated
 
 
-def test_the_bend_keeps_the_order_and_draws_an_outlier_in() -> None:
+def test_the_power_transform_keeps_the_order_and_shrinks_an_outlier() -> None:
     scores_N = np.concatenate([[10.0], np.random.default_rng(0).normal(90.0, 1.0, size=40)])
     bent_N = gaussianised(scores_N)
     assert np.argsort(bent_N).tolist() == np.argsort(scores_N).tolist()
@@ -234,3 +240,24 @@ def test_representatives_are_the_best_half_and_the_others_evenly() -> None:
     kept = representatives(scores_N, 10)
     assert kept.tolist() == [0, 24, 47, 70, 94, 95, 96, 97, 98, 99]
     assert representatives(scores_N, 100).tolist() == list(range(100))
+
+
+SWEEP = make_sweep(make_settings("footprint", trials=10))
+
+
+def test_screened_designs_are_counted_and_the_nearest_misses_recorded(study: Study) -> None:
+    search = FootprintSearch(study, SWEEP, FakeTask(most=10), seed=1)
+    proposal = search.propose(take_snapshot(study.trials(), SWEEP.name))
+    assert proposal is not None
+    assert proposal.candidate.parameters <= 10
+    assert search.counts.proposed > search.counts.feasible > 0
+    assert len(search.infeasible) == EXAMPLES
+    assert all(min(each.excess.values()) < 0.5 for each in search.infeasible)
+
+
+def test_it_learns_that_larger_is_better(study: Study) -> None:
+    task = FakeTask(most=30)
+    work(study, SWEEP, task, seed=1)
+    sizes = [task.size(one) for one in task.trained]
+    assert max(sizes) == 30
+    assert sum(sizes[5:]) > sum(sizes[:5])

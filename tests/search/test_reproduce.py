@@ -17,7 +17,7 @@ def with_assignments(one: TrialRead, **assignments: Any) -> TrialRead:
     return replace(one, assignments=assignments)
 
 
-def test_the_overrides_in_the_folder_are_taken() -> None:
+def test_the_overrides_in_the_folder_are_used() -> None:
     Path("run/.hydra").mkdir(parents=True)
     lines = ["data=shapes", "space=cifar", "study.trials=3", "+a.b='x y'", "block@arch.stages.c2.block=strided"]
     Path("run/.hydra/overrides.yaml").write_text(yaml.safe_dump(lines))
@@ -26,7 +26,7 @@ def test_the_overrides_in_the_folder_are_taken() -> None:
     assert command_again(study_of(one), one) == expected
 
 
-def test_a_single_run_is_made_of_its_assignments() -> None:
+def test_the_command_of_a_single_run_has_its_assignments() -> None:
     one = with_assignments(trial(0, 0.5, key="k", run_dir="gone"), arch="assignment", block="dilated", seed=1)
     study = study_of(one, data="shapes", limits="tiny")
     expected = "python -m archsearch.run data=shapes constraints=tiny arch=assignment block=dilated seed=1"
@@ -40,7 +40,7 @@ def test_repairs_count_and_unused_options_do_not() -> None:
     assert command_again(study, one) == "python -m archsearch.run train.epochs=3 arch.stages.c4.dilation=3"
 
 
-def test_a_searchs_trial_without_overrides_is_made_of_its_design() -> None:
+def test_the_command_of_a_search_trial_without_overrides_uses_its_design() -> None:
     Path("run/.hydra").mkdir(parents=True)
     Path("run/design.yaml").write_text("name: net\n")
     Path("run/.hydra/overrides.yaml").write_text("no: list\n")
@@ -48,13 +48,13 @@ def test_a_searchs_trial_without_overrides_is_made_of_its_design() -> None:
     assert command_again(study_of(one), one) == "python -m archsearch.run arch=run/design.yaml train.epochs=3"
 
 
-def test_what_stood_on_the_sweeps_command_line_is_part_of_it() -> None:
+def test_overrides_of_the_sweep_are_part_of_the_command() -> None:
     base = ["data=cifar10", "+train.epochs=9", "study.trials=5", "++arch.stages.c1.width=8"]
     one = with_assignments(trial(0, 0.5, sweep="s", base=base, run_dir="gone"), block="normal", **{"train.epochs": 3})
     expected = "data=cifar10 ++arch.stages.c1.width=8 block=normal train.epochs=3"
     assert command_again(study_of(one), one) == f"python -m archsearch.run {expected}"
 
 
-def test_of_another_programs_trial_there_is_none() -> None:
+def test_the_trial_of_another_program_has_no_command() -> None:
     one = with_assignments(trial(0, 0.5), rate=0.5)
     assert command_again(study_of(one), one) is None

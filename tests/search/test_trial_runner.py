@@ -1,4 +1,4 @@
-"""How a trial ends: fencing, missing objectives, numbers that are none."""
+"""The end of a trial: lost claims, missing objectives, values that are not numbers."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def test_the_curve_and_the_outcome_are_recorded(study: Study) -> None:
     ("measures", "state", "cause"),
     [({"loss": 1.0}, "failed", "gave no value for accuracy"), ({"accuracy": float("nan")}, "diverged", "not a number")],
 )
-def test_what_cannot_be_compared_is_no_result(study: Study, measures: dict, state: str, cause: str) -> None:
+def test_missing_and_invalid_values_are_no_result(study: Study, measures: dict, state: str, cause: str) -> None:
     end = ended(study, Measured(measures))
     assert end.state == state
     assert cause in end.cause
     assert study.trials()[0].values is None
 
 
-def test_a_worker_that_was_taken_for_dead_drops_its_trial(study: Study) -> None:
+def test_a_worker_whose_trial_was_taken_over_drops_it(study: Study) -> None:
     queue, claim = claimed(study)
 
     def take_over(job: Job) -> None:

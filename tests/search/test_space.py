@@ -1,4 +1,4 @@
-"""Parameters draw, mutate and encode what they hold."""
+"""Parameters draw, mutate and encode their values; points of a space."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_points_of_a_finite_space_are_numbered_once_each() -> None:
     assert Space(parameters={"rate": Range(low=0.0, high=1.0)}).size is None
 
 
-def test_a_point_is_made_again_from_its_key() -> None:
+def test_a_key_gives_its_point_back() -> None:
     for point in ({"block": "normal", "width": 16, "repeats": 2}, {"width": 64}, {}):
         assert SPACE.point(SPACE.key(point)) == point
     assert SPACE.key({"width": 16}) != SPACE.key({"width": 32})

@@ -1,18 +1,21 @@
-"""What optuna-dashboard is given: margins that read well, feasible or not in its own form, a note; and nobody else."""
+"""Attributes for optuna-dashboard: margins, feasibility in its own form, a note, artifacts."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from search_fakes import FakeTask, make_settings, make_study, make_sweep
+from search_fakes import FakeTask, make_memory_study, make_settings, make_study, make_sweep
 
 from archsearch.analysis.limits import Margin, decode_limits
 from archsearch.runs.trial import limits_record
 from archsearch.search.explain import explain
 from archsearch.search.loop import work
-from archsearch.search.storage.dashboard import limits_note, margin_attrs, older_constraints
+from archsearch.search.storage.dashboard import artifact_folder, attach, limits_note, margin_attrs, older_constraints
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.read import read_study
 from archsearch.search.storage.study import Study
+from archsearch.search.storage.write import Row
 
 LIMITS = decode_limits(
     {
@@ -42,7 +45,7 @@ def test_a_margin_is_named_by_its_limit_and_its_bound() -> None:
     assert str(found["Margin forbids (max_pool)"]) == "0.0"
 
 
-def test_the_older_form_of_constraints_says_whether_a_trial_is_feasible() -> None:
+def test_the_older_form_of_constraints_shows_feasibility() -> None:
     assert older_constraints({"macs": -0.5, "parameters": 0.25}) == {"constraints": [0.25]}
     assert older_constraints({}) == {}
 
@@ -59,7 +62,7 @@ def test_a_new_study_carries_a_note_of_its_limits() -> None:
 
 
 @pytest.mark.parametrize("storage", ["outputs/s.db", "journal:outputs/journal.log"])
-def test_every_trial_of_a_search_says_its_margins_and_readers_pass_them_over(storage: str) -> None:
+def test_every_trial_of_a_search_has_margins_that_readers_skip(storage: str) -> None:
     store = open_store(storage)
     study = make_study(store)
     work(study, make_sweep(make_settings("random")), FakeTask(most=8), seed=1)
@@ -80,9 +83,30 @@ def test_every_trial_of_a_search_says_its_margins_and_readers_pass_them_over(sto
 
 
 def test_a_sampler_sees_each_constraint_once(study: Study) -> None:
-    from test_mirror import make_mirror
-
     work(study, make_sweep(make_settings("random")), FakeTask(most=8), seed=1)
-    mirror = make_mirror()
-    mirror.pull(study.trials())
-    assert {name for trial in mirror._study.trials for name in trial.constraints} == {"parameters"}
+    memory = make_memory_study()
+    memory.pull(study.trials())
+    assert {name for trial in memory._study.trials for name in trial.constraints} == {"parameters"}
+
+
+def test_optuna_finds_the_artifacts_of_a_row(tmp_path: Path) -> None:
+    from optuna.artifacts import FileSystemArtifactStore, download_artifact, get_all_artifact_meta
+
+    store = open_store("sqlite:///outputs/studies.db")
+    study = make_study(store)
+    (tmp_path / "curves.png").write_bytes(b"picture")
+    folder = artifact_folder(store.address)
+    attrs = attach([tmp_path / "curves.png", tmp_path / "card.png"], folder)
+    study.write([Row(state="complete", params={}, attrs={}, values=(0.5,), system=attrs)])
+    (found,) = get_all_artifact_meta(study.trials()[0], storage=store.storage)
+    assert (found.filename, found.mimetype) == ("curves.png", "image/png")
+    given = FileSystemArtifactStore(folder)
+    download_artifact(artifact_store=given, artifact_id=found.artifact_id, file_path=str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == b"picture"
+    assert folder == Path("outputs/artifacts")
+    store.close()
+
+
+def test_no_folder_is_created_without_files(tmp_path: Path) -> None:
+    assert attach([tmp_path / "curves.png"], tmp_path / "artifacts") == {}
+    assert not (tmp_path / "artifacts").exists()

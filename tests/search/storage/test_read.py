@@ -1,4 +1,4 @@
-"""Trials and studies as values: states, ranks, and attributes of any making."""
+"""Trials and studies as values: states, ranks, fronts, attributes of other programs, overviews."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import datetime
 import math
 
 import pytest
-from foreign_studies import make_foreign
-from search_fakes import FakeTask, make_sweep
+from foreign_studies import make_empty, make_foreign
+from search_fakes import FakeTask, make_study, make_sweep
 from study_values import study_of, trial
 
 from archsearch.search.loop import work
 from archsearch.search.storage.database import Store
-from archsearch.search.storage.read import front_of, read_study, state_of
+from archsearch.search.storage.read import best_of, front_of, overview_of, read_study, state_of
+from archsearch.search.storage.reader import open_reader
 from archsearch.search.storage.study import Study
 
 
-def test_a_search_is_read_with_all_it_says(study: Study) -> None:
+def test_a_search_is_read_with_all_attributes(study: Study) -> None:
     before = datetime.datetime.now(datetime.UTC)
     work(study, make_sweep(), FakeTask(most=20), seed=1)
     found = read_study(study.store, study.name)
@@ -59,7 +60,7 @@ def test_of_several_objectives_the_front_comes_first() -> None:
     assert [one.number for one in found.ranked()] == [0, 3, 2, 1]
 
 
-def test_the_front_is_what_comparing_all_pairs_gives() -> None:
+def test_the_front_equals_a_comparison_of_all_pairs() -> None:
     ranks = {i: (float(i * 7 % 11), float(i * 5 % 13), float(i * 3 % 7)) for i in range(60)}
     slow = {
         i
@@ -69,7 +70,7 @@ def test_the_front_is_what_comparing_all_pairs_gives() -> None:
     assert front_of(ranks) == slow
 
 
-def test_attributes_of_any_making_are_read(store: Store) -> None:
+def test_attributes_of_other_programs_are_read(store: Store) -> None:
     make_foreign(store)
     [name] = [study.study_name for study in store.storage.get_all_studies()]
     found = read_study(store, name)
@@ -79,3 +80,26 @@ def test_attributes_of_any_making_are_read(store: Store) -> None:
     failed = found.trials[2]
     assert (failed.margins, failed.seconds, failed.cause) == ([], None, None)
     assert trial(0, state="failed", state_reason="the disk is full").cause == "the disk is full"
+
+
+def test_overviews_of_trials_and_of_tables_are_equal(store: Store) -> None:
+    work(make_study(store), make_sweep(), FakeTask(most=20), seed=1)
+    make_foreign(store)
+    make_empty(store)
+    found = open_reader().overviews()
+    assert len(found) == 3
+    assert found == [overview_of(read_study(store, one.name)) for one in found]
+    ours, foreign, empty = found
+    assert (ours.counts["complete"], ours.attrs["data"]) == (6, "shapes")
+    assert ours.last is not None
+    assert foreign.counts == {"complete": 2, "failed": 1, "running": 1, "waiting": 1}
+    assert foreign.best is not None
+    assert (foreign.best.number, foreign.best.front) == (0, 2)
+    assert (empty.counts, empty.best, empty.last) == ({}, None, None)
+
+
+def test_the_best_of_one_objective_is_alone() -> None:
+    best = best_of({3: (0.5,), 4: (0.7,), 5: (0.7,)}, ["maximize"])
+    assert best is not None
+    assert (best.number, best.values, best.front) == (4, (0.7,), 2)
+    assert best_of({}, ["maximize"]) is None

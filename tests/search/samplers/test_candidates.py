@@ -1,4 +1,4 @@
-"""The pool offers every point of a small space once, and holds its designs as `Space.encode` has them."""
+"""The pool screens every point of a small space once, and stores its designs as `Space.encode` encodes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MIXED = Space(
 )
 
 
-def test_points_are_written_as_the_space_encodes_them() -> None:
+def test_points_are_stored_as_the_space_encodes_them() -> None:
     rng = np.random.default_rng(7)
     points = [MIXED.draw(rng) for _ in range(40)]
     points += [{name: value for name, value in point.items() if rng.random() < 0.6} for point in points]
@@ -47,7 +47,7 @@ def test_a_space_without_parameters_has_no_columns() -> None:
     assert written.encoded_MC(np.arange(2)).shape == (2, 0)
 
 
-def test_the_pool_goes_through_a_small_space_once_and_asks_for_every_point_once() -> None:
+def test_the_pool_enumerates_a_small_space_once_and_admits_every_point_once() -> None:
     asked: Counter[frozenset[object]] = Counter()
 
     def admit(params: Params) -> Features | None:
@@ -65,7 +65,7 @@ def test_the_pool_goes_through_a_small_space_once_and_asks_for_every_point_once(
     assert set(asked.values()) == {1}
 
 
-def test_the_pool_forgets_what_it_does_not_keep() -> None:
+def test_the_pool_removes_designs_that_are_not_kept() -> None:
     pool, rng = Pool(SPACE, lambda params: {}, capacity=100), np.random.default_rng(4)
     pool.screen(10, rng)
     first, third = pool.design(0), pool.design(2)
@@ -76,7 +76,7 @@ def test_the_pool_forgets_what_it_does_not_keep() -> None:
     )
 
 
-def test_mutations_of_an_unknown_design_are_offered() -> None:
+def test_mutations_of_an_unknown_design_are_screened() -> None:
     pool, rng = Pool(SPACE, lambda params: {}, capacity=100), np.random.default_rng(5)
     parent = Design(params=SPACE.at(0), features={})
     pool.vary([parent], 30, rng)
