@@ -101,7 +101,7 @@ def make_space() -> Space:
 
 
 def make_settings(name: str = "random", *, pruner: str = "none", **changes: Any) -> StudySettings:
-    sampler = SamplerSettings(name=name, seed=1, startup=4, population=4)  # type: ignore[arg-type]
+    sampler = SamplerSettings(name=name, seed=1, startup=4, population=4)
     settings = StudySettings(
         trials=6,
         sampler=sampler,

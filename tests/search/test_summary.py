@@ -20,7 +20,7 @@ def test_the_best_comes_first_with_its_command(study: Study) -> None:
     sweep = make_sweep(base=("data=shapes", "study.trials=6", "++arch.width=1"))
     work(study, sweep, FakeTask(most=20), seed=1)
     summary = summarize(study, sweep)
-    values = [(trial.values or ())[0] for trial in summary.best]
+    values = [trial.values[0] for trial in summary.best if trial.values]
     assert values == sorted(values, reverse=True)
     best = summary.best[0].assignments
     chosen = f"a={best['a']} b={best['b']} block={best['block']}"
@@ -54,7 +54,7 @@ def test_of_several_objectives_the_front_comes_first(store: Store) -> None:
     work(study, sweep, FakeTask(), seed=1)
     summary = summarize(study, sweep)
     assert len(summary.front) == len(
-        {(trial.values or ())[0] for trial in summary.best}
+        {trial.values[0] for trial in summary.best if trial.values}
     )  # more MACs, more accuracy: all of them
     assert "a trial of the Pareto front again" in summary_text(study, sweep, summary)
 
