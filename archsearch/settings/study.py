@@ -1,6 +1,6 @@
 """What a search is asked to do (`study.*`), as frozen values; the YAML twins are conf/study, conf/sampler, conf/pruner.
 
-Imports the standard library, `errors` and `plugins` only: no optuna, no hydra.
+Imports the standard library and `errors` only (`plugins` for the sampler of an installed package): no optuna, no hydra.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from archsearch.errors import SpecError
-from archsearch.plugins import require_name
 
 SamplerName = Literal["footprint", "tpe", "random", "grid", "nsgaii", "gp", "qmc"]
 BUILT_IN_SAMPLERS: tuple[str, ...] = get_args(SamplerName)
@@ -30,7 +29,10 @@ class SamplerSettings:
     population: int = 16  # nsgaii only
 
     def __post_init__(self) -> None:
-        require_name(self.name, BUILT_IN_SAMPLERS, SAMPLERS, "study.sampler.name")
+        if self.name not in BUILT_IN_SAMPLERS:
+            from archsearch.plugins import require_name  # here, since importlib.metadata takes time to import
+
+            require_name(self.name, BUILT_IN_SAMPLERS, SAMPLERS, "study.sampler.name")
         _at_least("study.sampler.startup", self.startup, 1)
         _at_least("study.sampler.population", self.population, 2)
 

@@ -215,7 +215,7 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show"], "study: there are 2. Name one of them: one, tow"),
+        (["show"], "study: the database has 2 studies. Name one of them: one, tow"),
         (["show", "two"], "study: there is no 'two'. Did you mean 'tow'?"),
         (["best", "tow", "--storage", "nowhere.db"], "--storage: there is no study database at nowhere.db"),
         (["ls", "--storage", "mysql://me:geheim@x/y"], "--storage: 'mysql://me:***@x/y' is not the address"),
@@ -229,7 +229,7 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
         (["show", "one", "--nothing"], "--nothing"),
         (["compare", "one", "0", "1", "--plot", "x.docx"], "names no format of a picture"),
         (["export", "one", "--csv", "file/a.csv"], "cannot be written"),
-        (["ls", "--storage", "sqlite:///file"], "is not a study database"),
+        (["ls", "--storage", "sqlite:///file"], "not a study database"),
     ],
 )
 def test_what_cannot_be_used_ends_with_2_and_one_message(

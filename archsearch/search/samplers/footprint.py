@@ -441,11 +441,9 @@ class FootprintSearch:
         return Design(params=params, features=found.features if isinstance(found, Candidate) else {})
 
 
-def _values(trial: object) -> tuple[float, ...] | None:
+def _values(trial: FrozenTrial) -> tuple[float, ...] | None:
     """Return the values of a trial, or of a pruned one its last accuracy."""
-    values, steps = getattr(trial, "values", None), getattr(trial, "intermediate_values", {})
-    if values is not None:
-        return tuple(values)
-    if getattr(trial, "user_attrs", {}).get("state_reason") == "pruned" and steps:
-        return (steps[max(steps)],)
-    return None
+    if trial.values is not None:
+        return tuple(trial.values)
+    steps = trial.intermediate_values
+    return (steps[max(steps)],) if steps and trial.user_attrs.get("state_reason") == "pruned" else None

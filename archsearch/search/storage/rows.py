@@ -6,11 +6,12 @@ import datetime
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from archsearch.analysis.limits import Margin
 from archsearch.search.space import Value
 from archsearch.search.storage.dashboard import margin_attrs, older_constraints
+from archsearch.search.task import Candidate
 
 NUMBER_PLACE = "{number}"  # in `run_dir`: replaced by the trial's number
 State = Literal["waiting", "running", "complete", "pruned", "fail"]
@@ -33,23 +34,6 @@ class Row:
         """Return the attributes that Optuna itself reads."""
         each = {f"constraints:{name}": float(value) for name, value in self.constraints.items()}
         return {**self.system, **each, **older_constraints(each)}
-
-
-class CheckedDesign(Protocol):
-    """A design with its footprint and its margins to the limits."""
-
-    @property
-    def margins(self) -> Sequence[Margin]: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def design_id(self) -> str: ...
-    @property
-    def parameters(self) -> int: ...
-    @property
-    def macs(self) -> int: ...
-    @property
-    def receptive_field(self) -> int: ...
 
 
 RunState = Literal["complete", "pruned", "diverged", "infeasible", "failed"]
@@ -116,7 +100,7 @@ def run_row(run: RunRecord) -> Row:
     )
 
 
-def design_attrs(design: CheckedDesign, run_dir: str) -> dict[str, Any]:
+def design_attrs(design: Candidate | RunRecord, run_dir: str) -> dict[str, Any]:
     """Return the attributes that every trial of a feasible design has."""
     return {
         **margin_attrs(design.margins),

@@ -128,21 +128,16 @@ def open_study(
             return _load(store, name, attrs) or _create(store, name, attrs)
         plain = "-".join([data, limits, *([] if tuple(objectives) == ("accuracy",) else objectives)])
         detailed = f"{plain}-{hash_of([fingerprint, attrs['limits_hash']])[:6]}"
-        for candidate in (plain, detailed):
-            if not _exists(store, candidate):
-                return _create(store, candidate, attrs)
-            if candidate == detailed or not _difference(_attrs_of(store, candidate), attrs):
-                found = _load(store, candidate, attrs)
-                assert found is not None, "it exists"
-                return found
-        raise AssertionError("one of the two names is free or fits")
+        old = _attrs_of(store, plain)
+        chosen = detailed if old is not None and _difference(old, attrs) else plain
+        return _load(store, chosen, attrs) or _create(store, chosen, attrs)
 
 
 def load_study(store: Store, name: str) -> Study:
     """Return the study `name`; raises `SpecError`, with the names of all studies, where it is missing."""
     import optuna
 
-    if not _exists(store, name):
+    if _attrs_of(store, name) is None:
         names = ", ".join(study_names(store)) or "none"
         raise SpecError("study.name", f"there is no study '{name}' at {store.address}", f"Its studies: {names}.")
     raw = optuna.load_study(storage=store.storage, study_name=name)
@@ -156,23 +151,19 @@ def study_names(store: Store) -> list[str]:
     return [study.study_name for study in store.storage.get_all_studies()]
 
 
-def _exists(store: Store, name: str) -> bool:
+def _attrs_of(store: Store, name: str) -> dict[str, Any] | None:
+    """Return the attributes of a study, None where there is no study of that name."""
     try:
-        store.storage.get_study_id_from_name(name)
+        return store.storage.get_study_user_attrs(store.storage.get_study_id_from_name(name))
     except KeyError:
-        return False
-    return True
-
-
-def _attrs_of(store: Store, name: str) -> dict[str, Any]:
-    return store.storage.get_study_user_attrs(store.storage.get_study_id_from_name(name))
+        return None
 
 
 def _load(store: Store, name: str, attrs: Mapping[str, Any]) -> Study | None:
-    if not _exists(store, name):
+    old = _attrs_of(store, name)
+    if old is None:
         return None
-    difference = _difference(_attrs_of(store, name), attrs)
-    if difference:
+    if difference := _difference(old, attrs):
         raise SpecError(
             "study.name",
             f"the study '{name}' has {difference}, which cannot be compared",
