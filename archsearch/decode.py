@@ -1,7 +1,7 @@
-"""Strict decoding of plain mappings into frozen dataclasses; the one door for untyped values.
+"""Strict decoding of plain mappings into frozen dataclasses, with ranges of numbers in the annotations.
 
-Nothing is coerced (a number as text is refused) but an int where a float is asked for.
-Imports the standard library and `errors` only.
+Nothing is coerced (a number in quotes is an error), except an int to a float. Imports the standard library and `errors`
+only.
 """
 
 from __future__ import annotations
@@ -9,37 +9,75 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import functools
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from archsearch.errors import SpecError
 
 T = TypeVar("T")
 
-_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", type(None): "null"}
+_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", type(None): "null"}
 
 
-def decode(kind: type[T], raw: object, where: str = "", *, called: str = "") -> T:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """The finite numbers that a field may hold, as `Annotated[int, Range(at_least=1)]`; `fix` ends the message."""
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    fix: str = ""
+
+    def check(self, value: float, where: str) -> None:
+        """Raise `SpecError` at `where` for a value that is not within the range."""
+        if not (
+            math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        ):
+            raise SpecError(where, f"must be {self._text()}, got {value}", self.fix)
+
+    def _text(self) -> str:
+        if self.at_least is not None and self.at_most is not None:
+            return f"from {self.at_least:g} to {self.at_most:g}"
+        words = {"at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
+        return " and ".join(f"{word} {bound:g}" for word, bound in words.items() if bound is not None)
+
+
+def check_ranges(settings: object, where: str) -> None:
+    """Raise `SpecError` below `where` at the first field of a dataclass that is not within its range."""
+    for name, allowed in _ranges(type(settings)):
+        value = getattr(settings, name)
+        if value is not None:
+            allowed.check(value, join(where, name))
+
+
+def decode(kind: type[T], raw: object, where: str = "", *, label: str = "") -> T:
     """Return `raw`, made of mappings, lists and scalars, as a value of the dataclass `kind`.
 
-    `where` is the dotted key that messages begin with, `called` what the mapping is
-    ("a stage"). Raises `SpecError` at the first key that is unknown, missing or of a wrong type.
+    `where` is the dotted key that messages begin with, `label` the name of the mapping
+    in messages ("a stage"). Raises `SpecError` at the first key that is unknown, missing or of a wrong type.
     """
-    called = called or f"{where.rpartition('.')[2] or 'the configuration'}"
+    label = label or f"{where.rpartition('.')[2] or 'the configuration'}"
     if not isinstance(raw, Mapping):
-        raise SpecError(where, f"must be a mapping, is {describe(raw)}")
+        raise SpecError(where, f"must be a mapping, got {describe(raw)}")
     fields = _fields(kind)
     for key in raw:
         if key not in fields:
-            raise SpecError(join(where, key), f"unknown key for {called}", suggest(str(key), fields))
+            raise SpecError(join(where, key), f"unknown key for {label}", suggest(str(key), fields))
     values: dict[str, Any] = {}
     for name, (hint, required) in fields.items():
         if name in raw:
             values[name] = convert(hint, raw[name], join(where, name))
         elif required:
-            raise SpecError(join(where, name), f"missing key for {called}", f"It must be {expected(hint)}.")
+            raise SpecError(join(where, name), f"missing key for {label}", f"It must be {expected(hint)}.")
     return kind(**values)
 
 
@@ -48,22 +86,23 @@ def convert(hint: Any, raw: object, where: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any or hint is object:
         return raw
+    if origin is Annotated:
+        value = convert(arguments[0], raw, where)
+        for allowed in arguments[1:]:
+            allowed.check(value, where)
+        return value
     if origin in (Union, types.UnionType):
         return _convert_union(hint, raw, where)
     if origin is Literal:
         if any(raw is choice or (type(raw) is type(choice) and raw == choice) for choice in arguments):
             return raw
-        raise SpecError(where, f"{describe(raw)} is not a choice", _choices(raw, arguments))
+        value = f"'{raw}'" if isinstance(raw, str) else describe(raw)
+        raise SpecError(where, f"{value} is not a choice", _choices(raw, arguments))
     if origin is tuple:
-        if not isinstance(raw, list | tuple):
-            raise SpecError(where, f"must be {expected(hint)}, is {describe(raw)}")
-        if arguments[-1] is not Ellipsis and len(raw) != len(arguments):
-            raise SpecError(where, f"must be a list of {len(arguments)}, has {len(raw)}")
-        hints = [arguments[0]] * len(raw) if arguments[-1] is Ellipsis else arguments
-        return tuple(convert(one, item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(hints, raw, strict=True)))
+        return _convert_tuple(hint, raw, where)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
         if not isinstance(raw, Mapping):
-            raise SpecError(where, f"must be a mapping, is {describe(raw)}")
+            raise SpecError(where, f"must be a mapping, got {describe(raw)}")
         return {str(key): convert(arguments[1], item, join(where, key)) for key, item in raw.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return raw if isinstance(raw, hint) else decode(hint, raw, where)
@@ -71,7 +110,17 @@ def convert(hint: Any, raw: object, where: str) -> Any:
         return float(raw)
     if type(raw) is hint:
         return raw
-    raise SpecError(where, f"must be {expected(hint)}, is {describe(raw)}", _unquoted(raw, (hint,)))
+    raise SpecError(where, f"must be {expected(hint)}, got {describe(raw)}", _unquoted(raw, (hint,)))
+
+
+def _convert_tuple(hint: Any, raw: object, where: str) -> tuple[Any, ...]:
+    arguments = get_args(hint)
+    if not isinstance(raw, list | tuple):
+        raise SpecError(where, f"must be {expected(hint)}, got {describe(raw)}")
+    if arguments[-1] is not Ellipsis and len(raw) != len(arguments):
+        raise SpecError(where, f"must be a list of {len(arguments)}, got {len(raw)}")
+    hints = [arguments[0]] * len(raw) if arguments[-1] is Ellipsis else arguments
+    return tuple(convert(one, item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(hints, raw, strict=True)))
 
 
 def is_mapping(raw: object) -> TypeGuard[Mapping[str, Any]]:
@@ -85,7 +134,7 @@ def is_list(raw: object) -> TypeGuard[Sequence[Any]]:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return the sentence that names the likeliest of `known` for a misspelt `word`, or all of them."""
+    """Return the sentence that suggests the closest of `known` for a misspelt `word`, or lists all of them."""
     names = [str(name) for name in known]
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     if close:
@@ -94,13 +143,13 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def describe(raw: object) -> str:
-    """Return `raw` as a message shows it: the value and, where it helps, its kind."""
+    """Return `raw` for a message: the value and, where it helps, its type."""
     if raw is None:
         return "null"
     if isinstance(raw, bool):
         return str(raw).lower()
     if isinstance(raw, str):
-        return f"the text '{raw}'"
+        return f"the string '{raw}'"
     if isinstance(raw, Mapping):
         return "a mapping"
     if isinstance(raw, list | tuple):
@@ -109,12 +158,15 @@ def describe(raw: object) -> str:
 
 
 def expected(hint: Any) -> str:
-    """Return what a value of the type `hint` is called in a message."""
+    """Return the name of the type `hint` for a message."""
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return expected(arguments[0])
     if hint in _NAMES:
         return _NAMES[hint]
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(expected(one) for one in arguments))
+        names = dict.fromkeys(expected(one) for one in arguments)
+        return " or ".join(name for name in names if name != _NAMES[int] or _NAMES[float] not in names)
     if origin is Literal:
         return " or ".join(f"'{choice}'" for choice in arguments)
     if origin is tuple:
@@ -129,13 +181,24 @@ def join(where: str, key: object) -> str:
 
 @functools.cache
 def _fields(kind: type) -> dict[str, tuple[Any, bool]]:
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     missing = dataclasses.MISSING
     return {
         field.name: (hints[field.name], field.default is missing and field.default_factory is missing)
         for field in dataclasses.fields(kind)
         if field.init
     }
+
+
+@functools.cache
+def _ranges(kind: type) -> tuple[tuple[str, Range], ...]:
+    """Return the fields of a dataclass whose value, where it is not None, has a range."""
+    found: list[tuple[str, Range]] = []
+    for name, (hint, _) in _fields(kind).items():
+        for one in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
+            if get_origin(one) is Annotated:
+                found += [(name, allowed) for allowed in get_args(one)[1:]]
+    return tuple(found)
 
 
 def _convert_union(hint: Any, raw: object, where: str) -> Any:
@@ -153,11 +216,11 @@ def _convert_union(hint: Any, raw: object, where: str) -> Any:
             errors.append(error)
     if len(errors) == 1:
         raise errors[0]
-    raise SpecError(where, f"must be {expected(hint)}, is {describe(raw)}", _unquoted(raw, arguments))
+    raise SpecError(where, f"must be {expected(hint)}, got {describe(raw)}", _unquoted(raw, arguments))
 
 
 def _unquoted(raw: object, hints: tuple[Any, ...]) -> str:
-    """Return the fix for a number that came as text where one of `hints` is a number."""
+    """Return the fix for a number in quotes where one of `hints` is a number."""
     wanted = int in hints or float in hints
     return "Write it without quotes." if wanted and isinstance(raw, str) and _numeric(raw) else ""
 

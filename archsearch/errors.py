@@ -1,6 +1,6 @@
-"""The exceptions of archsearch; every one knows the exit code that a front door ends with.
+"""The exceptions of archsearch; each holds the exit code of the command that it ends.
 
-    ArchsearchError            1   something archsearch can name went wrong
+    ArchsearchError            1   an error that archsearch raises
     ├── UsageError             2   the input cannot be used: nothing was started
     │   ├── SpecError          2   a configuration or a design that cannot be read
     │   ├── LimitError         2   a design that breaks its limits
@@ -30,7 +30,7 @@ class UsageError(ArchsearchError):
 
 
 class SpecError(UsageError):
-    """A configuration or design that cannot be read: says where, what, and the fix."""
+    """A configuration or design that cannot be read: the place, the error, and the fix."""
 
     def __init__(self, where: str, what: str, fix: str = "") -> None:
         """Make the message `where: what. fix`; `where` is a dotted key or a file."""
@@ -40,7 +40,7 @@ class SpecError(UsageError):
         super().__init__(f"{prefix}{sentence} {fix}".rstrip())
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[str, str, str]]:
-        """Survive the way between processes."""
+        """Return how to unpickle it, so that it survives the way between processes."""
         return type(self), (self.where, self.what, self.fix)
 
 
@@ -65,7 +65,7 @@ class DeviceMemoryError(RunError):
 
 
 class StorageError(RunError):
-    """A file or a database that cannot be written or read, such as on a full disk: the place is to be changed."""
+    """A file or a database that cannot be written or read, such as on a full disk; another place may do."""
 
     exit_code = 2
 

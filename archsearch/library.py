@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from archsearch.analysis.check import Checked
-    from archsearch.analysis.footprint import Footprint
+    from archsearch.analysis.measure import Footprint
     from archsearch.network.portable import Takes
 
 Source = str | Path | Mapping[str, Any]
@@ -28,12 +28,14 @@ def load_design(
     *,
     block: str | Mapping[str, Any] = "normal",
     classes: int = 10,
+    channels: int = 3,
     image_size: int = 32,
     folders: tuple[Path, ...] = (),
 ) -> DesignSpec:
     """Return the design that `source` describes.
 
-    `block`, `classes` and `image_size` stand in for `${block}`, `${data.classes}` and `${data.image_size}`;
+    `block`, `classes`, `channels` and `image_size` replace `${block}`, `${data.classes}`, `${data.channels}` and
+    `${data.image_size}`;
     blocks are looked up by name in `folders`, beside the file (`../block`), and among the shipped ones.
     Raises `SpecError` where the design cannot be read.
     """
@@ -49,7 +51,7 @@ def load_design(
         raw = read_yaml(file)
         searched.append(file.resolve().parent.parent)
     blocks = block_lookup([*searched, config_folder()])
-    tree = {"arch": raw, "block": block, "data": {"classes": classes, "image_size": image_size}}
+    tree = {"arch": raw, "block": block, "data": {"classes": classes, "channels": channels, "image_size": image_size}}
     return decode_design(resolve(tree)["arch"], blocks)
 
 
@@ -58,7 +60,7 @@ def analyse(design: DesignSpec | Source) -> Footprint:
 
     Raises `SpecError` for a design that is no network, or whose width is `fit` (see `check`).
     """
-    from archsearch.analysis.footprint import measure
+    from archsearch.analysis.measure import measure
     from archsearch.design.lower import lower
 
     return measure(lower(_design(design)))
@@ -89,7 +91,7 @@ def build(design: DesignSpec | Source, *, seed: int = 0) -> nn.Module:
 def load(run_dir: str | Path, *, takes: Takes = "normalised") -> nn.Module:
     """Return the trained network of the run in `run_dir`, or of its safetensors file alone, ready to use on the CPU.
 
-    It takes normalised images; with `takes="uint8"` RGB bytes, with `"unit"` RGB floats in 0..1, (B, 3, H, W) each.
+    It takes normalised images; with `takes="uint8"` bytes, with `"unit"` floats in 0..1, (B, C, H, W) each.
     Raises `DataError` where there is no finished run.
     """
     from archsearch.runs.load import load_network

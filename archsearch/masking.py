@@ -23,6 +23,8 @@ _NOT_OPEN = r"\$\{[^}]*\}|\*\*\*"
 _URL = re.compile(
     rf"(?P<head>(?:{_SCHEME})[^:/\\\n]*:)(?!(?:{_NOT_OPEN})@)(?P<secret>(?:(?!{_NEXT})[^\n])+)(?=@)", re.IGNORECASE
 )
+# A server's user without a password is a token, as in https://TOKEN@host; a database's is a name.
+_TOKEN = re.compile(r"(?P<head>https?://)(?P<secret>[^\s/@:*$]+)(?=@)", re.IGNORECASE)
 # In a text an option's value ends with the next option, the line, or a quote that closes the address; where the text is
 # one address, a quote is part of the value.
 _OPTION_HEAD = rf"(?P<head>[?&;](?:password|passwd|pwd|sslpassword|passphrase)=)(?!{_NOT_OPEN})"
@@ -100,4 +102,4 @@ def _replace(text: str, replacement: Callable[[str], str], option: re.Pattern[st
     def replaced(match: re.Match[str]) -> str:
         return match["head"] + replacement(match["secret"])
 
-    return option.sub(replaced, _URL.sub(replaced, text))
+    return option.sub(replaced, _TOKEN.sub(replaced, _URL.sub(replaced, text)))

@@ -14,12 +14,11 @@ import sys
 import time
 from dataclasses import replace
 
-from archsearch.analysis.footprint import measure
 from archsearch.analysis.limits import decode_limits, margins
+from archsearch.analysis.measure import measure
 from archsearch.cli.compose import Composer
-from archsearch.design.canonical import design_id
-from archsearch.design.lower import lower
-from archsearch.design.lower_block import lower_block
+from archsearch.design.lower import lower, lower_block
+from archsearch.design.plan import design_id
 from archsearch.design.spec import DesignSpec, decode_design
 from archsearch.processor import processor_name
 

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from archsearch import build, check
 from archsearch.config_files import config_folder
 from archsearch.data.load import load_dataset
+from archsearch.library import build, check
 from archsearch.network.portable import (
     Agreement,
     Preprocessed,

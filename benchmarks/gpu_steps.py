@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from training_speed import SMALL, ours
 
-from archsearch import build, check, load_design
 from archsearch.data import load_dataset
+from archsearch.library import build, check, load_design
 from archsearch.settings.data import DataSettings
 
 WAYS: dict[str, dict[str, Any]] = {

@@ -17,8 +17,8 @@ from collections.abc import Callable
 
 import torch
 
-from archsearch import build, check, load_design
 from archsearch.kernels import equip, load_kernels
+from archsearch.library import build, check, load_design
 from archsearch.processor import processor_name
 from archsearch.settings.training import OptimizerSettings
 from archsearch.training.allocator import keep_freed_memory

@@ -109,13 +109,13 @@ def apart(checkout: Path, folder: str, steps: int, kernels: str) -> list[float]:
 
 def speeds(folder: Path, steps: int, kernels: Kernels) -> list[float]:
     """Return the images per second that this process trains each design at."""
-    from archsearch import build, load_design
     from archsearch.augment import make_augmenter
     from archsearch.data import load_dataset
+    from archsearch.library import build, load_design
     from archsearch.settings.augment import AugmentPolicy
     from archsearch.settings.data import DataSettings
     from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
-    from archsearch.training import train
+    from archsearch.training.loop import train
 
     images = load_dataset(DataSettings(name="shapes"))
     count = steps * BATCH

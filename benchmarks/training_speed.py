@@ -28,9 +28,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from archsearch import build, check, load_design
 from archsearch.data import load_dataset
 from archsearch.data.dataset import Dataset as Images
+from archsearch.library import build, check, load_design
 from archsearch.processor import processor_name
 from archsearch.settings.data import DataSettings
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
@@ -120,7 +120,7 @@ def ours(
         ShiftScaleRotate,
         TransformChoice,
     )
-    from archsearch.training import train
+    from archsearch.training.loop import train
 
     policy = AugmentPolicy(
         transforms=(

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError, dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsearch.decode import convert, decode, describe, expected, suggest
+from archsearch.decode import Range, check_ranges, convert, decode, describe, expected, suggest
 from archsearch.errors import SpecError
 
 
@@ -33,7 +33,7 @@ class Training:
     derived: int = field(init=False, default=7)
 
 
-def refusal(raw: object, where: str = "train") -> str:
+def error_of(raw: object, where: str = "train") -> str:
     with pytest.raises(SpecError) as caught:
         decode(Training, raw, where)
     return str(caught.value)
@@ -69,50 +69,50 @@ def test_a_whole_mapping_becomes_a_frozen_value_with_its_defaults() -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (None, "train: must be a mapping, is null"),
-        ([1], "train: must be a mapping, is a list"),
-        ({}, "train.epochs: missing key for train. It must be a whole number."),
+        (None, "train: must be a mapping, got null"),
+        ([1], "train: must be a mapping, got a list"),
+        ({}, "train.epochs: missing key for train. It must be an integer."),
         ({"epochs": 1, "epoch": 2}, "train.epoch: unknown key for train. Did you mean 'epochs'?"),
         ({"epochs": 1, "derived": 2}, "train.derived: unknown key for train. Known: "),
-        ({"epochs": "3"}, "train.epochs: must be a whole number, is the text '3'. Write it without quotes."),
-        ({"epochs": "many"}, "train.epochs: must be a whole number, is the text 'many'"),
-        ({"epochs": True}, "train.epochs: must be a whole number, is true"),
-        ({"epochs": 3.0}, "train.epochs: must be a whole number, is 3.0"),
-        ({"epochs": None}, "train.epochs: must be a whole number, is null"),
-        ({"epochs": 1, "rate": "0.1"}, "train.rate: must be a number, is the text '0.1'. Write it without quotes."),
-        ({"epochs": 1, "rate": False}, "train.rate: must be a number, is false"),
-        ({"epochs": 1, "compile": 1}, "train.compile: must be true or false, is 1"),
-        ({"epochs": 1, "name": 5}, "train.name: must be text, is 5"),
-        ({"epochs": 1, "precision": "bf61"}, "train.precision: the text 'bf61' is not a choice. Did you mean 'bf16'?"),
+        ({"epochs": "3"}, "train.epochs: must be an integer, got the string '3'. Write it without quotes."),
+        ({"epochs": "many"}, "train.epochs: must be an integer, got the string 'many'"),
+        ({"epochs": True}, "train.epochs: must be an integer, got true"),
+        ({"epochs": 3.0}, "train.epochs: must be an integer, got 3.0"),
+        ({"epochs": None}, "train.epochs: must be an integer, got null"),
+        ({"epochs": 1, "rate": "0.1"}, "train.rate: must be a number, got the string '0.1'. Write it without quotes."),
+        ({"epochs": 1, "rate": False}, "train.rate: must be a number, got false"),
+        ({"epochs": 1, "compile": 1}, "train.compile: must be true or false, got 1"),
+        ({"epochs": 1, "name": 5}, "train.name: must be a string, got 5"),
+        ({"epochs": 1, "precision": "bf61"}, "train.precision: 'bf61' is not a choice. Did you mean 'bf16'?"),
         (
             {"epochs": 1, "precision": "half"},
-            "train.precision: the text 'half' is not a choice. Choose one of auto, bf16, 32.",
+            "train.precision: 'half' is not a choice. Choose one of auto, bf16, 32.",
         ),
         ({"epochs": 1, "precision": True}, "train.precision: true is not a choice. Choose one of auto, bf16, 32."),
-        ({"epochs": 1, "steps": 4}, "train.steps: must be a list, is 4"),
-        ({"epochs": 1, "steps": [1, "2"]}, "train.steps[1]: must be a whole number, is the text '2'."),
-        ({"epochs": 1, "mean": [0.5]}, "train.mean: must be a list of 2, has 1"),
-        ({"epochs": 1, "warmup": 5}, "train.warmup: must be a mapping, is 5"),
+        ({"epochs": 1, "steps": 4}, "train.steps: must be a list, got 4"),
+        ({"epochs": 1, "steps": [1, "2"]}, "train.steps[1]: must be an integer, got the string '2'."),
+        ({"epochs": 1, "mean": [0.5]}, "train.mean: must be a list of 2, got 1"),
+        ({"epochs": 1, "warmup": 5}, "train.warmup: must be a mapping, got 5"),
         ({"epochs": 1, "warmup": {}}, "train.warmup.epochs: missing key for warmup."),
         (
             {"epochs": 1, "warmup": {"epochs": 1, "kind": "cosin"}},
-            "train.warmup.kind: the text 'cosin' is not a choice.",
+            "train.warmup.kind: 'cosin' is not a choice.",
         ),
-        ({"epochs": 1, "limits": [1]}, "train.limits: must be a mapping, is a list"),
-        ({"epochs": 1, "limits": {"macs": "1"}}, "train.limits.macs: must be a number, is the text '1'."),
+        ({"epochs": 1, "limits": [1]}, "train.limits: must be a mapping, got a list"),
+        ({"epochs": 1, "limits": {"macs": "1"}}, "train.limits.macs: must be a number, got the string '1'."),
     ],
 )
-def test_a_refusal_says_where_what_and_the_fix(raw: object, message: str) -> None:
-    assert refusal(raw).startswith(message)
+def test_an_error_says_where_what_and_the_fix(raw: object, message: str) -> None:
+    assert error_of(raw).startswith(message)
 
 
 def test_without_a_place_the_key_alone_is_named() -> None:
-    assert refusal({"epochs": 1, "rat": 1}, where="") == "rat: unknown key for the configuration. Did you mean 'rate'?"
+    assert error_of({"epochs": 1, "rat": 1}, where="") == "rat: unknown key for the configuration. Did you mean 'rate'?"
 
 
-def test_what_the_mapping_is_called_can_be_said() -> None:
+def test_the_mapping_may_have_a_label() -> None:
     with pytest.raises(SpecError, match=r"late\.epoch: unknown key for a stage\. Did you mean 'epochs'\?"):
-        decode(Training, {"epoch": 1}, "late", called="a stage")
+        decode(Training, {"epoch": 1}, "late", label="a stage")
 
 
 def test_the_value_of_a_dataclass_passes_as_it_is() -> None:
@@ -124,7 +124,7 @@ def test_a_union_takes_the_member_that_fits_and_names_all_where_none_does() -> N
     assert convert(int | str, "fit", "w") == "fit"
     assert convert(float | Literal["fit"], "fit", "w") == "fit"
     assert convert(float | Literal["fit"], 2, "w") == 2.0
-    with pytest.raises(SpecError, match=r"w: must be a number or 'fit', is the text 'fat'"):
+    with pytest.raises(SpecError, match=r"w: must be a number or 'fit', got the string 'fat'"):
         convert(float | Literal["fit"], "fat", "w")
 
 
@@ -133,7 +133,7 @@ def test_a_whole_number_is_taken_as_it_is_and_nothing_else_is(raw: object) -> No
     if type(raw) is int:
         assert convert(int, raw, "n") == raw
     else:
-        with pytest.raises(SpecError, match=r"^n: must be a whole number, is "):
+        with pytest.raises(SpecError, match=r"^n: must be an integer, got "):
             convert(int, raw, "n")
 
 
@@ -143,15 +143,53 @@ def test_a_suggestion_names_the_likeliest_or_all() -> None:
     assert suggest("xyz", []) == ""
 
 
-def test_values_and_types_are_told_in_the_words_of_yaml() -> None:
+def test_values_and_types_have_the_names_of_yaml() -> None:
     assert [describe(raw) for raw in (None, True, "a", {}, (), 1.5)] == [
         "null",
         "true",
-        "the text 'a'",
+        "the string 'a'",
         "a mapping",
         "a list",
         "1.5",
     ]
-    assert expected(int | None) == "a whole number or null"
+    assert expected(int | None) == "an integer or null"
     assert expected(Literal["a", "b"]) == "'a' or 'b'"
     assert expected(tuple[int, ...]) == "a list"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranges:
+    count: Annotated[int, Range(at_least=1)] = 1
+    share: Annotated[float, Range(at_least=0, at_most=1, fix="It is a share.")] = 0.5
+    decay: Annotated[float, Range(at_least=0, below=1)] | None = None
+    rates: tuple[Annotated[float, Range(above=0)], ...] = ()
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "direct")
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"count": 0}, "count: must be at least 1, got 0"),
+        ({"count": 1.5}, "count: must be an integer, got 1.5"),
+        ({"share": 1.5}, "share: must be from 0 to 1, got 1.5. It is a share."),
+        ({"share": float("nan")}, "share: must be from 0 to 1, got nan. It is a share."),
+        ({"decay": 1}, "decay: must be at least 0 and below 1, got 1.0"),
+        ({"decay": "no"}, "decay: must be a number, got the string 'no'"),
+        ({"rates": [1, 0]}, "rates[1]: must be above 0, got 0.0"),
+    ],
+)
+def test_a_number_out_of_its_range_is_an_error_at_its_key(raw: object, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        decode(Ranges, raw, "train")
+    assert str(caught.value) == f"train.{message}"
+
+
+def test_ranges_hold_for_a_value_made_directly() -> None:
+    assert decode(Ranges, {"decay": None, "rates": [0.1]}) == Ranges(rates=(0.1,))
+    with pytest.raises(SpecError, match=r"^direct\.count: must be at least 1, got 0$"):
+        Ranges(count=0)
+    with pytest.raises(SpecError, match=r"^direct\.decay: must be at least 0 and below 1, got inf$"):
+        Ranges(decay=float("inf"))
+    assert expected(Annotated[int, Range(at_least=1)]) == "an integer"

@@ -6,8 +6,8 @@ import datetime
 
 import pytest
 
-from archsearch import analyse, check
 from archsearch.formatting import duration, html_table, moment, number, percent
+from archsearch.library import analyse, check
 from archsearch.search.storage.read import StudyRead, TrialRead
 
 

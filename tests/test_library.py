@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from archsearch import analyse, build, check, load_design
 from archsearch.config_files import config_folder
 from archsearch.errors import SpecError
+from archsearch.library import analyse, build, check, load_design
 
 MAPPING = {"name": "tiny", "stages": {"c1": {"block": "normal", "width": 8}}, "head": {"classes": 4}}
 

@@ -18,6 +18,9 @@ from archsearch.masking import hide_passwords, mask, mask_value
         ("sqlite:///outputs/studies.db", "sqlite:///outputs/studies.db"),
         ("postgresql://me:${oc.env:PASSWORD}@host/db", "postgresql://me:${oc.env:PASSWORD}@host/db"),
         ("postgresql://me:***@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("no answer from https://t0ken@host:5000/x", "no answer from https://***@host:5000/x"),
+        ("https://***@host", "https://***@host"),
         ("block@arch.stages.c2.block=strided", "block@arch.stages.c2.block=strided"),
     ],
 )

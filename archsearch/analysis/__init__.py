@@ -1,1 +1,1 @@
-"""What a plan costs, sees and keeps: pure arithmetic over the plan, without torch."""
+"""Analysis of a plan: footprint, traits, limits; pure arithmetic, without torch."""

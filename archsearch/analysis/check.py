@@ -1,22 +1,24 @@
-"""The check: a design against its limits, before anything is trained, and the message when it breaks some.
+"""The check of a design against its limits before anything is trained: margins, fixes that were tried, the message.
 
-Imports the design and this room; no torch.
+Imports the design and this package; no torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from archsearch.analysis.fit import lowered
-from archsearch.analysis.fixes import find_fixes
-from archsearch.analysis.footprint import Footprint, LayerFootprint, rows
-from archsearch.analysis.limits import NUMBERS, UNITS, Limits, Margin, margins
-from archsearch.design.canonical import design_id
-from archsearch.design.plan import Plan
-from archsearch.design.spec import BlockLookup, DesignSpec
-from archsearch.errors import LimitError
+from archsearch.analysis.fixes import Change
+from archsearch.analysis.limits import LIMITS, Limits, Margin, NumberLimit, margin_text, margins
+from archsearch.analysis.measure import Footprint
+from archsearch.design.plan import Plan, design_id
+from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
+from archsearch.errors import LimitError, SpecError
 from archsearch.formatting import html_table, number
+
+MAX_FIXES = 3
+"""Fixes that are given for one limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +37,15 @@ class Checked:
 
     @property
     def design_id(self) -> str:
-        """The identity of the network: equal networks share it, whatever they are called."""
+        """The identity of the network: equal networks share it, whatever their names."""
         return design_id(self.plan)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: a row for every limit, with its fixes."""
-        broken = sum(not margin.kept for margin in self.margins)
-        told = f"breaks {broken} of {len(self.margins)} limits" if broken else f"keeps all {len(self.margins)} limits"
-        cells = [[one.limit, one.kept, say(one), "; ".join(one.fixes)] for one in self.margins]
-        return html_table(f"{self.design.name}: {told}", ["limit", "kept", "found", "fixes"], cells)
+        broken, limits = sum(not margin.kept for margin in self.margins), len(self.margins)
+        summary = f"breaks {broken} of {limits} limits" if broken else f"keeps all {limits} limits"
+        cells = [[one.limit, one.kept, margin_text(one), "; ".join(one.fixes)] for one in self.margins]
+        return html_table(f"{self.design.name}: {summary}", ["limit", "kept", "found", "fixes"], cells)
 
 
 def check_design(design: DesignSpec, limits: Limits, blocks: BlockLookup | None = None) -> Checked:
@@ -54,27 +56,30 @@ def check_design(design: DesignSpec, limits: Limits, blocks: BlockLookup | None 
     resolved, plan, footprint = lowered(design, limits)
     found = margins(plan, footprint, limits)
     if blocks is not None and not all(margin.kept for margin in found):
-        fixes = find_fixes(design, limits, found, footprint, blocks)
-        found = tuple(replace(margin, fixes=fixes.get(margin.limit, ())) for margin in found)
+        kept = {margin.limit for margin in found if margin.kept}
+        found = tuple(
+            margin
+            if margin.kept
+            else replace(margin, fixes=_fixes(design, limits, margin, kept, footprint.parameters, blocks))
+            for margin in found
+        )
     return Checked(design=resolved, plan=plan, footprint=footprint, margins=found)
 
 
 def require(checked: Checked) -> None:
     """Raise `LimitError`, with every broken limit in its message, unless all limits are kept."""
     if not checked.kept:
-        raise LimitError(refusal(checked))
+        raise LimitError(broken_limits_text(checked))
 
 
-def refusal(checked: Checked) -> str:
-    """Return the message that lists the broken limits: what was found, the bound, and the fixes."""
+def broken_limits_text(checked: Checked) -> str:
+    """Return the message that lists the broken limits: the value found, the bound, and the fixes."""
     broken = [margin for margin in checked.margins if not margin.kept]
     lines = [f"arch '{checked.design.name}' breaks {len(broken)} of {len(checked.margins)} limits"]
     column = max(len(margin.limit) for margin in broken)
     for margin in broken:
-        line = f"  {margin.limit:<{column}}  {say(margin)}"
-        if margin.limit == "receptive_field":
-            line += f"   ({growth(checked)})"
-        lines.append(line)
+        detail = LIMITS[margin.limit].detail(checked.plan)
+        lines.append(f"  {margin.limit:<{column}}  {margin_text(margin)}{f'   ({detail})' if detail else ''}")
         for index, fix in enumerate(margin.fixes):
             lines.append(f"  {'':<{column}}  {'fix:' if index == 0 else '  or:'} {fix}")
         if not margin.fixes:
@@ -82,49 +87,47 @@ def refusal(checked: Checked) -> str:
     return "\n".join(lines)
 
 
-def say(margin: Margin) -> str:
-    """Return one margin in words: `31 px, must be above 44`."""
-    if margin.limit in NUMBERS:
-        unit = f" {UNITS[margin.limit]}" if margin.limit in UNITS else ""
-        return f"{number(margin.found)}{unit}, must be {say_bound(margin.limit, margin.bound)}"
-    if margin.limit == "contains":
-        missing = [trait for trait in margin.bound if trait not in margin.found]
-        return f"lacks {', '.join(missing)}" if missing else f"has {', '.join(margin.bound) or 'nothing asked'}"
-    if margin.limit == "forbids":
-        return f"has {', '.join(margin.found)}" if margin.found else f"has no {', no '.join(margin.bound)}"
-    if margin.limit == "downsampling":
-        ways = " or ".join(margin.bound["by"])
-        return f"{margin.found} layers are {ways}, must be at least {margin.bound['layers']}"
-    return f"pools by {margin.found}, must be {margin.bound}"
+def _fixes(
+    design: DesignSpec, limits: Limits, margin: Margin, kept: set[str], parameters: int, blocks: BlockLookup
+) -> tuple[str, ...]:
+    """Return up to `MAX_FIXES` sentences `change gives result` for a broken limit; each change was tried.
+
+    A change that keeps every limit of `kept` comes before one that breaks another; among equals the one that changes
+    the `parameters` less comes first, where they are not what the limit is about.
+    """
+    limit = LIMITS[margin.limit]
+    working: list[tuple[tuple[int, int, int], str]] = []
+    results: set[object] = set()
+    for order, change in enumerate(limit.changes(design, margin)):
+        tried = _try(design, limits, change, blocks)
+        if tried is None or not tried[1][margin.limit].kept:
+            continue
+        footprint, after = tried
+        found = after[margin.limit].found
+        if limit.grows_with_width and found in results:
+            continue
+        if limit.grows_with_width:
+            results.add(found)
+        more = footprint.parameters - parameters
+        text = change[0] + limit.result_text(after[margin.limit])
+        if isinstance(limit, NumberLimit) and not limit.grows_with_width:
+            cost = f"{number(abs(more))} {'more' if more > 0 else 'fewer'} parameters" if more else "no parameter"
+            text += f" at {cost}"
+        harm = sum(not after[name].kept for name in kept)
+        working.append(((harm, 0 if limit.grows_with_width else abs(more), order), text))
+    return tuple(text for _, text in sorted(working)[:MAX_FIXES])
 
 
-def say_bound(limit: str, bound: Any) -> str:
-    """Return what a limit asks for, in words: `above 44`, `depthwise_separable, dilated`, `3 layers by strided`."""
-    if limit in NUMBERS:
-        return " and ".join(
-            f"{name.replace('_', ' ')} {number(int(value) if float(value).is_integer() else value)}"
-            for name, value in bound.items()
-        )
-    if limit == "downsampling":
-        return f"{bound['layers']} layers by {' or '.join(bound['by'])}"
-    return str(bound) if isinstance(bound, str) else ", ".join(bound)
-
-
-def growth(checked: Checked) -> str:
-    """Return how the receptive field grows: `grows 3 > 7 > 15 > 31 over c1 c2 c3 c4`."""
-    names: list[str] = []
-    sizes: list[str] = []
-    for name, row in stage_ends(rows(checked.plan)):
-        if name != "head":
-            names.append(name)
-            sizes.append(str(row.receptive_field))
-    return f"grows {' > '.join(sizes)} over {' '.join(names)}"
-
-
-def stage_ends(layers: tuple[LayerFootprint, ...]) -> list[tuple[str, LayerFootprint]]:
-    """Return the last row of the stem, of each stage and of the head, by name, in order."""
-    ends: dict[str, LayerFootprint] = {}
-    for row in layers:
-        parts = row.name.split(".")
-        ends[parts[1] if parts[0] == "stages" else parts[0]] = row
-    return list(ends.items())
+def _try(
+    design: DesignSpec, limits: Limits, change: Change, blocks: BlockLookup
+) -> tuple[Footprint, Mapping[str, Margin]] | None:
+    """Return the footprint and the margins of the changed design; None where it is no network."""
+    override, source = change
+    try:
+        changed = decode_design(source, blocks)
+        if design.width != "fit" and "width" not in override.partition("=")[0].rpartition(".")[2]:
+            changed = changed.at_width(design.width)
+        _, plan, footprint = lowered(changed, limits)
+        return footprint, {margin.limit: margin for margin in margins(plan, footprint, limits)}
+    except SpecError:
+        return None

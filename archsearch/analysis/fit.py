@@ -1,6 +1,6 @@
 """`width: fit`: the widest multiplier of a design's widths that keeps every upper limit.
 
-Imports the design and this room; no torch.
+Imports the design and this package; no torch.
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from archsearch.analysis.footprint import Footprint
-from archsearch.analysis.limits import NUMBERS, Bound, Limits
-from archsearch.analysis.totals import Totals, Widths, footprint_of
+from archsearch.analysis.limits import LIMITS, Bound, Limits
+from archsearch.analysis.measure import Footprint, Totals, Widths, measure_design
 from archsearch.design.lower import lower
 from archsearch.design.plan import Plan
 from archsearch.design.spec import DesignSpec
@@ -19,56 +18,57 @@ from archsearch.errors import SpecError
 STEP = 1 / 1024
 """Multipliers are tried in these steps: finer than one divisor of channels for widths up to 8 192."""
 WIDEST = 64.0
-# Of the way to it, on which the result depends only where counts fall (see `resolve`):
-DENSITY = 4  # parameters of a block for each of its squared channels: 1 where it is pointwise, 9 where it is 3 by 3
-POWER = 1.8  # by which counts are first taken to grow with the multiplier
-BEYOND = 0.01  # share of the multiplier by which a step goes past the guess
-NARROW = 1.04  # high / low from which on the bracket is bisected
-MOST_ROOM = 20.0  # logarithm of the largest step that is taken at once
+# How the search steps; the result depends on these only where counts fall (see `resolve`):
+DENSITY = 4  # parameters of a block per squared channel: 1 for a pointwise, 9 for a 3 x 3 convolution
+POWER = 1.8  # first guess of the power with which counts grow with the multiplier
+BEYOND = 0.01  # share of the multiplier by which a step passes the guess
+NARROW = 1.04  # high / low below which the bracket is bisected
+MAX_LOG_STEP = 20.0  # logarithm of the largest step
 
 
 def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
     """Return `design` with `width: fit` replaced by the widest multiplier; unchanged where it has a number.
 
     Counts grow with the multiplier, so bisection finds it, the same one every time. They fall a little where rounding
-    makes two widths equal and a shortcut needs no projection: a wider one than what is found may then keep the bounds.
-    Where even the narrowest network breaks an upper limit that one is returned, for its margins to
-    say by how much. Raises `SpecError` where no upper limit is set.
+    makes two widths equal and a shortcut needs no projection: a still wider network may then keep the bounds too.
+    Where even the narrowest network breaks an upper limit, that one is returned, and its margins show by how much.
+    Raises `SpecError` where no upper limit is set.
     """
     if design.width != "fit":
         return design
-    upper = {name: bound for name in NUMBERS if (bound := _upper(getattr(limits, name))) and name != "receptive_field"}
+    fitted = [name for name, limit in LIMITS.items() if limit.grows_with_width]
+    upper = {name: bound for name in fitted if (bound := _upper(getattr(limits, name)))}
     if not upper:
-        fix = "Set constraints.parameters={below: 200000}, or arch.width to a number."
-        raise SpecError("arch.width", "'fit' needs an upper limit on parameters, macs, activations or peak_bytes", fix)
+        what = f"'fit' needs an upper limit on {', '.join(fitted[:-1])} or {fitted[-1]}"
+        raise SpecError("arch.width", what, "Set constraints.parameters={below: 200000}, or arch.width to a number.")
     return design.at_width(widest(design, upper))
 
 
 def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
     """Return the largest multiple of `STEP` up to `WIDEST` at which every bound of `upper` is kept.
 
-    The bracket closes by steps a little past where the counts, growing by a power of the multiplier, would meet
-    their bounds; then it is bisected. Multipliers that give the same channels are looked at once.
+    The bracket closes by steps a little past the point where the counts, growing by a power of the multiplier, would
+    meet their bounds; then it is bisected. Multipliers that give the same channels are measured once.
     """
     widths = Widths(design)
-    rooms: dict[tuple[int, ...], tuple[bool, float]] = {}
-    low, high = 1, round(WIDEST / STEP) + 1  # the one is taken to keep the bounds, the other to break them
+    measured: dict[tuple[int, ...], tuple[bool, float]] = {}
+    low, high = 1, round(WIDEST / STEP) + 1  # low keeps the bounds, high breaks them
     at, power, beyond = min(max(round(_guessed(design, upper) / STEP), 1), high - 1), POWER, BEYOND
     before: tuple[int, bool, float] | None = None
     while high - low > 1:
         channels = widths.channels(at * STEP)
-        if channels not in rooms:
-            rooms[channels] = _room(widths.totals(at * STEP), upper)
-        kept, room = rooms[channels]
+        if channels not in measured:
+            measured[channels] = _headroom(widths.totals(at * STEP), upper)
+        kept, headroom = measured[channels]
         low, high = (at, high) if kept else (low, at)
         if high <= low * NARROW:
             at = (low + high) // 2
             continue
         if before is not None:
-            power = min(max((before[2] - room) / math.log(at / before[0]), 0.5), 2.5)
+            power = min(max((before[2] - headroom) / math.log(at / before[0]), 0.5), 2.5)
             beyond *= 2 if before[1] == kept else 1
-        before = (at, kept, room)
-        guess = at * math.exp(min(room, MOST_ROOM) / power) * (1 + beyond if kept else 1 - beyond)
+        before = (at, kept, headroom)
+        guess = at * math.exp(min(headroom, MAX_LOG_STEP) / power) * (1 + beyond if kept else 1 - beyond)
         at = min(max(round(guess), low + 1), high - 1)
     return low * STEP
 
@@ -77,11 +77,11 @@ def lowered(design: DesignSpec, limits: Limits) -> tuple[DesignSpec, Plan, Footp
     """Return `design` with its width resolved, its plan and its footprint."""
     resolved = resolve(design, limits)
     plan = lower(resolved)
-    return resolved, plan, footprint_of(resolved, plan)
+    return resolved, plan, measure_design(resolved, plan)
 
 
 def _guessed(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
-    """Return about the multiplier that a bound on parameters comes to; channels near the result's are often known."""
+    """Return an estimate of the multiplier from the bound on parameters; channels near the result's are often known."""
     most = min(_ends(upper.get("parameters", Bound())), default=None)
     squares = sum(stage.width**2 * stage.repeats for stage in design.stages)
     return 1.0 if most is None or not squares else math.sqrt(max(most, 1.0) / (DENSITY * squares))
@@ -97,13 +97,13 @@ def _upper(bound: Bound | None) -> Bound | None:
     return Bound(below=bound.below, at_most=bound.at_most)
 
 
-def _room(found: Totals, upper: Mapping[str, Bound]) -> tuple[bool, float]:
-    """Return whether every bound is kept, and the logarithm of the smallest share of a bound and what was found."""
-    kept, room = True, math.inf
+def _headroom(found: Totals, upper: Mapping[str, Bound]) -> tuple[bool, float]:
+    """Return whether every bound is kept, and the logarithm of the smallest ratio of a bound to the value found."""
+    kept, headroom = True, math.inf
     for name, bound in upper.items():
         value = getattr(found, name)
         kept = kept and (bound.below is None or value < bound.below)
         kept = kept and (bound.at_most is None or value <= bound.at_most)
         for most in _ends(bound):
-            room = min(room, math.log(max(most, 1.0)) - math.log(max(value, 1.0)))
-    return kept, room
+            headroom = min(headroom, math.log(max(most, 1.0)) - math.log(max(value, 1.0)))
+    return kept, headroom

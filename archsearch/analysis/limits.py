@@ -1,23 +1,31 @@
-"""Limits: what a design must keep, decoded from YAML, and the signed margin of each.
+"""Limits: the bounds that a design must keep, decoded from YAML, and the signed margin of each.
 
-Imports `errors`, `decode`, the plan and this room; no torch.
+`LIMITS` is the one table of them. A limit is one object: its name and unit, how it is measured, how its bound and its
+margin are written, and the changes of a design that may keep it. docs/extending.md says how to add one.
+Imports `errors`, `decode`, the design and this package; no torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from archsearch.analysis.footprint import Footprint
-from archsearch.analysis.traits import HEADS, TRAITS, HeadKind, Trait, Traits, read_traits
+from archsearch.analysis import fixes
+from archsearch.analysis.fixes import Change
+from archsearch.analysis.measure import Footprint, rows, stage_ends
+from archsearch.analysis.traits import HEADS, TRAITS, HeadKind, Traits, read_traits
 from archsearch.decode import decode, describe, is_list, is_mapping, join
+from archsearch.design.layers import Trait
 from archsearch.design.plan import Plan
+from archsearch.design.spec import DesignSpec
 from archsearch.errors import SpecError
+from archsearch.formatting import number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """A bound on a number; at least one of the four is given, each is kept on its own."""
+    """A bound on a number; at least one of the four is given, each must be kept on its own."""
 
     above: float | None = None
     below: float | None = None
@@ -35,7 +43,7 @@ class Downsampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a design must keep; None means that nothing is asked."""
+    """The limits of a design; None is no limit."""
 
     receptive_field: Bound | None = None
     parameters: Bound | None = None
@@ -48,16 +56,12 @@ class Limits:
     head: HeadKind | None = None
 
 
-NUMBERS = ("receptive_field", "parameters", "macs", "activations", "peak_bytes")
-UNITS = {"receptive_field": "px", "peak_bytes": "bytes"}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Margin:
-    """How a design stands to one limit: the `bound` as the YAML gives it, what was `found`, and the signed `slack`.
+    """How a design keeps one limit: the `bound` as the YAML gives it, the value `found`, and the signed `slack`.
 
     `slack` is relative to the bound: positive where the limit is kept with room, 0 at an inclusive
-    bound, negative where it is broken; -1 for each trait that is missing or too much.
+    bound, negative where it is broken; -1 for each trait that is missing or forbidden.
     """
 
     limit: str
@@ -73,91 +77,286 @@ class Margin:
         return 0.0 if self.kept else max(-self.slack, 1e-9)
 
 
+class Measured:
+    """The footprint of a plan, and its traits, which are read where a limit asks for them."""
+
+    def __init__(self, plan: Plan, footprint: Footprint) -> None:
+        self.footprint, self._plan = footprint, plan
+        self._traits: Traits | None = None
+
+    @property
+    def traits(self) -> Traits:
+        """The traits, read once."""
+        if self._traits is None:
+            self._traits = read_traits(self._plan, self.footprint.output_shape)
+        return self._traits
+
+
+class Limit:
+    """One limit: how it is measured and written, and the changes of a design that may keep it."""
+
+    def __init__(
+        self,
+        name: str,
+        changes: Callable[[DesignSpec, Margin], Iterator[Change]],
+        *,
+        unit: str = "",
+        grows_with_width: bool = False,
+    ) -> None:
+        """Take the name, that of a field of `Limits`, the unit, and the function that yields the changes to try.
+
+        `width: fit` can keep the upper bounds of a number that grows with the widths.
+        """
+        self.name, self.changes, self.unit, self.grows_with_width = name, changes, unit, grows_with_width
+
+    def margin(self, bound: Any, measured: Measured) -> Margin:
+        """Return the margin of what was measured to `bound`, a value of the field of `Limits`."""
+        raise NotImplementedError
+
+    def bound_text(self, bound: Any) -> str:
+        """Return the bound of a margin as text."""
+        raise NotImplementedError
+
+    def text(self, margin: Margin) -> str:
+        """Return the margin as text."""
+        raise NotImplementedError
+
+    def result_text(self, margin: Margin) -> str:
+        """Return the result of a change, such as ` gives 47 px`; empty where the change itself says it."""
+        return ""
+
+    def detail(self, plan: Plan) -> str:
+        """Return more on a broken limit, for its message to add in brackets; empty for nothing."""
+        return ""
+
+
+class NumberLimit(Limit):
+    """A bound on a number of the footprint, whose field has the limit's name."""
+
+    def margin(self, bound: Bound, measured: Measured) -> Margin:
+        """Return the margin; of several bounds, that of the tightest."""
+        found: int = getattr(measured.footprint, self.name)
+        kept, slack = True, float("inf")
+        given: dict[str, float] = {}
+        for name, value, sign, strict in (
+            ("above", bound.above, 1, True),
+            ("at_least", bound.at_least, 1, False),
+            ("below", bound.below, -1, True),
+            ("at_most", bound.at_most, -1, False),
+        ):
+            if value is None:
+                continue
+            given[name] = int(value) if float(value).is_integer() else value
+            distance = sign * (found - value)
+            kept = kept and (distance > 0 if strict else distance >= 0)
+            slack = min(slack, distance / max(abs(value), 1.0))
+        return Margin(limit=self.name, bound=given, found=found, kept=kept, slack=slack)
+
+    def _value_text(self, value: float) -> str:
+        """Return a value with its unit: `31 px`."""
+        return f"{number(value)} {self.unit}" if self.unit else number(value)
+
+    def bound_text(self, bound: Mapping[str, float]) -> str:
+        """Return the bound: `above 44`."""
+        return " and ".join(
+            f"{name.replace('_', ' ')} {number(int(value) if float(value).is_integer() else value)}"
+            for name, value in bound.items()
+        )
+
+    def text(self, margin: Margin) -> str:
+        """Return the margin: `31 px, must be above 44`."""
+        return f"{self._value_text(margin.found)}, must be {self.bound_text(margin.bound)}"
+
+    def result_text(self, margin: Margin) -> str:
+        return f" gives {self._value_text(margin.found)}"
+
+
+class ReceptiveFieldLimit(NumberLimit):
+    """A bound on the receptive field; its message shows how the field grows."""
+
+    def detail(self, plan: Plan) -> str:
+        ends = [(name, row.receptive_field) for name, row in stage_ends(rows(plan)) if name != "head"]
+        return f"grows {' > '.join(str(size) for _, size in ends)} over {' '.join(name for name, _ in ends)}"
+
+
+class TraitLimit(Limit):
+    """Traits that a plan must have (`contains`), or must not have (`forbids`)."""
+
+    def margin(self, bound: tuple[str, ...], measured: Measured) -> Margin:
+        """Return the margin, whose `found` are the traits of the bound that are present."""
+        present = [trait for trait in bound if trait in measured.traits.present]
+        slack = -float(len(present)) if self.name == "forbids" else float(len(present) - len(bound))
+        return _margin(self.name, list(bound), present, slack)
+
+    def bound_text(self, bound: Iterable[str]) -> str:
+        """Return the traits: `depthwise_separable, dilated`."""
+        return ", ".join(bound)
+
+    def text(self, margin: Margin) -> str:
+        """Return the margin: `lacks dilated`, `has max_pool`."""
+        bound, found = list(margin.bound), list(margin.found)
+        if not bound:
+            return "no trait is listed"
+        if self.name == "forbids":
+            return f"has {', '.join(found)}" if found else f"has no {', no '.join(bound)}"
+        missing = [trait for trait in bound if trait not in found]
+        return f"lacks {', '.join(missing)}" if missing else f"has {', '.join(bound)}"
+
+
+class DownsamplingLimit(Limit):
+    """At least so many layers that downsample in the ways that the bound lists."""
+
+    def margin(self, bound: Downsampling, measured: Measured) -> Margin:
+        """Return the margin, whose `found` is the number of layers."""
+        count = measured.traits.either
+        if "dilated" not in bound.by:
+            count = measured.traits.strided_layers
+        elif "strided" not in bound.by:
+            count = measured.traits.dilated_layers
+        slack = (count - bound.layers) / max(bound.layers, 1)
+        return _margin(self.name, {"layers": bound.layers, "by": list(bound.by)}, count, slack)
+
+    def bound_text(self, bound: Mapping[str, Any]) -> str:
+        """Return the bound: `3 layers by strided or dilated`."""
+        return f"{bound['layers']} layers by {' or '.join(bound['by'])}"
+
+    def text(self, margin: Margin) -> str:
+        """Return the margin: `2 layers are strided, must be at least 3`."""
+        return f"{margin.found} layers are {' or '.join(margin.bound['by'])}, must be at least {margin.bound['layers']}"
+
+
+class HeadLimit(Limit):
+    """The pooling at the end of the network."""
+
+    def margin(self, bound: str, measured: Measured) -> Margin:
+        """Return the margin, whose `found` is the head's pooling."""
+        head = measured.traits.head
+        return _margin(self.name, bound, head, 0.0 if head == bound else -1.0)
+
+    def bound_text(self, bound: str) -> str:
+        """Return the bound: `global_average`."""
+        return bound
+
+    def text(self, margin: Margin) -> str:
+        """Return the margin: `pools by global_max, must be global_average`."""
+        return f"pools by {margin.found}, must be {margin.bound}"
+
+
+def _field_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
+    upper = "below" in margin.bound or "at_most" in margin.bound
+    if upper:
+        yield from fixes.set_option(design, "dilation", 1)
+        yield from fixes.set_option(design, "kernel", 1, 3)
+    yield from fixes.set_option(design, "dilation", 2, 3, 4)
+    yield from fixes.set_option(design, "kernel", 5, 7)
+    yield from fixes.add_repeats(design, 1, 2, 3)
+    if upper:
+        yield from fixes.add_repeats(design, -1, -2)
+
+
+def _parameter_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
+    if design.symmetry == "none":
+        yield fixes.set_key(design, ("symmetry",), "flip")
+    yield from _cost_changes(design, margin)
+
+
+def _cost_changes(design: DesignSpec, _: Margin) -> Iterator[Change]:
+    yield from fixes.narrow(design)
+    yield from fixes.add_repeats(design, -1, -2)
+
+
+def _added_traits(design: DesignSpec, margin: Margin) -> Iterator[Change]:
+    """Yield changes that add the missing traits, one by one and, for a dilated one, two at once."""
+    missing = [trait for trait in margin.bound if trait not in margin.found]
+    if "dilated" in missing:
+        yield from fixes.set_option(design, "dilation", 2)
+    blocks = [_BLOCKS[trait] for trait in missing if trait in _BLOCKS]
+    for block in blocks:
+        yield from fixes.set_block(design, block)
+    if "dilated" in missing and len(missing) > 1:
+        for block in blocks:
+            yield from fixes.set_block(design, block, dilation=2)
+
+
+def _removed_traits(design: DesignSpec, margin: Margin) -> Iterator[Change]:
+    if "dropout" in margin.found:
+        yield from fixes.set_option(design, "dropout", 0.0)
+    for block in ("normal", "strided"):
+        yield from fixes.set_block(design, block)
+
+
+def _downsampling_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
+    for way, option in (("dilated", "dilation"), ("strided", "stride")):
+        if way in margin.bound["by"]:
+            yield from fixes.set_option(design, option, 2)
+
+
+def _head_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
+    yield fixes.set_key(design, ("head", "pool"), margin.bound)
+
+
+_BLOCKS = {"depthwise_separable": "depthwise", "depthwise": "depthwise", "dilated": "dilated", "strided": "strided"}
+"""Shipped blocks that bring a trait."""
+LIMITS: Mapping[str, Limit] = {
+    limit.name: limit
+    for limit in (
+        ReceptiveFieldLimit("receptive_field", _field_changes, unit="px"),
+        NumberLimit("parameters", _parameter_changes, grows_with_width=True),
+        NumberLimit("macs", _cost_changes, grows_with_width=True),
+        NumberLimit("activations", _cost_changes, grows_with_width=True),
+        NumberLimit("peak_bytes", _cost_changes, unit="bytes", grows_with_width=True),
+        TraitLimit("contains", _added_traits),
+        TraitLimit("forbids", _removed_traits),
+        DownsamplingLimit("downsampling", _downsampling_changes),
+        HeadLimit("head", _head_changes),
+    )
+}
+"""Every limit by its name, in the order in which margins are listed; each has a field of `Limits`."""
+
+
 def decode_limits(raw: object, where: str = "constraints") -> Limits:
     """Return the limits that the mapping `raw` describes; raises `SpecError` below `where`."""
     if raw is None:
         return Limits()
     if is_mapping(raw):
-        for key, known in (("contains", TRAITS), ("forbids", TRAITS)):
+        for key in ("contains", "forbids"):
             if raw.get(key) is not None and not is_list(raw[key]):
-                raise SpecError(join(where, key), f"must be a list of {', '.join(known)}, is {describe(raw[key])}")
+                raise SpecError(join(where, key), f"must be a list of {', '.join(TRAITS)}, got {describe(raw[key])}")
         if raw.get("head") is not None and raw["head"] not in HEADS:
-            raise SpecError(join(where, "head"), f"{describe(raw['head'])} is not one of {', '.join(HEADS)}")
-    limits = decode(Limits, raw, where, called="the limits")
-    for name in NUMBERS:
-        bound: Bound | None = getattr(limits, name)
-        if bound is not None and all(getattr(bound, field.name) is None for field in fields(Bound)):
-            raise SpecError(join(where, name), "gives no bound", "Say above, below, at_least or at_most; or null.")
+            raise SpecError(join(where, "head"), f"'{raw['head']}' is not one of {', '.join(HEADS)}")
+    limits = decode(Limits, raw, where, label="the limits")
+    for field in fields(limits):
+        bound = getattr(limits, field.name)
+        if bound == Bound():
+            fix = "Give above, below, at_least or at_most; or null for no limit."
+            raise SpecError(join(where, field.name), "gives no bound", fix)
     if limits.downsampling is not None and not limits.downsampling.by:
         raise SpecError(join(where, "downsampling.by"), "must name strided, dilated or both")
     return limits
 
 
 def margins(plan: Plan, footprint: Footprint, limits: Limits) -> tuple[Margin, ...]:
-    """Return one margin for every limit that is set, in the order of `Limits`."""
-    found: list[Margin] = []
-    for name in NUMBERS:
-        bound: Bound | None = getattr(limits, name)
-        if bound is not None:
-            found.append(_number(name, bound, getattr(footprint, name)))
-    if limits.contains is None and limits.forbids is None and limits.downsampling is None and limits.head is None:
-        return tuple(found)
-    return (*found, *_structure(read_traits(plan, footprint.output_shape), limits))
+    """Return one margin for every limit that is set, in the order of `LIMITS`."""
+    measured = Measured(plan, footprint)
+    given = ((limit, getattr(limits, name)) for name, limit in LIMITS.items())
+    return tuple([limit.margin(bound, measured) for limit, bound in given if bound is not None])
 
 
-def _structure(traits: Traits, limits: Limits) -> list[Margin]:
-    found: list[Margin] = []
-    if limits.contains is not None:
-        there = [trait for trait in limits.contains if trait in traits.present]
-        slack = float(len(there) - len(limits.contains))
-        found.append(_margin("contains", list(limits.contains), there, slack))
-    if limits.forbids is not None:
-        there = [trait for trait in limits.forbids if trait in traits.present]
-        found.append(_margin("forbids", list(limits.forbids), there, -float(len(there))))
-    if limits.downsampling is not None:
-        asked = limits.downsampling
-        count = traits.either
-        if "dilated" not in asked.by:
-            count = traits.strided_layers
-        elif "strided" not in asked.by:
-            count = traits.dilated_layers
-        slack = (count - asked.layers) / max(asked.layers, 1)
-        found.append(_margin("downsampling", {"layers": asked.layers, "by": list(asked.by)}, count, slack))
-    if limits.head is not None:
-        found.append(_margin("head", limits.head, traits.head, 0.0 if traits.head == limits.head else -1.0))
-    return found
+def margin_text(margin: Margin) -> str:
+    """Return one margin as text: `31 px, must be above 44`."""
+    return LIMITS[margin.limit].text(margin)
 
 
-def _margin(limit: str, bound: Any, found: Any, slack: float) -> Margin:
-    return Margin(limit=limit, bound=bound, found=found, kept=slack >= 0, slack=slack)
-
-
-def _number(limit: str, bound: Bound, found: int) -> Margin:
-    """Return the margin of a number; of several bounds, that of the tightest."""
-    kept, slack = True, float("inf")
-    said: dict[str, float] = {}
-    for name, value, room, strict in (
-        ("above", bound.above, 1, True),
-        ("at_least", bound.at_least, 1, False),
-        ("below", bound.below, -1, True),
-        ("at_most", bound.at_most, -1, False),
-    ):
-        if value is None:
-            continue
-        said[name] = int(value) if float(value).is_integer() else value
-        distance = room * (found - value)
-        kept = kept and (distance > 0 if strict else distance >= 0)
-        slack = min(slack, distance / max(abs(value), 1.0))
-    return Margin(limit=limit, bound=said, found=found, kept=kept, slack=slack)
+def bound_text(limit: str, bound: Any) -> str:
+    """Return the bound of a limit as text: `above 44`, `depthwise_separable, dilated`, `3 layers by strided`."""
+    return LIMITS[limit].bound_text(bound)
 
 
 def margin_record(margin: Margin) -> dict[str, Any]:
     """Return one margin as the JSON of `show` and `result.json` has it."""
-    return {
-        "limit": margin.limit,
-        "bound": margin.bound,
-        "found": margin.found,
-        "kept": margin.kept,
-        "slack": margin.slack,
-        "fixes": list(margin.fixes),
-    }
+    record = {field.name: getattr(margin, field.name) for field in fields(margin)}
+    return {**record, "fixes": list(margin.fixes)}
+
+
+def _margin(limit: str, bound: Any, found: Any, slack: float) -> Margin:
+    return Margin(limit=limit, bound=bound, found=found, kept=slack >= 0, slack=slack)

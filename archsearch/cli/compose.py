@@ -57,15 +57,16 @@ def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, B
     """Return the plain mapping of `config`, its design file read in, with the lookup of blocks by name.
 
     `folders` are searched for `block/NAME.yaml` before the shipped ones.
-    Where `data.classes` is null the classes are counted, without reading an image. Changes `config`.
+    Where `data.channels`, `data.image_size` or `data.classes` is null, it is the data set's; no image is read.
+    Changes `config`.
     """
     from omegaconf import OmegaConf
 
     OmegaConf.set_struct(config, False)
     OmegaConf.set_readonly(config, False)
     data = config.get("data")
-    if data is not None and data.get("classes") is None and data.get("name") is not None:
-        data["classes"] = _count_classes(plain(data))
+    if data is not None and data.get("name") is not None:
+        data.update(_image_shape(plain(data)))
     arch = config.get("arch")
     if OmegaConf.is_dict(arch) and "file" in arch:
         config["arch"] = _from_file(arch)
@@ -94,12 +95,18 @@ def resolve(tree: Mapping[str, Any]) -> Tree:
     return plain(OmegaConf.create(dict(tree)))
 
 
-def _count_classes(data: Mapping[str, Any]) -> int:
-    from archsearch.data.load import count_classes
+def _image_shape(data: Mapping[str, Any]) -> Tree:
+    """Return the channels, the size and the number of classes of the images that `data` chooses."""
     from archsearch.decode import decode
-    from archsearch.settings.data import DataSettings
+    from archsearch.settings.data import DataSettings, image_shape
 
-    return count_classes(decode(DataSettings, data, "data"))
+    settings = decode(DataSettings, data, "data")
+    shape = image_shape(settings)._asdict()
+    if shape["classes"] is None:
+        from archsearch.data.load import count_classes
+
+        shape["classes"] = count_classes(settings)
+    return shape
 
 
 def _from_file(arch: DictConfig) -> DictConfig:

@@ -61,14 +61,14 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
 def _show_design(overrides: list[str], folders: list[Path], *, as_json: bool, plot: Path | None) -> int:
     from archsearch.analysis.check import check_design
     from archsearch.cli.compose import compose_tree
-    from archsearch.report.tables import design_record, design_text
+    from archsearch.report.terminal.design import design_record, design_text
     from archsearch.settings.experiment import decode_experiment
 
     tree, blocks = compose_tree(overrides, folders)
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks)
     if plot:
-        from archsearch.report.plots import draw_design
+        from archsearch.report.figures.design import draw_design
 
         draw_design(checked, plot)
         print(f"drawing: {plot}", file=sys.stderr)
@@ -83,7 +83,7 @@ def _show_design(overrides: list[str], folders: list[Path], *, as_json: bool, pl
 
 def _show_samples(file: Path, overrides: list[str], folders: list[Path]) -> int:
     from archsearch.cli.compose import compose_tree
-    from archsearch.runs.samples import draw_samples
+    from archsearch.runs.card import draw_samples
 
     draw_samples(compose_tree(overrides, folders)[0], file)
     print(f"augmented samples: {file}", file=sys.stderr)
@@ -109,7 +109,7 @@ def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], folders: 
     if overrides:  # another one than the run's own
         policy = decode_policy(compose_tree(overrides, folders)[0].get("augment", {}))
     card, file = renew_card(run_dir, plot, policy=policy)
-    print(f"{card.images} {card.whose}, {percent(card.accuracy)} right, "
+    print(f"{card.images} {card.split} images, {percent(card.accuracy)} right, "
           f"calibration error {percent(card.calibration_error, 1)}")  # fmt: skip
     print(f"report card: {file}", file=sys.stderr)
     return 0

@@ -65,8 +65,8 @@ def _json(command: Callable[..., None]) -> Callable[..., None]:
 @_json
 def _ls(storage: str, as_json: bool) -> None:
     """List the studies: trials by state, the best, the last activity."""
-    from archsearch.report.study_records import overview_record
-    from archsearch.report.study_tables import print_overviews
+    from archsearch.report.records import overview_record
+    from archsearch.report.terminal.studies import print_overviews
 
     found = _reader(storage).overviews()
     if as_json:
@@ -93,8 +93,8 @@ def _show(
     study: str | None, by: str | None, reverse: bool, limit: int, states: tuple[str, ...], storage: str, as_json: bool
 ) -> None:
     """Show the leaderboard: accuracy, parameters, MACs, receptive field, time, blocks, files."""
-    from archsearch.report.study_records import ranking, study_record
-    from archsearch.report.study_tables import print_study
+    from archsearch.report.records import ranking, study_record
+    from archsearch.report.terminal.studies import print_study
 
     found = _reader(storage).study(study)
     rows = ranking(found, by=by, states=states or ("complete",), reverse=reverse)
@@ -110,8 +110,8 @@ def _show(
 @_json
 def _best(study: str | None, storage: str, as_json: bool) -> None:
     """Show the best design, its limits, and the command that trains it again."""
-    from archsearch.report.study_records import trial_record
-    from archsearch.report.trial_tables import print_best
+    from archsearch.report.records import trial_record
+    from archsearch.report.terminal.studies import print_best
 
     found = _reader(storage).study(study)
     trial = _best_of(found)
@@ -127,8 +127,8 @@ def _best(study: str | None, storage: str, as_json: bool) -> None:
 @_json
 def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
     """Show everything about one trial: curve, limits, log, traceback if it failed."""
-    from archsearch.report.study_records import trial_record
-    from archsearch.report.trial_tables import print_trial
+    from archsearch.report.records import trial_record
+    from archsearch.report.terminal.studies import print_trial
 
     study, (number,) = _numbers(names, None, count=1)
     found = _reader(storage).study(study)
@@ -147,8 +147,9 @@ def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
 @_json
 def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, storage: str, as_json: bool) -> None:
     """Compare two trials: results, settings and layers."""
-    from archsearch.report.comparison import comparison_record, draw_comparison
-    from archsearch.report.trial_tables import print_comparison
+    from archsearch.report.figures.study import draw_comparison
+    from archsearch.report.records import comparison_record
+    from archsearch.report.terminal.studies import print_comparison
 
     study, (one, other) = _numbers(names, study, count=2)
     found = _reader(storage).study(study)
@@ -169,8 +170,8 @@ def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, stora
 @_json
 def _why(study: str | None, storage: str, as_json: bool) -> None:
     """Explain a study: designs that each limit rejects, nearest misses, failures, importance of parameters."""
-    from archsearch.report.study_records import why_record
-    from archsearch.report.study_tables import print_why
+    from archsearch.report.records import why_record
+    from archsearch.report.terminal.studies import print_why
     from archsearch.search.explain import explain, importances
 
     found = _reader(storage).study(study)
@@ -205,8 +206,8 @@ def _export(
     storage: str,
 ) -> None:
     """Write the study as CSV and JSON, its best design as YAML, its best network for other programs."""
-    from archsearch.report.run_files import run_folder
-    from archsearch.report.study_export import export_study, folder_files, folder_name
+    from archsearch.report.export import export_study, folder_files, folder_name
+    from archsearch.report.records import run_folder
 
     found = _reader(storage).study(study)
     trial = None if number is None else _trial_of(found, number)
@@ -233,8 +234,8 @@ def _export(
 @_json
 def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -> None:
     """Write the report: one self-contained HTML page."""
-    from archsearch.report.page import write_report
-    from archsearch.report.study_export import folder_name
+    from archsearch.report.export import folder_name
+    from archsearch.report.html.page import write_report
 
     found = _reader(storage).study(study)
     target = file or Path("outputs/reports", f"{folder_name(found)}.html")
@@ -250,8 +251,8 @@ def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -
 @_json
 def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], storage: str, as_json: bool) -> None:
     """Draw the study: history, Pareto front, importance, learning curves."""
-    from archsearch.report.study_export import folder_name
-    from archsearch.report.study_plots import draw_study
+    from archsearch.report.export import folder_name
+    from archsearch.report.figures.study import draw_study
 
     found = _reader(storage).study(study)
     drawn = draw_study(found, folder or Path("outputs/reports", folder_name(found)), formats or ("png", "svg"))
@@ -267,8 +268,8 @@ def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], stor
 @_json
 def _doctor(fix: bool, grace: float | None, storage: str, as_json: bool) -> None:
     """Find what killed processes left behind: running trials, missing files, logs, locks, old tables."""
-    from archsearch.report.study_records import finding_record
-    from archsearch.report.study_tables import print_findings
+    from archsearch.report.records import finding_record
+    from archsearch.report.terminal.studies import print_findings
     from archsearch.search.storage.doctor import apply_fixes, examine
 
     reader = _reader(storage)
@@ -287,7 +288,7 @@ def _reader(storage: str) -> Reader:
 
 
 def _best_of(study: StudyRead) -> TrialRead:
-    from archsearch.report.terminal_words import counted
+    from archsearch.report.vocabulary import counted
 
     for trial in study.ranked():
         return trial
@@ -320,7 +321,7 @@ def _console() -> Console:
 
 
 def _print_json(value: Any) -> None:
-    from archsearch.report.study_records import strict
+    from archsearch.report.records import strict
 
     click.echo(mask(json.dumps(strict(value), allow_nan=False)))
 

@@ -1,6 +1,6 @@
-"""The data room: images as arrays, from the disk, the network or the program's own pen. Numpy and Pillow; never torch.
+"""Data sets as arrays: published ones, folders of images, and drawn ones. Numpy and Pillow; torchvision to decode.
 
-`load_dataset` gives a `Dataset` for `DataSettings`; `count_classes` says how many classes it will have.
+`load_dataset` returns the `Dataset` of `DataSettings`; `count_classes` the number of its classes.
 """
 
 from archsearch.data.dataset import Dataset as Dataset

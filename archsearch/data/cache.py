@@ -2,7 +2,7 @@
 
 A file is a magic line, a header in JSON and the bare arrays. It is written under another name and then renamed, so a
 reader sees a whole file or none, and several processes may write the same one: the last wins, all wrote the same. A
-file that is cut short, damaged, or made from other files is not an error: it is built anew.
+file that is cut short, damaged, or made from other files is not an error: it is built again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import errno
 import json
 import math
 import os
+import shutil
 import tempfile
 import time
 import zlib
@@ -26,7 +27,8 @@ from archsearch.data.dataset import Images, Source
 from archsearch.errors import StorageError
 
 MAGIC = b"archsearch images 1\n"
-_STALE = 3600.0  # seconds after which a file that nobody finished is taken for one whose writer died
+_UNFINISHED = ".part"
+_STALE = 3600.0  # seconds after which an unfinished file is taken for that of a killed writer
 _PIECE = 1 << 24  # bytes checked at once
 
 
@@ -101,32 +103,54 @@ def replacing(path: Path, *, fix: str) -> Iterator[IO[bytes]]:
     Raises `StorageError`, which ends with `fix`, where the system refuses to write.
     """
     unfinished = ""
+    with _writing(path, fix):
+        try:
+            with tempfile.NamedTemporaryFile(
+                dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED, delete=False
+            ) as file:
+                unfinished = file.name
+                yield file
+            Path(unfinished).replace(path)
+            unfinished = ""
+        finally:
+            if unfinished:
+                with contextlib.suppress(OSError):
+                    Path(unfinished).unlink()
+
+
+@contextlib.contextmanager
+def staging(path: Path, *, fix: str) -> Iterator[Path]:
+    """Give an empty folder beside `path` that is removed at the end of the block; raises `StorageError` as above."""
+    with (
+        _writing(path, fix),
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED) as folder,
+    ):
+        yield Path(folder)
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether `error` means that the disk, or the user's quota, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextlib.contextmanager
+def _writing(path: Path, fix: str) -> Iterator[None]:
+    """Make the folder of `path`, free of the files of killed writers; an `OSError` of the block is a `StorageError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-        ) as file:
-            unfinished = file.name
-            yield file
-        Path(unfinished).replace(path)
-        unfinished = ""
+        yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        reason = "the disk is full" if full else error.strerror or str(error)
+        reason = "the disk is full" if is_full(error) else error.strerror or str(error)
         raise StorageError(f"{path}: cannot be written: {reason}. {fix}") from error
-    finally:
-        if unfinished:
-            with contextlib.suppress(OSError):
-                Path(unfinished).unlink()
 
 
 def _sweep(path: Path) -> None:
-    """Remove what writers of `path` that were killed have left."""
-    for left in path.parent.glob(f".{path.name}.*.part"):
+    """Remove the unfinished files of killed writers of `path`."""
+    for left in path.parent.glob(f".{path.name}.*{_UNFINISHED}"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _STALE:
-                left.unlink()
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _header(file: IO[bytes]) -> dict[str, Any] | None:

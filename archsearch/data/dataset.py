@@ -1,6 +1,6 @@
-"""What a data set is: images, labels, classes, statistics and a fingerprint. Numpy only; reads no files.
+"""Data sets in memory: images, labels, classes, statistics and a fingerprint. Numpy only; reads no files.
 
-Legend: B images, H height, W width, C = 3 colours.
+Legend: B images, H height, W width, C channels (1 grey; 3 red, green, blue).
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-Channels = tuple[float, float, float]
+if TYPE_CHECKING:
+    from archsearch.settings.data import DataSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Images:
-    """Images as uint8 [B, H, W, 3] in 0..255 with their labels as int64 [B]; both are read-only by agreement."""
+    """Images as uint8 [B, H, W, C] in 0..255 with their labels as int64 [B]; both are read-only by agreement."""
 
     images_BHWC: np.ndarray
     labels_B: np.ndarray
@@ -34,7 +36,7 @@ class Images:
 class Source:
     """A data set as it was found, before anything is held out.
 
-    `mean` and `std` are over all pixels of all training images, per colour, in 0..1; `digest` is the SHA-256 of the
+    `mean` and `std` are over all pixels of all training images, per channel, in 0..1; `digest` is the SHA-256 of the
     contents: equal digests mean equal images, labels and classes.
     """
 
@@ -42,18 +44,18 @@ class Source:
     classes: tuple[str, ...]
     train: Images
     test: Images
-    mean: Channels
-    std: Channels
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
-    """Images to train on, to choose by and to be judged by.
+    """Images to train on, to choose models by and to test on.
 
-    `mean` and `std` (per colour, in 0..1) are those of the whole training split before the validation images are held
+    `mean` and `std` (per channel, in 0..1) are those of the whole training split before the validation images are held
     out, so that they do not change with the fraction held out. `fingerprint` is the beginning of a SHA-256 over
-    contents, labels, classes and split. `notice` is a sentence for the user where the data is not what was hoped for.
+    contents, labels, classes and split. `notice` is a sentence for the user where another data set was taken.
     """
 
     name: str
@@ -61,14 +63,29 @@ class Dataset:
     train: Images
     validation: Images
     test: Images
-    mean: Channels
-    std: Channels
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     fingerprint: str
     notice: str | None = None
 
 
-def statistics(images_BHWC: np.ndarray) -> tuple[Channels, Channels]:
-    """Return mean and standard deviation (of the population) of each colour, in 0..1.
+class DatasetPlugin(Protocol):
+    """A data set of an installed package: an entry point of the group `archsearch.datasets` refers to one.
+
+    A network is checked before an image is read, so its shape is known without a call.
+    """
+
+    channels: int
+    image_size: int
+    classes: int
+
+    def __call__(self, settings: DataSettings) -> Source:
+        """Return the images, such as `source_of` makes it; where it takes long, `archsearch.data.cache` keeps them."""
+        ...
+
+
+def statistics(images_BHWC: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation (of the population) of each channel, in 0..1.
 
     The sums are exact whole numbers, so the result does not depend on the machine.
     """
@@ -81,11 +98,12 @@ def statistics(images_BHWC: np.ndarray) -> tuple[Channels, Channels]:
         total += part.sum(axis=0, dtype=np.uint32)
         squares += np.square(part, dtype=np.uint16).sum(axis=0, dtype=np.uint32)
     mean, std = [], []
-    for channel in range(3):
-        first, second = int(total[channel::3].sum()), int(squares[channel::3].sum())
+    channels = images_BHWC.shape[3]
+    for channel in range(channels):
+        first, second = int(total[channel::channels].sum()), int(squares[channel::channels].sum())
         mean.append(first / count / 255)
         std.append(max(second * count - first * first, 0) ** 0.5 / count / 255)
-    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+    return tuple(mean), tuple(std)
 
 
 def digest_of(parts: Iterable[bytes | np.ndarray]) -> str:

@@ -17,19 +17,19 @@ from PIL import Image, ImageOps
 from archsearch.data.cache import cached
 from archsearch.data.dataset import Images, Source, digest_of, statistics
 from archsearch.errors import DataError
-from archsearch.settings.data import DataSettings
+from archsearch.settings.data import DataSettings, image_shape
 
 IGNORED = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """Names, in lower case, that systems leave in folders; names that begin with a dot are ignored too."""
 
 _SPLITS = ("train", "test")
-_VERSION = 1  # of the decoding: a change of it makes caches anew
+_VERSION = 1  # of the decoding; a new one makes caches invalid
 _BATCH = 200  # files decoded by a thread before it takes the next
 _NAMED = 5  # files named in a message, of all that are wrong
 
 
 class Found(NamedTuple):
-    """An image file: where it is, its class's index, and what tells that it has changed.
+    """An image file: its path, its class's index, and its size and time, which reveal a change.
 
     A tuple and no dataclass, because a data set's start makes one for each of its images.
     """
@@ -45,8 +45,9 @@ def load(settings: DataSettings) -> Source:
     root = root_of(settings)
     classes = classes_of(root)
     listing = {split: list(_files(root / split, classes)) for split in _SPLITS}
+    channels, size, _ = image_shape(settings)
     resize = "resized" if settings.resize else "as it is"
-    place = hashlib.sha256(f"{root}\0{settings.image_size}\0{resize}".encode()).hexdigest()[:12]
+    place = hashlib.sha256(f"{root}\0{size}\0{resize}{_grey(channels)}".encode()).hexdigest()[:12]
     path = Path(settings.cache) / f"{root.name}-{place}.images"
     return cached(path, _key(listing), lambda: _decode(root, classes, listing, settings))
 
@@ -119,20 +120,26 @@ def _decode(root: Path, classes: tuple[str, ...], listing: dict[str, list[Found]
     The digest is over the files' bytes, not over pixels: decoders of JPEG may differ by a shade between machines.
     """
     splits, digests = [], []
+    channels, size, _ = image_shape(settings)
     for split in _SPLITS:
         files = listing[split]
-        images, hashes = _decode_all(files, settings.image_size, settings.resize)
+        images, hashes = _decode_all(files, size, channels, settings.resize)
         labels = np.array([file.label for file in files], np.int64)
         splits.append(Images(images_BHWC=images, labels_B=labels))
         digests += [labels, b"".join(hashes)]
     mean, std = statistics(splits[0].images_BHWC)
-    digest = digest_of(["\0".join(classes).encode(), str(settings.image_size).encode(), *digests])
+    digest = digest_of(["\0".join(classes).encode(), f"{size}{_grey(channels)}".encode(), *digests])
     return Source(name=root.name, classes=classes, train=splits[0], test=splits[1], mean=mean, std=std, digest=digest)
 
 
-def _decode_all(files: list[Found], size: int, resize: bool) -> tuple[np.ndarray, list[bytes]]:
-    """Return uint8 [N, size, size, 3] and each file's SHA-256; raises `DataError` about all unfit files at once."""
-    images_NHWC = np.empty((len(files), size, size, 3), np.uint8)
+def _grey(channels: int) -> str:
+    """Return the mark of grey images in a digest."""
+    return "\0grey" if channels == 1 else ""
+
+
+def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> tuple[np.ndarray, list[bytes]]:
+    """Return uint8 [N, size, size, channels] and each file's SHA-256; raises `DataError` about all unfit files."""
+    images_NHWC = np.empty((len(files), size, size, channels), np.uint8)
     hashes: list[bytes] = [b""] * len(files)
     broken: list[str] = []
     other: list[tuple[str, tuple[int, int]]] = []
@@ -143,7 +150,7 @@ def _decode_all(files: list[Found], size: int, resize: bool) -> tuple[np.ndarray
             try:
                 with Path(path).open("rb") as file:
                     octets = file.read()
-                image = picture(octets)
+                image = picture(octets, channels)
             except Exception as error:  # noqa: BLE001  (a broken file makes Pillow's decoders raise anything)
                 broken.append(f"{path} ({_reason(error)})")
                 continue
@@ -152,7 +159,7 @@ def _decode_all(files: list[Found], size: int, resize: bool) -> tuple[np.ndarray
                     other.append((path, image.size))
                     continue
                 image = image.resize((size, size), Image.Resampling.BICUBIC)
-            images_NHWC[index] = np.asarray(image)
+            images_NHWC[index] = np.asarray(image).reshape(size, size, channels)
             hashes[index] = hashlib.sha256(octets).digest()
 
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
@@ -161,24 +168,28 @@ def _decode_all(files: list[Found], size: int, resize: bool) -> tuple[np.ndarray
         what = f"{len(broken)} of {len(files)} files cannot be read as images: {_some(sorted(broken))}"
         raise DataError(f"{what}. Fix or remove {'it' if len(broken) == 1 else 'them'}.")
     if other:
-        _refuse_sizes(sorted(other), len(files), size)
+        _raise_sizes(sorted(other), len(files), size)
     return images_NHWC, hashes
 
 
-def picture(octets: bytes) -> Image.Image:
-    """Return an encoded image in RGB, turned upright; alpha is dropped, 16 bits a channel are cut to 8."""
+def picture(octets: bytes, channels: int = 3) -> Image.Image:
+    """Return an encoded image in RGB, or in grey for one channel, turned upright.
+
+    Alpha is dropped, 16 bits a channel are cut to 8, and colours become the luma of ITU-R BT.601 where grey is wanted.
+    """
+    mode = "L" if channels == 1 else "RGB"
     with Image.open(io.BytesIO(octets)) as image:
         image.load()
-        if image.mode == "RGB" and "exif" not in image.info:
+        if image.mode == mode and "exif" not in image.info:
             return image
         if image.mode.startswith("I"):
             image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
         elif image.mode == "P" and "transparency" in image.info:
             image = image.convert("RGBA")
-        return ImageOps.exif_transpose(image).convert("RGB")
+        return ImageOps.exif_transpose(image).convert(mode)
 
 
-def _refuse_sizes(other: list[tuple[str, tuple[int, int]]], total: int, size: int) -> None:
+def _raise_sizes(other: list[tuple[str, tuple[int, int]]], total: int, size: int) -> None:
     named = _some([f"{path} ({width}x{height})" for path, (width, height) in other])
     what = f"{len(other)} of {total} images {'is' if len(other) == 1 else 'are'} not {size}x{size} px: {named}"
     fix = "Set data.resize=true to have them resized"

@@ -1,36 +1,55 @@
-"""The way from settings to a data set: one function a name, in a table. Numpy and Pillow; never torch.
+"""From settings to a data set: the one that the name chooses, in the wanted form, with its validation slice held out.
 
-The table is `_SOURCES`; where a data set comes from is each function's own matter, what is held out is `split`'s.
+Numpy and Pillow. torchvision is imported by `published` alone, and only to download or decode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
-from archsearch.data import cifar, folder, shapes
-from archsearch.data.dataset import Dataset, Images, Source, source_of
+from archsearch import plugins
+from archsearch.data import folder, published, shapes
+from archsearch.data.dataset import Dataset, DatasetPlugin, Images, Source, source_of
 from archsearch.data.split import divide
-from archsearch.errors import DataError
-from archsearch.settings.data import DataSettings
+from archsearch.errors import ArchsearchError, DataError, SpecError
+from archsearch.settings.data import DataSettings, image_shape
+from archsearch.settings.datasets import PUBLISHED
+
+_NOTICE = (
+    "data=auto: CIFAR-10 was not found and could not be downloaded; the embedded set 'shapes' is used instead. Its "
+    "results are not those of CIFAR-10. data=cifar10 lists what was tried, data=shapes chooses the embedded set on "
+    "purpose."
+)
 
 
 def load_dataset(settings: DataSettings) -> Dataset:
     """Return the data set that `settings` ask for, its validation slice held out.
 
-    The first call may fetch or decode, and leaves a cache behind for later ones. Raises `DataError` where the data is
-    missing, broken, or not as `settings` say, and `StorageError` where the cache cannot be written.
+    The first call may download or decode, and leaves a cache behind for later ones. Raises `DataError` where the data
+    is missing, broken, or not as `settings` ask, and `StorageError` where the cache cannot be written.
     """
-    source, notice = _SOURCES[settings.name](settings)
+    notice = None
+    match settings.name:
+        case "auto":
+            try:
+                source = published.load("cifar10", settings)
+            except published.NotFound:
+                source, notice = _drawn(settings), _NOTICE
+        case "shapes":
+            source = _drawn(settings)
+        case "folder":
+            source = folder.load(settings)
+        case name if name in PUBLISHED:
+            source = published.load(name, settings)
+        case name:
+            source = _from_package(name, settings)
     if settings.classes is not None and settings.classes != len(source.classes):
         what = f"data.classes is {settings.classes}, but {source.name} has {len(source.classes)} classes"
         raise DataError(f"{what}. Set data.classes={len(source.classes)}, or null to take what is there.")
-    if source.train.images_BHWC.shape[1] != settings.image_size:
-        source = _resized(source, settings.image_size)
-    return replace(divide(source, settings), notice=notice)
+    return replace(divide(_converted(source, settings), settings), notice=notice)
 
 
 def count_classes(settings: DataSettings) -> int:
@@ -38,48 +57,23 @@ def count_classes(settings: DataSettings) -> int:
 
     It is `settings.classes` where that is a number. Raises `DataError` where a folder must be counted and is not there.
     """
-    if settings.classes is not None:
-        return settings.classes
-    if settings.name == "folder":
-        return len(folder.classes_of(folder.root_of(settings)))
-    return 100 if settings.name == "cifar100" else 10
+    classes = image_shape(settings).classes
+    return len(folder.classes_of(folder.root_of(settings))) if classes is None else classes
 
 
-def _auto(settings: DataSettings) -> tuple[Source, str | None]:
+def _from_package(name: str, settings: DataSettings) -> Source:
+    """Return the data set that an installed package adds as `name`."""
+    load: DatasetPlugin = plugins.load(plugins.DATASETS, name, "data.name")
     try:
-        return cifar.load(cifar.CIFAR10, settings), None
-    except cifar.NotFound as missing:
-        notice = (
-            f"data=auto: {missing.archive.title} was not found and could not be fetched; the embedded set 'shapes' is "
-            "used instead. Its figures say nothing about CIFAR-10. data=cifar10 tells what was tried, data=shapes "
-            "chooses the embedded set on purpose."
-        )
-        return _drawn(settings), notice
-
-
-def _cifar10(settings: DataSettings) -> tuple[Source, str | None]:
-    return cifar.load(cifar.CIFAR10, settings), None
-
-
-def _cifar100(settings: DataSettings) -> tuple[Source, str | None]:
-    return cifar.load(cifar.CIFAR100, settings), None
-
-
-def _folder(settings: DataSettings) -> tuple[Source, str | None]:
-    return folder.load(settings), None
-
-
-def _shapes(settings: DataSettings) -> tuple[Source, str | None]:
-    return _drawn(settings), None
-
-
-_SOURCES: dict[str, Callable[[DataSettings], tuple[Source, str | None]]] = {
-    "auto": _auto,
-    "cifar10": _cifar10,
-    "cifar100": _cifar100,
-    "folder": _folder,
-    "shapes": _shapes,
-}
+        source = load(settings)
+    except ArchsearchError:
+        raise
+    except Exception as error:
+        raise DataError(f"data.name: the data set '{name}' failed ({type(error).__name__}: {error})") from error
+    if not isinstance(source, Source):
+        what = f"the data set '{name}' returned a {type(source).__name__}, not a Source"
+        raise SpecError("data.name", what, "See docs/extending.md.")
+    return source
 
 
 def _drawn(settings: DataSettings) -> Source:
@@ -94,10 +88,20 @@ def _drawn(settings: DataSettings) -> Source:
     )
 
 
-def _resized(source: Source, size: int) -> Source:
+def _converted(source: Source, settings: DataSettings) -> Source:
+    """Return `source` in the channels and the size of `settings`; raises `DataError` where that cannot be."""
+    height, width, found = source.train.images_BHWC.shape[1:]
+    channels, size, _ = image_shape(settings)
+    if (channels, size, size) == (found, height, width):
+        return source
+    if (height, width) != (size, size) and not settings.resize:
+        what = f"{source.name} has images of {width}x{height} px, not {size}x{size}"
+        raise DataError(f"{what}. Set data.resize=true to have them resized, or data.image_size to their size.")
+    if channels != found and not {channels, found} <= {1, 3}:
+        raise DataError(f"{source.name} has images of {found} channels, not {channels}. Set data.channels={found}.")
     train, test = (
         Images(
-            images_BHWC=np.stack([_scaled(image, size) for image in part.images_BHWC]),
+            images_BHWC=np.stack([_converted_image(image, channels, size) for image in part.images_BHWC]),
             labels_B=part.labels_B,
         )
         for part in (source.train, source.test)
@@ -105,5 +109,11 @@ def _resized(source: Source, size: int) -> Source:
     return source_of(source.name, source.classes, train, test)
 
 
-def _scaled(image_HWC: np.ndarray, size: int) -> np.ndarray:
-    return np.asarray(Image.fromarray(image_HWC).resize((size, size), Image.Resampling.BICUBIC))
+def _converted_image(image_HWC: np.ndarray, channels: int, size: int) -> np.ndarray:
+    """Return an image in grey or in RGB, resized as a whole."""
+    image = Image.fromarray(image_HWC[:, :, 0] if image_HWC.shape[2] == 1 else image_HWC)
+    if channels != image_HWC.shape[2]:
+        image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BICUBIC)
+    return np.asarray(image).reshape(size, size, channels)

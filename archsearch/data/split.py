@@ -1,4 +1,4 @@
-"""What of a data set is kept and what is held out, class by class. Numpy only.
+"""The split of a data set: the images that are kept and those that are held out, class by class. Numpy only.
 
 Every choice ranks the images of a class by raw words of PCG64, whose stream numpy keeps over releases and machines.
 """

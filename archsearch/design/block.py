@@ -1,19 +1,33 @@
-"""Block specs: what a YAML block says, decoded and checked, with its arithmetic parsed but not evaluated.
+"""Block specs: a YAML block decoded and checked, its arithmetic parsed but not evaluated.
 
-A block is data: options with defaults, a list of layer specs, and how its residual works.
-Imports the standard library, `errors`, `decode` and `design.expression` only.
+A block is data: options with defaults, a list of layer specs, and the shortcut of its residual. `KINDS` is the table of
+the layers that YAML knows: the fields of each, and how their values make a layer of the plan.
+Imports the standard library, `errors`, `decode`, `notices` and this package only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never, get_args
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
-from archsearch.design.expression import Expression, Value, check_names, constant, given, parse
-from archsearch.design.plan import ActivationKind, Combine, NormKind
+from archsearch.design.expression import Expression, Value, check_names, compute, constant, integer, parse, settle
+from archsearch.design.layers import (
+    Activation,
+    ActivationKind,
+    Conv,
+    Dropout,
+    GlobalPool,
+    Linear,
+    Norm,
+    NormKind,
+    Pool,
+    Primitive,
+)
+from archsearch.design.plan import Combine
 from archsearch.errors import SpecError
+from archsearch.notices import notice_once
 
 NORMS = (*get_args(NormKind), "none")
 ACTIVATIONS = (*get_args(ActivationKind), "none")
@@ -23,6 +37,8 @@ SHORTCUTS = ("none", "if_same_shape", "project")
 CHANNEL_NAMES = ("in", "out", "block_in")
 """Names that an expression may read besides the block's options: channels entering this layer, leaving
 the block, and entering the block."""
+WINDOW = ("kernel", "stride", "dilation", "padding")
+"""Fields of a layer that shapes and receptive fields come from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +54,7 @@ class LayerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParallelSpec:
-    """Branches over the same input, by name, and how they meet."""
+    """Branches over the same input, by name, and how their outputs are combined."""
 
     name: str | None
     where: str
@@ -71,91 +87,242 @@ class BlockSpec:
     source: Mapping[str, Any]
 
 
-_FIELDS: dict[str, dict[str, tuple[Value, tuple[str, ...]]]] = {
-    "conv": {
-        "out": ("out", ()),
-        "kernel": (3, ()),
-        "stride": (1, ()),
-        "dilation": (1, ()),
-        "groups": (1, ()),
-        "padding": ("same", PADDINGS),
-        "bias": (False, ()),
-    },
-    "norm": {"kind": ("batch", NORMS), "groups": (8, ())},
-    "act": {"kind": ("relu", ACTIVATIONS)},
-    "dropout": {"rate": (0.1, ()), "channelwise": (False, ())},
-    "pool": {"kind": ("max", POOLS), "kernel": (2, ()), "stride": (2, ()), "padding": ("same", PADDINGS)},
-    "linear": {"out": ("out", ()), "bias": (True, ())},
+class FieldValues:
+    """The fields of one layer, evaluated for the options in `scope` and its input `channels`."""
+
+    __slots__ = ("_fields", "_scope", "_where", "channels")
+
+    def __init__(self, spec: LayerSpec, scope: Mapping[str, Value], channels: int) -> None:
+        self._fields, self._where, self._scope, self.channels = spec.fields, spec.where, scope, channels
+
+    def integer(self, field: str) -> int:
+        """Return an integer of at least 1; raises `SpecError` for any other value, as all methods do."""
+        value = self._fields[field].value
+        if type(value) is int and value >= 1:
+            return value
+        return integer(self._fields[field], self._scope, f"{self._where}.{field}", 1)
+
+    def flag(self, field: str) -> bool:
+        """Return whether the value is true."""
+        return bool(compute(self._fields[field], self._scope, f"{self._where}.{field}"))
+
+    def choice(self, field: str, choices: tuple[str, ...]) -> str:
+        """Return one of `choices`."""
+        return choice_of(self._fields[field], self._scope, f"{self._where}.{field}", choices)
+
+    def rate(self, field: str) -> float:
+        """Return a probability below 1."""
+        value = compute(self._fields[field], self._scope, f"{self._where}.{field}")
+        if isinstance(value, str) or not 0 <= value < 1:
+            raise SpecError(f"{self._where}.{field}", f"must be at least 0 and below 1, got {value}")
+        return float(value)
+
+    def padding(self, field: str, reach: int) -> tuple[int, int]:
+        """Return (before, after): 'same' spreads `reach` = dilation * (kernel - 1), the odd one after."""
+        where = f"{self._where}.{field}"
+        value = compute(self._fields[field], self._scope, where)
+        if value == "same":
+            return reach // 2, reach - reach // 2
+        if value == "valid":
+            return 0, 0
+        if isinstance(value, str):
+            raise SpecError(where, f"'{value}' is not a choice", suggest(value, PADDINGS))
+        amount = integer(self._fields[field], self._scope, where, 0)
+        return amount, amount
+
+    def error(self, field: str, what: str, fix: str = "") -> SpecError:
+        """Return the error that the value of `field` cannot be used."""
+        return SpecError(f"{self._where}.{field}", what, fix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerKind:
+    """A kind of layer in YAML.
+
+    `fields` are the defaults by name, `choices` the words that some of them allow; a single value is that of the field
+    `main`. `make` takes the values and the layer's name, and returns the layer, or None for no layer.
+    """
+
+    main: str
+    fields: Mapping[str, Value]
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    make: Callable[[FieldValues, str], Primitive | None]
+
+
+def _conv(values: FieldValues, name: str) -> Conv:
+    kernel, dilation = values.integer("kernel"), values.integer("dilation")
+    return Conv(
+        name=name,
+        in_channels=values.channels,
+        out_channels=values.integer("out"),
+        kernel=kernel,
+        stride=values.integer("stride"),
+        dilation=dilation,
+        groups=values.integer("groups"),
+        padding=values.padding("padding", dilation * (kernel - 1)),
+        bias=values.flag("bias"),
+    )
+
+
+def _norm(values: FieldValues, name: str) -> Norm | None:
+    kind = values.choice("kind", NORMS)
+    if kind == "none":
+        return None
+    groups, channels = values.integer("groups") if kind == "group" else 1, values.channels
+    if channels % groups:
+        nearest = min((d for d in range(1, channels + 1) if channels % d == 0), key=lambda d: abs(d - groups))
+        what = f"{channels} channels are not divisible by {groups} groups"
+        raise values.error("groups", what, f"Use groups={nearest}.")
+    return Norm(name=name, kind=kind, channels=channels, groups=groups)  # type: ignore[arg-type]
+
+
+def _act(values: FieldValues, name: str) -> Activation | None:
+    kind = values.choice("kind", ACTIVATIONS)
+    return None if kind == "none" else Activation(name=name, kind=kind)  # type: ignore[arg-type]
+
+
+def _dropout(values: FieldValues, name: str) -> Dropout | None:
+    rate, channelwise = values.rate("rate"), values.flag("channelwise")
+    return Dropout(name=name, rate=rate, channelwise=channelwise) if rate else None
+
+
+def _pool(values: FieldValues, name: str) -> Pool | GlobalPool:
+    kind = values.choice("kind", POOLS)
+    if kind.startswith("global_"):
+        return GlobalPool(name=name, kind="max" if kind == "global_max" else "average")
+    kernel = values.integer("kernel")
+    stride, padding = values.integer("stride"), values.padding("padding", kernel - 1)
+    return Pool(name=name, kind="max" if kind == "max" else "average", kernel=kernel, stride=stride, padding=padding)
+
+
+def _linear(values: FieldValues, name: str) -> Linear:
+    return Linear(name=name, in_features=values.channels, out_features=values.integer("out"), bias=values.flag("bias"))
+
+
+_POOL = {"kind": "max", "kernel": 2, "stride": 2, "padding": "same"}
+_CONV = {"out": "out", "kernel": 3, "stride": 1, "dilation": 1, "groups": 1, "padding": "same", "bias": False}
+KINDS: Mapping[str, LayerKind] = {
+    "conv": LayerKind(main="out", fields=_CONV, choices={"padding": PADDINGS}, make=_conv),
+    "norm": LayerKind(main="kind", fields={"kind": "batch", "groups": 8}, choices={"kind": NORMS}, make=_norm),
+    "act": LayerKind(main="kind", fields={"kind": "relu"}, choices={"kind": ACTIVATIONS}, make=_act),
+    "dropout": LayerKind(main="rate", fields={"rate": 0.1, "channelwise": False}, make=_dropout),
+    "pool": LayerKind(main="kind", fields=_POOL, choices={"kind": POOLS, "padding": PADDINGS}, make=_pool),
+    "linear": LayerKind(main="out", fields={"out": "out", "bias": True}, make=_linear),
 }
-_MAIN_FIELD = {"norm": "kind", "act": "kind", "dropout": "rate", "pool": "kind", "conv": "out", "linear": "out"}
-_KINDS = (*_FIELDS, "residual", "parallel")
-_BLOCK_KEYS = ("name", "defaults_of", "layers", "residual")
+"""The kinds of layers by their names in YAML."""
+_ITEMS = (*KINDS, "residual", "parallel")
+_BLOCK_KEYS = ("name", "options", "layers", "residual")
+_OLD_OPTIONS = "defaults_of"
+
+
+def option_defaults(block: Mapping[str, Any]) -> Any:
+    """Return what the mapping of a block has under `options`, or under `defaults_of`, the key's older name."""
+    if _OLD_OPTIONS in block:
+        notice_once(f"a block's key '{_OLD_OPTIONS}' is now called 'options'; the old name still works")
+        return block[_OLD_OPTIONS]
+    return block.get("options")
 
 
 def decode_block(raw: object, where: str, name: str = "") -> BlockSpec:
     """Return the block that the mapping `raw` describes; raises `SpecError` below `where`."""
-    if not is_mapping(raw):
-        raise SpecError(where, f"a block must be a mapping, is {describe(raw)}")
-    for key in raw:
-        if key not in _BLOCK_KEYS:
-            raise SpecError(join(where, key), "unknown key for a block", suggest(str(key), _BLOCK_KEYS))
-    if "layers" not in raw:
+    block = known_mapping(raw, where, "a block", _BLOCK_KEYS, old=(_OLD_OPTIONS,))
+    if "layers" not in block:
         raise SpecError(join(where, "layers"), "missing key for a block", "It must be a list of layers, [] for none.")
-    defaults = _decode_defaults(raw.get("defaults_of"), join(where, "defaults_of"))
+    key = _OLD_OPTIONS if _OLD_OPTIONS in block else "options"
+    if _OLD_OPTIONS in block and "options" in block:
+        raise SpecError(where, f"has both 'options' and '{_OLD_OPTIONS}'", "They mean the same: keep 'options'.")
+    defaults = _decode_defaults(option_defaults(block), join(where, key))
     scope = {**dict.fromkeys(CHANNEL_NAMES, 1), **defaults}
-    items = decode_items(raw["layers"], join(where, "layers"), scope)
-    residual = raw.get("residual", "none")
+    items = decode_items(block["layers"], join(where, "layers"), scope)
+    residual = block.get("residual", "none")
     if residual != "none":
         at = join(where, "residual")
         shortcut = _text_field(residual, at, scope, SHORTCUTS)
         items = (ResidualSpec(name=None, where=at, layers=items, shortcut=shortcut, when=None),)
-    return BlockSpec(name=str(raw.get("name") or name), defaults=defaults, items=items, source=raw)
+    return BlockSpec(name=str(block.get("name") or name), defaults=defaults, items=items, source=block)
 
 
 def decode_items(raw: object, where: str, scope: Mapping[str, Value]) -> tuple[ItemSpec, ...]:
     """Return the list `raw` of layers as specs; expressions may read the names in `scope`."""
     if not is_list(raw):
-        raise SpecError(where, f"must be a list of layers, is {describe(raw)}")
+        raise SpecError(where, f"must be a list of layers, got {describe(raw)}")
     return tuple(_decode_item(item, f"{where}[{i}]", scope) for i, item in enumerate(raw))
 
 
-def settled(items: tuple[ItemSpec, ...], options: Mapping[str, Value]) -> tuple[ItemSpec, ...]:
+def settle_items(items: Iterable[ItemSpec], options: Mapping[str, Value]) -> tuple[ItemSpec, ...]:
     """Return `items` with the value of every expression that reads nothing but `options`, and without those left out.
 
-    What arithmetic forbids stays as it is, to be told where the layer is made.
+    An expression that has no value stays as it is, and raises where the layer is made.
     """
     found: list[ItemSpec] = []
     for item in items:
-        when = None if item.when is None else given(item.when, options)
+        when = None if item.when is None else settle(item.when, options)
         if when is not None and when.value is not None:
             if not when.value:
                 continue
             when = None
         match item:
             case LayerSpec(fields=fields):
-                known = {name: given(each, options) for name, each in fields.items()}
+                known = {name: settle(each, options) for name, each in fields.items()}
                 found.append(replace(item, when=when, fields=known))
             case ResidualSpec(layers=layers, shortcut=shortcut):
-                inner = settled(layers, options)
-                found.append(replace(item, when=when, layers=inner, shortcut=given(shortcut, options)))
+                inner = settle_items(layers, options)
+                found.append(replace(item, when=when, layers=inner, shortcut=settle(shortcut, options)))
             case ParallelSpec(branches=branches):
-                known = {name: settled(branch, options) for name, branch in branches.items()}
+                known = {name: settle_items(branch, options) for name, branch in branches.items()}
                 found.append(replace(item, when=when, branches=known))
             case _:
                 assert_never(item)
     return tuple(found)
 
 
+def is_shape_settled(items: Iterable[ItemSpec]) -> bool:
+    """Return whether `items`, and their windows, are the same for all channels, but for the shortcut of a residual."""
+    for item in items:
+        match item:
+            case LayerSpec(fields=fields):
+                inner = all(fields[name].value is not None for name in WINDOW if name in fields)
+            case ResidualSpec(layers=layers):
+                inner = is_shape_settled(layers)
+            case ParallelSpec(branches=branches):
+                inner = all(is_shape_settled(branch) for branch in branches.values())
+            case _:
+                assert_never(item)
+        if item.when is not None or not inner:
+            return False
+    return True
+
+
+def choice_of(expression: Expression, scope: Mapping[str, Value], where: str, choices: tuple[str, ...]) -> str:
+    """Return the value of `expression`, one of `choices`; raises `SpecError` for any other."""
+    value = compute(expression, scope, where)
+    if value not in choices:
+        raise SpecError(where, f"'{value}' is not a choice", suggest(str(value), choices))
+    return str(value)
+
+
+def known_mapping(
+    raw: object, where: str, label: str, keys: tuple[str, ...] | None, old: tuple[str, ...] = ()
+) -> Mapping[str, Any]:
+    """Return the mapping `raw`, which may hold `keys` and `old` ones (None: any); raises `SpecError` otherwise."""
+    if not is_mapping(raw):
+        raise SpecError(where, f"{label} must be a mapping, got {describe(raw)}")
+    for key in raw:
+        if keys is not None and key not in keys and key not in old:
+            raise SpecError(join(where, key), f"unknown key for {label}", suggest(str(key), keys))
+    return raw
+
+
 def _decode_defaults(raw: object, where: str) -> dict[str, Value]:
     if raw is None:
         return {}
     if not is_mapping(raw):
-        raise SpecError(where, f"must be a mapping, is {describe(raw)}")
+        raise SpecError(where, f"must be a mapping, got {describe(raw)}")
     for key, value in raw.items():
         if key in CHANNEL_NAMES or not str(key).isidentifier():
-            raise SpecError(join(where, key), "is not a name for an option of a block")
+            raise SpecError(join(where, key), "is not a valid name for an option of a block")
         if not isinstance(value, int | float | bool | str):
-            raise SpecError(join(where, key), f"must be a number, true, false or text, is {describe(value)}")
+            raise SpecError(join(where, key), f"must be a number, true, false or a string, got {describe(value)}")
     return {str(key): value for key, value in raw.items()}
 
 
@@ -163,19 +330,19 @@ def _decode_item(raw: object, where: str, scope: Mapping[str, Value]) -> ItemSpe
     if isinstance(raw, str):
         raw = {raw: {}}
     if not is_mapping(raw):
-        raise SpecError(where, f"must be a layer such as 'conv: {{...}}', is {describe(raw)}")
-    kinds = [key for key in raw if key in _KINDS]
+        raise SpecError(where, f"must be a layer such as 'conv: {{...}}', got {describe(raw)}")
+    kinds = [key for key in raw if key in _ITEMS]
     for key in raw:
-        if key not in (*_KINDS, "when", "name"):
-            raise SpecError(join(where, key), "unknown kind of layer", suggest(str(key), _KINDS))
+        if key not in (*_ITEMS, "when", "name"):
+            raise SpecError(join(where, key), "unknown kind of layer", suggest(str(key), _ITEMS))
     if len(kinds) != 1:
-        raise SpecError(where, f"names {len(kinds)} kinds of layer, must name one", f"Kinds: {', '.join(_KINDS)}.")
+        raise SpecError(where, f"must name one kind of layer, got {len(kinds)}", f"Kinds: {', '.join(_ITEMS)}.")
     kind = kinds[0]
     at, body = join(where, kind), raw[kind]
     when = _number_field(raw["when"], join(where, "when"), scope) if "when" in raw else None
     name = raw.get("name")
     if name is not None and (not isinstance(name, str) or not name.isidentifier()):
-        raise SpecError(join(where, "name"), f"must be letters, digits and _, is {describe(name)}")
+        raise SpecError(join(where, "name"), f"must be letters, digits and _, got {describe(name)}")
     if kind == "residual":
         return _decode_residual(body, at, scope, name, when)
     if kind == "parallel":
@@ -184,19 +351,14 @@ def _decode_item(raw: object, where: str, scope: Mapping[str, Value]) -> ItemSpe
 
 
 def _decode_fields(kind: str, body: object, where: str, scope: Mapping[str, Value]) -> dict[str, Expression]:
-    known = _FIELDS[kind]
-    if body is None:
-        body = {}
-    if not is_mapping(body):
-        body = {_MAIN_FIELD[kind]: body}
-    for key in body:
-        if key not in known:
-            raise SpecError(join(where, key), f"unknown key for '{kind}'", suggest(str(key), known))
+    known = KINDS[kind].fields
+    body = {} if body is None else body if is_mapping(body) else {KINDS[kind].main: body}
+    body = known_mapping(body, where, f"'{kind}'", tuple(known))
     if kind == "pool" and "kernel" in body and "stride" not in body:
         body = {**body, "stride": body["kernel"]}
     fields: dict[str, Expression] = {}
-    for key, (default, choices) in known.items():
-        at, value = join(where, key), body.get(key, default)
+    for key, default in known.items():
+        at, value, choices = join(where, key), body.get(key, default), KINDS[kind].choices.get(key)
         if choices and not (key == "padding" and not isinstance(value, str)):
             fields[key] = _text_field(value, at, scope, choices)
         else:
@@ -207,13 +369,9 @@ def _decode_fields(kind: str, body: object, where: str, scope: Mapping[str, Valu
 def _decode_residual(
     body: object, where: str, scope: Mapping[str, Value], name: str | None, when: Expression | None
 ) -> ResidualSpec:
-    if not is_mapping(body):
-        body = {"layers": body}
-    for key in body:
-        if key not in ("layers", "shortcut"):
-            raise SpecError(join(where, key), "unknown key for 'residual'", suggest(str(key), ("layers", "shortcut")))
-    layers = decode_items(body.get("layers"), join(where, "layers"), scope)
-    shortcut = _text_field(body.get("shortcut", "if_same_shape"), join(where, "shortcut"), scope, SHORTCUTS)
+    raw = known_mapping(body if is_mapping(body) else {"layers": body}, where, "'residual'", ("layers", "shortcut"))
+    layers = decode_items(raw.get("layers"), join(where, "layers"), scope)
+    shortcut = _text_field(raw.get("shortcut", "if_same_shape"), join(where, "shortcut"), scope, SHORTCUTS)
     return ResidualSpec(name=name, where=where, layers=layers, shortcut=shortcut, when=when)
 
 
@@ -221,12 +379,10 @@ def _decode_parallel(
     body: object, where: str, scope: Mapping[str, Value], name: str | None, when: Expression | None
 ) -> ParallelSpec:
     if not is_mapping(body):
-        raise SpecError(where, f"must be a mapping of combine and branches, is {describe(body)}")
-    for key in body:
-        if key not in ("combine", "branches"):
-            raise SpecError(join(where, key), "unknown key for 'parallel'", suggest(str(key), ("combine", "branches")))
-    combine: Combine = convert(Combine, body.get("combine", "concat"), join(where, "combine"))
-    branches = body.get("branches")
+        raise SpecError(where, f"must be a mapping of combine and branches, got {describe(body)}")
+    raw = known_mapping(body, where, "'parallel'", ("combine", "branches"))
+    combine: Combine = convert(Combine, raw.get("combine", "concat"), join(where, "combine"))
+    branches = raw.get("branches")
     if is_list(branches):
         branches = {f"branch_{i + 1}": branch for i, branch in enumerate(branches)}
     if not is_mapping(branches) or len(branches) < 2:
@@ -243,22 +399,20 @@ def _text_field(raw: object, where: str, scope: Mapping[str, Value], choices: tu
     if raw is None or raw is False:
         raw = "none"
     if not isinstance(raw, str):
-        raise SpecError(where, f"must be one of {', '.join(choices)}, is {describe(raw)}")
+        raise SpecError(where, f"must be one of {', '.join(choices)}, got {describe(raw)}")
     if raw in choices:
         return constant(raw)
     if raw in scope or " " in raw:
-        expression = parse(raw, where)
-        check_names(expression, scope, where)
-        return expression
+        return _number_field(raw, where, scope)
     options = [name for name, value in scope.items() if isinstance(value, str)]
-    raise SpecError(where, f"{describe(raw)} is not a choice", suggest(raw, (*choices, *options)))
+    raise SpecError(where, f"'{raw}' is not a choice", suggest(raw, (*choices, *options)))
 
 
 def _number_field(raw: object, where: str, scope: Mapping[str, Value]) -> Expression:
     if isinstance(raw, int | float | bool):
         return constant(raw)
     if not isinstance(raw, str):
-        raise SpecError(where, f"must be a number or an expression, is {describe(raw)}")
+        raise SpecError(where, f"must be a number or an expression, got {describe(raw)}")
     expression = parse(raw, where)
     check_names(expression, scope, where)
     return expression

@@ -55,7 +55,7 @@ def _both(left: Value, right: Value) -> bool:
     return bool(left and right)
 
 
-_Operation = Callable[..., Any]  # what it does with text or booleans is told by the TypeError it raises
+_Operation = Callable[..., Any]  # raises TypeError for strings
 _FUNCTIONS: dict[str, tuple[_Operation, range]] = {
     "min": (min, range(1, 9)),
     "max": (max, range(1, 9)),
@@ -69,7 +69,7 @@ _FUNCTIONS: dict[str, tuple[_Operation, range]] = {
 
 def _power(base: float, exponent: float) -> float:
     if abs(exponent) > 16 or abs(base) > 1e6:
-        raise SpecError("", f"{base} ** {exponent} is out of bounds", "Exponents go up to 16.")
+        raise SpecError("", f"{base} ** {exponent} is out of bounds", "Exponents are at most 16, bases at most 1e6.")
     return base**exponent
 
 
@@ -86,7 +86,7 @@ _BINARY: tuple[dict[str, _Operation], ...] = (
 class Expression:
     """A parsed expression: its text, the names that it reads, and the function that evaluates it.
 
-    `value` is what it always gives, where that is known before any scope.
+    `value` is its value, where that is known before any scope.
     """
 
     text: str
@@ -98,7 +98,7 @@ class Expression:
 def parse(text: str, where: str) -> Expression:
     """Return `text` as an `Expression`; raises `SpecError` at `where` when it is not arithmetic."""
     if len(text) > _MAX_LENGTH:
-        raise SpecError(where, f"expression of {len(text)} characters", f"At most {_MAX_LENGTH} are read.")
+        raise SpecError(where, f"the expression has {len(text)} characters", f"At most {_MAX_LENGTH} are allowed.")
     parser = _Parser(text, where)
     evaluate = parser.ternary()
     parser.finish()
@@ -110,29 +110,29 @@ def constant(value: Value) -> Expression:
     return Expression(text=str(value), names=frozenset(), evaluate=lambda scope: value, value=value)
 
 
-def given(expression: Expression, scope: Scope) -> Expression:
-    """Return `expression` with its value, where `scope` holds all that it reads and arithmetic allows it."""
+def settle(expression: Expression, scope: Scope) -> Expression:
+    """Return `expression` with its value, where `scope` holds all that it reads and the value exists."""
     if expression.value is not None or not expression.names <= scope.keys():
         return expression
     try:
         return replace(expression, value=expression.evaluate(scope))
     except (ArithmeticError, TypeError, ValueError, SpecError):
-        return expression  # told by `compute`, where it is needed
+        return expression  # `compute` raises, where the value is needed
 
 
 def check_names(expression: Expression, known: Mapping[str, object], where: str) -> None:
     """Raise `SpecError` where `expression` reads a name that is not among `known`."""
     for name in sorted(expression.names - known.keys()):
-        raise SpecError(where, f"'{expression.text}' names the unknown parameter '{name}'", suggest(name, known))
+        raise SpecError(where, f"unknown parameter '{name}' in '{expression.text}'", suggest(name, known))
 
 
-def whole(expression: Expression, scope: Scope, where: str, least: int) -> int:
-    """Return the value of `expression`, a whole number of at least `least`; else raises `SpecError`."""
+def integer(expression: Expression, scope: Scope, where: str, least: int) -> int:
+    """Return the value of `expression`, an integer of at least `least`; raises `SpecError` for any other."""
     value = compute(expression, scope, where)
     if type(value) is not int:
         if isinstance(value, bool) or not isinstance(value, float) or not value.is_integer():
             fix = "Round it: round(...), floor(...) or //." if isinstance(value, float) else ""
-            raise SpecError(where, f"'{expression.text}' gives {value}, must be a whole number", fix)
+            raise SpecError(where, f"'{expression.text}' gives {value}, must be an integer", fix)
         value = int(value)
     if value < least:
         raise SpecError(where, f"'{expression.text}' gives {value}, must be at least {least}")
@@ -140,7 +140,7 @@ def whole(expression: Expression, scope: Scope, where: str, least: int) -> int:
 
 
 def compute(expression: Expression, scope: Scope, where: str) -> Value:
-    """Return the value of `expression`; raises `SpecError` at `where` for what arithmetic forbids."""
+    """Return the value of `expression`; raises `SpecError` at `where` where it has none."""
     if expression.value is not None:
         return expression.value
     try:
@@ -148,7 +148,7 @@ def compute(expression: Expression, scope: Scope, where: str) -> Value:
     except ZeroDivisionError:
         raise SpecError(where, f"'{expression.text}' divides by zero") from None
     except TypeError:
-        raise SpecError(where, f"'{expression.text}' mixes text and numbers") from None
+        raise SpecError(where, f"'{expression.text}' mixes strings and numbers") from None
     except (OverflowError, ValueError):
         raise SpecError(where, f"'{expression.text}' has no finite value") from None
     except SpecError as error:
@@ -170,15 +170,13 @@ class _Parser:
         while position < end:
             match = _TOKEN.match(text, position)
             if match is None:
-                raise self.error(f"'{text[position:].strip()[0]}' is not part of the arithmetic")
+                raise self.error(f"unexpected character '{text[position:].strip()[0]}'")
             tokens.append(match.group().strip())
             position = match.end()
         return tokens
 
     def error(self, what: str) -> SpecError:
-        return SpecError(
-            self.where, f"'{self.text}': {what}", "Write numbers, parameters, + - * / // % ** and " + _HELP
-        )
+        return SpecError(self.where, f"'{self.text}': {what}", _HELP)
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
@@ -189,12 +187,12 @@ class _Parser:
         return token
 
     def expect(self, token: str) -> None:
-        if self.take() != token:
-            raise self.error(f"'{token}' is missing")
+        if (found := self.take()) != token:
+            raise self.error(f"expected '{token}', got {_quoted(found)}")
 
     def finish(self) -> None:
         if self.peek():
-            raise self.error(f"'{self.peek()}' is too much")
+            raise self.error(f"unexpected '{self.peek()}'")
 
     def ternary(self) -> Evaluator:
         value = self.binary(0)
@@ -239,7 +237,7 @@ class _Parser:
             number: Value = float(token) if "." in token else int(token)
             return lambda scope: number
         if not token or token in _WORDS or not (token[0].isalpha() or token[0] == "_"):
-            raise self.error(f"'{token}' stands where a value should" if token else "it ends too early")
+            raise self.error(f"expected a value, got {_quoted(token)}")
         if self.peek() == "(":
             return self.call(token)
         self.names.add(token)
@@ -247,7 +245,7 @@ class _Parser:
 
     def call(self, name: str) -> Evaluator:
         if name not in _FUNCTIONS:
-            raise self.error(f"'{name}' cannot be called")
+            raise self.error(f"unknown function '{name}'")
         function, counts = _FUNCTIONS[name]
         self.expect("(")
         arguments = [self.ternary()]
@@ -256,7 +254,7 @@ class _Parser:
             arguments.append(self.ternary())
         self.expect(")")
         if len(arguments) not in counts:
-            raise self.error(f"'{name}' takes {counts[0]} argument(s), not {len(arguments)}")
+            raise self.error(f"{name}() takes {counts[0]} argument(s), got {len(arguments)}")
         return lambda scope: function(*(argument(scope) for argument in arguments))
 
 
@@ -264,4 +262,8 @@ def _apply(function: _Operation, left: Evaluator, right: Evaluator) -> Evaluator
     return lambda scope: function(left(scope), right(scope))
 
 
-_HELP = ", ".join(f"{name}()" for name in _FUNCTIONS) + "."
+def _quoted(token: str) -> str:
+    return f"'{token}'" if token else "the end"
+
+
+_HELP = f"Write numbers, parameters, + - * / // % ** and {', '.join(f'{name}()' for name in _FUNCTIONS)}."

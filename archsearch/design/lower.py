@@ -1,22 +1,50 @@
 """Lowering: a design spec, all arithmetic worked out, becomes a plan of primitive layers.
 
-Names given here are the layer paths of the analysis and of the state dict.
-Imports the standard library, `errors` and this room only.
+Names given here are the layer paths of the analysis and of the state dict. The values that follow from the options of a
+block are worked out once, for all channels, and lowered blocks are remembered, because a search asks for the same ones
+thousands of times.
+Imports the standard library, `errors` and this package only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count
+from typing import Literal, assert_never
 
-from archsearch.design.expression import Value, multiple_of
-from archsearch.design.lower_block import FixedBlock, lower_block, lower_items, whole_channels, with_options
-from archsearch.design.plan import Conv, Dropout, GlobalPool, Layer, Linear, Parallel, Plan, Pool, Sequence
+from archsearch.design.block import (
+    KINDS,
+    SHORTCUTS,
+    BlockSpec,
+    FieldValues,
+    ItemSpec,
+    LayerSpec,
+    ParallelSpec,
+    ResidualSpec,
+    choice_of,
+    settle_items,
+)
+from archsearch.design.expression import Value, compute, multiple_of
+from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Norm, Pool
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
-from archsearch.design.symmetry import MapKind, first_map, tied, tied_head
 from archsearch.errors import SpecError
 
 MAX_LAYERS = 4096
-"""Blocks that one design may have: a bound against a misplaced digit."""
+"""The largest number of blocks of a design: a bound against a misplaced digit."""
+Options = tuple[tuple[str, Value], ...]
+"""Options of a block with their values, hashable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FixedBlock:
+    """A block whose options are fixed: all of them by name, and its items with the values that follow from them."""
+
+    block: BlockSpec
+    options: Mapping[str, Value]
+    items: tuple[ItemSpec, ...]
 
 
 def lower(design: DesignSpec) -> Plan:
@@ -33,9 +61,9 @@ def lower(design: DesignSpec) -> Plan:
     if design.stem is not None:
         width = scaled(design.stem.width, design)
         for block in blocks_of(design.stem):
-            layers, kind = _lower_at("arch.stem", block, channels, width, kind)
-            top.append(Sequence(name="stem", layers=layers))
-            channels = _channels_after(layers, channels)
+            stem, kind = _lower_at("arch.stem", "stem", block, channels, width, kind)
+            channels = stem.channels_after(channels)
+            top.append(stem)
     stages: list[Sequence] = []
     for stage in design.stages:
         sequence, channels, kind = _lower_stage(stage, channels, scaled(stage.width, design), kind)
@@ -46,7 +74,7 @@ def lower(design: DesignSpec) -> Plan:
 
 
 def scaled(width: int, design: DesignSpec) -> int:
-    """Return the channels that `width` comes to under the design's multiplier and divisor."""
+    """Return the number of channels of `width` under the design's multiplier and divisor."""
     if design.width == 1 or design.width == "fit":
         return width
     return multiple_of(width * design.width, design.step)
@@ -55,6 +83,11 @@ def scaled(width: int, design: DesignSpec) -> int:
 def stages_of(design: DesignSpec) -> tuple[StageSpec, ...]:
     """Return the stem, where there is one, and the stages."""
     return design.stages if design.stem is None else (design.stem, *design.stages)
+
+
+def first_map(symmetry: Literal["none", "flip"]) -> MapKind:
+    """Return the kind of the map that enters a design of `symmetry`."""
+    return "plain" if symmetry == "none" else "image"
 
 
 @lru_cache(maxsize=64)  # a design's stages are asked for their blocks by everything that looks at it
@@ -71,35 +104,47 @@ def blocks_of(stage: StageSpec) -> tuple[FixedBlock, ...]:
     return tuple(blocks)
 
 
-def _lower_stage(stage: StageSpec, channels: int, width: int, kind: MapKind) -> tuple[Sequence, int, MapKind]:
-    blocks: list[Sequence] = []
-    for index, block in enumerate(blocks_of(stage)):
-        layers, kind = _lower_at(f"arch.stages.{stage.name}", block, channels, width, kind)
-        blocks.append(Sequence(name=str(index), layers=layers))
-        channels = _channels_after(layers, channels)
-    return Sequence(name=stage.name, layers=tuple(blocks)), channels, kind
+@lru_cache(maxsize=1024)
+def with_options(block: BlockSpec, options: Options = ()) -> FixedBlock:
+    """Return `block` with `options` over its defaults; the same value for the same ones (remembered, bounded)."""
+    known = {**block.defaults, **dict(options)}
+    return FixedBlock(block=block, options=known, items=settle_items(block.items, known))
 
 
-def _lower_at(
-    where: str, block: FixedBlock, channels: int, width: int, kind: MapKind
-) -> tuple[tuple[Layer, ...], MapKind]:
-    """Return `lower_block`'s layers; what is wrong with them is told with the stage that it is wrong in."""
-    try:
-        return tied(lower_block(block, channels, width), kind)
-    except SpecError as error:
-        if error.where.startswith(where):  # a block that the stage holds itself
-            raise
-        raise SpecError(f"{where}, {error.where}", error.what, error.fix) from None
+@lru_cache(maxsize=1024)
+def lower_block(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]:
+    """Return the layers of `block` for `channels` in and `width` out; remembered (bounded), since they recur."""
+    return layers_of(block, channels, width)
+
+
+def layers_of(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]:
+    """Return the same as `lower_block` without remembering it."""
+    return lower_items(block.items, {**block.options, "block_in": channels, "in": channels, "out": width})
+
+
+def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value]) -> tuple[Layer, ...]:
+    """Lower `items` in order; `scope['in']` follows the channels and ends as those of the output."""
+    layers: list[Layer] = []
+    taken: set[str] = set()
+    for item in items:
+        if item.when is not None and not compute(item.when, scope, f"{item.where}.when"):
+            continue
+        for layer in _lower_item(item, scope, taken):
+            if layer.name in taken:
+                if item.name is not None:
+                    raise SpecError(item.where, f"duplicate name '{layer.name}' in one list of layers")
+                # Layers of a residual without a shortcut are part of this list too, with numbers of their own.
+                layer = replace(layer, name=_numbered(layer.name, taken))
+            taken.add(layer.name)
+            layers.append(layer)
+    return tuple(layers)
 
 
 def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[Layer, ...]:
-    """Return the layers of `head` for `channels` in, of a map of `kind`.
-
-    Raises `SpecError` where they cannot end in its classes.
-    """
+    """Return the layers of `head` for an input of `channels` of `kind`; raises `SpecError` where they cannot fit."""
     scope: dict[str, Value] = {"in": channels, "out": channels, "block_in": channels, "classes": head.classes}
     layers = list(lower_items(head.layers, scope))
-    channels = whole_channels(scope)
+    channels = _channels(scope)
     if head.pool == "average":
         layers.append(Pool(name="pool", kind="average", kernel=head.kernel, stride=head.kernel))
     elif head.pool != "none":
@@ -111,28 +156,117 @@ def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[
     elif channels != head.classes:
         raise SpecError(
             "arch.head",
-            f"without a linear layer the last layer's {channels} channels must be the {head.classes} classes",
+            f"without a linear layer the last layer needs {head.classes} channels, one a class, got {channels}",
             "Set arch.head.linear=true, or give the last layer as many channels as classes.",
         )
     names = [layer.name for layer in layers]
     for name in ("pool", "dropout", "linear"):
         if names.count(name) > 1:
             fix = f"Give the layer a name of its own: {{{name}: ..., name: before}}."
-            raise SpecError("arch.head.layers", f"the name '{name}' is taken by the head's own layer", fix)
-    return tied_head(tuple(layers), kind)
+            raise SpecError("arch.head.layers", f"the head's own layer already has the name '{name}'", fix)
+    return _tie_head(tuple(layers), kind)
 
 
-def _channels_after(layers: tuple[Layer, ...], channels: int) -> int:
-    """Return the channels that leave `layers` when `channels` enter."""
-    for layer in layers:
-        match layer:
-            case Conv(out_channels=width) | Linear(out_features=width):
-                channels = width
-            case Sequence(layers=inner):
-                channels = _channels_after(inner, channels)
-            case Parallel(branches=branches, combine=combine):
-                ends = [_channels_after(branch.layers, channels) for branch in branches]
-                channels = sum(ends) if combine == "concat" else max(ends)
-            case _:
-                pass
+def _lower_stage(stage: StageSpec, channels: int, width: int, kind: MapKind) -> tuple[Sequence, int, MapKind]:
+    blocks: list[Sequence] = []
+    for index, block in enumerate(blocks_of(stage)):
+        sequence, kind = _lower_at(f"arch.stages.{stage.name}", str(index), block, channels, width, kind)
+        channels = sequence.channels_after(channels)
+        blocks.append(sequence)
+    return Sequence(name=stage.name, layers=tuple(blocks)), channels, kind
+
+
+def _lower_at(
+    where: str, name: str, block: FixedBlock, channels: int, width: int, kind: MapKind
+) -> tuple[Sequence, MapKind]:
+    """Return `lower_block`'s layers as one sequence, tied; errors name the stage that uses the block."""
+    try:
+        layers, kind = tie_layers(lower_block(block, channels, width), kind)
+    except SpecError as error:
+        if error.where.startswith(where):  # a block that the stage holds itself
+            raise
+        raise SpecError(f"{where}, {error.where}", error.what, error.fix) from None
+    return Sequence(name=name, layers=layers), kind
+
+
+def _tie_head(layers: tuple[Layer, ...], kind: MapKind) -> tuple[Layer, ...]:
+    """Return the layers of a head with their symmetries: the last convolution or dense layer makes plain values.
+
+    Raises `SpecError` where there is none.
+    """
+    if kind == "plain":
+        return layers
+    for index in reversed(range(len(layers))):
+        layer = layers[index]
+        if isinstance(layer, Conv | Linear):
+            before, after = tie_layers(layers[:index], kind)
+            last = replace(layer, symmetry="project") if after == "pairs" else layer
+            return (*before, last, *layers[index + 1 :])
+        if isinstance(layer, Sequence | Parallel):
+            break
+    made, after = tie_layers(layers, kind)
+    if after == "image":
+        return made
+    raise SpecError(
+        "arch.head",
+        "arch.symmetry=flip: the head ends in pairs of channels, and no layer makes classes of them",
+        "Set arch.head.linear=true, or end arch.head.layers with a 1x1 convolution to the classes.",
+    )
+
+
+def _lower_item(item: ItemSpec, scope: dict[str, Value], taken: set[str]) -> tuple[Layer, ...]:
+    """Return the layers of one item, whose names may be `taken`, and let `scope['in']` follow the channels."""
+    match item:
+        case LayerSpec():
+            name = item.name or item.kind
+            if name in taken and item.name is None:
+                name = _numbered(name, taken)
+            channels = _channels(scope)
+            layer = KINDS[item.kind].make(FieldValues(item, scope, channels), name)
+            if layer is None:
+                return ()
+            scope["in"] = layer.channels_after(channels)
+            return (layer,)
+        case ParallelSpec():
+            ends: list[int] = []
+            branches: list[Sequence] = []
+            for name, branch in item.branches.items():
+                inner = dict(scope)
+                branches.append(Sequence(name=name, layers=lower_items(branch, inner)))
+                ends.append(_channels(inner))
+            scope["in"] = sum(ends) if item.combine == "concat" else max(ends)
+            return (Parallel(name=item.name or "parallel", branches=tuple(branches), combine=item.combine),)
+        case ResidualSpec():
+            return _lower_residual(item, scope)
+        case _:
+            assert_never(item)
+
+
+def _lower_residual(item: ResidualSpec, scope: dict[str, Value]) -> tuple[Layer, ...]:
+    inner = dict(scope)
+    channels = _channels(scope)
+    main = Sequence(name="main", layers=lower_items(item.layers, inner))
+    scope["in"] = inner["in"]
+    stride = main.total_stride
+    same = inner["in"] == channels and stride == 1
+    mode = choice_of(item.shortcut, scope, item.where, SHORTCUTS)
+    if not main.layers or mode == "none" or (mode == "if_same_shape" and not same):
+        return main.layers
+    shortcut: tuple[Layer, ...] = ()
+    if not same:
+        width = _channels(inner)
+        conv = Conv(name="conv", in_channels=channels, out_channels=width, kernel=1, stride=stride)
+        shortcut = (conv, Norm(name="norm", kind="batch", channels=width))
+    branches = (main, Sequence(name="shortcut", layers=shortcut))
+    return (Parallel(name=item.name or "residual", branches=branches, combine="add"),)
+
+
+def _numbered(name: str, taken: set[str]) -> str:
+    return next(one for number in count(2) if (one := f"{name}_{number}") not in taken)
+
+
+def _channels(scope: Mapping[str, Value]) -> int:
+    """Return the channels that enter the next layer."""
+    channels = scope["in"]
+    assert isinstance(channels, int), "channels are whole numbers"
     return channels

@@ -1,105 +1,24 @@
 """The plan: a network as a tree of primitive layers, the one truth that analysis and torch both read.
 
-A plan is fully resolved (every number is known) and says nothing about where it came from.
-This module imports the standard library only.
-
-`Sequence` nests, and a layer's path (`stages.c2.1.conv`) is the names down to it joined by dots:
-the key of its row in the analysis and of its weights in the state dict alike.
+A plan is fully resolved (every number is known) and does not know the YAML that it came from. A layer's path
+(`stages.c2.1.conv`) is the names down to it joined by dots: the key of its row in the analysis and of its weights in
+the state dict alike. Imports the standard library, `errors` and the layers only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import hashlib
+from collections.abc import Iterable
+from collections.abc import Sequence as Listed
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal, NoReturn
 
-NormKind = Literal["batch", "group", "layer", "instance"]
-ActivationKind = Literal[
-    "relu", "relu6", "leaky_relu", "elu", "silu", "gelu", "mish", "hardswish", "sigmoid", "hardsigmoid", "tanh"
-]
+from archsearch.design.geometry import Shape, shape_text
+from archsearch.design.layers import MapKind, Primitive, Symmetry, Trait, tie_text
+from archsearch.errors import SpecError
+
 Combine = Literal["add", "concat", "multiply"]
-Symmetry = Literal["none", "lift", "pairs", "project"]
-"""How a layer's weights are tied so that a mirrored input gives a mirrored output (docs/language.md, "Symmetry").
-
-Channels c and c + C / 2 are a pair, each the other's for the mirror image. `lift` makes pairs of an image's plain
-channels, `pairs` takes and makes pairs, `project` makes plain values of pairs.
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conv:
-    """A square 2-d convolution; `padding` is (before, after) on both axes and may be uneven."""
-
-    name: str
-    in_channels: int
-    out_channels: int
-    kernel: int = 3
-    stride: int = 1
-    dilation: int = 1
-    groups: int = 1
-    padding: tuple[int, int] = (0, 0)
-    bias: bool = False
-    symmetry: Symmetry = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Norm:
-    """A normalisation with one scale and one shift a channel; `groups` counts for kind 'group' alone.
-
-    With symmetry `pairs` both channels of a pair share them, and their statistics; groups are then those of the pairs.
-    """
-
-    name: str
-    kind: NormKind
-    channels: int
-    groups: int = 1
-    symmetry: Symmetry = "none"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activation:
-    """An elementwise non-linearity without parameters."""
-
-    name: str
-    kind: ActivationKind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dropout:
-    """Dropout with probability `rate`: of single elements, or of whole channels."""
-
-    name: str
-    rate: float
-    channelwise: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """A max or average pooling window; padded positions never win a max and do not count in an average."""
-
-    name: str
-    kind: Literal["max", "average"]
-    kernel: int
-    stride: int
-    padding: tuple[int, int] = (0, 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GlobalPool:
-    """Reduction of every channel's map to one value: (C, H, W) to (C, 1, 1)."""
-
-    name: str
-    kind: Literal["max", "average"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Linear:
-    """A dense layer over the flattened map: (C, H, W) to (out_features, 1, 1)."""
-
-    name: str
-    in_features: int
-    out_features: int
-    bias: bool = True
-    symmetry: Symmetry = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +28,33 @@ class Sequence:
     name: str
     layers: tuple[Layer, ...]
 
+    def channels_after(self, channels: int) -> int:
+        """Return the number of output channels for an input of `channels`."""
+        for layer in self.layers:
+            channels = layer.channels_after(channels)
+        return channels
+
+    @property
+    def total_stride(self) -> int:
+        """The product of the strides."""
+        return prod(layer.total_stride for layer in self.layers)
+
+    def canonical(self) -> str:
+        """Return the canonical texts of the layers, without nesting and layers that do nothing."""
+        return ";".join([text for layer in self.layers if (text := layer.canonical())])
+
+    def tied(self, kind: MapKind) -> tuple[Sequence, MapKind]:
+        """Return it with `symmetry: flip` for an input of `kind`, and the kind of its output."""
+        layers, kind = tie_layers(self.layers, kind)
+        return replace(self, layers=layers), kind
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parallel:
     """Branches over the same input, added, concatenated along channels, or multiplied.
 
-    A residual is `add` over the branches `main` and `shortcut`. In `multiply` a branch that ends
-    in one value a channel (squeeze and excitation) is spread over the map. A `concat` of symmetry
-    `pairs` keeps the pairs of its branches as pairs.
+    A residual is `add` over the branches `main` and `shortcut`. In `multiply` a branch that ends in one value a channel
+    (squeeze and excitation) is spread over the map. A `concat` of symmetry `pairs` keeps the pairs of its branches.
     """
 
     name: str
@@ -124,8 +62,78 @@ class Parallel:
     combine: Combine
     symmetry: Symmetry = "none"
 
+    def merged_shape(self, shapes: Listed[Shape], path: str) -> Shape:
+        """Return the shape of the merged branches, given each one's; raises `SpecError` that names two that differ.
 
-Layer = Conv | Norm | Activation | Dropout | Pool | GlobalPool | Linear | Sequence | Parallel
+        `add` needs equal shapes, `concat` equal maps, `multiply` equal channels and maps that are equal or 1 x 1.
+        """
+        if not shapes:
+            raise SpecError(path, "has no branches", "Give it at least one.")
+        first = shapes[0]
+        if self.combine == "concat":
+            for i, shape in enumerate(shapes):
+                if shape[1:] != first[1:]:
+                    self._reject_branches(0, i, shapes, path)
+            return sum(shape[0] for shape in shapes), first[1], first[2]
+        whole = 0
+        if self.combine == "multiply":
+            whole = max(range(len(shapes)), key=lambda i: shapes[i][1] * shapes[i][2])
+            first = shapes[whole]
+        for i, shape in enumerate(shapes):
+            spread = self.combine == "multiply" and shape == (first[0], 1, 1)
+            if shape != first and not spread:
+                self._reject_branches(min(whole, i), max(whole, i), shapes, path)
+        return first
+
+    def channels_after(self, channels: int) -> int:
+        """Return the number of output channels for an input of `channels`."""
+        ends = [branch.channels_after(channels) for branch in self.branches]
+        return sum(ends) if self.combine == "concat" else max(ends)
+
+    @property
+    def total_stride(self) -> int:
+        """The largest stride of the branches."""
+        return max(branch.total_stride for branch in self.branches)
+
+    def traits(self) -> tuple[Trait, ...]:
+        """Return the traits of the merge itself."""
+        if self.combine == "add" and any(not one.layers or one.name == "shortcut" for one in self.branches):
+            return ("residual",)
+        return ("gate",) if self.combine == "multiply" else ()
+
+    def canonical(self) -> str:
+        """Return the canonical texts of the branches; only `concat` depends on their order."""
+        texts = [branch.canonical() for branch in self.branches]
+        if self.combine != "concat":
+            texts.sort()
+        return f"{self.combine}({'|'.join(texts)}){tie_text(self.symmetry)}"
+
+    def tied(self, kind: MapKind) -> tuple[Parallel, MapKind]:
+        """Return it with `symmetry: flip` for an input of `kind`, and the kind of its output."""
+        made = [branch.tied(kind) for branch in self.branches]
+        kinds: list[MapKind] = [after for _, after in made]
+        if len(set(kinds)) > 1:
+            plain = self.branches[kinds.index("image")].name
+            what = f"arch.symmetry=flip: branch '{plain}' passes the image on, while another makes pairs of channels"
+            raise SpecError(self.name, what, f"Give '{plain}' a convolution, or the network a stem.")
+        after = kinds[0] if kinds else kind
+        joins = self.combine == "concat" and after == "pairs"
+        branches = tuple(branch for branch, _ in made)
+        return replace(self, branches=branches, symmetry="pairs" if joins else "none"), after
+
+    def _reject_branches(self, one: int, other: int, shapes: Listed[Shape], path: str) -> NoReturn:
+        verb = {"add": "added", "concat": "concatenated", "multiply": "multiplied"}[self.combine]
+        names = self.branches[one].name, self.branches[other].name
+        if shapes[one][1:] != shapes[other][1:]:
+            fix = "Give both the same strides, and padding that keeps their maps equal."
+        else:
+            fix = f"End '{names[1]}' with a 1x1 convolution to {shapes[one][0]} channels."
+        texts = shape_text(shapes[one]), shape_text(shapes[other])
+        what = f"branches '{names[0]}' ({texts[0]}) and '{names[1]}' ({texts[1]}) cannot be {verb}"
+        raise SpecError(path, what, fix)
+
+
+Layer = Primitive | Sequence | Parallel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,5 +143,26 @@ class Plan:
     The head's logits leave as (classes, 1, 1); the network gives them as (B, K).
     """
 
-    input_shape: tuple[int, int, int]
+    input_shape: Shape
     layers: tuple[Sequence, ...]
+
+
+def canonical_text(plan: Plan) -> str:
+    """Return `plan` as text without names, nesting and layers that do nothing."""
+    return f"{plan.input_shape}:{Sequence(name='', layers=plan.layers).canonical()}"
+
+
+def design_id(plan: Plan) -> str:
+    """Return 16 hexadecimal digits that equal networks share (SHA-256 of the canonical text)."""
+    return hashlib.sha256(canonical_text(plan).encode()).hexdigest()[:16]
+
+
+def tie_layers(layers: Iterable[Layer], kind: MapKind) -> tuple[tuple[Layer, ...], MapKind]:
+    """Return `layers`, whose input is of `kind`, with their symmetries, and the kind of their output."""
+    if kind == "plain":
+        return tuple(layers), kind
+    made: list[Layer] = []
+    for layer in layers:
+        tied, kind = layer.tied(kind)
+        made.append(tied)
+    return tuple(made), kind

@@ -1,7 +1,7 @@
-"""Design specs: what a YAML network says (stem, named stages, head, width), decoded and checked.
+"""Design specs: a YAML network (stem, named stages, head, width), decoded and checked, and written back as one mapping.
 
-Blocks are given inline or by name; names are looked up in the mapping `blocks`.
-Imports the standard library, `errors`, `decode` and this room only.
+Blocks are given inline or by name; names are looked up in the function `blocks`.
+Imports the standard library, `errors`, `decode` and this package only.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from archsearch.decode import convert, describe, is_mapping, join, suggest
-from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items
+from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
+from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items, known_mapping
 from archsearch.design.expression import Value
 from archsearch.errors import SpecError
 
@@ -32,7 +32,7 @@ class BlockUse:
 class StageSpec:
     """`repeats` blocks of `width` output channels; `entry`, where given, takes the place of the first.
 
-    A block's stride is that of the stage: it holds for the first block, the others run at stride 1.
+    The stride of a stage is that of its first block; the others run at stride 1.
     """
 
     name: str
@@ -59,8 +59,8 @@ class DesignSpec:
     """A network before its numbers are worked out: input (C, H, W), stem, stages, head.
 
     `width` multiplies every width of stem and stages (to multiples of `divisor` unless it is 1);
-    'fit' stands for the widest multiplier that keeps every upper limit. With `symmetry` 'flip' weights
-    are tied so that a mirrored image gives mirrored maps (see `archsearch.design.symmetry`).
+    'fit' is the widest multiplier that keeps every upper limit. With `symmetry` 'flip' weights
+    are tied so that a mirrored image gives mirrored maps (docs/language.md, "Symmetry").
     """
 
     name: str
@@ -75,7 +75,7 @@ class DesignSpec:
 
     @property
     def step(self) -> int:
-        """What multiplied widths are rounded to multiples of: the divisor, made even where channels come in pairs."""
+        """The number whose multiples the multiplied widths are: the divisor, even where channels come in pairs."""
         return self.divisor if self.symmetry == "none" else self.divisor * (1 + self.divisor % 2)
 
     def at_width(self, width: float) -> DesignSpec:
@@ -87,11 +87,11 @@ _ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "sy
 _STAGE_KEYS = ("block", "width", "repeats", "entry")
 _HEAD_KEYS = ("layers", "pool", "kernel", "dropout", "linear", "classes")
 _OWN = ("block",)
-_MOST = 1_000_000  # of any whole number: a bound against a misplaced digit
+_MOST = 1_000_000  # of any integer: a bound against a misplaced digit
 
 
 class BlockReader:
-    """Decodes blocks and remembers them: equal blocks of many designs are then one value, whose layers are remembered.
+    """Decodes blocks and remembers them, so that their layers are remembered too; for many designs of the same blocks.
 
     Mappings that it has read must not be changed afterwards.
     """
@@ -103,7 +103,7 @@ class BlockReader:
         self._lookup = blocks
         self._named: dict[str, BlockSpec] = {}
         self._inline: dict[tuple[int, str], BlockSpec] = {}  # its `source` keeps the mapping, and so the number, alive
-        self._rest: dict[str, tuple[object, Any]] = {}  # what was last decoded at a place, with its mapping
+        self._rest: dict[str, tuple[object, Any]] = {}  # the last mapping at each place, and its decoded value
 
     def read(self, raw: object, where: str) -> BlockSpec:
         """Return the block that a stage names, or holds itself; raises `SpecError` below `where`."""
@@ -126,7 +126,7 @@ class BlockReader:
         return found
 
     def once(self, raw: object, where: str, decode: Callable[[object, str], Decoded]) -> Decoded:
-        """Return `decode(raw, where)`, what it was the last time where the mapping at `where` is the same one."""
+        """Return `decode(raw, where)`, remembered as long as the mapping at `where` is the same object."""
         last = self._rest.get(where)
         if last is None or last[0] is not raw:
             last = self._rest[where] = (raw, decode(raw, where))
@@ -135,15 +135,15 @@ class BlockReader:
 
 def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "arch") -> DesignSpec:
     """Return the design that the mapping `raw` describes; raises `SpecError` below `where`."""
-    source = _mapping(raw, where, "a network", _ARCH_KEYS)
+    source = known_mapping(raw, where, "a network", _ARCH_KEYS)
     memory = blocks if isinstance(blocks, BlockReader) else BlockReader(blocks)
     reader = _Reader(memory)
     stem_raw, stages_raw = source.get("stem"), source.get("stages")
     if not is_mapping(stages_raw) or not stages_raw:
-        raise SpecError(join(where, "stages"), f"must be a mapping of at least one stage, is {describe(stages_raw)}")
+        raise SpecError(join(where, "stages"), f"must be a mapping of at least one stage, got {describe(stages_raw)}")
     width = convert(float | Literal["fit"], source.get("width", 1.0), join(where, "width"))
     if width != "fit" and not 0 < width <= 64:
-        raise SpecError(join(where, "width"), f"must be above 0 and at most 64, is {width}")
+        raise SpecError(join(where, "width"), f"must be above 0 and at most 64, got {width}")
     return DesignSpec(
         name=str(source.get("name") or "unnamed"),
         input_shape=memory.once(source.get("input", (3, 32, 32)), join(where, "input"), _input_shape),
@@ -151,7 +151,7 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
         stages=tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items()),
         head=memory.once(source.get("head"), join(where, "head"), _head),
         width=width,
-        divisor=_whole(source.get("divisor", 8), join(where, "divisor"), 1),
+        divisor=_integer(source.get("divisor", 8), join(where, "divisor"), 1),
         symmetry=convert(Literal["none", "flip"], source.get("symmetry", "none"), join(where, "symmetry")),
         source=source,
     )
@@ -164,7 +164,7 @@ class _Reader:
         self.block = blocks.read
 
     def stem(self, raw: object, where: str) -> StageSpec:
-        stem = dict(_mapping(raw, where, "the stem", None))
+        stem = dict(known_mapping(raw, where, "the stem", None))
         if "out" in stem:
             if "width" in stem:
                 raise SpecError(where, "has both 'out' and 'width'", "They mean the same: keep one.")
@@ -176,10 +176,10 @@ class _Reader:
     def stage(self, name: str, raw: object, where: str) -> StageSpec:
         if not name.isidentifier():
             raise SpecError(where, "a stage's name must be letters, digits and _")
-        stage = _mapping(raw, where, "a stage", None)
+        stage = known_mapping(raw, where, "a stage", None)
         block = self.block(stage.get("block"), join(where, "block"))
         entry_raw = stage.get("entry")
-        entry = None if entry_raw is None else _mapping(entry_raw, join(where, "entry"), "an entry", None)
+        entry = None if entry_raw is None else known_mapping(entry_raw, join(where, "entry"), "an entry", None)
         entry_block = None if entry is None else self.block(entry.get("block"), join(where, "entry.block"))
         own = {key: value for key, value in stage.items() if key not in _STAGE_KEYS and value is not None}
         known = {**(entry_block.defaults if entry_block else {}), **block.defaults}
@@ -203,18 +203,18 @@ class _Reader:
         return StageSpec(
             name=name,
             use=use,
-            width=_whole(stage["width"], join(where, "width"), 1),
-            repeats=_whole(stage.get("repeats", 1), join(where, "repeats"), 0),
+            width=_integer(stage["width"], join(where, "width"), 1),
+            repeats=_integer(stage.get("repeats", 1), join(where, "repeats"), 0),
             entry=entry_use,
         )
 
 
 def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], where: str) -> SpecError:
-    """Return the error about a stage's key that its block has no use for."""
+    """Return the error about a key of a stage that is no option of its block."""
     at, fix = join(where, key), suggest(key, (*_STAGE_KEYS, *known))
     if not fix.startswith("Did you mean"):
         its_block = f"its block '{block.name}'" if block.name else "its block"
-        fix = f"To leave it out set {at}=null; or give {its_block} that option in defaults_of. {fix}"
+        fix = f"To leave it out set {at}=null; or give {its_block} that option in its options. {fix}"
     return SpecError(at, "unknown key for a stage", fix)
 
 
@@ -233,20 +233,20 @@ def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, 
 
 
 def _head(raw: object, where: str) -> HeadSpec:
-    head = _mapping(raw, where, "a head", _HEAD_KEYS)
+    head = known_mapping(raw, where, "a head", _HEAD_KEYS)
     classes = head.get("classes")
     if classes is None:
         raise SpecError(join(where, "classes"), "missing key for a head", "It must be the number of classes.")
     pools = Literal["global_average", "global_max", "average", "none"]
     dropout = convert(float, head.get("dropout", 0.0), join(where, "dropout"))
     if not 0 <= dropout < 1:
-        raise SpecError(join(where, "dropout"), f"must be at least 0 and below 1, is {dropout}")
-    number = _whole(classes, join(where, "classes"), 1)
+        raise SpecError(join(where, "dropout"), f"must be at least 0 and below 1, got {dropout}")
+    number = _integer(classes, join(where, "classes"), 1)
     scope: dict[str, Value] = {"in": 1, "out": 1, "block_in": 1, "classes": number}
     return HeadSpec(
         layers=decode_items(head.get("layers") or (), join(where, "layers"), scope),
         pool=convert(pools, head.get("pool", "global_average"), join(where, "pool")),
-        kernel=_whole(head.get("kernel", 2), join(where, "kernel"), 1),
+        kernel=_integer(head.get("kernel", 2), join(where, "kernel"), 1),
         dropout=dropout,
         linear=convert(bool, head.get("linear", True), join(where, "linear")),
         classes=number,
@@ -256,28 +256,54 @@ def _head(raw: object, where: str) -> HeadSpec:
 def _input_shape(raw: object, where: str) -> tuple[int, int, int]:
     shape = convert(tuple[int, int, int], raw, where)
     if min(shape) < 1 or max(shape) > 4096:
-        raise SpecError(where, f"must be (channels, height, width) from 1 to 4096, is {list(shape)}")
+        raise SpecError(where, f"must be (channels, height, width) from 1 to 4096, got {list(shape)}")
     return shape
 
 
-def _whole(raw: object, where: str, least: int) -> int:
+def _integer(raw: object, where: str, least: int) -> int:
     value = raw if type(raw) is int else convert(int, raw, where)
     if value < least:
-        raise SpecError(where, f"must be at least {least}, is {value}")
+        raise SpecError(where, f"must be at least {least}, got {value}")
     if value > _MOST:
-        raise SpecError(where, f"must be at most {_MOST}, is {value}")
+        raise SpecError(where, f"must be at most {_MOST}, got {value}")
     return value
 
 
-def _mapping(raw: object, where: str, called: str, keys: tuple[str, ...] | None) -> Mapping[str, Any]:
-    if not is_mapping(raw):
-        raise SpecError(where, f"{called} must be a mapping, is {describe(raw)}")
-    if keys is not None:
-        _known(raw, keys, where, called)
-    return raw
+def self_contained(design: DesignSpec) -> dict[str, Any]:
+    """Return a mapping that `decode_design` reads back to an equal network: blocks inlined, numbers worked out."""
+    source: dict[str, Any] = {
+        "name": design.name,
+        "input": list(design.input_shape),
+        "stem": None if design.stem is None else _written(design.stem, stem=True),
+        "stages": {stage.name: _written(stage) for stage in design.stages},
+        "head": _copy({**design.source["head"], "classes": design.head.classes}),
+        "width": design.width,
+        "divisor": design.divisor,
+    }
+    if design.symmetry != "none":
+        source["symmetry"] = design.symmetry
+    return source
 
 
-def _known(raw: Mapping[str, Any], keys: tuple[str, ...], where: str, called: str) -> None:
-    for key in raw:
-        if key not in keys:
-            raise SpecError(join(where, key), f"unknown key for {called}", suggest(str(key), keys))
+def _written(stage: StageSpec, *, stem: bool = False) -> dict[str, Any]:
+    written: dict[str, Any] = {"block": _written_block(stage.use), "width": stage.width, **stage.use.options}
+    if not stem:
+        written["repeats"] = stage.repeats
+    if stage.entry is not None:
+        written["entry"] = {"block": _written_block(stage.entry), **stage.entry.options}
+    return written
+
+
+def _written_block(use: BlockUse) -> dict[str, Any]:
+    source = {key: value for key, value in use.block.source.items() if key not in ("options", "defaults_of")}
+    options = {"options": dict(use.block.defaults)} if use.block.defaults else {}
+    return {**options, **_copy(source), "name": use.block.name}
+
+
+def _copy(value: Any) -> Any:
+    """Return nested mappings and sequences as dicts and lists of their own, for YAML to write without anchors."""
+    if is_mapping(value):
+        return {str(key): _copy(item) for key, item in value.items()}
+    if is_list(value):
+        return [_copy(item) for item in value]
+    return value

@@ -12,23 +12,10 @@ from typing import Final, assert_never
 import torch
 from torch import nn
 
-from archsearch.analysis.footprint import measure
-from archsearch.analysis.shape import tell
-from archsearch.design.plan import (
-    Activation,
-    ActivationKind,
-    Conv,
-    Dropout,
-    GlobalPool,
-    Layer,
-    Linear,
-    Norm,
-    Parallel,
-    Plan,
-    Pool,
-    Sequence,
-    Symmetry,
-)
+from archsearch.analysis.measure import measure
+from archsearch.design.geometry import shape_text
+from archsearch.design.layers import Activation, ActivationKind, Conv, Dropout, GlobalPool, Linear, Norm, Pool, Symmetry
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.errors import SpecError
 from archsearch.kernels import Chain
 from archsearch.network.dilated import DilatedDepthwiseConv2d
@@ -64,7 +51,7 @@ def assemble(plan: Plan, *, scheme: Scheme = "kaiming", generator: torch.Generat
     output_shape = measure(plan).output_shape
     if output_shape[1:] != (1, 1):
         where = plan.layers[-1].name if plan.layers else ""
-        what = f"the network ends in {tell(output_shape)}, which is not one value a class"
+        what = f"the network ends in {shape_text(output_shape)}, which is not one value a class"
         raise SpecError(where, what, "End it with a global pool, or with a linear layer.")
     with torch.random.fork_rng(devices=[]):  # torch draws weights of its own first; on "meta" it would load sympy
         network = Network(_children(plan.layers, "", Network({})))

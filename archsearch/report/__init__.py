@@ -1,1 +1,1 @@
-"""What is shown to people: tables and pictures of designs, curves of trainings."""
+"""Studies, trainings and designs for people: figures, the page, the terminal, and exports."""

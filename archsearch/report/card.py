@@ -1,6 +1,6 @@
 """The report card of a trained network as values, and the `card.json` that holds it. No torch, no drawing.
 
-What is read back may have been written by anybody: it is a card, or it is refused.
+A file is not trusted: what is no card is rejected.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 SOURCE = "Guo et al., On Calibration of Modern Neural Networks, ICML 2017; bins of equal width, of the winning class"
 CARD = "card.json"
 Split = Literal["test", "validation"]
-_WHOSE: dict[Split, str] = {"test": "test images", "validation": "held-out images"}
+_SHARES = {"above": "low", "to": "high", "confidence": "confidence", "accuracy": "accuracy"}
 _ROUNDING = 1e-6  # of a mean in float32
 _JPEG = b"\xff\xd8\xff"
 
@@ -33,7 +33,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """An image that was given another class: which, what it is, what it was taken for, how surely; it as a JPEG."""
+    """A misclassified image: its index, class, prediction and confidence, and the image as a JPEG."""
 
     image: int
     label: int
@@ -44,11 +44,10 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
-    """What a network does on images that it was not trained on.
+    """The predictions of a network on images that it was not trained on.
 
-    Rows of `confusion`: what an image is; columns: what it was taken for. `split` says which images: those of the
-    test, or, of a trial of a study, those that were held out of the training. `augmented` is a JPEG of training
-    images and draws of each.
+    Rows of `confusion` are classes, columns predictions. `split` names the images: the test images or, of a trial of a
+    study, the validation images. `augmented` is a JPEG of training images and random augmentations of each.
     """
 
     split: Split
@@ -58,11 +57,6 @@ class Card:
     calibration_error: float
     mistakes: tuple[Mistake, ...]
     augmented: bytes | None = None
-
-    @property
-    def whose(self) -> str:
-        """The images in words."""
-        return _WHOSE[self.split]
 
     @property
     def images(self) -> int:
@@ -84,7 +78,7 @@ class Card:
         return [row[index] / sum(row) if sum(row) else None for index, row in enumerate(self.confusion)]
 
     def precisions(self) -> list[float | None]:
-        """Return for each class the share of what is taken for it that is right; None where nothing is."""
+        """Return for each class the share of its predictions that are right; None where there are none."""
         columns = list(zip(*self.confusion, strict=True))
         return [column[index] / sum(column) if sum(column) else None for index, column in enumerate(columns)]
 
@@ -104,14 +98,8 @@ class Card:
                 "expected_error": self.calibration_error,
                 "source": SOURCE,
                 "bins": [
-                    {
-                        "above": b.low,
-                        "to": b.high,
-                        "images": b.images,
-                        "confidence": b.confidence,
-                        "accuracy": b.accuracy,
-                    }
-                    for b in self.bins
+                    {"images": each.images, **{key: getattr(each, name) for key, name in _SHARES.items()}}
+                    for each in self.bins
                 ],
             },
             "mistakes": [
@@ -151,13 +139,7 @@ def parse_card(record: Mapping[str, Any]) -> Card:
         classes=classes,
         confusion=confusion,
         bins=tuple(
-            Bin(
-                low=_share(one["above"]),
-                high=_share(one["to"]),
-                images=_count(one["images"]),
-                confidence=_share(one["confidence"]),
-                accuracy=_share(one["accuracy"]),
-            )
+            Bin(images=_count(one["images"]), **{name: _share(one[key]) for key, name in _SHARES.items()})
             for one in calibration["bins"]
         ),
         calibration_error=_share(calibration["expected_error"]),

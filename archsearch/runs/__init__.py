@@ -1,1 +1,1 @@
-"""Runs: one experiment carried out, its files, and a trained network given back."""
+"""Runs: one experiment trained and recorded, its files, and the trained network loaded again."""

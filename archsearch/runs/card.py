@@ -1,26 +1,30 @@
-"""The report card of a trained network: what it takes for what, how sure it is, and what its training images became.
+"""The report card of a trained network: its confusions, its confidence, and what augmentation made of its images.
 
-Legend: B batch, N images, K classes, H height, W width, C = 3 colours. Knows no hydra.
+Legend: B batch, N images, K classes, H height, W width, C channels.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from archsearch.augment.samples import augmented_samples
+from archsearch.augment.samples import augmented_samples, write_samples
+from archsearch.data.load import load_dataset
+from archsearch.decode import decode
 from archsearch.errors import DataError
 from archsearch.report.card import CARD, Bin, Card, Mistake, Split
-from archsearch.report.card_picture import draw_card
-from archsearch.runs.images import run_dataset, run_policy, was_tested
+from archsearch.report.figures.card import draw_card
 from archsearch.runs.load import read_trained
-from archsearch.runs.record import write_json
+from archsearch.runs.record import run_dataset, run_policy, was_tested, write_json
+from archsearch.settings.augment import decode_policy
+from archsearch.settings.data import DataSettings
 from archsearch.training.device import Precision
 from archsearch.training.evaluation import View, logits_of, reside
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 BINS = 15
 MISTAKES = 20
 _SAMPLES, _DRAWS = 3, 17
+_DRAWN = 20  # images of a picture of samples: all of CIFAR-10 would make one of 4 million rows
 _BATCH = 500
 _LARGEST = 64  # px of a mistake as `card.json` holds it
 _WIDEST = 1200  # px of the mosaic there
@@ -52,15 +57,15 @@ def write_card(
 ) -> Card:
     """Write `card.json` of `network` on the `split` of `dataset` into `run_dir`, and its `picture`; return the card.
 
-    `probabilities_NK` are what it gives those images, where they are known. Without a `policy` the card does not show
-    what augmentation did.
+    `probabilities_NK` are the network's on those images, where they are known. Without a `policy` the card does not
+    show what augmentation did.
     """
     images = dataset.test if split == "test" else dataset.validation
     if probabilities_NK is None:
         view = View(mean=dataset.mean, std=dataset.std, batch_size=batch_size, precision=precision)
         probabilities_NK = logits_of(network, reside(images, device), view).softmax(1).cpu().numpy()
     bare = make_card(probabilities_NK, images.labels_B, dataset.classes, split=split)
-    wrong = [images.images_BHWC[mistake.image] for mistake in bare.mistakes]
+    wrong = [_in_colour(images.images_BHWC[mistake.image]) for mistake in bare.mistakes]
     samples = None if policy is None else _samples(dataset, policy)
     card = replace(
         bare,
@@ -76,11 +81,10 @@ def write_card(
 
 
 def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy | None = None) -> tuple[Card, Path]:
-    """Write the card of a run that is over, on the images that it was judged by; return it, and where it is drawn.
+    """Write the card of a finished run, on the images that it was evaluated on; return it, and the file of its picture.
 
-    A trial of a study has never seen the test images, and its card leaves them alone too. It shows what `policy`, by
-    default the training's own, does to training images. Raises `DataError` where the run, its weights or its images
-    are missing.
+    A trial of a study never uses the test images, and neither does its card. It shows what `policy`, by default the
+    training's own, does to training images. Raises `DataError` where the run, its weights or its images are missing.
     """
     split: Split = "test" if was_tested(run_dir) else "validation"
     trained, dataset = read_trained(run_dir), run_dataset(run_dir)
@@ -154,10 +158,26 @@ def _bins(confidence_N: np.ndarray, right_N: np.ndarray) -> tuple[Bin, ...]:
 
 def _samples(dataset: Dataset, policy: AugmentPolicy) -> np.ndarray:
     """Return the mosaic of some training images spread over the set, and draws of each."""
-    spread = np.linspace(0, len(dataset.train) - 1, _SAMPLES).astype(int)
-    return augmented_samples(
-        policy, dataset.train.images_BHWC[spread], mean=dataset.mean, std=dataset.std, draws=_DRAWS
-    )
+    images_NHWC = _spread(dataset, _SAMPLES)
+    return _in_colour(augmented_samples(policy, images_NHWC, mean=dataset.mean, std=dataset.std, draws=_DRAWS))
+
+
+def draw_samples(tree: Mapping[str, Any], file: Path) -> None:
+    """Write to `file` some training images of the data in `tree`, each beside several draws of its policy."""
+    policy = decode_policy(tree.get("augment", {}))
+    dataset = load_dataset(decode(DataSettings, tree.get("data", {}), "data"))
+    write_samples(file, policy, _spread(dataset, _DRAWN), mean=dataset.mean, std=dataset.std)
+
+
+def _spread(dataset: Dataset, most: int) -> np.ndarray:
+    """Return at most `most` training images, spread over the set."""
+    images = len(dataset.train)
+    return dataset.train.images_BHWC[np.linspace(0, images - 1, min(most, images)).astype(int)]
+
+
+def _in_colour(image_HWC: np.ndarray) -> np.ndarray:
+    """Return an image of one channel as a grey one of three; any other as it is."""
+    return image_HWC.repeat(3, axis=2) if image_HWC.shape[2] == 1 else image_HWC
 
 
 def _jpeg(image_HWC: np.ndarray, most: int) -> bytes:

@@ -1,6 +1,6 @@
-"""The effective receptive field of a trained network: which pixels move the unit in the middle of a stage's map.
+"""The effective receptive field of a trained network: which pixels change the unit in the middle of a stage's map.
 
-Legend: B images, C channels, H height, W width. Knows no hydra.
+Legend: B images, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from archsearch.analysis.check import stage_ends
-from archsearch.analysis.extent import Extent
-from archsearch.analysis.footprint import rows
+from archsearch.analysis.measure import rows, stage_ends
 from archsearch.augment.normalise import Normaliser
-from archsearch.report.erf import StageSight, draw_sights
-from archsearch.runs.images import run_dataset
+from archsearch.design.geometry import Extent
+from archsearch.report.figures.erf import EffectiveField, draw_effective_fields
 from archsearch.runs.load import Trained, read_trained
+from archsearch.runs.record import run_dataset
 
 IMAGES = 256
 NEGLIGIBLE = 1 - 0.9545
@@ -26,8 +25,8 @@ NEGLIGIBLE = 1 - 0.9545
 _BATCH = 64
 
 
-def draw_erf(run_dir: Path, file: Path) -> list[StageSight]:
-    """Draw to `file` what each stage of the network of `run_dir` looks at, over its theoretical field; return it.
+def draw_erf(run_dir: Path, file: Path) -> list[EffectiveField]:
+    """Draw to `file` the effective field of each stage of `run_dir`'s network over its theoretical one; return them.
 
     Raises `DataError` where the run, its weights or its images are missing, `SpecError` for a file that is no picture.
     """
@@ -35,15 +34,17 @@ def draw_erf(run_dir: Path, file: Path) -> list[StageSight]:
     images_BHWC = dataset.test.images_BHWC[:IMAGES]
     sights = look(trained, np.ascontiguousarray(images_BHWC.transpose(0, 3, 1, 2)))
     name = trained.design.get("name", "network")
-    draw_sights(sights, file, title=f"{name}: effective over theoretical receptive field", images=len(images_BHWC))
+    draw_effective_fields(
+        sights, file, title=f"{name}: effective over theoretical receptive field", images=len(images_BHWC)
+    )
     return sights
 
 
-def look(trained: Trained, images_BCHW: np.ndarray) -> list[StageSight]:
-    """Return what the middle unit of the stem's and each stage's last map looks at, over uint8 `images_BCHW`.
+def look(trained: Trained, images_BCHW: np.ndarray) -> list[EffectiveField]:
+    """Return the effective field of the middle unit of the stem's and each stage's last map, over uint8 `images_BCHW`.
 
     The influence of a pixel is the absolute gradient of that unit, summed over its channels, by the pixel's normalised
-    colours, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.
+    channels, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.
     """
     ends = [(name, row) for name, row in stage_ends(rows(trained.plan)) if name != "head"]
     modules = [_module(trained.network, name) for name, _ in ends]
@@ -68,13 +69,13 @@ def look(trained: Trained, images_BCHW: np.ndarray) -> list[StageSight]:
     finally:
         for hook in hooks:
             hook.remove()
-    found: list[StageSight] = []
+    found: list[EffectiveField] = []
     for (name, row), map_HW in zip(ends, influence, strict=True):
         share_HW = map_HW / (map_HW.max() or 1.0)
         extent = Extent(row.start, row.receptive_field, row.jump)
         _, tall, wide = row.output_shape
         found.append(
-            StageSight(
+            EffectiveField(
                 stage=name,
                 influence_HW=share_HW,
                 effective=float(np.sqrt((share_HW > NEGLIGIBLE).sum())),

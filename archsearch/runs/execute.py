@@ -1,19 +1,22 @@
-"""One run from a checked design to its files: data, network, training, result; knows no hydra and no optuna.
+"""One run from a checked design to its files: network, training, tracker, result. Imports neither Hydra nor Optuna.
 
-`execute` is what a single run calls, and what a search calls for each of its trials.
+A single run calls `execute`, and a search for each of its trials.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked, require
-from archsearch.errors import SpecError
+from archsearch.errors import InterruptedRun, SpecError
 from archsearch.runs.record import result_record, weights_metadata, write_design, write_json
 from archsearch.settings.experiment import Experiment
+from archsearch.settings.objectives import added_objectives
+from archsearch.tracking.base import Scalar, Tracked
+from archsearch.tracking.guarded import GuardedTracker
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,15 +27,26 @@ if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
     from archsearch.report.card import Split
     from archsearch.training.progress import Progress
-    from archsearch.training.result import TrainResult
+    from archsearch.training.result import EpochRecord, TrainResult
 
-SHOWN = ("design.yaml", "design.png", "curves.png", "card.png")
-"""What a tracker keeps of a run's files."""
+TRACKED_FILES = ("design.yaml", "design.png", "curves.png", "card.png")
+"""The files of a run that a tracker keeps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedRun:
+    """What the objective of an installed package measures: a trained network, its design, data and record so far."""
+
+    network: nn.Module
+    checked: Checked
+    dataset: Dataset
+    record: Mapping[str, Any]
+    run_dir: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """What a run came to: the training's result, the record that `result.json` holds, and its folder."""
+    """The outcome of a run: the training's result, the record that `result.json` holds, and the folder."""
 
     result: TrainResult
     record: dict[str, Any]
@@ -53,10 +67,9 @@ def execute(
 ) -> RunOutcome:
     """Train the checked design and leave its files in `run_dir`.
 
-    `on_result` hears what `result.json` holds as soon as it is written; the pictures are drawn after that.
-
-    Raises `LimitError` for a design that breaks a limit, `SpecError` where the network and the images do
-    not fit, and what `archsearch.training.train` raises.
+    `on_result` receives what `result.json` holds as soon as it is written; the pictures are drawn after that. Raises
+    `LimitError` for a design that breaks a limit, `SpecError` where the network does not fit the images, and what
+    `archsearch.training.train` raises.
     """
     require(checked)
     _fit_together(checked, dataset)
@@ -64,10 +77,11 @@ def execute(
 
     from archsearch.augment.make import make_augmenter
     from archsearch.network.assemble import assemble
-    from archsearch.report.curves import draw_curves
-    from archsearch.report.plots import draw_design
-    from archsearch.runs.tracking import follow
-    from archsearch.training import choose_device, discard_checkpoint, freed_after, train
+    from archsearch.report.figures.design import draw_design
+    from archsearch.report.figures.study import draw_training
+    from archsearch.training.checkpoint import discard_checkpoint
+    from archsearch.training.device import choose_device, freed_after
+    from archsearch.training.loop import train
 
     run_dir.mkdir(parents=True, exist_ok=True)
     design_text = write_design(run_dir / "design.yaml", checked)
@@ -79,7 +93,7 @@ def execute(
     def augmenter() -> Augmenter:  # the first that touches the device, which other processes may have filled
         return make_augmenter(experiment.augment, mean=dataset.mean, std=dataset.std, device=device)
 
-    followed = follow(experiment, checked, dataset, run_dir, progress)
+    tracked = track(experiment, checked, dataset, run_dir, progress)
     try:
         result = train(
             network,
@@ -92,16 +106,20 @@ def execute(
             run_dir=run_dir,
             on_epoch=on_epoch,
             resume=resume,
-            progress=followed,
+            progress=tracked,
             evaluate_test=evaluate_test,
             metadata=weights_metadata(design_text, dataset),
         )
         record = result_record(experiment, checked, dataset, result)
+        if not result.pruned:
+            trained = TrainedRun(network=network, checked=checked, dataset=dataset, record=record, run_dir=run_dir)
+            added = added_objectives(experiment.study.objectives)
+            record["objectives"] = {name: float(measure(trained)) for name, measure in added.items()}
         write_json(run_dir / "result.json", record)
         if on_result is not None:
             on_result(record)
         title = f"{checked.design.name} on {dataset.name}"
-        _draw(lambda file: draw_curves(result.history, file, title=title), run_dir / "curves.png")
+        _draw(lambda file: draw_training(result.history, file, title=title), run_dir / "curves.png")
         if not result.pruned:
             _draw(lambda file: draw_design(checked, file), run_dir / "design.png")
         notices = []
@@ -109,13 +127,13 @@ def execute(
         if not result.pruned and len(dataset.test if evaluate_test else dataset.validation) > 0:
             notices += _card(experiment, checked, dataset, network, run_dir, device, split, result.probabilities_NK)
         for notice in notices:
-            followed.note(notice)
-        if notices := [*notices, *followed.finish(record, [run_dir / name for name in SHOWN])]:
+            tracked.note(notice)
+        if notices := [*notices, *tracked.finish(record, [run_dir / name for name in TRACKED_FILES])]:
             record["notices"] += notices
             write_json(run_dir / "result.json", record)
         discard_checkpoint(run_dir, experiment.train)  # only now: before, a kill would have lost the result
     except BaseException as error:
-        followed.fail(error)
+        tracked.fail(error)
         raise
     return RunOutcome(result=result, record=record, run_dir=run_dir)
 
@@ -139,9 +157,9 @@ def _card(
     split: Split,
     probabilities_NK: np.ndarray | None,
 ) -> list[str]:
-    """Write the report card; return what went wrong with it, which is no reason to lose the run.
+    """Write the report card; return its failure as a notice, which is no reason to lose the run.
 
-    A trial of a search has it as values alone: the report draws the best one's, and `show card=RUN_DIR` any.
+    A trial of a search gets the values alone: the report draws the best one's, and `show card=RUN_DIR` any.
     """
     from archsearch.runs.card import write_card
     from archsearch.training.device import choose_precision
@@ -166,14 +184,103 @@ def _card(
 
 
 def _fit_together(checked: Checked, dataset: Dataset) -> None:
-    """Raise `SpecError` unless the design takes the data's images and tells its classes apart."""
+    """Raise `SpecError` unless the network takes the data's images and has an output for each class."""
     classes = checked.footprint.output_shape[0]
     if classes != len(dataset.classes):
         fix = f"Set arch.head.classes={len(dataset.classes)}."
         raise SpecError("arch.head.classes", f"is {classes}, but {dataset.name} has {len(dataset.classes)}", fix)
-    height, width = dataset.train.images_BHWC.shape[1:3]
-    if checked.plan.input_shape != (3, height, width):
-        fix = f"Set arch.input=[3,{height},{width}], or data.image_size with data.resize=true."
-        raise SpecError(
-            "arch.input", f"is {list(checked.plan.input_shape)}, but images are 3 x {height} x {width}", fix
-        )
+    height, width, channels = dataset.train.images_BHWC.shape[1:]
+    wanted = checked.plan.input_shape
+    if wanted != (channels, height, width):
+        fix = f"Set arch.input=[{channels},{height},{width}]"
+        if wanted[0] in (1, 3) and wanted[1] == wanted[2]:
+            keys = {"channels": (wanted[0], channels), "image_size": (wanted[1], height)}
+            changes = [f"data.{key}={value}" for key, (value, found) in keys.items() if value != found]
+            fix += f", or {' '.join(changes)}{' data.resize=true' if wanted[1] != height else ''}"
+        what = f"is {list(wanted)}, but images are {channels} x {height} x {width}"
+        raise SpecError("arch.input", what, f"{fix}.")
+
+
+class TrackedProgress:
+    """A `Progress` that passes everything to `shown`, and every epoch to a tracker too."""
+
+    def __init__(self, shown: Progress, tracker: GuardedTracker) -> None:
+        self._shown = shown
+        self._tracker = tracker
+        self._noted = 0
+        self._note()
+
+    def begin(self, *, epochs: int, steps: int, epoch: int, step: int) -> None:
+        self._shown.begin(epochs=epochs, steps=steps, epoch=epoch, step=step)
+
+    def advance(self) -> None:
+        self._shown.advance()
+
+    def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
+        self._shown.end_epoch(record, best)
+        values = {name: float(value) for name, value in asdict(record).items() if value is not None}
+        del values["epoch"]
+        self._tracker.epoch(record.epoch, values)
+        self._note()
+
+    def note(self, text: str) -> None:
+        self._shown.note(text)
+
+    def close(self) -> None:
+        self._shown.close()
+
+    def finish(self, record: Mapping[str, Any], files: Sequence[Path]) -> list[str]:
+        """Give the tracker the result in `record` and those of `files` that exist; return its notices."""
+        self._tracker.result(result_values(record), [file for file in files if file.is_file()])
+        self._tracker.close("finished")
+        self._note()
+        return list(self._tracker.notices)
+
+    def fail(self, error: BaseException) -> None:
+        """Close the tracker of a run that ended with `error`."""
+        self._tracker.close("stopped" if isinstance(error, InterruptedRun | KeyboardInterrupt) else "failed")
+        self._note()
+
+    def _note(self) -> None:
+        for notice in self._tracker.notices[self._noted :]:
+            self._shown.note(notice)
+        self._noted = len(self._tracker.notices)
+
+
+def track(
+    experiment: Experiment, checked: Checked, dataset: Dataset, run_dir: Path, shown: Progress | None
+) -> TrackedProgress:
+    """Return the progress of a run, passed to the chosen tracker; raises `SpecError` where that is not installed."""
+    from archsearch.training.progress import Silent
+
+    tracked = Tracked(
+        name="_".join(run_dir.resolve().parts[-2:]),  # of a search: the study's folder and the trial's number
+        run_dir=run_dir,
+        settings=settings_of(experiment, checked, dataset),
+    )
+    return TrackedProgress(shown or Silent(), GuardedTracker(experiment.tracking, tracked))
+
+
+def settings_of(experiment: Experiment, checked: Checked, dataset: Dataset) -> dict[str, Scalar]:
+    """Return the settings and the footprint, flat; nothing of study and tracker, which may hold passwords."""
+    found: dict[str, Scalar] = {
+        "design": checked.design.name,
+        "design_id": checked.design_id,
+        "data": dataset.name,
+        "data_fingerprint": dataset.fingerprint,
+        "parameters": checked.footprint.parameters,
+        "macs": checked.footprint.macs,
+        "receptive_field": checked.footprint.receptive_field,
+        "seed": experiment.seed,
+        "augment": str(experiment.augment),
+    }
+    for name in ("train", "optimizer", "schedule"):
+        found |= {f"{name}.{key}": value for key, value in asdict(getattr(experiment, name)).items()}
+    return found
+
+
+def result_values(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of `result.json` that a tracker compares runs by."""
+    values = {f"final/{split}_{kind}": value for kind in ("accuracy", "loss") for split, value in record[kind].items()}
+    values |= {f"final/{name}": record[name] for name in ("parameters", "macs", "receptive_field", "seconds")}
+    return {name: float(value) for name, value in values.items() if value is not None}

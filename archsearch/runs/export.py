@@ -1,14 +1,13 @@
-"""Exports of a trained run: files for other programs, compared with the original before they are called done.
+"""Exports of a trained run: files for other programs, each compared with the original before it gets its name.
 
-    lines = export_network(run_dir, onnx=Path("net.onnx"), torch_export=Path("net.pt2"))
-
-Knows no hydra and no optuna.
+lines = export_network(run_dir, onnx=Path("net.onnx"), torch_export=Path("net.pt2"))
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +26,8 @@ from archsearch.network.portable import (
     write_onnx,
     write_torch_export,
 )
-from archsearch.runs.images import run_dataset
 from archsearch.runs.load import Trained, load_network, read_trained, weights_of
+from archsearch.runs.record import run_dataset
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
@@ -49,13 +48,13 @@ def export_network(
 ) -> list[str]:
     """Write the network of `run_dir` (or of a safetensors file) in each format that is given a file; return lines.
 
-    ONNX and torch.export take what `takes` says, with the normalisation inside; the safetensors file is the run's own.
-    Each file is read back and compared with the original on up to 1000 test images, of `dataset` where it is given,
-    before it gets its name. Raises `SpecError` for an ending that is none or a missing extra, `RunError` where what
-    was written is not the same network, `DataError` for a run without weights.
+    ONNX and torch.export programs take images as `takes` says, with the normalisation inside; the safetensors file is
+    the run's own. Each file is read back and compared with the original on up to 1000 test images, of `dataset` where
+    it is given, before it gets its name. Raises `SpecError` for a wrong ending or a missing extra, `RunError` where
+    the written network differs, `DataError` for a run without weights.
     """
     trained = read_trained(run_dir)
-    images, whose = _images(run_dir, trained, dataset)
+    images, origin = _images(run_dir, trained, dataset)
     ready = example_of(images, takes, trained.mean, trained.std)
     original = as_function(trained.taking(takes))
     metadata = _metadata(trained, takes)
@@ -65,38 +64,34 @@ def export_network(
     lines: list[str] = []
     if onnx is not None:
         _ending(onnx, ".onnx", "onnx")
-        told = _written(onnx, lambda file: write_onnx(portable, example, file, metadata), read_onnx, original, ready)
-        lines.append(f"{onnx}: ONNX, {told}, {whose}")
+        write = partial(write_onnx, portable, example, metadata=metadata)
+        agreement = _written(onnx, write, read_onnx, original, ready)
+        lines.append(f"{onnx}: ONNX, {agreement}, {origin}")
     if torch_export is not None:
         _ending(torch_export, ".pt2", "torch_export")
-        told = _written(
-            torch_export,
-            lambda file: write_torch_export(portable, example, file, text),
-            read_torch_export,
-            original,
-            ready,
-        )
-        lines.append(f"{torch_export}: torch.export, {told}, {whose}")
+        write = partial(write_torch_export, portable, example, metadata=text)
+        agreement = _written(torch_export, write, read_torch_export, original, ready)
+        lines.append(f"{torch_export}: torch.export, {agreement}, {origin}")
     if lines:
         lines.append(f"both take {metadata['input']}" if len(lines) > 1 else f"it takes {metadata['input']}")
     if safetensors is not None:
         _ending(safetensors, ".safetensors", "safetensors")
         content = weights_of(run_dir).read_bytes()
-        told = _written(
+        agreement = _written(
             safetensors,
             lambda file: file.write_bytes(content),
             lambda file: as_function(load_network(file, takes)),
             original,
             ready,
         )
-        lines.append(f"{safetensors}: weights with their design, {told}, {whose}")
+        lines.append(f"{safetensors}: weights with their design, {agreement}, {origin}")
     return lines
 
 
 def _written(
     file: Path, write: Callable[[Path], object], read: Callable[[Path], Forward], original: Forward, images: np.ndarray
 ) -> str:
-    """Write `file` under another name, compare what is read back, only then give it its own; return what was found."""
+    """Write `file` under another name, compare what is read back, then rename it; return the agreement as text."""
     part = file.with_name(f"part.{file.name}")  # the exporters go by the ending
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -119,22 +114,22 @@ def _written(
 
 
 def _images(run_dir: Path, trained: Trained, dataset: Dataset | None) -> tuple[np.ndarray, str]:
-    """Return uint8 (B, C, H, W) images to compare on, and whose they are."""
+    """Return uint8 (B, C, H, W) images to compare on, and a phrase that names them."""
     from archsearch.data.load import load_dataset
     from archsearch.settings.data import DataSettings, ShapesSettings
 
-    _, height, width = trained.plan.input_shape
+    channels, height, width = trained.plan.input_shape
     try:
         found = run_dataset(run_dir) if dataset is None else dataset
-        whose = f"test images of {found.name}"
-    except ArchsearchError:  # the weights alone, or images that are not here: drawn ones tell as much
+        origin = f"test images of {found.name}"
+    except ArchsearchError:  # the weights alone, or images that are not here: drawn ones compare as well
         shapes = ShapesSettings(train_images=10, test_images=IMAGES)
-        found = load_dataset(DataSettings(name="shapes", validation=0, shapes=shapes))
-        whose = "drawn images, because those of the run are not at hand"
+        found = load_dataset(DataSettings(name="shapes", channels=channels, validation=0, shapes=shapes))
+        origin = "drawn images, because those of the run are not available"
     images_BHWC = found.test.images_BHWC[:IMAGES]
     tall, wide = (-(-size // have) for size, have in zip((height, width), images_BHWC.shape[1:3], strict=True))
     tiled = np.tile(images_BHWC, (1, tall, wide, 1))[:, :height, :width]
-    return np.ascontiguousarray(tiled.transpose(0, 3, 1, 2)), whose
+    return np.ascontiguousarray(tiled.transpose(0, 3, 1, 2)), origin
 
 
 def _metadata(trained: Trained, takes: Takes) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Trained networks given back from the folders of their runs, or from their weights alone. Knows no hydra.
+"""Trained networks loaded from the folders of their runs, or from their weights alone.
 
-What is needed is in the metadata of `model.safetensors`: the design, the classes, mean and deviation of the images.
+The metadata of `model.safetensors` hold all that is needed: the design, the classes, mean and deviation of the images.
 Nothing of training, data or search is imported.
 """
 
@@ -21,23 +21,21 @@ from archsearch.errors import DataError, SpecError
 from archsearch.network.assemble import assemble
 from archsearch.network.portable import Preprocessed, Takes
 
-Channels = tuple[float, float, float]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:
     """A trained network, in evaluation mode on the CPU in float32, with all that is needed to use it.
 
-    `network` takes images normalised by `mean` and `std` (per colour, in 0..1); `classes` names its outputs in
-    order; `metadata` is what stood in the file.
+    `network` takes images normalised by `mean` and `std` (per channel, in 0..1); `classes` names its outputs in order;
+    `metadata` are those of the file.
     """
 
     network: nn.Module
     plan: Plan
     design: Mapping[str, Any]
     classes: tuple[str, ...]
-    mean: Channels
-    std: Channels
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     metadata: Mapping[str, str]
 
     def taking(self, takes: Takes) -> nn.Module:
@@ -62,10 +60,10 @@ def read_trained(path: Path) -> Trained:
     """Return the network in `path` with its classes and the statistics of its images; raises `DataError`."""
     network, plan, design, metadata = _read(path)
     try:
-        mean, std = (_channels(json.loads(metadata[key])) for key in ("mean", "std"))
+        mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
     except (KeyError, ValueError, TypeError):
         raise DataError(
-            f"{path}: its weights do not say by which mean and deviation images are normalised; "
+            f"{path}: its weights lack the mean and deviation by which images are normalised; "
             "train it again, or load it as it is and normalise yourself"
         ) from None
     return Trained(
@@ -88,7 +86,7 @@ def weights_of(path: Path) -> Path:
 
 
 def _why_none(run_dir: Path) -> str:
-    """Return why a run's folder holds no weights, and what to do."""
+    """Return why a run's folder holds no weights, and the fix."""
     again = f"Train the design again: python -m archsearch.run arch={run_dir / 'design.yaml'}"
     try:
         record = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
@@ -97,7 +95,7 @@ def _why_none(run_dir: Path) -> str:
             return f"{run_dir} is not the folder of a run"
         return f"the run has not finished. Go on with resume={run_dir}"
     if isinstance(record, dict) and record.get("pruned"):
-        return f"the run was given up early, and kept none. {again}"
+        return f"the run was pruned, and kept none. {again}"
     return f"the run has finished, and they were removed. {again}"
 
 
@@ -122,11 +120,6 @@ def _read(path: Path) -> tuple[nn.Module, Plan, Mapping[str, Any], Mapping[str, 
     except (yaml.YAMLError, SpecError, RuntimeError) as error:
         raise DataError(f"{file}: its weights are not those of the design that it carries ({error})") from None
     return network.eval(), plan, design, metadata
-
-
-def _channels(values: list[float]) -> Channels:
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
 
 
 def _no_blocks(name: str) -> dict[str, object]:

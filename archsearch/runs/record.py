@@ -1,4 +1,4 @@
-"""The record of a run: `result.json` and `design.yaml`, written whole or not at all. No torch, no hydra."""
+"""The record of a run, `result.json` and `design.yaml`: written whole or not at all, and read back. No torch."""
 
 from __future__ import annotations
 
@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked
 from archsearch.analysis.limits import margin_record
-from archsearch.design.export import self_contained
-from archsearch.settings.augment import policy_record
+from archsearch.decode import decode
+from archsearch.design.spec import self_contained
+from archsearch.errors import DataError
+from archsearch.settings.augment import decode_policy, policy_record
+from archsearch.settings.data import DataSettings
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
+    from archsearch.settings.augment import AugmentPolicy
     from archsearch.settings.experiment import Experiment
     from archsearch.training.result import TrainResult
 
 
 def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, result: TrainResult) -> dict[str, Any]:
-    """Return what `result.json` holds; accuracies are from 0 to 1, validation and test apart."""
+    """Return the content of `result.json`; accuracies are from 0 to 1, validation and test apart."""
     return {
         "design": checked.design.name,
         "design_id": checked.design_id,
@@ -43,6 +47,7 @@ def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, re
         "parameters": checked.footprint.parameters,
         "macs": checked.footprint.macs,
         "receptive_field": checked.footprint.receptive_field,
+        "activations": checked.footprint.activations,
         "margins": [margin_record(margin) for margin in checked.margins],
         "epochs": result.epochs,
         "pruned": result.pruned,
@@ -70,16 +75,17 @@ def design_yaml(checked: Checked) -> str:
 
 
 def weights_metadata(design: str, dataset: Dataset) -> dict[str, str]:
-    """Return what stands beside the weights, so that one file is enough to build the network and to use it.
+    """Return the metadata of the weights, so that one file is enough to build the network and to use it.
 
-    The `design` as YAML, a class a line in the order of the logits, and mean and deviation of each colour (in 0..1).
+    The `design` as YAML, a class a line in the order of the logits, and mean and deviation of each channel (in 0..1).
     """
+    colours = "1, H, W), grey" if len(dataset.mean) == 1 else "3, H, W), red, green, blue"
     return {
         "design": design,
         "classes": "\n".join(dataset.classes),
         "mean": json.dumps(list(dataset.mean)),
         "std": json.dumps(list(dataset.std)),
-        "input": "images (B, 3, H, W), red, green, blue: (bytes / 255 - mean) / std as float32",
+        "input": f"images (B, {colours}: (bytes / 255 - mean) / std as float32",
     }
 
 
@@ -99,3 +105,45 @@ def _write(file: Path, text: str) -> None:
     from archsearch.training.storage import write_whole
 
     write_whole(file, text.encode())
+
+
+def run_dataset(run_dir: Path) -> Dataset:
+    """Return the data set that the run in `run_dir` was trained and tested on.
+
+    Raises `DataError` where the run has no record of it, or where other images have replaced them.
+    """
+    from archsearch.data.load import load_dataset
+
+    record = _result(run_dir)
+    raw = dict(record.get("data_settings") or {"name": "auto"})
+    if raw["name"] == "auto":  # the set that it found then; a result holds its title
+        raw["name"] = "shapes" if record.get("data") == "shapes" else "cifar10"
+    dataset = load_dataset(decode(DataSettings, {**raw, "download": False}, "data"))
+    if dataset.fingerprint != record.get("data_fingerprint"):
+        raise DataError(f"{run_dir}: its images ({record.get('data')}) are not those that it was trained on any more")
+    return dataset
+
+
+def run_policy(run_dir: Path) -> AugmentPolicy | None:
+    """Return how the training images of the run in `run_dir` were augmented; None for a run too old to record it."""
+    record = _result(run_dir).get("augment")
+    return None if record is None else decode_policy(record)
+
+
+def was_tested(run_dir: Path) -> bool:
+    """Return whether the run in `run_dir` was evaluated on its test images, which a trial of a study never is."""
+    accuracy = _result(run_dir).get("accuracy")
+    return isinstance(accuracy, dict) and accuracy.get("test") is not None
+
+
+def _result(run_dir: Path) -> dict[str, Any]:
+    file = run_dir / "result.json"
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except OSError:
+        raise DataError(f"{file}: there is no result: {run_dir} is not the folder of a finished run") from None
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise DataError(f"{file}: is damaged: it is no JSON object")
+    return record

@@ -1,4 +1,4 @@
-"""A single run as a user starts it: says what it does, trains, records the run, and says what came out."""
+"""A single run as a user starts it: trained, recorded in the study database, and reported on the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from archsearch.analysis.check import Checked
 from archsearch.errors import ArchsearchError, InterruptedRun, UsageError
-from archsearch.formatting import number
+from archsearch.formatting import duration, number, percent
 from archsearch.runs.execute import RunOutcome, execute
 from archsearch.runs.trial import Origin, prepare_study, record_trial
 from archsearch.settings.experiment import Experiment
@@ -25,7 +25,7 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
 
     parse_address(experiment.study.storage)
     footprint, limits = checked.footprint, len(checked.margins)
-    _say(
+    _note(
         f"{checked.design.name}: {number(footprint.parameters)} parameters, {number(footprint.macs)} MACs, "
         f"receptive field {footprint.receptive_field} px; {f'keeps all {limits} limits' if limits else 'no limits'}"
     )
@@ -33,15 +33,15 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
 
     dataset = load_dataset(experiment.data)
     if dataset.notice:
-        _say(_banner(dataset.notice))
-    _say(
+        _note(_banner(dataset.notice))
+    _note(
         f"data: {dataset.name}, {number(len(dataset.train))} images to train on, "
         f"{number(len(dataset.validation))} held out, {number(len(dataset.test))} to test on"
     )
     data = {"data": dataset.name, "data_fingerprint": dataset.fingerprint}
     prepare_study(experiment, data, origin)
     if experiment.resume is not None and not (run_dir / "checkpoint.pt").exists():
-        _say(f"resume: {experiment.resume} holds no checkpoint: the run starts at its beginning")
+        _note(f"resume: {experiment.resume} holds no checkpoint: the run starts at its beginning")
     from archsearch.training.progress import make_progress
 
     progress = make_progress()
@@ -52,7 +52,7 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
             run_dir,
             dataset=dataset,
             progress=progress,
-            on_result=_tell,
+            on_result=_report,
             resume=experiment.resume is not None,
         )
     except (InterruptedRun, UsageError):
@@ -61,12 +61,12 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
         progress.close()
         try:
             record_trial(experiment, checked, data, run_dir, origin, error=error)
-        except ArchsearchError as second:  # the first one is the cause, and goes on
-            _say(f"the failure is not in the study database: {second}")
+        except ArchsearchError as second:  # the first one is the cause, and is raised
+            _note(f"the failure is not in the study database: {second}")
         raise
     finally:
         progress.close()
-    _print(f"files: {_near(run_dir)}")
+    _print(f"files: {_relative(run_dir)}")
     place = record_trial(experiment, checked, outcome.record, run_dir, origin, history=_history(outcome))
     _print(f"study: {place}")
     return outcome
@@ -82,20 +82,20 @@ def finished(run_dir: Path) -> str | None:
         return None
 
 
-def _tell(record: Mapping[str, Any]) -> None:
-    """Say what came out: the number is what was waited for, and pictures take seconds."""
+def _report(record: Mapping[str, Any]) -> None:
+    """Print the result at once: the pictures that follow take seconds."""
     for notice in record["notices"]:
-        _say(f"note: {notice}")
+        _note(f"note: {notice}")
     _print(summary(record))
 
 
 def _history(outcome: RunOutcome) -> dict[int, float]:
-    seen = outcome.result.history
-    return {one.epoch: one.validation_accuracy for one in seen if one.validation_accuracy is not None}
+    epochs = outcome.result.history
+    return {one.epoch: one.validation_accuracy for one in epochs if one.validation_accuracy is not None}
 
 
 def summary(record: Mapping[str, Any]) -> str:
-    """Return what `result.json` holds, the result with its conditions, in one line."""
+    """Return the result in `record`, the content of `result.json`, with its conditions in one line."""
     accuracy = record["accuracy"]
     parts = [f"test accuracy {_percent(accuracy['test'])} on {record['data']}"]
     if accuracy["test_flip"] is not None:
@@ -107,14 +107,14 @@ def summary(record: Mapping[str, Any]) -> str:
         f"{number(record['parameters'])} parameters",
         f"RF {record['receptive_field']} px",
         f"{record['epochs']} epochs",
-        f"{record['seconds']:.0f} s on {record['device']}",
+        f"{duration(record['seconds'])} on {record['device']}",
         f"torch {record['versions'].get('torch', '?')}",
     ]
     return ", ".join(parts)
 
 
 def _percent(accuracy: float | None) -> str:
-    return "-" if accuracy is None else f"{100 * accuracy:.2f} %"
+    return "-" if accuracy is None else percent(accuracy)
 
 
 def _banner(text: str) -> str:
@@ -122,7 +122,7 @@ def _banner(text: str) -> str:
     return f"{rule}\n{text}\n{rule}"
 
 
-def _near(path: Path) -> str:
+def _relative(path: Path) -> str:
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -134,6 +134,6 @@ def _print(text: str) -> None:
     sys.stdout.flush()
 
 
-def _say(text: str) -> None:
+def _note(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""A single run as a trial of the study database, so that every result stands in one place."""
+"""A single run as a trial of the study database, so that every result is in one place."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Origin:
 def prepare_study(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> None:
     """Open the study that a run of `data` (its name and fingerprint) belongs to, made where it is missing.
 
-    Called before the training, so that a database that does not answer, or a study of other data or limits,
-    is told then and not hours later: raises `StorageError` and `SpecError`.
+    Called before the training, so that a database that does not answer, or a study of other data or limits, is an
+    error then and not hours later: raises `StorageError` and `SpecError`.
     """
     with _opened(experiment, data, origin):
         pass
@@ -73,7 +73,7 @@ def record_trial(
 ) -> str:
     """Write the run, finished or failed with `error`, into its study; return the study's and the trial's name.
 
-    `record` is what `result.json` holds (of a failed run: the data's name and fingerprint).
+    `record` is the content of `result.json` (of a failed run: the data's name and fingerprint).
     """
     from archsearch.search.identity import trial_key
     from archsearch.search.storage.dashboard import attach_pictures

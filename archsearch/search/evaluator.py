@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from archsearch.analysis.check import Checked, check_design
-from archsearch.analysis.footprint import Footprint
 from archsearch.analysis.limits import Limits, decode_limits
-from archsearch.design.plan import Conv, Layer, Parallel, Plan, Pool, Sequence
+from archsearch.analysis.measure import Footprint
+from archsearch.design.block import option_defaults
+from archsearch.design.layers import Conv, Pool
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.design.spec import BlockLookup, BlockReader, decode_design
 from archsearch.errors import SpecError
 from archsearch.search.identity import trial_key
@@ -89,7 +91,7 @@ class Evaluator:
         block = use.get("block")
         if isinstance(block, str):
             block = self._block(block)
-        return isinstance(block, Mapping) and option in block.get("defaults_of", {})
+        return isinstance(block, Mapping) and option in (option_defaults(block) or {})
 
     def _repaired(
         self, assignments: Assignments, checked: Checked

@@ -10,11 +10,10 @@ from functools import lru_cache
 from operator import itemgetter
 
 from archsearch.analysis.check import Checked
-from archsearch.analysis.extent import ONE_PIXEL
 from archsearch.analysis.limits import Margin
-from archsearch.analysis.totals import Field, Widths, field_of, joined
-from archsearch.design.lower import blocks_of, stages_of
-from archsearch.design.lower_block import FixedBlock, with_options
+from archsearch.analysis.measure import Field, Widths, field_of, joined
+from archsearch.design.geometry import ONE_PIXEL
+from archsearch.design.lower import FixedBlock, blocks_of, stages_of, with_options
 from archsearch.design.spec import DesignSpec, StageSpec
 from archsearch.search.space import Value
 

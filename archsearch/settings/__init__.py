@@ -1,1 +1,1 @@
-"""Settings: what a run is asked to do, as frozen values; no torch."""
+"""Settings of a run as frozen values, one module per group of conf; no torch."""

@@ -1,81 +1,99 @@
 """The augmentation policy as data: which transforms, in which order, how strong, until when; imports no torch.
 
 `until` is the share of a training after which a transform is no longer drawn: 0.75 leaves it out of the last quarter,
-so that the last steps see images as the test images are.
+so that the last steps see images that look like the test images.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from archsearch.decode import decode, join
+from archsearch.decode import Range, check_ranges, decode
 from archsearch.errors import SpecError
 
 Border = Literal["reflect_101", "replicate", "black", "mean"]
 Fill = Literal["mean", "black"]
 Executor = Literal["auto", "albumentations", "batched"]
+Probability = Annotated[float, Range(at_least=0, at_most=1, fix="It is a probability.")]
+Until = Annotated[
+    float, Range(at_least=0, at_most=1, fix="It is a share of the training: 0.75 leaves the last quarter without.")
+]
+Shift = Annotated[
+    float, Range(at_least=0, at_most=1, fix="It is a share of the image's size: 0.0625 shifts 32 px by at most 2 px.")
+]
+Scale = Annotated[float, Range(at_least=0, at_most=0.99, fix="0.1 draws factors from 0.9 to 1.1.")]
+Angle = Annotated[float, Range(at_least=0, at_most=180, fix="It is the largest angle in degrees, either way.")]
+Pixels = Annotated[int, Range(at_least=1, at_most=4096, fix="It is a number of pixels.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HorizontalFlip:
+class _InRange:
+    """Checks the ranges of a transform that is made directly; `decode` names the place in the policy."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, type(self).__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HorizontalFlip(_InRange):
     """Mirror left and right with probability `p`.
 
-    With `alternate`, `p` says which images begin mirrored; each is then mirrored in every other epoch, so that two
-    epochs show both sides of every image (Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024).
+    With `alternate`, a share `p` of the images begins mirrored; each image is then mirrored in every other epoch, so
+    that two epochs show both sides of every image (Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024).
     """
 
-    p: float = 0.5
+    p: Probability = 0.5
     alternate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShiftScaleRotate:
+class ShiftScaleRotate(_InRange):
     """One similarity warp about the image's centre, with probability `p`, bilinear.
 
     `shift` is a share of the width and, drawn apart, of the height; the factor lies within
-    1 - `scale` and 1 + `scale`; `rotate` is in degrees either way. All are uniform. `border` says
-    what lies outside the image: `reflect_101` mirrors without repeating the outermost pixel.
+    1 - `scale` and 1 + `scale`; `rotate` is in degrees either way. All are uniform. `border` fills
+    the outside of the image: `reflect_101` mirrors without repeating the outermost pixel.
     """
 
-    shift: float = 0.0625
-    scale: float = 0.1
-    rotate: float = 45.0
-    p: float = 0.5
+    shift: Shift = 0.0625
+    scale: Scale = 0.1
+    rotate: Angle = 45.0
+    p: Probability = 0.5
     border: Border = "reflect_101"
-    until: float = 1.0
+    until: Until = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CoarseDropout:
+class CoarseDropout(_InRange):
     """`holes` rectangles of `height` x `width` px, each wholly inside the image, with probability `p`."""
 
-    holes: int = 1
-    height: int = 16
-    width: int = 16
+    holes: Annotated[int, Range(at_least=1, at_most=64, fix="Leave the transform out for no hole.")] = 1
+    height: Pixels = 16
+    width: Pixels = 16
     fill: Fill = "mean"
-    p: float = 0.5
-    until: float = 1.0
+    p: Probability = 0.5
+    until: Until = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RandomCrop:
-    """Pad by `padding` px on each side as `border` says, then cut the original size out at random."""
+class RandomCrop(_InRange):
+    """Pad by `padding` px on each side with `border`, then cut the original size out at random."""
 
-    padding: int = 4
+    padding: Pixels = 4
     border: Border = "reflect_101"
-    p: float = 1.0
-    until: float = 1.0
+    p: Probability = 1.0
+    until: Until = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BrightnessContrast:
+class BrightnessContrast(_InRange):
     """Values times 1 +- `contrast`, plus 255 x +- `brightness`, clipped, with probability `p`."""
 
-    brightness: float = 0.2
-    contrast: float = 0.2
-    p: float = 0.5
-    until: float = 1.0
+    brightness: Annotated[float, Range(at_least=0, at_most=1, fix="0.2 adds at most 0.2 x 255.")] = 0.2
+    contrast: Annotated[float, Range(at_least=0, at_most=1, fix="0.2 multiplies by 0.8 to 1.2.")] = 0.2
+    p: Probability = 0.5
+    until: Until = 1.0
 
 
 Transform = HorizontalFlip | ShiftScaleRotate | CoarseDropout | RandomCrop | BrightnessContrast
@@ -83,7 +101,7 @@ Transform = HorizontalFlip | ShiftScaleRotate | CoarseDropout | RandomCrop | Bri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformChoice:
-    """One entry of the policy's list: exactly one of the fields is given, its name is the transform's."""
+    """One entry of the policy's list: exactly one field is not null, the one that has the transform's name."""
 
     horizontal_flip: HorizontalFlip | None = None
     shift_scale_rotate: ShiftScaleRotate | None = None
@@ -100,7 +118,7 @@ class TransformChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentPolicy:
-    """What is done to every training image, in order, and which executor does it (`auto` is `batched`)."""
+    """The transforms of every training image, in order, and the executor that applies them (`auto` is `batched`)."""
 
     transforms: tuple[TransformChoice, ...] = ()
     executor: Executor = "auto"
@@ -113,7 +131,7 @@ class AugmentPolicy:
     def drawn(self, progress: float = 0.0) -> tuple[Transform, ...]:
         """Return the transforms that are drawn anew for a batch at `progress` (0 to 1) of a training, in order.
 
-        An alternating flip is not drawn, and what is drawn `until` before no longer.
+        An alternating flip is not drawn, nor a transform whose `until` has passed.
         """
         steps = [step for step in self.steps if not _alternates(step)]
         return tuple(step for step in steps if isinstance(step, HorizontalFlip) or progress < step.until)
@@ -125,8 +143,8 @@ class AugmentPolicy:
 
 
 def decode_policy(raw: object, where: str = "augment") -> AugmentPolicy:
-    """Return the mapping `raw` as a checked policy; raises `SpecError` with the dotted key of what is wrong."""
-    policy = decode(AugmentPolicy, raw, where, called="an augmentation policy")
+    """Return the mapping `raw` as a checked policy; raises `SpecError` with the dotted key of the first error."""
+    policy = decode(AugmentPolicy, raw, where, label="an augmentation policy")
     check_policy(policy, where)
     return policy
 
@@ -138,34 +156,12 @@ def policy_record(policy: AugmentPolicy) -> dict[str, Any]:
 
 
 def check_policy(policy: AugmentPolicy, where: str = "augment") -> None:
-    """Raise `SpecError` at the first value that is outside its range, or at a second alternating flip."""
+    """Raise `SpecError` at an entry that is not exactly one transform, or at a second alternating flip."""
+    for index, choice in enumerate(policy.transforms):
+        _only(choice, f"{where}.transforms[{index}]")
     if sum(_alternates(step) for step in policy.steps) > 1:
         fix = "One mirrors every image in every other epoch, two would never."
         raise SpecError(f"{where}.transforms", "has two alternating flips", fix)
-    for index, choice in enumerate(policy.transforms):
-        name, transform = _only(choice, f"{where}.transforms[{index}]")
-        here = f"{where}.transforms[{index}].{name}"
-        for field in fields(transform):
-            low, high, fix = _RANGES.get(field.name, (None, None, ""))
-            value = getattr(transform, field.name)
-            if low is not None and high is not None and not low <= value <= high:
-                raise SpecError(join(here, field.name), f"must lie within {low:g} and {high:g}, is {value:g}", fix)
-
-
-_PIXELS = "It counts whole pixels."
-_RANGES = {
-    "p": (0, 1, "It is a probability."),
-    "until": (0, 1, "It is a share of the training: 0.75 leaves the last quarter without."),
-    "shift": (0, 1, "It is a share of the image's size: 0.0625 shifts 32 px by at most 2 px."),
-    "scale": (0, 0.99, "0.1 draws factors from 0.9 to 1.1."),
-    "rotate": (0, 180, "It is the largest angle in degrees, either way."),
-    "holes": (1, 64, "Leave the transform out for no hole."),
-    "height": (1, 4096, _PIXELS),
-    "width": (1, 4096, _PIXELS),
-    "padding": (1, 4096, _PIXELS),
-    "brightness": (0, 1, "0.2 adds at most 0.2 x 255."),
-    "contrast": (0, 1, "0.2 multiplies by 0.8 to 1.2."),
-}
 
 
 def _alternates(step: Transform) -> bool:

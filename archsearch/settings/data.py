@@ -1,17 +1,36 @@
-"""The settings of the data: which images, where from, what is held out. Imports `errors` only; no numpy, no torch.
-
-The YAML twins are `conf/data/*.yaml`.
-"""
+"""The settings of the data (`conf/data/*.yaml`): which images, where from, what is held out. No numpy, no torch."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import NamedTuple
 
 from archsearch.errors import SpecError
+from archsearch.plugins import DATASETS, load, require_name
+from archsearch.settings.datasets import PUBLISHED
 
-DataName = Literal["auto", "cifar10", "cifar100", "folder", "shapes"]
+NAMES = ("auto", *PUBLISHED, "folder", "shapes")
+"""The data sets that archsearch brings itself; installed packages add others."""
+
+
+class ImageShape(NamedTuple):
+    """The shape that a network must fit: channels, height and width in px, and the number of classes.
+
+    `classes` is None where the folders of the data must be counted.
+    """
+
+    channels: int
+    image_size: int
+    classes: int | None
+
+
+_SHAPES: dict[str, ImageShape] = {
+    "auto": ImageShape(3, 32, 10),
+    "shapes": ImageShape(3, 32, 10),
+    "folder": ImageShape(3, 32, None),
+    **{name: ImageShape(one.channels, one.image_size, one.classes) for name, one in PUBLISHED.items()},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +60,19 @@ class ShapesSettings:
 class DataSettings:
     """Which images a network is trained and tested on; the fields' meaning is that of `conf/data/*.yaml`.
 
-    `validation` is the fraction of the training images that is held out, class by class; `seed` decides which.
-    `limit_train` and `limit_test` keep that many images, class by class, before anything is held out.
-    `classes` is how many classes the data must have; null asks the data.
+    `name` is one of `NAMES` or of an installed package's entry points. `channels`, `image_size` and `classes` are
+    those of the data where they are null. `validation` is the fraction of the training images that is held out, class
+    by class; `seed` decides which. `limit_train` and `limit_test` keep that many images, class by class, before
+    anything is held out.
     """
 
-    name: DataName = "auto"
+    name: str = "auto"
     root: str | None = None
     cache: str = "outputs/cache"
     download: bool = True
+    channels: int | None = None
+    image_size: int | None = None
     classes: int | None = None
-    image_size: int = 32
     resize: bool = False
     validation: float = 0.1
     seed: int = 0
@@ -61,6 +82,7 @@ class DataSettings:
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or values that do not go together."""
+        require_name(self.name, NAMES, DATASETS, "data.name")
         if self.name == "folder" and not self.root:
             raise SpecError(
                 "data.root",
@@ -69,9 +91,12 @@ class DataSettings:
             )
         if not self.cache:
             raise SpecError("data.cache", "must name a folder", "Give it: data.cache=outputs/cache.")
+        if self.channels is not None and (self.channels < 1 or (self.name in NAMES and self.channels not in (1, 3))):
+            fix = "1 takes grey images, 3 red, green and blue; null takes what the data has."
+            raise SpecError("data.channels", f"must be 1 or 3, is {self.channels}", fix)
         if self.classes is not None and self.classes < 2:
             raise SpecError("data.classes", f"must be at least 2, is {self.classes}", "null takes what the data has.")
-        if not 1 <= self.image_size <= 4096:
+        if self.image_size is not None and not 1 <= self.image_size <= 4096:
             raise SpecError("data.image_size", f"must lie in 1 to 4096 px, is {self.image_size}")
         if not math.isfinite(self.validation) or not 0 <= self.validation < 1:
             fix = "It is the fraction of the training images that is held out, such as 0.1."
@@ -81,6 +106,31 @@ class DataSettings:
         for key, limit in (("limit_train", self.limit_train), ("limit_test", self.limit_test)):
             if limit is not None and limit < 1:
                 raise SpecError(f"data.{key}", f"must be at least 1, is {limit}", "null takes all images.")
-        if self.name != "folder" and self.image_size != 32 and not self.resize:
-            fix = "Set data.resize=true to have them resized."
-            raise SpecError("data.image_size", f"data={self.name} has images of 32 px, not {self.image_size}", fix)
+        if self.name in _SHAPES and self.name != "folder" and self.image_size is not None and not self.resize:
+            size = _SHAPES[self.name].image_size
+            if self.image_size != size:
+                fix = "Set data.resize=true to have them resized."
+                raise SpecError(
+                    "data.image_size", f"data={self.name} has images of {size} px, not {self.image_size}", fix
+                )
+
+
+def image_shape(settings: DataSettings) -> ImageShape:
+    """Return the shape of the images and the number of classes, without reading an image.
+
+    Where `settings` have null it is that of the data set. Raises `SpecError` where a package's data set has none.
+    """
+    shape = _SHAPES.get(settings.name)
+    channels, image_size, classes = shape or (None, None, None)
+    if shape is None:
+        offered = load(DATASETS, settings.name, "data.name")
+        channels, image_size, classes = (getattr(offered, key, None) for key in ImageShape._fields)
+    channels, image_size = settings.channels or channels, settings.image_size or image_size
+    classes = settings.classes or classes
+    if channels is None or image_size is None or (shape is None and classes is None):
+        missing = [
+            key for key, value in zip(ImageShape._fields, (channels, image_size, classes), strict=True) if not value
+        ]
+        fix = f"Set {', '.join(f'data.{key}' for key in missing)}."
+        raise SpecError(f"data.{missing[0]}", f"must be set: the data set '{settings.name}' has no such attribute", fix)
+    return ImageShape(channels, image_size, classes)

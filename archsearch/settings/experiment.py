@@ -1,4 +1,4 @@
-"""An experiment: everything that a run is asked to do, decoded from one composed mapping.
+"""An experiment: all settings of a run, decoded from one composed mapping.
 
 Imports the design, the analysis and the other settings; no torch, no hydra, no optuna.
 """
@@ -39,7 +39,7 @@ KEYS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """One design under its limits, with all that its training needs."""
+    """A design, its limits, and all settings of its training."""
 
     seed: int
     design: DesignSpec
@@ -63,7 +63,7 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
             raise SpecError(str(key), "unknown key", suggest(str(key), KEYS))
     resume = tree.get("resume")
     if resume is not None and not isinstance(resume, str):
-        raise SpecError("resume", f"must be the folder of a run, is {describe(resume)}")
+        raise SpecError("resume", f"must be the folder of a run, got {describe(resume)}")
     return Experiment(
         seed=_decode_seed(tree.get("seed", 0)),
         design=decode_design(tree.get("arch"), blocks),
@@ -80,9 +80,9 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
 
 
 def require_training(tree: Mapping[str, Any], seen: dict[str, object]) -> None:
-    """Raise `SpecError` where a training cannot be read from `tree`; the parts that `seen` holds are not read again.
+    """Raise `SpecError` where the settings of a training cannot be decoded from `tree`.
 
-    Those that were read are put into `seen`.
+    Parts that `seen` holds are not decoded again; parts that were decoded are added to it.
     """
     for name, read in _TRAINING.items():
         raw = tree.get(name, 0 if name == "seed" else {})
@@ -93,7 +93,7 @@ def require_training(tree: Mapping[str, Any], seen: dict[str, object]) -> None:
 
 def _decode_seed(raw: object) -> int:
     if type(raw) is not int or raw < 0:
-        raise SpecError("seed", f"must be a whole number of at least 0, is {describe(raw)}")
+        raise SpecError("seed", f"must be an integer of at least 0, got {describe(raw)}")
     return raw
 
 
@@ -116,4 +116,4 @@ _TRAINING: dict[str, Callable[[Any], object]] = {
     "schedule": _decode_schedule,
     "train": _decode_train,
 }
-"""The parts of an experiment that say how a design is trained, and what reads each."""
+"""The parts of an experiment that describe the training, with the function that decodes each."""

@@ -1,7 +1,4 @@
-"""Where the metrics of a run go beside its own folder (`tracking.*`); the YAML twins are `conf/tracking/*.yaml`.
-
-Imports the standard library and `errors` only.
-"""
+"""Where the metrics of a run go beside its own folder (`conf/tracking/*.yaml`). No tracker is imported."""
 
 from __future__ import annotations
 
@@ -9,27 +6,32 @@ from dataclasses import dataclass
 from typing import Literal
 
 from archsearch.errors import SpecError
+from archsearch.plugins import TRACKERS, require_name
 
-TrackerName = Literal["none", "tensorboard", "mlflow", "wandb"]
+NAMES = ("none", "tensorboard", "mlflow", "wandb")
+"""The trackers that archsearch brings itself; installed packages add others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackingSettings:
     """Which tracker follows a run, and where it writes.
 
-    `folder` is where a tracker keeps its files, `project` what MLflow calls an experiment. `address` is that of an
-    MLflow server or database; null is a database in `folder`. `mode` is of Weights & Biases: `offline` sends nothing.
+    `name` is one of `NAMES` or of an installed package's entry points. `folder` is where a tracker keeps its files,
+    `project` MLflow's experiment and the project of Weights & Biases. `address` is that of an MLflow server or
+    database, or of a package's tracker; null is a database in `folder`. `mode` is of Weights & Biases: `offline` sends
+    nothing.
     """
 
-    name: TrackerName = "none"
+    name: str = "none"
     folder: str = "outputs/tracking"
     project: str = "archsearch"
     address: str | None = None
     mode: Literal["offline", "online"] = "offline"
 
     def __post_init__(self) -> None:
+        require_name(self.name, NAMES, TRACKERS, "tracking.name")
         for key in ("folder", "project"):
             if not getattr(self, key):
                 raise SpecError(f"tracking.{key}", "must not be empty", "Leave it out for the default.")
-        if self.address is not None and self.name != "mlflow":
+        if self.address is not None and self.name in NAMES and self.name != "mlflow":
             raise SpecError("tracking.address", f"means nothing to tracking={self.name}", "Choose tracking=mlflow.")

@@ -1,1 +1,1 @@
-"""Trackers that people already use, behind one small interface; each is imported only where it is chosen."""
+"""Trackers that people already use, behind one small interface; each library is imported only where it is chosen."""

@@ -1,31 +1,62 @@
-"""A tracker that never ends a run: what it raises becomes one sentence, and the run goes on without it."""
+"""The tracker that the settings choose, opened and kept from ending a run; no other tracker's library is imported."""
 
 from __future__ import annotations
 
-import re
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from archsearch import plugins
 from archsearch.errors import SpecError
-from archsearch.settings.tracking import TrackingSettings
-from archsearch.tracking.choose import open_tracker
-from archsearch.tracking.tracker import End, Tracked, Tracker
+from archsearch.masking import mask
+from archsearch.settings.tracking import NAMES, TrackingSettings
+from archsearch.tracking.base import End, OpenTracker, Tracked, Tracker, not_installed
 
 Result = TypeVar("Result")
-_SECRET = re.compile(r"(://)[^\s/@]+@")
-_LONGEST = 300  # letters of what a tracker raises
+_LONGEST = 300  # letters of an error's text
+
+
+def open_tracker(settings: TrackingSettings, tracked: Tracked) -> Tracker | None:
+    """Return the chosen tracker, opened for the run `tracked`, or None for none.
+
+    Raises `SpecError` where it is not installed, and whatever its library raises.
+    """
+    return None if settings.name == "none" else _opener(settings.name)(settings, tracked)
+
+
+def require_tracker(settings: TrackingSettings) -> None:
+    """Raise `SpecError` where the chosen tracker is not installed; a library is looked for, not imported."""
+    if settings.name not in NAMES:
+        plugins.load(plugins.TRACKERS, settings.name, "tracking.name")
+    elif settings.name != "none" and importlib.util.find_spec(settings.name) is None:
+        raise not_installed(settings.name)
+
+
+def _opener(name: str) -> OpenTracker:
+    match name:
+        case "tensorboard":
+            from archsearch.tracking.tensorboard import TensorBoardTracker
+
+            return TensorBoardTracker
+        case "mlflow":
+            from archsearch.tracking.mlflow import MlflowTracker
+
+            return MlflowTracker
+        case "wandb":
+            from archsearch.tracking.wandb import WandbTracker
+
+            return WandbTracker
+        case _:
+            return plugins.load(plugins.TRACKERS, name, "tracking.name")
 
 
 class GuardedTracker:
-    """The tracker that `settings` choose, or none; `notices` says what went wrong with it."""
+    """The tracker that `settings` choose, or none: an error of it becomes a notice, and the run goes on without it."""
 
     def __init__(
-        self,
-        settings: TrackingSettings,
-        tracked: Tracked,
-        open_it: Callable[[TrackingSettings, Tracked], Tracker | None] = open_tracker,
-    ) -> None:
+        self, settings: TrackingSettings, tracked: Tracked, open_it: Callable[..., Tracker | None] = open_tracker
+    ):
         """Open the tracker; raises `SpecError` where it is not installed, and nothing else."""
         self._name, self.notices = settings.name, list[str]()
         self._tracker: Tracker | None = None
@@ -50,9 +81,9 @@ class GuardedTracker:
         except SpecError:
             raise
         except Exception as error:  # noqa: BLE001  (a library's and a server's: anything may come)
-            said = _SECRET.sub(r"\1***@", " ".join(str(error).split()))[:_LONGEST]
+            text = mask(" ".join(str(error).split()))[:_LONGEST]
             self.notices.append(
-                f"tracking={self._name} broke, the run goes on without it ({type(error).__name__}: {said})"
+                f"tracking={self._name} failed, the run goes on without it ({type(error).__name__}: {text})"
             )
             self._tracker = None
             return None

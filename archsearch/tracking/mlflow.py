@@ -1,4 +1,4 @@
-"""MLflow: a run of an experiment, on a server or in a database of its own; global state of MLflow is left alone."""
+"""MLflow: a run of an experiment, on a server or in a database; global state of MLflow is left alone."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from archsearch.settings.tracking import TrackingSettings
-from archsearch.tracking.tracker import End, Tracked, library
+from archsearch.tracking.base import End, Tracked, library
 
 _LONGEST = 500  # letters of a parameter's value that every version takes
 _STATUS: dict[End, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
-# Its own are seven tries of up to two minutes each: a training would wait for a server that is gone.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+# By default seven tries of up to two minutes each: a training would wait for a server that is gone.
+_TIMEOUTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _TAG = "archsearch.run_dir"
 
 
 class MlflowTracker:
-    """Logs through one client; a run that goes on is found again by its folder."""
+    """Logs through one client; a resumed run is found again by its folder."""
 
     def __init__(self, settings: TrackingSettings, tracked: Tracked) -> None:
         """Find or make the run of `tracked`; raises `SpecError` without mlflow, and what MLflow raises."""
-        for name, value in _PATIENCE.items():
+        for name, value in _TIMEOUTS.items():
             os.environ.setdefault(name, value)
         mlflow = library("mlflow", tracker="mlflow")
         self._entities = library("mlflow.entities", tracker="mlflow")
@@ -36,7 +36,7 @@ class MlflowTracker:
         else:
             place = (folder / "mlflow").as_uri() if settings.address is None else None
             identity = self._client.create_experiment(settings.project, artifact_location=place)
-        self._run = self._found(identity, tracked) or self._made(identity, tracked)
+        self._run = self._find(identity, tracked) or self._create(identity, tracked)
 
     def epoch(self, number: int, values: Mapping[str, float]) -> None:
         self._log(values, number)
@@ -49,7 +49,7 @@ class MlflowTracker:
     def close(self, end: End) -> None:
         self._client.set_terminated(self._run, _STATUS[end])
 
-    def _found(self, experiment: str, tracked: Tracked) -> str | None:
+    def _find(self, experiment: str, tracked: Tracked) -> str | None:
         folder = str(tracked.run_dir.resolve()).replace('"', '\\"')
         runs = self._client.search_runs([experiment], filter_string=f'tags."{_TAG}" = "{folder}"', max_results=1)
         if not runs:
@@ -57,10 +57,10 @@ class MlflowTracker:
         self._client.update_run(runs[0].info.run_id, status="RUNNING")
         return runs[0].info.run_id
 
-    def _made(self, experiment: str, tracked: Tracked) -> str:
+    def _create(self, experiment: str, tracked: Tracked) -> str:
         tags = {_TAG: str(tracked.run_dir.resolve())}
         run = self._client.create_run(experiment, run_name=tracked.name, tags=tags).info.run_id
-        params = [self._entities.Param(key, str(value)[:_LONGEST]) for key, value in tracked.set.items()]
+        params = [self._entities.Param(key, str(value)[:_LONGEST]) for key, value in tracked.settings.items()]
         for start in range(0, len(params), 100):  # the most that one request may hold
             self._client.log_batch(run, params=params[start : start + 100])
         return run

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from archsearch.settings.tracking import TrackingSettings
-from archsearch.tracking.tracker import End, Tracked, library
+from archsearch.tracking.base import End, Tracked, library
 
 
 class TensorBoardTracker:
@@ -19,7 +19,7 @@ class TensorBoardTracker:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         library("tensorboard", tracker="tensorboard")
         writer = library("torch.utils.tensorboard", tracker="tensorboard").SummaryWriter
-        self._set = {key: value for key, value in tracked.set.items() if value is not None}
+        self._settings = {key: value for key, value in tracked.settings.items() if value is not None}
         self._writer = writer(str(Path(settings.folder, "tensorboard", tracked.name)))
 
     def epoch(self, number: int, values: Mapping[str, float]) -> None:
@@ -31,7 +31,7 @@ class TensorBoardTracker:
         import numpy as np
         from PIL import Image
 
-        self._writer.add_hparams(self._set, dict(values), run_name=".")
+        self._writer.add_hparams(self._settings, dict(values), run_name=".")
         for file in files:
             if file.suffix == ".png":
                 with Image.open(file) as picture:

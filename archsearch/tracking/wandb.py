@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from archsearch.settings.tracking import TrackingSettings
-from archsearch.tracking.tracker import End, Tracked, library
+from archsearch.tracking.base import End, Tracked, library
 
 
 class WandbTracker:
-    """Logs to one run, whose identity is that of the run's folder, so that a run that goes on is the same one."""
+    """Logs to one run, identified by the run's folder, so that a resumed run is the same one."""
 
     def __init__(self, settings: TrackingSettings, tracked: Tracked) -> None:
-        """Begin or go on with the run of `tracked`; raises `SpecError` without wandb, and what wandb raises."""
+        """Begin or resume the run of `tracked`; raises `SpecError` without wandb, and what wandb raises."""
         wandb = library("wandb", tracker="wandb")
         folder = Path(settings.folder)
         folder.mkdir(parents=True, exist_ok=True)  # where it is missing, wandb takes a temporary one
@@ -25,8 +25,8 @@ class WandbTracker:
             dir=str(folder),
             mode=settings.mode,
             resume="allow",
-            config=dict(tracked.set),
-            # No source, no installed packages, no machine's name: what is sent is what is logged here.
+            config=dict(tracked.settings),
+            # No source, no installed packages, no machine's name: only the values logged here are sent.
             settings=wandb.Settings(silent=True, disable_git=True, save_code=False),
         )
 

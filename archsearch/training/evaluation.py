@@ -48,8 +48,8 @@ class Resident:
 class View:
     """How a network is shown images outside its steps: the training set's mean and deviation, batches, and format."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     batch_size: int
     precision: Precision
 

@@ -1,15 +1,19 @@
-"""The check and its message, word for word."""
+"""The check and its message, word for word; every fix keeps its limit when a user applies it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+import yaml
 
-from archsearch.analysis.check import check_design, refusal, require, say
-from archsearch.analysis.limits import Limits, decode_limits
-from archsearch.design.spec import BlockLookup, DesignSpec
+from archsearch.analysis.check import MAX_FIXES, broken_limits_text, check_design, require
+from archsearch.analysis.limits import Limits, decode_limits, margin_text
+from archsearch.cli.compose import Composer
+from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
 from archsearch.errors import LimitError
+from archsearch.formatting import number
 
 Make = Callable[..., DesignSpec]
 
@@ -37,7 +41,7 @@ arch 'small' breaks 2 of 6 limits
 def test_the_message_says_all_of_it(make_design: Make, shipped: BlockLookup) -> None:
     checked = check_design(make_design(), decode_limits(LIMITS), shipped)
     assert not checked.kept
-    assert refusal(checked) == MESSAGE
+    assert broken_limits_text(checked) == MESSAGE
     with pytest.raises(LimitError) as caught:
         require(checked)
     assert str(caught.value) == MESSAGE
@@ -57,7 +61,7 @@ def test_without_blocks_no_fixes_are_tried(make_design: Make) -> None:
 
 def test_where_nothing_helps_it_says_so(make_design: Make, shipped: BlockLookup) -> None:
     checked = check_design(make_design(), decode_limits({"parameters": {"below": 10}}), shipped)
-    assert refusal(checked).endswith("must be below 10\n              no single change of a stage keeps it")
+    assert broken_limits_text(checked).endswith("must be below 10\n              no single change of a stage keeps it")
 
 
 def test_fit_is_resolved(make_design: Make) -> None:
@@ -78,11 +82,80 @@ def test_margins_in_words(make_design: Make) -> None:
         "downsampling": {"layers": 9, "by": ["strided"]},
         "head": "global_max",
     }
-    said = [say(margin) for margin in check_design(make_design(), decode_limits(limits)).margins]
-    assert said == [
+    texts = [margin_text(margin) for margin in check_design(make_design(), decode_limits(limits)).margins]
+    assert texts == [
         "23 px, must be above 3 and at most 99",
         "lacks dilated",
         "has strided",
         "2 layers are strided, must be at least 9",
         "pools by global_average, must be global_max",
     ]
+
+
+def applied(source: dict[str, Any], fix: str, blocks: BlockLookup) -> DesignSpec:
+    """Return the design after the overrides that `fix` begins with."""
+    arch = yaml.safe_load(yaml.safe_dump(source))
+    for change in fix.partition(" gives ")[0].split():
+        key, _, value = change.partition("=")
+        *path, last = key.split(".")[1:]
+        inner = arch
+        for step in path:
+            inner = inner.setdefault(step, {})
+        inner[last] = yaml.safe_load(value)
+    return decode_design(arch, blocks)
+
+
+BROKEN: list[dict[str, Any]] = [
+    {"receptive_field": {"above": 44}},
+    {"receptive_field": {"above": 50}},
+    {"receptive_field": {"below": 23}},
+    {"parameters": {"below": 20_000}},
+    {"macs": {"below": 3_000_000}},
+    {"peak_bytes": {"at_most": 65_536}},
+    {"contains": ["dilated"]},
+    {"contains": ["depthwise_separable", "dilated"]},
+    {"forbids": ["strided"]},
+    {"downsampling": {"layers": 3, "by": ["strided"]}},
+    {"downsampling": {"layers": 3, "by": ["dilated", "strided"]}},
+    {"head": "global_max"},
+]
+
+
+@pytest.mark.parametrize("limits", BROKEN, ids=str)
+def test_every_fix_keeps_its_limit(make_design: Make, shipped: BlockLookup, limits: dict[str, Any]) -> None:
+    design = make_design()
+    (margin,) = check_design(design, decode_limits(limits), shipped).margins
+    assert not margin.kept
+    assert len(margin.fixes) <= MAX_FIXES
+    if limits != {"forbids": ["strided"]}:
+        assert margin.fixes
+    for fix in margin.fixes:
+        (after,) = check_design(applied(dict(design.source), fix, shipped), decode_limits(limits)).margins
+        assert after.kept, fix
+        if " gives " in fix:
+            assert fix.partition(" gives ")[2].startswith(number(after.found))
+
+
+def test_the_gentlest_fix_comes_first(make_design: Make, shipped: BlockLookup) -> None:
+    limits = decode_limits({"receptive_field": {"above": 44}, "parameters": {"below": 100_000}})
+    margin = check_design(make_design(), limits, shipped).margins[0]
+    assert margin.fixes[0] == "arch.stages.c3.dilation=3 gives 47 px at no parameter"
+
+
+def test_no_fix_is_better_than_one_that_does_not_hold(make_design: Make, shipped: BlockLookup) -> None:
+    margin = check_design(make_design(), decode_limits({"parameters": {"below": 10}}), shipped).margins[0]
+    assert margin.fixes == ()
+
+
+def test_a_fix_is_an_override_that_the_command_takes() -> None:
+    composer = Composer(["arch=resnet20"])
+    tree = composer.compose({})
+    checked = check_design(
+        decode_design(tree["arch"], composer.blocks), decode_limits(tree["constraints"]), composer.blocks
+    )
+    broken = {margin.limit: margin for margin in checked.margins if not margin.kept}
+    fix = broken["parameters"].fixes[0]
+    key, _, value = fix.partition(" gives ")[0].partition("=")
+    after = decode_design(composer.compose({key: yaml.safe_load(value)})["arch"], composer.blocks)
+    (margin,) = check_design(after, decode_limits({"parameters": {"below": 200_000}})).margins
+    assert margin.kept

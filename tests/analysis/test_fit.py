@@ -9,8 +9,8 @@ import pytest
 
 from archsearch.analysis import fit
 from archsearch.analysis.fit import STEP, WIDEST, lowered, resolve, widest
-from archsearch.analysis.footprint import measure
 from archsearch.analysis.limits import Bound, Limits, decode_limits
+from archsearch.analysis.measure import measure
 from archsearch.design.lower import lower
 from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
 from archsearch.errors import SpecError

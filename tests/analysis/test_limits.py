@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from archsearch.analysis.footprint import measure
 from archsearch.analysis.limits import Limits, Margin, decode_limits, margin_record, margins
+from archsearch.analysis.measure import measure
 from archsearch.design.lower import lower
 from archsearch.design.spec import DesignSpec
 from archsearch.errors import SpecError
@@ -83,28 +83,28 @@ def test_downsampling_counts_the_ways_that_are_asked(make_design: Make, by: list
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
         ({"parameter": {"below": 3}}, "constraints.parameter: unknown key for the limits. Did you mean 'parameters'?"),
-        ({"parameters": {}}, "constraints.parameters: gives no bound. Say above, below, at_least or at_most"),
+        ({"parameters": {}}, "constraints.parameters: gives no bound. Give above, below, at_least or at_most"),
         ({"parameters": {"under": 3}}, "constraints.parameters.under: unknown key for parameters. Known: above"),
         ({"parameters": {"below": "3"}}, "constraints.parameters.below: must be a number"),
-        ({"parameters": 200000}, "constraints.parameters: must be a mapping, is 200000"),
+        ({"parameters": 200000}, "constraints.parameters: must be a mapping, got 200000"),
         ({"contains": "dilated"}, "constraints.contains: must be a list of depthwise, "),
         (
             {"contains": ["dilatd"]},
-            "constraints.contains[0]: the text 'dilatd' is not a choice. Did you mean 'dilated'?",
+            "constraints.contains[0]: 'dilatd' is not a choice. Did you mean 'dilated'?",
         ),
-        ({"head": "global"}, "constraints.head: the text 'global' is not one of global_average, global_max, none"),
+        ({"head": "global"}, "constraints.head: 'global' is not one of global_average, global_max, none"),
         ({"downsampling": {"layers": 3, "by": []}}, "constraints.downsampling.by: must name strided, dilated or both"),
         ({"downsampling": {"by": ["strided"]}}, "constraints.downsampling.layers: missing key"),
-        ([], "constraints: must be a mapping, is a list"),
+        ([], "constraints: must be a mapping, got a list"),
     ],
 )
-def test_messages(raw: Any, said: str) -> None:
+def test_messages(raw: Any, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         decode_limits(raw)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_no_limits() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from archsearch.analysis.traits import Traits, read_traits
-from archsearch.design.plan import Activation, Conv, Dropout, GlobalPool, Layer, Norm, Parallel, Plan, Pool, Sequence
+from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Norm, Pool
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 
 
 def conv(kernel: int = 3, groups: int = 1, stride: int = 1, dilation: int = 1, channels: int = 8) -> Conv:

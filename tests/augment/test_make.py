@@ -9,7 +9,7 @@ from archsearch.augment.batched import BatchedAugmenter
 from archsearch.augment.make import make_augmenter
 from archsearch.augment.reference import AlbumentationsAugmenter
 from archsearch.errors import SpecError
-from archsearch.settings.augment import AugmentPolicy, HorizontalFlip, TransformChoice
+from archsearch.settings.augment import AugmentPolicy, HorizontalFlip, RandomCrop, TransformChoice
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,9 @@ def test_the_policy_names_its_executor(policy, statistics, photos, executor, kin
 
 
 def test_a_policy_made_by_hand_is_checked_too(policy, statistics):
-    fine = policy(horizontal_flip={})
-    wrong = replace(fine, transforms=(TransformChoice(horizontal_flip=HorizontalFlip(p=2.0)),))
-    with pytest.raises(SpecError, match=r"augment\.transforms\[0\]\.horizontal_flip\.p: must lie within 0 and 1, is 2"):
+    both = TransformChoice(horizontal_flip=HorizontalFlip(), random_crop=RandomCrop())
+    wrong = replace(policy(horizontal_flip={}), transforms=(both,))
+    with pytest.raises(
+        SpecError, match=r"augment\.transforms\[0\]: must name exactly one transform, names horizontal_flip"
+    ):
         make_augmenter(wrong, **statistics, device="cpu")

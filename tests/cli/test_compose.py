@@ -36,10 +36,10 @@ def test_messages(override: str, message: str) -> None:
 
 def test_a_group_and_a_key_meet_in_the_tree() -> None:
     tree, blocks = read_tree(compose(["block=dilated", "arch.stages.c2.kernel=5"]))
-    assert tree["arch"]["stages"]["c1"]["block"]["defaults_of"]["dilation"] == 2
+    assert tree["arch"]["stages"]["c1"]["block"]["options"]["dilation"] == 2
     assert tree["arch"]["stages"]["c2"]["kernel"] == 5
     assert tree["arch"]["head"]["classes"] == 10
-    assert blocks("strided")["defaults_of"]["stride"] == 2
+    assert blocks("strided")["options"]["stride"] == 2
     assert "hydra" not in tree
 
 
@@ -70,9 +70,9 @@ def test_files_that_are_no_design(tmp_path: Path, content: str | None, message: 
 
 def test_the_users_groups_can_be_chosen(tmp_path: Path) -> None:
     (tmp_path / "block").mkdir()
-    (tmp_path / "block" / "mine.yaml").write_text("defaults_of: {kernel: 7, shortcut: none}\nlayers: [act]\n")
+    (tmp_path / "block" / "mine.yaml").write_text("options: {kernel: 7, shortcut: none}\nlayers: [act]\n")
     tree, _ = read_tree(compose(["block=mine"], [tmp_path]), [tmp_path])
-    assert tree["block"]["defaults_of"]["kernel"] == 7
+    assert tree["block"]["options"]["kernel"] == 7
 
 
 def test_classes_of_a_folder_are_counted_without_reading_an_image(tmp_path: Path) -> None:

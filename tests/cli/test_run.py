@@ -59,7 +59,7 @@ def test_one_command_trains_and_records(capsys: pytest.CaptureFixture[str]) -> N
     [
         (["arch=resnet20", "arch.width=1.0"], "arch 'resnet20' breaks 3 of 6 limits"),
         (["block=nromal"], "block: there is no 'nromal'. Did you mean 'normal'?"),
-        (["train.epochs='3'"], "train.epochs: must be a whole number, is the text '3'. Write it without quotes."),
+        (["train.epochs='3'"], "train.epochs: must be an integer, got the string '3'. Write it without quotes."),
         (["arch.stages.c2.blok=x"], "arch.stages.c2.blok: unknown key for a stage. Did you mean 'block'?"),
         (["sed=1"], "sed: unknown key. Did you mean 'seed'?"),
         (["data=folder"], "data.root"),
@@ -93,10 +93,10 @@ BROKEN_ARCHS = {
         "stages.c1.0.parallel",
     ),
     "an unknown parameter": (
-        "stages: {c1: {block: {layers: [{conv: {out: in * wide}}]}, width: 8}}", "names the unknown parameter 'wide'",
+        "stages: {c1: {block: {layers: [{conv: {out: in * wide}}]}, width: 8}}", "unknown parameter 'wide'",
     ),
     "a call": (
-        "stages: {c1: {block: {layers: [{conv: {out: exit(3)}}]}, width: 8}}", "'exit' cannot be called",
+        "stages: {c1: {block: {layers: [{conv: {out: exit(3)}}]}, width: 8}}", "unknown function 'exit'",
     ),
 }  # fmt: skip
 

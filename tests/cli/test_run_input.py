@@ -106,7 +106,7 @@ def test_a_design_file_of_a_user_reads_the_groups(tmp_path: Path, capsys: pytest
         ("", "net.yaml: must hold a mapping"),
         ("stages: [", "net.yaml, line 1, column 10: is not YAML"),
         ("stages: {}\nstagess: 1\n", "arch.stagess: unknown key for a network. Did you mean 'stages'?"),
-        ("stages: 3\nhead: {classes: 10}\n", "arch.stages: must be a mapping of at least one stage, is 3"),
+        ("stages: 3\nhead: {classes: 10}\n", "arch.stages: must be a mapping of at least one stage, got 3"),
     ],
 )
 def test_files_that_hold_no_design(
@@ -202,13 +202,13 @@ def test_a_full_disk_is_reported(
 def test_a_picture_that_cannot_be_written_leaves_a_run_to_go_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from archsearch.report import curves
+    from archsearch.report.figures import study
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(curves, "draw_curves", full)
+        patch.setattr(study, "draw_training", full)
         assert main([*SHAPES, "hydra.run.dir=run"]) == 2
     assert "curves.png: cannot be written: the disk is full" in capsys.readouterr().err
     assert Path("run/checkpoint.pt").is_file()

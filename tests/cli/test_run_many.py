@@ -158,7 +158,7 @@ def test_runs_of_one_second_have_folders_of_their_own() -> None:
 def test_a_users_own_folder_is_enough(tmp_path: Path, write_files: Callable[[Mapping[str, str]], None]) -> None:
     """As from an installed wheel: from a folder of the user's, with blocks, networks and limits of their own."""
     texts = {
-        "mine/block/own.yaml": "defaults_of: {kernel: 5}\nlayers:\n  - conv: {kernel: kernel}\n  - norm: batch\n",
+        "mine/block/own.yaml": "options: {kernel: 5}\nlayers:\n  - conv: {kernel: kernel}\n  - norm: batch\n",
         "mine/arch/net.yaml": "name: net\nstages: {a: {block: own, width: 8}}\nhead: {classes: '${data.classes}'}\n",
         "mine/constraints/small.yaml": "parameters: {below: 1000}\n",
         "work/here": "",

@@ -22,7 +22,7 @@ def stopped(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     from archsearch import signals
 
     Path("mine/block").mkdir(parents=True)
-    Path("mine/block/own.yaml").write_text("defaults_of: {kernel: 3, shortcut: none}\nlayers: [{conv: {kernel: 3}}]\n")
+    Path("mine/block/own.yaml").write_text("options: {kernel: 3, shortcut: none}\nlayers: [{conv: {kernel: 3}}]\n")
     with monkeypatch.context() as patch:
         patch.setattr(signals.StopRequest, "__enter__", _asked)
         code = main([*TINY, "--config-dir", "mine", "block=own", "constraints=none", "hydra.run.dir='a run'"])

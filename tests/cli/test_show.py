@@ -42,7 +42,7 @@ def test_a_broken_limit_ends_with_2_and_shows_all(capsys: pytest.CaptureFixture[
         (["arch.stages.c2.blok=3"], "arch.stages.c2.blok: unknown key for a stage. Did you mean 'block'?"),
         (["arch.stages.c2.block=nromal"], "arch.stages.c2.block: there is no block 'nromal'. Did you mean 'normal'?"),
         (["block=nromal"], "block: there is no 'nromal'. Did you mean 'normal'?"),
-        (["arch.stages.c2.width='64'"], "arch.stages.c2.width: must be a whole number, is the text '64'"),
+        (["arch.stages.c2.width='64'"], "arch.stages.c2.width: must be an integer, got the string '64'"),
         (["train.epoch=3"], "train.epoch: unknown key for train. Did you mean 'epochs'?"),
         (["arch.input=[3,2,2]", "arch.stages.c1.entry.block=normal", "stem=1"], "stem"),
         (["arch=nowhere.yaml"], "there is no such file"),
@@ -76,7 +76,7 @@ def test_a_users_folder_adds_blocks_and_networks(
     tmp_path: Path, write_files: Callable[[Mapping[str, str]], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     texts = {
-        "block/mine.yaml": "defaults_of: {kernel: 5}\nlayers: [{conv: {kernel: kernel}}]\n",
+        "block/mine.yaml": "options: {kernel: 5}\nlayers: [{conv: {kernel: kernel}}]\n",
         "arch/net.yaml": "name: net\nstages: {c1: {block: mine, width: 8}}\nhead: {classes: 10}\n",
         "constraints/loose.yaml": "receptive_field: {above: 3}\n",
     }

@@ -100,7 +100,7 @@ def test_the_commands_that_read(storage: str, capsys: pytest.CaptureFixture[str]
     why = as_json(capsys, "why", *of)
     assert why["refused_by"] == {"macs": 1}
     assert next(iter(why["importance"])) == "arch.width"
-    assert "What matters" in run(capsys, "why", *of)
+    assert "Importance" in run(capsys, "why", *of)
 
     found = as_json(capsys, "doctor", *of)
     assert [one["kind"] for one in found["findings"]] == ["left_running", "files"]
@@ -148,7 +148,7 @@ def test_the_network_of_a_trial_is_exported(
     fill(store)
     store.close()
     assert main(["export", "--onnx", "a.onnx"]) == 2
-    assert "the folder of trial 11, outputs/runs/11, is not there" in capsys.readouterr().err
+    assert "the folder of trial 11, outputs/runs/11, does not exist" in capsys.readouterr().err
     for number in (3, 11):
         Path(f"outputs/runs/{number}").mkdir(parents=True)
     assert run(capsys, "export", "--onnx", "a.onnx") == "compared\n"
@@ -227,7 +227,7 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
         (["show", "one", "--limit", "0"], "--limit"),
         (["shwo"], "No such command 'shwo'"),
         (["show", "one", "--nothing"], "--nothing"),
-        (["compare", "one", "0", "1", "--plot", "x.docx"], "names no format of a picture"),
+        (["compare", "one", "0", "1", "--plot", "x.docx"], "which is not a picture format"),
         (["export", "one", "--csv", "file/a.csv"], "cannot be written"),
         (["ls", "--storage", "sqlite:///file"], "not a study database"),
     ],
@@ -257,7 +257,7 @@ def test_a_study_without_a_best_is_reported(capsys: pytest.CaptureFixture[str]) 
     assert main(["best"]) == 2
     message = "study: 'shapes-tiny' has no complete trial, so it has no best (1 failed, 1 infeasible, 1 running)"
     assert message in capsys.readouterr().err
-    assert "No trial is to be shown." in run(capsys, "show")
+    assert "There are no trials to show." in run(capsys, "show")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["show", "-h"]])

@@ -10,13 +10,14 @@ import pytest
 from archsearch.data.dataset import Images, digest_of, source_of, statistics
 
 
-def _images(count: int = 1500) -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 256, (count, 4, 6, 3), np.uint8)
+def _images(count: int = 1500, channels: int = 3) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, 4, 6, channels), np.uint8)
 
 
-def test_mean_and_deviation_are_numpys() -> None:
-    images = _images()
-    images[..., 2] //= 3
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_mean_and_deviation_are_numpys(channels: int) -> None:
+    images = _images(channels=channels)
+    images[..., -1] //= 3
     mean, std = statistics(images)
     assert mean == pytest.approx((images / 255).mean(axis=(0, 1, 2)), abs=1e-12)
     assert std == pytest.approx((images / 255).std(axis=(0, 1, 2)), abs=1e-12)

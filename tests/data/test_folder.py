@@ -56,11 +56,23 @@ def test_other_modes_become_rgb(pictures: Path, settings_of: Make, suffix: str, 
     assert (image == np.asarray(grey.convert(mode).convert("RGB"))).all()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "1"])
+def test_one_channel_holds_the_luma(pictures: Path, settings_of: Make, mode: str) -> None:
+    colour = Image.fromarray(np.random.default_rng(3).integers(0, 256, (8, 8, 3), np.uint8)).convert(mode)
+    colour.save(pictures / "train" / "cat" / "0.png")
+    grey = folder.load(settings_of(pictures, channels=1))
+    assert grey.train.images_BHWC.shape == (10, 8, 8, 1)
+    assert (grey.train.images_BHWC[0, :, :, 0] == np.asarray(colour.convert("L"))).all()
+    assert (len(grey.mean), grey.digest) != (3, folder.load(settings_of(pictures)).digest)
+    assert len(list((pictures.parent / "cache").iterdir())) == 2, "each form has its cache"
+
+
 def test_sixteen_bits_are_cut_to_eight() -> None:
     wide = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
     file = io.BytesIO()
     Image.fromarray(wide).save(file, format="png")
     assert (np.asarray(folder.picture(file.getvalue()))[..., 0] == wide // 256).all()
+    assert (np.asarray(folder.picture(file.getvalue(), 1)) == wide // 256).all()
 
 
 def test_a_palette_with_transparency_is_read_without_a_warning() -> None:
@@ -200,7 +212,7 @@ def test_a_second_load_reads_the_cache_and_a_changed_folder_is_read_anew(
     settings = settings_of(pictures)
     first = folder.load(settings)
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "picture", lambda octets: pytest.fail("an image was decoded again"))
+        patch.setattr(folder, "picture", lambda octets, channels: pytest.fail("an image was decoded again"))
         again = folder.load(settings)
     assert again.digest == first.digest
     assert (again.train.images_BHWC == first.train.images_BHWC).all()

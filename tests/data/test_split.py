@@ -1,4 +1,4 @@
-"""What is held out, class by class, and what the fingerprint tells of it."""
+"""What is held out, class by class, and in the fingerprint."""
 
 from __future__ import annotations
 

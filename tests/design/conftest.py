@@ -1,4 +1,4 @@
-"""Blocks by name, as the tests of this room look them up."""
+"""Blocks by name, as the tests of this package look them up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archsearch.design.spec import BlockLookup
 from archsearch.errors import SpecError
 
 PLAIN = {
-    "defaults_of": {"kernel": 3, "stride": 1, "dilation": 1},
+    "options": {"kernel": 3, "stride": 1, "dilation": 1},
     "layers": [
         {"conv": {"out": "out", "kernel": "kernel", "stride": "stride", "dilation": "dilation"}},
         {"norm": "batch"},

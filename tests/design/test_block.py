@@ -1,4 +1,4 @@
-"""Blocks: what a YAML block may say, and the message for what it may not."""
+"""Blocks: what a YAML block may hold, and the message for what it may not."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from archsearch.design.block import LayerSpec, ParallelSpec, ResidualSpec, decode_block
+from archsearch.design.block import LayerSpec, ParallelSpec, ResidualSpec, decode_block, option_defaults
 from archsearch.errors import SpecError
+from archsearch.notices import notice_once
 
 
 def block(layers: Any, **more: Any) -> dict[str, Any]:
-    return {"defaults_of": {"kernel": 3, "act": "relu"}, "layers": layers, **more}
+    return {"options": {"kernel": 3, "act": "relu"}, "layers": layers, **more}
 
 
 def test_a_block_keeps_its_defaults_and_layers() -> None:
@@ -34,24 +35,24 @@ def test_branches_may_be_a_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
-        (3, "b: a block must be a mapping, is 3"),
+        (3, "b: a block must be a mapping, got 3"),
         ({"layrs": []}, "b.layrs: unknown key for a block. Did you mean 'layers'?"),
         ({}, "b.layers: missing key for a block. It must be a list of layers, [] for none."),
-        (block({}), "b.layers: must be a list of layers, is a mapping"),
-        (block([3]), "b.layers[0]: must be a layer such as 'conv: {...}', is 3"),
+        (block({}), "b.layers: must be a list of layers, got a mapping"),
+        (block([3]), "b.layers[0]: must be a layer such as 'conv: {...}', got 3"),
         (block([{"cnv": {}}]), "b.layers[0].cnv: unknown kind of layer. Did you mean 'conv'?"),
-        (block([{"conv": {}, "norm": "batch"}]), "b.layers[0]: names 2 kinds of layer, must name one. Kinds: "),
-        (block([{"when": "in > 1"}]), "b.layers[0]: names 0 kinds of layer"),
+        (block([{"conv": {}, "norm": "batch"}]), "b.layers[0]: must name one kind of layer, got 2. Kinds: "),
+        (block([{"when": "in > 1"}]), "b.layers[0]: must name one kind of layer, got 0"),
         (block([{"conv": {"kernal": 3}}]), "b.layers[0].conv.kernal: unknown key for 'conv'. Did you mean 'kernel'?"),
-        (block([{"conv": {"out": "in * width"}}]), "b.layers[0].conv.out: 'in * width' names the unknown parameter"),
+        (block([{"conv": {"out": "in * width"}}]), "b.layers[0].conv.out: unknown parameter 'width' in 'in * width'"),
         (block([{"conv": {"out": "open('x')"}}]), "b.layers[0].conv.out: 'open('x')': "),
-        (block([{"conv": {"out": [1]}}]), "b.layers[0].conv.out: must be a number or an expression, is a list"),
-        (block([{"norm": "bach"}]), "b.layers[0].norm.kind: the text 'bach' is not a choice. Did you mean 'batch'?"),
+        (block([{"conv": {"out": [1]}}]), "b.layers[0].conv.out: must be a number or an expression, got a list"),
+        (block([{"norm": "bach"}]), "b.layers[0].norm.kind: 'bach' is not a choice. Did you mean 'batch'?"),
         (block([{"act": 3}]), "b.layers[0].act.kind: must be one of relu, "),
         (block([{"conv": {}, "name": "a b"}]), "b.layers[0].name: must be letters, digits and _"),
-        (block([], residual="maybe"), "b.residual: the text 'maybe' is not a choice"),
+        (block([], residual="maybe"), "b.residual: 'maybe' is not a choice"),
         (
             block([{"parallel": {"branches": [[]]}}]),
             "b.layers[0].parallel.branches: must be a mapping or list of at least",
@@ -59,12 +60,25 @@ def test_branches_may_be_a_list() -> None:
         (block([{"parallel": {"combine": "ad", "branches": [[], []]}}]), "Did you mean 'add'?"),
         (block([{"parallel": [[], []]}]), "b.layers[0].parallel: must be a mapping of combine and branches"),
         (block([{"residual": {"layer": []}}]), "b.layers[0].residual.layer: unknown key for 'residual'"),
-        ({"defaults_of": {"in": 3}, "layers": []}, "b.defaults_of.in: is not a name for an option of a block"),
-        ({"defaults_of": {"k": [3]}, "layers": []}, "b.defaults_of.k: must be a number, true, false or text"),
-        ({"defaults_of": 3, "layers": []}, "b.defaults_of: must be a mapping, is 3"),
+        ({"options": {"in": 3}, "layers": []}, "b.options.in: is not a valid name for an option of a block"),
+        ({"options": {"k": [3]}, "layers": []}, "b.options.k: must be a number, true, false or a string"),
+        ({"options": 3, "layers": []}, "b.options: must be a mapping, got 3"),
     ],
 )
-def test_messages(raw: Any, said: str) -> None:
+def test_messages(raw: Any, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         decode_block(raw, "b")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_the_old_name_of_the_options_works_with_one_notice(capsys: pytest.CaptureFixture[str]) -> None:
+    notice_once.cache_clear()
+    old = {"defaults_of": {"kernel": 3}, "layers": []}
+    assert option_defaults(old) == option_defaults({"options": {"kernel": 3}}) == {"kernel": 3}
+    assert [decode_block(old, "b").defaults for _ in range(2)] == [{"kernel": 3}] * 2
+    notice = "notice: a block's key 'defaults_of' is now called 'options'; the old name still works\n"
+    assert capsys.readouterr().err == notice
+    with pytest.raises(SpecError, match="has both 'options' and 'defaults_of'"):
+        decode_block({**old, "options": {}}, "b")
+    with pytest.raises(SpecError, match=r"b\.defaults_of\.in: is not a valid name"):
+        decode_block({"defaults_of": {"in": 3}, "layers": []}, "b")

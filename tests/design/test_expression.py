@@ -1,4 +1,4 @@
-"""The closed arithmetic: what it computes, and all that it refuses."""
+"""The closed arithmetic: the values of expressions, and the message for what is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsearch.design.expression import check_names, compute, constant, multiple_of, parse, whole
+from archsearch.design.expression import check_names, compute, constant, integer, multiple_of, parse
 from archsearch.errors import SpecError
 
 SCOPE = {"in": 32, "out": 48, "expand": 6, "ratio": 0.25, "flag": True, "mode": "wide"}
@@ -41,64 +41,64 @@ def test_values(text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("__import__('os').system('true')", "''' is not part of the arithmetic"),
-        ("open(1)", "'open' cannot be called"),
-        ("in.real", "'.' is not part of the arithmetic"),
-        ("in[0]", "'[' is not part of the arithmetic"),
-        ("in +", "it ends too early"),
-        ("in in", "'in' is too much"),
-        ("(in", "')' is missing"),
-        ("max()", "')' stands where a value should"),
-        ("round(1, 2)", "'round' takes 1 argument(s), not 2"),
-        ("1 if in", "'else' is missing"),
-        ("", "it ends too early"),
-        ("lambda: 1", "':' is not part of the arithmetic"),
+        ("__import__('os').system('true')", "unexpected character '''"),
+        ("open(1)", "unknown function 'open'"),
+        ("in.real", "unexpected character '.'"),
+        ("in[0]", "unexpected character '['"),
+        ("in +", "expected a value, got the end"),
+        ("in in", "unexpected 'in'"),
+        ("(in", "expected ')', got the end"),
+        ("max()", "expected a value, got ')'"),
+        ("round(1, 2)", "round() takes 1 argument(s), got 2"),
+        ("1 if in", "expected 'else', got the end"),
+        ("", "expected a value, got the end"),
+        ("lambda: 1", "unexpected character ':'"),
     ],
 )
-def test_what_is_not_arithmetic_is_refused_where_it_stands(text: str, said: str) -> None:
+def test_a_syntax_error_names_the_place(text: str, message: str) -> None:
     with pytest.raises(SpecError, match=r"^block.layers\[0\].conv.out: ") as caught:
         parse(text, "block.layers[0].conv.out")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_a_text_that_is_too_long_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"expression of 403 characters. At most 200 are read"):
+def test_a_text_that_is_too_long_is_an_error() -> None:
+    with pytest.raises(SpecError, match=r"the expression has 403 characters. At most 200 are allowed"):
         parse("1" + "+1" * 201, "here")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("in / 0", "divides by zero"),
         ("in % 0", "divides by zero"),
         ("9 ** 99", "out of bounds"),
-        ("(0-2) ** 0.5 + mode", "mixes text and numbers"),
-        ("mode + 1", "mixes text and numbers"),
-        ("-mode", "mixes text and numbers"),
+        ("(0-2) ** 0.5 + mode", "mixes strings and numbers"),
+        ("mode + 1", "mixes strings and numbers"),
+        ("-mode", "mixes strings and numbers"),
     ],
 )
-def test_arithmetic_without_a_value_is_refused(text: str, said: str) -> None:
+def test_arithmetic_without_a_value_is_an_error(text: str, message: str) -> None:
     with pytest.raises(SpecError, match=r"^here: ") as caught:
         compute(parse(text, "here"), SCOPE, "here")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_unknown_names_are_named_with_the_likeliest() -> None:
-    with pytest.raises(SpecError, match=r"'in \* expnd' names the unknown parameter 'expnd'. Did you mean 'expand'?"):
+    with pytest.raises(SpecError, match=r"unknown parameter 'expnd' in 'in \* expnd'. Did you mean 'expand'?"):
         check_names(parse("in * expnd", "here"), SCOPE, "here")
 
 
-def test_whole_takes_whole_numbers_alone() -> None:
-    assert whole(parse("in * ratio", "w"), SCOPE, "w", 1) == 8
-    with pytest.raises(SpecError, match=r"gives 16.5, must be a whole number. Round it"):
-        whole(parse("in * 0.5 + 0.5", "w"), SCOPE, "w", 1)
-    with pytest.raises(SpecError, match=r"gives True, must be a whole number"):
-        whole(parse("flag", "w"), SCOPE, "w", 1)
+def test_integer_takes_whole_numbers_alone() -> None:
+    assert integer(parse("in * ratio", "w"), SCOPE, "w", 1) == 8
+    with pytest.raises(SpecError, match=r"gives 16.5, must be an integer. Round it"):
+        integer(parse("in * 0.5 + 0.5", "w"), SCOPE, "w", 1)
+    with pytest.raises(SpecError, match=r"gives True, must be an integer"):
+        integer(parse("flag", "w"), SCOPE, "w", 1)
     with pytest.raises(SpecError, match=r"'in - 40' gives -8, must be at least 1"):
-        whole(parse("in - 40", "w"), SCOPE, "w", 1)
-    assert whole(constant(7), {}, "w", 1) == 7
+        integer(parse("in - 40", "w"), SCOPE, "w", 1)
+    assert integer(constant(7), {}, "w", 1) == 7
 
 
 @given(st.integers(0, 99), st.integers(1, 99), st.integers(0, 99))
@@ -108,7 +108,7 @@ def test_agrees_with_python(a: int, b: int, c: int) -> None:
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_parsed_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_an_error(text: str) -> None:
     with contextlib.suppress(SpecError):
         assert parse(text, "here").text == text
 

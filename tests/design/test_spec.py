@@ -1,12 +1,16 @@
-"""Designs: what a YAML network may say, and the message for what it may not."""
+"""Designs: YAML networks, the message for what they may not hold, and the way back to one mapping."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import yaml
 
-from archsearch.design.spec import BlockLookup, decode_design
+from archsearch.design.lower import lower
+from archsearch.design.plan import design_id
+from archsearch.design.spec import BlockLookup, decode_design, self_contained
 from archsearch.errors import SpecError
 
 
@@ -35,7 +39,7 @@ def test_a_design_is_read_with_its_defaults(blocks: BlockLookup) -> None:
 
 
 def test_a_stage_may_hold_its_block_itself(blocks: BlockLookup) -> None:
-    inline = {"defaults_of": {"k": 5}, "layers": [{"conv": {"kernel": "k"}}]}
+    inline = {"options": {"k": 5}, "layers": [{"conv": {"kernel": "k"}}]}
     design = decode_design(arch(stages={"c1": {"block": inline, "width": 8, "k": 7}}), blocks)
     assert design.stages[0].use.options == {"k": 7}
 
@@ -57,43 +61,60 @@ def test_width_may_be_fit(blocks: BlockLookup) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
-        ([], "arch: a network must be a mapping, is a list"),
+        ([], "arch: a network must be a mapping, got a list"),
         (arch(stage={}), "arch.stage: unknown key for a network. Did you mean 'stages'?"),
         (arch(stages={}), "arch.stages: must be a mapping of at least one stage"),
-        (arch(stages=[{"block": "plain"}]), "arch.stages: must be a mapping of at least one stage, is a list"),
+        (arch(stages=[{"block": "plain"}]), "arch.stages: must be a mapping of at least one stage, got a list"),
         (stage(blok="plain"), "arch.stages.late.blok: unknown key for a stage. Did you mean 'block'?"),
         (stage(block=None), "arch.stages.late.block: missing key for a stage"),
         (stage(block="plane"), "arch.stages.late.block: there is no block 'plane'. Known: plain."),
-        (stage(width="8"), "arch.stages.late.width: must be a whole number, is the text '8'. Write it without quotes."),
-        (stage(width=0), "arch.stages.late.width: must be at least 1, is 0"),
+        (stage(width="8"), "arch.stages.late.width: must be an integer, got the string '8'. Write it without quotes."),
+        (stage(width=0), "arch.stages.late.width: must be at least 1, got 0"),
         (stage(width=None), "arch.stages.late.width: missing key for a stage"),
-        (stage(repeats=-1), "arch.stages.late.repeats: must be at least 0, is -1"),
-        (stage(kernel="3"), "arch.stages.late.kernel: must be a whole number or a number, is the text '3'"),
+        (stage(repeats=-1), "arch.stages.late.repeats: must be at least 0, got -1"),
+        (stage(kernel="3"), "arch.stages.late.kernel: must be a number, got the string '3'"),
         (stage(entry={"block": "plain", "kern": 3}), "arch.stages.late.entry.kern: unknown key for an entry"),
-        (stage(entry=3), "arch.stages.late.entry: an entry must be a mapping, is 3"),
+        (stage(entry=3), "arch.stages.late.entry: an entry must be a mapping, got 3"),
         (arch(stages={"c 1": {}}), "arch.stages.c 1: a stage's name must be letters, digits and _"),
         (arch(stem={"block": "plain", "out": 4, "width": 4}), "arch.stem: has both 'out' and 'width'"),
         (arch(stem={"block": "plain", "out": 4, "repeats": 2}), "arch.stem: the stem is one block"),
-        (arch(width=0), "arch.width: must be above 0 and at most 64, is 0"),
-        (arch(width="wide"), "arch.width: must be a number or 'fit', is the text 'wide'"),
-        (arch(input=[3, 32]), "arch.input: must be a list of 3, has 2"),
+        (arch(width=0), "arch.width: must be above 0 and at most 64, got 0"),
+        (arch(width="wide"), "arch.width: must be a number or 'fit', got the string 'wide'"),
+        (arch(input=[3, 32]), "arch.input: must be a list of 3, got 2"),
         (arch(input=[3, 32, 0]), "arch.input: must be (channels, height, width) from 1 to 4096"),
         (arch(head={}), "arch.head.classes: missing key for a head"),
         (arch(head={"classes": 10, "pol": "none"}), "arch.head.pol: unknown key for a head. Did you mean 'pool'?"),
-        (arch(head={"classes": 10, "pool": "global"}), "arch.head.pool: the text 'global' is not a choice"),
+        (arch(head={"classes": 10, "pool": "global"}), "arch.head.pool: 'global' is not a choice"),
         (arch(head={"classes": 10, "dropout": 1.0}), "arch.head.dropout: must be at least 0 and below 1"),
-        (arch(divisor=0), "arch.divisor: must be at least 1, is 0"),
-        (stage(width=10**7), "arch.stages.late.width: must be at most 1000000, is 10000000"),
+        (arch(divisor=0), "arch.divisor: must be at least 1, got 0"),
+        (stage(width=10**7), "arch.stages.late.width: must be at most 1000000, got 10000000"),
         (
             stage(shortcut="none"),
             "unknown key for a stage. To leave it out set arch.stages.late.shortcut=null; or give",
         ),
-        (stage(shortcut="none"), "or give its block 'plain' that option in defaults_of. Known: block, width, repeats"),
+        (stage(shortcut="none"), "or give its block 'plain' that option in its options. Known: block, width, repeats"),
     ],
 )
-def test_messages(raw: Any, said: str, blocks: BlockLookup) -> None:
+def test_messages(raw: Any, message: str, blocks: BlockLookup) -> None:
     with pytest.raises(SpecError) as caught:
         decode_design(raw, blocks)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
+
+
+def nothing(name: str) -> Mapping[str, Any]:
+    raise SpecError("block", f"'{name}' was looked up")
+
+
+def test_the_way_through_yaml_gives_the_same_network(blocks: BlockLookup) -> None:
+    entry = {"block": "plain", "kernel": 5}
+    stages = {"c1": {"block": "plain", "width": 20, "repeats": 2, "stride": 2, "entry": entry}}
+    head = {"classes": 7, "layers": [{"conv": {"out": 16, "kernel": 1}}], "dropout": 0.1}
+    raw = {"name": "a", "stem": {"block": "plain", "out": 12}, "stages": stages, "head": head, "width": 1.7}
+    design = decode_design(raw, blocks)
+    again = decode_design(yaml.safe_load(yaml.safe_dump(self_contained(design))), nothing)
+    assert lower(again) == lower(design)
+    assert design_id(lower(again)) == design_id(lower(design))
+    assert (again.name, again.width, again.divisor) == ("a", 1.7, 8)
+    assert again.stages[0].use.block.name == "plain"

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from archsearch.analysis.check import Checked, check_design
+from archsearch.analysis.limits import Limits
+from archsearch.analysis.measure import measure
 from archsearch.cli.compose import Composer
 from archsearch.config_files import block_lookup, config_folder, read_yaml
+from archsearch.decode import decode
 from archsearch.design.block import decode_block
-from archsearch.design.lower_block import lower_block, with_options
+from archsearch.design.lower import lower, lower_block, with_options
+from archsearch.design.plan import design_id
+from archsearch.design.spec import decode_design
 from archsearch.network.assemble import assemble
 from archsearch.settings.experiment import decode_experiment
+from archsearch.settings.study import PrunerName, PrunerSettings, SamplerName, SamplerSettings, StudySettings
+from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 
 GROUPS = ("arch", "augment", "constraints", "data", "optimizer", "schedule", "train", "study", "sampler", "pruner")
 GROUPS += ("tracking", "experiment")
@@ -22,6 +32,7 @@ OPTIONS = [
     for file in sorted((config_folder() / group).glob("*.yaml"))
     if (group, file.stem) != ("arch", "file")
 ]
+RUNS = sorted((config_folder().parent / "outputs" / "examples" / "runs").glob("*/design.yaml"))
 BLOCKS = sorted(file.stem for file in (config_folder() / "block").glob("*.yaml"))
 
 # arch, block: parameters, MACs, receptive field (px), keeps advanced_convolution. Known from elsewhere:
@@ -100,6 +111,51 @@ def test_all_dilated_has_no_stride_and_no_pool() -> None:
     assert one.kept
 
 
-@pytest.mark.parametrize("file", sorted((config_folder() / "constraints").glob("*.yaml")), ids=lambda file: file.stem)
-def test_limits_name_every_key(file: Path) -> None:
-    assert len(read_yaml(file)) == 9
+@pytest.mark.parametrize("file", RUNS, ids=lambda file: file.parent.name)
+def test_designs_that_runs_have_left_are_read(file: Path) -> None:
+    known = json.loads((file.parent / "result.json").read_text())
+    plan = lower(decode_design(read_yaml(file), block_lookup([])))
+    assert (design_id(plan), measure(plan).parameters) == (known["design_id"], known["parameters"])
+
+
+# The files that list every key of a group, with the defaults of its settings, and keys that come from other groups.
+LISTS: dict[str, tuple[str, type, set[str]]] = {
+    "train": ("default", TrainSettings, set()),
+    "optimizer": ("sgd", OptimizerSettings, set()),
+    "schedule": ("onecycle", ScheduleSettings, set()),
+    "study": ("default", StudySettings, {"sampler", "pruner"}),
+    "constraints": ("none", Limits, set()),
+}
+
+
+@pytest.mark.parametrize("group", LISTS)
+def test_the_list_of_keys_holds_the_defaults(group: str) -> None:
+    option, kind, elsewhere = LISTS[group]
+    raw = read_yaml(config_folder() / group / f"{option}.yaml")
+    assert set(raw) == {field.name for field in fields(kind)} - elsewhere
+    assert decode(kind, raw, group) == kind()
+
+
+@pytest.mark.parametrize(("group", "option"), [one for one in OPTIONS if one[0] in ("train", "optimizer", "schedule")])
+def test_an_option_states_only_what_it_changes(group: str, option: str) -> None:
+    base, kind, _ = LISTS[group]
+    if option == base:
+        return
+    raw = read_yaml(config_folder() / group / f"{option}.yaml")
+    assert raw.pop("defaults") == [base, "_self_"]
+    changed, default = decode(kind, raw, group), kind()
+    assert {
+        field.name for field in fields(kind) if getattr(changed, field.name) != getattr(default, field.name)
+    } == set(raw)
+    assert raw.get("name", option) == option
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "names"),
+    [("sampler", SamplerSettings, get_args(SamplerName)), ("pruner", PrunerSettings, get_args(PrunerName))],
+)
+def test_samplers_and_pruners_list_their_keys_with_the_defaults(group: str, kind: Any, names: tuple[str, ...]) -> None:
+    files = {file.stem: read_yaml(file) for file in (config_folder() / group).glob("*.yaml")}
+    assert set(files) == set(names)
+    for name, raw in files.items():
+        assert decode(kind, raw, group) == kind(name=name)

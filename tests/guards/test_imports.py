@@ -62,7 +62,7 @@ MAY_USE: dict[str, frozenset[str]] = {
     "sqlalchemy": frozenset({"search"}),
     "torch": TORCH | {"search", "report", "runs"} | DOORS,
     "numpy": TORCH | {"search", "report", "tracking", "runs"} | DOORS,
-    "torchvision": frozenset({"data", "augment"}),
+    "torchvision": frozenset({"data"}),
     "albumentations": frozenset({"augment"}),
     "cv2": frozenset({"augment"}),
     "matplotlib": frozenset({"report"}),

@@ -36,7 +36,7 @@ def test_the_wheel_carries_every_module_and_every_yaml(tmp_path: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     modules = {path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "archsearch").rglob("*.py")}
     configs = {f"archsearch/{path.relative_to(CHECKOUT).as_posix()}" for path in (CHECKOUT / "conf").rglob("*.yaml")}
-    looks = {path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "archsearch/report").glob("page.*s")}
+    looks = {path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "archsearch/report/html").glob("page.*s")}
     kernels = {path.relative_to(CHECKOUT).as_posix() for path in (CHECKOUT / "archsearch/kernels").glob("*.[ch]")}
     assert modules | configs | looks | kernels <= inside
     assert len(kernels) == 15, "the C files and their headers"

@@ -7,21 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from archsearch.analysis.footprint import measure
-from archsearch.design.plan import (
-    Activation,
-    ActivationKind,
-    Conv,
-    Dropout,
-    GlobalPool,
-    Layer,
-    Linear,
-    Norm,
-    Parallel,
-    Plan,
-    Pool,
-    Sequence,
-)
+from archsearch.analysis.measure import measure
+from archsearch.design.layers import Activation, ActivationKind, Conv, Dropout, GlobalPool, Linear, Norm, Pool
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.errors import SpecError
 from archsearch.network.assemble import ACTIVATIONS, assemble
 
@@ -184,5 +172,5 @@ def test_an_output_that_is_a_map_is_refused() -> None:
 
 def test_layers_that_do_not_fit_are_refused_before_torch_sees_them() -> None:
     plan = Plan(input_shape=(3, 4, 4), layers=(Sequence(name="head", layers=(conv(),)),))
-    with pytest.raises(SpecError, match=r"^head\.conv: takes 8 channels, but its input has 3"):
+    with pytest.raises(SpecError, match=r"^head\.conv: expected 8 input channels, got 3"):
         assemble(plan)

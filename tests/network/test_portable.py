@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from archsearch import build
 from archsearch.errors import SpecError
+from archsearch.library import build
 from archsearch.network import portable
 from archsearch.network.portable import (
     RECORD,

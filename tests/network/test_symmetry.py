@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archsearch import build, check, load_design
 from archsearch.kernels import Kernels, equip
+from archsearch.library import build, check, load_design
 from archsearch.network.initialise import initialise
 from archsearch.network.symmetry import PairedBoth, PairedColumns, PairedRows, free_weights, tie, untied
 

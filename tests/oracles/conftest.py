@@ -9,22 +9,8 @@ from typing import get_args
 
 import pytest
 
-from archsearch.design.plan import (
-    Activation,
-    ActivationKind,
-    Combine,
-    Conv,
-    Dropout,
-    GlobalPool,
-    Layer,
-    Linear,
-    Norm,
-    NormKind,
-    Parallel,
-    Plan,
-    Pool,
-    Sequence,
-)
+from archsearch.design.layers import Activation, ActivationKind, Conv, Dropout, GlobalPool, Linear, Norm, NormKind, Pool
+from archsearch.design.plan import Combine, Layer, Parallel, Plan, Sequence
 
 CLASSES = 3
 

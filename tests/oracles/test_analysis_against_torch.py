@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from archsearch.analysis.extent import Extent
-from archsearch.analysis.footprint import LayerFootprint, measure, rows
-from archsearch.design.plan import GlobalPool, Plan, Sequence
+from archsearch.analysis.measure import LayerFootprint, measure, rows
+from archsearch.design.geometry import Extent
+from archsearch.design.layers import GlobalPool
+from archsearch.design.plan import Plan, Sequence
 from archsearch.network.assemble import assemble
 from archsearch.network.modules import PaddedPool2d
 

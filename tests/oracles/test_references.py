@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from archsearch import load_design
-from archsearch.analysis.footprint import measure, rows
-from archsearch.design.canonical import design_id
+from archsearch.analysis.measure import measure, rows
 from archsearch.design.lower import lower
+from archsearch.design.plan import design_id
 from archsearch.design.spec import DesignSpec
+from archsearch.library import load_design
 
 
 def reference(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""A headless Chromium that tests drive: pages opened, the pointer moved, pictures taken, what is logged heard.
+"""A headless Chromium that tests drive: pages opened, the pointer moved, pictures taken, messages logged.
 
 It speaks the DevTools protocol over the browser's own pipe (JSON, each message ended by a zero byte), so that no
 port is opened and no package is needed.
@@ -42,11 +42,11 @@ class Page:
         self.logged: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for room in ("Page", "Runtime", "Log"):
-            self.call(f"{room}.enable")
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Return what the browser answers to `method`; fails where it refuses."""
+        """Return the result of `method`; fails where the browser reports an error."""
         self._count += 1
         message: dict[str, Any] = {"id": self._count, "method": method, "params": params}
         if self._session is not None:
@@ -95,7 +95,7 @@ class Page:
         end = time.monotonic() + PATIENCE
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self._read], [], [], max(0.0, end - time.monotonic()))
-            assert ready, f"the browser has said nothing for {PATIENCE:g} s"
+            assert ready, f"no message from the browser for {PATIENCE:g} s"
             some = os.read(self._read, 1 << 20)
             assert some, "the browser has gone"
             self._rest += some
@@ -120,7 +120,7 @@ def browser(profile: Path) -> Iterator[Page]:
         try:
             yield Page(pipes[1][0], pipes[0][1])
         finally:
-            os.close(pipes[0][1])  # it ends when nobody can command it any more
+            os.close(pipes[0][1])  # it ends when its pipe is closed
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

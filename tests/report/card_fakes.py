@@ -1,4 +1,4 @@
-"""Report cards made up for the tests of this room."""
+"""Report cards made up for the tests."""
 
 from __future__ import annotations
 

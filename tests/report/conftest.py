@@ -1,4 +1,4 @@
-"""Designs as the tests of this room look at them: checked, by the name of a shipped network, each composed once."""
+"""Designs for the tests of this package: checked, by the name of a shipped network, each composed once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from archsearch.cli.compose import Composer
 from archsearch.design.spec import decode_design
 from archsearch.search.storage.read import StudyRead
 
-sys.path.insert(0, str(Path(__file__).parent))  # for what the tests of this room share
+sys.path.insert(0, str(Path(__file__).parent))  # for the modules that these tests share
 from study_fakes import plausible
 
 

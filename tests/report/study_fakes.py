@@ -11,6 +11,7 @@ from typing import Any
 
 from archsearch.analysis.check import Checked
 from archsearch.analysis.limits import margin_record
+from archsearch.report.vocabulary import DUPLICATE, INFEASIBLE
 from archsearch.runs.record import design_yaml
 from archsearch.search.storage.read import Direction, StudyRead, TrialRead, TrialState
 
@@ -77,7 +78,7 @@ def plausible(
 def _trial(draw: random.Random, number: int, checked: Checked, *, several: bool) -> TrialRead:
     roll = draw.random()
     state: TrialState = (
-        "infeasible"
+        INFEASIBLE
         if roll < 0.2
         else "pruned"
         if roll < 0.42
@@ -85,7 +86,7 @@ def _trial(draw: random.Random, number: int, checked: Checked, *, several: bool)
         if roll < 0.45
         else "diverged"
         if roll < 0.48
-        else "duplicate"
+        else DUPLICATE
         if roll < 0.5
         else "complete"
     )
@@ -109,10 +110,10 @@ def _trial(draw: random.Random, number: int, checked: Checked, *, several: bool)
         "macs": macs,
         "receptive_field": field,
     }
-    if state == "infeasible":
+    if state == INFEASIBLE:
         broken = draw.sample(["receptive_field", "parameters", "contains"], draw.choice((1, 1, 2)))
         constraints = {name: draw.uniform(0.01, 2) if name in broken else -0.2 for name in LIMITS}
-        screened = {"proposed": 40, "feasible": 11, "by_limit": {"receptive_field": 18, "parameters": 9, "contains": 6}}
+        counts = {"proposed": 40, "feasible": 11, "by_limit": {"receptive_field": 18, "parameters": 9, "contains": 6}}
         return make_trial(
             number,
             state,
@@ -120,7 +121,7 @@ def _trial(draw: random.Random, number: int, checked: Checked, *, several: bool)
             constraints=constraints,
             started=began,
             finished=began,
-            attrs={**attrs, "cause": "breaks " + ", ".join(broken), "screened": screened},
+            attrs={**attrs, "cause": "breaks " + ", ".join(broken), "screened": counts},
         )
     top = 0.72 + 0.04 * math.log10(parameters / 1e4) * 2 + 0.0002 * number + draw.gauss(0, 0.015)
     epochs = 40 if state == "complete" else draw.randrange(2, 14)
@@ -188,9 +189,7 @@ def hostile() -> StudyRead:
             history={1: 0.25, 2: 0.5},
             attrs=attrs,
         )
-        for number, state in enumerate(
-            ("complete", "complete", "failed", "infeasible", "diverged", "pruned", "running")
-        )
+        for number, state in enumerate(("complete", "complete", "failed", INFEASIBLE, "diverged", "pruned", "running"))
     ]
     study_attrs = {"data": HOSTILE, "limits": HOSTILE, "limits_text": {HOSTILE: {HOSTILE: [HOSTILE]}}, HOSTILE: HOSTILE}
     return make_study(
@@ -229,9 +228,9 @@ def odd() -> dict[str, StudyRead]:
         "single": make_study([make_trial(0, values=(0.5,), attrs={"parameters": 10, "macs": 20}, history={1: 0.5})]),
         "running": make_study([make_trial(0, "running", history={1: 0.25}), make_trial(1, "waiting")]),
         "infeasible": make_study(
-            [make_trial(i, "infeasible", constraints={"parameters": 0.1 * i + 0.1}) for i in range(30)]
+            [make_trial(i, INFEASIBLE, constraints={"parameters": 0.1 * i + 0.1}) for i in range(30)]
         ),
-        "refused in silence": make_study([make_trial(i, "infeasible") for i in range(3)]),
+        "infeasible without limits": make_study([make_trial(i, INFEASIBLE) for i in range(3)]),
         "failed": make_study([make_trial(i, "failed", attrs={"cause": f"cause {i}"}) for i in range(30)]),
         "not a number": make_study([make_trial(i, values=(nan,), attrs={"parameters": nan}) for i in range(3)]),
         "the same": make_study([make_trial(i, values=(0.5,), attrs={"parameters": 7, "macs": 0}) for i in range(12)]),

@@ -10,6 +10,7 @@ from typing import Any
 
 from archsearch.analysis.check import Checked
 from archsearch.library import check, load_design
+from archsearch.report.vocabulary import INFEASIBLE
 from archsearch.runs.record import design_yaml
 from archsearch.search.storage.read import StudyRead, TrialRead, TrialState
 from archsearch.search.storage.rows import constraints_of, margins_json
@@ -63,14 +64,14 @@ def trained(number: int, value: float, block: str = "dilated", **more: Any) -> T
 
 
 def study(*trials: TrialRead, name: str = "shapes-tiny", **attrs: Any) -> StudyRead:
-    said = {"data": "shapes", "limits": "advanced_convolution", **attrs}
-    return StudyRead(name=name, objectives=("accuracy",), directions=("maximize",), attrs=said, trials=trials)
+    given = {"data": "shapes", "limits": "advanced_convolution", **attrs}
+    return StudyRead(name=name, objectives=("accuracy",), directions=("maximize",), attrs=given, trials=trials)
 
 
 def mixed() -> StudyRead:
-    refused = replace(bare(2, "infeasible", cause="parameters"), constraints={"parameters": 0.25, "macs": -0.5})
+    infeasible = replace(bare(2, INFEASIBLE, cause="parameters"), constraints={"parameters": 0.25, "macs": -0.5})
     failed = bare(3, "failed", cause=HOSTILE, traceback=f"Traceback\n  {HOSTILE}", run_dir="nowhere")
-    return study(trained(0, 0.5), trained(1, 0.75, "inverted"), refused, failed, bare(4, "running", worker="w"))
+    return study(trained(0, 0.5), trained(1, 0.75, "inverted"), infeasible, failed, bare(4, "running", worker="w"))
 
 
 def odd() -> StudyRead:

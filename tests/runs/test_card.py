@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from archsearch.errors import DataError
+from archsearch.cli.compose import Composer
+from archsearch.errors import DataError, SpecError
 from archsearch.report.card import read_card
 from archsearch.runs import card as carding
-from archsearch.runs.card import make_card, renew_card
+from archsearch.runs.card import draw_samples, make_card, renew_card
 from archsearch.runs.execute import execute
 from archsearch.runs.record import write_json
 
@@ -44,6 +45,20 @@ def test_the_calibration_error_is_that_of_guo_et_al() -> None:
 def test_certainty_is_in_the_last_bin_and_an_edge_in_the_lower_one() -> None:
     made = make_card(np.array([[1.0, 0.0, 0.0], [0.4, 0.3, 0.3]]), np.array([0, 0]), CLASSES)
     assert [(round(one.low, 3), round(one.high, 3)) for one in made.bins] == [(0.333, 0.4), (0.933, 1.0)]
+
+
+def test_the_card_of_grey_images_shows_them(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    experiment, checked, dataset = tiny("arch.width=0.1", "data.channels=1")
+    execute(experiment, checked, tmp_path / "run", dataset=dataset)
+    card = read_card(tmp_path / "run")
+    assert card is not None
+    assert card.mistakes
+    for one in (card.mistakes[0].picture, card.augmented):
+        assert one is not None
+        with Image.open(io.BytesIO(one)) as picture:
+            red, green, blue = np.moveaxis(np.asarray(picture), 2, 0).astype(int)
+            assert max(np.abs(red - green).max(), np.abs(red - blue).max()) <= 1
+    assert (tmp_path / "run" / "card.png").stat().st_size > 10_000
 
 
 def test_a_single_run_leaves_its_card(tiny: Callable[..., Any], tmp_path: Path) -> None:
@@ -114,3 +129,25 @@ def test_a_card_that_fails_is_a_notice(
     assert record["notices"][-1] == "there is no report card (ValueError: no such font)"
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == record
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+DRAWN = ["data=shapes", "data.shapes.train_images=60", "data.shapes.test_images=20"]
+
+
+def test_the_picture_is_not_of_one_colour(tmp_path: Path) -> None:
+    draw_samples(Composer([*DRAWN, "augment=strong"]).compose({}), tmp_path / "samples.png")
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert len(picture.convert("RGB").getcolors(maxcolors=1 << 24) or []) > 50
+        assert picture.height == 3 * (20 * (32 + 2) + 2), "20 of the 50 images"
+
+
+def test_samples_of_one_channel_are_grey(tmp_path: Path) -> None:
+    draw_samples(Composer([*DRAWN, "data.channels=1", "augment=strong"]).compose({}), tmp_path / "samples.png")
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.mode == "L"
+
+
+def test_a_wrong_policy_is_refused(tmp_path: Path) -> None:
+    tree = Composer(DRAWN).compose({"augment.executor": "gpu"})
+    with pytest.raises(SpecError, match=r"augment.executor"):
+        draw_samples(tree, tmp_path / "samples.png")

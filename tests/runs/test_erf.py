@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archsearch import build, load_design
 from archsearch.design.lower import lower
 from archsearch.errors import DataError
+from archsearch.library import build, load_design
 from archsearch.runs.erf import draw_erf, look
 from archsearch.runs.execute import execute
 from archsearch.runs.load import Trained

@@ -40,9 +40,9 @@ def test_torch_export_and_safetensors_are_compared_on_the_test_images(run_dir: P
     extra = {RECORD: ""}
     program = torch.export.load(str(pt2), extra_files=extra).module()
     assert torch.allclose(program(images), load(weights, takes="uint8")(images), atol=1e-5)
-    said = json.loads(extra[RECORD])
-    assert len(said["classes"].splitlines()) == 10
-    assert "stages:" in said["design"]
+    record = json.loads(extra[RECORD])
+    assert len(record["classes"].splitlines()) == 10
+    assert "stages:" in record["design"]
 
 
 def test_onnx_is_compared_on_the_test_images(run_dir: Path, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_weights_alone_are_compared_on_drawn_images(run_dir: Path, tmp_path: Pat
     alone.write_bytes((run_dir / "model.safetensors").read_bytes())
     (line,) = export_network(alone, safetensors=tmp_path / "copy.safetensors")
     assert "of 1000 images" in line
-    assert line.endswith("drawn images, because those of the run are not at hand")
+    assert line.endswith("drawn images, because those of the run are not available")
 
 
 def test_what_is_not_the_same_network_is_not_written(
@@ -70,7 +70,7 @@ def test_what_is_not_the_same_network_is_not_written(
     assert not list(tmp_path.glob("*net.pt2"))
 
 
-def test_wrong_endings_and_unfinished_runs_are_told(run_dir: Path, tmp_path: Path) -> None:
+def test_wrong_endings_and_unfinished_runs_are_errors(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"onnx: 'net.onx' does not end in .onnx. Write net.onnx"):
         export_network(run_dir, onnx=Path("net.onx"))
     with pytest.raises(DataError, match="there are no weights"):

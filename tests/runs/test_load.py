@@ -17,7 +17,7 @@ from archsearch import load
 from archsearch.errors import DataError
 from archsearch.runs.execute import execute
 from archsearch.runs.load import read_trained
-from archsearch.training import View, logits_of, reside, score_of
+from archsearch.training.evaluation import View, logits_of, reside, score_of
 
 FLIP = ("arch.symmetry=flip", "train.whiten=true", "train.ema=0.9", "train.recalibrate=32", "augment=brisk")
 
@@ -37,7 +37,7 @@ def test_a_loaded_network_is_the_trained_one(
     assert load(tmp_path / "run" / "model.safetensors").state_dict().keys() == network.state_dict().keys()
 
 
-def test_what_is_no_run_is_told(tmp_path: Path) -> None:
+def test_what_is_no_run_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there are no weights: .* is not the folder of a run"):
         load(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"half of it")
@@ -56,10 +56,10 @@ def test_what_is_no_run_is_told(tmp_path: Path) -> None:
             '{"pruned": false}',
             r"the run has finished, and they were removed\. Train the design again: .* arch=.*design.yaml",
         ),
-        ('{"pruned": true}', r"the run was given up early, and kept none\. Train the design again: "),
+        ('{"pruned": true}', r"the run was pruned, and kept none\. Train the design again: "),
     ],
 )
-def test_why_there_are_no_weights_is_told(tmp_path: Path, result: str | None, why: str) -> None:
+def test_why_there_are_no_weights_is_reported(tmp_path: Path, result: str | None, why: str) -> None:
     (tmp_path / "design.yaml").touch()
     if result is not None:
         (tmp_path / "result.json").write_text(result)
@@ -68,13 +68,13 @@ def test_why_there_are_no_weights_is_told(tmp_path: Path, result: str | None, wh
 
 
 @pytest.mark.parametrize("design", ["a: [", "stages: {}", "stages: {c: {block: normal, width: 8}}\nhead: {classes: 2}"])
-def test_a_design_that_does_not_fit_its_weights_is_told(tmp_path: Path, design: str) -> None:
+def test_a_design_that_does_not_fit_its_weights_is_reported(tmp_path: Path, design: str) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"design": design})
     with pytest.raises(DataError, match="its weights are not those of the design that it carries"):
         load(tmp_path)
 
 
-# What a colleague does who has the file and the package: no run folder, and none of what trains.
+# A colleague has the file and the package: no run folder, and none of what trains.
 COLLEAGUE = """
 import json, sys
 
@@ -115,5 +115,5 @@ def test_weights_without_statistics_load_but_take_no_bytes(tiny: Callable[..., A
     text = (tmp_path / "run" / "design.yaml").read_text()
     save_file(load(tmp_path / "run").state_dict(), tmp_path / "old.safetensors", metadata={"design": text})
     assert not load(tmp_path / "old.safetensors").training
-    with pytest.raises(DataError, match="do not say by which mean and deviation"):
+    with pytest.raises(DataError, match="lack the mean and deviation"):
         load(tmp_path / "old.safetensors", takes="uint8")

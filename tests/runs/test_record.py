@@ -1,16 +1,21 @@
-"""`design.yaml` and `result.json`."""
+"""`design.yaml` and `result.json`, and the images that they name."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 import yaml
 
 from archsearch.analysis.check import check_design
 from archsearch.cli.compose import compose, read_tree
-from archsearch.runs.record import design_yaml, result_record, write_design, write_json
+from archsearch.errors import DataError
+from archsearch.runs.record import design_yaml, result_record, run_dataset, write_design, write_json
 from archsearch.settings.augment import decode_policy
 from archsearch.settings.experiment import decode_experiment
 from archsearch.training.result import TrainResult
@@ -47,3 +52,27 @@ def test_the_record_keeps_validation_and_test_apart(tiny: Callable[..., Any], tm
     assert (record["seed"], record["data"], record["data_fingerprint"]) == (0, "shapes", dataset.fingerprint)
     write_json(tmp_path / "result.json", record)
     assert yaml.safe_load((tmp_path / "result.json").read_text()) == record
+
+
+def recorded(tiny: Callable[..., Any], **changes: Any) -> tuple[dict[str, Any], Any]:
+    experiment, _, dataset = tiny()
+    record = {"data": "shapes", "data_fingerprint": dataset.fingerprint, "data_settings": asdict(experiment.data)}
+    return {**record, **changes}, dataset
+
+
+def test_the_images_are_those_of_the_run(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    record, dataset = recorded(tiny)
+    for name in ("shapes", "auto"):
+        write_json(tmp_path / "result.json", {**record, "data_settings": {**record["data_settings"], "name": name}})
+        assert np.array_equal(run_dataset(tmp_path).test.images_BHWC, dataset.test.images_BHWC)
+
+
+def test_other_images_and_no_result_are_errors(tiny: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not the folder of a finished run"):
+        run_dataset(tmp_path)
+    write_json(tmp_path / "result.json", recorded(tiny, data_fingerprint="f" * 16)[0])
+    with pytest.raises(DataError, match="not those that it was trained on any more"):
+        run_dataset(tmp_path)
+    (tmp_path / "result.json").write_text(json.dumps([]))
+    with pytest.raises(DataError, match="is damaged"):
+        run_dataset(tmp_path)

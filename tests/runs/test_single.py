@@ -1,4 +1,4 @@
-"""A single run as a user starts it: what it says, and what it records."""
+"""A single run as a user starts it: what it prints, and what it records."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import load_study
 
 
-def test_it_says_what_it_does_and_records_a_trial(
+def test_it_reports_the_result_and_records_a_trial(
     tiny: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     experiment, checked, _ = tiny()
     outcome = run_single(experiment, checked, tmp_path / "run", Origin(assignments={"block": "normal"}))
-    said = capsys.readouterr()
-    assert "shapes, 50 images to train on, 10 held out, 20 to test on" in said.err
-    assert said.out.splitlines() == [
+    printed = capsys.readouterr()
+    assert "shapes, 50 images to train on, 10 held out, 20 to test on" in printed.err
+    assert printed.out.splitlines() == [
         summary(outcome.record),
         "files: run",
         "study: shapes-none, trial 0, in " + STORAGE,

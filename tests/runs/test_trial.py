@@ -29,8 +29,8 @@ def trials(name: str) -> list[Any]:
 def test_a_trial_explains_itself(tiny: Callable[..., Any], tmp_path: Path) -> None:
     experiment, checked, _ = tiny()
     origin = Origin(limits="loose", assignments={"block": "normal", "train.epochs": 1})
-    said = record_trial(experiment, checked, RECORD, tmp_path, origin, history={1: 0.5})
-    assert said == "shapes-loose, trial 0, in sqlite:///outputs/studies.db"
+    name = record_trial(experiment, checked, RECORD, tmp_path, origin, history={1: 0.5})
+    assert name == "shapes-loose, trial 0, in sqlite:///outputs/studies.db"
     (trial,) = trials("shapes-loose")
     assert trial.params == {"block": "normal", "train.epochs": 1}
     attrs = trial.user_attrs

@@ -11,13 +11,13 @@ import yaml
 from search_fakes import FakeTask
 
 from archsearch.analysis.check import check_design
-from archsearch.analysis.footprint import measure
 from archsearch.analysis.limits import decode_limits, margins
+from archsearch.analysis.measure import measure
 from archsearch.cli.compose import Composer, compose, read_tree
 from archsearch.config_files import config_folder
-from archsearch.design.canonical import design_id
+from archsearch.design.layers import Conv, GlobalPool, Linear
 from archsearch.design.lower import lower
-from archsearch.design.plan import Conv, GlobalPool, Linear, Parallel, Plan, Sequence
+from archsearch.design.plan import Parallel, Plan, Sequence, design_id
 from archsearch.design.spec import decode_design
 from archsearch.errors import SpecError
 from archsearch.search.evaluator import Evaluator, features_of, trial_key

@@ -14,6 +14,7 @@ from archsearch.settings.augment import (
     HorizontalFlip,
     RandomCrop,
     ShiftScaleRotate,
+    TransformChoice,
     check_policy,
     decode_policy,
     policy_record,
@@ -61,20 +62,20 @@ def test_what_is_left_out_has_a_default():
 
 
 WRONG = {
-    "augment.transforms[1].shift_scale_rotate.rotate: must be a number, is the text '45'. Write it without quotes.": {
-        "transforms": [{"horizontal_flip": {}}, {"shift_scale_rotate": {"rotate": "45"}}]
-    },
-    "augment.transforms[0].shift_scale_rotate.rotate: must lie within 0 and 180, is 200. "
+    "augment.transforms[1].shift_scale_rotate.rotate: must be a number, got the string '45'. "
+    "Write it without quotes.": {"transforms": [{"horizontal_flip": {}}, {"shift_scale_rotate": {"rotate": "45"}}]},
+    "augment.transforms[0].shift_scale_rotate.rotate: must be from 0 to 180, got 200.0. "
     "It is the largest angle in degrees, either way.": {"transforms": [{"shift_scale_rotate": {"rotate": 200}}]},
-    "augment.transforms[0].horizontal_flip.p: must lie within 0 and 1, is 1.5. It is a probability.": {
+    "augment.transforms[0].horizontal_flip.p: must be from 0 to 1, got 1.5. It is a probability.": {
         "transforms": [{"horizontal_flip": {"p": 1.5}}]
     },
-    "augment.transforms[0].coarse_dropout.holes: must lie within 1 and 64, is 0. "
-    "Leave the transform out for no hole.": {"transforms": [{"coarse_dropout": {"holes": 0}}]},
+    "augment.transforms[0].coarse_dropout.holes: must be from 1 to 64, got 0. Leave the transform out for no hole.": {
+        "transforms": [{"coarse_dropout": {"holes": 0}}]
+    },
     "augment.transforms[0].coarse_dropout.max_holes: unknown key for coarse_dropout. Did you mean 'holes'?": {
         "transforms": [{"coarse_dropout": {"max_holes": 1}}]
     },
-    "augment.transforms[0].random_crop.border: the text 'reflect' is not a choice. Did you mean 'reflect_101'?": {
+    "augment.transforms[0].random_crop.border: 'reflect' is not a choice. Did you mean 'reflect_101'?": {
         "transforms": [{"random_crop": {"border": "reflect"}}]
     },
     "augment.transforms[0].horizontal_flp: unknown key for transforms[0]. Did you mean 'horizontal_flip'?": {
@@ -86,22 +87,28 @@ WRONG = {
     },
     "augment.transforms[0]: must name exactly one transform, names none. Known: "
     "horizontal_flip, shift_scale_rotate, coarse_dropout, random_crop, brightness_contrast.": {"transforms": [{}]},
-    "augment.transforms: must be a list, is a mapping": {"transforms": {"horizontal_flip": {}}},
-    "augment.executor: the text 'batch' is not a choice. Did you mean 'batched'?": {"executor": "batch"},
+    "augment.transforms: must be a list, got a mapping": {"transforms": {"horizontal_flip": {}}},
+    "augment.executor: 'batch' is not a choice. Did you mean 'batched'?": {"executor": "batch"},
 }
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_a_bad_policy_is_told_where_what_and_the_fix(message):
-    with pytest.raises(SpecError) as told:
+def test_an_error_says_where_what_and_the_fix(message):
+    with pytest.raises(SpecError) as caught:
         decode_policy(WRONG[message])
-    assert str(told.value) == message
+    assert str(caught.value) == message
 
 
-def test_a_policy_decoded_without_its_check_can_be_checked_later():
-    policy = decode(AugmentPolicy, {"transforms": [{"random_crop": {"padding": 0}}]}, "augment")
-    with pytest.raises(SpecError, match=r"^augment\.transforms\[0\]\.random_crop\.padding: must lie within 1"):
-        check_policy(policy)
+def test_ranges_hold_for_transforms_made_directly_and_decoded():
+    with pytest.raises(SpecError, match=r"^RandomCrop\.padding: must be from 1 to 4096, got 0\. It is a number"):
+        RandomCrop(padding=0)
+    with pytest.raises(SpecError, match=r"^augment\.transforms\[0\]\.random_crop\.padding: must be from 1 to 4096"):
+        decode(AugmentPolicy, {"transforms": [{"random_crop": {"padding": 0}}]}, "augment")
+
+
+def test_a_policy_made_directly_is_checked():
+    with pytest.raises(SpecError, match=r"^augment\.transforms\[0\]: must name exactly one transform, names none"):
+        check_policy(AugmentPolicy(transforms=(TransformChoice(),)))
 
 
 def test_an_alternating_flip_is_not_drawn():
@@ -131,14 +138,14 @@ def test_what_is_drawn_until_a_share_is_left_out_from_there_on():
 
 
 def test_until_is_a_share():
-    with pytest.raises(SpecError, match=r"coarse_dropout\.until: must lie within 0 and 1, is 8.*last quarter"):
+    with pytest.raises(SpecError, match=r"coarse_dropout\.until: must be from 0 to 1, got 8.0.*last quarter"):
         decode_policy({"transforms": [{"coarse_dropout": {"until": 8}}]})
     with pytest.raises(SpecError, match=r"unknown"):
         decode_policy({"transforms": [{"horizontal_flip": {"until": 0.5}}]})
     assert decode_policy({"transforms": [{"horizontal_flip": {"p": 0.3}}]}).alternating is None
 
 
-def test_two_alternating_flips_are_refused():
+def test_two_alternating_flips_are_errors():
     flip = {"horizontal_flip": {"alternate": True}}
     with pytest.raises(SpecError, match=r"augment.transforms: has two alternating flips"):
         decode_policy({"transforms": [flip, flip]})

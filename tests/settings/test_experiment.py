@@ -1,4 +1,4 @@
-"""Everything a run is asked to do, decoded from one mapping."""
+"""All settings of a run, decoded from one mapping."""
 
 from __future__ import annotations
 
@@ -26,54 +26,54 @@ def test_the_default_is_whole(composer: Composer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"train.epochs": "3"}, "train.epochs: must be a whole number, is the text '3'. Write it without quotes."),
-        ({"train.epochs": 0}, "train.epochs: must be at least 1, is 0"),
+        ({"train.epochs": "3"}, "train.epochs: must be an integer, got the string '3'. Write it without quotes."),
+        ({"train.epochs": 0}, "train.epochs: must be at least 1, got 0"),
         ({"optimizer.learning_rat": 1.0}, "optimizer.learning_rat: unknown key for optimizer. Did you mean"),
         ({"data.validation": 1.5}, "data.validation: must be at least 0 and below 1, is 1.5"),
-        ({"augment.executor": "gpu"}, "augment.executor: the text 'gpu' is not a choice"),
+        ({"augment.executor": "gpu"}, "augment.executor: 'gpu' is not a choice"),
         ({"constraints.parameters": {"under": 3}}, "constraints.parameters.under: unknown key"),
         ({"study.trials": 0}, "study.trials"),
-        ({"schedule.warmup": True}, "schedule.warmup: must be a number, is true"),
+        ({"schedule.warmup": True}, "schedule.warmup: must be a number, got true"),
     ],
 )
-def test_messages(composer: Composer, changes: dict[str, Any], said: str) -> None:
+def test_messages(composer: Composer, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError) as caught:
         decode_experiment(composer.compose(changes), composer.blocks)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
         ({"sed": 3}, "sed: unknown key. Did you mean 'seed'?"),
         ({"pruner": {"startup": 2}}, "pruner: its settings are keys of study. Write study.pruner.NAME=VALUE."),
-        ({"seed": -1}, "seed: must be a whole number of at least 0, is -1"),
-        ({"seed": 1.5}, "seed: must be a whole number of at least 0, is 1.5"),
-        ({"resume": 3}, "resume: must be the folder of a run, is 3"),
+        ({"seed": -1}, "seed: must be an integer of at least 0, got -1"),
+        ({"seed": 1.5}, "seed: must be an integer of at least 0, got 1.5"),
+        ({"resume": 3}, "resume: must be the folder of a run, got 3"),
     ],
 )
-def test_top_keys(composer: Composer, raw: dict[str, Any], said: str) -> None:
+def test_top_keys(composer: Composer, raw: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError) as caught:
         decode_experiment({**composer.compose({}), **raw}, composer.blocks)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"optimizer.learning_rate": "fast"}, "optimizer.learning_rate: must be a number, is the text 'fast'"),
-        ({"train.epochs": 0}, "train.epochs: must be at least 1, is 0"),
-        ({"seed": -1}, "seed: must be a whole number of at least 0, is -1"),
-        ({"schedule.warmup": 2.0}, "schedule.warmup: must be from 0 to below 1, is 2.0"),
-        ({"augment.executor": "gpu"}, "augment.executor: the text 'gpu' is not a choice"),
+        ({"optimizer.learning_rate": "fast"}, "optimizer.learning_rate: must be a number, got the string 'fast'"),
+        ({"train.epochs": 0}, "train.epochs: must be at least 1, got 0"),
+        ({"seed": -1}, "seed: must be an integer of at least 0, got -1"),
+        ({"schedule.warmup": 2.0}, "schedule.warmup: must be at least 0 and below 1, got 2.0"),
+        ({"augment.executor": "gpu"}, "augment.executor: 'gpu' is not a choice"),
     ],
 )
-def test_a_training_that_cannot_be_read(composer: Composer, changes: dict[str, Any], said: str) -> None:
+def test_a_training_that_cannot_be_read(composer: Composer, changes: dict[str, Any], message: str) -> None:
     seen: dict[str, object] = {}
     require_training(composer.compose({}), seen)
     with pytest.raises(SpecError) as caught:
         require_training(composer.compose(changes), seen)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     require_training(composer.compose({}), seen)

@@ -1,15 +1,15 @@
-"""Where metrics go, and the YAML twins of it."""
+"""Where metrics go, and the files of conf/tracking."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
 from archsearch.config_files import config_folder, read_yaml
 from archsearch.decode import decode
 from archsearch.errors import SpecError
-from archsearch.settings.tracking import TrackerName, TrackingSettings
+from archsearch.settings.tracking import NAMES, TrackingSettings
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,12 @@ def test_what_means_nothing_is_refused(raw: dict[str, Any], where: str) -> None:
     assert caught.value.where == where
 
 
+def test_a_near_miss_is_named() -> None:
+    with pytest.raises(SpecError, match=r"tracking\.name: 'mlfow' is not a choice\. Did you mean 'mlflow'\?"):
+        TrackingSettings(name="mlfow")
+
+
 def test_every_tracker_has_its_yaml_with_the_defaults() -> None:
-    for name in get_args(TrackerName):
+    for name in NAMES:
         raw = read_yaml(config_folder() / "tracking" / f"{name}.yaml")
         assert decode(TrackingSettings, raw, "tracking") == TrackingSettings(name=name)

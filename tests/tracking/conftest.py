@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
-from archsearch.tracking import tracker
-from archsearch.tracking.tracker import Tracked
+from archsearch.tracking import base
+from archsearch.tracking.base import Tracked
 
 
 @pytest.fixture
 def tracked(tmp_path: Path) -> Tracked:
-    return Tracked(name="runs_a", run_dir=tmp_path / "runs" / "a", set={"seed": 1, "train.ema": None, "design": "d"})
+    return Tracked(
+        name="runs_a", run_dir=tmp_path / "runs" / "a", settings={"seed": 1, "train.ema": None, "design": "d"}
+    )
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
                 raise ModuleNotFoundError(wanted)
             return real(wanted)
 
-        monkeypatch.setattr(tracker.importlib, "import_module", import_module)
+        monkeypatch.setattr(base.importlib, "import_module", import_module)
 
     return remove
 
@@ -41,6 +43,6 @@ def fake_library(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], 
     """Return a function that gives trackers these modules in place of the real ones."""
 
     def give(modules: dict[str, Any]) -> None:
-        monkeypatch.setattr(tracker.importlib, "import_module", lambda name: modules[name])
+        monkeypatch.setattr(base.importlib, "import_module", lambda name: modules[name])
 
     return give

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from archsearch.settings.tracking import TrackingSettings
+from archsearch.tracking.base import Tracked
 from archsearch.tracking.mlflow import MlflowTracker
-from archsearch.tracking.tracker import Tracked
 
 
 class FakeClient:
     """One experiment with the runs that were made, by tag."""
 
     def __init__(self, tracking_uri: str) -> None:
-        self.address, self.runs, self.said = tracking_uri, dict[str, str](), list[Any]()
+        self.address, self.runs, self.calls = tracking_uri, dict[str, str](), list[Any]()
 
     def get_experiment_by_name(self, name: str) -> Any:
         return SimpleNamespace(experiment_id="7") if self.runs else None
 
     def create_experiment(self, name: str, artifact_location: str | None) -> str:
-        self.said.append(("experiment", name, artifact_location))
+        self.calls.append(("experiment", name, artifact_location))
         return "7"
 
     def search_runs(self, experiments: list[str], *, filter_string: str, max_results: int) -> list[Any]:
@@ -37,19 +37,19 @@ class FakeClient:
         return SimpleNamespace(info=SimpleNamespace(run_id=run))
 
     def update_run(self, run: str, *, status: str) -> None:
-        self.said.append((run, status))
+        self.calls.append((run, status))
 
     def log_batch(self, run: str, *, params: Any = (), metrics: Any = ()) -> None:
-        self.said += [(run, *one) for one in (*params, *metrics)]
+        self.calls += [(run, *one) for one in (*params, *metrics)]
 
     def log_artifact(self, run: str, file: str) -> None:
-        self.said.append((run, Path(file).name))
+        self.calls.append((run, Path(file).name))
 
     def set_terminated(self, run: str, status: str) -> None:
-        self.said.append((run, status))
+        self.calls.append((run, status))
 
 
-def test_a_run_that_goes_on_is_the_same_run(
+def test_a_resumed_run_is_the_same_run(
     tracked: Tracked, tmp_path: Path, fake_library: Callable[[dict[str, Any]], None]
 ) -> None:
     client = FakeClient("")
@@ -72,9 +72,9 @@ def test_a_run_that_goes_on_is_the_same_run(
     second.result({"accuracy": 0.5}, [tmp_path / "curves.png"])
     second.close("finished")
     assert made == [f"sqlite:///{tmp_path}/t/mlflow.db"] * 2
-    assert client.said[0] == ("experiment", "archsearch", (tmp_path / "t" / "mlflow").as_uri())
-    assert client.said[1:4] == [("run 0", "seed", "1"), ("run 0", "train.ema", "None"), ("run 0", "design", "d")]
-    assert client.said[4:] == [
+    assert client.calls[0] == ("experiment", "archsearch", (tmp_path / "t" / "mlflow").as_uri())
+    assert client.calls[1:4] == [("run 0", "seed", "1"), ("run 0", "train.ema", "None"), ("run 0", "design", "d")]
+    assert client.calls[4:] == [
         ("run 0", "loss", 2.0, 1),
         ("run 0", "KILLED"),
         ("run 0", "RUNNING"),

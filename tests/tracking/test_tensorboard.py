@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from archsearch.settings.tracking import TrackingSettings
-from archsearch.tracking.choose import open_tracker
-from archsearch.tracking.tracker import Tracked
+from archsearch.tracking.base import Tracked
+from archsearch.tracking.guarded import open_tracker
 
 
 def test_scalars_settings_and_pictures_are_there(tracked: Tracked, tmp_path: Path) -> None:

@@ -10,24 +10,24 @@ from typing import Any
 import pytest
 
 from archsearch.settings.tracking import TrackingSettings
-from archsearch.tracking.tracker import Tracked
+from archsearch.tracking.base import Tracked
 from archsearch.tracking.wandb import WandbTracker
 
 
 class FakeRun:
-    """Remembers what it is told."""
+    """Remembers its calls."""
 
     def __init__(self, **given: Any) -> None:
-        self.given, self.said, self.summary = given, list[Any](), dict[str, float]()
+        self.given, self.calls, self.summary = given, list[Any](), dict[str, float]()
 
     def log(self, values: dict[str, float], *, step: int) -> None:
-        self.said.append((step, values))
+        self.calls.append((step, values))
 
     def save(self, file: str, *, base_path: str, policy: str) -> None:
-        self.said.append(Path(file).relative_to(base_path).name)
+        self.calls.append(Path(file).relative_to(base_path).name)
 
     def finish(self, *, exit_code: int) -> None:
-        self.said.append(exit_code)
+        self.calls.append(exit_code)
 
 
 def test_a_folder_is_one_run_and_nothing_is_sent_unasked(
@@ -50,8 +50,8 @@ def test_a_folder_is_one_run_and_nothing_is_sent_unasked(
     assert one.given == two.given
     assert (one.given["mode"], one.given["name"], one.given["resume"]) == ("offline", "runs_a", "allow")
     assert len(one.given["id"]) == 16
-    assert one.said == [(1, {"loss": 2.0}), "curves.png", 1]
-    assert two.said[-1] == 0
+    assert one.calls == [(1, {"loss": 2.0}), "curves.png", 1]
+    assert two.calls[-1] == 0
     assert two.summary == {"accuracy": 0.5}
     assert (tmp_path / "t").is_dir()
 

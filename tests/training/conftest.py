@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from archsearch.settings.augment import AugmentPolicy
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
-from archsearch.training import TrainResult, train
+from archsearch.training.loop import train
+from archsearch.training.result import TrainResult
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 

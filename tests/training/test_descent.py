@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from archsearch import build, load_design
 from archsearch.augment import make_augmenter
+from archsearch.library import build, load_design
 from archsearch.settings.augment import decode_policy
 from archsearch.settings.training import TrainSettings
 from archsearch.training.descent import make_step

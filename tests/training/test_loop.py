@@ -18,7 +18,9 @@ from torch import nn
 
 from archsearch.errors import DivergedError, RunError, StorageError
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
-from archsearch.training import Score, View, discard_checkpoint, logits_of, reside, score_of, train
+from archsearch.training.checkpoint import discard_checkpoint
+from archsearch.training.evaluation import Score, View, logits_of, reside, score_of
+from archsearch.training.loop import train
 
 DEMANDING = {"ema": 0.9, "clip": 1.0, "checkpoint_seconds": None}
 

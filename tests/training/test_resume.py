@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from archsearch import build, load_design
 from archsearch.errors import InterruptedRun, SpecError
+from archsearch.library import build, load_design
 
 DEMANDING = {"ema": 0.9, "clip": 1.0, "checkpoint_seconds": None}
 

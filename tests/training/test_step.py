@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from archsearch import build, load_design
 from archsearch.config_files import config_folder
 from archsearch.kernels import Kernels, equip
+from archsearch.library import build, load_design
 from archsearch.training.step import Loss, PlainStep, RecordedStep
 
 CPU = torch.device("cpu")

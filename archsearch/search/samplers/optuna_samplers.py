@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from archsearch.errors import SpecError
-from archsearch.plugins import load
+from archsearch.plugins import SAMPLERS, load
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.queue import DUPLICATE, StudySnapshot
 from archsearch.search.samplers.proposer import Infeasible, Proposal, evaluate
@@ -23,7 +23,7 @@ from archsearch.search.storage.read import excess_of
 from archsearch.search.storage.study import Direction, Study
 from archsearch.search.sweep import Sweep
 from archsearch.search.task import Task
-from archsearch.settings.study import SAMPLERS, SamplerSettings
+from archsearch.settings.study import SamplerSettings
 
 if TYPE_CHECKING:
     import optuna

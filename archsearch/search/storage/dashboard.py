@@ -14,8 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from archsearch.analysis.check import say_bound
-from archsearch.analysis.limits import Margin
+from archsearch.analysis.limits import Margin, bound_text
 from archsearch.search.storage.url import Address
 
 MARGIN = "Margin "
@@ -27,7 +26,7 @@ OLDER = "constraints"
 def margin_attrs(margins: Sequence[Margin]) -> dict[str, float]:
     """Return an attribute for every limit, named by the limit and its bound: the slack, to four digits."""
     return {
-        f"{MARGIN}{one.limit} ({say_bound(one.limit, one.bound)})": float(f"{one.slack or 0.0:.4g}") for one in margins
+        f"{MARGIN}{one.limit} ({bound_text(one.limit, one.bound)})": float(f"{one.slack or 0.0:.4g}") for one in margins
     }
 
 
@@ -40,7 +39,7 @@ def limits_note(limits: str, bounds: object) -> dict[str, Any]:
     """Return the system attributes of a study's note: the limits as a table, and an explanation of margins."""
     if not isinstance(bounds, Mapping) or not bounds:
         return {}
-    lines = [f"| {limit} | {say_bound(limit, bound)} |" for limit, bound in bounds.items()]
+    lines = [f"| {limit} | {bound_text(limit, bound)} |" for limit, bound in bounds.items()]
     text = "\n".join([f"## Limits: {limits}", "", "| limit | bound |", "|---|---|", *lines, "", _HOW])
     return {"dashboard:note_ver": 1, "dashboard:note_str:0": text}
 

@@ -15,11 +15,12 @@ from search_fakes import FakeTask, make_settings, make_sweep
 
 from archsearch import plugins
 from archsearch.errors import SpecError
+from archsearch.plugins import SAMPLERS
 from archsearch.search.loop import work
 from archsearch.search.samplers.optuna_samplers import make_sampler
 from archsearch.search.storage.reader import open_reader
 from archsearch.search.storage.study import Study
-from archsearch.settings.study import SAMPLERS, SamplerSettings
+from archsearch.settings.study import SamplerSettings
 
 Install = Callable[..., Path]
 

@@ -1,0 +1,407 @@
+"""The footprint of a plan: its costs and receptive field, in total and by layer; of a design also by its blocks.
+
+One pass carries shape and extent from layer to layer and adds up the counts. A search measures thousands of designs a
+second that share blocks: what each block adds is remembered (`measure_design`, `Widths`), with the same numbers as
+`measure(lower(design))`. MACs are multiplications with their addition, of convolutions and dense layers alone, as in
+pycls (Radosavovic et al., CVPR 2020) and fvcore. Imports the design only; no torch, no numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from typing import NamedTuple, NoReturn
+
+from archsearch.design.block import is_shape_settled
+from archsearch.design.expression import multiple_of
+from archsearch.design.geometry import ONE_PIXEL, Extent, Shape, union
+from archsearch.design.layers import MapKind
+from archsearch.design.lower import FixedBlock, blocks_of, first_map, layers_of, lower, lower_head, stages_of
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
+from archsearch.design.spec import DesignSpec, HeadSpec
+from archsearch.errors import SpecError
+from archsearch.formatting import html_table, number
+
+BYTES_PER_ACTIVATION = 4
+"""float32, the precision that memory is given in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFootprint:
+    """One row of the layer table: a primitive layer, or the merge of a parallel."""
+
+    name: str
+    """The path, such as `stages.c2.1.conv`; for a merge, the path of the parallel."""
+    kind: str
+    """`conv`, `norm`, `activation`, `dropout`, `pool`, `global_pool`, `linear`; `add`, `concat` or `multiply`."""
+    output_shape: Shape
+    """(C, H, W)."""
+    receptive_field: int
+    """px; from a global pool or a dense layer on, which see everything, that of its input."""
+    jump: int
+    """px between the fields of neighbouring outputs."""
+    start: int
+    """px at the left edge of the first output's field; negative inside the padding."""
+    parameters: int
+    macs: int
+    activations: int
+    """Output elements for one image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """The costs and the receptive field of a plan, for one image."""
+
+    plan: Plan
+    """The plan that was measured."""
+    parameters: int
+    """Trainable numbers: weights, biases, scales and shifts."""
+    macs: int
+    """Multiply-accumulates of convolutions and dense layers; half of what torch's counter calls flops."""
+    activations: int
+    """Output elements of all rows. (pycls' "activations" are those of the convolutions' rows alone.)"""
+    activation_bytes: int
+    """fp32 bytes kept for the backward pass of one image: the input and every row's output, once each.
+
+    In-place layers and fusion keep less; masks, indices and statistics that some layers keep beside are not counted.
+    """
+    peak_bytes: int
+    """fp32 bytes of the largest working set in inference: a layer's input and output with all that waits.
+
+    The input of a parallel waits until its last branch has begun, finished branches until the merge.
+    """
+    receptive_field: int
+    """px, at the last convolution that is not behind a global pool or a dense layer; 1 without any.
+
+    Pools after that convolution do not count. A convolution inside a parallel stands for the whole
+    parallel, whose field is the union over its branches; a branch that passes a global pool (the
+    gate of squeeze and excitation) is left out of it, or else every limit would be kept by any gate.
+    """
+    jump: int
+    """px between the fields of neighbouring outputs of that convolution."""
+    start: int
+    """px at the left edge of the field of its first output."""
+    output_shape: Shape
+    """(C, H, W) of the plan's last layer."""
+
+    @property
+    def layers(self) -> tuple[LayerFootprint, ...]:
+        """The rows, made anew at every call: `rows(self.plan)`."""
+        return rows(self.plan)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a row for every layer, and the totals."""
+        heads = ["layer", "kind", "output", "receptive field, px", "parameters", "MACs"]
+        cells = [
+            [row.name, row.kind, " × ".join(map(str, row.output_shape)), row.receptive_field, row.parameters, row.macs]
+            for row in self.layers
+        ]
+        counts = f"{number(self.parameters)} parameters, {number(self.macs)} MACs"
+        return html_table(f"{counts}, receptive field {self.receptive_field} px", heads, cells)
+
+
+def measure(plan: Plan) -> Footprint:
+    """Return the footprint of `plan`; raises `SpecError` at the first layer that does not fit its input."""
+    walk = _Walk(rows=None)
+    shape, _ = walk.through(plan.layers, "", plan.input_shape, ONE_PIXEL)
+    totals = Totals(walk.parameters, walk.macs, walk.activations, BYTES_PER_ACTIVATION * walk.peak)
+    return _footprint(plan, totals, walk.at_last_conv, shape)
+
+
+def rows(plan: Plan) -> tuple[LayerFootprint, ...]:
+    """Return one row for every primitive layer and every merge of `plan`, in the order they run; raises `SpecError`."""
+    found: list[LayerFootprint] = []
+    _Walk(rows=found).through(plan.layers, "", plan.input_shape, ONE_PIXEL)
+    return tuple(found)
+
+
+def stage_ends(layers: Iterable[LayerFootprint]) -> list[tuple[str, LayerFootprint]]:
+    """Return the last row of the stem, of each stage and of the head, by name, in order."""
+    ends: dict[str, LayerFootprint] = {}
+    for row in layers:
+        parts = row.name.split(".")
+        ends[parts[1] if parts[0] == "stages" else parts[0]] = row
+    return list(ends.items())
+
+
+class Totals(NamedTuple):
+    """The numbers that grow with the widths of a design; names and units are those of `Footprint`."""
+
+    parameters: int
+    macs: int
+    activations: int
+    peak_bytes: int
+
+
+def _footprint(plan: Plan, totals: Totals, at_last_conv: Extent, output_shape: Shape) -> Footprint:
+    return Footprint(
+        plan=plan,
+        **totals._asdict(),
+        activation_bytes=BYTES_PER_ACTIVATION * (prod(plan.input_shape) + totals.activations),
+        receptive_field=at_last_conv.size,
+        jump=at_last_conv.jump,
+        start=at_last_conv.start,
+        output_shape=output_shape,
+    )
+
+
+class _Walk:
+    """The running totals of one pass; shape and extent are passed from layer to layer instead."""
+
+    __slots__ = ("activations", "at_last_conv", "is_global", "macs", "parameters", "peak", "pending", "rows", "waiting")
+
+    def __init__(self, rows: list[LayerFootprint] | None) -> None:
+        self.rows = rows
+        self.parameters = self.macs = self.activations = 0
+        self.at_last_conv = ONE_PIXEL
+        self.is_global = False  # behind a global pool or a dense layer
+        self.peak = 0  # all three in elements
+        self.waiting = 0  # held for later beside the running layer's input and output
+        self.pending = 0  # the running layer's input, where it goes on waiting after that layer
+
+    def through(self, layers: tuple[Layer, ...], prefix: str, shape: Shape, extent: Extent) -> tuple[Shape, Extent]:
+        """Return shape and extent after `layers`, whose paths begin with `prefix`, and add to the totals."""
+        inputs = shape[0] * shape[1] * shape[2]
+        for layer in layers:
+            if isinstance(layer, Sequence):
+                shape, extent = self.through(layer.layers, f"{prefix}{layer.name}.", shape, extent)
+                inputs = shape[0] * shape[1] * shape[2]
+                continue
+            if isinstance(layer, Parallel):
+                parameters = macs = 0
+                shape, extent, inputs = self._across(layer, prefix + layer.name, shape, extent)
+            else:
+                shape = layer.output_shape(shape, prefix)
+                extent = layer.grow(extent)
+                parameters, macs = layer.parameters, layer.macs(shape)
+                if layer.is_global:
+                    self.is_global = True
+                elif layer.is_convolution and not self.is_global:
+                    self.at_last_conv = extent
+            outputs = shape[0] * shape[1] * shape[2]
+            self.parameters += parameters
+            self.macs += macs
+            self.activations += outputs
+            if self.waiting + inputs + outputs > self.peak:  # max() takes twice as long here
+                self.peak = self.waiting + inputs + outputs
+            if self.pending:
+                self.waiting, self.pending = self.waiting + self.pending, 0
+            inputs = outputs
+            if self.rows is not None:
+                self.rows.append(
+                    LayerFootprint(
+                        name=prefix + layer.name,
+                        kind=layer.combine if isinstance(layer, Parallel) else layer.row,
+                        output_shape=shape,
+                        receptive_field=extent.size,
+                        jump=extent.jump,
+                        start=extent.start,
+                        parameters=parameters,
+                        macs=macs,
+                        activations=outputs,
+                    )
+                )
+        return shape, extent
+
+    def _across(self, parallel: Parallel, path: str, shape: Shape, extent: Extent) -> tuple[Shape, Extent, int]:
+        """Return merged shape and extent of the branches, and how many elements the merge reads."""
+        source = shape[0] * shape[1] * shape[2]
+        waiting, pending = self.waiting, self.pending
+        was_global, conv_before = self.is_global, self.at_last_conv
+        shapes: list[Shape] = []
+        ends: list[tuple[Extent, bool, bool]] = []  # extent, is it global, has it a convolution that counts
+        done = 0
+        source_is_output = False
+        for i, branch in enumerate(parallel.branches, start=1):
+            self.is_global, self.at_last_conv = was_global, conv_before
+            self.waiting = waiting + done
+            self.pending = source if i < len(parallel.branches) or source_is_output else pending
+            made_before = self.activations
+            end_shape, end = self.through(branch.layers, f"{path}.{branch.name}.", shape, extent)
+            shapes.append(end_shape)
+            ends.append((end, self.is_global, self.at_last_conv is not conv_before))
+            if self.activations == made_before:
+                source_is_output = True  # an identity: no new tensor
+            else:
+                done += end_shape[0] * end_shape[1] * end_shape[2]
+        merged = parallel.merged_shape(shapes, path)
+        self.waiting, self.pending = (waiting, pending) if source_is_output else (waiting + pending, 0)
+        # A branch that is global, or spread over a larger map, sees the same px from every position: left out.
+        counted = [end for end, sees in zip(ends, shapes, strict=True) if not end[1] and sees[1:] == merged[1:]]
+        self.is_global = not counted
+        counted = counted or ends
+        extents = [end[0] for end in counted]
+        if merged[1:] != (1, 1) and any(one.jump != extents[0].jump for one in extents):
+            _reject_jumps(parallel, ends, path)
+        extent = union(extents)
+        self.at_last_conv = extent if any(end[2] for end in counted) else conv_before
+        return merged, extent, done + source if source_is_output else done
+
+
+def _reject_jumps(parallel: Parallel, ends: list[tuple[Extent, bool, bool]], path: str) -> NoReturn:
+    strides = ", ".join(
+        f"'{branch.name}' {end[0].jump} px" for branch, end in zip(parallel.branches, ends, strict=True) if not end[1]
+    )
+    what = f"its branches have maps of one size but different strides over the input ({strides})"
+    raise SpecError(path, what, "Give every branch the same product of strides.")
+
+
+NO_CONV = Extent(start=0, size=1, jump=1)
+"""The extent at the last convolution where there is none; another value than `ONE_PIXEL`, by identity."""
+LARGE = (4096, 4096)
+"""A map that every window fits into."""
+
+
+class Part(NamedTuple):
+    """The output and the costs of a block, or of the head; extents as if the block's input were the image."""
+
+    shape: Shape
+    parameters: int
+    macs: int
+    activations: int
+    peak: int  # elements
+    end: Extent
+    at_last_conv: Extent | None  # None without a convolution
+    is_global: bool  # later convolutions do not count: a global pool or a dense layer is behind them
+    kind: MapKind  # of the map behind it
+
+
+class Field(NamedTuple):
+    """What a `Part`, or several, adds to a receptive field."""
+
+    end: Extent
+    at_last_conv: Extent | None
+    is_global: bool
+
+
+class Widths:
+    """One design at many widths; its blocks are looked up once."""
+
+    def __init__(self, design: DesignSpec) -> None:
+        """Take the design's stages and blocks; its own width does not count."""
+        self._design = design
+        self._stages = [(stage.width, blocks_of(stage)) for stage in stages_of(design)]
+
+    def channels(self, width: float) -> tuple[int, ...]:
+        """Return the channels of the stem and the stages under the multiplier `width`."""
+        if width == 1:
+            return tuple([own for own, _ in self._stages])
+        step = self._design.step
+        return tuple([multiple_of(own * width, step) for own, _ in self._stages])
+
+    def totals(self, width: float) -> Totals:
+        """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does."""
+        try:
+            return _sum(self.parts(self.channels(width)))
+        except SpecError:  # raise it again with the layer's whole path
+            found = measure(lower(self._design.at_width(width)))
+            return Totals(found.parameters, found.macs, found.activations, found.peak_bytes)
+
+    def parts(self, channels: tuple[int, ...]) -> Iterator[Part]:
+        """Yield the parts from the input to the head."""
+        shape, kind = self._design.input_shape, first_map(self._design.symmetry)
+        for width, (_, blocks) in zip(channels, self._stages, strict=True):
+            for block in blocks:
+                part = _part(block, width, shape, kind)
+                shape, kind = part.shape, part.kind
+                yield part
+        yield _head_part(self._design.head, shape, kind)
+
+
+def measure_design(design: DesignSpec, plan: Plan) -> Footprint:
+    """Return `measure(plan)`, where `plan` is `lower(design)`, by way of the design's blocks."""
+    assert design.width != "fit", "a design with a plan has a width"
+    widths = Widths(design)
+    try:
+        parts = list(widths.parts(widths.channels(design.width)))
+    except SpecError:  # raise it again with the layer's whole path
+        return measure(plan)
+    field = joined(parts)
+    if field is None:
+        return measure(plan)
+    return _footprint(plan, _sum(parts), field.at_last_conv or ONE_PIXEL, parts[-1].shape)
+
+
+def joined(parts: Iterable[Part | Field | None]) -> Field | None:
+    """Return the field of `parts` one after another; None where one is None, or depends on the whole plan."""
+    start, size, jump = ONE_PIXEL  # numbers, not extents: thousands of designs a second come through here
+    last: Extent | None = None
+    is_global = False
+    for part in parts:
+        if part is None or is_global:
+            return None
+        if part.at_last_conv is not None:
+            inner, wide, step = part.at_last_conv
+            last = Extent(start + inner * jump, size + (wide - 1) * jump, jump * step)
+        inner, wide, step = part.end
+        start, size, jump = start + inner * jump, size + (wide - 1) * jump, jump * step
+        is_global = part.is_global
+    return Field(end=Extent(start, size, jump), at_last_conv=last, is_global=is_global)
+
+
+@lru_cache(maxsize=1024)
+def field_of(block: FixedBlock) -> Field | None:
+    """Return what `block` adds to a receptive field for any channels; None where they may make a difference."""
+    if not is_shape_settled(block.items):
+        return None
+    try:
+        same, other = (_walked(layers_of(block, channels, 64), (channels, *LARGE)) for channels in (64, 32))
+    except SpecError:
+        return None
+    fields = [Field(part.end, part.at_last_conv, part.is_global) for part in (same, other)]
+    return fields[0] if fields[0] == fields[1] else None
+
+
+def _sum(parts: Iterable[Part]) -> Totals:
+    """Return the totals of parts one after another.
+
+    Nothing waits beside a block of a stage, so the peak of a design is the largest of its blocks'.
+    """
+    parameters = macs = activations = peak = 0
+    for part in parts:
+        parameters += part.parameters
+        macs += part.macs
+        activations += part.activations
+        peak = max(peak, part.peak)
+    return Totals(parameters, macs, activations, BYTES_PER_ACTIVATION * peak)
+
+
+@lru_cache(maxsize=3072)  # random designs of the space `cifar` find four of five parts that they ask for
+def _part(block: FixedBlock, width: int, shape: Shape, kind: MapKind) -> Part:
+    layers, after = tie_layers(layers_of(block, shape[0], width), kind)
+    return _walked(layers, shape, after)
+
+
+@lru_cache(maxsize=1024)
+def _head_part(head: HeadSpec, shape: Shape, kind: MapKind) -> Part:
+    return _walked(lower_head(head, shape[0], kind), shape)
+
+
+def _walked(layers: tuple[Layer, ...], shape: Shape, kind: MapKind = "plain") -> Part:
+    walk = _Walk(rows=None)
+    walk.at_last_conv = NO_CONV
+    after, end = walk.through(layers, "", shape, ONE_PIXEL)
+    return Part(
+        shape=_shared(after),
+        parameters=walk.parameters,
+        macs=walk.macs,
+        activations=walk.activations,
+        peak=walk.peak,
+        end=_shared_extent(end),
+        at_last_conv=None if walk.at_last_conv is NO_CONV else _shared_extent(walk.at_last_conv),
+        is_global=walk.is_global,
+        kind=kind,
+    )
+
+
+@lru_cache(maxsize=512)
+def _shared(shape: Shape) -> Shape:
+    """Return a shape that is equal: thousands of parts that are remembered have few different ones."""
+    return shape
+
+
+@lru_cache(maxsize=256)
+def _shared_extent(extent: Extent) -> Extent:
+    return extent

@@ -1,0 +1,332 @@
+"""The design of a trial and what a drawing of a design shows: boxes of its blocks, costs and fields of its stages.
+
+Reads the design's YAML as a trial records it; what is not one of our designs is None, and no error. Imports the design
+and analysis, yaml inside functions; no matplotlib, no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+from archsearch.analysis.measure import Footprint, LayerFootprint, measure, rows
+from archsearch.config_files import config_folder
+from archsearch.decode import is_mapping
+from archsearch.design.geometry import Extent
+from archsearch.design.layers import Conv, GlobalPool, Linear, Pool
+from archsearch.design.lower import lower
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence
+from archsearch.design.spec import decode_design
+from archsearch.errors import ArchsearchError, SpecError
+from archsearch.search.storage.read import TrialRead
+
+BoxKind = Literal["convolution", "depthwise", "grouped", "pointwise", "pool", "linear", "identity", "image"]
+_LONGEST = 400_000  # letters of a design's YAML
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Box:
+    """A block of a stage, or a layer of the head: what it is and what leaves it."""
+
+    stage: str
+    kind: BoxKind
+    label: str
+    """Such as `conv 3×3`."""
+    marks: tuple[str, ...]
+    """What else there is to know: `stride 2`, `dilation 2`, `residual`, `gate`, `max pool 2`."""
+    shape: tuple[int, int, int]
+    """(C, H, W) behind it."""
+
+    @property
+    def is_dilated(self) -> bool:
+        """Whether a convolution in it has a dilation above 1."""
+        return any(mark.startswith("dilation") for mark in self.marks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageCost:
+    """What a stage, the stem or the head costs."""
+
+    stage: str
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageField:
+    """What the centre unit at the end of one or more stages sees: `size` px, and px from and to on both axes."""
+
+    stages: tuple[str, ...]
+    size: int
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialDesign:
+    """A design that could be read: its plan and what it comes to."""
+
+    name: str
+    plan: Plan
+    footprint: Footprint
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """The receptive field (px) at the end of each stage, and of the head where that sees more than the last."""
+        return {stage: field.size for field in stage_fields(self.plan, self.footprint) for stage in field.stages}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLine:
+    """One line of a design's table: its blocks in words, output shape, receptive field and cost of a stage."""
+
+    name: str
+    blocks: str
+    shape: tuple[int, int, int]
+    receptive_field: int
+    cost: StageCost
+
+
+def read_design(trial: TrialRead) -> TrialDesign | None:
+    """Return the trial's design, from its attributes or from its folder; None where there is none to be read."""
+    text = trial.attrs.get("design")
+    mapping = _load(text if isinstance(text, str) else _from_folder(trial.attrs.get("run_dir")))
+    try:
+        design = decode_design(mapping, _no_block)
+        plan = lower(design)
+        return TrialDesign(name=design.name, plan=plan, footprint=measure(plan))
+    except (ArchsearchError, ValueError, TypeError, RecursionError, OverflowError):
+        return None
+
+
+def design_mapping(trial: TrialRead) -> Mapping[str, Any] | None:
+    """Return the mapping that the trial's design is written as, None where it has none that can be read."""
+    found = _load(trial.attrs.get("design"))
+    return found if is_mapping(found) else None
+
+
+def blocks_of(trial: TrialRead) -> dict[str, str]:
+    """Return the name of each stage's block, in order; empty where the trial has no design.
+
+    A design holds its blocks whole, and those that came by `${block}` without a name: they are recognised.
+    """
+    design = design_mapping(trial)
+    stages = design.get("stages") if design is not None else None
+    return {str(name): _block_name(stage) for name, stage in stages.items()} if is_mapping(stages) else {}
+
+
+def blocks_text(blocks: Mapping[str, str]) -> str:
+    """Return blocks in one line: `normal` where all stages share it, else `c1 normal, c2-c3 dilated`."""
+    if len(set(blocks.values())) == 1:
+        return next(iter(blocks.values()))
+    parts = [(block, [stage for stage, _ in group]) for block, group in groupby(blocks.items(), lambda item: item[1])]
+    return ", ".join(f"{names[0]}{f'-{names[-1]}' if len(names) > 1 else ''} {block}" for block, names in parts)
+
+
+def stage_lines(design: TrialDesign) -> list[StageLine]:
+    """Return one line for the stem, every stage and the head."""
+    found: list[StageLine] = []
+    fields, field = design.fields, 1
+    costs = {cost.stage: cost for cost in stage_costs(design.plan)}
+    for stage, group in groupby(boxes(design.plan), key=lambda box: box.stage):
+        members = list(group)
+        field = fields.get(stage, field)
+        found.append(
+            StageLine(
+                name=stage,
+                blocks="; ".join(repeated(", ".join([box.label, *box.marks]) for box in members)),
+                shape=members[-1].shape,
+                receptive_field=field,
+                cost=costs.get(stage, StageCost(stage=stage, parameters=0, macs=0)),
+            )
+        )
+    return found
+
+
+def repeated(texts: Iterable[str]) -> list[str]:
+    """Return each text once, with how often it occurs: `2 × conv 3×3`."""
+    counts: dict[str, int] = {}
+    for text in texts:
+        counts[text] = counts.get(text, 0) + 1
+    return [f"{count} × {text}" if count > 1 else text for text, count in counts.items()]
+
+
+def boxes(plan: Plan) -> list[Box]:
+    """Return the boxes of `plan`, in the order they run: the stem, every block of every stage, and the head's layers.
+
+    Of the head's layers norms, activations and dropout are left out.
+    """
+    table = rows(plan)
+    shape = plan.input_shape
+    found: list[Box] = []
+    for path, layer in _blocks(plan):
+        inside = [row for row in table if row.name == path or row.name.startswith(f"{path}.")]
+        shape = inside[-1].output_shape if inside else shape
+        stage = path.split(".")[1] if path.startswith("stages.") else path.split(".")[0]
+        found.append(_box(stage, layer, shape))
+    return found
+
+
+def stage_costs(plan: Plan) -> list[StageCost]:
+    """Return what the stem, each stage and the head cost, in order; their sums are the footprint's totals."""
+    found: dict[str, list[int]] = {box.stage: [0, 0] for box in boxes(plan)}  # an identity has no row
+    for row in rows(plan):
+        costs = found.setdefault(_stage(row), [0, 0])
+        costs[0] += row.parameters
+        costs[1] += row.macs
+    return [StageCost(stage=stage, parameters=p, macs=m) for stage, (p, m) in found.items()]
+
+
+def stage_fields(plan: Plan, footprint: Footprint) -> list[StageField]:
+    """Return the field of the unit in the middle of each stage's map, in order; equal ones are merged.
+
+    The head counts where its convolutions see more than the last stage does.
+    """
+    ends = {_stage(row): row for row in rows(plan) if _stage(row) != "head" or row.kind == "conv"}
+    last = [row for stage, row in ends.items() if stage != "head"]
+    if last and "head" in ends and footprint.receptive_field == last[-1].receptive_field:
+        del ends["head"]
+    found: list[StageField] = []
+    for stage, row in ends.items():
+        extent = Extent(row.start, row.receptive_field, row.jump)
+        _, height, width = row.output_shape
+        field = StageField(
+            stages=(stage,), size=extent.size, rows=extent.interval(height // 2), columns=extent.interval(width // 2)
+        )
+        if found and (found[-1].rows, found[-1].columns) == (field.rows, field.columns):
+            found[-1] = replace(found[-1], stages=(*found[-1].stages, stage))
+        else:
+            found.append(field)
+    return found
+
+
+def _stage(row: LayerFootprint) -> str:
+    parts = row.name.split(".")
+    return parts[1] if parts[0] == "stages" else parts[0]
+
+
+def _blocks(plan: Plan) -> Iterator[tuple[str, Layer]]:
+    for part in plan.layers:
+        if part.name == "stages":
+            for stage in part.layers:
+                assert isinstance(stage, Sequence), "a stage is a sequence of blocks"
+                yield from ((f"stages.{stage.name}.{block.name}", block) for block in stage.layers)
+        elif part.name == "head":
+            for layer in part.layers:
+                if isinstance(layer, Conv | Pool | GlobalPool | Linear | Sequence | Parallel):
+                    yield f"head.{layer.name}", layer
+        else:
+            yield part.name, part
+
+
+def _box(stage: str, layer: Layer, shape: tuple[int, int, int]) -> Box:
+    leaves = list(_main_path([layer]))
+    convs = [leaf for leaf in leaves if isinstance(leaf, Conv)]
+    windows = [leaf for leaf in leaves if isinstance(leaf, Pool)]
+    kernel = max((conv.kernel for conv in convs), default=0)
+    stride = max((conv.stride for conv in convs), default=1)
+    dilation = max((conv.dilation for conv in convs if conv.kernel > 1), default=1)
+    combined = [leaf for leaf in leaves if isinstance(leaf, Parallel)]
+    pools = [f"{_pool(one.kind)} {one.kernel}" for one in windows]
+    reductions = [f"global {_pool(one.kind)}" for one in leaves if isinstance(one, GlobalPool)]
+    kind: BoxKind
+    if any(conv.groups == conv.in_channels > 1 and conv.kernel > 1 for conv in convs):
+        kind, label = "depthwise", f"depthwise {kernel}×{kernel}"
+    elif any(conv.groups > 1 for conv in convs):
+        kind, label = "grouped", f"grouped {kernel}×{kernel}"
+    elif convs:
+        kind, label = ("convolution" if kernel > 1 else "pointwise"), f"conv {kernel}×{kernel}"
+    elif any(isinstance(leaf, Linear) for leaf in leaves):
+        kind, label = "linear", "linear"
+    elif pools or reductions:
+        kind, label = "pool", [*pools, *reductions].pop(0)
+        pools, reductions = (pools[1:], reductions) if pools else ([], reductions[1:])
+    else:
+        kind, label = "identity", "identity"
+    found = [
+        f"stride {stride}" if stride > 1 else "",
+        f"dilation {dilation}" if dilation > 1 else "",
+        *pools,
+        *reductions,
+        "residual" if any(one.combine == "add" and len(one.branches) > 1 for one in combined) else "",
+        "branches" if any(one.combine == "concat" for one in combined) else "",
+        "gate" if any(one.combine == "multiply" for one in combined) else "",
+    ]
+    marks = tuple(dict.fromkeys(mark for mark in found if mark))
+    return Box(stage=stage, kind=kind, label=label, marks=marks, shape=shape)
+
+
+def _pool(kind: str) -> str:
+    return "max pool" if kind == "max" else "mean pool"
+
+
+def _main_path(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """Yield the leaves and the parallels, without what lies on shortcuts and in gates."""
+    for layer in layers:
+        match layer:
+            case Sequence(layers=inner):
+                yield from _main_path(inner)
+            case Parallel(branches=branches, combine=combine):
+                yield layer
+                for branch in branches:
+                    gate = combine == "multiply" and any(isinstance(one, GlobalPool) for one in _main_path([branch]))
+                    if branch.name != "shortcut" and not gate:
+                        yield from _main_path(branch.layers)
+            case _:
+                yield layer
+
+
+def _block_name(stage: Any) -> str:
+    block = stage.get("block") if is_mapping(stage) else None
+    if isinstance(block, str):
+        return block
+    if not is_mapping(block):
+        return "?"
+    return str(block.get("name") or "") or _shipped().get(_identity(block), "unnamed")
+
+
+@functools.cache
+def _shipped() -> dict[str, str]:
+    """Return the names of the shipped blocks by what they are."""
+    found: dict[str, str] = {}
+    for file in sorted((config_folder() / "block").glob("*.yaml")):
+        block = _load(file.read_text(encoding="utf-8"))
+        if is_mapping(block):
+            found.setdefault(_identity(block), file.stem)
+    return found
+
+
+def _identity(block: Mapping[str, Any]) -> str:
+    return json.dumps({key: value for key, value in block.items() if key != "name"}, sort_keys=True, default=str)
+
+
+def _no_block(name: str) -> Any:
+    raise SpecError("design", f"names the block '{name}', which a self-contained design does not")
+
+
+def _from_folder(folder: Any) -> str | None:
+    if not isinstance(folder, str) or "\0" in folder:
+        return None
+    try:
+        file = Path(folder, "design.yaml")
+        return file.read_text(encoding="utf-8") if file.stat().st_size <= _LONGEST else None
+    except (OSError, ValueError):
+        return None
+
+
+def _load(text: object) -> Any:
+    """Return the value of a text of YAML; None for what is none."""
+    import yaml
+
+    if not isinstance(text, str) or len(text) > _LONGEST:
+        return None
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built in
+    try:
+        return yaml.load(text, Loader=loader)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None

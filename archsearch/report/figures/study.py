@@ -1,0 +1,346 @@
+"""The figures of a study and of trainings, each described once: history, trade-offs, importance and learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archsearch.errors import SpecError
+from archsearch.formatting import number, percent, short_key
+from archsearch.report.figures.charts import (
+    Axis,
+    BarChart,
+    Chart,
+    Curve,
+    Datum,
+    Figure,
+    Limit,
+    Points,
+    count_axis,
+    sheet,
+    stair,
+    value_axis,
+)
+from archsearch.report.figures.render import picture_format, write_drawing
+from archsearch.report.series import (
+    Curves,
+    History,
+    Point,
+    TradeOff,
+    central_range,
+    cost_bounds,
+    curves,
+    finite_history,
+    history,
+    thinned,
+    trade_offs,
+)
+from archsearch.report.vocabulary import INFEASIBLE, capitalised, finite, label, labelled_value, value_text
+from archsearch.search.storage.read import StudyRead, TrialRead
+
+if TYPE_CHECKING:
+    from archsearch.training.result import EpochRecord
+
+MOST_POINTS = 1000
+MOST_BARS = 12
+MOST_VERTICES = 120
+_STATES = {"diverged": "diverged", "failed": "failed", INFEASIBLE: "infeasible"}
+"""The label of each state without a value, which is its look too."""
+_KEYS = "Arrow keys go from trial to trial."
+_MARKED = ("pruned", "diverged", "failed")
+_LOOKS = ("first", "second")
+_MOST_MARKS = 40  # epochs; with more the marks run into each other
+_DPI = 100
+
+
+def draw_study(
+    study: StudyRead,
+    folder: Path,
+    formats: Sequence[str] = ("png", "svg"),
+    *,
+    importances: Mapping[str, float] | None = None,
+) -> list[Path]:
+    """Draw the figures of `study` into `folder`, in each of `formats`, and return the files.
+
+    `importances` are computed where they are not given. Raises `SpecError` for a format that is no picture's,
+    `StorageError` where a file cannot be written.
+    """
+    for each in formats:
+        picture_format(Path(f"study.{each}"))
+    if importances is None:
+        from archsearch.search.explain import importances as computed
+
+        importances = computed(study)
+    files: list[Path] = []
+    for name, figure in study_figures(study, importances).items():
+        drawing = sheet(figure)
+        for each in formats:
+            files.append(folder / f"{name}.{each}")
+            write_drawing(drawing, files[-1])
+    return files
+
+
+def study_figures(study: StudyRead, importances: Mapping[str, float]) -> dict[str, Figure]:
+    """Return each figure by the name of its file; one that has no data is left out."""
+    panels = {
+        "history": history_charts(study),
+        "pareto": trade_off_charts(study),
+        "importance": [chart] if (chart := importance_chart(importances)) else [],
+        "curves": [chart] if (chart := learning_curves(study)) else [],
+    }
+    return {name: Figure(title=study.name, panels=tuple(charts)) for name, charts in panels.items() if charts}
+
+
+def history_charts(study: StudyRead) -> list[Chart]:
+    """Return one chart for each objective that has data; see `history_chart`."""
+    found = [history(study, place) for place in range(len(study.objectives))]
+    return [history_chart(each) for each in found if each.points or each.without_value]
+
+
+def history_chart(found: History) -> Chart:
+    """Return the objective over the trials, the best so far as a stair, trials without a value on the lower edge."""
+    numbers = [*(int(point.x) for point in found.points), *(number for number, _ in found.without_value)]
+    y = _value_range(found.points, [value for _, value in found.best], found.objective)
+    drawn = thinned(found.points, MOST_POINTS, lambda point: point.kind == "best")
+    others = thinned(found.without_value, MOST_POINTS, lambda each: each[1] != INFEASIBLE)
+    points = _points(drawn, "best so far", lambda point: labelled_value(found.objective, point.y))
+    for state, text in _STATES.items():
+        there = [trial for trial, each in others if each == state]
+        data = tuple(Datum(x=trial, y=None, hover=f"trial {trial}: {text}", trial=trial) for trial in there)
+        points += [Points(look=text, data=data, label=text, size=3.4)] if data else []
+    title = f"{capitalised(label(found.objective))} by trial"
+    improved = max(0, len(found.best) - 1)
+    return Chart(
+        title=title,
+        description=f"Scatter chart: {title}; the best value improved {improved} times. {_KEYS}",
+        x=count_axis("Trial", min(numbers), max(numbers)),
+        y=y,
+        curves=(Curve(look="front", points=stair(found.best, float(max(numbers)))),),
+        points=tuple(points),
+        notes=_notes(
+            _left_out(len(drawn) + len(others), len(found.points) + len(found.without_value), "points"),
+            _beyond(found.points, y.holds),
+        ),
+    )
+
+
+def trade_off_charts(study: StudyRead) -> list[Chart]:
+    """Return the first objective against each cost; see `trade_off_chart`."""
+    return [trade_off_chart(each, cost_bounds(study, each.cost)) for each in trade_offs(study)]
+
+
+def trade_off_chart(found: TradeOff, bounds: Mapping[str, float] | None = None) -> Chart:
+    """Return the first objective against a cost; `bounds` are limits on the cost, by their text."""
+    xs = [point.x for point in found.points]
+    x = value_axis(found.cost, min(xs), max(xs), is_log=min(xs) > 0 and max(xs) / min(xs) > 6)
+    y = _value_range(found.points, [point.y for point in found.front], found.objective)
+    drawn = thinned(found.points, MOST_POINTS, lambda point: point.kind == "best")
+    title = f"{capitalised(label(found.objective))} by {label(found.cost)}"
+
+    def hover(point: Point) -> str:
+        return f"{labelled_value(found.objective, point.y)}, {labelled_value(found.cost, point.x)}"
+
+    return Chart(
+        title=title,
+        description=(
+            f"Scatter chart: {title}, {len(found.points)} trials, of which {len(found.front)} form the Pareto front. "
+            f"{_KEYS}"
+        ),
+        x=x,
+        y=y,
+        curves=(Curve(look="front", points=stair(found.line, x.high if found.is_less_better else x.low)),),
+        points=tuple(_points(drawn, "Pareto front", hover)),
+        limits=tuple(Limit(value=value, text=text) for text, value in (bounds or {}).items()),
+        notes=_notes(_left_out(len(drawn), len(found.points), "points"), _beyond(found.points, y.holds)),
+    )
+
+
+def learning_curves(study: StudyRead) -> Chart | None:
+    """Return the learning curves of the study; None where there are none."""
+    found = curves(study)
+    return curves_chart(found, "best" if len(study.objectives) == 1 else "front's first") if found.drawn else None
+
+
+def curves_chart(found: Curves, best: str = "best") -> Chart:
+    """Return the learning curves, the `best` ones with a colour and dashes of their own, the others grey."""
+    epochs = [epoch for curve in found.drawn for epoch, _ in curve.points]
+    values = [value for curve in found.drawn for _, value in curve.points]
+    name = "accuracy" if all(0 <= value <= 1 for value in values) else "reported value"
+    drawn: list[Curve] = []
+    ends: list[Points] = []
+    for curve in reversed(found.drawn):
+        look = f"c{(curve.rank - 1) % 5 + 1}" if curve.rank is not None else "curve"
+        points = thinned(curve.points, MOST_VERTICES, lambda point, last=curve.points[-1]: point == last)
+        text = f"trial {curve.trial}" if curve.rank is not None else ""
+        drawn.append(Curve(look=look, points=tuple(points), label=text, trial=curve.trial))
+        epoch, value = curve.points[-1]
+        text = f"trial {curve.trial}, {curve.state}: {value_text(name, value)} after epoch {epoch}"
+        kind = "best" if curve.rank is not None else curve.state if curve.state in _MARKED else "complete"
+        end = Datum(x=epoch, y=value, hover=text, trial=curve.trial)
+        ends.append(Points(look=kind, data=(end,), size=2.2 if curve.rank else 1.7))
+    coloured = sum(bool(curve.label) for curve in drawn)
+    if coloured < len(drawn):  # the legend has the grey ones once, after the others
+        drawn[coloured] = replace(drawn[coloured], label="other trials")
+    return Chart(
+        title="Learning curves",
+        description=(
+            f"Line chart: validation accuracy by epoch of {len(drawn)} trials. "
+            "Arrow keys go from the end of one curve to the next."
+        ),
+        x=count_axis("Epoch", min(epochs), max(epochs)),
+        y=value_axis(name, *central_range(values)),
+        curves=tuple(drawn),
+        points=tuple(ends),
+        notes=_notes(
+            f"In colour: the {best} trials, best first." if coloured else None,
+            _left_out(len(drawn), found.total, "curves"),
+        ),
+    )
+
+
+def importance_chart(importances: Mapping[str, float]) -> BarChart | None:
+    """Return the share of each setting; None where none is known."""
+    known = {short_key(name): share for name, share in importances.items() if finite(share) is not None and share >= 0}
+    notes = ["Shares add up to 100 %."]
+    return ranked_bars("Importance of settings", known, lambda share: percent(share, 1), notes) if known else None
+
+
+def infeasible_chart(by_limit: Mapping[str, int], notes: Sequence[str]) -> BarChart:
+    """Return how many proposals each limit made infeasible."""
+    counts = {name: float(count) for name, count in by_limit.items()}
+    return ranked_bars("Infeasible proposals by limit", counts, lambda count: number(round(count)), notes)
+
+
+def ranked_bars(
+    title: str, values: Mapping[str, float], text: Callable[[float], str], notes: Sequence[str]
+) -> BarChart:
+    """Return one bar for each of `values`, the greatest first; bars past the twelfth are added up in a note."""
+    ordered = sorted(values.items(), key=lambda item: (-item[1], item[0]))
+    shown, rest = ordered[:MOST_BARS], ordered[MOST_BARS:]
+    more = f"{len(rest)} more have {text(sum(value for _, value in rest))} together." if rest else None
+    return BarChart(
+        title=title,
+        description=f"Bar chart: {title}",
+        bars=tuple((name, value, text(value)) for name, value in shown),
+        most=max(value for _, value in shown) or 1.0,
+        names="above",
+        notes=_notes(*notes, more),
+    )
+
+
+def _points(points: Iterable[Point], best: str, text: Callable[[Point], str]) -> list[Points]:
+    """Return the marks of each kind, those of the best first, so that they lie above the others."""
+    found: list[Points] = []
+    labels = {"best": best, "complete": "complete", "pruned": "pruned, last reported accuracy"}
+    listed = list(points)
+    for kind, name in labels.items():
+        data = tuple(
+            Datum(x=each.x, y=each.y, hover=f"trial {each.trial}: {text(each)}", trial=each.trial)
+            for each in listed
+            if each.kind == kind
+        )
+        if data:
+            found.append(Points(look=kind, data=data, label=name, size=3.0 if kind == "pruned" else 3.6))
+    return found
+
+
+def _value_range(points: Sequence[Point], best: Sequence[float], name: str) -> Axis:
+    """Return the upright axis, over the complete trials: those that were stopped early lie far below them."""
+    complete = [point.y for point in points if point.kind != "pruned"]
+    low, high = central_range(complete if len(complete) >= 5 else [point.y for point in points])
+    return value_axis(name, min([low, *best]), max([high, *best]))
+
+
+def _beyond(points: Sequence[Point], holds: Callable[[float], bool]) -> str | None:
+    count = sum(not holds(point.y) for point in points)
+    if not count:
+        return None
+    lie, are = ("trial lies", "is") if count == 1 else ("trials lie", "are")
+    return f"{count} {lie} beyond the axis and {are} drawn at its edge."
+
+
+def _left_out(drawn: int, total: int, what: str) -> str | None:
+    return None if drawn >= total else f"Thinned: {drawn} of {total} {what} are drawn."
+
+
+def _notes(*notes: str | None) -> tuple[str, ...]:
+    return tuple(note for note in notes if note)
+
+
+def draw_training(records: Sequence[EpochRecord], file: Path, *, title: str) -> None:
+    """Write to `file` (PNG, SVG or PDF) the loss and the accuracy of every epoch.
+
+    Raises `SpecError` for another ending, `StorageError` where the file cannot be written.
+    """
+    write_drawing(sheet(training_figure(records, title)), file, dpi=_DPI)
+
+
+def training_figure(records: Sequence[EpochRecord], title: str) -> Figure:
+    """Return the loss and the accuracy over the epochs, of the training and of the validation images."""
+    seen = [record for record in records if record.validation_accuracy is not None]
+    losses = [(record.epoch, record.validation_loss) for record in seen]
+    accuracies = [(record.epoch, record.validation_accuracy) for record in seen]
+    names = ("training (augmented)", "validation")
+    loss = _chart("Loss", "Cross entropy", names, [[(r.epoch, r.train_loss) for r in records], losses])
+    best = max(seen, key=lambda record: record.validation_accuracy or 0.0, default=None)
+    notes = () if best is None else (
+        f"Best validation accuracy {percent(best.validation_accuracy or 0.0, 1)}, in epoch {best.epoch}.",
+    )  # fmt: skip
+    curves = [[(r.epoch, r.train_accuracy) for r in records], accuracies]
+    return Figure(title=title, panels=(loss, _chart("Accuracy", "Accuracy", names, curves, notes)))
+
+
+def draw_comparison(study: StudyRead, trials: Sequence[TrialRead], file: Path) -> None:
+    """Write to `file` (PNG, SVG or PDF) the learning curves of two trials in one chart.
+
+    Raises `SpecError` for another ending or where neither has a curve, `StorageError` where it cannot be written.
+    """
+    picture_format(file)
+    write_drawing(sheet(comparison_figure(study, trials)), file)
+
+
+def comparison_figure(study: StudyRead, trials: Sequence[TrialRead]) -> Figure:
+    """Return the learning curves of two trials in one chart; raises `SpecError` where neither has one."""
+    curves = [finite_history(trial) for trial in trials]
+    if not any(curves):
+        raise SpecError("--plot", "neither trial has recorded a learning curve")
+    is_accuracy = all(0 <= value <= 1 for curve in curves for _, value in curve)
+    names: list[str] = []
+    for trial, curve in zip(trials, curves, strict=True):
+        last = f", last {percent(curve[-1][1])}" if curve and is_accuracy else ""
+        names.append(f"trial {trial.number} ({trial.state}{last})")
+    title = f"Trials {trials[0].number} and {trials[1].number} of {study.name}"
+    name = "Validation accuracy" if is_accuracy else "Reported value"
+    panel = _chart("Learning curves", name, names, curves)
+    return Figure(title=title, panels=(panel,))
+
+
+def _chart(
+    title: str,
+    axis: str,
+    names: Sequence[str],
+    curves: Sequence[Sequence[tuple[int, float | None]]],
+    notes: tuple[str, ...] = (),
+) -> Chart:
+    """Return a chart of two curves over the epochs; a value that is None or not finite leaves a gap in its line."""
+    epochs = [epoch for curve in curves for epoch, _ in curve] or [1]
+    values = [found for curve in curves for _, value in curve if (found := finite(value)) is not None] or [0.0, 1.0]
+    lines: list[Curve] = []
+    marks: list[Points] = []
+    for look, name, curve in zip(_LOOKS, names, curves, strict=True):
+        parts: list[list[tuple[float, float]]] = [[]]
+        for epoch, value in curve:
+            if (found := finite(value)) is None:
+                parts.append([])
+            else:
+                parts[-1].append((epoch, found))
+        lines += [Curve(look=look, points=tuple(part), label="" if place else name) for place, part in enumerate(parts)]
+        known = [point for part in parts for point in part]
+        if known and len(curve) <= _MOST_MARKS:
+            marks.append(Points(look=f"{look}-point", data=tuple(Datum(x=x, y=y) for x, y in known), size=2.6))
+    description = f"Line chart: {title.lower()} by epoch"
+    x = count_axis("Epoch", min(epochs), max(epochs))
+    y = replace(value_axis(axis.lower(), min(values), max(values)), label=axis)
+    return Chart(title=title, description=description, x=x, y=y, curves=tuple(lines), points=tuple(marks), notes=notes)

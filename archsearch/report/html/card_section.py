@@ -1,0 +1,97 @@
+"""The section of the page with the report card of the best network: its confusions, calibration and mistakes.
+
+It is read from the `card.json` that the training left in its folder; no picture is loaded from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+
+from archsearch.formatting import percent
+from archsearch.report.card import CARD, Card, read_card
+from archsearch.report.figures.card import card_charts, card_summary
+from archsearch.report.html.markup import Child, Markup, el
+from archsearch.report.html.parts import chart, no_data, note, section, table, tied, titled
+from archsearch.report.series import ranked_finite
+from archsearch.search.storage.read import StudyRead
+
+CONFUSED = 8  # pairs of classes in the table
+_SPAN = 0.05  # of accuracy and mean confidence: closer, and the network is well calibrated on average
+
+
+def card_section(study: StudyRead) -> Markup:
+    """Return the report card of the best trial; a sentence where there is none."""
+    title = "Report card of the best network"
+    best = next(iter(ranked_finite(study)), None)
+    if best is None:
+        return section("card", title, no_data("No design has been trained to the end."))
+    folder = best.attrs.get("run_dir")
+    card = read_card(Path(folder)) if isinstance(folder, str) and folder else None
+    if card is None:
+        cause = (
+            f"{folder} has no {CARD} that can be read. With its weights and images at hand, "
+            f"python -m archsearch.show card={folder} writes one"
+            if folder
+            else "the trial has no folder"
+        )
+        return section("card", title, no_data(f"Trial {best.number} has no report card: {cause}."))
+    untouched = "; a study never uses the test images" if card.split == "validation" else ""
+    text = f"Trial {best.number} on {card_summary(card)}{untouched}. {_confidence(card)}"
+    charts = el("div", [chart(each) for each in card_charts(card)], _confusions(card), class_="charts")
+    return section("card", title, el("p", tied(text)), charts, _mistakes(card), _augmented(card))
+
+
+def _confidence(card: Card) -> str:
+    gap = card.confidence - card.accuracy
+    word = "well calibrated on average" if abs(gap) < _SPAN else "overconfident" if gap > 0 else "underconfident"
+    return f"Its mean confidence is {percent(card.confidence, 1)}: it is {word}."
+
+
+def _confusions(card: Card) -> Markup | None:
+    pairs = sorted(
+        (-found, row, column)
+        for row, counts in enumerate(card.confusion)
+        for column, found in enumerate(counts)
+        if found and row != column
+    )[:CONFUSED]
+    lines: list[Sequence[Child]] = [
+        [card.classes[row], card.classes[column], str(-less), tied(percent(-less / sum(card.confusion[row]), 1))]
+        for less, row, column in pairs
+    ]
+    title = "Most frequent confusions"
+    heads = ["class", "classified as", "images", "share"]
+    return titled(title, table(title, heads, lines, numbers=[2, 3])) if lines else None
+
+
+def _mistakes(card: Card) -> Markup | None:
+    items = [
+        el(
+            "li",
+            _image(one.picture, f"{card.classes[one.label]}, classified as {card.classes[one.guess]}"),
+            el("b", card.classes[one.label]),
+            el("span", f"as {card.classes[one.guess]}"),
+            el("span", tied(percent(one.confidence, 0))),
+        )
+        for one in card.mistakes
+        if one.picture is not None
+    ]
+    return titled("Most confident mistakes", el("ul", items, class_="mistakes")) if items else None
+
+
+def _augmented(card: Card) -> Markup | None:
+    if card.augmented is None:
+        return None
+    picture = _image(card.augmented, "Rows of small images: on the left the original, then its augmentations")
+    title = "Augmentation"
+    return el(
+        "figure",
+        el("figcaption", el("h3", title)),
+        el("div", picture, class_="canvas augmented", tabindex=0, role="region", aria_label=title),
+        note("Training images on the left, then random augmentations of each."),
+    )
+
+
+def _image(jpeg: bytes, text: str) -> Markup:
+    return el("img", src=f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}", alt=text)

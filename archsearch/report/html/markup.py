@@ -1,0 +1,88 @@
+"""HTML and SVG made of elements: what is not markup is escaped on its way in, so that no text can become any.
+
+Imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+# Characters that no document may hold, or that turn the direction of the text around them.
+_UNSHOWN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_VOID = frozenset({"meta", "link", "br", "hr", "col", "img"})
+
+
+class Markup(str):
+    """Text that is HTML already; made by this module alone."""
+
+    __slots__ = ()
+
+
+Child = Markup | str | int | float | None | Iterable["Child"]
+
+
+def shown(text: str) -> str:
+    """Return `text` with a sign in the place of each character that cannot be shown, or turns what is around it."""
+    return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def escaped(text: object) -> Markup:
+    """Return `text` as HTML that shows it, in an element or a quoted attribute alike."""
+    return Markup(html.escape(shown(str(text))))
+
+
+def joined(*children: Child) -> Markup:
+    """Return the children one after the other: markup as it is, other text escaped, None left out."""
+    return Markup("".join(_flat(children)))
+
+
+def el(name: str, /, *children: Child, **attributes: Any) -> Markup:
+    """Return the element `name`; `class_` gives `class`, `data_t` gives `data-t`, None no attribute."""
+    written = "".join(
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escaped(_short(value))}"')
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
+    opening = f"<{name}{written}>"
+    return Markup(opening if name in _VOID else f"{opening}{joined(*children)}</{name}>")
+
+
+def verbatim(name: str, text: str, /, **attributes: Any) -> Markup:
+    """Return a `style` or `script` element with `text` unescaped; it is our own, never a user's text."""
+    assert f"</{name}" not in text.lower(), "the element would end in the middle of its text"
+    return Markup(str(el(name, **attributes)).replace(f"></{name}>", f">{text}</{name}>"))
+
+
+def data_element(identity: str, value: object) -> Markup:
+    """Return `value` as JSON for the page's script to read; nothing in it can end the element or begin another."""
+    text = json.dumps(_clean(value), ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return verbatim("script", text, type="application/json", id=identity)
+
+
+def _flat(children: Iterable[Child]) -> Iterable[str]:
+    for child in children:
+        if isinstance(child, Markup):
+            yield child
+        elif isinstance(child, str | int | float):
+            yield escaped(child)
+        elif child is not None:
+            yield from _flat(child)
+
+
+def _short(value: object) -> object:
+    """Return a coordinate with as many digits as can be seen."""
+    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(_clean(str(key))): _clean(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(item) for item in value]
+    return shown(value) if isinstance(value, str) else value

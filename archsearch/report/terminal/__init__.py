@@ -1,0 +1,1 @@
+"""Studies and designs on a terminal: tables, lines, sparklines."""

@@ -1,0 +1,114 @@
+"""Tables of a design as text: layers, growth of the receptive field, margins. No torch, and no rich, which is slow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from archsearch.analysis.check import Checked, margin_text
+from archsearch.analysis.limits import margin_record
+from archsearch.analysis.measure import rows, stage_ends
+from archsearch.formatting import number
+from archsearch.report.vocabulary import record_of
+
+_TOTALS = (
+    "parameters", "macs", "receptive_field", "output_shape", "activations", "activation_bytes", "peak_bytes",
+)  # fmt: skip
+_LAYER = (
+    "name", "kind", "output_shape", "receptive_field", "jump", "start", "parameters", "macs", "activations",
+)  # fmt: skip
+_BOLD, _DIM, _ITALIC, _GREEN, _RED = "1", "2", "3", "32", "1;31"  # of a terminal (ECMA-48, SGR)
+
+
+def design_record(checked: Checked) -> dict[str, Any]:
+    """Return the record that `show --json` prints."""
+    footprint = checked.footprint
+    return {
+        "name": checked.design.name,
+        "design_id": checked.design_id,
+        **record_of(footprint, _TOTALS),
+        "width": checked.design.width,
+        "symmetry": checked.design.symmetry,
+        "kept": checked.kept,
+        "margins": [margin_record(margin) for margin in checked.margins],
+        "layers": [record_of(row, _LAYER) for row in rows(checked.plan)],
+    }
+
+
+def design_text(checked: Checked, *, styled: bool = False) -> str:
+    """Return the layer table, the growth of the receptive field, the totals and the margins; see `margins_text`."""
+    layers = rows(checked.plan)
+    footprint = checked.footprint
+    table = [("layer", "kind", "output", "RF px", "jump", "parameters", "MACs")]
+    for row in layers:
+        channels, height, width = row.output_shape
+        table.append(
+            (
+                row.name,
+                row.kind,
+                f"{channels}x{height}x{width}",
+                number(row.receptive_field),
+                number(row.jump),
+                number(row.parameters) if row.parameters else "",
+                number(row.macs) if row.macs else "",
+            )
+        )
+    growth = [("stage", "map", "RF px", "")]
+    image = checked.plan.input_shape[2]
+    for name, row in stage_ends(layers):
+        if name != "head":
+            bar = "#" * max(1, round(20 * min(row.receptive_field / image, 2)))
+            size = f"{row.output_shape[1]}x{row.output_shape[2]}"
+            growth.append((name, size, str(row.receptive_field), bar))
+    symmetry = "" if checked.design.symmetry == "none" else f"symmetry {checked.design.symmetry}   "
+    totals = (
+        f"parameters {number(footprint.parameters)}   MACs {number(footprint.macs)}   "
+        f"receptive field {footprint.receptive_field} px   width {checked.design.width:g}   {symmetry}"
+        f"activations {number(footprint.activations)} ({number(footprint.activation_bytes)} bytes to train on, "
+        f"{number(footprint.peak_bytes)} bytes at once to run, fp32, an image)"
+    )
+    bars = f"bars: # is {image / 20:g} px of the {image} px image, cut off at twice its size"
+    return "\n".join(
+        [
+            _style(f"{checked.design.name}   {checked.design_id}", _ITALIC, styled),
+            *_columns(table, "<<>>>>>", styled),
+            "",
+            _style("receptive field", _ITALIC, styled),
+            *_columns(growth, "<>><", styled),
+            _style(bars, _DIM, styled),
+            "",
+            totals,
+            "",
+            margins_text(checked, styled=styled),
+        ]
+    )
+
+
+def margins_text(checked: Checked, *, styled: bool = False) -> str:
+    """Return one line for every limit: kept or broken, in words, with the fixes of the broken ones.
+
+    `styled` is for a terminal: kept limits are green, broken ones red.
+    """
+    if not checked.margins:
+        return "no limits are set\n"
+    column = max(len(margin.limit) for margin in checked.margins)
+    lines: list[str] = []
+    for margin in checked.margins:
+        sign = _style("kept  ", _GREEN, styled) if margin.kept else _style("BROKEN", _RED, styled)
+        lines.append(f"{sign} {margin.limit:<{column}}  {margin_text(margin)}")
+        lines += [f"       {'':<{column}}  fix: {fix}" for fix in margin.fixes]
+    return "\n".join([*lines, ""])
+
+
+def _columns(table: Sequence[tuple[str, ...]], sides: str, styled: bool) -> list[str]:
+    """Return `table`, its first row the heading, in lines; a column is aligned left (<) or right (>) by `sides`."""
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
+        for row in table
+    ]
+    return [_style(lines[0], _BOLD, styled), *lines[1:]]
+
+
+def _style(text: str, code: str, styled: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if styled else text

@@ -1,0 +1,350 @@
+"""Studies and trials on a terminal: lists, leaderboard, explanation, findings, trials in full. Imports rich lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from archsearch.analysis.check import margin_text
+from archsearch.analysis.limits import Margin
+from archsearch.formatting import number, percent, short_key
+from archsearch.report.designs import blocks_of, blocks_text, design_mapping
+from archsearch.report.records import COLUMNS, KNOWN, read_run_folder
+from archsearch.report.series import value_of
+from archsearch.report.terminal.text import (
+    NOTHING,
+    blank_table,
+    moment_cell,
+    printable,
+    relative_path,
+    safe,
+    setting_cell,
+    settings_line,
+    sparkline,
+    value_cell,
+)
+from archsearch.report.vocabulary import counted, infeasible_counts, misses_text, quantity
+from archsearch.search.explain import Why
+from archsearch.search.reproduce import command_again
+from archsearch.search.storage.doctor import Finding
+from archsearch.search.storage.read import Overview, StudyRead, TrialRead
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MOST_ASSIGNMENTS = 4
+MOST_LAYERS = 40
+_FACTS = {
+    "device": "device", "worker": "worker", "design_id": "design id", "sweep": "sweep", "duplicate_of": "duplicate of",
+    "batch": "batch",
+}  # fmt: skip
+"""The attributes of a trial that are printed, with their labels."""
+
+
+def print_overviews(studies: Sequence[Overview], console: Console) -> None:
+    """Print one line per study: its trials by state, its best, and when something last happened."""
+    if not studies:
+        console.print("The database holds no study yet.")
+        return
+    table = blank_table("study", "data", "limits", "trials", "best", "last activity")
+    for study in studies:
+        known = [safe(study.attrs.get(key, NOTHING)) for key in ("data", "limits")]
+        table.add_row(safe(study.name), *known, counted(study.counts), _best(study), moment_cell(study.last))
+    console.print(table)
+
+
+def _best(study: Overview) -> str:
+    best = study.best
+    if best is None:
+        return NOTHING
+    name, *others = study.objectives
+    if others:
+        return safe(f"{best.front} on the front of {', '.join(study.objectives)}")
+    return f"{safe(value_cell(name, best.values[0]))} by trial {best.number}"
+
+
+def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *, total: int) -> None:
+    """Print the leaderboard: the study's head and these `rows` of `total`."""
+    console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
+    console.print(safe(_head(study)), style="dim")
+    if not rows:
+        console.print("There are no trials to show.")
+        return
+    console.print()
+    several = len(study.objectives) > 1
+    front = study.front() if several else frozenset()
+    columns = [name for name in COLUMNS if name not in study.objectives]
+    states = {trial.state for trial in rows} != {"complete"}
+    table = blank_table("trial", right=("trial",))
+    if states:
+        table.add_column("state")
+    for name in (*study.objectives, *columns):
+        table.add_column(safe(quantity(name).head), justify="right", no_wrap=True)
+    table.add_column("blocks", overflow="fold")
+    table.add_column("files", overflow="fold")
+    for trial in rows:
+        cells = [f"{trial.number}{'*' if trial.number in front else ''}"]
+        cells += [trial.state] if states else []
+        cells += [safe(value_cell(name, value_of(study, trial, name))) for name in (*study.objectives, *columns)]
+        blocks, folder = blocks_of(trial), trial.attrs.get("run_dir") or NOTHING
+        table.add_row(*cells, safe(blocks_text(blocks) if blocks else NOTHING), safe(relative_path(folder)))
+    console.print(table)
+    if several:
+        console.print(f"* on the Pareto front ({len(front)} trials)", style="dim")
+    if len(rows) < total:
+        console.print(f"{len(rows)} of {number(total)} are shown: --limit {total} shows all", style="dim")
+
+
+def _head(study: StudyRead) -> str:
+    better = ", ".join(f"{name} ({way}d)" for name, way in zip(study.objectives, study.directions, strict=True))
+    parts = [f"objective {better}"]
+    parts += [f"data {study.attrs['data']}"] if "data" in study.attrs else []
+    parts += [f"limits {study.attrs['limits']}"] if "limits" in study.attrs else []
+    return ", ".join(parts)
+
+
+def print_why(study: StudyRead, why: Why, importances: Mapping[str, float], console: Console) -> None:
+    """Print how many designs each limit made infeasible, the nearest misses, the failures, and the importances."""
+    counts = infeasible_counts(why)
+    infeasible = counts.proposed - counts.feasible
+    console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
+    console.print(
+        f"{number(counts.proposed)} designs were checked, {number(infeasible)} of them infeasible"
+        f"{f' ({percent(infeasible / counts.proposed, 1)})' if counts.proposed else ''}"
+    )
+    if counts.by_limit:
+        console.print()
+        table = blank_table("limit", "infeasible", "", right=("infeasible",), title="Infeasible by limit")
+        top = max(counts.by_limit.values())
+        for name, count in counts.by_limit.most_common():
+            table.add_row(safe(name), number(count), "#" * max(1, round(30 * count / top)))
+        console.print(table)
+    if warning := counts.warning():
+        console.print(f"[bold]warning:[/] {safe(warning)}", soft_wrap=True)
+    if why.nearest:
+        console.print()
+        table = blank_table("trial", "misses", "settings", right=("trial",), title="Nearest misses")
+        for miss in why.nearest:
+            misses, settings = misses_text(miss.excess), _brief(miss.trial.assignments)
+            table.add_row(str(miss.trial.number), safe(misses), safe(settings))
+        console.print(table)
+    if why.failures:
+        console.print()
+        table = blank_table("count", "cause", "trials", right=("count",), title="Failures")
+        for cause, numbers in why.failures.items():
+            shown = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+            table.add_row(str(len(numbers)), safe(cause), shown)
+        console.print(table)
+    console.print()
+    if not importances:
+        console.print("The importance of settings is not known yet: it needs at least 10 complete trials that differ.")
+        return
+    table = blank_table("setting", "share", "", right=("share",), title="Importance (PED-ANOVA, complete trials)")
+    for name, share in importances.items():
+        table.add_row(safe(name), percent(share, 1), "#" * round(30 * share))
+    console.print(table)
+
+
+def _brief(assignments: Mapping[str, Any]) -> str:
+    shown = dict(list(assignments.items())[:MOST_ASSIGNMENTS])
+    return settings_line(shown) + (" ..." if len(assignments) > len(shown) else "")
+
+
+def print_findings(findings: Iterable[Finding], fixed: Sequence[str] | None, console: Console) -> None:
+    """Print the doctor's findings, and with `fixed` what was done about them."""
+    listed = list(findings)
+    for finding in listed:
+        place = f"{safe(finding.study)}: " if finding.study is not None else ""
+        console.print(f"[bold]{finding.kind.replace('_', ' ')}[/]  {place}{safe(finding.what)}", soft_wrap=True)
+        fix = " [dim](with --fix)[/]" if finding.fixable and fixed is None else ""
+        console.print(f"  {safe(finding.fix)}{fix}", soft_wrap=True)
+    if not listed:
+        console.print("No problems were found.")
+    for line in fixed or ():
+        console.print(f"[bold]fixed[/]  {safe(line)}", soft_wrap=True)
+    if listed and fixed == []:
+        console.print("None of them can be fixed without a loss.")
+
+
+def print_best(study: StudyRead, trial: TrialRead, console: Console) -> None:
+    """Print the best trial: its figures, design, limits, files, and the command that trains it again."""
+    several = len(study.objectives) > 1
+    what = f"one of {len(study.front())} on the Pareto front" if several else "the best"
+    complete = study.counts().get("complete", 0)
+    console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {what} of {complete} complete")
+    _figures(study, trial, console)
+    _stages(trial, console)
+    _margins(trial, console)
+    _places(study, trial, console)
+
+
+def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
+    """Print everything about one trial."""
+    console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {trial.state}")
+    if trial.cause:
+        console.print(safe(trial.cause), style="bold", soft_wrap=True)
+    _figures(study, trial, console)
+    console.print(f"started {moment_cell(trial.started)}, finished {moment_cell(trial.finished)}")
+    for key, text in _FACTS.items():
+        if trial.attrs.get(key) not in (None, ""):
+            console.print(f"{text} {safe(trial.attrs[key])}", soft_wrap=True)
+    _curve(trial, console)
+    for title, pairs in (("settings", trial.assignments), ("changed to keep a limit", trial.attrs.get("repairs"))):
+        if isinstance(pairs, Mapping) and pairs:
+            console.print(f"\n[bold]{title}[/]")
+            for name, value in pairs.items():
+                console.print(f"{safe(name)}={safe(value)}", soft_wrap=True)
+    if isinstance(unused := trial.attrs.get("unused"), list) and unused:
+        console.print(f"unused by this design: {safe(', '.join(map(str, unused)))}", soft_wrap=True)
+    _stages(trial, console)
+    _margins(trial, console)
+    _places(study, trial, console)
+    files = read_run_folder(trial)
+    if files is not None and files.tail:
+        console.print("\n[bold]last lines of the log[/]")
+        for line in files.tail:
+            console.print(safe(line), soft_wrap=True)
+    if trace := trial.attrs.get("traceback"):
+        console.print("\n[bold]traceback[/]")
+        console.print(safe(str(trace).rstrip()), soft_wrap=True)
+
+
+def print_comparison(
+    study: StudyRead, record: Mapping[str, Any], trials: Sequence[TrialRead], console: Console
+) -> None:
+    """Print two trials side by side, from what `comparison_record` returns."""
+    heads = [f"trial {number}" for number in record["trials"]]
+    console.print(f"[bold]{safe(study.name)}[/]  {heads[0]} and {heads[1]}")
+    table = blank_table("", *heads, "difference", right=(*heads, "difference"))
+    table.add_row("state", *record["states"], "")
+    for name, pair in record["figures"].items():
+        cells = [safe(value_cell(name, one)) for one in pair]
+        table.add_row(safe(quantity(name).short), *cells, _difference(name, pair))
+    curves = [sparkline(list(trial.history.values()), console.encoding) for trial in trials]
+    console.print(table)
+    for head, curve in zip(heads, curves, strict=True):
+        if curve:
+            console.print(f"{head:<{max(map(len, heads))}}  {curve}", soft_wrap=True)
+    for title in ("assignments", "blocks"):
+        if record[title]:
+            console.print()
+            table = blank_table("setting" if title == "assignments" else "stage", *heads)
+            for name, pair in record[title].items():
+                cells = [NOTHING if one is None else safe(setting_cell(one)) for one in pair]
+                table.add_row(safe(short_key(name)), *cells)
+            console.print(table)
+    _layers(record["layers"], heads, console)
+    for head, folder in zip(heads, record["run_dirs"], strict=True):
+        console.print(f"{head}: {safe(relative_path(folder or 'no files'))}", soft_wrap=True)
+
+
+def _layers(layers: Mapping[str, Any] | None, heads: Sequence[str], console: Console) -> None:
+    if layers is None:
+        console.print("\nThe layers cannot be compared: a design cannot be read.")
+        return
+    if not layers:
+        console.print("\nThe layers are the same.")
+        return
+    console.print()
+    table = blank_table(f"layers that differ ({len(layers)})", *heads)
+    for name, pair in list(layers.items())[:MOST_LAYERS]:
+        table.add_row(safe(name), *(_layer(one) for one in pair))
+    console.print(table)
+    if len(layers) > MOST_LAYERS:
+        console.print(f"{MOST_LAYERS} of {len(layers)} are shown: --json shows all", style="dim")
+
+
+def _layer(layer: Mapping[str, Any] | None) -> str:
+    if layer is None:
+        return NOTHING
+    shape = "x".join(map(str, layer["output_shape"]))
+    parameters = f", {value_cell('parameters', layer['parameters'])}" if layer["parameters"] else ""
+    return safe(f"{layer['kind']} {shape}, RF {layer['receptive_field']}{parameters}")
+
+
+def _difference(name: str, pair: Sequence[float | None]) -> str:
+    one, other = pair
+    if one is None or other is None:
+        return ""
+    change = other - one
+    if name.endswith("accuracy") and max(abs(one), abs(other)) <= 1:
+        return f"{100 * change:+.2f} points"
+    return f"{100 * change / one:+.1f} %" if one else f"{change:+.6g}"
+
+
+def _figures(study: StudyRead, trial: TrialRead, console: Console) -> None:
+    names = [*study.objectives, *(name for name in (*COLUMNS, "test_accuracy") if name not in study.objectives)]
+    values = {name: value for name in names if (value := value_of(study, trial, name)) is not None}
+    texts = [f"{quantity(name).short} {value_cell(name, value)}" for name, value in values.items()]
+    console.print(safe(", ".join(texts)) or "no data", soft_wrap=True)
+
+
+def _curve(trial: TrialRead, console: Console) -> None:
+    if not trial.history:
+        return
+    steps = sorted(trial.history)
+    values = [trial.history[step] for step in steps]
+    best = max(steps, key=lambda step: trial.history[step] if trial.history[step] == trial.history[step] else -1e300)
+    console.print(f"\n[bold]curve[/]  {sparkline(values, console.encoding)}", soft_wrap=True)
+    first, last, top = (value_cell("accuracy", trial.history[step]) for step in (steps[0], steps[-1], best))
+    console.print(f"epoch {steps[0]}: {first}, epoch {steps[-1]}: {last}, highest at {best}: {top}", soft_wrap=True)
+
+
+def _stages(trial: TrialRead, console: Console) -> None:
+    design = design_mapping(trial)
+    stages = design.get("stages") if design is not None else None
+    if design is None or not isinstance(stages, Mapping):
+        return
+    blocks = blocks_of(trial)
+    console.print(f"\n[bold]design[/]  {safe(design.get('name', ''))}: {safe(blocks_text(blocks))}", soft_wrap=True)
+    table = blank_table("stage", "block", "width", "repeats", "options", right=("width", "repeats"))
+    for name, stage in stages.items():
+        if not isinstance(stage, Mapping):
+            continue
+        known = ("block", "width", "repeats", "entry")
+        options = ", ".join(f"{key} {value}" for key, value in stage.items() if key not in known)
+        if isinstance(entry := stage.get("entry"), Mapping):
+            block = entry.get("block")
+            entry_name = block.get("name") if isinstance(block, Mapping) else block
+            options += f"{', ' if options else ''}entry {entry_name or 'block'}"
+        row = (name, blocks.get(str(name), NOTHING), stage.get("width", NOTHING), stage.get("repeats", 1), options)
+        table.add_row(*(safe(one) for one in row))
+    console.print(table)
+    if design.get("width") not in (None, 1, 1.0):
+        console.print(f"width multiplier {safe(design['width'])}")
+
+
+def _margins(trial: TrialRead, console: Console) -> None:
+    if not trial.margins:
+        return
+    console.print("\n[bold]limits[/]")
+    column = max(len(printable(margin["limit"])) for margin in trial.margins)
+    for margin in trial.margins:
+        sign, style = ("kept  ", "green") if margin.get("kept") else ("BROKEN", "bold red")
+        name = printable(margin["limit"])
+        console.print(f"[{style}]{sign}[/] {safe(f'{name:<{column}}')}  {safe(_margin_text(margin))}", soft_wrap=True)
+        for fix in margin.get("fixes") or ():
+            console.print(f"       {'':<{column}}  fix: {safe(fix)}", soft_wrap=True)
+
+
+def _margin_text(margin: Mapping[str, Any]) -> str:
+    """Return a margin in the words of the check; found and bound where it is of another version."""
+    try:
+        known = Margin(**{name: margin[name] for name in ("limit", "bound", "found", "kept", "slack")})
+        return margin_text(known)
+    except (KeyError, TypeError, AttributeError):
+        return f"{margin.get('found')}, bound {margin.get('bound')}"
+
+
+def _places(study: StudyRead, trial: TrialRead, console: Console) -> None:
+    files = read_run_folder(trial)
+    console.print()
+    if files is None:
+        console.print("files  the trial has no folder")
+    elif not files.found:
+        console.print(f"files  {safe(relative_path(files.path))}, which does not exist", soft_wrap=True)
+    else:
+        known = [name for name in KNOWN if name in files.files]
+        console.print(f"files  {safe(relative_path(files.path))}: {safe(', '.join(known) or 'none')}", soft_wrap=True)
+    command = command_again(study, trial)
+    console.print(f"command  {safe(command or 'not recorded')}", soft_wrap=True)

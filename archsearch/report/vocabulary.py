@@ -1,0 +1,156 @@
+"""What states, quantities and settings are called, and how their values are written: one table for all outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from archsearch.formatting import duration, number, percent
+from archsearch.settings.objectives import OBJECTIVES
+
+if TYPE_CHECKING:
+    from archsearch.search.explain import Why
+    from archsearch.search.infeasible import InfeasibleCounts
+    from archsearch.search.storage.read import TrialState
+
+INFEASIBLE: TrialState = "infeasible"
+"""The state of a trial whose design breaks a limit and was not trained."""
+DUPLICATE: TrialState = "duplicate"
+"""The state of a trial that takes the result of an equal design."""
+TRAINED: tuple[TrialState, ...] = ("complete", "pruned", "diverged", "failed")
+BOUNDS = ("below", "at_most", "above", "at_least")
+_MOST = 1e300  # beyond that differences overflow
+
+
+class Named(Protocol):
+    """What a quantity is called in a sentence, in a list of many and at the top of a column, and its unit."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def short(self) -> str: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A quantity that is no objective."""
+
+    label: str
+    short: str
+    head: str
+    unit: str = ""
+
+
+QUANTITIES: dict[str, Named] = {
+    **OBJECTIVES,
+    "test_accuracy": Quantity("test accuracy", "test accuracy", "test accuracy", "%"),
+}
+
+
+def quantity(name: str) -> Named:
+    """Return what a quantity is called; any other by its own name."""
+    text = name.replace("_", " ")
+    return QUANTITIES.get(name) or Quantity(text, text, text)
+
+
+def label(name: str) -> str:
+    """Return what a quantity is called in a sentence: `validation accuracy`."""
+    return quantity(name).label
+
+
+def capitalised(text: str) -> str:
+    """Return `text` with a capital at its beginning."""
+    return text[:1].upper() + text[1:]
+
+
+def finite(value: object) -> float | None:
+    """Return `value` if it is a number; None for text, truth values, NaN, infinities and numbers next to them."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < _MOST else None
+
+
+def is_percentage(name: str, value: float) -> bool:
+    """Return whether `value` is a share that is written in percent: an accuracy from 0 to 1."""
+    return name.endswith("accuracy") and 0 <= value <= 1
+
+
+def value_text(name: str, value: object) -> str:
+    """Return a value by what it measures: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` where there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None else str(value)
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
+    if is_percentage(name, value):
+        return percent(value)
+    if name == "seconds":
+        return duration(value)
+    if name == "receptive_field":
+        return f"{value:g} px"
+    return number(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+
+
+def labelled_value(name: str, value: object) -> str:
+    """Return a value with what it is: `validation accuracy 86.12 %`, `152 000 parameters`."""
+    unit = quantity(name).unit
+    text = value_text(name, value)
+    return f"{text} {unit}" if unit == label(name) else f"{label(name)} {text}"
+
+
+def compact(value: float, *, trim: bool = False) -> str:
+    """Return `value` to three digits with its prefix: 9216 gives `9.22 k`; `trim` drops zeros at the end."""
+    size = abs(value)
+    for unit, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if size >= unit * 0.9995:
+            scaled = value / unit
+            digits = 0 if abs(scaled) >= 99.95 else 1 if abs(scaled) >= 9.995 else 2
+            return f"{scaled:.4g}{prefix}" if trim else f"{scaled:.{digits}f}{prefix}"
+    return f"{value:.4g}"
+
+
+def cut(text: str, most: int) -> str:
+    """Return `text` with at most so many letters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def misses_text(excess: Mapping[str, float]) -> str:
+    """Return by how much a design misses each limit, relative to the bound: `macs by 13 %`."""
+    texts = {
+        name: f"{100 * each:.2g} %" if each < 10 else f"{each:.3g} times the bound" for name, each in excess.items()
+    }
+    return ", ".join(f"{name} by {text}" for name, text in sorted(texts.items()))
+
+
+def record_of(value: object, names: Iterable[str]) -> dict[str, Any]:
+    """Return these attributes of `value` by name, tuples as lists."""
+    found = ((name, getattr(value, name)) for name in names)
+    return {name: list(each) if isinstance(each, tuple) else each for name, each in found}
+
+
+def counted(counts: Mapping[Any, int]) -> str:
+    """Return how many there are of each: `96 complete, 4 failed`."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
+
+
+def bound_text(bound: object) -> str:
+    """Return the bound of a limit: `below 200 000`, `depthwise_separable, dilated`, `layers 3, by strided, dilated`."""
+    if isinstance(bound, dict):
+        return ", ".join(
+            f"{str(key).replace('_', ' ') if key in BOUNDS else key} {bound_text(value)}"
+            for key, value in bound.items()
+        )
+    if isinstance(bound, list | tuple):
+        return ", ".join(map(str, bound)) or "none"
+    whole = finite(bound) is not None and float(str(bound)).is_integer()
+    return value_text("", bound) if whole else f"{bound:g}" if isinstance(bound, float) else str(bound)
+
+
+def infeasible_counts(why: Why) -> InfeasibleCounts:
+    """Return how many designs were proposed, how many were feasible, and how many each limit made infeasible."""
+    return why.infeasible

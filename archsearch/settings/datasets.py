@@ -1,0 +1,166 @@
+"""The published data sets that torchvision reads: one row each, of plain values; torchvision is not imported.
+
+A row is all that a data set of torchvision needs here, beside its file in `conf/data`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedSet:
+    """A data set that a class of torchvision reads: its images, and the places of its files.
+
+    `reader` is the class in `torchvision.datasets`, `splits` are its arguments for the training and the test images.
+    Images are `image_size` px square. Labels begin at `first_label`; the class names before it have no images and are
+    left out. `files` are read, `archives` hold them packed; both are paths below the folder that the reader takes.
+    The archives, or the files where there are none, are published at each of `mirrors`.
+    """
+
+    title: str
+    reader: str
+    splits: tuple[Mapping[str, object], Mapping[str, object]]
+    channels: int
+    image_size: int
+    classes: int
+    files: tuple[str, ...]
+    archives: tuple[str, ...] = ()
+    first_label: int = 0
+    mirrors: tuple[str, ...]
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Return the paths of the files that are published."""
+        return self.archives or self.files
+
+    @property
+    def forms(self) -> list[tuple[str, ...]]:
+        """Return the paths of the files and those of the archives, the preferred ones first.
+
+        Archives beside their files come first, since MD5s of the files are published for the other sets alone.
+        """
+        beside = any("/" in archive for archive in self.archives)
+        return [paths for paths in ((self.archives, self.files) if beside else (self.files, self.archives)) if paths]
+
+    @property
+    def folder(self) -> str:
+        """Return the folder of the unpacked files, empty where they lie directly in the one that the reader takes."""
+        return self.files[0].rpartition("/")[0]
+
+
+_BY_TRAIN = ({"train": True}, {"train": False})
+_BY_SPLIT = ({"split": "train"}, {"split": "test"})
+_IDX = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+
+
+def _below(folder: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{folder}/{name}" for name in names)
+
+
+def _idx(title: str, reader: str, *mirrors: str) -> PublishedSet:
+    """Return a set in the format of MNIST: ten classes of 28x28 grey images in four gzipped files."""
+    files = _below(f"{reader}/raw", *_IDX)
+    return PublishedSet(
+        title=title,
+        reader=reader,
+        splits=_BY_TRAIN,
+        channels=1,
+        image_size=28,
+        classes=10,
+        files=files,
+        archives=tuple(f"{file}.gz" for file in files),
+        mirrors=mirrors,
+    )
+
+
+def _emnist(split: str, classes: int, first_label: int = 0) -> PublishedSet:
+    """Return a split of EMNIST, all of which come in one archive."""
+    parts = ("train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1")
+    return PublishedSet(
+        title=f"EMNIST {split}",
+        reader="EMNIST",
+        splits=({"split": split, "train": True}, {"split": split, "train": False}),
+        channels=1,
+        image_size=28,
+        classes=classes,
+        files=_below("EMNIST/raw", *(f"emnist-{split}-{part}-ubyte" for part in parts)),
+        archives=("EMNIST/raw/gzip.zip",),
+        first_label=first_label,
+        mirrors=("https://biometrics.nist.gov/cs_links/EMNIST/",),
+    )
+
+
+PUBLISHED: Mapping[str, PublishedSet] = {
+    "cifar10": PublishedSet(
+        title="CIFAR-10",
+        reader="CIFAR10",
+        splits=_BY_TRAIN,
+        channels=3,
+        image_size=32,
+        classes=10,
+        files=_below(
+            "cifar-10-batches-py", *(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"
+        ),
+        archives=("cifar-10-python.tar.gz",),
+        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+    ),
+    "cifar100": PublishedSet(
+        title="CIFAR-100",
+        reader="CIFAR100",
+        splits=_BY_TRAIN,
+        channels=3,
+        image_size=32,
+        classes=100,
+        files=_below("cifar-100-python", "train", "test", "meta"),
+        archives=("cifar-100-python.tar.gz",),
+        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+    ),
+    "mnist": _idx(
+        "MNIST", "MNIST", "https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"
+    ),
+    "fashion_mnist": _idx(
+        "Fashion-MNIST", "FashionMNIST", "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+    ),
+    "kmnist": _idx("Kuzushiji-MNIST", "KMNIST", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
+    "emnist_balanced": _emnist("balanced", 47),
+    "emnist_byclass": _emnist("byclass", 62),
+    "emnist_digits": _emnist("digits", 10),
+    "emnist_letters": _emnist("letters", 26, first_label=1),
+    "svhn": PublishedSet(
+        title="SVHN",
+        reader="SVHN",
+        splits=_BY_SPLIT,
+        channels=3,
+        image_size=32,
+        classes=10,
+        files=("train_32x32.mat", "test_32x32.mat"),
+        mirrors=("http://ufldl.stanford.edu/housenumbers/",),
+    ),
+    "stl10": PublishedSet(
+        title="STL-10",
+        reader="STL10",
+        splits=_BY_SPLIT,
+        channels=3,
+        image_size=96,
+        classes=10,
+        # torchvision checks the unlabelled images too, which are not read.
+        files=_below(
+            "stl10_binary",
+            *("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "unlabeled_X.bin", "class_names.txt"),
+        ),
+        archives=("stl10_binary.tar.gz",),
+        mirrors=("http://ai.stanford.edu/~acoates/stl10/",),
+    ),
+    "usps": PublishedSet(
+        title="USPS",
+        reader="USPS",
+        splits=_BY_TRAIN,
+        channels=1,
+        image_size=16,
+        classes=10,
+        files=("usps.bz2", "usps.t.bz2"),
+        mirrors=("https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/",),
+    ),
+}

@@ -1,0 +1,195 @@
+"""The figures of a study: the same points, axes and limits in every format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from study_fakes import hostile, make_study, make_trial, odd
+
+from archsearch.errors import SpecError
+from archsearch.report.figures.charts import BarChart, Chart, Figure, layout, legend, sheet
+from archsearch.report.figures.drawing import Mark
+from archsearch.report.figures.render import element, render
+from archsearch.report.figures.study import (
+    curves_chart,
+    draw_study,
+    history_chart,
+    importance_chart,
+    infeasible_chart,
+    study_figures,
+    trade_off_chart,
+)
+from archsearch.report.html.page import study_page
+from archsearch.report.series import curves, history, trade_off
+from archsearch.report.vocabulary import INFEASIBLE
+from archsearch.search.storage.read import StudyRead
+
+
+def simple(count: int) -> StudyRead:
+    return make_study(
+        [
+            make_trial(
+                i, values=(0.5 + i / 1e4,), attrs={"parameters": 1000 + 10 * i}, history={1: 0.2, 2: 0.5 + i / 1e4}
+            )
+            for i in range(count)
+        ]
+    )
+
+
+def marks(chart: Chart) -> list[Mark]:
+    return [part for part in layout(chart).parts if isinstance(part, Mark)]
+
+
+def charts(figures: Iterable[Figure]) -> list[Chart]:
+    return [panel for figure in figures for panel in figure.panels if isinstance(panel, Chart)]
+
+
+def test_a_trade_off_has_a_point_for_every_trial_and_its_limit() -> None:
+    chart = trade_off_chart(trade_off(simple(20), "parameters"), {"below 1 100": 1100.0, "below 9": 9.0})
+    drawn = element(layout(chart), usual_width=400)
+    assert len(re.findall(r'class="p (?:best|complete) [^"]*" data-t', drawn)) == 20
+    assert "below 1 100" in drawn
+    assert "below 9" not in drawn, "it is beyond the axis"
+    assert "<title>trial 3: validation accuracy 50.03 %, 1 030 parameters</title>" in drawn
+
+
+def test_every_format_shows_the_same_points(searched: Callable[..., StudyRead]) -> None:
+    study = searched(60)
+    figures = study_figures(study, {"a": 1.0})
+    page = study_page(study, importances={"a": 1.0})
+    for chart in charts(figures.values()):
+        points = marks(chart)
+        in_page = element(layout(chart), usual_width=400)
+        assert str(in_page) in page, chart.title
+        assert in_page.count('class="p ') == len(points)
+        axes = render(layout(chart)).axes[0]
+        centres = [path.get_extents() for each in axes.collections for path in each.get_paths()]
+        assert len(centres) == len(points)
+        drawn = {(round((each.x0 + each.x1) / 2), round((each.y0 + each.y1) / 2)) for each in centres}
+        assert {(round(mark.x), round(mark.y)) for mark in points if mark.shape == "circle"} <= drawn
+
+
+def test_thousands_of_points_are_thinned_with_a_note() -> None:
+    study = simple(5000)
+    found = trade_off(study, "parameters")
+    worse = [make_trial(i, values=(0.4,), attrs={"parameters": 10_000 + i}) for i in range(5000)]
+    chart = trade_off_chart(trade_off(make_study([*study.trials[:3], *worse[3:]]), "parameters"))
+    assert "Thinned: 1000 of 5000 points are drawn." in chart.notes
+    assert len(marks(chart)) == 1000
+    assert not trade_off_chart(found).notes, "all of it is the front"
+    assert "Thinned: 60 of 5000 curves are drawn." in curves_chart(curves(study)).notes
+
+
+def test_points_far_below_are_drawn_at_the_edge_and_counted() -> None:
+    trials = [*simple(20).trials, make_trial(20, "pruned", history={1: 0.01}, attrs={"parameters": 1000})]
+    chart = history_chart(history(make_study(trials)))
+    assert "1 trial lies beyond the axis and is drawn at its edge." in chart.notes
+    assert [mark.trial for mark in marks(chart) if mark.look == "pruned"] == [20]
+
+
+def test_every_state_has_a_mark_and_a_key() -> None:
+    trials = [make_trial(i, state) for i, state in enumerate((INFEASIBLE, "failed", "diverged"))]
+    chart = history_chart(history(make_study([*trials, make_trial(3, values=(0.5,))])))
+    assert [key.text for key in legend(chart)] == ["best so far", "diverged", "failed", "infeasible"]
+    assert {mark.look for mark in marks(chart)} == {"best", "diverged", "failed", "infeasible"}
+    assert len({mark.shape for mark in marks(chart)}) == 4, "no colour is needed"
+
+
+def test_the_best_curves_differ_without_colour() -> None:
+    chart = curves_chart(curves(simple(9)))
+    assert [key.text for key in legend(chart)] == [*(f"trial {trial}" for trial in (8, 7, 6, 5, 4)), "other trials"]
+    assert [curve.look for curve in chart.curves][:6] == ["c1", "c2", "c3", "c4", "c5", "curve"]
+    rules = re.findall(r"\.l-c\d\{([^}]*)\}", study_page(simple(3), importances={}))
+    assert len({rule.partition("dasharray")[2] for rule in rules}) == 5
+
+
+def test_bars_are_in_order_and_the_rest_is_added_up() -> None:
+    chart = importance_chart({f"p{i}": i / 100 for i in range(20)})
+    assert chart is not None
+    assert [name for name, _, _ in chart.bars] == [f"p{i}" for i in range(19, 7, -1)]
+    assert "8 more have 28.0 % together." in chart.notes
+    assert [text for _, _, text in infeasible_chart({"a": 1500, "b": 0}, []).bars] == ["1 500", "0"]
+    assert importance_chart({"a": float("nan")}) is None
+    zero = importance_chart({"a": 0.0})
+    assert zero is not None
+    assert zero.bars == (("a", 0.0, "0.0 %"),)
+
+
+def test_odd_studies_are_drawn_with_numbers_alone() -> None:
+    for study in odd().values():
+        for place in range(len(study.objectives)):
+            found = history(study, place)
+            if found.points or found.without_value:
+                drawn = element(layout(history_chart(found)), usual_width=400)
+                coordinates = re.findall(r' (?:c?[xy][12]?|d|width|height)="([^"]*)"', drawn)
+                assert not [each for each in coordinates if re.search("nan|inf", each)]
+
+
+def test_the_figures_show_the_trials(searched: Callable[..., StudyRead]) -> None:
+    study = searched(60)
+    figures = study_figures(study, {"arch.stages.c1.width": 0.75, "b": 0.25})
+    complete = sum(trial.state == "complete" for trial in study.trials)
+    for chart in charts([figures["pareto"]]):
+        counts = {points.label: len(points.data) for points in chart.points}
+        assert counts["complete"] + counts["Pareto front"] == complete
+    assert charts([figures["pareto"]])[0].x.is_log
+    [bars] = figures["importance"].panels
+    assert isinstance(bars, BarChart)
+    assert bars.bars == (("c1.width", 0.75, "75.0 %"), ("b", 0.25, "25.0 %"))
+    [drawn] = charts([figures["curves"]])
+    best = [f"trial {trial.number}" for trial in study.ranked()[:5]]
+    assert [key.text for key in legend(drawn)] == [*best, "other trials"]
+
+
+def test_of_several_objectives_each_has_its_history_and_the_front_is_the_studys(
+    searched: Callable[..., StudyRead],
+) -> None:
+    study = searched(60, several=True)
+    figures = study_figures(study, {})
+    assert [chart.y.label for chart in charts([figures["history"]])] == ["Validation accuracy", "MACs"]
+    assert "importance" not in figures
+    [by_macs] = [chart for chart in charts([figures["pareto"]]) if "MACs" in chart.x.label]
+    assert {mark.trial for mark in marks(by_macs) if mark.look == "best"} == study.front()
+
+
+def test_every_figure_is_written_in_every_format(searched: Callable[..., StudyRead], tmp_path: Path) -> None:
+    files = draw_study(searched(60), tmp_path / "pictures", ["png", "svg"], importances={"a.b": 1.0})
+    names = [f"{name}.{each}" for name in ("history", "pareto", "importance", "curves") for each in ("png", "svg")]
+    assert [file.name for file in files] == names
+    for file in files:
+        content = file.read_bytes()
+        assert len(content) > 2500
+        assert content.startswith(b"\x89PNG") if file.suffix == ".png" else content.endswith(b"</svg>\n")
+
+
+@pytest.mark.parametrize("name", odd())
+def test_odd_studies_are_drawn_as_far_as_they_go(name: str, tmp_path: Path) -> None:
+    study = odd()[name]
+    files = draw_study(study, tmp_path, ["svg"], importances={})
+    assert {file.stem for file in files} <= {"history", "pareto", "curves"}
+    ended = ("failed", "diverged", INFEASIBLE)
+    drawn = [trial for trial in study.trials if trial.history or trial.values or trial.state in ended]
+    assert bool(files) == bool(drawn and name != "not a number")
+
+
+def test_names_of_any_letters_are_drawn(tmp_path: Path) -> None:
+    draw_study(hostile(), tmp_path, ["png"], importances={"\x00" * 90: 1.0})
+    text = make_study(list(odd()["single"].trials), name="研究 $x^2$ " * 9)
+    assert len(draw_study(text, tmp_path, ["png"], importances={})) == 3
+
+
+def test_a_sheet_has_three_charts_in_a_row(searched: Callable[..., StudyRead]) -> None:
+    study = searched(60)
+    [chart] = study_figures(study, {})["history"].panels
+    one, three, four = (sheet(Figure(title="a", panels=(chart,) * count)) for count in (1, 3, 4))
+    assert one.width < three.width == four.width
+    assert one.height == three.height < four.height
+
+
+def test_another_format_is_rejected_before_anything_is_drawn(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="is not a picture format"):
+        draw_study(odd()["single"], tmp_path / "pictures", ["png", "doc"])
+    assert not (tmp_path / "pictures").exists()
