@@ -14,13 +14,13 @@ from typing import Any
 from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import Limits, decode_limits
 from archsearch.analysis.measure import Footprint
+from archsearch.analysis.repairs import changes, may_repair
 from archsearch.design.block import option_defaults
 from archsearch.design.layers import Conv, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.design.spec import BlockLookup, BlockReader, decode_design
 from archsearch.errors import SpecError
 from archsearch.search.identity import trial_key
-from archsearch.search.repairs import changes, may_repair
 from archsearch.search.space import Value
 from archsearch.search.task import Assignments, Candidate
 
@@ -111,7 +111,7 @@ class Evaluator:
                 tree, _ = self._composed({**assignments, **change})
                 again = self._check(tree)
                 if again.kept and self._kept_at(checked.design.width, again, tree):
-                    return tree, again, change
+                    return tree, again, dict(change)
             except SpecError:
                 continue
         return None

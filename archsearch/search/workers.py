@@ -19,6 +19,7 @@ from archsearch.search.heartbeat import stop_with_parent
 from archsearch.search.loop import work
 from archsearch.search.progress import Event, Listener
 from archsearch.search.storage.database import open_store
+from archsearch.search.storage.optuna_internals import id_of
 from archsearch.search.storage.study import Study, load_study
 from archsearch.search.storage.write import finish_row
 from archsearch.search.sweep import Sweep
@@ -152,10 +153,10 @@ def _count_death(study: Study, worker: _Worker) -> None:
         epoch = max(trial.intermediate_values, default=0)
         earlier = trial.user_attrs.get("deaths")
         deaths = earlier["times"] + 1 if isinstance(earlier, dict) and earlier["epoch"] == epoch else 1
-        study.store.storage.set_trial_user_attr(trial._trial_id, "deaths", {"epoch": epoch, "times": deaths})
+        study.store.storage.set_trial_user_attr(id_of(trial), "deaths", {"epoch": epoch, "times": deaths})
         if deaths >= MOST_DEATHS:
             cause = f"its worker died {deaths} times after epoch {epoch} ({_end_of(worker.process.exitcode)})"
-            finish_row(study.store, trial._trial_id, "fail", {"cause": cause, "state_reason": "failed"})
+            finish_row(study.store, id_of(trial), "fail", {"cause": cause, "state_reason": "failed"})
 
 
 def _stop(workers: Sequence[_Worker], listen: Listener) -> None:

@@ -66,6 +66,7 @@ def test_a_design_is_checked_against_the_data_set_s_shape(command: Command) -> N
     [
         ("data.name=strips", "data.name: 'strips' is not a choice. Did you mean 'stripes'?"),
         ("tracking.name=cvs", "tracking.name: 'cvs' is not a choice. Did you mean 'csv'?"),
+        ("study.sampler.name=nsgaiiii", "study.sampler.name: 'nsgaiiii' is not a choice. Did you mean 'nsgaiii'?"),
     ],
 )
 def test_a_near_miss_is_named(command: Command, override: str, message: str) -> None:
