@@ -50,7 +50,7 @@ class Evaluator:
         self._lookup = blocks
 
     def __call__(self, assignments: Assignments) -> Candidate:
-        """Return the candidate; raises `SpecError` for a design that cannot be built."""
+        """Return the candidate of `assignments`; raises `SpecError` for a design that cannot be built."""
         tree, unused = self._composed(assignments)
         checked = self._check(tree)
         repairs: dict[str, Value] = {}
@@ -73,7 +73,7 @@ class Evaluator:
         )
 
     def _composed(self, assignments: Assignments) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-        """Return the composition without the assignments that a stage's block has no use for, and their names."""
+        """Return the composition without the options that a stage's block does not have, and their names."""
         tree = self._compose(assignments)
         stages = tree.get("arch", {}).get("stages", {})
         unused = tuple(
@@ -88,7 +88,7 @@ class Evaluator:
         return {**tree, "arch": {**tree["arch"], "stages": stages}}, unused
 
     def _is_used(self, name: str, stages: Mapping[str, Any]) -> bool:
-        """Return whether a stage's key means something to its block; no such key at all is left to decoding."""
+        """Return whether a stage's block has the option; decoding reports keys that no block has."""
         parts = name.split(".")
         stage = stages.get(parts[2])
         if len(parts) != 4 or parts[3] in STAGE_KEYS or not isinstance(stage, Mapping):
@@ -105,7 +105,7 @@ class Evaluator:
     def _repaired(
         self, assignments: Assignments, checked: Checked
     ) -> tuple[Mapping[str, Any], Checked, dict[str, Value]] | None:
-        """Return the first small change that keeps every limit, or None where none does."""
+        """Return the first change that keeps every limit, or None where none does."""
         for change in changes(checked):
             try:
                 tree, _ = self._composed({**assignments, **change})
@@ -117,7 +117,7 @@ class Evaluator:
         return None
 
     def _kept_at(self, width: float | str, checked: Checked, tree: Mapping[str, Any]) -> bool:
-        """Return whether the limits are kept at `width` as well: a dilation costs nothing, so it should be the same."""
+        """Return whether the limits are also kept at `width`, since a dilation should not change the width."""
         if checked.design.width == width:
             return True
         return self._check({**tree, "arch": {**tree["arch"], "width": width}}).kept

@@ -26,8 +26,8 @@ from archsearch.search.sweep import Sweep
 from archsearch.search.task import TaskFactory
 from archsearch.signals import StopRequest, raise_interrupt
 
-MOST_DEATHS = 5  # workers that a trial may take with it after the same epoch before it is given up
-_THREADS = "OMP_NUM_THREADS"  # that torch takes, and its kernels and ours
+MOST_DEATHS = 5  # workers that may die at the same epoch of a trial before it fails
+_THREADS = "OMP_NUM_THREADS"  # read by torch and by the kernels
 STOPPING = 120.0  # seconds that workers have to write a checkpoint
 
 
@@ -52,10 +52,10 @@ def run_workers(
     devices: Sequence[str] = (),
     first: int = 0,
 ) -> None:
-    """Search with `study.workers` processes until all is done; `devices` are dealt round, the cores shared out.
+    """Search with `study.workers` processes until all is done; `devices` are assigned in turn, the cores shared.
 
-    Raises what a worker ended with, `InterruptedRun` after Ctrl-C (every worker has saved where it stood), and
-    `RunError` where workers keep dying.
+    Raises the error that a worker ended with, `InterruptedRun` after Ctrl-C (every worker has written a checkpoint),
+    and `RunError` where workers keep dying.
     """
     context = multiprocessing.get_context("spawn")
     url = study.store.address.url
@@ -66,7 +66,7 @@ def run_workers(
         own = None if seed is None else seed + index
         arguments = (theirs, os.getpid(), url, study.name, sweep, factory, own, device, first)
         process = context.Process(target=_main, args=arguments, name=f"worker-{index}")
-        with _dealt_cores(sweep.settings.workers):
+        with _shared_cores(sweep.settings.workers):
             process.start()
         theirs.close()
         return _Worker(index, process, ours)
@@ -78,7 +78,7 @@ def run_workers(
             workers.extend(start(index) for index in range(sweep.settings.workers))
             while any(worker.process.is_alive() or not worker.over for worker in workers):
                 stop.check()
-                _listen_once(workers, listen)
+                _receive(workers, listen)
                 for place, worker in enumerate(workers):
                     if worker.process.is_alive() or worker.over or not worker.silent:
                         continue
@@ -104,11 +104,10 @@ def run_workers(
 
 
 @contextlib.contextmanager
-def _dealt_cores(workers: int) -> Iterator[None]:
-    """Have what is started take as many threads as each of `workers` has cores, unless OMP_NUM_THREADS is set.
+def _shared_cores(workers: int) -> Iterator[None]:
+    """Give each process started in the block its share of the cores as threads, unless OMP_NUM_THREADS is set.
 
-    Every worker would take a thread for each core otherwise, and threads that wait for one another's turn take longer
-    than one alone.
+    Otherwise every worker would start a thread for each core, and more threads than cores are slower than one each.
     """
     if _THREADS in os.environ:
         yield
@@ -121,8 +120,8 @@ def _dealt_cores(workers: int) -> Iterator[None]:
         del os.environ[_THREADS]
 
 
-def _listen_once(workers: Sequence[_Worker], listen: Listener) -> None:
-    """Pass on what the workers say, or wait a moment."""
+def _receive(workers: Sequence[_Worker], listen: Listener) -> None:
+    """Pass on the messages of the workers, or wait a moment."""
     open_ones = {worker.messages: worker for worker in workers if not worker.silent}
     if not open_ones:
         time.sleep(0.05)  # they are ending
@@ -143,7 +142,7 @@ def _listen_once(workers: Sequence[_Worker], listen: Listener) -> None:
 
 
 def _count_death(study: Study, worker: _Worker) -> None:
-    """Note that a trial's worker died; one that takes worker after worker with it, and comes no further, fails."""
+    """Record that a trial's worker died; a trial fails that kills worker after worker at the same epoch."""
     if worker.trial is None:
         return
     with study.store.lock():  # until then another worker may have taken it up, and finished it
@@ -166,7 +165,7 @@ def _stop(workers: Sequence[_Worker], listen: Listener) -> None:
     until = time.monotonic() + STOPPING
     with contextlib.suppress(KeyboardInterrupt):
         while any(worker.process.is_alive() for worker in workers) and time.monotonic() < until:
-            _listen_once(workers, listen)
+            _receive(workers, listen)
 
 
 def _kill(workers: Sequence[_Worker]) -> None:
@@ -202,7 +201,7 @@ def _main(
     signal.signal(signal.SIGTERM, raise_interrupt)
     stop_with_parent(parent)
 
-    def summary_text(message: Any) -> None:
+    def send(message: Any) -> None:
         with contextlib.suppress(OSError):  # the parent is gone; `stop_with_parent` ends this process
             messages.send(message)
 
@@ -212,7 +211,7 @@ def _main(
             with stop.at_once():
                 store, task = open_store(url, slim=True), factory()
             try:
-                work(load_study(store, name), sweep, task, listen=summary_text, seed=seed, device=device, first=first)
+                work(load_study(store, name), sweep, task, listen=send, seed=seed, device=device, first=first)
             finally:
                 store.close()
     except (InterruptedRun, KeyboardInterrupt):
@@ -224,5 +223,5 @@ def _main(
 
         error = RunError("a worker failed:\n" + traceback.format_exc())
         del raised
-    summary_text(("end", error))
+    send(("end", error))
     sys.exit(0 if error is None else 1)

@@ -142,7 +142,7 @@ def test_cores_are_shared_unless_threads_are_set(monkeypatch, given, processes, 
     monkeypatch.delenv("OMP_NUM_THREADS")
     if given is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", given)
-    with workers._dealt_cores(processes):
+    with workers._shared_cores(processes):
         assert os.environ["OMP_NUM_THREADS"] == str(taken)
     assert os.environ.get("OMP_NUM_THREADS") == given
 
