@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archsearch.analysis.measure import rows
 from archsearch.decode import suggest
 from archsearch.errors import SpecError
 from archsearch.report.designs import blocks_of, read_design
@@ -224,7 +223,7 @@ def layers_of(trial: TrialRead) -> dict[str, dict[str, Any]] | None:
     """Return kind, shape, field and costs of each layer of the trial's design; None where it cannot be read."""
     design = read_design(trial)
     kept = ("kind", "output_shape", "receptive_field", "parameters", "macs")
-    return None if design is None else {row.name: record_of(row, kept) for row in rows(design.plan)}
+    return None if design is None else {row.name: record_of(row, kept) for row in design.layers}
 
 
 def why_record(study: StudyRead, why: Why, importances: Mapping[str, float]) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archsearch.analysis.measure import Footprint
 from archsearch.formatting import duration, moment, number, percent
-from archsearch.report.designs import TrialDesign, read_design, stage_lines
+from archsearch.report.designs import read_design, stage_lines
 from archsearch.report.figures.design import field_chart, network_legend, page_drawing
 from archsearch.report.figures.render import textures
 from archsearch.report.figures.study import (
@@ -316,7 +317,7 @@ def trials_section(study: StudyRead) -> Markup:
     return section("trials", "All trials", note(" ".join(notes)), whole)
 
 
-def _design(study: StudyRead, trial: TrialRead, design: TrialDesign | None) -> Markup:
+def _design(study: StudyRead, trial: TrialRead, design: Footprint | None) -> Markup:
     values = ", ".join(labelled_value(name, value_of(study, trial, name)) for name in study.objectives)
     costs = [
         labelled_value(name, value)
@@ -337,7 +338,7 @@ def _design(study: StudyRead, trial: TrialRead, design: TrialDesign | None) -> M
         for line in stage_lines(design):
             channels, tall, wide = line.shape
             shape = (number(channels), f"{tall}×{wide}", f"{line.receptive_field} px")
-            lines.append([line.name, line.blocks, *shape, compact(line.cost.parameters), compact(line.cost.macs)])
+            lines.append([line.name, line.blocks, *shape, compact(line.parameters), compact(line.macs)])
         heads = ["stage", "blocks", "channels", "map", "receptive field", "parameters", "MACs"]
         parts.append(table(f"Stages of trial {trial.number}", heads, lines, numbers=[2, 3, 4, 5, 6]))
     parts += [_margins(trial), _files(study, trial)]
