@@ -15,7 +15,7 @@ from archsearch.decode import suggest
 from archsearch.errors import SpecError
 from archsearch.report.designs import blocks_of, read_design
 from archsearch.report.series import value_of
-from archsearch.report.vocabulary import finite, infeasible_counts, record_of
+from archsearch.report.vocabulary import finite, record_of
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
 from archsearch.search.storage.doctor import Finding
@@ -228,7 +228,7 @@ def layers_of(trial: TrialRead) -> dict[str, dict[str, Any]] | None:
 
 def why_record(study: StudyRead, why: Why, importances: Mapping[str, float]) -> dict[str, Any]:
     """Return which limits made designs infeasible, the nearest misses, failures, and the parameters' shares."""
-    counts = infeasible_counts(why)
+    counts = why.infeasible
     return {
         "study": study.name,
         "looked_at": counts.proposed,

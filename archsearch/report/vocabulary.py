@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from archsearch.formatting import duration, number, percent
 
 if TYPE_CHECKING:
-    from archsearch.search.explain import Why
-    from archsearch.search.infeasible import InfeasibleCounts
     from archsearch.search.storage.read import TrialState
 
 INFEASIBLE: TrialState = "infeasible"
@@ -23,36 +20,20 @@ BOUNDS = ("below", "at_most", "above", "at_least")
 _MOST = 1e300  # beyond that differences overflow
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """What a quantity is called in a sentence, in a line of many, and at the head of a column, and its unit."""
-
-    label: str
-    short: str
-    head: str
-    unit: str = ""
-
-
-QUANTITIES = {
-    "accuracy": Quantity("validation accuracy", "accuracy", "accuracy", "%"),
-    "test_accuracy": Quantity("test accuracy", "test accuracy", "test accuracy", "%"),
-    "loss": Quantity("validation loss", "loss", "loss"),
-    "parameters": Quantity("parameters", "parameters", "parameters", "parameters"),
-    "macs": Quantity("MACs", "MACs", "MACs", "MACs"),
-    "receptive_field": Quantity("receptive field", "receptive field", "RF", "px"),
-    "seconds": Quantity("training time", "time", "time", "s"),
-}
-
-
-def quantity(name: str) -> Quantity:
-    """Return what a quantity is called; any other by its own name."""
-    text = name.replace("_", " ")
-    return QUANTITIES.get(name) or Quantity(text, text, text)
+_LABELS = {
+    "accuracy": "validation accuracy", "loss": "validation loss", "macs": "MACs", "seconds": "training time",
+}  # fmt: skip
+_SHORT = {"accuracy": "accuracy", "loss": "loss", "seconds": "time"}
 
 
 def label(name: str) -> str:
-    """Return what a quantity is called in a sentence: `validation accuracy`."""
-    return quantity(name).label
+    """Return what a quantity is called in a sentence: `validation accuracy`; by default its own name."""
+    return _LABELS.get(name) or name.replace("_", " ")
+
+
+def short_label(name: str) -> str:
+    """Return what a quantity is called in a line of many: `accuracy`."""
+    return _SHORT.get(name) or label(name)
 
 
 def capitalised(text: str) -> str:
@@ -67,18 +48,13 @@ def finite(value: object) -> float | None:
     return value if abs(value) < _MOST else None
 
 
-def is_percentage(name: str, value: float) -> bool:
-    """Return whether `value` is a share that is written in percent: an accuracy from 0 to 1."""
-    return name.endswith("accuracy") and 0 <= value <= 1
-
-
 def value_text(name: str, value: object) -> str:
     """Return a value by what it measures: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` where there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
-    if is_percentage(name, value):
+    if name.endswith("accuracy") and 0 <= value <= 1:
         return percent(value)
     if name == "seconds":
         return duration(value)
@@ -89,9 +65,8 @@ def value_text(name: str, value: object) -> str:
 
 def labelled_value(name: str, value: object) -> str:
     """Return a value with what it is: `validation accuracy 86.12 %`, `152 000 parameters`."""
-    unit = quantity(name).unit
     text = value_text(name, value)
-    return f"{text} {unit}" if unit == label(name) else f"{label(name)} {text}"
+    return f"{text} {label(name)}" if name in ("parameters", "macs") else f"{label(name)} {text}"
 
 
 def compact(value: float, *, trim: bool = False) -> str:
@@ -152,8 +127,3 @@ def bound_text(bound: object) -> str:
         return ", ".join(map(str, bound)) or "none"
     whole = finite(bound) is not None and float(str(bound)).is_integer()
     return value_text("", bound) if whole else f"{bound:g}" if isinstance(bound, float) else str(bound)
-
-
-def infeasible_counts(why: Why) -> InfeasibleCounts:
-    """Return how many designs were proposed, how many were feasible, and how many each limit made infeasible."""
-    return why.infeasible

@@ -41,7 +41,6 @@ from archsearch.report.vocabulary import (
     compact,
     cut,
     finite,
-    infeasible_counts,
     label,
     labelled_value,
     misses_text,
@@ -77,9 +76,8 @@ def summary_section(study: StudyRead, why: Why) -> Markup:
     if study.trials:
         counts = study.counts()
         facts.append(("designs trained", number(sum(counts.get(state, 0) for state in TRAINED))))
-    checked = infeasible_counts(why)
-    if infeasible := checked.proposed - checked.feasible:
-        facts.append(("infeasible proposals", number(infeasible)))
+    if why.infeasible.infeasible:
+        facts.append(("infeasible proposals", number(why.infeasible.infeasible)))
     if times := training_times(study):
         facts.append(("training time", duration(sum(times))))
     cards = [el("div", el("dt", text), el("dd", tied(value))) for text, value in facts]
@@ -135,7 +133,7 @@ def importance_section(study: StudyRead, shares: Mapping[str, float]) -> Markup:
 
 def infeasible_section(study: StudyRead, why: Why) -> Markup:
     """Return how many designs each limit made infeasible, the nearest misses, and the failures with tracebacks."""
-    counts = infeasible_counts(why)
+    counts = why.infeasible
     broken = [trial for trial in study.trials if trial.state == INFEASIBLE]
     parts: list[Child] = []
     if counts.by_limit:
@@ -164,19 +162,22 @@ def infeasible_section(study: StudyRead, why: Why) -> Markup:
 
 def trial_facts(study: StudyRead, trial: TrialRead, tried: Sequence[str]) -> list[str]:
     """Return the lines of a trial that are shown where the pointer is on it."""
-    measured = {name: value_of(study, trial, name) for name in (*study.objectives, *FOOTPRINT)}
-    values = [labelled_value(name, value) for name in study.objectives if (value := measured[name]) is not None]
-    costs = [
-        labelled_value(name, value)
-        for name, value in measured.items()
-        if name not in study.objectives and value is not None
-    ]
-    lines = [f"Trial {trial.number}, {trial.state}", ", ".join(values), ", ".join(costs)]
+    lines = [f"Trial {trial.number}, {trial.state}", *_values_and_costs(study, trial)]
     if trial.state != "complete" and trial.cause:
         lines.append(cut(trial.cause, 160))
     if texts := settings(trial, tried):
         lines.append(" ".join(texts[:8]) + (f" and {len(texts) - 8} more" if len(texts) > 8 else ""))
     return [tied(line) for line in lines if line]
+
+
+def _values_and_costs(study: StudyRead, trial: TrialRead) -> tuple[str, str]:
+    """Return the objectives of a trial, and what else of its footprint is known, with their labels."""
+    costs = [name for name in FOOTPRINT if name not in study.objectives]
+    values, others = (
+        ", ".join(labelled_value(name, value) for name in names if (value := value_of(study, trial, name)) is not None)
+        for names in (study.objectives, costs)
+    )
+    return values, others
 
 
 def _share(share: float | None) -> str:
@@ -318,14 +319,8 @@ def trials_section(study: StudyRead) -> Markup:
 
 
 def _design(study: StudyRead, trial: TrialRead, design: Footprint | None) -> Markup:
-    values = ", ".join(labelled_value(name, value_of(study, trial, name)) for name in study.objectives)
-    costs = [
-        labelled_value(name, value)
-        for name in FOOTPRINT
-        if name not in study.objectives and (value := value_of(study, trial, name)) is not None
-    ]
-    title = f"Trial {trial.number}"
-    parts: list[Child] = [el("h3", tied(f"{title}: {values}")), note(tied(", ".join(costs)))]
+    values, costs = _values_and_costs(study, trial)
+    parts: list[Child] = [el("h3", tied(f"Trial {trial.number}: {values}")), note(tied(costs))]
     if design is None:
         parts.append(no_data("No drawing: the design is not recorded."))
     else:

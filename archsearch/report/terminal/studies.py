@@ -23,7 +23,7 @@ from archsearch.report.terminal.text import (
     sparkline,
     value_cell,
 )
-from archsearch.report.vocabulary import counted, infeasible_counts, misses_text, quantity, short_key
+from archsearch.report.vocabulary import counted, misses_text, short_key, short_label
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
 from archsearch.search.storage.doctor import Finding
@@ -79,7 +79,7 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
     if states:
         table.add_column("state")
     for name in (*study.objectives, *columns):
-        table.add_column(safe(quantity(name).head), justify="right", no_wrap=True)
+        table.add_column("RF" if name == "receptive_field" else safe(short_label(name)), justify="right", no_wrap=True)
     table.add_column("blocks", overflow="fold")
     table.add_column("files", overflow="fold")
     for trial in rows:
@@ -105,12 +105,11 @@ def _head(study: StudyRead) -> str:
 
 def print_why(study: StudyRead, why: Why, importances: Mapping[str, float], console: Console) -> None:
     """Print how many designs each limit made infeasible, the nearest misses, the failures, and the importances."""
-    counts = infeasible_counts(why)
-    infeasible = counts.proposed - counts.feasible
+    counts = why.infeasible
     console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
     console.print(
-        f"{number(counts.proposed)} designs were checked, {number(infeasible)} of them infeasible"
-        f"{f' ({percent(infeasible / counts.proposed, 1)})' if counts.proposed else ''}"
+        f"{number(counts.proposed)} designs were checked, {number(counts.infeasible)} of them infeasible"
+        f"{f' ({percent(counts.infeasible / counts.proposed, 1)})' if counts.proposed else ''}"
     )
     if counts.by_limit:
         console.print()
@@ -219,7 +218,7 @@ def print_comparison(
     table.add_row("state", *record["states"], "")
     for name, pair in record["figures"].items():
         cells = [safe(value_cell(name, one)) for one in pair]
-        table.add_row(safe(quantity(name).short), *cells, _difference(name, pair))
+        table.add_row(safe(short_label(name)), *cells, _difference(name, pair))
     curves = [sparkline(list(trial.history.values()), console.encoding) for trial in trials]
     console.print(table)
     for head, curve in zip(heads, curves, strict=True):
@@ -275,7 +274,7 @@ def _difference(name: str, pair: Sequence[float | None]) -> str:
 def _figures(study: StudyRead, trial: TrialRead, console: Console) -> None:
     names = [*study.objectives, *(name for name in (*COLUMNS, "test_accuracy") if name not in study.objectives)]
     values = {name: value for name in names if (value := value_of(study, trial, name)) is not None}
-    texts = [f"{quantity(name).short} {value_cell(name, value)}" for name, value in values.items()]
+    texts = [f"{short_label(name)} {value_cell(name, value)}" for name, value in values.items()]
     console.print(safe(", ".join(texts)) or "no data", soft_wrap=True)
 
 
