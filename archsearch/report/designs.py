@@ -20,8 +20,8 @@ from archsearch.decode import is_mapping
 from archsearch.design.layers import Conv, GlobalPool, Linear, Pool
 from archsearch.design.lower import lower
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
-from archsearch.design.spec import decode_design
-from archsearch.errors import ArchsearchError, SpecError
+from archsearch.design.spec import decode_design, no_blocks
+from archsearch.errors import ArchsearchError
 from archsearch.search.storage.read import TrialRead
 
 BoxKind = Literal["convolution", "depthwise", "grouped", "pointwise", "pool", "linear", "identity", "image"]
@@ -74,7 +74,7 @@ def read_design(trial: TrialRead) -> Footprint | None:
     text = trial.attrs.get("design")
     mapping = _load(text if isinstance(text, str) else _from_folder(trial.attrs.get("run_dir")))
     try:
-        return measure(lower(decode_design(mapping, _no_block)))
+        return measure(lower(decode_design(mapping, no_blocks)))
     except (ArchsearchError, ValueError, TypeError, RecursionError, OverflowError):
         return None
 
@@ -272,10 +272,6 @@ def _shipped() -> dict[str, str]:
 
 def _identity(block: Mapping[str, Any]) -> str:
     return json.dumps({key: value for key, value in block.items() if key != "name"}, sort_keys=True, default=str)
-
-
-def _no_block(name: str) -> Any:
-    raise SpecError("design", f"names the block '{name}', which a self-contained design does not")
 
 
 def _from_folder(folder: Any) -> str | None:
