@@ -42,6 +42,11 @@ class Box:
     """(C, H, W) behind it."""
 
     @property
+    def text(self) -> str:
+        """The label and the marks."""
+        return ", ".join([self.label, *self.marks])
+
+    @property
     def is_dilated(self) -> bool:
         """Whether a convolution in it has a dilation above 1."""
         return any(mark.startswith("dilation") for mark in self.marks)
@@ -113,7 +118,7 @@ def stage_lines(design: Footprint) -> list[StageLine]:
         found.append(
             StageLine(
                 name=stage,
-                blocks="; ".join(repeated(", ".join([box.label, *box.marks]) for box in members)),
+                blocks="; ".join(repeated(box.text for box in members)),
                 shape=members[-1].shape,
                 receptive_field=field,
                 parameters=costs[stage][0],

@@ -224,8 +224,7 @@ def _wide(box: Box, scale: float) -> float:
 
 
 def _box(box: Box, x: float, middle: float, wide: float, high: float) -> list[Part]:
-    text = ", ".join([box.label, *box.marks])
-    hover = f"{box.stage}: {text}; {box.shape[0]} channels" if text else box.stage
+    hover = f"{box.stage}: {box.text}; {box.shape[0]} channels" if box.text else box.stage
     rect = Rect(x=x, y=middle - high / 2, width=wide, height=high, look=box.kind, hover=hover)
     if not box.is_dilated:
         return [rect]

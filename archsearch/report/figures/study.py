@@ -45,6 +45,7 @@ from archsearch.report.vocabulary import (
     short_key,
     value_text,
 )
+from archsearch.search.explain import importances as search_importances
 from archsearch.search.storage.read import StudyRead, TrialRead, TrialState
 
 if TYPE_CHECKING:
@@ -85,12 +86,9 @@ def draw_study(
     """
     for each in formats:
         picture_format(Path(f"study.{each}"))
-    if importances is None:
-        from archsearch.search.explain import importances as computed
-
-        importances = computed(study)
+    shares = search_importances(study) if importances is None else importances
     files: list[Path] = []
-    for name, figure in study_figures(study, importances).items():
+    for name, figure in study_figures(study, shares).items():
         drawing = sheet(figure)
         for each in formats:
             files.append(folder / f"{name}.{each}")

@@ -31,6 +31,7 @@ from archsearch.report.html.parts import (
     titled,
     value_cell,
 )
+from archsearch.report.records import ranking
 from archsearch.report.series import cost_bounds, pareto_front, ranked_finite, thinned, value_of, varied_settings
 from archsearch.report.summary import distinct, last_activity, sentences, training_times
 from archsearch.report.vocabulary import (
@@ -48,7 +49,7 @@ from archsearch.report.vocabulary import (
 )
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
-from archsearch.search.storage.read import StudyRead, TrialRead
+from archsearch.search.storage.read import STATES, StudyRead, TrialRead
 
 FOOTPRINT = ("parameters", "macs", "receptive_field")
 MOST_TRACES = 10
@@ -289,9 +290,7 @@ def trials_section(study: StudyRead) -> Markup:
     """Return every trial, the best first, with its files and the command that runs it again."""
     if not study.trials:
         return section("trials", "All trials", no_data("There is no trial yet."))
-    ranked = study.ranked()
-    numbers = {trial.number for trial in ranked}
-    ordered = [*ranked, *(trial for trial in study.trials if trial.number not in numbers)]
+    ordered = ranking(study, states=STATES)
     shown = ordered[:MOST_ROWS]
     tried = list(varied_settings(study))
     costs = [name for name in FOOTPRINT if name not in study.objectives]
