@@ -46,7 +46,7 @@ def look(trained: Trained, images_BCHW: np.ndarray) -> list[EffectiveField]:
     channels, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.
     """
     ends = [(name, row) for name, row in stage_ends(rows(trained.plan)) if name != "head"]
-    modules = [_module(trained.network, name) for name, _ in ends]
+    modules = [trained.network.get_submodule(name if name == "stem" else f"stages.{name}") for name, _ in ends]
     normalise = Normaliser(trained.mean, trained.std, "cpu")
     _, height, width = trained.plan.input_shape
     influence = np.zeros((len(ends), height, width))
@@ -83,8 +83,3 @@ def look(trained: Trained, images_BCHW: np.ndarray) -> list[EffectiveField]:
             )
         )
     return found
-
-
-def _module(network: nn.Module, stage: str) -> nn.Module:
-    """Return the module of the stem or of a stage by name."""
-    return network.get_submodule("stem" if stage == "stem" else f"stages.{stage}")
