@@ -58,27 +58,33 @@ def export_network(
     ready = example_of(images, takes, trained.mean, trained.std)
     original = as_function(trained.taking(takes))
     metadata = _metadata(trained, takes)
+    text = json.dumps(metadata)
     portable = trained.taking(takes)
     example = ready[:2] if len(ready) > 1 else ready.repeat(2, axis=0)  # a batch of 1 would fix the batch at 1
-    content = weights_of(run_dir).read_bytes()
-    formats: tuple[tuple[Path | None, str, str, str, Callable[[Path], object], Callable[[Path], Forward]], ...] = (
-        (onnx, ".onnx", "onnx", "ONNX", partial(write_onnx, portable, example, metadata=metadata), read_onnx),
-        (
-            torch_export, ".pt2", "torch_export", "torch.export",
-            partial(write_torch_export, portable, example, metadata=json.dumps(metadata)), read_torch_export,
-        ),
-        (
-            safetensors, ".safetensors", "safetensors", "weights with their design",
-            lambda file: file.write_bytes(content), lambda file: as_function(load_network(file, takes)),
-        ),
-    )  # fmt: skip
     lines: list[str] = []
-    for file, ending, where, title, write, read in formats:
-        if file is not None:
-            _ending(file, ending, where)
-            lines.append(f"{file}: {title}, {_written(file, write, read, original, ready)}, {origin}")
-    if programs := (onnx is not None) + (torch_export is not None):
-        lines.insert(programs, f"{'both take' if programs > 1 else 'it takes'} {metadata['input']}")
+    if onnx is not None:
+        _ending(onnx, ".onnx", "onnx")
+        write = partial(write_onnx, portable, example, metadata=metadata)
+        agreement = _written(onnx, write, read_onnx, original, ready)
+        lines.append(f"{onnx}: ONNX, {agreement}, {origin}")
+    if torch_export is not None:
+        _ending(torch_export, ".pt2", "torch_export")
+        write = partial(write_torch_export, portable, example, metadata=text)
+        agreement = _written(torch_export, write, read_torch_export, original, ready)
+        lines.append(f"{torch_export}: torch.export, {agreement}, {origin}")
+    if lines:
+        lines.append(f"both take {metadata['input']}" if len(lines) > 1 else f"it takes {metadata['input']}")
+    if safetensors is not None:
+        _ending(safetensors, ".safetensors", "safetensors")
+        content = weights_of(run_dir).read_bytes()
+        agreement = _written(
+            safetensors,
+            lambda file: file.write_bytes(content),
+            lambda file: as_function(load_network(file, takes)),
+            original,
+            ready,
+        )
+        lines.append(f"{safetensors}: weights with their design, {agreement}, {origin}")
     return lines
 
 

@@ -48,8 +48,11 @@ def print_overviews(studies: Sequence[Overview], console: Console) -> None:
         return
     rows = [
         (
-            *(safe(each) for each in (study.name, *(study.attrs.get(key, NOTHING) for key in ("data", "limits")))),
-            *(counted(study.counts), _best(study), moment_cell(study.last)),
+            safe(study.name),
+            *(safe(study.attrs.get(key, NOTHING)) for key in ("data", "limits")),
+            counted(study.counts),
+            _best(study),
+            moment_cell(study.last),
         )
         for study in studies
     ]
