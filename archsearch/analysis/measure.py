@@ -49,6 +49,12 @@ class LayerFootprint:
     activations: int
     """Output elements for one image."""
 
+    def middle_field(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the rows and the columns (px, from and to) that the unit in the middle of the map sees."""
+        extent = Extent(self.start, self.receptive_field, self.jump)
+        _, height, width = self.output_shape
+        return extent.interval(height // 2), extent.interval(width // 2)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
@@ -119,11 +125,13 @@ def rows(plan: Plan) -> tuple[LayerFootprint, ...]:
 
 def stage_ends(layers: Iterable[LayerFootprint]) -> list[tuple[str, LayerFootprint]]:
     """Return the last row of the stem, of each stage and of the head, by name, in order."""
-    ends: dict[str, LayerFootprint] = {}
-    for row in layers:
-        parts = row.name.split(".")
-        ends[parts[1] if parts[0] == "stages" else parts[0]] = row
-    return list(ends.items())
+    return list({stage_of(row.name): row for row in layers}.items())
+
+
+def stage_of(path: str) -> str:
+    """Return the stage that the layer at `path` belongs to, or `stem` or `head`."""
+    part, *inner = path.split(".")
+    return inner[0] if part == "stages" else part
 
 
 class Totals(NamedTuple):

@@ -7,7 +7,8 @@ is that of `conf/hydra/help/archsearch.yaml`, which Hydra prints too. Imports Py
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from archsearch.config_files import config_folder
@@ -50,17 +51,12 @@ def help_text(folders: Sequence[Path] = ()) -> str:
 
 
 def _listed(folders: Sequence[Path]) -> str:
-    found: dict[str, set[str]] = {}
+    """Return a line for every group of `folders` with the names of its options, without Hydra's own groups."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
     for folder in folders:
-        for group, option in _options(folder):
-            found.setdefault(group, set()).add(option)
-    return "".join(f"{group}: {', '.join(sorted(options))}\n" for group, options in sorted(found.items()))
-
-
-def _options(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the group and the name of every option below `folder`, without Hydra's own groups."""
-    for place, inner, files in os.walk(folder):
-        inner[:] = [name for name in inner if name[0] not in "._"]
-        group = Path(place).relative_to(folder)
-        if group.parts and group.parts[0] != "hydra":
-            yield from ((group.as_posix(), file[:-5]) for file in files if file.endswith(".yaml"))
+        for place, inner, files in os.walk(folder):
+            inner[:] = [name for name in inner if name[0] not in "._"]
+            group = Path(place).relative_to(folder)
+            if group.parts and group.parts[0] != "hydra":
+                found[group.as_posix()] |= {file[:-5] for file in files if file.endswith(".yaml")}
+    return "".join(f"{group}: {', '.join(sorted(options))}\n" for group, options in sorted(found.items()) if options)

@@ -56,8 +56,9 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
     """Hand `given` to Hydra, which reads the command line itself and calls `job`."""
     import hydra
     from hydra._internal.utils import get_args_parser
+    from omegaconf import OmegaConf
 
-    _register_resolvers()
+    OmegaConf.register_new_resolver("archsearch_token", lambda: os.urandom(2).hex(), replace=True, use_cache=True)
     started = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)
     options = get_args_parser().parse_args(given)
     prints = options.cfg or options.info or any(key_of(one) == "hydra.verbose" for one in given)
@@ -132,9 +133,3 @@ def _item(tree: Mapping[str, Any], key: str) -> Any:
     for part in key.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None
     return found
-
-
-def _register_resolvers() -> None:
-    from omegaconf import OmegaConf
-
-    OmegaConf.register_new_resolver("archsearch_token", lambda: os.urandom(2).hex(), replace=True, use_cache=True)

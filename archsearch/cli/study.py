@@ -51,13 +51,15 @@ def commands() -> None:
     """List, explain, draw and export the study database. STUDY may be left out if there is only one."""
 
 
-def _storage(command: Callable[..., None]) -> Callable[..., None]:
-    text = "sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:FILE."
-    return click.option("--storage", default=_DEFAULT, show_default=True, help=text)(command)
-
-
-def _json(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")(command)
+_study = click.argument("study", required=False)
+_storage = click.option(
+    "--storage",
+    default=_DEFAULT,
+    show_default=True,
+    help="sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:FILE.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+_path = click.Path(path_type=Path)
 
 
 @commands.command("ls")
@@ -69,24 +71,15 @@ def _ls(storage: str, as_json: bool) -> None:
     from archsearch.report.terminal.studies import print_overviews
 
     found = _reader(storage).overviews()
-    if as_json:
-        _print_json([overview_record(one) for one in found])
-    else:
-        print_overviews(found, _console())
+    _print(as_json, lambda: [overview_record(one) for one in found], lambda console: print_overviews(found, console))
 
 
 @commands.command("show")
-@click.argument("study", required=False)
+@_study
 @click.option("--by", help="Rank by an objective, parameters, macs, receptive_field, seconds, trial, ...")
 @click.option("--reverse", is_flag=True, help="Worst first.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show at most so many trials.")
-@click.option(
-    "--state",
-    "states",
-    type=click.Choice(_STATES),
-    multiple=True,
-    help="Only these. [default: complete]",
-)
+@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Only these. [default: complete]")
 @_storage
 @_json
 def _show(
@@ -98,14 +91,15 @@ def _show(
 
     found = _reader(storage).study(study)
     rows = ranking(found, by=by, states=states or ("complete",), reverse=reverse)
-    if as_json:
-        _print_json(study_record(found, rows[:limit]))
-    else:
-        print_study(found, rows[:limit], _console(), total=len(rows))
+    _print(
+        as_json,
+        lambda: study_record(found, rows[:limit]),
+        lambda console: print_study(found, rows[:limit], console, total=len(rows)),
+    )
 
 
 @commands.command("best")
-@click.argument("study", required=False)
+@_study
 @_storage
 @_json
 def _best(study: str | None, storage: str, as_json: bool) -> None:
@@ -115,10 +109,7 @@ def _best(study: str | None, storage: str, as_json: bool) -> None:
 
     found = _reader(storage).study(study)
     trial = _best_of(found)
-    if as_json:
-        _print_json(trial_record(found, trial))
-    else:
-        print_best(found, trial, _console())
+    _print(as_json, lambda: trial_record(found, trial), lambda console: print_best(found, trial, console))
 
 
 @commands.command("trial")
@@ -133,16 +124,13 @@ def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
     study, (number,) = _numbers(names, None, count=1)
     found = _reader(storage).study(study)
     trial = _trial_of(found, number)
-    if as_json:
-        _print_json(trial_record(found, trial))
-    else:
-        print_trial(found, trial, _console())
+    _print(as_json, lambda: trial_record(found, trial), lambda console: print_trial(found, trial, console))
 
 
 @commands.command("compare")
 @click.argument("names", nargs=-1, required=True, metavar="[STUDY] NUMBER NUMBER")
 @click.option("--study", help="The study, if it is not given before the numbers.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw both curves to FILE.png, .svg or .pdf.")
+@click.option("--plot", type=_path, help="Draw both curves to FILE.png, .svg or .pdf.")
 @_storage
 @_json
 def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, storage: str, as_json: bool) -> None:
@@ -158,14 +146,11 @@ def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, stora
     if plot is not None:
         draw_comparison(found, trials, plot)
         click.echo(f"drawing: {plot}", err=True)
-    if as_json:
-        _print_json(record)
-    else:
-        print_comparison(found, record, trials, _console())
+    _print(as_json, lambda: record, lambda console: print_comparison(found, record, trials, console))
 
 
 @commands.command("why")
-@click.argument("study", required=False)
+@_study
 @_storage
 @_json
 def _why(study: str | None, storage: str, as_json: bool) -> None:
@@ -176,34 +161,26 @@ def _why(study: str | None, storage: str, as_json: bool) -> None:
 
     found = _reader(storage).study(study)
     why, shares = explain(found), importances(found)
-    if as_json:
-        _print_json(why_record(found, why, shares))
-    else:
-        print_why(found, why, shares, _console())
+    _print(as_json, lambda: why_record(found, why, shares), lambda console: print_why(found, why, shares, console))
 
 
 @commands.command("export")
-@click.argument("study", required=False)
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="One line per trial.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="The whole study.")
-@click.option("--design", "design_file", type=click.Path(path_type=Path), help="The best design as YAML.")
-@click.option("--folder", type=click.Path(path_type=Path), help="All three. [default: outputs/exports/STUDY]")
-@click.option("--onnx", type=click.Path(path_type=Path), help="The best network as FILE.onnx.")
-@click.option("--torch-export", type=click.Path(path_type=Path), help="The best network as FILE.pt2.")
-@click.option("--safetensors", type=click.Path(path_type=Path), help="The best weights with their design in one file.")
+@_study
+@click.option("--csv", type=_path, help="One line per trial.")
+@click.option("--json", type=_path, help="The whole study.")
+@click.option("--design", type=_path, help="The best design as YAML.")
+@click.option("--folder", type=_path, help="All three. [default: outputs/exports/STUDY]")
+@click.option("--onnx", type=_path, help="The best network as FILE.onnx.")
+@click.option("--torch-export", type=_path, help="The best network as FILE.pt2.")
+@click.option("--safetensors", type=_path, help="The best weights with their design in one file.")
 @click.option("--trial", "number", type=click.IntRange(min=0), help="Use this trial instead of the best.")
 @_storage
 def _export(
     study: str | None,
-    csv_file: Path | None,
-    json_file: Path | None,
-    design_file: Path | None,
     folder: Path | None,
-    onnx: Path | None,
-    torch_export: Path | None,
-    safetensors: Path | None,
     number: int | None,
     storage: str,
+    **named: Path | None,
 ) -> None:
     """Write the study as CSV and JSON, its best design as YAML, its best network for other programs."""
     from archsearch.report.export import export_study, folder_files, folder_name
@@ -211,16 +188,16 @@ def _export(
 
     found = _reader(storage).study(study)
     trial = None if number is None else _trial_of(found, number)
+    onnx, torch_export, safetensors = (named.pop(kind) for kind in ("onnx", "torch_export", "safetensors"))
+    files = {kind: file for kind, file in named.items() if file is not None}
     if onnx or torch_export or safetensors:
         from archsearch.runs.export import export_network
 
         run_dir = run_folder(trial or _best_of(found))
         lines = export_network(run_dir, onnx=onnx, torch_export=torch_export, safetensors=safetensors)
         click.echo("\n".join(lines))
-        if not (csv_file or json_file or design_file or folder):
+        if not (files or folder):
             return
-    named = {"csv": csv_file, "json": json_file, "design": design_file}
-    files = {kind: file for kind, file in named.items() if file is not None}
     if not files or folder is not None:
         files = {**folder_files(found, folder or Path("outputs/exports", folder_name(found))), **files}
     for line in export_study(found, files, trial=trial):
@@ -228,8 +205,8 @@ def _export(
 
 
 @commands.command("report")
-@click.argument("study", required=False)
-@click.option("--file", type=click.Path(path_type=Path), help="[default: outputs/reports/STUDY.html]")
+@_study
+@click.option("--file", type=_path, help="[default: outputs/reports/STUDY.html]")
 @_storage
 @_json
 def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -> None:
@@ -244,8 +221,8 @@ def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -
 
 
 @commands.command("plot")
-@click.argument("study", required=False)
-@click.option("--folder", type=click.Path(path_type=Path), help="[default: outputs/reports/STUDY]")
+@_study
+@click.option("--folder", type=_path, help="[default: outputs/reports/STUDY]")
 @click.option("--format", "formats", type=click.Choice(["png", "svg"]), multiple=True, help="[default: both]")
 @_storage
 @_json
@@ -275,10 +252,11 @@ def _doctor(fix: bool, grace: float | None, storage: str, as_json: bool) -> None
     reader = _reader(storage)
     found = examine(reader, grace=grace)
     applied = apply_fixes(reader, found) if fix else None
-    if as_json:
-        _print_json({"findings": [finding_record(one) for one in found], "fixed": applied or []})
-    else:
-        print_findings(found, applied, _console())
+    _print(
+        as_json,
+        lambda: {"findings": [finding_record(one) for one in found], "fixed": applied or []},
+        lambda console: print_findings(found, applied, console),
+    )
 
 
 def _reader(storage: str) -> Reader:
@@ -314,21 +292,18 @@ def _numbers(names: Sequence[str], study: str | None, *, count: int) -> tuple[st
     return (names[0] if first else study), [int(one) for one in names[first:]]
 
 
-def _console() -> Console:
-    from rich.console import Console
+def _print(as_json: bool, record: Callable[[], Any], show: Callable[[Console], None]) -> None:
+    """Print the record as JSON, or what `show` prints on a terminal."""
+    if as_json:
+        from archsearch.report.records import strict
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+        click.echo(mask(json.dumps(strict(record()), allow_nan=False)))
+    else:
+        from rich.console import Console
 
-
-def _print_json(value: Any) -> None:
-    from archsearch.report.records import strict
-
-    click.echo(mask(json.dumps(strict(value), allow_nan=False)))
+        show(Console(highlight=False, width=None if sys.stdout.isatty() else 160))
 
 
 def _print_files(files: Sequence[Path], *, as_json: bool) -> None:
-    if as_json:
-        _print_json({"files": [str(file) for file in files]})
-    else:
-        for file in files:
-            click.echo(str(file))
+    names = [str(file) for file in files]
+    _print(as_json, lambda: {"files": names}, lambda _: click.echo("\n".join(names)))

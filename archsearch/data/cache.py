@@ -102,20 +102,10 @@ def replacing(path: Path, *, fix: str) -> Iterator[IO[bytes]]:
 
     Raises `StorageError`, which ends with `fix`, where the system refuses to write.
     """
-    unfinished = ""
-    with _writing(path, fix):
-        try:
-            with tempfile.NamedTemporaryFile(
-                dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED, delete=False
-            ) as file:
-                unfinished = file.name
-                yield file
-            Path(unfinished).replace(path)
-            unfinished = ""
-        finally:
-            if unfinished:
-                with contextlib.suppress(OSError):
-                    Path(unfinished).unlink()
+    with staging(path, fix=fix) as folder:
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            yield file
+        Path(file.name).replace(path)
 
 
 @contextlib.contextmanager

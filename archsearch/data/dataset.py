@@ -119,15 +119,9 @@ def digest_of(parts: Iterable[bytes | np.ndarray]) -> str:
 def source_of(name: str, classes: tuple[str, ...], train: Images, test: Images) -> Source:
     """Return the source of decoded images: its statistics and digest are computed from them."""
     mean, std = statistics(train.images_BHWC)
-    shape = repr((train.images_BHWC.shape, test.images_BHWC.shape))
-    parts = [
-        "\0".join(classes).encode(),
-        shape.encode(),
-        train.images_BHWC,
-        train.labels_B,
-        test.images_BHWC,
-        test.labels_B,
-    ]
+    shapes = repr((train.images_BHWC.shape, test.images_BHWC.shape))
+    arrays = (train.images_BHWC, train.labels_B, test.images_BHWC, test.labels_B)
+    parts = ["\0".join(classes).encode(), shapes.encode(), *arrays]
     return Source(name=name, classes=classes, train=train, test=test, mean=mean, std=std, digest=digest_of(parts))
 
 

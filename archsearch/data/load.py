@@ -78,14 +78,12 @@ def _from_package(name: str, settings: DataSettings) -> Source:
 
 def _drawn(settings: DataSettings) -> Source:
     wanted = settings.shapes
-    train, train_labels = shapes.draw(wanted.train_images, seed=(wanted.seed, 0), noise=wanted.noise)
-    test, test_labels = shapes.draw(wanted.test_images, seed=(wanted.seed, 1), noise=wanted.noise)
-    return source_of(
-        "shapes",
-        shapes.CLASSES,
-        Images(images_BHWC=train, labels_B=train_labels),
-        Images(images_BHWC=test, labels_B=test_labels),
+    drawn = (
+        shapes.draw(images, seed=(wanted.seed, place), noise=wanted.noise)
+        for place, images in enumerate((wanted.train_images, wanted.test_images))
     )
+    train, test = (Images(images_BHWC=images, labels_B=labels) for images, labels in drawn)
+    return source_of("shapes", shapes.CLASSES, train, test)
 
 
 def _converted(source: Source, settings: DataSettings) -> Source:

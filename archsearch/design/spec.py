@@ -133,6 +133,11 @@ class BlockReader:
         return last[1]
 
 
+def no_blocks(name: str) -> Mapping[str, Any]:
+    """Raise `SpecError`: the lookup of blocks for the design of a run, which is self-contained."""
+    raise SpecError("", f"the design names the block '{name}', but a run's design holds its blocks itself")
+
+
 def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "arch") -> DesignSpec:
     """Return the design that the mapping `raw` describes; raises `SpecError` below `where`."""
     source = known_mapping(raw, where, "a network", _ARCH_KEYS)

@@ -14,15 +14,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from archsearch.analysis.measure import Footprint, LayerFootprint, measure, rows
+from archsearch.analysis.measure import Footprint, measure, rows, stage_ends, stage_of
 from archsearch.config_files import config_folder
 from archsearch.decode import is_mapping
-from archsearch.design.geometry import Extent
 from archsearch.design.layers import Conv, GlobalPool, Linear, Pool
 from archsearch.design.lower import lower
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
-from archsearch.design.spec import decode_design
-from archsearch.errors import ArchsearchError, SpecError
+from archsearch.design.spec import decode_design, no_blocks
+from archsearch.errors import ArchsearchError
 from archsearch.search.storage.read import TrialRead
 
 BoxKind = Literal["convolution", "depthwise", "grouped", "pointwise", "pool", "linear", "identity", "image"]
@@ -43,18 +42,14 @@ class Box:
     """(C, H, W) behind it."""
 
     @property
+    def text(self) -> str:
+        """The label and the marks."""
+        return ", ".join([self.label, *self.marks])
+
+    @property
     def is_dilated(self) -> bool:
         """Whether a convolution in it has a dilation above 1."""
         return any(mark.startswith("dilation") for mark in self.marks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageCost:
-    """What a stage, the stem or the head costs."""
-
-    stage: str
-    parameters: int
-    macs: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +63,6 @@ class StageField:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrialDesign:
-    """A design that could be read: its plan and what it comes to."""
-
-    name: str
-    plan: Plan
-    footprint: Footprint
-
-    @property
-    def fields(self) -> dict[str, int]:
-        """The receptive field (px) at the end of each stage, and of the head where that sees more than the last."""
-        return {stage: field.size for field in stage_fields(self.plan, self.footprint) for stage in field.stages}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StageLine:
     """One line of a design's table: its blocks in words, output shape, receptive field and cost of a stage."""
 
@@ -89,17 +70,16 @@ class StageLine:
     blocks: str
     shape: tuple[int, int, int]
     receptive_field: int
-    cost: StageCost
+    parameters: int
+    macs: int
 
 
-def read_design(trial: TrialRead) -> TrialDesign | None:
-    """Return the trial's design, from its attributes or from its folder; None where there is none to be read."""
+def read_design(trial: TrialRead) -> Footprint | None:
+    """Return the trial's design, measured, from its attributes or its folder; None where there is none to be read."""
     text = trial.attrs.get("design")
     mapping = _load(text if isinstance(text, str) else _from_folder(trial.attrs.get("run_dir")))
     try:
-        design = decode_design(mapping, _no_block)
-        plan = lower(design)
-        return TrialDesign(name=design.name, plan=plan, footprint=measure(plan))
+        return measure(lower(decode_design(mapping, no_blocks)))
     except (ArchsearchError, ValueError, TypeError, RecursionError, OverflowError):
         return None
 
@@ -128,21 +108,21 @@ def blocks_text(blocks: Mapping[str, str]) -> str:
     return ", ".join(f"{names[0]}{f'-{names[-1]}' if len(names) > 1 else ''} {block}" for block, names in parts)
 
 
-def stage_lines(design: TrialDesign) -> list[StageLine]:
+def stage_lines(design: Footprint) -> list[StageLine]:
     """Return one line for the stem, every stage and the head."""
     found: list[StageLine] = []
-    fields, field = design.fields, 1
-    costs = {cost.stage: cost for cost in stage_costs(design.plan)}
+    fields, field, costs = field_sizes(design), 1, stage_costs(design)
     for stage, group in groupby(boxes(design.plan), key=lambda box: box.stage):
         members = list(group)
         field = fields.get(stage, field)
         found.append(
             StageLine(
                 name=stage,
-                blocks="; ".join(repeated(", ".join([box.label, *box.marks]) for box in members)),
+                blocks="; ".join(repeated(box.text for box in members)),
                 shape=members[-1].shape,
                 receptive_field=field,
-                cost=costs.get(stage, StageCost(stage=stage, parameters=0, macs=0)),
+                parameters=costs[stage][0],
+                macs=costs[stage][1],
             )
         )
     return found
@@ -167,47 +147,41 @@ def boxes(plan: Plan) -> list[Box]:
     for path, layer in _blocks(plan):
         inside = [row for row in table if row.name == path or row.name.startswith(f"{path}.")]
         shape = inside[-1].output_shape if inside else shape
-        stage = path.split(".")[1] if path.startswith("stages.") else path.split(".")[0]
-        found.append(_box(stage, layer, shape))
+        found.append(_box(stage_of(path), layer, shape))
     return found
 
 
-def stage_costs(plan: Plan) -> list[StageCost]:
-    """Return what the stem, each stage and the head cost, in order; their sums are the footprint's totals."""
-    found: dict[str, list[int]] = {box.stage: [0, 0] for box in boxes(plan)}  # an identity has no row
-    for row in rows(plan):
-        costs = found.setdefault(_stage(row), [0, 0])
-        costs[0] += row.parameters
-        costs[1] += row.macs
-    return [StageCost(stage=stage, parameters=p, macs=m) for stage, (p, m) in found.items()]
+def stage_costs(design: Footprint) -> dict[str, tuple[int, int]]:
+    """Return parameters and MACs of the stem, each stage and the head, in order; their sums are the totals."""
+    found = {box.stage: (0, 0) for box in boxes(design.plan)}  # an identity has no row
+    for row in design.layers:
+        parameters, macs = found.get(stage_of(row.name), (0, 0))
+        found[stage_of(row.name)] = parameters + row.parameters, macs + row.macs
+    return found
 
 
-def stage_fields(plan: Plan, footprint: Footprint) -> list[StageField]:
+def field_sizes(design: Footprint) -> dict[str, int]:
+    """Return the receptive field (px) at the end of each stage, and of the head where that sees more than the last."""
+    return {stage: field.size for field in stage_fields(design) for stage in field.stages}
+
+
+def stage_fields(design: Footprint) -> list[StageField]:
     """Return the field of the unit in the middle of each stage's map, in order; equal ones are merged.
 
     The head counts where its convolutions see more than the last stage does.
     """
-    ends = {_stage(row): row for row in rows(plan) if _stage(row) != "head" or row.kind == "conv"}
+    ends = dict(stage_ends(row for row in design.layers if row.kind == "conv" or stage_of(row.name) != "head"))
     last = [row for stage, row in ends.items() if stage != "head"]
-    if last and "head" in ends and footprint.receptive_field == last[-1].receptive_field:
+    if last and "head" in ends and design.receptive_field == last[-1].receptive_field:
         del ends["head"]
     found: list[StageField] = []
     for stage, row in ends.items():
-        extent = Extent(row.start, row.receptive_field, row.jump)
-        _, height, width = row.output_shape
-        field = StageField(
-            stages=(stage,), size=extent.size, rows=extent.interval(height // 2), columns=extent.interval(width // 2)
-        )
-        if found and (found[-1].rows, found[-1].columns) == (field.rows, field.columns):
+        rows, columns = row.middle_field()
+        if found and (found[-1].rows, found[-1].columns) == (rows, columns):
             found[-1] = replace(found[-1], stages=(*found[-1].stages, stage))
         else:
-            found.append(field)
+            found.append(StageField(stages=(stage,), size=row.receptive_field, rows=rows, columns=columns))
     return found
-
-
-def _stage(row: LayerFootprint) -> str:
-    parts = row.name.split(".")
-    return parts[1] if parts[0] == "stages" else parts[0]
 
 
 def _blocks(plan: Plan) -> Iterator[tuple[str, Layer]]:
@@ -303,10 +277,6 @@ def _shipped() -> dict[str, str]:
 
 def _identity(block: Mapping[str, Any]) -> str:
     return json.dumps({key: value for key, value in block.items() if key != "name"}, sort_keys=True, default=str)
-
-
-def _no_block(name: str) -> Any:
-    raise SpecError("design", f"names the block '{name}', which a self-contained design does not")
 
 
 def _from_folder(folder: Any) -> str | None:

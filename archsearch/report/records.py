@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archsearch.analysis.measure import rows
 from archsearch.decode import suggest
 from archsearch.errors import SpecError
 from archsearch.report.designs import blocks_of, read_design
 from archsearch.report.series import value_of
-from archsearch.report.vocabulary import finite, infeasible_counts, record_of
+from archsearch.report.vocabulary import finite, record_of
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
 from archsearch.search.storage.doctor import Finding
@@ -225,12 +224,12 @@ def layers_of(trial: TrialRead) -> dict[str, dict[str, Any]] | None:
     """Return kind, shape, field and costs of each layer of the trial's design; None where it cannot be read."""
     design = read_design(trial)
     kept = ("kind", "output_shape", "receptive_field", "parameters", "macs")
-    return None if design is None else {row.name: record_of(row, kept) for row in rows(design.plan)}
+    return None if design is None else {row.name: record_of(row, kept) for row in design.layers}
 
 
 def why_record(study: StudyRead, why: Why, importances: Mapping[str, float]) -> dict[str, Any]:
     """Return which limits made designs infeasible, the nearest misses, failures, and the parameters' shares."""
-    counts = infeasible_counts(why)
+    counts = why.infeasible
     return {
         "study": study.name,
         "looked_at": counts.proposed,

@@ -1,75 +1,15 @@
-"""What the charts of a study show, as values: its history, its trade-offs, its curves. No drawing, no numpy."""
+"""Values over the trials of a study: of objectives and attributes, the front, learning curves, ranges. No drawing."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from archsearch.report.vocabulary import BOUNDS, DUPLICATE, INFEASIBLE, bound_text, finite
-from archsearch.search.storage.read import StudyRead, TrialRead, TrialState, front_of, rank_of
+from archsearch.report.vocabulary import BOUNDS, bound_text, finite
+from archsearch.search.storage.read import StudyRead, TrialRead, front_of, rank_of
 
-PointKind = Literal["best", "complete", "pruned"]
-COSTS = ("parameters", "macs")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One trial in a chart; `best` marks the front of a trade-off, and each best value so far of a history."""
-
-    trial: int
-    x: float
-    y: float
-    kind: PointKind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """An objective over the trials in order; `best` is each best so far, `without_value` (trial, state) of the others.
-
-    Those others failed, diverged or were infeasible.
-    """
-
-    objective: str
-    points: tuple[Point, ...]
-    best: tuple[tuple[float, float], ...]
-    without_value: tuple[tuple[int, TrialState], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TradeOff:
-    """The first objective against a cost, every trial a point.
-
-    `front` has the points that are `best`, and `line` those that no other one beats in these two, from the cheapest
-    on: the same ones, unless there are more objectives than two.
-    """
-
-    cost: str
-    is_less_better: bool
-    objective: str
-    points: tuple[Point, ...]
-    front: tuple[Point, ...]
-    line: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """The learning curve of one trial: (epoch, accuracy), finite; `rank` counts the best ones from 1."""
-
-    trial: int
-    state: TrialState
-    rank: int | None
-    points: tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Curves:
-    """The curves that are drawn, best last, and how many there are in all."""
-
-    drawn: tuple[Curve, ...]
-    total: int
 
 
 def value_of(study: StudyRead, trial: TrialRead, name: str) -> float | None:
@@ -105,70 +45,7 @@ def is_higher_better(study: StudyRead, place: int = 0) -> bool:
     return place >= len(study.directions) or study.directions[place] == "maximize"
 
 
-def history(study: StudyRead, place: int = 0) -> History:
-    """Return the objective at `place` from trial to trial; a pruned trial has its last reported accuracy."""
-    name, higher = study.objectives[place], is_higher_better(study, place)
-    points: list[Point] = []
-    best: list[tuple[float, float]] = []
-    without_value: list[tuple[int, TrialState]] = []
-    for trial in study.trials:
-        value = value_of(study, trial, name) if trial.state == "complete" else None
-        if value is not None:
-            better = not best or (value > best[-1][1] if higher else value < best[-1][1])
-            if better:
-                best.append((trial.number, value))
-            points.append(Point(trial=trial.number, x=trial.number, y=value, kind="best" if better else "complete"))
-        elif trial.state == "pruned" and name == "accuracy" and (last := last_accuracy(trial)) is not None:
-            points.append(Point(trial=trial.number, x=trial.number, y=last, kind="pruned"))
-        elif trial.state in ("failed", "diverged", INFEASIBLE):
-            without_value.append((trial.number, trial.state))
-    return History(objective=name, points=tuple(points), best=tuple(best), without_value=tuple(without_value))
-
-
-def trade_offs(study: StudyRead) -> list[TradeOff]:
-    """Return the first objective against parameters, against MACs, and against every further objective."""
-    names = [name for name in (*COSTS, *study.objectives[1:]) if name != study.objectives[0]]
-    found = [trade_off(study, name) for name in dict.fromkeys(names)]
-    return [each for each in found if each.points]
-
-
-def trade_off(study: StudyRead, cost: str) -> TradeOff:
-    """Return the first objective against `cost`, an objective or an attribute of the trials.
-
-    Where `cost` is an objective the front is the study's own; else it is that of the pair.
-    """
-    name = study.objectives[0]
-    less = not (cost in study.objectives and is_higher_better(study, study.objectives.index(cost)))
-    complete: dict[int, tuple[float, float]] = {}
-    pruned: list[Point] = []
-    for trial in study.trials:
-        x, value = value_of(study, trial, cost), value_of(study, trial, name)
-        if x is None:
-            continue
-        if trial.state == "complete" and value is not None:
-            complete[trial.number] = (x, value)
-        elif trial.state == "pruned" and name == "accuracy" and (last := last_accuracy(trial)) is not None:
-            pruned.append(Point(trial=trial.number, x=x, y=last, kind="pruned"))
-    across, up = (1 if less else -1), (-1 if is_higher_better(study) else 1)
-    of_pair = _front({number: (across * x, up * y) for number, (x, y) in complete.items()})
-    best = pareto_front(study) & complete.keys() if cost in study.objectives else of_pair
-    others = [_trial_point(number, complete, "complete") for number in complete if number not in best]
-    front = sorted((_trial_point(number, complete, "best") for number in best), key=lambda each: (each.x, each.y))
-    return TradeOff(
-        cost=cost,
-        is_less_better=less,
-        objective=name,
-        points=(*pruned, *others, *front),
-        front=tuple(front),
-        line=tuple(sorted({complete[number] for number in of_pair & set(best)})),
-    )
-
-
-def _trial_point(number: int, places: Mapping[int, tuple[float, float]], kind: PointKind) -> Point:
-    return Point(trial=number, x=places[number][0], y=places[number][1], kind=kind)
-
-
-def _front(ranks: Mapping[int, tuple[float, float]]) -> set[int]:
+def front_of_pairs(ranks: Mapping[int, tuple[float, float]]) -> set[int]:
     """Return the keys of the pairs that no other one beats, less being better; in one pass over the sorted ones."""
     best: set[int] = set()
     least, last = math.inf, (math.inf, math.inf)
@@ -177,18 +54,6 @@ def _front(ranks: Mapping[int, tuple[float, float]]) -> set[int]:
             best.add(number)
             least, last = min(least, rank[1]), rank
     return best
-
-
-def curves(study: StudyRead, *, best: int = 5, most: int = 60) -> Curves:
-    """Return at most `most` learning curves: those of the `best` trials, and others spread over the study."""
-    ranks = {trial.number: rank for rank, trial in enumerate(study.ranked()[:best], start=1)}
-    found: list[Curve] = []
-    for trial in study.trials:
-        points = finite_history(trial)
-        if points and trial.state != DUPLICATE:
-            found.append(Curve(trial=trial.number, state=trial.state, rank=ranks.get(trial.number), points=points))
-    drawn = thinned(found, most, lambda curve: curve.rank is not None)
-    return Curves(drawn=tuple(sorted(drawn, key=lambda one: -(one.rank or len(ranks) + 1))), total=len(found))
 
 
 def finite_history(trial: TrialRead) -> tuple[tuple[int, float], ...]:

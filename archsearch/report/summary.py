@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from archsearch.formatting import duration, number, percent
 from archsearch.report.series import is_higher_better, last_accuracy, pareto_front, ranked_finite, value_of
-from archsearch.report.vocabulary import DUPLICATE, TRAINED, finite, infeasible_counts, labelled_value, value_text
+from archsearch.report.vocabulary import DUPLICATE, TRAINED, finite, labelled_value, value_text
 from archsearch.search.explain import Why
 from archsearch.search.storage.read import StudyRead, TrialState
 
@@ -103,13 +103,12 @@ def _time(study: StudyRead) -> str:
 
 
 def _infeasible(why: Why) -> str:
-    counts = infeasible_counts(why)
-    infeasible = counts.proposed - counts.feasible
-    if not infeasible:
+    counts = why.infeasible
+    if not counts.infeasible:
         return ""
     worst = ", ".join(f"{name} {number(count)}" for name, count in counts.by_limit.most_common(3))
-    share = percent(infeasible / counts.proposed, 0)
-    text = f"{number(infeasible)} of {number(counts.proposed)} proposals ({share}) were infeasible"
+    share = percent(counts.infeasible / counts.proposed, 0)
+    text = f"{number(counts.infeasible)} of {number(counts.proposed)} proposals ({share}) were infeasible"
     return f"{text}, most often by {worst}." if worst else f"{text}."
 
 

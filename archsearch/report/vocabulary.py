@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from archsearch.formatting import duration, number, percent
 from archsearch.settings.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
-    from archsearch.search.explain import Why
-    from archsearch.search.infeasible import InfeasibleCounts
     from archsearch.search.storage.read import TrialState
 
 INFEASIBLE: TrialState = "infeasible"
@@ -24,44 +21,14 @@ BOUNDS = ("below", "at_most", "above", "at_least")
 _MOST = 1e300  # beyond that differences overflow
 
 
-class Named(Protocol):
-    """What a quantity is called in a sentence, in a list of many and at the top of a column, and its unit."""
-
-    @property
-    def label(self) -> str: ...
-    @property
-    def short(self) -> str: ...
-    @property
-    def head(self) -> str: ...
-    @property
-    def unit(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """A quantity that is no objective."""
-
-    label: str
-    short: str
-    head: str
-    unit: str = ""
-
-
-QUANTITIES: dict[str, Named] = {
-    **OBJECTIVES,
-    "test_accuracy": Quantity("test accuracy", "test accuracy", "test accuracy", "%"),
-}
-
-
-def quantity(name: str) -> Named:
-    """Return what a quantity is called; any other by its own name."""
-    text = name.replace("_", " ")
-    return QUANTITIES.get(name) or Quantity(text, text, text)
-
-
 def label(name: str) -> str:
-    """Return what a quantity is called in a sentence: `validation accuracy`."""
-    return quantity(name).label
+    """Return what a quantity is called in a sentence: `validation accuracy`; by default its own name."""
+    return OBJECTIVES[name].label if name in OBJECTIVES else name.replace("_", " ")
+
+
+def short_label(name: str) -> str:
+    """Return what a quantity is called in a line of many: `accuracy`."""
+    return OBJECTIVES[name].short if name in OBJECTIVES else label(name)
 
 
 def capitalised(text: str) -> str:
@@ -76,18 +43,13 @@ def finite(value: object) -> float | None:
     return value if abs(value) < _MOST else None
 
 
-def is_percentage(name: str, value: float) -> bool:
-    """Return whether `value` is a share that is written in percent: an accuracy from 0 to 1."""
-    return name.endswith("accuracy") and 0 <= value <= 1
-
-
 def value_text(name: str, value: object) -> str:
     """Return a value by what it measures: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` where there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)
     if not math.isfinite(value):
         return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
-    if is_percentage(name, value):
+    if name.endswith("accuracy") and 0 <= value <= 1:
         return percent(value)
     if name == "seconds":
         return duration(value)
@@ -98,9 +60,8 @@ def value_text(name: str, value: object) -> str:
 
 def labelled_value(name: str, value: object) -> str:
     """Return a value with what it is: `validation accuracy 86.12 %`, `152 000 parameters`."""
-    unit = quantity(name).unit
     text = value_text(name, value)
-    return f"{text} {unit}" if unit == label(name) else f"{label(name)} {text}"
+    return f"{text} {label(name)}" if name in ("parameters", "macs") else f"{label(name)} {text}"
 
 
 def compact(value: float, *, trim: bool = False) -> str:
@@ -149,8 +110,3 @@ def bound_text(bound: object) -> str:
         return ", ".join(map(str, bound)) or "none"
     whole = finite(bound) is not None and float(str(bound)).is_integer()
     return value_text("", bound) if whole else f"{bound:g}" if isinstance(bound, float) else str(bound)
-
-
-def infeasible_counts(why: Why) -> InfeasibleCounts:
-    """Return how many designs were proposed, how many were feasible, and how many each limit made infeasible."""
-    return why.infeasible

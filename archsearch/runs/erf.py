@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from archsearch.analysis.measure import rows, stage_ends
 from archsearch.augment.normalise import Normaliser
-from archsearch.design.geometry import Extent
 from archsearch.report.figures.erf import EffectiveField, draw_effective_fields
 from archsearch.runs.load import Trained, read_trained
 from archsearch.runs.record import run_dataset
@@ -47,7 +46,7 @@ def look(trained: Trained, images_BCHW: np.ndarray) -> list[EffectiveField]:
     channels, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.
     """
     ends = [(name, row) for name, row in stage_ends(rows(trained.plan)) if name != "head"]
-    modules = [_module(trained.network, name) for name, _ in ends]
+    modules = [trained.network.get_submodule(name if name == "stem" else f"stages.{name}") for name, _ in ends]
     normalise = Normaliser(trained.mean, trained.std, "cpu")
     _, height, width = trained.plan.input_shape
     influence = np.zeros((len(ends), height, width))
@@ -72,21 +71,15 @@ def look(trained: Trained, images_BCHW: np.ndarray) -> list[EffectiveField]:
     found: list[EffectiveField] = []
     for (name, row), map_HW in zip(ends, influence, strict=True):
         share_HW = map_HW / (map_HW.max() or 1.0)
-        extent = Extent(row.start, row.receptive_field, row.jump)
-        _, tall, wide = row.output_shape
+        seen_rows, seen_columns = row.middle_field()
         found.append(
             EffectiveField(
                 stage=name,
                 influence_HW=share_HW,
                 effective=float(np.sqrt((share_HW > NEGLIGIBLE).sum())),
                 size=row.receptive_field,
-                rows=extent.interval(tall // 2),
-                columns=extent.interval(wide // 2),
+                rows=seen_rows,
+                columns=seen_columns,
             )
         )
     return found
-
-
-def _module(network: nn.Module, stage: str) -> nn.Module:
-    """Return the module of the stem or of a stage by name."""
-    return network.get_submodule("stem" if stage == "stem" else f"stages.{stage}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked, require
 from archsearch.errors import InterruptedRun, SpecError
+from archsearch.report.vocabulary import record_of
 from archsearch.runs.record import result_record, weights_metadata, write_design, write_json
 from archsearch.settings.experiment import Experiment
 from archsearch.settings.objectives import added_objectives
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 TRACKED_FILES = ("design.yaml", "design.png", "curves.png", "card.png")
 """The files of a run that a tracker keeps."""
+_FOOTPRINT = ("parameters", "macs", "receptive_field")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,9 +270,7 @@ def settings_of(experiment: Experiment, checked: Checked, dataset: Dataset) -> d
         "design_id": checked.design_id,
         "data": dataset.name,
         "data_fingerprint": dataset.fingerprint,
-        "parameters": checked.footprint.parameters,
-        "macs": checked.footprint.macs,
-        "receptive_field": checked.footprint.receptive_field,
+        **record_of(checked.footprint, _FOOTPRINT),
         "seed": experiment.seed,
         "augment": str(experiment.augment),
     }
@@ -282,5 +282,5 @@ def settings_of(experiment: Experiment, checked: Checked, dataset: Dataset) -> d
 def result_values(record: Mapping[str, Any]) -> dict[str, float]:
     """Return the numbers of `result.json` that a tracker compares runs by."""
     values = {f"final/{split}_{kind}": value for kind in ("accuracy", "loss") for split, value in record[kind].items()}
-    values |= {f"final/{name}": record[name] for name in ("parameters", "macs", "receptive_field", "seconds")}
+    values |= {f"final/{name}": record[name] for name in (*_FOOTPRINT, "seconds")}
     return {name: float(value) for name, value in values.items() if value is not None}

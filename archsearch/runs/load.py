@@ -16,7 +16,7 @@ from torch import nn
 
 from archsearch.design.lower import lower
 from archsearch.design.plan import Plan
-from archsearch.design.spec import decode_design
+from archsearch.design.spec import decode_design, no_blocks
 from archsearch.errors import DataError, SpecError
 from archsearch.network.assemble import assemble
 from archsearch.network.portable import Preprocessed, Takes
@@ -114,13 +114,9 @@ def _read(path: Path) -> tuple[nn.Module, Plan, Mapping[str, Any], Mapping[str, 
         raise DataError(f"{file}: carries no design; it was not written by archsearch")
     try:
         design = yaml.safe_load(metadata["design"])
-        plan = lower(decode_design(design, _no_blocks))
+        plan = lower(decode_design(design, no_blocks))
         network = assemble(plan)
         network.load_state_dict(weights)
     except (yaml.YAMLError, SpecError, RuntimeError) as error:
         raise DataError(f"{file}: its weights are not those of the design that it carries ({error})") from None
     return network.eval(), plan, design, metadata
-
-
-def _no_blocks(name: str) -> dict[str, object]:
-    raise SpecError("", f"the design names the block '{name}', but a run's design holds its blocks itself")

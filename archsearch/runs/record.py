@@ -12,6 +12,7 @@ from archsearch.analysis.limits import margin_record
 from archsearch.decode import decode
 from archsearch.design.spec import self_contained
 from archsearch.errors import DataError
+from archsearch.report.vocabulary import record_of
 from archsearch.settings.augment import decode_policy, policy_record
 from archsearch.settings.data import DataSettings
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from archsearch.settings.augment import AugmentPolicy
     from archsearch.settings.experiment import Experiment
     from archsearch.training.result import TrainResult
+
+_TRAINED = ("epochs", "pruned", "images_per_second", "seconds", "device", "precision", "backend", "compiled", "kernels")
 
 
 def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, result: TrainResult) -> dict[str, Any]:
@@ -39,25 +42,10 @@ def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, re
             "test_flip": result.test_accuracy_flip,
         },
         "loss": {"validation": result.validation_loss, "test": result.test_loss},
-        "images": {
-            "train": len(dataset.train),
-            "validation": len(dataset.validation),
-            "test": len(dataset.test),
-        },
-        "parameters": checked.footprint.parameters,
-        "macs": checked.footprint.macs,
-        "receptive_field": checked.footprint.receptive_field,
-        "activations": checked.footprint.activations,
+        "images": {split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
+        **record_of(checked.footprint, ("parameters", "macs", "receptive_field", "activations")),
         "margins": [margin_record(margin) for margin in checked.margins],
-        "epochs": result.epochs,
-        "pruned": result.pruned,
-        "images_per_second": result.images_per_second,
-        "seconds": result.seconds,
-        "device": result.device,
-        "precision": result.precision,
-        "backend": result.backend,
-        "compiled": result.compiled,
-        "kernels": result.kernels,
+        **record_of(result, _TRAINED),
         "versions": dict(result.versions),
         "seed": experiment.seed,
         "notices": list(result.notices),

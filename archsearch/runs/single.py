@@ -6,11 +6,12 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from archsearch.analysis.check import Checked
 from archsearch.errors import ArchsearchError, InterruptedRun, UsageError
 from archsearch.formatting import duration, number, percent
+from archsearch.report.terminal.text import relative_path
 from archsearch.runs.execute import RunOutcome, execute
 from archsearch.runs.trial import Origin, prepare_study, record_trial
 from archsearch.settings.experiment import Experiment
@@ -33,7 +34,8 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
 
     dataset = load_dataset(experiment.data)
     if dataset.notice:
-        _note(_banner(dataset.notice))
+        rule = "=" * 72
+        _note(f"{rule}\n{dataset.notice}\n{rule}")
     _note(
         f"data: {dataset.name}, {number(len(dataset.train))} images to train on, "
         f"{number(len(dataset.validation))} held out, {number(len(dataset.test))} to test on"
@@ -66,8 +68,10 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
         raise
     finally:
         progress.close()
-    _print(f"files: {_relative(run_dir)}")
-    place = record_trial(experiment, checked, outcome.record, run_dir, origin, history=_history(outcome))
+    _print(f"files: {relative_path(run_dir)}")
+    epochs = outcome.result.history
+    history = {one.epoch: one.validation_accuracy for one in epochs if one.validation_accuracy is not None}
+    place = record_trial(experiment, checked, outcome.record, run_dir, origin, history=history)
     _print(f"study: {place}")
     return outcome
 
@@ -87,11 +91,6 @@ def _report(record: Mapping[str, Any]) -> None:
     for notice in record["notices"]:
         _note(f"note: {notice}")
     _print(summary(record))
-
-
-def _history(outcome: RunOutcome) -> dict[int, float]:
-    epochs = outcome.result.history
-    return {one.epoch: one.validation_accuracy for one in epochs if one.validation_accuracy is not None}
 
 
 def summary(record: Mapping[str, Any]) -> str:
@@ -117,23 +116,9 @@ def _percent(accuracy: float | None) -> str:
     return "-" if accuracy is None else percent(accuracy)
 
 
-def _banner(text: str) -> str:
-    rule = "=" * 72
-    return f"{rule}\n{text}\n{rule}"
-
-
-def _relative(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+def _print(text: str, stream: TextIO | None = None) -> None:
+    print(text, file=stream, flush=True)
 
 
 def _note(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    _print(text, sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -79,11 +79,14 @@ def record_trial(
     from archsearch.search.storage.dashboard import attach_pictures
     from archsearch.search.storage.rows import RunRecord, run_row
 
-    accuracy = None if error is not None else record["accuracy"]["validation"]
-    reason = mask(str(error)) if error is not None else None if accuracy is not None else NO_VALUE
-    state = "complete" if accuracy is not None else "pruned"
-    if error is not None:
+    if error is None:
+        accuracy = record["accuracy"]["validation"]
+        state, reason = ("complete", None) if accuracy is not None else ("pruned", NO_VALUE)
+        more = {"test_accuracy": record["accuracy"]["test"]}
+    else:
+        accuracy, reason = None, mask(str(error))
         state = "diverged" if isinstance(error, DivergedError) else "failed"
+        more = {"traceback": mask("".join(traceback.format_exception(error)))[-LONGEST_TRACE:]}
     with _opened(experiment, record, origin) as study:
         run = run_row(
             RunRecord(
@@ -103,24 +106,17 @@ def record_trial(
                 history=dict(history or {}),
                 reason=reason,
                 artifacts=attach_pictures(run_dir, study.store.address),
-                more={"test_accuracy": record["accuracy"]["test"]} if error is None else {"traceback": _trace(error)},
+                more=more,
             )
         )
         [number] = study.write([run])
         return f"{study.name}, trial {number}, in {study.store.address}"
 
 
-def _trace(error: BaseException) -> str:
-    return mask("".join(traceback.format_exception(error)))[-LONGEST_TRACE:]
-
-
 def limits_record(limits: Limits) -> dict[str, Any]:
     """Return the limits that are set, as plain values."""
-    found: dict[str, Any] = {}
-    for name, value in asdict(limits).items():
-        if isinstance(value, dict):
-            given = {key: item for key, item in value.items() if item is not None}
-            found[name] = {key: list(item) if isinstance(item, tuple) else item for key, item in given.items()}
-        elif value is not None:
-            found[name] = list(value) if isinstance(value, tuple) else value
-    return found
+
+    def set_items(items: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in items if value is not None}
+
+    return asdict(limits, dict_factory=set_items)

@@ -59,6 +59,21 @@ def _below(folder: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{folder}/{name}" for name in names)
 
 
+def _cifar(classes: int, folder: str, *files: str) -> PublishedSet:
+    """Return one of the two sets of 32x32 colour images, whose files come in one archive."""
+    return PublishedSet(
+        title=f"CIFAR-{classes}",
+        reader=f"CIFAR{classes}",
+        splits=_BY_TRAIN,
+        channels=3,
+        image_size=32,
+        classes=classes,
+        files=_below(folder, *files),
+        archives=(f"cifar-{classes}-python.tar.gz",),
+        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+    )
+
+
 def _idx(title: str, reader: str, *mirrors: str) -> PublishedSet:
     """Return a set in the format of MNIST: ten classes of 28x28 grey images in four gzipped files."""
     files = _below(f"{reader}/raw", *_IDX)
@@ -93,30 +108,10 @@ def _emnist(split: str, classes: int, first_label: int = 0) -> PublishedSet:
 
 
 PUBLISHED: Mapping[str, PublishedSet] = {
-    "cifar10": PublishedSet(
-        title="CIFAR-10",
-        reader="CIFAR10",
-        splits=_BY_TRAIN,
-        channels=3,
-        image_size=32,
-        classes=10,
-        files=_below(
-            "cifar-10-batches-py", *(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"
-        ),
-        archives=("cifar-10-python.tar.gz",),
-        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+    "cifar10": _cifar(
+        10, "cifar-10-batches-py", *(f"data_batch_{number}" for number in range(1, 6)), "test_batch", "batches.meta"
     ),
-    "cifar100": PublishedSet(
-        title="CIFAR-100",
-        reader="CIFAR100",
-        splits=_BY_TRAIN,
-        channels=3,
-        image_size=32,
-        classes=100,
-        files=_below("cifar-100-python", "train", "test", "meta"),
-        archives=("cifar-100-python.tar.gz",),
-        mirrors=("https://www.cs.toronto.edu/~kriz/",),
-    ),
+    "cifar100": _cifar(100, "cifar-100-python", "train", "test", "meta"),
     "mnist": _idx(
         "MNIST", "MNIST", "https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"
     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from archsearch.analysis.limits import Limits, decode_limits
@@ -20,21 +21,9 @@ from archsearch.settings.tracking import TrackingSettings
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 
 KEYS = (
-    "seed",
-    "block",
-    "arch",
-    "constraints",
-    "data",
-    "augment",
-    "optimizer",
-    "schedule",
-    "train",
-    "study",
-    "space",
-    "tracking",
-    "experiment",
-    "resume",
-)
+    "seed", "block", "arch", "constraints", "data", "augment", "optimizer", "schedule", "train", "study", "space",
+    "tracking", "experiment", "resume",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +59,9 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
         limits=decode_limits(tree.get("constraints")),
         data=decode(DataSettings, tree.get("data", {}), "data"),
         augment=decode_policy(tree.get("augment", {})),
-        optimizer=_decode_optimizer(tree.get("optimizer", {})),
-        schedule=_decode_schedule(tree.get("schedule", {})),
-        train=_decode_train(tree.get("train", {})),
+        optimizer=decode(OptimizerSettings, tree.get("optimizer", {}), "optimizer"),
+        schedule=decode(ScheduleSettings, tree.get("schedule", {}), "schedule"),
+        train=decode(TrainSettings, tree.get("train", {}), "train"),
         study=decode(StudySettings, tree.get("study", {}), "study"),
         tracking=decode(TrackingSettings, tree.get("tracking", {}), "tracking"),
         resume=resume,
@@ -97,23 +86,11 @@ def _decode_seed(raw: object) -> int:
     return raw
 
 
-def _decode_optimizer(raw: object) -> OptimizerSettings:
-    return decode(OptimizerSettings, raw, "optimizer")
-
-
-def _decode_schedule(raw: object) -> ScheduleSettings:
-    return decode(ScheduleSettings, raw, "schedule")
-
-
-def _decode_train(raw: object) -> TrainSettings:
-    return decode(TrainSettings, raw, "train")
-
-
 _TRAINING: dict[str, Callable[[Any], object]] = {
     "seed": _decode_seed,
     "augment": decode_policy,
-    "optimizer": _decode_optimizer,
-    "schedule": _decode_schedule,
-    "train": _decode_train,
+    "optimizer": partial(decode, OptimizerSettings, where="optimizer"),
+    "schedule": partial(decode, ScheduleSettings, where="schedule"),
+    "train": partial(decode, TrainSettings, where="train"),
 }
 """The parts of an experiment that describe the training, with the function that decodes each."""

@@ -19,15 +19,13 @@ Direction = Literal["maximize", "minimize"]
 class Objective:
     """What a search optimises: its `direction`, the keys of its value in `result.json`, and what it is called.
 
-    `label` is its name in a sentence, `short` in a list of many, `head` at the top of a column. A `measured` one is
-    taken on the validation images.
+    `label` is its name in a sentence, `short` in a list of many. A `measured` one is taken on the validation images.
     """
 
     direction: Direction
     source: tuple[str, ...]
     label: str
     short: str
-    head: str
     unit: str = ""
     measured: bool = False
 
@@ -49,13 +47,9 @@ class ObjectivePlugin(Protocol):
         ...
 
 
-def _plain(
-    direction: Direction, name: str, label: str, unit: str, *, short: str | None = None, head: str | None = None
-) -> Objective:
+def _plain(direction: Direction, name: str, label: str, unit: str, *, short: str | None = None) -> Objective:
     """Return an objective whose value is one number at the top of `result.json`."""
-    return Objective(
-        direction=direction, source=(name,), label=label, short=short or label, head=head or label, unit=unit
-    )
+    return Objective(direction=direction, source=(name,), label=label, short=short or label, unit=unit)
 
 
 OBJECTIVES: dict[str, Objective] = {
@@ -64,7 +58,6 @@ OBJECTIVES: dict[str, Objective] = {
         source=("accuracy", "validation"),
         label="validation accuracy",
         short="accuracy",
-        head="accuracy",
         unit="%",
         measured=True,
     ),
@@ -73,14 +66,13 @@ OBJECTIVES: dict[str, Objective] = {
         source=("loss", "validation"),
         label="validation loss",
         short="loss",
-        head="loss",
         measured=True,
     ),
     "parameters": _plain("minimize", "parameters", "parameters", "parameters"),
     "macs": _plain("minimize", "macs", "MACs", "MACs"),
-    "receptive_field": _plain("maximize", "receptive_field", "receptive field", "px", head="RF"),
+    "receptive_field": _plain("maximize", "receptive_field", "receptive field", "px"),
     "activations": _plain("minimize", "activations", "activations", "activations"),
-    "seconds": _plain("minimize", "seconds", "training time", "s", short="time", head="time"),
+    "seconds": _plain("minimize", "seconds", "training time", "s", short="time"),
     "images_per_second": _plain("maximize", "images_per_second", "images per second", "images/s"),
 }
 """The objectives that `study.objectives` knows by itself."""
@@ -106,7 +98,6 @@ def objective(name: str, where: str = "study.objectives") -> Objective:
         source=("objectives", name),
         label=label,
         short=label,
-        head=label,
         unit=getattr(added, "unit", ""),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import socket
@@ -54,6 +55,38 @@ def mirrors(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setitem(PUBLISHED, name, replace(PUBLISHED[name], mirrors=addresses))
 
     return give
+
+
+@contextlib.contextmanager
+def half_sent(mirrors: Any, *, hold: bool = False) -> Iterator[None]:
+    """Let a server send the first half of CIFAR-10; it then breaks off, or stalls where it is to `hold` the line."""
+    held: list[socket.socket] = []
+
+    def answer(listening: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+            if hold:
+                held.append(connection)
+            else:
+                connection.close()
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = threading.Thread(target=answer, args=(listening,))
+    server.start()
+    mirrors("cifar10", f"http://127.0.0.1:{listening.getsockname()[1]}/")
+    try:
+        yield
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        server.join()
+        for connection in held:
+            connection.close()
 
 
 def settings(tmp_path: Path, name: str = "cifar10", **changes: Any) -> DataSettings:
@@ -137,27 +170,8 @@ def test_a_server_that_breaks_off_is_named(
     publish: Publish, mirrors: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish("cifar10", tmp_path / "there", packed=True)
-
-    def answer(listening: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            with connection:
-                connection.recv(4096)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
-
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = threading.Thread(target=answer, args=(listening,))
-    server.start()
-    mirrors("cifar10", f"http://127.0.0.1:{listening.getsockname()[1]}/")
-    try:
+    with half_sent(mirrors):
         assert f"{ARCHIVE} (" in failure(tmp_path)
-    finally:
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        server.join()
 
 
 def test_a_server_that_stalls_is_given_up(
@@ -165,31 +179,9 @@ def test_a_server_that_stalls_is_given_up(
 ) -> None:
     publish("cifar10", tmp_path / "there", packed=True)
     monkeypatch.setattr(published, "PATIENCE", 0.1)
-    held: list[socket.socket] = []
-
-    def answer(listening: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            held.append(connection)
-            connection.recv(4096)
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
-
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = threading.Thread(target=answer, args=(listening,))
-    server.start()
-    mirrors("cifar10", f"http://127.0.0.1:{listening.getsockname()[1]}/")
-    try:
+    with half_sent(mirrors, hold=True):
         assert f"{ARCHIVE} (timed out)" in failure(tmp_path)
         assert socket.getdefaulttimeout() is None
-    finally:
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        server.join()
-        for connection in held:
-            connection.close()
 
 
 def test_a_full_disk_is_no_missing_set(

@@ -8,8 +8,8 @@ from study_fakes import HOSTILE, make_trial
 from trial_fakes import bare, trained
 
 from archsearch.analysis.check import Checked
+from archsearch.analysis.measure import Footprint
 from archsearch.report.designs import (
-    TrialDesign,
     blocks_of,
     blocks_text,
     boxes,
@@ -65,32 +65,32 @@ def test_the_kind_of_a_block_follows_from_its_layers(designed: Check) -> None:
     assert found["c"].marks == ("max pool 2",)
     assert (found["d"].kind, found["d"].shape) == ("identity", found["c"].shape)
     assert (found["e"].kind, found["f"].kind) == ("pointwise", "grouped")
-    assert [(cost.stage, cost.macs) for cost in stage_costs(checked.plan)][3] == ("d", 0)
+    assert [(stage, macs) for stage, (_, macs) in stage_costs(checked.footprint).items()][3] == ("d", 0)
     assert (found["head"].kind, found["head"].shape) == ("linear", (3, 1, 1))
 
 
 @pytest.mark.parametrize("name", ["c1c2c3c4", "assignment", "vgg16", "nas_bench_macro"])
 def test_costs_add_up_to_the_totals(shipped: Find, name: str) -> None:
     checked = shipped(name)
-    costs = stage_costs(checked.plan)
-    assert sum(cost.parameters for cost in costs) == checked.footprint.parameters
-    assert sum(cost.macs for cost in costs) == checked.footprint.macs
+    costs = stage_costs(checked.footprint)
+    assert sum(parameters for parameters, _ in costs.values()) == checked.footprint.parameters
+    assert sum(macs for _, macs in costs.values()) == checked.footprint.macs
     stages = [stage.name for stage in checked.design.stages]
-    assert [cost.stage for cost in costs if cost.stage not in {"stem", "head"}] == stages
+    assert [stage for stage in costs if stage not in {"stem", "head"}] == stages
 
 
 def test_fields_grow_to_the_footprints_and_the_head_counts_where_it_adds(shipped: Find) -> None:
-    found = stage_fields(shipped("assignment").plan, shipped("assignment").footprint)
+    found = stage_fields(shipped("assignment").footprint)
     assert [field.size for field in found] == [5, 7, 9, 13, 21, 29, 45, 53, 69, 85, 101]
     assert found[-1].stages == ("head",)
-    found = stage_fields(shipped("mobilenet_v2").plan, shipped("mobilenet_v2").footprint)
+    found = stage_fields(shipped("mobilenet_v2").footprint)
     assert found[-1].stages == ("c7",)
     assert found[-1].size == 491
 
 
 def test_fields_are_those_of_the_unit_in_the_middle(shipped: Find) -> None:
     checked = shipped("all_dilated")
-    first, *_, last = stage_fields(checked.plan, checked.footprint)
+    first, *_, last = stage_fields(checked.footprint)
     assert first.rows == first.columns == (15, 18), "unit 16 of a 3x3 convolution"
     assert last.rows == (16 - 31, 16 + 32)
     assert all(field.rows[1] - field.rows[0] == field.size for field in (first, last))
@@ -99,7 +99,7 @@ def test_fields_are_those_of_the_unit_in_the_middle(shipped: Find) -> None:
 def test_equal_fields_are_merged(designed: Check) -> None:
     pointwise = {"block": "normal", "width": 8, "kernel": 1}
     checked = designed({"stages": {"a": {"block": "normal", "width": 8}, "b": pointwise}, "head": {"classes": 3}})
-    assert [field.stages for field in stage_fields(checked.plan, checked.footprint)] == [("a", "b")]
+    assert [field.stages for field in stage_fields(checked.footprint)] == [("a", "b")]
 
 
 def test_blocks_without_a_name_are_recognised() -> None:
@@ -131,7 +131,7 @@ def test_neighbours_that_share_a_block_are_listed_together() -> None:
     assert blocks_text({"c1": "x", "c2": "x", "c3": "y", "c4": "x"}) == "c1-c2 x, c3 y, c4 x"
 
 
-def trial_design(checked: Checked) -> TrialDesign:
+def trial_design(checked: Checked) -> Footprint:
     found = read_design(make_trial(0, attrs={"design": design_yaml(checked)}))
     assert found is not None
     return found
@@ -142,8 +142,8 @@ def test_a_design_is_read_from_the_trial_or_from_its_folder(shipped: Callable[[s
     (tmp_path / "design.yaml").write_text(design_yaml(checked), encoding="utf-8")
     found = read_design(make_trial(0, attrs={"run_dir": str(tmp_path)}))
     assert found is not None
-    assert found.footprint == trial_design(checked).footprint
-    assert found.footprint.parameters == checked.footprint.parameters
+    assert found == trial_design(checked)
+    assert found.parameters == checked.footprint.parameters
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_anything_else_is_no_design(design: object) -> None:
 def test_the_lines_of_a_design_add_up_to_its_footprint(shipped: Callable[[str], Checked], name: str) -> None:
     found = trial_design(shipped(name))
     lines = stage_lines(found)
-    assert sum(line.cost.parameters for line in lines) == found.footprint.parameters
-    assert sum(line.cost.macs for line in lines) == found.footprint.macs
-    assert lines[-1].receptive_field == found.footprint.receptive_field
-    assert lines[-1].shape == found.footprint.output_shape
+    assert sum(line.parameters for line in lines) == found.parameters
+    assert sum(line.macs for line in lines) == found.macs
+    assert lines[-1].receptive_field == found.receptive_field
+    assert lines[-1].shape == found.output_shape

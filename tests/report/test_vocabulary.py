@@ -15,11 +15,10 @@ from archsearch.report.vocabulary import (
     counted,
     cut,
     finite,
-    infeasible_counts,
     label,
     labelled_value,
     misses_text,
-    quantity,
+    short_label,
     value_text,
 )
 from archsearch.search.explain import explain
@@ -59,13 +58,12 @@ def test_quantities_are_called_the_same_everywhere() -> None:
         "receptive field",
         "my loss",
     ]
-    assert [quantity(name).short for name in ("accuracy", "receptive_field", "seconds", "my_loss")] == [
+    assert [short_label(name) for name in ("accuracy", "receptive_field", "seconds", "my_loss")] == [
         "accuracy",
         "receptive field",
         "time",
         "my loss",
     ]
-    assert [quantity(name).head for name in ("accuracy", "macs", "receptive_field")] == ["accuracy", "MACs", "RF"]
     assert labelled_value("macs", 1000) == "1 000 MACs"
     assert labelled_value("parameters", 1000) == "1 000 parameters"
     assert labelled_value("accuracy", 0.5) == "validation accuracy 50.00 %"
@@ -122,6 +120,6 @@ def test_other_values_are_not_finite(value: object) -> None:
 
 def test_infeasible_designs_are_counted_by_limit() -> None:
     trials = [make_trial(i, INFEASIBLE, constraints={"macs": 1.0, "parameters": i - 0.5}) for i in range(2)]
-    counts = infeasible_counts(explain(make_study([*trials, make_trial(2, values=(0.5,))])))
+    counts = explain(make_study([*trials, make_trial(2, values=(0.5,))])).infeasible
     assert (counts.proposed, counts.feasible, counts.warning()) == (3, 1, None)
     assert dict(counts.by_limit) == {"macs": 2, "parameters": 1}

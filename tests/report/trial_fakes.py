@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from study_fakes import make_trial
+
 from archsearch.analysis.check import Checked
 from archsearch.library import check, load_design
 from archsearch.report.vocabulary import INFEASIBLE
@@ -25,17 +27,7 @@ def checked(block: str) -> Checked:
 
 
 def bare(number: int, state: TrialState = "complete", *values: float, **attrs: Any) -> TrialRead:
-    return TrialRead(
-        number=number,
-        state=state,
-        values=values or None,
-        assignments={},
-        constraints={},
-        history={},
-        attrs=attrs,
-        started=None,
-        finished=None,
-    )
+    return make_trial(number, state, values=values or None, attrs=attrs)
 
 
 def trained(number: int, value: float, block: str = "dilated", **more: Any) -> TrialRead:

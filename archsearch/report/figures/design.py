@@ -12,14 +12,15 @@ from pathlib import Path
 
 from archsearch.analysis.check import Checked, margin_text
 from archsearch.analysis.limits import Margin
+from archsearch.analysis.measure import Footprint
 from archsearch.design.plan import Plan
 from archsearch.formatting import number, percent
 from archsearch.report.designs import (
     Box,
     BoxKind,
     StageField,
-    TrialDesign,
     boxes,
+    field_sizes,
     repeated,
     stage_costs,
     stage_fields,
@@ -106,7 +107,7 @@ def slots(plan: Plan, *, details: bool) -> list[Slot]:
     return found
 
 
-def page_drawing(design: TrialDesign, title: str) -> Drawing:
+def page_drawing(design: Footprint, title: str) -> Drawing:
     """Return the drawing for a page: stages, channels and maps; the rest is in the table below it."""
     drawn = slots(design.plan, details=False)
     width = max(WIDTH, sum(max(_CAPTION, slot.across(0)) + 8 for slot in drawn))
@@ -197,9 +198,9 @@ def network_legend(plans: Iterable[Plan]) -> list[Key]:
     return keys
 
 
-def field_chart(design: TrialDesign, title: str, required: float | None = None) -> BarChart:
+def field_chart(design: Footprint, title: str, required: float | None = None) -> BarChart:
     """Return the receptive field at the end of each stage, with the image's size and the size that is `required`."""
-    fields = design.fields
+    fields = field_sizes(design)
     image = float(design.plan.input_shape[2])
     limits = [Limit(value=image, text=f"image {image:g} px", look="edge")]
     if required is not None:
@@ -223,8 +224,7 @@ def _wide(box: Box, scale: float) -> float:
 
 
 def _box(box: Box, x: float, middle: float, wide: float, high: float) -> list[Part]:
-    text = ", ".join([box.label, *box.marks])
-    hover = f"{box.stage}: {text}; {box.shape[0]} channels" if text else box.stage
+    hover = f"{box.stage}: {box.text}; {box.shape[0]} channels" if box.text else box.stage
     rect = Rect(x=x, y=middle - high / 2, width=wide, height=high, look=box.kind, hover=hover)
     if not box.is_dilated:
         return [rect]
@@ -266,7 +266,7 @@ def design_drawing(checked: Checked) -> Drawing:
             *moved(keys, SLIDE_WIDTH - _MARGIN - width, 74),
             *_panel("Layers", _MARGIN, 96, across, slide_parts(checked.plan, width=across, height=184)),
             *_panel("Receptive field of the centre unit", _MARGIN, 320, 295, field_parts(checked, 295, 180)),
-            *_panel("Parameters and MACs", 356, 320, 299, cost_parts(checked.plan, 299, 194)),
+            *_panel("Parameters and MACs", 356, 320, 299, cost_parts(checked.footprint, 299, 194)),
             *_panel(limits, 684, 320, 240, limit_parts(checked, 240, 194)),
         ),
         label=f"{checked.design.name}: {totals(checked)}",
@@ -325,7 +325,7 @@ def field_parts(checked: Checked, width: float, side: float) -> list[Part]:
     Fields above `WIDEST_VIEW` times the image are dashed frames around the rest, not to scale.
     """
     _, tall, wide = checked.plan.input_shape
-    fields = stage_fields(checked.plan, checked.footprint)
+    fields = stage_fields(checked.footprint)
     image = max(tall, wide)
     inside = [field for field in fields if field.size <= WIDEST_VIEW * image]
     beyond = [field for field in fields if field.size > WIDEST_VIEW * image]
@@ -391,19 +391,19 @@ def _field_names(
     return parts
 
 
-def cost_parts(plan: Plan, width: float, height: float) -> list[Part]:
+def cost_parts(design: Footprint, width: float, height: float) -> list[Part]:
     """Return two bars for the stem, each stage and the head: their parameters and MACs, with the share of the total."""
-    costs = stage_costs(plan)
+    costs = stage_costs(design)
     pitch = min(21.6, (height - 18) / len(costs))
     size = min(8.5, pitch * 0.7)
-    names = min(72.0, max(text_width(cost.stage, size, bold=True) for cost in costs)) + 9
+    names = min(72.0, max(text_width(stage, size, bold=True) for stage in costs)) + 9
     column = (width - names - 14) / 2
     parts: list[Part] = []
-    for index, cost in enumerate(costs):
-        text, small = fitted(cost.stage, names - 7, size, least=5, bold=True)
+    for index, stage in enumerate(costs):
+        text, small = fitted(stage, names - 7, size, least=5, bold=True)
         parts.append(Text(x=0, y=18 + (index + 0.5) * pitch + size / 3, text=text, size=small, is_bold=True))
     for place, name in enumerate(("parameters", "macs")):
-        values = [int(getattr(cost, name)) for cost in costs]
+        values = [cost[place] for cost in costs.values()]
         total, most = sum(values), max(1, *values)
         texts = [f"{compact(value)} · {_share(value, total)}" for value in values]
         left = names + place * (column + 14)

@@ -65,19 +65,13 @@ def _panel(field: EffectiveField, left: float, top: float) -> list[Part]:
 
     share_HW1 = np.sqrt(np.clip(field.influence_HW, 0, 1))[..., None]
     pixels_HWC = np.round(255 + share_HW1 * (_STRONG - 255)).astype(np.uint8)
-    sides = [((begin, first), (end, first)), ((begin, last), (end, last)), ((begin, first), (begin, last)),
-             ((end, first), (end, last))]  # fmt: skip
-    seen = [
-        (start, stop)
-        for start, stop in sides
-        if (start[0] != stop[0] or -margin <= start[0] <= wide + margin)
-        and (start[1] != stop[1] or -margin <= start[1] <= tall + margin)
-    ]
+    sides = [((begin, row), (end, row)) for row in (first, last) if -margin <= row <= tall + margin]
+    sides += [((column, first), (column, last)) for column in (begin, end) if -margin <= column <= wide + margin]
     text, size = fitted(f"{field.stage}  {field.size} px, effective {field.effective:.0f} px", _SIDE, 10, bold=True)
     look = Look(stroke="vermillion", width=1.6)
     return [
         Text(x=left, y=top - 6, text=text, size=size, is_bold=True),
         Picture(x=x(0), y=y(0), width=wide * scale, height=tall * scale, pixels_HWC=pixels_HWC),
         Rect(x=x(0), y=y(0), width=wide * scale, height=tall * scale, look=Look(stroke="muted", width=0.6)),
-        *(Line(points=((x(a), y(b)), (x(c), y(d))), look=look) for (a, b), (c, d) in seen),
+        *(Line(points=((x(a), y(b)), (x(c), y(d))), look=look) for (a, b), (c, d) in sides),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from archsearch.errors import SpecError
 from archsearch.formatting import number, percent, short_key
@@ -25,20 +25,27 @@ from archsearch.report.figures.charts import (
 )
 from archsearch.report.figures.render import picture_format, write_drawing
 from archsearch.report.series import (
-    Curves,
-    History,
-    Point,
-    TradeOff,
     central_range,
     cost_bounds,
-    curves,
     finite_history,
-    history,
+    front_of_pairs,
+    is_higher_better,
+    last_accuracy,
+    pareto_front,
     thinned,
-    trade_offs,
+    value_of,
 )
-from archsearch.report.vocabulary import INFEASIBLE, capitalised, finite, label, labelled_value, value_text
-from archsearch.search.storage.read import StudyRead, TrialRead
+from archsearch.report.vocabulary import (
+    DUPLICATE,
+    INFEASIBLE,
+    capitalised,
+    finite,
+    label,
+    labelled_value,
+    value_text,
+)
+from archsearch.search.explain import importances as search_importances
+from archsearch.search.storage.read import StudyRead, TrialRead, TrialState
 
 if TYPE_CHECKING:
     from archsearch.training.result import EpochRecord
@@ -46,13 +53,22 @@ if TYPE_CHECKING:
 MOST_POINTS = 1000
 MOST_BARS = 12
 MOST_VERTICES = 120
-_STATES = {"diverged": "diverged", "failed": "failed", INFEASIBLE: "infeasible"}
+_STATES: dict[TrialState, str] = {"diverged": "diverged", "failed": "failed", INFEASIBLE: "infeasible"}
 """The label of each state without a value, which is its look too."""
 _KEYS = "Arrow keys go from trial to trial."
 _MARKED = ("pruned", "diverged", "failed")
 _LOOKS = ("first", "second")
 _MOST_MARKS = 40  # epochs; with more the marks run into each other
 _DPI = 100
+
+
+class Point(NamedTuple):
+    """One trial in a chart; `best` is on the front of a trade-off, or the best value so far of a history."""
+
+    trial: int
+    x: float
+    y: float
+    kind: Literal["best", "complete", "pruned"]
 
 
 def draw_study(
@@ -69,12 +85,9 @@ def draw_study(
     """
     for each in formats:
         picture_format(Path(f"study.{each}"))
-    if importances is None:
-        from archsearch.search.explain import importances as computed
-
-        importances = computed(study)
+    shares = search_importances(study) if importances is None else importances
     files: list[Path] = []
-    for name, figure in study_figures(study, importances).items():
+    for name, figure in study_figures(study, shares).items():
         drawing = sheet(figure)
         for each in formats:
             files.append(folder / f"{name}.{each}")
@@ -95,107 +108,157 @@ def study_figures(study: StudyRead, importances: Mapping[str, float]) -> dict[st
 
 def history_charts(study: StudyRead) -> list[Chart]:
     """Return one chart for each objective that has data; see `history_chart`."""
-    found = [history(study, place) for place in range(len(study.objectives))]
-    return [history_chart(each) for each in found if each.points or each.without_value]
+    found = (history_chart(study, place) for place in range(len(study.objectives)))
+    return [chart for chart in found if chart is not None]
 
 
-def history_chart(found: History) -> Chart:
-    """Return the objective over the trials, the best so far as a stair, trials without a value on the lower edge."""
-    numbers = [*(int(point.x) for point in found.points), *(number for number, _ in found.without_value)]
-    y = _value_range(found.points, [value for _, value in found.best], found.objective)
-    drawn = thinned(found.points, MOST_POINTS, lambda point: point.kind == "best")
-    others = thinned(found.without_value, MOST_POINTS, lambda each: each[1] != INFEASIBLE)
-    points = _points(drawn, "best so far", lambda point: labelled_value(found.objective, point.y))
+def history_chart(study: StudyRead, place: int = 0) -> Chart | None:
+    """Return the objective at `place` over the trials, the best so far as a stair; None without data.
+
+    A pruned trial has its last reported accuracy; trials without a value are on the lower edge.
+    """
+    name, higher = study.objectives[place], is_higher_better(study, place)
+    points: list[Point] = []
+    best: list[tuple[float, float]] = []
+    without_value: list[tuple[int, TrialState]] = []
+    for trial in study.trials:
+        value = value_of(study, trial, name) if trial.state == "complete" else None
+        if value is not None:
+            better = not best or (value > best[-1][1] if higher else value < best[-1][1])
+            if better:
+                best.append((trial.number, value))
+            points.append(Point(trial.number, trial.number, value, "best" if better else "complete"))
+        elif trial.state == "pruned" and name == "accuracy" and (last := last_accuracy(trial)) is not None:
+            points.append(Point(trial.number, trial.number, last, "pruned"))
+        elif trial.state in _STATES:
+            without_value.append((trial.number, trial.state))
+    numbers = [*(point.trial for point in points), *(number for number, _ in without_value)]
+    if not numbers:
+        return None
+    y = _value_range(points, [value for _, value in best], name)
+    drawn = thinned(points, MOST_POINTS, lambda point: point.kind == "best")
+    others = thinned(without_value, MOST_POINTS, lambda each: each[1] != INFEASIBLE)
+    marks = _points(drawn, "best so far", lambda point: labelled_value(name, point.y))
     for state, text in _STATES.items():
         there = [trial for trial, each in others if each == state]
         data = tuple(Datum(x=trial, y=None, hover=f"trial {trial}: {text}", trial=trial) for trial in there)
-        points += [Points(look=text, data=data, label=text, size=3.4)] if data else []
-    title = f"{capitalised(label(found.objective))} by trial"
-    improved = max(0, len(found.best) - 1)
+        marks += [Points(look=text, data=data, label=text, size=3.4)] if data else []
+    title = f"{capitalised(label(name))} by trial"
+    improved = max(0, len(best) - 1)
     return Chart(
         title=title,
         description=f"Scatter chart: {title}; the best value improved {improved} times. {_KEYS}",
         x=count_axis("Trial", min(numbers), max(numbers)),
         y=y,
-        curves=(Curve(look="front", points=stair(found.best, float(max(numbers)))),),
-        points=tuple(points),
-        notes=_notes(
-            _left_out(len(drawn) + len(others), len(found.points) + len(found.without_value), "points"),
-            _beyond(found.points, y.holds),
-        ),
+        curves=(Curve(look="front", points=stair(best, float(max(numbers)))),),
+        points=tuple(marks),
+        notes=_notes(_left_out(len(drawn) + len(others), len(numbers), "points"), _beyond(points, y.holds)),
     )
 
 
 def trade_off_charts(study: StudyRead) -> list[Chart]:
-    """Return the first objective against each cost; see `trade_off_chart`."""
-    return [trade_off_chart(each, cost_bounds(study, each.cost)) for each in trade_offs(study)]
+    """Return the first objective against parameters, against MACs, and against every further objective."""
+    names = [name for name in ("parameters", "macs", *study.objectives[1:]) if name != study.objectives[0]]
+    found = (trade_off_chart(study, name) for name in dict.fromkeys(names))
+    return [chart for chart in found if chart is not None]
 
 
-def trade_off_chart(found: TradeOff, bounds: Mapping[str, float] | None = None) -> Chart:
-    """Return the first objective against a cost; `bounds` are limits on the cost, by their text."""
-    xs = [point.x for point in found.points]
-    x = value_axis(found.cost, min(xs), max(xs), is_log=min(xs) > 0 and max(xs) / min(xs) > 6)
-    y = _value_range(found.points, [point.y for point in found.front], found.objective)
-    drawn = thinned(found.points, MOST_POINTS, lambda point: point.kind == "best")
-    title = f"{capitalised(label(found.objective))} by {label(found.cost)}"
+def trade_off_chart(study: StudyRead, cost: str) -> Chart | None:
+    """Return the first objective against `cost`, an objective or an attribute of the trials; None without data.
 
-    def hover(point: Point) -> str:
-        return f"{labelled_value(found.objective, point.y)}, {labelled_value(found.cost, point.x)}"
-
+    Where `cost` is an objective the front is the study's own; else it is that of the pair. The line of the front has
+    the trials that no other one beats in these two values: the same ones, unless there are more objectives than two.
+    """
+    name = study.objectives[0]
+    less = not (cost in study.objectives and is_higher_better(study, study.objectives.index(cost)))
+    complete: dict[int, tuple[float, float]] = {}
+    points: list[Point] = []
+    for trial in study.trials:
+        x, value = value_of(study, trial, cost), value_of(study, trial, name)
+        if x is None:
+            continue
+        if trial.state == "complete" and value is not None:
+            complete[trial.number] = (x, value)
+        elif trial.state == "pruned" and name == "accuracy" and (last := last_accuracy(trial)) is not None:
+            points.append(Point(trial.number, x, last, "pruned"))
+    across, up = (1 if less else -1), (-1 if is_higher_better(study) else 1)
+    of_pair = front_of_pairs({number: (across * x, up * y) for number, (x, y) in complete.items()})
+    best = pareto_front(study) & complete.keys() if cost in study.objectives else of_pair
+    front = sorted((Point(number, *complete[number], "best") for number in best), key=lambda each: (each.x, each.y))
+    points += [Point(number, *place, "complete") for number, place in complete.items() if number not in best]
+    points += front
+    if not points:
+        return None
+    xs = [point.x for point in points]
+    x_axis = value_axis(cost, min(xs), max(xs), is_log=min(xs) > 0 and max(xs) / min(xs) > 6)
+    y_axis = _value_range(points, [point.y for point in front], name)
+    drawn = thinned(points, MOST_POINTS, lambda point: point.kind == "best")
+    line = sorted({complete[number] for number in of_pair & set(best)})
+    title = f"{capitalised(label(name))} by {label(cost)}"
     return Chart(
         title=title,
         description=(
-            f"Scatter chart: {title}, {len(found.points)} trials, of which {len(found.front)} form the Pareto front. "
-            f"{_KEYS}"
+            f"Scatter chart: {title}, {len(points)} trials, of which {len(front)} form the Pareto front. {_KEYS}"
         ),
-        x=x,
-        y=y,
-        curves=(Curve(look="front", points=stair(found.line, x.high if found.is_less_better else x.low)),),
-        points=tuple(_points(drawn, "Pareto front", hover)),
-        limits=tuple(Limit(value=value, text=text) for text, value in (bounds or {}).items()),
-        notes=_notes(_left_out(len(drawn), len(found.points), "points"), _beyond(found.points, y.holds)),
+        x=x_axis,
+        y=y_axis,
+        curves=(Curve(look="front", points=stair(line, x_axis.high if less else x_axis.low)),),
+        points=tuple(
+            _points(
+                drawn,
+                "Pareto front",
+                lambda point: f"{labelled_value(name, point.y)}, {labelled_value(cost, point.x)}",
+            )
+        ),
+        limits=tuple(Limit(value=value, text=text) for text, value in cost_bounds(study, cost).items()),
+        notes=_notes(_left_out(len(drawn), len(points), "points"), _beyond(points, y_axis.holds)),
     )
 
 
-def learning_curves(study: StudyRead) -> Chart | None:
-    """Return the learning curves of the study; None where there are none."""
-    found = curves(study)
-    return curves_chart(found, "best" if len(study.objectives) == 1 else "front's first") if found.drawn else None
+def learning_curves(study: StudyRead, *, best: int = 5, most: int = 60) -> Chart | None:
+    """Return at most `most` learning curves, the `best` ones with a colour and dashes of their own; None without any.
 
-
-def curves_chart(found: Curves, best: str = "best") -> Chart:
-    """Return the learning curves, the `best` ones with a colour and dashes of their own, the others grey."""
-    epochs = [epoch for curve in found.drawn for epoch, _ in curve.points]
-    values = [value for curve in found.drawn for _, value in curve.points]
+    The others are grey, and spread over the study.
+    """
+    ranks = {trial.number: rank for rank, trial in enumerate(study.ranked()[:best], start=1)}
+    known = [
+        (trial, points) for trial in study.trials if trial.state != DUPLICATE and (points := finite_history(trial))
+    ]
+    if not known:
+        return None
+    drawn = thinned(known, most, lambda each: each[0].number in ranks)
+    epochs = [epoch for _, points in drawn for epoch, _ in points]
+    values = [value for _, points in drawn for _, value in points]
     name = "accuracy" if all(0 <= value <= 1 for value in values) else "reported value"
-    drawn: list[Curve] = []
+    lines: list[Curve] = []
     ends: list[Points] = []
-    for curve in reversed(found.drawn):
-        look = f"c{(curve.rank - 1) % 5 + 1}" if curve.rank is not None else "curve"
-        points = thinned(curve.points, MOST_VERTICES, lambda point, last=curve.points[-1]: point == last)
-        text = f"trial {curve.trial}" if curve.rank is not None else ""
-        drawn.append(Curve(look=look, points=tuple(points), label=text, trial=curve.trial))
-        epoch, value = curve.points[-1]
-        text = f"trial {curve.trial}, {curve.state}: {value_text(name, value)} after epoch {epoch}"
-        kind = "best" if curve.rank is not None else curve.state if curve.state in _MARKED else "complete"
-        end = Datum(x=epoch, y=value, hover=text, trial=curve.trial)
-        ends.append(Points(look=kind, data=(end,), size=2.2 if curve.rank else 1.7))
-    coloured = sum(bool(curve.label) for curve in drawn)
-    if coloured < len(drawn):  # the legend has the grey ones once, after the others
-        drawn[coloured] = replace(drawn[coloured], label="other trials")
+    for trial, points in sorted(drawn, key=lambda each: (ranks.get(each[0].number, best + 1), -each[0].number)):
+        rank, number = ranks.get(trial.number), trial.number
+        look = f"c{(rank - 1) % 5 + 1}" if rank else "curve"
+        vertices = thinned(points, MOST_VERTICES, lambda point, last=points[-1]: point == last)
+        lines.append(Curve(look=look, points=tuple(vertices), label=f"trial {number}" if rank else "", trial=number))
+        epoch, value = points[-1]
+        text = f"trial {number}, {trial.state}: {value_text(name, value)} after epoch {epoch}"
+        kind = "best" if rank else trial.state if trial.state in _MARKED else "complete"
+        end = Datum(x=epoch, y=value, hover=text, trial=number)
+        ends.append(Points(look=kind, data=(end,), size=2.2 if rank else 1.7))
+    coloured = sum(bool(curve.label) for curve in lines)
+    if coloured < len(lines):  # the legend has the grey ones once, after the others
+        lines[coloured] = replace(lines[coloured], label="other trials")
+    which = "best" if len(study.objectives) == 1 else "front's first"
     return Chart(
         title="Learning curves",
         description=(
-            f"Line chart: validation accuracy by epoch of {len(drawn)} trials. "
+            f"Line chart: validation accuracy by epoch of {len(lines)} trials. "
             "Arrow keys go from the end of one curve to the next."
         ),
         x=count_axis("Epoch", min(epochs), max(epochs)),
         y=value_axis(name, *central_range(values)),
-        curves=tuple(drawn),
+        curves=tuple(lines),
         points=tuple(ends),
         notes=_notes(
-            f"In colour: the {best} trials, best first." if coloured else None,
-            _left_out(len(drawn), found.total, "curves"),
+            f"In colour: the {which} trials, best first." if coloured else None,
+            _left_out(len(lines), len(known), "curves"),
         ),
     )
 

@@ -29,6 +29,7 @@ from archsearch.report.html.sections import (
 from archsearch.report.series import pareto_front, thinned, varied_settings
 from archsearch.report.vocabulary import DUPLICATE, INFEASIBLE
 from archsearch.search.explain import explain
+from archsearch.search.explain import importances as search_importances
 from archsearch.search.storage.read import StudyRead
 
 MOST_TIPS = 2000
@@ -63,16 +64,13 @@ def write_report(study: StudyRead, file: Path, *, importances: Mapping[str, floa
 
 def study_page(study: StudyRead, *, importances: Mapping[str, float] | None = None) -> str:
     """Return the report of `study` as an HTML document."""
-    if importances is None:
-        from archsearch.search.explain import importances as computed
-
-        importances = computed(study)
+    shares = search_importances(study) if importances is None else importances
     why = explain(study)
     sections = [
         summary_section(study, why),
         trade_off_section(study),
         history_section(study),
-        importance_section(study, importances),
+        importance_section(study, shares),
         designs_section(study),
         card_section(study),
         infeasible_section(study, why),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from archsearch.analysis.measure import Footprint
 from archsearch.formatting import duration, moment, number, percent, setting_text
-from archsearch.report.designs import TrialDesign, read_design, stage_lines
+from archsearch.report.designs import read_design, stage_lines
 from archsearch.report.figures.design import field_chart, network_legend, page_drawing
 from archsearch.report.figures.render import textures
 from archsearch.report.figures.study import (
@@ -30,6 +31,7 @@ from archsearch.report.html.parts import (
     titled,
     value_cell,
 )
+from archsearch.report.records import ranking
 from archsearch.report.series import cost_bounds, pareto_front, ranked_finite, thinned, value_of, varied_settings
 from archsearch.report.summary import distinct, last_activity, sentences, training_times
 from archsearch.report.vocabulary import (
@@ -40,14 +42,13 @@ from archsearch.report.vocabulary import (
     compact,
     cut,
     finite,
-    infeasible_counts,
     label,
     labelled_value,
     misses_text,
 )
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
-from archsearch.search.storage.read import StudyRead, TrialRead
+from archsearch.search.storage.read import STATES, StudyRead, TrialRead
 
 FOOTPRINT = ("parameters", "macs", "receptive_field")
 MOST_TRACES = 10
@@ -75,9 +76,8 @@ def summary_section(study: StudyRead, why: Why) -> Markup:
     if study.trials:
         counts = study.counts()
         facts.append(("designs trained", number(sum(counts.get(state, 0) for state in TRAINED))))
-    checked = infeasible_counts(why)
-    if infeasible := checked.proposed - checked.feasible:
-        facts.append(("infeasible proposals", number(infeasible)))
+    if why.infeasible.infeasible:
+        facts.append(("infeasible proposals", number(why.infeasible.infeasible)))
     if times := training_times(study):
         facts.append(("training time", duration(sum(times))))
     cards = [el("div", el("dt", text), el("dd", tied(value))) for text, value in facts]
@@ -133,7 +133,7 @@ def importance_section(study: StudyRead, shares: Mapping[str, float]) -> Markup:
 
 def infeasible_section(study: StudyRead, why: Why) -> Markup:
     """Return how many designs each limit made infeasible, the nearest misses, and the failures with tracebacks."""
-    counts = infeasible_counts(why)
+    counts = why.infeasible
     broken = [trial for trial in study.trials if trial.state == INFEASIBLE]
     parts: list[Child] = []
     if counts.by_limit:
@@ -162,19 +162,22 @@ def infeasible_section(study: StudyRead, why: Why) -> Markup:
 
 def trial_facts(study: StudyRead, trial: TrialRead, tried: Sequence[str]) -> list[str]:
     """Return the lines of a trial that are shown where the pointer is on it."""
-    measured = {name: value_of(study, trial, name) for name in (*study.objectives, *FOOTPRINT)}
-    values = [labelled_value(name, value) for name in study.objectives if (value := measured[name]) is not None]
-    costs = [
-        labelled_value(name, value)
-        for name, value in measured.items()
-        if name not in study.objectives and value is not None
-    ]
-    lines = [f"Trial {trial.number}, {trial.state}", ", ".join(values), ", ".join(costs)]
+    lines = [f"Trial {trial.number}, {trial.state}", *_values_and_costs(study, trial)]
     if trial.state != "complete" and trial.cause:
         lines.append(cut(trial.cause, 160))
     if texts := settings(trial, tried):
         lines.append(" ".join(texts[:8]) + (f" and {len(texts) - 8} more" if len(texts) > 8 else ""))
     return [tied(line) for line in lines if line]
+
+
+def _values_and_costs(study: StudyRead, trial: TrialRead) -> tuple[str, str]:
+    """Return the objectives of a trial, and what else of its footprint is known, with their labels."""
+    costs = [name for name in FOOTPRINT if name not in study.objectives]
+    values, others = (
+        ", ".join(labelled_value(name, value) for name in names if (value := value_of(study, trial, name)) is not None)
+        for names in (study.objectives, costs)
+    )
+    return values, others
 
 
 def _share(share: float | None) -> str:
@@ -286,9 +289,7 @@ def trials_section(study: StudyRead) -> Markup:
     """Return every trial, the best first, with its files and the command that runs it again."""
     if not study.trials:
         return section("trials", "All trials", no_data("There is no trial yet."))
-    ranked = study.ranked()
-    numbers = {trial.number for trial in ranked}
-    ordered = [*ranked, *(trial for trial in study.trials if trial.number not in numbers)]
+    ordered = ranking(study, states=STATES)
     shown = ordered[:MOST_ROWS]
     tried = list(varied_settings(study))
     costs = [name for name in FOOTPRINT if name not in study.objectives]
@@ -315,15 +316,9 @@ def trials_section(study: StudyRead) -> Markup:
     return section("trials", "All trials", note(" ".join(notes)), whole)
 
 
-def _design(study: StudyRead, trial: TrialRead, design: TrialDesign | None) -> Markup:
-    values = ", ".join(labelled_value(name, value_of(study, trial, name)) for name in study.objectives)
-    costs = [
-        labelled_value(name, value)
-        for name in FOOTPRINT
-        if name not in study.objectives and (value := value_of(study, trial, name)) is not None
-    ]
-    title = f"Trial {trial.number}"
-    parts: list[Child] = [el("h3", tied(f"{title}: {values}")), note(tied(", ".join(costs)))]
+def _design(study: StudyRead, trial: TrialRead, design: Footprint | None) -> Markup:
+    values, costs = _values_and_costs(study, trial)
+    parts: list[Child] = [el("h3", tied(f"Trial {trial.number}: {values}")), note(tied(costs))]
     if design is None:
         parts.append(no_data("No drawing: the design is not recorded."))
     else:
@@ -336,7 +331,7 @@ def _design(study: StudyRead, trial: TrialRead, design: TrialDesign | None) -> M
         for line in stage_lines(design):
             channels, tall, wide = line.shape
             shape = (number(channels), f"{tall}×{wide}", f"{line.receptive_field} px")
-            lines.append([line.name, line.blocks, *shape, compact(line.cost.parameters), compact(line.cost.macs)])
+            lines.append([line.name, line.blocks, *shape, compact(line.parameters), compact(line.macs)])
         heads = ["stage", "blocks", "channels", "map", "receptive field", "parameters", "MACs"]
         parts.append(table(f"Stages of trial {trial.number}", heads, lines, numbers=[2, 3, 4, 5, 6]))
     parts += [_margins(trial), _files(study, trial)]

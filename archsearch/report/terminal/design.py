@@ -39,27 +39,17 @@ def design_text(checked: Checked, *, styled: bool = False) -> str:
     """Return the layer table, the growth of the receptive field, the totals and the margins; see `margins_text`."""
     layers = rows(checked.plan)
     footprint = checked.footprint
-    table = [("layer", "kind", "output", "RF px", "jump", "parameters", "MACs")]
+    table: list[tuple[str, ...]] = [("layer", "kind", "output", "RF px", "jump", "parameters", "MACs")]
     for row in layers:
-        channels, height, width = row.output_shape
-        table.append(
-            (
-                row.name,
-                row.kind,
-                f"{channels}x{height}x{width}",
-                number(row.receptive_field),
-                number(row.jump),
-                number(row.parameters) if row.parameters else "",
-                number(row.macs) if row.macs else "",
-            )
-        )
+        shape, sizes = "x".join(map(str, row.output_shape)), (row.receptive_field, row.jump)
+        costs = (number(count) if count else "" for count in (row.parameters, row.macs))
+        table.append((row.name, row.kind, shape, *map(number, sizes), *costs))
     growth = [("stage", "map", "RF px", "")]
     image = checked.plan.input_shape[2]
     for name, row in stage_ends(layers):
         if name != "head":
             bar = "#" * max(1, round(20 * min(row.receptive_field / image, 2)))
-            size = f"{row.output_shape[1]}x{row.output_shape[2]}"
-            growth.append((name, size, str(row.receptive_field), bar))
+            growth.append((name, "x".join(map(str, row.output_shape[1:])), str(row.receptive_field), bar))
     symmetry = "" if checked.design.symmetry == "none" else f"symmetry {checked.design.symmetry}   "
     totals = (
         f"parameters {number(footprint.parameters)}   MACs {number(footprint.macs)}   "

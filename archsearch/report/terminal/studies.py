@@ -13,7 +13,6 @@ from archsearch.report.records import COLUMNS, KNOWN, read_run_folder
 from archsearch.report.series import value_of
 from archsearch.report.terminal.text import (
     NOTHING,
-    blank_table,
     moment_cell,
     printable,
     relative_path,
@@ -21,9 +20,10 @@ from archsearch.report.terminal.text import (
     setting_cell,
     settings_line,
     sparkline,
+    table,
     value_cell,
 )
-from archsearch.report.vocabulary import counted, infeasible_counts, misses_text, quantity
+from archsearch.report.vocabulary import counted, misses_text, short_label
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
 from archsearch.search.storage.doctor import Finding
@@ -46,11 +46,17 @@ def print_overviews(studies: Sequence[Overview], console: Console) -> None:
     if not studies:
         console.print("The database holds no study yet.")
         return
-    table = blank_table("study", "data", "limits", "trials", "best", "last activity")
-    for study in studies:
-        known = [safe(study.attrs.get(key, NOTHING)) for key in ("data", "limits")]
-        table.add_row(safe(study.name), *known, counted(study.counts), _best(study), moment_cell(study.last))
-    console.print(table)
+    rows = [
+        (
+            safe(study.name),
+            *(safe(study.attrs.get(key, NOTHING)) for key in ("data", "limits")),
+            counted(study.counts),
+            _best(study),
+            moment_cell(study.last),
+        )
+        for study in studies
+    ]
+    console.print(table(("study", "data", "limits", "trials", "best", "last activity"), rows))
 
 
 def _best(study: Overview) -> str:
@@ -73,22 +79,16 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
     console.print()
     several = len(study.objectives) > 1
     front = study.front() if several else frozenset()
-    columns = [name for name in COLUMNS if name not in study.objectives]
-    states = {trial.state for trial in rows} != {"complete"}
-    table = blank_table("trial", right=("trial",))
-    if states:
-        table.add_column("state")
-    for name in (*study.objectives, *columns):
-        table.add_column(safe(quantity(name).head), justify="right", no_wrap=True)
-    table.add_column("blocks", overflow="fold")
-    table.add_column("files", overflow="fold")
+    names = [*study.objectives, *(name for name in COLUMNS if name not in study.objectives)]
+    values = ["RF" if name == "receptive_field" else safe(short_label(name)) for name in names]
+    states = ["state"] if {trial.state for trial in rows} != {"complete"} else []
+    lines: list[Sequence[str]] = []
     for trial in rows:
-        cells = [f"{trial.number}{'*' if trial.number in front else ''}"]
-        cells += [trial.state] if states else []
-        cells += [safe(value_cell(name, value_of(study, trial, name))) for name in (*study.objectives, *columns)]
+        cells = [f"{trial.number}{'*' if trial.number in front else ''}", *[trial.state] * len(states)]
+        cells += [safe(value_cell(name, value_of(study, trial, name))) for name in names]
         blocks, folder = blocks_of(trial), trial.attrs.get("run_dir") or NOTHING
-        table.add_row(*cells, safe(blocks_text(blocks) if blocks else NOTHING), safe(relative_path(folder)))
-    console.print(table)
+        lines.append([*cells, safe(blocks_text(blocks) if blocks else NOTHING), safe(relative_path(folder))])
+    console.print(table(("trial", *states, *values, "blocks", "files"), lines, right=("trial", *values)))
     if several:
         console.print(f"* on the Pareto front ({len(front)} trials)", style="dim")
     if len(rows) < total:
@@ -105,44 +105,43 @@ def _head(study: StudyRead) -> str:
 
 def print_why(study: StudyRead, why: Why, importances: Mapping[str, float], console: Console) -> None:
     """Print how many designs each limit made infeasible, the nearest misses, the failures, and the importances."""
-    counts = infeasible_counts(why)
-    infeasible = counts.proposed - counts.feasible
+    counts = why.infeasible
     console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
     console.print(
-        f"{number(counts.proposed)} designs were checked, {number(infeasible)} of them infeasible"
-        f"{f' ({percent(infeasible / counts.proposed, 1)})' if counts.proposed else ''}"
+        f"{number(counts.proposed)} designs were checked, {number(counts.infeasible)} of them infeasible"
+        f"{f' ({percent(counts.infeasible / counts.proposed, 1)})' if counts.proposed else ''}"
     )
     if counts.by_limit:
         console.print()
-        table = blank_table("limit", "infeasible", "", right=("infeasible",), title="Infeasible by limit")
         top = max(counts.by_limit.values())
-        for name, count in counts.by_limit.most_common():
-            table.add_row(safe(name), number(count), "#" * max(1, round(30 * count / top)))
-        console.print(table)
+        rows = [
+            (safe(name), number(count), "#" * max(1, round(30 * count / top)))
+            for name, count in counts.by_limit.most_common()
+        ]
+        console.print(table(("limit", "infeasible", ""), rows, right=("infeasible",), title="Infeasible by limit"))
     if warning := counts.warning():
         console.print(f"[bold]warning:[/] {safe(warning)}", soft_wrap=True)
     if why.nearest:
         console.print()
-        table = blank_table("trial", "misses", "settings", right=("trial",), title="Nearest misses")
-        for miss in why.nearest:
-            misses, settings = misses_text(miss.excess), _brief(miss.trial.assignments)
-            table.add_row(str(miss.trial.number), safe(misses), safe(settings))
-        console.print(table)
+        rows = [
+            (str(miss.trial.number), safe(misses_text(miss.excess)), safe(_brief(miss.trial.assignments)))
+            for miss in why.nearest
+        ]
+        console.print(table(("trial", "misses", "settings"), rows, right=("trial",), title="Nearest misses"))
     if why.failures:
         console.print()
-        table = blank_table("count", "cause", "trials", right=("count",), title="Failures")
-        for cause, numbers in why.failures.items():
-            shown = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
-            table.add_row(str(len(numbers)), safe(cause), shown)
-        console.print(table)
+        rows = [
+            (str(len(numbers)), safe(cause), ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else ""))
+            for cause, numbers in why.failures.items()
+        ]
+        console.print(table(("count", "cause", "trials"), rows, right=("count",), title="Failures"))
     console.print()
     if not importances:
         console.print("The importance of settings is not known yet: it needs at least 10 complete trials that differ.")
         return
-    table = blank_table("setting", "share", "", right=("share",), title="Importance (PED-ANOVA, complete trials)")
-    for name, share in importances.items():
-        table.add_row(safe(name), percent(share, 1), "#" * round(30 * share))
-    console.print(table)
+    rows = [(safe(name), percent(share, 1), "#" * round(30 * share)) for name, share in importances.items()]
+    title = "Importance (PED-ANOVA, complete trials)"
+    console.print(table(("setting", "share", ""), rows, right=("share",), title=title))
 
 
 def _brief(assignments: Mapping[str, Any]) -> str:
@@ -215,24 +214,22 @@ def print_comparison(
     """Print two trials side by side, from what `comparison_record` returns."""
     heads = [f"trial {number}" for number in record["trials"]]
     console.print(f"[bold]{safe(study.name)}[/]  {heads[0]} and {heads[1]}")
-    table = blank_table("", *heads, "difference", right=(*heads, "difference"))
-    table.add_row("state", *record["states"], "")
+    rows: list[Sequence[str]] = [("state", *record["states"], "")]
     for name, pair in record["figures"].items():
-        cells = [safe(value_cell(name, one)) for one in pair]
-        table.add_row(safe(quantity(name).short), *cells, _difference(name, pair))
+        rows.append((safe(short_label(name)), *(safe(value_cell(name, one)) for one in pair), _difference(name, pair)))
+    console.print(table(("", *heads, "difference"), rows, right=(*heads, "difference")))
     curves = [sparkline(list(trial.history.values()), console.encoding) for trial in trials]
-    console.print(table)
     for head, curve in zip(heads, curves, strict=True):
         if curve:
             console.print(f"{head:<{max(map(len, heads))}}  {curve}", soft_wrap=True)
-    for title in ("assignments", "blocks"):
+    for title, kind in (("assignments", "setting"), ("blocks", "stage")):
         if record[title]:
             console.print()
-            table = blank_table("setting" if title == "assignments" else "stage", *heads)
-            for name, pair in record[title].items():
-                cells = [NOTHING if one is None else safe(setting_cell(one)) for one in pair]
-                table.add_row(safe(short_key(name)), *cells)
-            console.print(table)
+            rows = [
+                (safe(short_key(name)), *(NOTHING if one is None else safe(setting_cell(one)) for one in pair))
+                for name, pair in record[title].items()
+            ]
+            console.print(table((kind, *heads), rows))
     _layers(record["layers"], heads, console)
     for head, folder in zip(heads, record["run_dirs"], strict=True):
         console.print(f"{head}: {safe(relative_path(folder or 'no files'))}", soft_wrap=True)
@@ -246,10 +243,8 @@ def _layers(layers: Mapping[str, Any] | None, heads: Sequence[str], console: Con
         console.print("\nThe layers are the same.")
         return
     console.print()
-    table = blank_table(f"layers that differ ({len(layers)})", *heads)
-    for name, pair in list(layers.items())[:MOST_LAYERS]:
-        table.add_row(safe(name), *(_layer(one) for one in pair))
-    console.print(table)
+    rows = [(safe(name), *map(_layer, pair)) for name, pair in list(layers.items())[:MOST_LAYERS]]
+    console.print(table((f"layers that differ ({len(layers)})", *heads), rows))
     if len(layers) > MOST_LAYERS:
         console.print(f"{MOST_LAYERS} of {len(layers)} are shown: --json shows all", style="dim")
 
@@ -275,7 +270,7 @@ def _difference(name: str, pair: Sequence[float | None]) -> str:
 def _figures(study: StudyRead, trial: TrialRead, console: Console) -> None:
     names = [*study.objectives, *(name for name in (*COLUMNS, "test_accuracy") if name not in study.objectives)]
     values = {name: value for name in names if (value := value_of(study, trial, name)) is not None}
-    texts = [f"{quantity(name).short} {value_cell(name, value)}" for name, value in values.items()]
+    texts = [f"{short_label(name)} {value_cell(name, value)}" for name, value in values.items()]
     console.print(safe(", ".join(texts)) or "no data", soft_wrap=True)
 
 
@@ -297,7 +292,7 @@ def _stages(trial: TrialRead, console: Console) -> None:
         return
     blocks = blocks_of(trial)
     console.print(f"\n[bold]design[/]  {safe(design.get('name', ''))}: {safe(blocks_text(blocks))}", soft_wrap=True)
-    table = blank_table("stage", "block", "width", "repeats", "options", right=("width", "repeats"))
+    rows: list[Sequence[str]] = []
     for name, stage in stages.items():
         if not isinstance(stage, Mapping):
             continue
@@ -308,8 +303,8 @@ def _stages(trial: TrialRead, console: Console) -> None:
             entry_name = block.get("name") if isinstance(block, Mapping) else block
             options += f"{', ' if options else ''}entry {entry_name or 'block'}"
         row = (name, blocks.get(str(name), NOTHING), stage.get("width", NOTHING), stage.get("repeats", 1), options)
-        table.add_row(*(safe(one) for one in row))
-    console.print(table)
+        rows.append([safe(one) for one in row])
+    console.print(table(("stage", "block", "width", "repeats", "options"), rows, right=("width", "repeats")))
     if design.get("width") not in (None, 1, 1.0):
         console.print(f"width multiplier {safe(design['width'])}")
 

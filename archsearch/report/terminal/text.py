@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +81,15 @@ def setting_cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def blank_table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
-    """Return an empty table without lines, its title to the left."""
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = (), title: str | None = None
+) -> Table:
+    """Return a table without lines, its title to the left; the columns `right` are aligned to that side."""
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    found = Table(box=None, pad_edge=False, title=title, title_justify="left")
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=name in right, overflow="fold")
-    return table
+        found.add_column(name, justify="right" if name in right else "left", no_wrap=name in right, overflow="fold")
+    for row in rows:
+        found.add_row(*row)
+    return found

@@ -127,13 +127,13 @@ def test_fields_beyond_four_images_are_dashed_and_marked_as_out_of_scale(shipped
 
 
 def test_bars_are_as_long_as_the_costs(shipped: Find) -> None:
-    plan = shipped("c1c2c3c4").plan
-    parts = cost_parts(plan, 299, 194)
+    design = shipped("c1c2c3c4").footprint
+    parts = cost_parts(design, 299, 194)
     bars = [part.width for part in parts if isinstance(part, Rect)]
-    costs = stage_costs(plan)
+    costs = stage_costs(design).values()
     for lengths, values in (
-        (bars[: len(costs)], [cost.parameters for cost in costs]),
-        (bars[len(costs) :], [cost.macs for cost in costs]),
+        (bars[: len(costs)], [parameters for parameters, _ in costs]),
+        (bars[len(costs) :], [macs for _, macs in costs]),
     ):
         assert [length / max(lengths) for length in lengths] == pytest.approx([value / max(values) for value in values])
     assert any(text.endswith("<1 %") for text in texts(parts))

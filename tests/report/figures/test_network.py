@@ -9,17 +9,13 @@ from itertools import pairwise
 import pytest
 
 from archsearch.analysis.check import Checked
-from archsearch.report.designs import TrialDesign, boxes
+from archsearch.report.designs import boxes, field_sizes
 from archsearch.report.figures.charts import BarChart, layout
 from archsearch.report.figures.design import KINDS, field_chart, network_legend, page_drawing, slide_parts
 from archsearch.report.figures.drawing import LOOKS, TEXTURES, Mark, Part, Rect, Text
 from archsearch.report.figures.render import element, sample, textures
 
 Find = Callable[[str], Checked]
-
-
-def trial_design(checked: Checked) -> TrialDesign:
-    return TrialDesign(name=checked.design.name, plan=checked.plan, footprint=checked.footprint)
 
 
 def rects(parts: list[Part] | tuple[Part, ...]) -> list[Rect]:
@@ -43,7 +39,7 @@ def test_boxes_are_to_scale(shipped: Find) -> None:
 
 @pytest.mark.parametrize("name", ["c1c2c3c4", "assignment", "vgg16", "mobilenet_v2"])
 def test_on_a_page_every_box_lies_inside_and_none_on_another(shipped: Find, name: str) -> None:
-    drawing = page_drawing(trial_design(shipped(name)), "Blocks")
+    drawing = page_drawing(shipped(name).footprint, "Blocks")
     found = rects(drawing.parts)
     assert len(found) > 5
     assert found[0].x >= 0
@@ -64,13 +60,13 @@ def test_dilation_has_a_ring(shipped: Find) -> None:
     dilated = sum(box.is_dilated for box in boxes(plan))
     for parts in (
         slide_parts(plan, width=888, height=184),
-        page_drawing(trial_design(shipped("all_dilated")), "").parts,
+        page_drawing(shipped("all_dilated").footprint, "").parts,
     ):
         assert sum(isinstance(part, Mark) and part.look == "ring" for part in parts) == dilated > 0
 
 
 def test_the_legend_has_what_occurs_and_every_texture_is_there(shipped: Find) -> None:
-    design = trial_design(shipped("assignment"))
+    design = shipped("assignment").footprint
     keys = network_legend([design.plan])
     assert [key.text for key in keys] == ["convolution", "depthwise separable", "pool", "dilated"]
     drawn = "".join(sample(key.sample, key.width) for key in keys) + element(page_drawing(design, ""), usual_width=400)
@@ -80,12 +76,12 @@ def test_the_legend_has_what_occurs_and_every_texture_is_there(shipped: Find) ->
 
 
 def test_the_field_grows_from_stage_to_stage_beside_what_is_required(shipped: Find) -> None:
-    design = trial_design(shipped("c1c2c3c4"))
+    design = shipped("c1c2c3c4").footprint
 
     def texts(chart: BarChart) -> list[str]:
         return [part.text for part in layout(chart).parts if isinstance(part, Text)]
 
     chart = field_chart(design, "Receptive field", 44.0)
-    assert [text for _, _, text in chart.bars] == [f"{size} px" for size in design.fields.values()]
-    assert {f"{design.footprint.receptive_field} px", "required 44 px", "image 32 px"} <= set(texts(chart))
+    assert [text for _, _, text in chart.bars] == [f"{size} px" for size in field_sizes(design).values()]
+    assert {f"{design.receptive_field} px", "required 44 px", "image 32 px"} <= set(texts(chart))
     assert "required 44 px" not in texts(field_chart(design, "Receptive field"))

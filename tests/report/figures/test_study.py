@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import random
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,18 +17,20 @@ from archsearch.report.figures.charts import BarChart, Chart, Figure, layout, le
 from archsearch.report.figures.drawing import Mark
 from archsearch.report.figures.render import element, render
 from archsearch.report.figures.study import (
-    curves_chart,
     draw_study,
     history_chart,
+    history_charts,
     importance_chart,
     infeasible_chart,
+    learning_curves,
     study_figures,
     trade_off_chart,
+    trade_off_charts,
 )
 from archsearch.report.html.page import study_page
-from archsearch.report.series import curves, history, trade_off
+from archsearch.report.series import last_accuracy, pareto_front
 from archsearch.report.vocabulary import INFEASIBLE
-from archsearch.search.storage.read import StudyRead
+from archsearch.search.storage.read import StudyRead, front_of
 
 
 def simple(count: int) -> StudyRead:
@@ -47,12 +52,94 @@ def charts(figures: Iterable[Figure]) -> list[Chart]:
     return [panel for figure in figures for panel in figure.panels if isinstance(panel, Chart)]
 
 
+def front(chart: Chart | None) -> list[int | None]:
+    assert chart is not None
+    return [datum.trial for points in chart.points if points.look == "best" for datum in points.data]
+
+
+def test_a_history_has_the_best_so_far_and_trials_without_a_value() -> None:
+    trials = [make_trial(i, values=(value,)) for i, value in enumerate((0.5, 0.4, 0.7, math.nan))]
+    trials += [make_trial(4, "pruned", history={1: 0.1, 2: 0.3, 3: math.nan}), make_trial(5, INFEASIBLE)]
+    chart = history_chart(make_study(trials))
+    assert chart is not None
+    assert {points.look: [(one.trial, one.x, one.y) for one in points.data] for points in chart.points} == {
+        "best": [(0, 0, 0.5), (2, 2, 0.7)],
+        "complete": [(1, 1, 0.4)],
+        "pruned": [(4, 4, 0.3)],
+        INFEASIBLE: [(5, 5, None)],
+    }
+    assert chart.curves[0].points == ((0, 0.5), (2, 0.5), (2, 0.7), (5, 0.7))
+    assert last_accuracy(trials[4]) == 0.3
+
+
+def test_less_is_better_where_the_study_minimises() -> None:
+    trials = [make_trial(i, values=(value,)) for i, value in enumerate((0.5, 0.4, 0.7))]
+    chart = history_chart(make_study(trials, objectives=("loss",), directions=("minimize",)))
+    assert front(chart) == [0, 1]
+
+
+def test_the_front_of_a_trade_off_is_beaten_by_none() -> None:
+    known = [(0.9, 100), (0.8, 50), (0.7, 60), (0.9, 120)]
+    study = make_study([make_trial(i, values=(a,), attrs={"parameters": p}) for i, (a, p) in enumerate(known)])
+    [chart] = trade_off_charts(study)
+    assert chart.x.label == "Parameters", "no trial has MACs"
+    assert front(chart) == [1, 0]
+
+
+def test_the_front_is_the_one_of_every_pair_against_every_other() -> None:
+    draw = random.Random(3)
+    known = [(draw.randrange(12) / 12, draw.randrange(12)) for _ in range(80)]
+    study = make_study([make_trial(i, values=(a,), attrs={"parameters": p}) for i, (a, p) in enumerate(known)])
+    expected = front_of({i: (-a, float(p)) for i, (a, p) in enumerate(known)})
+    assert set(front(trade_off_chart(study, "parameters"))) == expected
+
+
+def test_an_objective_of_which_more_is_better_is_no_cost() -> None:
+    known = [(0.9, 40), (0.8, 90), (0.7, 60)]
+    study = make_study(
+        [make_trial(i, values=each) for i, each in enumerate(known)],
+        objectives=("accuracy", "receptive_field"),
+        directions=("maximize", "maximize"),
+    )
+    [chart] = trade_off_charts(study)
+    assert chart.curves[0].points[-1][0] == chart.x.low, "less is worse"
+    assert set(front(chart)) == {0, 1} == pareto_front(study)
+
+
+def test_curves_are_thinned_and_the_best_stay() -> None:
+    trials = [make_trial(i, values=(i / 300,), history={1: 0.1, 2: math.nan, 3: i / 300}) for i in range(300)]
+    chart = learning_curves(make_study(trials), best=3, most=20)
+    assert chart is not None
+    assert "Thinned: 20 of 300 curves are drawn." in chart.notes
+    assert len(chart.curves) == 20
+    assert [(curve.trial, curve.look) for curve in chart.curves[:3]] == [(299, "c1"), (298, "c2"), (297, "c3")]
+    assert chart.curves[0].points == ((1, 0.1), (3, 299 / 300))
+
+
+def test_the_front_over_an_objective_is_the_studys_own() -> None:
+    known = [(0.9, 100, 5), (0.8, 50, 9), (0.7, 60, 9), (0.6, 70, 3), (0.5, 80, 4)]
+    study = make_study(
+        [make_trial(i, values=values, attrs={"macs": 10 - i}) for i, values in enumerate(known)],
+        objectives=("accuracy", "parameters", "seconds"),
+        directions=("maximize", "minimize", "minimize"),
+    )
+    chart = trade_off_chart(study, "parameters")
+    assert chart is not None
+    assert set(front(chart)) == pareto_front(study) == {0, 1, 3}
+    line = ((50, 0.8), (100, 0.8), (100, 0.9), (chart.x.high, 0.9))
+    assert chart.curves[0].points == line, "no other trial beats these in the two that the chart shows"
+    assert set(front(trade_off_chart(study, "macs"))) == {0, 1, 2, 3, 4}, "of accuracy and MACs alone"
+
+
 def test_a_trade_off_has_a_point_for_every_trial_and_its_limit() -> None:
-    chart = trade_off_chart(trade_off(simple(20), "parameters"), {"below 1 100": 1100.0, "below 9": 9.0})
+    limits = {"parameters": {"below": 1100, "at_most": 9}}
+    chart = trade_off_chart(replace(simple(20), attrs={"limits_text": limits}), "parameters")
+    assert chart is not None
+    assert len(chart.limits) == 2
     drawn = element(layout(chart), usual_width=400)
     assert len(re.findall(r'class="p (?:best|complete) [^"]*" data-t', drawn)) == 20
     assert "below 1 100" in drawn
-    assert "below 9" not in drawn, "it is beyond the axis"
+    assert "at most 9" not in drawn, "it is beyond the axis"
     assert "<title>trial 3: validation accuracy 50.03 %, 1 030 parameters</title>" in drawn
 
 
@@ -74,32 +161,38 @@ def test_every_format_shows_the_same_points(searched: Callable[..., StudyRead]) 
 
 def test_thousands_of_points_are_thinned_with_a_note() -> None:
     study = simple(5000)
-    found = trade_off(study, "parameters")
     worse = [make_trial(i, values=(0.4,), attrs={"parameters": 10_000 + i}) for i in range(5000)]
-    chart = trade_off_chart(trade_off(make_study([*study.trials[:3], *worse[3:]]), "parameters"))
+    chart = trade_off_chart(make_study([*study.trials[:3], *worse[3:]]), "parameters")
+    front_alone, curves = trade_off_chart(study, "parameters"), learning_curves(study)
+    assert chart is not None
+    assert front_alone is not None
+    assert curves is not None
     assert "Thinned: 1000 of 5000 points are drawn." in chart.notes
     assert len(marks(chart)) == 1000
-    assert not trade_off_chart(found).notes, "all of it is the front"
-    assert "Thinned: 60 of 5000 curves are drawn." in curves_chart(curves(study)).notes
+    assert not front_alone.notes, "all of it is the front"
+    assert "Thinned: 60 of 5000 curves are drawn." in curves.notes
 
 
 def test_points_far_below_are_drawn_at_the_edge_and_counted() -> None:
     trials = [*simple(20).trials, make_trial(20, "pruned", history={1: 0.01}, attrs={"parameters": 1000})]
-    chart = history_chart(history(make_study(trials)))
+    chart = history_chart(make_study(trials))
+    assert chart is not None
     assert "1 trial lies beyond the axis and is drawn at its edge." in chart.notes
     assert [mark.trial for mark in marks(chart) if mark.look == "pruned"] == [20]
 
 
 def test_every_state_has_a_mark_and_a_key() -> None:
     trials = [make_trial(i, state) for i, state in enumerate((INFEASIBLE, "failed", "diverged"))]
-    chart = history_chart(history(make_study([*trials, make_trial(3, values=(0.5,))])))
+    chart = history_chart(make_study([*trials, make_trial(3, values=(0.5,))]))
+    assert chart is not None
     assert [key.text for key in legend(chart)] == ["best so far", "diverged", "failed", "infeasible"]
     assert {mark.look for mark in marks(chart)} == {"best", "diverged", "failed", "infeasible"}
     assert len({mark.shape for mark in marks(chart)}) == 4, "no colour is needed"
 
 
 def test_the_best_curves_differ_without_colour() -> None:
-    chart = curves_chart(curves(simple(9)))
+    chart = learning_curves(simple(9))
+    assert chart is not None
     assert [key.text for key in legend(chart)] == [*(f"trial {trial}" for trial in (8, 7, 6, 5, 4)), "other trials"]
     assert [curve.look for curve in chart.curves][:6] == ["c1", "c2", "c3", "c4", "c5", "curve"]
     rules = re.findall(r"\.l-c\d\{([^}]*)\}", study_page(simple(3), importances={}))
@@ -120,12 +213,10 @@ def test_bars_are_in_order_and_the_rest_is_added_up() -> None:
 
 def test_odd_studies_are_drawn_with_numbers_alone() -> None:
     for study in odd().values():
-        for place in range(len(study.objectives)):
-            found = history(study, place)
-            if found.points or found.without_value:
-                drawn = element(layout(history_chart(found)), usual_width=400)
-                coordinates = re.findall(r' (?:c?[xy][12]?|d|width|height)="([^"]*)"', drawn)
-                assert not [each for each in coordinates if re.search("nan|inf", each)]
+        for chart in history_charts(study):
+            drawn = element(layout(chart), usual_width=400)
+            coordinates = re.findall(r' (?:c?[xy][12]?|d|width|height)="([^"]*)"', drawn)
+            assert not [each for each in coordinates if re.search("nan|inf", each)]
 
 
 def test_the_figures_show_the_trials(searched: Callable[..., StudyRead]) -> None:
