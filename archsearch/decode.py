@@ -97,7 +97,7 @@ def convert(hint: Any, raw: object, where: str) -> Any:
         if any(raw is choice or (type(raw) is type(choice) and raw == choice) for choice in arguments):
             return raw
         value = f"'{raw}'" if isinstance(raw, str) else describe(raw)
-        raise SpecError(where, f"{value} is not a choice", _choices(raw, arguments))
+        raise SpecError(where, f"unknown value {value}", _choices(raw, arguments))
     if origin is tuple:
         return _convert_tuple(hint, raw, where)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):

@@ -111,8 +111,8 @@ def _fixes(
         more = footprint.parameters - parameters
         text = change[0] + limit.result_text(after[margin.limit])
         if isinstance(limit, NumberLimit) and not limit.grows_with_width:
-            cost = f"{number(abs(more))} {'more' if more > 0 else 'fewer'} parameters" if more else "no parameter"
-            text += f" at {cost}"
+            cost = f"{number(abs(more))} {'more' if more > 0 else 'fewer'} parameters" if more else "same parameters"
+            text += f", {cost}"
         harm = sum(not after[name].kept for name in kept)
         working.append(((harm, 0 if limit.grows_with_width else abs(more), order), text))
     return tuple(text for _, text in sorted(working)[:MAX_FIXES])

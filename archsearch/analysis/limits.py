@@ -196,7 +196,7 @@ class TraitLimit(Limit):
         """Return the margin: `lacks dilated`, `has max_pool`."""
         bound, found = list(margin.bound), list(margin.found)
         if not bound:
-            return "no trait is listed"
+            return "no traits listed"
         if self.name == "forbids":
             return f"has {', '.join(found)}" if found else f"has no {', no '.join(bound)}"
         missing = [trait for trait in bound if trait not in found]
@@ -217,12 +217,12 @@ class DownsamplingLimit(Limit):
         return _margin(self.name, {"layers": bound.layers, "by": list(bound.by)}, count, slack)
 
     def bound_text(self, bound: Mapping[str, Any]) -> str:
-        """Return the bound: `3 layers by strided or dilated`."""
-        return f"{bound['layers']} layers by {' or '.join(bound['by'])}"
+        """Return the bound: `3 strided or dilated layers`."""
+        return f"{bound['layers']} {' or '.join(bound['by'])} layers"
 
     def text(self, margin: Margin) -> str:
-        """Return the margin: `2 layers are strided, must be at least 3`."""
-        return f"{margin.found} layers are {' or '.join(margin.bound['by'])}, must be at least {margin.bound['layers']}"
+        """Return the margin: `2 strided layers, must be at least 3`."""
+        return f"{margin.found} {' or '.join(margin.bound['by'])} layers, must be at least {margin.bound['layers']}"
 
 
 class HeadLimit(Limit):
@@ -238,8 +238,8 @@ class HeadLimit(Limit):
         return bound
 
     def text(self, margin: Margin) -> str:
-        """Return the margin: `pools by global_max, must be global_average`."""
-        return f"pools by {margin.found}, must be {margin.bound}"
+        """Return the margin: `global_max, must be global_average`."""
+        return f"{margin.found}, must be {margin.bound}"
 
 
 def _field_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
@@ -329,7 +329,7 @@ def decode_limits(raw: object, where: str = "constraints") -> Limits:
         bound = getattr(limits, field.name)
         if bound == Bound():
             fix = "Give above, below, at_least or at_most; or null for no limit."
-            raise SpecError(join(where, field.name), "gives no bound", fix)
+            raise SpecError(join(where, field.name), "no bound given", fix)
     if limits.downsampling is not None and not limits.downsampling.by:
         raise SpecError(join(where, "downsampling.by"), "must name strided, dilated or both")
     return limits

@@ -244,7 +244,7 @@ def _reject_jumps(parallel: Parallel, ends: list[tuple[Extent, bool, bool]], pat
     strides = ", ".join(
         f"'{branch.name}' {end[0].jump} px" for branch, end in zip(parallel.branches, ends, strict=True) if not end[1]
     )
-    what = f"its branches have maps of one size but different strides over the input ({strides})"
+    what = f"its branches give maps of the same size but with different strides relative to the input ({strides})"
     raise SpecError(path, what, "Give every branch the same product of strides.")
 
 

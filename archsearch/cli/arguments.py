@@ -61,8 +61,8 @@ def _listed_in(file: str) -> list[str]:
     """Return what `file` lists under `overrides`."""
     found = read_yaml(Path(file).expanduser()).get("overrides")
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        fix = f"A search writes such a file as best.yaml. Write arch={file} for a design."
-        raise SpecError(file, "holds no list of overrides", fix)
+        fix = f"A search writes such a file as best.yaml. For a design use arch={file}."
+        raise SpecError(file, "contains no list of overrides", fix)
     return found
 
 
@@ -92,8 +92,8 @@ def _resumed(given: list[str]) -> list[str]:
     if not asked or asked[-1] in ("", "null"):
         return given
     if {"-m", "--multirun"} & set(given):
-        fix = "Leave out -m. To continue a search, repeat its own command."
-        raise SpecError("resume", "continues one run, not many", fix)
+        fix = "Leave out -m. To continue a search, repeat its command."
+        raise SpecError("resume", "continues a single run, got -m", fix)
     run_dir = Path(asked[-1]).expanduser().resolve()
     earlier = absent_from(given, _overrides_of_run(run_dir / ".hydra" / "overrides.yaml", asked[-1]))
     used = {name for one in given for name in _HIDDEN.findall(one)}  # variables that now hold other passwords
@@ -108,15 +108,15 @@ def _overrides_of_run(file: Path, named: str) -> list[str]:
     """Return the overrides in `file`, which Hydra has left in the folder `named` of a run."""
     import yaml
 
-    fix = "Give a folder below outputs/runs."
+    fix = "Use a folder below outputs/runs."
     if not file.is_file():
-        raise SpecError("resume", f"{named} is not the folder of a run: it has no .hydra/overrides.yaml", fix)
+        raise SpecError("resume", f"'{named}' is not a run folder: it has no .hydra/overrides.yaml", fix)
     try:
         overrides = yaml.safe_load(file.read_text(encoding="utf-8")) or []
     except (yaml.YAMLError, UnicodeDecodeError):
         overrides = None
     if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
-        raise SpecError("resume", f"{file} is damaged: it is no list of overrides", fix)
+        raise SpecError("resume", f"{file} is damaged: expected a list of overrides", fix)
     return overrides
 
 

@@ -40,7 +40,7 @@ def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> Dict
 
     for folder in folders:
         if not folder.is_dir():
-            raise SpecError("--config-dir", f"{folder}: there is no such folder")
+            raise SpecError("--config-dir", f"{folder}: no such folder")
     listed = ",".join(quoted(str(folder.resolve())) for folder in folders)
     searched = [f"hydra.searchpath=[{listed}]"] if folders else []
     GlobalHydra.instance().clear()
@@ -179,6 +179,6 @@ def _copied(copies: dict[str, Tree], where: str) -> Tree:
     around = _copied(copies, above)
     inner = around.get(name)
     if inner is not None and not isinstance(inner, Mapping):
-        raise SpecError(where, "is not a mapping, nothing can be set below it")
+        raise SpecError(where, "is not a mapping, so it has no keys")
     copies[where] = around[name] = dict(inner or {})
     return copies[where]

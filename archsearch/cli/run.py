@@ -107,7 +107,7 @@ def _job(config: DictConfig) -> None:
         if Path(experiment.resume).expanduser().resolve() != run_dir.resolve():
             raise SpecError("resume", "must be given on the command line", "Write resume=RUN_DIR after the command.")
         if (done := finished(run_dir)) is not None:
-            print(f"{experiment.resume} has finished, nothing is left to do: {done}")
+            print(f"{experiment.resume} is already complete: {done}")
             return
     run_single(experiment, checked, run_dir, _origin(HydraConfig.get(), tree))
 

@@ -48,7 +48,7 @@ def _dispatch(given: list[str]) -> int:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def commands() -> None:
-    """List, explain, draw and export the study database. STUDY may be left out if there is only one."""
+    """List, explain, plot and export studies. STUDY can be omitted if the database contains only one."""
 
 
 def _storage(command: Callable[..., None]) -> Callable[..., None]:
@@ -64,7 +64,7 @@ def _json(command: Callable[..., None]) -> Callable[..., None]:
 @_storage
 @_json
 def _ls(storage: str, as_json: bool) -> None:
-    """List the studies: trials by state, the best, the last activity."""
+    """List the studies: trials by state, best value, last activity."""
     from archsearch.report.records import overview_record
     from archsearch.report.terminal.studies import print_overviews
 
@@ -79,13 +79,15 @@ def _ls(storage: str, as_json: bool) -> None:
 @click.argument("study", required=False)
 @click.option("--by", help="Rank by an objective, parameters, macs, receptive_field, seconds, trial, ...")
 @click.option("--reverse", is_flag=True, help="Worst first.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show at most so many trials.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show at most this many trials."
+)
 @click.option(
     "--state",
     "states",
     type=click.Choice(_STATES),
     multiple=True,
-    help="Only these. [default: complete]",
+    help="Show only trials in this state. [default: complete]",
 )
 @_storage
 @_json
@@ -126,7 +128,7 @@ def _best(study: str | None, storage: str, as_json: bool) -> None:
 @_storage
 @_json
 def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
-    """Show everything about one trial: curve, limits, log, traceback if it failed."""
+    """Show one trial in full: learning curve, limits, log, traceback if it failed."""
     from archsearch.report.records import trial_record
     from archsearch.report.terminal.studies import print_trial
 
@@ -141,8 +143,8 @@ def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
 
 @commands.command("compare")
 @click.argument("names", nargs=-1, required=True, metavar="[STUDY] NUMBER NUMBER")
-@click.option("--study", help="The study, if it is not given before the numbers.")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw both curves to FILE.png, .svg or .pdf.")
+@click.option("--study", help="Study; can also be given before the numbers.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw both learning curves to FILE.png, .svg or .pdf.")
 @_storage
 @_json
 def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, storage: str, as_json: bool) -> None:
@@ -169,7 +171,7 @@ def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, stora
 @_storage
 @_json
 def _why(study: str | None, storage: str, as_json: bool) -> None:
-    """Explain a study: designs that each limit rejects, nearest misses, failures, importance of parameters."""
+    """Explain a study: infeasible designs by limit, nearest misses, failures, parameter importance."""
     from archsearch.report.records import why_record
     from archsearch.report.terminal.studies import print_why
     from archsearch.search.explain import explain, importances
@@ -184,14 +186,16 @@ def _why(study: str | None, storage: str, as_json: bool) -> None:
 
 @commands.command("export")
 @click.argument("study", required=False)
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="One line per trial.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="The whole study.")
-@click.option("--design", "design_file", type=click.Path(path_type=Path), help="The best design as YAML.")
-@click.option("--folder", type=click.Path(path_type=Path), help="All three. [default: outputs/exports/STUDY]")
-@click.option("--onnx", type=click.Path(path_type=Path), help="The best network as FILE.onnx.")
-@click.option("--torch-export", type=click.Path(path_type=Path), help="The best network as FILE.pt2.")
-@click.option("--safetensors", type=click.Path(path_type=Path), help="The best weights with their design in one file.")
-@click.option("--trial", "number", type=click.IntRange(min=0), help="Use this trial instead of the best.")
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="Write one row per trial.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the whole study.")
+@click.option("--design", "design_file", type=click.Path(path_type=Path), help="Write the best design.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Write all three. [default: outputs/exports/STUDY]")
+@click.option("--onnx", type=click.Path(path_type=Path), help="Write the best network as FILE.onnx.")
+@click.option("--torch-export", type=click.Path(path_type=Path), help="Write the best network as FILE.pt2.")
+@click.option(
+    "--safetensors", type=click.Path(path_type=Path), help="Write the best weights and their design in one file."
+)
+@click.option("--trial", "number", type=click.IntRange(min=0), help="Use this trial instead of the best one.")
 @_storage
 def _export(
     study: str | None,
@@ -233,7 +237,7 @@ def _export(
 @_storage
 @_json
 def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -> None:
-    """Write the report: one self-contained HTML page."""
+    """Write a report as one self-contained HTML page."""
     from archsearch.report.export import folder_name
     from archsearch.report.html.page import write_report
 
@@ -250,7 +254,7 @@ def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -
 @_storage
 @_json
 def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], storage: str, as_json: bool) -> None:
-    """Draw the study: history, Pareto front, importance, learning curves."""
+    """Plot a study: history, Pareto front, importance, learning curves."""
     from archsearch.report.export import folder_name
     from archsearch.report.figures.study import draw_study
 
@@ -260,7 +264,7 @@ def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], stor
 
 
 @commands.command("doctor")
-@click.option("--fix", is_flag=True, help="Repair whatever can be repaired without loss of data.")
+@click.option("--fix", is_flag=True, help="Fix every problem that can be fixed without loss of data.")
 @click.option(
     "--grace", type=click.FloatRange(min=0.1), help="Seconds to wait for heartbeats of workers on other machines."
 )
@@ -292,7 +296,7 @@ def _best_of(study: StudyRead) -> TrialRead:
 
     for trial in study.ranked():
         return trial
-    raise SpecError("study", f"'{study.name}' has no complete trial, so it has no best ({counted(study.counts())})")
+    raise SpecError("study", f"'{study.name}' has no complete trial ({counted(study.counts())})")
 
 
 def _trial_of(study: StudyRead, number: int) -> TrialRead:
@@ -300,8 +304,8 @@ def _trial_of(study: StudyRead, number: int) -> TrialRead:
         if trial.number == number:
             return trial
     last = max((trial.number for trial in study.trials), default=None)
-    fix = "It has none yet." if last is None else f"The last one is {last}."
-    raise SpecError("trial", f"the study '{study.name}' has no trial {number}", fix)
+    fix = "It has no trials yet." if last is None else f"The last trial is {last}."
+    raise SpecError("trial", f"study '{study.name}' has no trial {number}", fix)
 
 
 def _numbers(names: Sequence[str], study: str | None, *, count: int) -> tuple[str | None, list[int]]:

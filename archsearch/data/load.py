@@ -20,8 +20,8 @@ from archsearch.settings.datasets import PUBLISHED
 
 _NOTICE = (
     "data=auto: CIFAR-10 was not found and could not be downloaded; the embedded set 'shapes' is used instead. Its "
-    "results are not those of CIFAR-10. data=cifar10 lists what was tried, data=shapes chooses the embedded set on "
-    "purpose."
+    "results cannot be compared with CIFAR-10. data=cifar10 shows what was tried, data=shapes selects the embedded "
+    "set."
 )
 
 
@@ -48,7 +48,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
             source = _from_package(name, settings)
     if settings.classes is not None and settings.classes != len(source.classes):
         what = f"data.classes is {settings.classes}, but {source.name} has {len(source.classes)} classes"
-        raise DataError(f"{what}. Set data.classes={len(source.classes)}, or null to take what is there.")
+        raise DataError(f"{what}. Set data.classes={len(source.classes)}, or null to use all of them.")
     return replace(divide(_converted(source, settings), settings), notice=notice)
 
 
@@ -71,7 +71,7 @@ def _from_package(name: str, settings: DataSettings) -> Source:
     except Exception as error:
         raise DataError(f"data.name: the data set '{name}' failed ({type(error).__name__}: {error})") from error
     if not isinstance(source, Source):
-        what = f"the data set '{name}' returned a {type(source).__name__}, not a Source"
+        what = f"the data set '{name}' must return a Source, got {type(source).__name__}"
         raise SpecError("data.name", what, "See docs/extending.md.")
     return source
 
@@ -96,7 +96,7 @@ def _converted(source: Source, settings: DataSettings) -> Source:
         return source
     if (height, width) != (size, size) and not settings.resize:
         what = f"{source.name} has images of {width}x{height} px, not {size}x{size}"
-        raise DataError(f"{what}. Set data.resize=true to have them resized, or data.image_size to their size.")
+        raise DataError(f"{what}. Set data.resize=true to resize them, or data.image_size to their size.")
     if channels != found and not {channels, found} <= {1, 3}:
         raise DataError(f"{source.name} has images of {found} channels, not {channels}. Set data.channels={found}.")
     train, test = (

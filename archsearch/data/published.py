@@ -43,8 +43,8 @@ class NotFound(DataError):
         known = PUBLISHED[name]
         lines = [f"data={name}: {known.title} was not found. Tried:", *(f"  {place}" for place in tried)]
         lines += [
-            "Ways out:",
-            f"  put {_wanted(known)} below data/, or name its folder with data.root=DIR",
+            "Fixes:",
+            f"  put {_wanted(known)} below data/, or set data.root to its folder",
             "  data=folder data.root=DIR for images in DIR/train/CLASS/* and DIR/test/CLASS/*",
             "  data=shapes for the embedded set",
         ]
@@ -162,16 +162,16 @@ def _check(known: PublishedSet, found: _Found) -> None:
             raise DataError(f"{file}: cannot be read: {error.strerror or error}. Check its permissions.") from error
         if path in checksums and md5 != checksums[path]:
             place = found.place if known.folder else file
-            what = f"{file.name} is not the file of {known.title}: its MD5 differs"
+            what = f"{file.name} is not the published file of {known.title}: its MD5 checksum differs"
             raise DataError(f"{place}: {what}. {_again(known, place)}")
     paths = known.archives if next(iter(found.files)) in known.archives else known.files
     missing = sorted(Path(path).name for path in set(paths) - set(found.files))
     if missing:
-        raise DataError(f"{found.place}: lacks {', '.join(missing)}. {_again(known, found.place)}")
+        raise DataError(f"{found.place}: missing {', '.join(missing)}. {_again(known, found.place)}")
 
 
 def _again(known: PublishedSet, place: Path) -> str:
-    return f"Remove {place} and get it again from {known.mirrors[0]}, or use data=shapes."
+    return f"Remove {place} and download it again from {known.mirrors[0]}, or use data=shapes."
 
 
 def _decoded(dataset: Any, first_label: int) -> Images:
@@ -188,7 +188,7 @@ def _reader(known: PublishedSet) -> Any:
         return getattr(importlib.import_module("torchvision.datasets"), known.reader)
     except Exception as error:  # one that was built for another torch raises RuntimeError
         what = f"torchvision, which reads {known.title}, cannot be imported ({type(error).__name__}: {error})"
-        raise DataError(f"{what}. Install the two that match together: pip install torch torchvision.") from error
+        raise DataError(f"{what}. Install matching versions: pip install torch torchvision.") from error
 
 
 @contextlib.contextmanager
@@ -257,7 +257,7 @@ def _fetch(urls: Sequence[str], file: Path, md5: str) -> None:
                 if is_full(error):
                     raise
                 corrupted = type(error) is RuntimeError
-                failures[url] = "not the published file: its MD5 differs" if corrupted else _reason(error)
+                failures[url] = "not the published file: its MD5 checksum differs" if corrupted else _reason(error)
     finally:
         socket.setdefaulttimeout(before)
     raise _DownloadError(failures)

@@ -22,7 +22,7 @@ def divide(source: Source, settings: DataSettings) -> Dataset:
     held = held_out(source.train.labels_B[kept], settings.validation, settings.seed)
     if settings.validation > 0 and not 0 < held.sum() < len(kept):
         what = f"data.validation={settings.validation} of {len(kept)} training images holds out {held.sum()} of them"
-        raise DataError(f"{what}. Give more images, another fraction, or data.validation=0.")
+        raise DataError(f"{what}. Use more images, another fraction, or data.validation=0.")
     train, validation = kept[~held], kept[held]
     parts = [source.digest.encode(), train, validation, tested]
     return Dataset(

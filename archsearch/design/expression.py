@@ -150,7 +150,7 @@ def compute(expression: Expression, scope: Scope, where: str) -> Value:
     except TypeError:
         raise SpecError(where, f"'{expression.text}' mixes strings and numbers") from None
     except (OverflowError, ValueError):
-        raise SpecError(where, f"'{expression.text}' has no finite value") from None
+        raise SpecError(where, f"'{expression.text}' is not finite") from None
     except SpecError as error:
         raise SpecError(where, error.what, error.fix) from None
 

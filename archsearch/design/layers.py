@@ -208,7 +208,7 @@ class Norm(Leaf):
             fix = f"Use {nearest_multiple(channels, groups)} channels, or {gcd(channels, groups)} groups."
             raise SpecError(prefix + self.name, f"{channels} channels are not divisible by {groups} groups", fix)
         if channels // groups * height * width == 1:
-            what = f"a norm of kind '{self.kind}' over one value a group ({shape_text(shape)}, {groups} groups)"
+            what = f"a norm of kind '{self.kind}' over one value per group ({shape_text(shape)}, {groups} groups)"
             fix = "Use a batch norm here, fewer groups, or no norm."
             raise SpecError(prefix + self.name, f"{what} is always zero", fix)
         return shape

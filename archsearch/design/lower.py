@@ -53,7 +53,7 @@ def lower(design: DesignSpec) -> Plan:
     `width: fit` must have been resolved before (see `archsearch.analysis.fit`).
     """
     if design.width == "fit":
-        raise SpecError("arch.width", "'fit' has no limits to fit to", "Give a number, or check against limits.")
+        raise SpecError("arch.width", "'fit' needs limits", "Set a number, or use limits.")
     if sum(stage.repeats for stage in design.stages) > MAX_LAYERS:
         raise SpecError("arch.stages", f"has more than {MAX_LAYERS} blocks")
     channels, kind = design.input_shape[0], first_map(design.symmetry)
@@ -156,14 +156,14 @@ def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[
     elif channels != head.classes:
         raise SpecError(
             "arch.head",
-            f"without a linear layer the last layer needs {head.classes} channels, one a class, got {channels}",
+            f"without a linear layer the last layer needs {head.classes} channels, one per class, got {channels}",
             "Set arch.head.linear=true, or give the last layer as many channels as classes.",
         )
     names = [layer.name for layer in layers]
     for name in ("pool", "dropout", "linear"):
         if names.count(name) > 1:
-            fix = f"Give the layer a name of its own: {{{name}: ..., name: before}}."
-            raise SpecError("arch.head.layers", f"the head's own layer already has the name '{name}'", fix)
+            fix = f"Give the layer another name: {{{name}: ..., name: before}}."
+            raise SpecError("arch.head.layers", f"the name '{name}' is already used by a layer of the head", fix)
     return _tie_head(tuple(layers), kind)
 
 
@@ -209,7 +209,7 @@ def _tie_head(layers: tuple[Layer, ...], kind: MapKind) -> tuple[Layer, ...]:
         return made
     raise SpecError(
         "arch.head",
-        "arch.symmetry=flip: the head ends in pairs of channels, and no layer makes classes of them",
+        "arch.symmetry=flip: the head ends with pairs of channels, and no layer maps them to classes",
         "Set arch.head.linear=true, or end arch.head.layers with a 1x1 convolution to the classes.",
     )
 

@@ -78,7 +78,7 @@ def design_text(study: StudyRead, trial: TrialRead | None = None) -> str:
     """Return the YAML of the trial's design, by default of the best; raises `SpecError` where there is none."""
     chosen = trial or next(iter(study.ranked()), None)
     if chosen is None:
-        raise SpecError("study", f"'{study.name}' has no complete trial, so it has no best design")
+        raise SpecError("study", f"'{study.name}' has no complete trial")
     text = chosen.attrs.get("design")
     if not isinstance(text, str):
         raise SpecError(
@@ -94,5 +94,5 @@ def _write(file: Path, text: str) -> Path:
         write_whole(file, text.encode())
     except StorageError as error:
         cause = getattr(error.__cause__, "strerror", None) or error.__cause__
-        raise StorageError(f"{file}: cannot be written: {cause}. Name another file.") from error
+        raise StorageError(f"{file}: cannot be written: {cause}. Choose another file.") from error
     return file

@@ -60,7 +60,7 @@ def run_folder(trial: TrialRead) -> Path:
     if files is None:
         raise SpecError("trial", f"trial {trial.number} names no folder: it was made by another program")
     if not files.found:
-        fix = "Go to the folder that the search was started in, or train it again."
+        fix = "Run the command in the folder in which the search was started, or train the design again."
         raise SpecError("trial", f"the folder of trial {trial.number}, {files.path}, does not exist", fix)
     return files.path
 
@@ -271,7 +271,7 @@ def ranking(
     values = {trial.number: value_of(study, trial, by) for trial in chosen}
     if chosen and by != "trial" and all(value is None for value in values.values()):
         known = sorted({*study.objectives, *COLUMNS, "trial", *_numeric(chosen)})
-        raise SpecError("--by", f"no trial has a number '{by}'", suggest(by, known))
+        raise SpecError("--by", f"no trial has a numeric value '{by}'", suggest(by, known))
     sign = -1 if (_direction(study, by) == "maximize") != reverse else 1
     return sorted(
         chosen, key=lambda trial: ((value := values[trial.number]) is None, sign * (value or 0.0), trial.number)

@@ -89,7 +89,7 @@ def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy
     split: Split = "test" if was_tested(run_dir) else "validation"
     trained, dataset = read_trained(run_dir), run_dataset(run_dir)
     if not len(dataset.test if split == "test" else dataset.validation):
-        raise DataError(f"{run_dir}: no images were held out of its training (data.validation=0), so it has no card")
+        raise DataError(f"{run_dir}: no validation images (data.validation=0), so there is no report card")
     picture = file or run_dir / "card.png"
     card = write_card(
         run_dir,

@@ -163,7 +163,7 @@ def _card(
             probabilities_NK=probabilities_NK,
         )
     except Exception as error:  # noqa: BLE001  (the run has succeeded)
-        return [f"there is no report card ({type(error).__name__}: {error})"]
+        return [f"the report card cannot be written ({type(error).__name__}: {error})"]
     return []
 
 

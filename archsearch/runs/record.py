@@ -67,7 +67,7 @@ def design_yaml(checked: Checked) -> str:
     import yaml
 
     head = (
-        "# python -m archsearch.run arch=design.yaml\n# This design with its blocks inlined and its width worked out.\n"
+        "# python -m archsearch.run arch=design.yaml\n# This design with its blocks inlined and its width resolved.\n"
     )
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, ten times as fast where it was built
     return head + yaml.dump(self_contained(checked.design), Dumper=dumper, sort_keys=False, width=120)
@@ -119,7 +119,7 @@ def run_dataset(run_dir: Path) -> Dataset:
         raw["name"] = "shapes" if record.get("data") == "shapes" else "cifar10"
     dataset = load_dataset(decode(DataSettings, {**raw, "download": False}, "data"))
     if dataset.fingerprint != record.get("data_fingerprint"):
-        raise DataError(f"{run_dir}: its images ({record.get('data')}) are not those that it was trained on any more")
+        raise DataError(f"{run_dir}: its images ({record.get('data')}) are not those of its training")
     return dataset
 
 
@@ -140,9 +140,9 @@ def _result(run_dir: Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except OSError:
-        raise DataError(f"{file}: there is no result: {run_dir} is not the folder of a finished run") from None
+        raise DataError(f"{file}: no result: {run_dir} is not the folder of a finished run") from None
     except ValueError:
         record = None
     if not isinstance(record, dict):
-        raise DataError(f"{file}: is damaged: it is no JSON object")
+        raise DataError(f"{file}: is damaged: expected a JSON object")
     return record

@@ -35,13 +35,13 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
     if dataset.notice:
         _note(_banner(dataset.notice))
     _note(
-        f"data: {dataset.name}, {number(len(dataset.train))} images to train on, "
-        f"{number(len(dataset.validation))} held out, {number(len(dataset.test))} to test on"
+        f"data: {dataset.name}, {number(len(dataset.train))} training images, "
+        f"{number(len(dataset.validation))} validation, {number(len(dataset.test))} test"
     )
     data = {"data": dataset.name, "data_fingerprint": dataset.fingerprint}
     prepare_study(experiment, data, origin)
     if experiment.resume is not None and not (run_dir / "checkpoint.pt").exists():
-        _note(f"resume: {experiment.resume} holds no checkpoint: the run starts at its beginning")
+        _note(f"resume: no checkpoint in {experiment.resume}: the run starts from the beginning")
     from archsearch.training.progress import make_progress
 
     progress = make_progress()
@@ -62,7 +62,7 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
         try:
             record_trial(experiment, checked, data, run_dir, origin, error=error)
         except ArchsearchError as second:  # the first one is the cause, and is raised
-            _note(f"the failure is not in the study database: {second}")
+            _note(f"the failure cannot be recorded in the study database: {second}")
         raise
     finally:
         progress.close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archsearch.search.storage.study import Study
 
 LONGEST_TRACE = 20_000  # characters of a traceback that are kept
-NO_VALUE = "no images were held out (data.validation=0), so there is no accuracy to compare"
+NO_VALUE = "no validation images (data.validation=0), so there is no accuracy to compare"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

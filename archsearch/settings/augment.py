@@ -160,7 +160,7 @@ def check_policy(policy: AugmentPolicy, where: str = "augment") -> None:
     for index, choice in enumerate(policy.transforms):
         _only(choice, f"{where}.transforms[{index}]")
     if sum(_alternates(step) for step in policy.steps) > 1:
-        fix = "One mirrors every image in every other epoch, two would never."
+        fix = "One flips every image in every second epoch; two cancel each other."
         raise SpecError(f"{where}.transforms", "has two alternating flips", fix)
 
 
@@ -173,5 +173,5 @@ def _only(choice: TransformChoice, where: str) -> tuple[str, Transform]:
     if len(given) != 1:
         known = ", ".join(field.name for field in fields(choice))
         found = " and ".join(given) or "none"
-        raise SpecError(where, f"must name exactly one transform, names {found}", f"Known: {known}.")
+        raise SpecError(where, f"must name exactly one transform, got {found}", f"Known: {known}.")
     return next(iter(given.items()))

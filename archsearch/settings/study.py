@@ -84,10 +84,10 @@ class StudySettings:
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or values that do not go together."""
         if self.name == "":
-            raise SpecError("study.name", "must not be empty", "null takes one per data set and limits.")
+            raise SpecError("study.name", "must not be empty", "null makes a name from the data set and the limits.")
         check_ranges(self, "study")
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
-            raise SpecError("study.objectives", "must name at least one objective, each once")
+            raise SpecError("study.objectives", "must list at least one objective, without repetition")
         if not 0 < self.heartbeat < self.grace:
             what = f"must be above 0 and below study.grace = {self.grace:g} s, got {self.heartbeat:g} s"
             raise SpecError("study.heartbeat", what)

@@ -56,7 +56,7 @@ class TrainSettings:
         check_ranges(self, "train")
         if not _DEVICE.fullmatch(self.device):
             fix = "Choose one of auto, cpu, cuda, cuda:0, cuda:1, ..., mps."
-            raise SpecError("train.device", f"'{self.device}' is not a device", fix)
+            raise SpecError("train.device", f"unknown device '{self.device}'", fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

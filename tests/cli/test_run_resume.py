@@ -97,7 +97,7 @@ def test_a_folder_whose_overrides_are_damaged(capsys: pytest.CaptureFixture[str]
 
 def test_many_runs_do_not_go_on_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-m", "resume=run"]) == 2
-    assert "resume: continues one run, not many. Leave out -m" in capsys.readouterr().err
+    assert "resume: continues a single run, got -m. Leave out -m" in capsys.readouterr().err
 
 
 def test_resume_from_a_file_of_settings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

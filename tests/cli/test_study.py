@@ -257,7 +257,7 @@ def test_a_study_without_a_best_is_reported(capsys: pytest.CaptureFixture[str]) 
     assert main(["best"]) == 2
     message = "study: 'shapes-tiny' has no complete trial, so it has no best (1 failed, 1 infeasible, 1 running)"
     assert message in capsys.readouterr().err
-    assert "There are no trials to show." in run(capsys, "show")
+    assert "No trials to show." in run(capsys, "show")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["show", "-h"]])

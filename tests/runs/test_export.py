@@ -58,7 +58,7 @@ def test_weights_alone_are_compared_on_drawn_images(run_dir: Path, tmp_path: Pat
     alone.write_bytes((run_dir / "model.safetensors").read_bytes())
     (line,) = export_network(alone, safetensors=tmp_path / "copy.safetensors")
     assert "of 1000 images" in line
-    assert line.endswith("drawn images, because those of the run are not available")
+    assert line.endswith("generated images, because those of the run are not available")
 
 
 def test_what_is_not_the_same_network_is_not_written(

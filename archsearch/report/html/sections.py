@@ -225,7 +225,7 @@ def designs_section(study: StudyRead) -> Markup:
     """Return the best designs, or of several objectives a spread over the Pareto front, each drawn."""
     ranked = ranked_finite(study)
     if not ranked:
-        return section("designs", "Best designs", no_data("No design has been trained to the end."))
+        return section("designs", "Best designs", no_data("No design has been fully trained."))
     chosen, title = ranked[:BEST], "Best designs"
     if len(study.objectives) > 1:
         front = pareto_front(study)

@@ -44,7 +44,7 @@ def test_the_list_of_studies(console: Console) -> None:
 
 def test_a_database_without_studies(console: Console) -> None:
     print_overviews([], console)
-    assert printed(console) == "The database holds no study yet.\n"
+    assert printed(console) == "The database contains no studies yet.\n"
 
 
 def test_the_leaderboard(console: Console) -> None:
