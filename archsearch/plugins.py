@@ -17,6 +17,7 @@ from archsearch.errors import SpecError
 
 DATASETS = "archsearch.datasets"
 TRACKERS = "archsearch.trackers"
+OBJECTIVES = "archsearch.objectives"
 
 
 def names(group: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
 from archsearch.search.storage.doctor import Finding
 from archsearch.search.storage.read import Best, Overview, StudyRead, TrialRead
+from archsearch.settings.objectives import OBJECTIVES
 
 KNOWN = (
     "result.json", "design.yaml", "model.safetensors", "curves.png", "design.png", "card.json", "card.png", "erf.png",
@@ -279,11 +280,10 @@ def ranking(
 
 
 def _direction(study: StudyRead, name: str) -> str:
-    from archsearch.search.storage.study import DIRECTIONS
-
     if name in study.objectives:
         return study.directions[study.objectives.index(name)]
-    return "maximize" if name.endswith("accuracy") else DIRECTIONS.get(name, "minimize")
+    known = OBJECTIVES.get(name)
+    return "maximize" if name.endswith("accuracy") else "minimize" if known is None else known.direction
 
 
 def _numeric(trials: Sequence[TrialRead]) -> set[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from archsearch.formatting import duration, number, percent
+from archsearch.settings.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
     from archsearch.search.explain import Why
@@ -23,9 +24,22 @@ BOUNDS = ("below", "at_most", "above", "at_least")
 _MOST = 1e300  # beyond that differences overflow
 
 
+class Named(Protocol):
+    """What a quantity is called in a sentence, in a list of many and at the top of a column, and its unit."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def short(self) -> str: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """What a quantity is called in a sentence, in a line of many, and at the head of a column, and its unit."""
+    """A quantity that is no objective."""
 
     label: str
     short: str
@@ -33,18 +47,13 @@ class Quantity:
     unit: str = ""
 
 
-QUANTITIES = {
-    "accuracy": Quantity("validation accuracy", "accuracy", "accuracy", "%"),
+QUANTITIES: dict[str, Named] = {
+    **OBJECTIVES,
     "test_accuracy": Quantity("test accuracy", "test accuracy", "test accuracy", "%"),
-    "loss": Quantity("validation loss", "loss", "loss"),
-    "parameters": Quantity("parameters", "parameters", "parameters", "parameters"),
-    "macs": Quantity("MACs", "MACs", "MACs", "MACs"),
-    "receptive_field": Quantity("receptive field", "receptive field", "RF", "px"),
-    "seconds": Quantity("training time", "time", "time", "s"),
 }
 
 
-def quantity(name: str) -> Quantity:
+def quantity(name: str) -> Named:
     """Return what a quantity is called; any other by its own name."""
     text = name.replace("_", " ")
     return QUANTITIES.get(name) or Quantity(text, text, text)

@@ -14,6 +14,7 @@ from archsearch.analysis.check import Checked, require
 from archsearch.errors import InterruptedRun, SpecError
 from archsearch.runs.record import result_record, weights_metadata, write_design, write_json
 from archsearch.settings.experiment import Experiment
+from archsearch.settings.objectives import added_objectives
 from archsearch.tracking.base import Scalar, Tracked
 from archsearch.tracking.guarded import GuardedTracker
 
@@ -30,6 +31,17 @@ if TYPE_CHECKING:
 
 TRACKED_FILES = ("design.yaml", "design.png", "curves.png", "card.png")
 """The files of a run that a tracker keeps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedRun:
+    """What the objective of an installed package measures: a trained network, its design, data and record so far."""
+
+    network: nn.Module
+    checked: Checked
+    dataset: Dataset
+    record: Mapping[str, Any]
+    run_dir: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +111,10 @@ def execute(
             metadata=weights_metadata(design_text, dataset),
         )
         record = result_record(experiment, checked, dataset, result)
+        if not result.pruned:
+            trained = TrainedRun(network=network, checked=checked, dataset=dataset, record=record, run_dir=run_dir)
+            added = added_objectives(experiment.study.objectives)
+            record["objectives"] = {name: float(measure(trained)) for name, measure in added.items()}
         write_json(run_dir / "result.json", record)
         if on_result is not None:
             on_result(record)

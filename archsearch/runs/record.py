@@ -47,6 +47,7 @@ def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, re
         "parameters": checked.footprint.parameters,
         "macs": checked.footprint.macs,
         "receptive_field": checked.footprint.receptive_field,
+        "activations": checked.footprint.activations,
         "margins": [margin_record(margin) for margin in checked.margins],
         "epochs": result.epochs,
         "pruned": result.pruned,

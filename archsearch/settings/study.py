@@ -1,7 +1,7 @@
 """The settings of a search (`study.*`) as frozen values, with their defaults and ranges.
 
 conf/study/default.yaml lists the same defaults; the files of conf/sampler and conf/pruner list those of their kind.
-Imports the standard library, `errors` and `decode` only: no optuna, no hydra.
+Imports the standard library, `errors`, `decode` and `objectives` only: no optuna, no hydra.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ from typing import Annotated, Literal
 
 from archsearch.decode import Range, check_ranges
 from archsearch.errors import SpecError
+from archsearch.settings.objectives import require_objective
 
 SamplerName = Literal["footprint", "tpe", "random", "grid", "nsgaii", "gp", "qmc"]
 PrunerName = Literal["none", "median", "hyperband", "patient"]
-ObjectiveName = Literal[
-    "accuracy", "loss", "parameters", "macs", "receptive_field", "activations", "seconds", "images_per_second"
-]
-
 
 Count = Annotated[int, Range(at_least=1)]
 CountFromZero = Annotated[int, Range(at_least=0)]
@@ -72,7 +69,7 @@ class StudySettings:
     storage: str = "sqlite:///outputs/studies.db"
     trials: Count = 50
     workers: Count = 1
-    objectives: tuple[ObjectiveName, ...] = ("accuracy",)
+    objectives: tuple[str, ...] = ("accuracy",)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     repair: bool = True  # raise dilations where a design misses a lower limit of the receptive field
@@ -88,6 +85,8 @@ class StudySettings:
         check_ranges(self, "study")
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             raise SpecError("study.objectives", "must list at least one objective, without repetition")
+        for name in self.objectives:
+            require_objective(name)
         if not 0 < self.heartbeat < self.grace:
             what = f"must be above 0 and below study.grace = {self.grace:g} s, got {self.heartbeat:g} s"
             raise SpecError("study.heartbeat", what)

@@ -17,6 +17,7 @@ from archsearch.overrides import assign
 from archsearch.search.evaluator import Evaluator
 from archsearch.search.task import Assignments, Candidate, Job, Outcome
 from archsearch.settings.experiment import decode_experiment, require_training
+from archsearch.settings.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
@@ -104,17 +105,11 @@ class ExperimentTask:
 
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:
-    """Return what `result.json` says as the outcome of a trial: the validation accuracy is the one that counts."""
-    measures = {
-        "accuracy": record["accuracy"]["validation"],
-        "loss": record["loss"]["validation"],
-        **{
-            name: record.get(name) for name in ("parameters", "macs", "receptive_field", "seconds", "images_per_second")
-        },
-    }
+    """Return what `result.json` holds as the outcome of a trial: a value for every objective."""
+    values = {name: one.value_in(record) for name, one in OBJECTIVES.items()} | record.get("objectives", {})
     attrs = {name: record[name] for name in ("epochs", "device", "precision", "versions", "seed", "notices")}
     return Outcome(
-        measures={name: float(value) for name, value in measures.items() if value is not None},
+        measures={name: value for name, value in values.items() if value is not None},
         pruned=bool(record.get("pruned")),
         attrs={**attrs, "seconds": record["seconds"], "data": record["data"]},
     )

@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from archsearch.errors import SpecError
 from archsearch.settings.experiment import Experiment
+from archsearch.settings.objectives import objective
 
 
 def require_usable(experiment: Experiment, *, searched: Collection[str], here: bool) -> None:
@@ -19,7 +20,7 @@ def require_usable(experiment: Experiment, *, searched: Collection[str], here: b
     from archsearch.tracking.guarded import require_tracker
 
     require_tracker(experiment.tracking)
-    measured = [name for name in experiment.study.objectives if name in ("accuracy", "loss")]
+    measured = [name for name in experiment.study.objectives if objective(name).measured]
     if measured and experiment.data.validation == 0:
         what = f"is 0: no images are held out to measure the {measured[0]} that study.objectives asks for"
         raise SpecError("data.validation", what, "Set data.validation=0.1.")

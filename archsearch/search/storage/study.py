@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import SpecError
 from archsearch.search.identity import hash_of
@@ -18,24 +18,11 @@ from archsearch.search.storage.declarations import Declaration, of_value, widene
 from archsearch.search.storage.legacy import is_old, present_attrs
 from archsearch.search.storage.rows import Row
 from archsearch.search.storage.write import insert_rows, widen_declarations
+from archsearch.settings.objectives import Direction, objective, require_objective
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
-
-
-Direction = Literal["minimize", "maximize"]
-DIRECTIONS: dict[str, Direction] = {
-    "accuracy": "maximize",
-    "loss": "minimize",
-    "parameters": "minimize",
-    "macs": "minimize",
-    "receptive_field": "maximize",
-    "activations": "minimize",
-    "seconds": "minimize",
-    "images_per_second": "maximize",
-}
-"""What can be searched for, and which way is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +99,8 @@ def open_study(
     values. Raises `SpecError` where the study of that name is of other data, limits or objectives: results
     that cannot be compared are never mixed.
     """
-    for objective in objectives:
-        if objective not in DIRECTIONS:
-            raise SpecError("study.objectives", f"'{objective}' is not one", f"Known: {', '.join(DIRECTIONS)}.")
+    for one in objectives:
+        require_objective(one)
     if not objectives or len(set(objectives)) != len(objectives):
         raise SpecError("study.objectives", "must name at least one objective, each once")
     attrs = {
@@ -186,7 +172,7 @@ def _load(store: Store, name: str, attrs: Mapping[str, Any]) -> Study | None:
 def _create(store: Store, name: str, attrs: Mapping[str, Any]) -> Study:
     import optuna
 
-    directions: list[Direction] = [DIRECTIONS[objective] for objective in attrs["objectives"]]
+    directions: list[Direction] = [objective(one).direction for one in attrs["objectives"]]
     raw = optuna.create_study(storage=store.storage, study_name=name, directions=directions)
     raw.set_metric_names(list(attrs["objectives"]))
     for key, value in attrs.items():

@@ -1,0 +1,118 @@
+"""The objectives of a search: what each is called, which way is better, and where its value comes from. One table.
+
+An installed package adds an objective through the entry-point group `archsearch.objectives`; see docs/extending.md.
+Imports the standard library and `plugins` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from archsearch import plugins
+
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What a search optimises: its `direction`, the keys of its value in `result.json`, and what it is called.
+
+    `label` is its name in a sentence, `short` in a list of many, `head` at the top of a column. A `measured` one is
+    taken on the validation images.
+    """
+
+    direction: Direction
+    source: tuple[str, ...]
+    label: str
+    short: str
+    head: str
+    unit: str = ""
+    measured: bool = False
+
+    def value_in(self, record: Mapping[str, Any]) -> float | None:
+        """Return its value in what `result.json` holds, None where there is none."""
+        found: Any = record
+        for key in self.source:
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return None if found is None else float(found)
+
+
+class ObjectivePlugin(Protocol):
+    """An objective of an installed package; `unit` may be left out."""
+
+    direction: Direction
+
+    def __call__(self, run: Any) -> float:
+        """Return the value of a trained network, a `archsearch.runs.execute.TrainedRun`."""
+        ...
+
+
+def _plain(
+    direction: Direction, name: str, label: str, unit: str, *, short: str | None = None, head: str | None = None
+) -> Objective:
+    """Return an objective whose value is one number at the top of `result.json`."""
+    return Objective(
+        direction=direction, source=(name,), label=label, short=short or label, head=head or label, unit=unit
+    )
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "accuracy": Objective(
+        direction="maximize",
+        source=("accuracy", "validation"),
+        label="validation accuracy",
+        short="accuracy",
+        head="accuracy",
+        unit="%",
+        measured=True,
+    ),
+    "loss": Objective(
+        direction="minimize",
+        source=("loss", "validation"),
+        label="validation loss",
+        short="loss",
+        head="loss",
+        measured=True,
+    ),
+    "parameters": _plain("minimize", "parameters", "parameters", "parameters"),
+    "macs": _plain("minimize", "macs", "MACs", "MACs"),
+    "receptive_field": _plain("maximize", "receptive_field", "receptive field", "px", head="RF"),
+    "activations": _plain("minimize", "activations", "activations", "activations"),
+    "seconds": _plain("minimize", "seconds", "training time", "s", short="time", head="time"),
+    "images_per_second": _plain("maximize", "images_per_second", "images per second", "images/s"),
+}
+"""The objectives that `study.objectives` knows by itself."""
+
+
+def require_objective(name: str, where: str = "study.objectives") -> None:
+    """Raise `SpecError` at the key `where` unless `name` is an objective here or of an installed package."""
+    plugins.require_name(name, OBJECTIVES, plugins.OBJECTIVES, where)
+
+
+def objective(name: str, where: str = "study.objectives") -> Objective:
+    """Return the objective `name`; that of an installed package is imported now.
+
+    Raises `SpecError` at the key `where` for a name that is none, and for a package that cannot be imported.
+    """
+    if (found := OBJECTIVES.get(name)) is not None:
+        return found
+    require_objective(name, where)
+    added = plugins.load(plugins.OBJECTIVES, name, where)
+    label = name.replace("_", " ")
+    return Objective(
+        direction=added.direction,
+        source=("objectives", name),
+        label=label,
+        short=label,
+        head=label,
+        unit=getattr(added, "unit", ""),
+    )
+
+
+def added_objectives(names: Iterable[str]) -> dict[str, ObjectivePlugin]:
+    """Return those objectives among `names` that installed packages add, each imported now."""
+    return {
+        name: plugins.load(plugins.OBJECTIVES, name, "study.objectives") for name in names if name not in OBJECTIVES
+    }
