@@ -21,8 +21,8 @@ _PACKAGE = Path(__file__).resolve().parent
 def config_folder(package: Path = _PACKAGE) -> Path:
     """Return the folder of the shipped configuration groups, absolute.
 
-    An installed wheel carries it inside the package, a checkout beside it.
-    Raises `StorageError` where neither is there: the installation is broken.
+    It is inside the package in an installed wheel, and next to it in a checkout.
+    Raises `StorageError` if neither exists: the installation is broken.
     """
     candidates = (package / "conf", package.parent / "conf")
     for folder in candidates:
@@ -38,7 +38,7 @@ def groups() -> list[str]:
 
 
 def option_file(group: str, name: str) -> Path:
-    """Return the file of a shipped option; raises `SpecError` with the likeliest name where there is none."""
+    """Return the file of a shipped option; raises `SpecError` with the closest name if there is none."""
     file = config_folder() / group / f"{name}.yaml"
     if not file.is_file():
         known = sorted(one.stem for one in file.parent.glob("*.yaml") if one.stem != "file")
@@ -47,7 +47,7 @@ def option_file(group: str, name: str) -> Path:
 
 
 def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
-    """Return the function that finds a block's mapping by its name in `folders`, the first one that has it.
+    """Return the function that finds a block's mapping by its name in `folders`, in order.
 
     Each file is read once.
     """
@@ -71,9 +71,9 @@ def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """Return the mapping in the YAML `file`, read as Hydra reads it; raises `SpecError` where there is none.
+    """Return the mapping in the YAML `file`, read as Hydra reads it; raises `SpecError` if there is none.
 
-    Interpolations are left as they are.
+    Interpolations are not resolved.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException

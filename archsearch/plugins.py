@@ -1,4 +1,4 @@
-"""Parts that installed packages add through entry points, each imported only where it is chosen by its name.
+"""Parts that installed packages add through entry points, each imported only if it is chosen by its name.
 
 A package names its parts in its `pyproject.toml`, below `[project.entry-points."archsearch.datasets"]` and the other
 groups; see docs/extending.md. Imports the standard library, `decode` and `errors` only.

@@ -1,4 +1,4 @@
-"""A command as a process of its own: how it ends, and how it looks for garbage. Imports the standard library only."""
+"""A command as a process of its own: how it ends, and its garbage collection. Imports the standard library only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Limits: the bounds that a design must keep, decoded from YAML, and the signed margin of each.
 
 `LIMITS` is the one table of them. A limit is one object: its name and unit, how it is measured, how its bound and its
-margin are written, and the changes of a design that may keep it. docs/extending.md says how to add one.
+margin are written, and the changes of a design that may keep it. docs/extending.md explains how to add one.
 Imports `errors`, `decode`, the design and this package; no torch.
 """
 
@@ -78,7 +78,7 @@ class Margin:
 
 
 class Measured:
-    """The footprint of a plan, and its traits, which are read where a limit asks for them."""
+    """The footprint of a plan, and its traits, which are computed when a limit needs them."""
 
     def __init__(self, plan: Plan, footprint: Footprint) -> None:
         self.footprint, self._plan = footprint, plan
@@ -122,7 +122,7 @@ class Limit:
         raise NotImplementedError
 
     def result_text(self, margin: Margin) -> str:
-        """Return the result of a change, such as ` gives 47 px`; empty where the change itself says it."""
+        """Return the result of a change, such as ` gives 47 px`; empty if the change itself says it."""
         return ""
 
     def detail(self, plan: Plan) -> str:
@@ -131,7 +131,7 @@ class Limit:
 
 
 class NumberLimit(Limit):
-    """A bound on a number of the footprint, whose field has the limit's name."""
+    """A bound on a number of the footprint, whose field has the name of the limit."""
 
     def margin(self, bound: Bound, measured: Measured) -> Margin:
         """Return the margin; of several bounds, that of the tightest."""

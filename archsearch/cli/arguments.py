@@ -17,7 +17,7 @@ _HIDDEN = re.compile(rf"\$\{{oc\.env:({VARIABLE}\w*)\}}")
 
 
 def hydra_arguments(given: Sequence[str]) -> list[str]:
-    """Return the command line `given` to `run` as Hydra takes it: overrides first, flags behind them."""
+    """Return the command line `given` to `run` as Hydra takes it: overrides first, flags after them."""
     return _resumed(_in_order(list(given)))
 
 
@@ -28,7 +28,7 @@ def normalise(arguments: Iterable[str]) -> list[str]:
     `block@arch.stages.c2.block=strided` names the block of one stage; `arch=FILE.yaml` reads a design, as does
     `arch=RUN_DIR`. The name of a file that lists overrides, as a search leaves it in `best.yaml`, stands for those
     that are not given beside it.
-    Flags and overrides with a prefix (`+ ++ ~`) stay as they are.
+    Flags and overrides with a prefix (`+ ++ ~`) are unchanged.
     """
     found: list[str] = []
     for argument in _with_files(list(arguments)):
@@ -58,7 +58,7 @@ def _with_files(given: list[str]) -> list[str]:
 
 
 def _listed_in(file: str) -> list[str]:
-    """Return what `file` lists under `overrides`."""
+    """Return the list in `file` under `overrides`."""
     found = read_yaml(Path(file).expanduser()).get("overrides")
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         fix = f"A search writes such a file as best.yaml. For a design use arch={file}."
@@ -67,7 +67,7 @@ def _listed_in(file: str) -> list[str]:
 
 
 def _design_file(value: str) -> Path | None:
-    """Return the file of a design that `value` means: a path, or the folder of a run; None where it is a name."""
+    """Return the file of a design of `value`, a path or a run folder; None if it is a name."""
     match = _FILE.fullmatch(value)
     if match is not None:
         return Path(match["single"] or match["double"] or match["bare"]).expanduser().resolve()
@@ -76,7 +76,7 @@ def _design_file(value: str) -> Path | None:
 
 
 def _in_order(given: list[str]) -> list[str]:
-    """Return `given` with the overrides first and the flags behind them: Hydra's parser takes no other order."""
+    """Return `given` with the overrides first and the flags after them: Hydra's parser accepts only this order."""
     from hydra._internal.utils import get_args_parser
 
     overrides = get_args_parser().parse_intermixed_args(given).overrides
@@ -87,7 +87,7 @@ def _in_order(given: list[str]) -> list[str]:
 
 
 def _resumed(given: list[str]) -> list[str]:
-    """Return `given` with what composes a stopped run again, in its own folder, where it has `resume=RUN_DIR`."""
+    """Return `given` with the overrides and the folder of the stopped run, if it has `resume=RUN_DIR`."""
     asked = [text_of(one) for one in given if key_of(one) == "resume"]
     if not asked or asked[-1] in ("", "null"):
         return given

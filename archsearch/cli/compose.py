@@ -164,7 +164,7 @@ def _interpolated(config: DictConfig) -> frozenset[str]:
 
 
 def _assigned(tree: Mapping[str, Any], values: Mapping[str, Any]) -> Tree:
-    """Return a copy of `tree` with `values` set at their dotted keys; what lies beside their paths is shared."""
+    """Return a copy of `tree` with `values` set at their dotted keys; the rest is shared."""
     copies: dict[str, Tree] = {"": dict(tree)}
     for key, value in values.items():
         _copied(copies, key.rpartition(".")[0])[key.rpartition(".")[2]] = value

@@ -1,6 +1,6 @@
-"""The command `archsearch`: what there is, the version, and the start of one of the commands.
+"""The command `archsearch`: the list of commands, the version, and the start of a command.
 
-Imports the chosen command alone.
+Imports only the selected command.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Errors of a command: one message with passwords masked, and an exit code (0 done, 1 failed, 2 unusable, 130 stopped).
 
-Knows Hydra's and OmegaConf's errors, imported inside functions; no torch.
+Handles errors of Hydra and OmegaConf, imported inside functions; no torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LIBRARIES = frozenset({"hydra", "omegaconf", "yaml", "antlr4"})
 def exit_code(command: Callable[[], int], *, in_full: bool | None = None) -> int:
     """Run `command` and return its exit code, or that of the error that it raises, which is reported.
 
-    A pipe whose reader has gone, as `| head` does, is no error.
+    A closed pipe, as with `| head`, is not an error.
     """
     try:
         return command()
@@ -53,7 +53,7 @@ def report_error(error: BaseException, *, in_full: bool | None = None) -> int:
 
 
 def known_error(error: BaseException) -> ArchsearchError | None:
-    """Return `error` as one of archsearch's own, or None for one that it does not know."""
+    """Return `error` as one of archsearch's own, or None for an unknown one."""
     if isinstance(error, ArchsearchError):
         return error
     from hydra.errors import HydraException

@@ -1,6 +1,6 @@
 """The command `show`: a design's layers, costs, receptive fields and limits; no torch, no data.
 
-Drawings and what is shown of finished runs are imported where they are asked for.
+Drawings and what is shown of finished runs are imported when needed.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], folders: 
 
 
 def _taken_out(overrides: list[str], key: str) -> Path | None:
-    """Take `key=FILE` out of `overrides` and return the file; None where there is none."""
+    """Take `key=FILE` out of `overrides` and return the file; None if there is none."""
     for override in overrides:
         if not override.startswith(f"{key}="):
             continue

@@ -1,6 +1,6 @@
-"""The command `study`: the study database listed, explained, drawn, exported and fixed.
+"""The command `study`: lists, explains, plots, exports and fixes studies.
 
-Every command reads only (`doctor --fix` alone writes), also while a search runs; what it prints is imported where it
+Commands are read-only, except for `doctor --fix`; what they print is imported where it
 is asked for.
 """
 
@@ -29,7 +29,7 @@ _STATES = ("complete", "pruned", "diverged", "failed", "infeasible", "duplicate"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what `arguments` ask for; return the exit code."""
+    """Run the command in `arguments`; return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     return exit_code(lambda: _dispatch(given))
 
@@ -309,7 +309,7 @@ def _trial_of(study: StudyRead, number: int) -> TrialRead:
 
 
 def _numbers(names: Sequence[str], study: str | None, *, count: int) -> tuple[str | None, list[int]]:
-    """Return the study that `names` begin with, if any, and the `count` trials that they end with."""
+    """Return the study at the start of `names`, if any, and the `count` trials at their end."""
     first = len(names) - count
     if first not in (0, 1) or (first == 1 and study is not None) or not all(one.isdecimal() for one in names[first:]):
         wanted = f"{count} trial numbers" if count > 1 else "a trial number"

@@ -53,7 +53,7 @@ def load(settings: DataSettings) -> Source:
 
 
 def root_of(settings: DataSettings) -> Path:
-    """Return the folder that `settings` name, as an absolute path; raises `DataError` where there is none."""
+    """Return the folder that `settings` name, as an absolute path; raises `DataError` if there is none."""
     root = Path(settings.root or "").expanduser()
     if not root.is_dir():
         what = "is a file" if root.exists() else "no such folder"
@@ -62,7 +62,7 @@ def root_of(settings: DataSettings) -> Path:
 
 
 def classes_of(root: Path) -> tuple[str, ...]:
-    """Return the names of the classes below `root`, sorted; raises `DataError` where train and test disagree."""
+    """Return the names of the classes below `root`, sorted; raises `DataError` if train and test disagree."""
     names: dict[str, set[str]] = {}
     for split in _SPLITS:
         folder = root / split
@@ -179,9 +179,9 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
 
 
 def picture(octets: bytes, channels: int = 3) -> Image.Image:
-    """Return an encoded image in RGB, or in grey for one channel, turned upright.
+    """Return an encoded image in RGB, or in grey for one channel, in its EXIF orientation.
 
-    Alpha is dropped, 16 bits a channel are cut to 8, and colours become the luma of ITU-R BT.601 where grey is wanted.
+    Alpha is dropped, 16 bits are reduced to 8; for grey, colours become their luma (ITU-R BT.601).
     """
     mode = "L" if channels == 1 else "RGB"
     with Image.open(io.BytesIO(octets)) as image:

@@ -1,4 +1,4 @@
-"""From settings to a data set: the one that the name chooses, in the wanted form, with its validation slice held out.
+"""From settings to a data set: the selected one, in the requested form, with with its validation split.
 
 Numpy and Pillow. torchvision is imported by `published` alone, and only to download or decode.
 """
@@ -26,10 +26,10 @@ _NOTICE = (
 
 
 def load_dataset(settings: DataSettings) -> Dataset:
-    """Return the data set that `settings` ask for, its validation slice held out.
+    """Return the data set of `settings`, with its validation split.
 
-    The first call may download or decode, and leaves a cache behind for later ones. Raises `DataError` where the data
-    is missing, broken, or not as `settings` ask, and `StorageError` where the cache cannot be written.
+    The first call may download or decode, and creates a cache for later calls. Raises `DataError` if the data
+    is missing, broken, or does not match `settings`, and `StorageError` if the cache cannot be written.
     """
     notice = None
     match settings.name:
@@ -55,7 +55,7 @@ def load_dataset(settings: DataSettings) -> Dataset:
 def count_classes(settings: DataSettings) -> int:
     """Return how many classes the data will have, without decoding an image.
 
-    It is `settings.classes` where that is a number. Raises `DataError` where a folder must be counted and is not there.
+    It is `settings.classes` where that is a number. Raises `DataError` if a folder must be counted and is not there.
     """
     classes = image_shape(settings).classes
     return len(folder.classes_of(folder.root_of(settings))) if classes is None else classes
@@ -89,7 +89,7 @@ def _drawn(settings: DataSettings) -> Source:
 
 
 def _converted(source: Source, settings: DataSettings) -> Source:
-    """Return `source` in the channels and the size of `settings`; raises `DataError` where that cannot be."""
+    """Return `source` in the channels and the size of `settings`; raises `DataError` if that cannot be."""
     height, width, found = source.train.images_BHWC.shape[1:]
     channels, size, _ = image_shape(settings)
     if (channels, size, size) == (found, height, width):

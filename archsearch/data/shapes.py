@@ -8,7 +8,7 @@ ring has the same distribution in all ten classes, at every position. The mean o
 windows has then the same expectation in all classes, and the cross-entropy of a linear layer upon it is least for a
 constant answer: chance. That holds for windows of up to 7 px; wider ones reach across the inner ring, then further.
 
-Legend: N images, H = W = 32, C = 3 colours, S = 12 glyphs an image, K = 10 classes, G = 5 px, the side of a glyph.
+Legend: N images, H = W = 32, C = 3 colours, S = 12 glyphs per image, K = 10 classes, G = 5 px, the side of a glyph.
 """
 
 from __future__ import annotations

@@ -395,7 +395,7 @@ def _decode_parallel(
 
 
 def _text_field(raw: object, where: str, scope: Mapping[str, Value], choices: tuple[str, ...]) -> Expression:
-    """Return a choice, or the option that holds one, or an expression that picks among options."""
+    """Return a choice, an option of which the value is one, or an expression over options."""
     if raw is None or raw is False:
         raw = "none"
     if not isinstance(raw, str):

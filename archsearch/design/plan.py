@@ -23,7 +23,7 @@ Combine = Literal["add", "concat", "multiply"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
-    """Layers one after another; empty means the identity."""
+    """Layers in sequence; empty is the identity."""
 
     name: str
     layers: tuple[Layer, ...]
@@ -53,8 +53,8 @@ class Sequence:
 class Parallel:
     """Branches over the same input, added, concatenated along channels, or multiplied.
 
-    A residual is `add` over the branches `main` and `shortcut`. In `multiply` a branch that ends in one value a channel
-    (squeeze and excitation) is spread over the map. A `concat` of symmetry `pairs` keeps the pairs of its branches.
+    A residual is `add` over the branches `main` and `shortcut`. In `multiply` a branch with one value per channel
+    (squeeze and excitation) is broadcast over the map. A `concat` of symmetry `pairs` keeps the pairs of its branches.
     """
 
     name: str

@@ -69,7 +69,7 @@ class StageField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialDesign:
-    """A design that could be read: its plan and what it comes to."""
+    """A readable design: its plan and footprint."""
 
     name: str
     plan: Plan
@@ -93,7 +93,7 @@ class StageLine:
 
 
 def read_design(trial: TrialRead) -> TrialDesign | None:
-    """Return the trial's design, from its attributes or from its folder; None where there is none to be read."""
+    """Return the trial's design, from its attributes or from its folder; None if there is none."""
     text = trial.attrs.get("design")
     mapping = _load(text if isinstance(text, str) else _from_folder(trial.attrs.get("run_dir")))
     try:
@@ -105,13 +105,13 @@ def read_design(trial: TrialRead) -> TrialDesign | None:
 
 
 def design_mapping(trial: TrialRead) -> Mapping[str, Any] | None:
-    """Return the mapping that the trial's design is written as, None where it has none that can be read."""
+    """Return the mapping that the trial's design is written as, None if it has none that can be read."""
     found = _load(trial.attrs.get("design"))
     return found if is_mapping(found) else None
 
 
 def blocks_of(trial: TrialRead) -> dict[str, str]:
-    """Return the name of each stage's block, in order; empty where the trial has no design.
+    """Return the name of each stage's block, in order; empty if the trial has no design.
 
     A design holds its blocks whole, and those that came by `${block}` without a name: they are recognised.
     """
@@ -266,7 +266,7 @@ def _pool(kind: str) -> str:
 
 
 def _main_path(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """Yield the leaves and the parallels, without what lies on shortcuts and in gates."""
+    """Yield the leaves and the parallels, without those on shortcuts and in gates."""
     for layer in layers:
         match layer:
             case Sequence(layers=inner):

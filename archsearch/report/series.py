@@ -40,9 +40,9 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeOff:
-    """The first objective against a cost, every trial a point.
+    """The first objective against a cost, one point per trial.
 
-    `front` has the points that are `best`, and `line` those that no other one beats in these two, from the cheapest
+    `front` has the points that are `best`, and `line` those that are not dominated in these two, from the cheapest
     on: the same ones, unless there are more objectives than two.
     """
 

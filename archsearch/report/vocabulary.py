@@ -82,7 +82,7 @@ def is_percentage(name: str, value: float) -> bool:
 
 
 def value_text(name: str, value: object) -> str:
-    """Return a value by what it measures: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` where there is none."""
+    """Return a value in its unit: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` if there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)
     if not math.isfinite(value):
@@ -97,7 +97,7 @@ def value_text(name: str, value: object) -> str:
 
 
 def labelled_value(name: str, value: object) -> str:
-    """Return a value with what it is: `validation accuracy 86.12 %`, `152 000 parameters`."""
+    """Return a value with its label: `validation accuracy 86.12 %`, `152 000 parameters`."""
     unit = quantity(name).unit
     text = value_text(name, value)
     return f"{text} {unit}" if unit == label(name) else f"{label(name)} {text}"
@@ -122,7 +122,7 @@ def setting_text(value: object) -> str:
 
 
 def short_key(name: str) -> str:
-    """Return a dotted key without what all of a design's keys begin with."""
+    """Return a dotted key without the common prefix of design keys."""
     return name.removeprefix("arch.stages.").removeprefix("arch.")
 
 
@@ -146,7 +146,7 @@ def record_of(value: object, names: Iterable[str]) -> dict[str, Any]:
 
 
 def counted(counts: Mapping[Any, int]) -> str:
-    """Return how many there are of each: `96 complete, 4 failed`."""
+    """Return the counts: `96 complete, 4 failed`."""
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
 

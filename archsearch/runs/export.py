@@ -1,4 +1,4 @@
-"""Exports of a trained run: files for other programs, each compared with the original before it gets its name.
+"""Exports of a trained run: files for other programs, each compared with the original before it is kept.
 
 lines = export_network(run_dir, onnx=Path("net.onnx"), torch_export=Path("net.pt2"))
 """
@@ -50,7 +50,7 @@ def export_network(
 
     ONNX and torch.export programs take images as `takes` says, with the normalisation inside; the safetensors file is
     the run's own. Each file is read back and compared with the original on up to 1000 test images, of `dataset` where
-    it is given, before it gets its name. Raises `SpecError` for a wrong ending or a missing extra, `RunError` where
+    it is given, before it is kept. Raises `SpecError` for a wrong ending or a missing extra, `RunError` if
     the written network differs, `DataError` for a run without weights.
     """
     trained = read_trained(run_dir)

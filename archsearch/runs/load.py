@@ -48,7 +48,7 @@ class Trained:
 def load_network(path: Path, takes: Takes = "normalised") -> nn.Module:
     """Return the network that `path`, a run's folder or a safetensors file of one, holds.
 
-    With `takes="uint8"` or `"unit"` it takes images as they are, otherwise normalised ones. Raises `DataError` where
+    With `takes="uint8"` or `"unit"` it takes images as they are, otherwise normalised ones. Raises `DataError` if
     the file is missing or not a run's.
     """
     if takes == "normalised":
@@ -86,7 +86,7 @@ def weights_of(path: Path) -> Path:
 
 
 def _why_none(run_dir: Path) -> str:
-    """Return why a run's folder holds no weights, and the fix."""
+    """Return why a run folder has no weights, and the fix."""
     again = f"Train the design again: python -m archsearch.run arch={run_dir / 'design.yaml'}"
     try:
         record = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))

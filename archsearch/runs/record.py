@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, result: TrainResult) -> dict[str, Any]:
-    """Return the content of `result.json`; accuracies are from 0 to 1, validation and test apart."""
+    """Return the content of `result.json`; accuracies are from 0 to 1, validation and test separately."""
     return {
         "design": checked.design.name,
         "design_id": checked.design_id,
@@ -75,9 +75,9 @@ def design_yaml(checked: Checked) -> str:
 
 
 def weights_metadata(design: str, dataset: Dataset) -> dict[str, str]:
-    """Return the metadata of the weights, so that one file is enough to build the network and to use it.
+    """Return the metadata of the weights, so that one file is enough to build and use the network.
 
-    The `design` as YAML, a class a line in the order of the logits, and mean and deviation of each channel (in 0..1).
+    The `design` as YAML, one class per line in the order of the logits, mean and deviation per channel (in 0..1).
     """
     colours = "1, H, W), grey" if len(dataset.mean) == 1 else "3, H, W), red, green, blue"
     return {
@@ -110,13 +110,13 @@ def _write(file: Path, text: str) -> None:
 def run_dataset(run_dir: Path) -> Dataset:
     """Return the data set that the run in `run_dir` was trained and tested on.
 
-    Raises `DataError` where the run has no record of it, or where other images have replaced them.
+    Raises `DataError` if the run has no record of it, or if other images have replaced them.
     """
     from archsearch.data.load import load_dataset
 
     record = _result(run_dir)
     raw = dict(record.get("data_settings") or {"name": "auto"})
-    if raw["name"] == "auto":  # the set that it found then; a result holds its title
+    if raw["name"] == "auto":  # the set that was found then; a result has its title
         raw["name"] = "shapes" if record.get("data") == "shapes" else "cifar10"
     dataset = load_dataset(decode(DataSettings, {**raw, "download": False}, "data"))
     if dataset.fingerprint != record.get("data_fingerprint"):

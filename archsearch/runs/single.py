@@ -19,7 +19,7 @@ from archsearch.settings.experiment import Experiment
 def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: Origin) -> RunOutcome:
     """Train the checked design in `run_dir`, record it as a trial of the study database, and return the outcome.
 
-    A run that fails is recorded too, with its cause, before its error goes on.
+    A run that fails is recorded too, with its cause, before its error is raised.
     """
     from archsearch.search.storage.url import parse_address
 
@@ -73,7 +73,7 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
 
 
 def finished(run_dir: Path) -> str | None:
-    """Return the summary of the finished run in `run_dir`, or None where there is more to do."""
+    """Return the summary of the finished run in `run_dir`, or None if there is more to do."""
     if (run_dir / "checkpoint.pt").exists():
         return None
     try:

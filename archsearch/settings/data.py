@@ -1,4 +1,4 @@
-"""The settings of the data (`conf/data/*.yaml`): which images, where from, what is held out. No numpy, no torch."""
+"""The settings of the data (`conf/data/*.yaml`): the images, their source, the validation split. No numpy, no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = ("auto", *PUBLISHED, "folder", "shapes")
 class ImageShape(NamedTuple):
     """The shape that a network must fit: channels, height and width in px, and the number of classes.
 
-    `classes` is None where the folders of the data must be counted.
+    `classes` is None if the folders of the data must be counted.
     """
 
     channels: int
@@ -58,10 +58,10 @@ class ShapesSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSettings:
-    """Which images a network is trained and tested on; the fields' meaning is that of `conf/data/*.yaml`.
+    """The images for training and test; `conf/data/*.yaml` explains the fields.
 
     `name` is one of `NAMES` or of an installed package's entry points. `channels`, `image_size` and `classes` are
-    those of the data where they are null. `validation` is the fraction of the training images that is held out, class
+    those of the data if they are null. `validation` is the fraction of the training images that is held out, class
     by class; `seed` decides which. `limit_train` and `limit_test` keep that many images, class by class, before
     anything is held out.
     """
@@ -118,7 +118,7 @@ class DataSettings:
 def image_shape(settings: DataSettings) -> ImageShape:
     """Return the shape of the images and the number of classes, without reading an image.
 
-    Where `settings` have null it is that of the data set. Raises `SpecError` where a package's data set has none.
+    Where `settings` have null it is that of the data set. Raises `SpecError` if a package's data set has none.
     """
     shape = _SHAPES.get(settings.name)
     channels, image_size, classes = shape or (None, None, None)

@@ -80,9 +80,9 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
 
 
 def require_training(tree: Mapping[str, Any], seen: dict[str, object]) -> None:
-    """Raise `SpecError` where the settings of a training cannot be decoded from `tree`.
+    """Raise `SpecError` if the settings of a training cannot be decoded from `tree`.
 
-    Parts that `seen` holds are not decoded again; parts that were decoded are added to it.
+    Parts in `seen` are not decoded a second time; decoded parts are added to it.
     """
     for name, read in _TRAINING.items():
         raw = tree.get(name, 0 if name == "seed" else {})

@@ -73,7 +73,7 @@ class StudySettings:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     repair: bool = True  # raise dilations where a design misses a lower limit of the receptive field
-    retry_failed: bool = False  # try designs again that failed before
+    retry_failed: bool = False  # train failed designs again
     max_failures: Count = 5  # in a row, after which the search stops
     heartbeat: float = 10.0
     grace: float = 60.0

@@ -1,4 +1,4 @@
-"""Where the metrics of a run go beside its own folder (`conf/tracking/*.yaml`). No tracker is imported."""
+"""The tracker of a run (`conf/tracking/*.yaml`). No tracker is imported."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class TrainSettings:
     cuda_graphs: Literal["auto"] | bool = "auto"  # record a step's launches once and replay them
     channels_last: bool = True
     initialise: Literal["kaiming", "xavier", "dirac", "torch"] = "kaiming"
-    whiten: bool = False  # begin the first convolution as a whitening of the training images' patches
+    whiten: bool = False  # initialise the first convolution to whiten patches of the training images
     label_smoothing: Decay = 0.1
     ema: Average | None = None  # decay per step of the averaged weights; null keeps no average
     recalibrate: Count | None = None  # training images, not augmented, for the norms' statistics at the end

@@ -22,7 +22,7 @@ _SPAN = 0.05  # of accuracy and mean confidence: closer, and the network is well
 
 
 def card_section(study: StudyRead) -> Markup:
-    """Return the report card of the best trial; a sentence where there is none."""
+    """Return the report card of the best trial; a sentence if there is none."""
     title = "Report card of the best network"
     best = next(iter(ranked_finite(study)), None)
     if best is None:

@@ -284,7 +284,7 @@ def conditions_section(study: StudyRead, program: Mapping[str, str]) -> Markup:
 
 
 def trials_section(study: StudyRead) -> Markup:
-    """Return every trial, the best first, with its files and the command that runs it again."""
+    """Return every trial, the best first, with its files and the command that trains it again."""
     if not study.trials:
         return section("trials", "All trials", no_data("There is no trial yet."))
     ranked = study.ranked()

@@ -179,7 +179,7 @@ def print_best(study: StudyRead, trial: TrialRead, console: Console) -> None:
 
 
 def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
-    """Print everything about one trial."""
+    """Print one trial in full."""
     console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {trial.state}")
     if trial.cause:
         console.print(safe(trial.cause), style="bold", soft_wrap=True)
