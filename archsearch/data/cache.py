@@ -1,8 +1,8 @@
 """Decoded images on disk, so that a data set is decoded once. Numpy and the standard library; no format of images.
 
 A file is a magic line, a header in JSON and the bare arrays. It is written under another name and then renamed, so a
-reader sees a whole file or none, and several processes may write the same one: the last wins, all wrote the same. A
-file that is cut short, damaged, or made from other files is not an error: it is built again.
+reader sees a complete file or none, and several processes may write the same file: the last one wins, with equal content.
+A file that is incomplete, damaged, or made from other files is not an error: it is rebuilt.
 """
 
 from __future__ import annotations

@@ -53,9 +53,9 @@ class Source:
 class Dataset:
     """Training, validation and test images.
 
-    `mean` and `std` (per channel, in 0..1) are those of the whole training split before the validation images are held
-    out, so that they do not change with the fraction. `fingerprint` is the first part of a SHA-256 over
-    contents, labels, classes and split. `notice` is a notice for the user if another data set is used.
+    `mean` and `std` (per channel, in 0..1) are those of the whole training set, so that they do not change with the
+    validation fraction. `fingerprint` is the first part of a SHA-256 over contents, labels, classes and split. `notice`
+    is a text for the user if another data set is used.
     """
 
     name: str

@@ -83,7 +83,7 @@ class GuardedTracker:
         except Exception as error:  # noqa: BLE001  (a library's and a server's: anything may come)
             text = mask(" ".join(str(error).split()))[:_LONGEST]
             self.notices.append(
-                f"tracking={self._name} failed, the run goes on without it ({type(error).__name__}: {text})"
+                f"tracking={self._name} failed, the run continues without it ({type(error).__name__}: {text})"
             )
             self._tracker = None
             return None
