@@ -1,7 +1,7 @@
 """Decoded images on disk, so that a data set is decoded once. Numpy and the standard library; no format of images.
 
 A file is a magic line, a header in JSON and the bare arrays. It is written under another name and then renamed, so a
-reader sees a complete file or none, and several processes may write the same file: the last one wins, with equal content.
+reader sees a complete file or none, and several processes may write the same file: the last one wins.
 A file that is incomplete, damaged, or made from other files is not an error: it is rebuilt.
 """
 

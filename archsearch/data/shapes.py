@@ -2,8 +2,8 @@
 
 Every image has the same twelve glyphs, six of each of two kinds, in three rings: four on a square around the centre,
 four at the middles of the edges, four in the corners. A class determines the arrangement of each ring (`CLASSES`).
-Within a class each ring is flipped, and its two kinds are swapped, at random and independently of the other rings. So every
-position has either kind equally often, and a window without two glyphs of one ring has the same distribution in all ten
+Within a class each ring is flipped, and its two kinds are swapped, at random and independently of the other rings. So
+every position has either kind equally often. A window without two glyphs of one ring has the same distribution in all
 classes, at every position. The mean over positions of any features of such windows then has the same expectation in all
 classes, and the cross-entropy of a linear layer on it is lowest for a constant output: chance. This holds for windows
 of up to 7 px; larger ones cover two glyphs of the inner ring, then of the others.

@@ -65,7 +65,7 @@ def test_one_command_trains_and_records(capsys: pytest.CaptureFixture[str]) -> N
         (["data=folder"], "data.root"),
         (["data=folder", "data.root=nowhere"], "nowhere"),
         (["arch=missing.yaml"], "no such file"),
-        (["resume=nowhere"], "resume: nowhere is not the folder of a run"),
+        (["resume=nowhere"], "resume: 'nowhere' is not a run folder"),
         (["train.device=tpu"], "train.device"),
     ],
 )

@@ -131,7 +131,7 @@ def test_the_folder_of_a_run_is_a_design(capsys: pytest.CaptureFixture[str]) -> 
     [
         ("arch=null", "a group must be set to the name of one of its options. Write GROUP=OPTION"),
         ("seed", "seed: is not an override. Write KEY=VALUE"),
-        ("train.epochs=[1", "train.epochs: the value [1 is not in Hydra's grammar"),
+        ("train.epochs=[1", "train.epochs: Hydra cannot parse the value [1"),
         ("+seed=3", "++seed=3"),
         ("study.storage=elsewhere", "study.storage: 'elsewhere' is not the address of a study database. Use sqlite://"),
         ("study.name=''", "study.name: must not be empty"),
@@ -139,7 +139,7 @@ def test_the_folder_of_a_run_is_a_design(capsys: pytest.CaptureFixture[str]) -> 
         ("data.root=${oc.env:NOT_SET_AT_ALL}", "the environment variable 'NOT_SET_AT_ALL' is not set. Set it: export"),
         ("--frobnicate", "unrecognized arguments: --frobnicate"),
         ("--config-dir=nowhere", "/nowhere' not found"),
-        ("resume=nowhere", "resume: nowhere is not the folder of a run: it has no .hydra/overrides.yaml. Give a"),
+        ("resume=nowhere", "resume: 'nowhere' is not a run folder: it has no .hydra/overrides.yaml. Use a"),
     ],
 )
 def test_overrides_that_cannot_be_used(capsys: pytest.CaptureFixture[str], override: str, message: str) -> None:

@@ -95,7 +95,7 @@ def test_it_starts_without_torch(printed_apart: Callable[[str], list[str]]) -> N
 
 def test_the_effective_field_of_no_run_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["erf=nowhere"]) == 2
-    assert "there are no weights" in capsys.readouterr().err
+    assert "no weights" in capsys.readouterr().err
     assert main(["erf="]) == 2
     assert "erf: needs a folder. Write erf=RUN_DIR." in capsys.readouterr().err
 

@@ -38,7 +38,7 @@ def test_the_list_of_studies(console: Console) -> None:
     assert "75.00 % by trial 1" in ours
     assert ours.rstrip().endswith("2026-03-01 12:01 UTC")
     assert foreign.startswith("[red]a[/] �[31mb� <i>")
-    assert "1 on the front of a, b" in foreign
+    assert "1 on the Pareto front of a, b" in foreign
     assert none.split() == ["empty", "-", "-", "none", "-", "-"]
 
 
