@@ -39,6 +39,18 @@ def moment(when: datetime.datetime) -> str:
     return f"{when.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
+def setting_text(value: object) -> str:
+    """Return the value of a setting, numbers to three digits."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def short_key(name: str) -> str:
+    """Return a dotted key without what all of a design's keys begin with."""
+    return name.removeprefix("arch.stages.").removeprefix("arch.")
+
+
 def html_table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return an HTML table for a notebook, every text escaped."""
     head = "".join(f"<th>{escape(one)}</th>" for one in heads)

@@ -18,6 +18,7 @@ from archsearch.errors import SpecError
 DATASETS = "archsearch.datasets"
 TRACKERS = "archsearch.trackers"
 OBJECTIVES = "archsearch.objectives"
+SAMPLERS = "archsearch.samplers"
 
 
 def names(group: str) -> tuple[str, ...]:

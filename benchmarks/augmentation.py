@@ -22,7 +22,8 @@ import yaml
 from torch import Tensor
 
 from archsearch.augment import make_augmenter
-from archsearch.kernels import Equipped, Kernels, load_kernels
+from archsearch.augment.batched import BatchedAugmenter
+from archsearch.kernels import FusedAugmenter, Kernels, load_kernels
 from archsearch.processor import processor_name
 from archsearch.settings.augment import AugmentPolicy, Executor, decode_policy
 
@@ -62,8 +63,8 @@ def executor(
     """Return one batch by the executor `name`."""
     chosen = replace(policy, executor=name)
     augment, generator = make_augmenter(chosen, mean=MEAN, std=STD, device="cpu"), torch.Generator().manual_seed(0)
-    if isinstance(augment, Equipped):
-        augment.kernels = kernels
+    if kernels is not None and isinstance(augment, BatchedAugmenter):
+        augment = FusedAugmenter(augment, kernels)
     return lambda: augment(images_BCHW, generator)
 
 

@@ -2,7 +2,7 @@
 
     python benchmarks/gpu_steps.py --root DIR [--archs brisk c1c2c3c4] [--rounds 3] [--ways graphs launched]
 
-For each network, its batch and optimizer: images per second of `archsearch.training.train` in rounds in turn, seconds
+For each network, its batch and optimizer: images per second of `train` in rounds in turn, seconds
 until the first epoch of a fresh network is over less those of a later one (CUDA's start, cuDNN's search, recording,
 compiling), kernels a step, and the share of the time of a step in which the GPU computes (their time by torch's
 profiler over the time of a step without it). DIR holds train/CLASS/* and test/CLASS/*.

@@ -17,13 +17,13 @@ from collections.abc import Callable
 
 import torch
 
-from archsearch.kernels import equip, load_kernels
 from archsearch.library import build, check, load_design
+from archsearch.process import keep_freed_memory
 from archsearch.processor import processor_name
-from archsearch.settings.training import OptimizerSettings
-from archsearch.training.allocator import keep_freed_memory
-from archsearch.training.optimizers import make_optimizers
-from archsearch.training.step import Loss, PlainStep, RecordedStep
+from archsearch.settings.training import OptimizerSettings, TrainSettings
+from archsearch.training.backend import select_backend
+from archsearch.training.recording import RecordedGradients
+from archsearch.training.step import Gradients, Loss
 
 Step = Callable[[int], list[torch.Tensor]]
 
@@ -36,7 +36,7 @@ def main() -> None:
     print("| network | MACs | plain ms a step | recorded ms a step | ratio | calls |\n|---|---|---|---|---|---|")
     for arch in options.archs:
         macs = check(load_design(arch), "none").footprint.macs / 1e6
-        (plain, _), (recorded, step) = stepping(arch, options, PlainStep), stepping(arch, options, RecordedStep)
+        (plain, _), (recorded, gradients) = (stepping(arch, options, recorded=way) for way in (False, True))
         for number in range(5):
             for one, other in zip(plain(number), recorded(number), strict=True):
                 assert torch.equal(one, other), "a replay is the step, bit for bit"
@@ -51,23 +51,25 @@ def main() -> None:
             times.append((1e3 * spent[0] / options.steps, 1e3 * spent[1] / options.steps))
         middle = [statistics.median(each) for each in zip(*times, strict=True)]
         ratios = [one / other for one, other in times]
-        told = f"{middle[0] / middle[1]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"| {arch} | {macs:.1f} M | {middle[0]:.1f} | {middle[1]:.1f} | {told} | {step.calls} |", flush=True)
+        ratio = f"{middle[0] / middle[1]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(
+            f"| {arch} | {macs:.1f} M | {middle[0]:.1f} | {middle[1]:.1f} | {ratio} | {gradients.calls} |", flush=True
+        )
     print(f"\nbatch {options.batch}, n={options.rounds} rounds of {options.steps} steps of each in turn, ")
     print(f"{torch.get_num_threads()} threads, {os.cpu_count()} cores, {processor_name()}, torch {torch.__version__}")
 
 
-def stepping(
-    arch: str, options: argparse.Namespace, kind: type[PlainStep] | type[RecordedStep]
-) -> tuple[Step, RecordedStep]:
+def stepping(arch: str, options: argparse.Namespace, *, recorded: bool) -> tuple[Step, RecordedGradients]:
     """Return a function of a step's number that takes the step and returns the loss and the gradients."""
-    network = build(load_design(arch)).to(memory_format=torch.channels_last).train()
-    kernels = load_kernels()
-    equip(network, kernels, in_bf16=True)
-    optimizers = make_optimizers(network, OptimizerSettings(name="muon"), batch_size=options.batch, kernels=kernels)
-    loss = Loss(forward=network, device=torch.device("cpu"), cast="fp32", label_smoothing=0.1)
-    plain = PlainStep(loss, torch.amp.GradScaler("cpu", enabled=False))
-    recorded = RecordedStep(plain, network)
+    from archsearch.kernels import calls_into
+
+    cpu, network = torch.device("cpu"), build(load_design(arch)).to(memory_format=torch.channels_last).train()
+    settings = TrainSettings(kernels="native")
+    backend = select_backend(network, settings, cpu, images=0, example=lambda: batches[0], notice=print)
+    optimizers = backend.make_optimizers(OptimizerSettings(name="muon"), batch_size=options.batch)
+    loss = Loss(forward=network, device=cpu, precision="fp32", label_smoothing=0.1)
+    plain = Gradients(loss, torch.amp.GradScaler("cpu", enabled=False))
+    replayed = RecordedGradients(loss, plain, network, calls_into)
     generator = torch.Generator().manual_seed(0)
     batches = [
         (
@@ -78,14 +80,14 @@ def stepping(
     ]
 
     def take(number: int) -> list[torch.Tensor]:
-        found, _ = (plain if kind is PlainStep else recorded)(*batches[number % 4])
+        found, _ = (replayed if recorded else plain)(*batches[number % 4])
         gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         return [found, *gradients]
 
-    return take, recorded
+    return take, replayed
 
 
 def arguments() -> argparse.Namespace:

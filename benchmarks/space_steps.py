@@ -61,8 +61,8 @@ def main() -> None:
             [a / b for a, b in zip(*one, strict=True)] for one in zip(found["archsearch"], rounds, strict=True)
         ]
         by_design = [statistics.median(ratios_R) for ratios_R in zip(*ratios_RD, strict=True)]
-        told = f"{statistics.median(by_design):.2f} ({min(by_design):.2f} to {max(by_design):.2f})"
-        print(f"| {name} | {statistics.median(whole):.0f} | {ratio:.2f} | {told} |")
+        ratios = f"{statistics.median(by_design):.2f} ({min(by_design):.2f} to {max(by_design):.2f})"
+        print(f"| {name} | {statistics.median(whole):.0f} | {ratio:.2f} | {ratios} |")
 
 
 def together(speeds_D: Sequence[float]) -> float:

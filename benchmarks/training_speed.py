@@ -3,7 +3,7 @@
     python benchmarks/training_speed.py --root DIR [--archs c1c2c3c4 small] [--batch 256] [--steps 40] [--rounds 3]
 
 naive: a torch Dataset that runs Albumentations in __getitem__, a DataLoader (--workers processes), fp32, default
-memory layout, SGD, loss.item() at every step. torch: `archsearch.training.train` with torch's own operations, compiled
+memory layout, SGD, loss.item() at every step. torch: the project's `train` with torch's own operations, compiled
 where --compile says so, launched one by one. archsearch: the same as a run calls it by itself: on a CPU by the kernels
 of the project, on a GPU in CUDA graphs. Rounds in turn (A B C A B C ...); a ratio is that of the medians, with its
 least and largest within the rounds. Compiling is done before the first round, a GPU's recording in each. DIR holds
@@ -181,11 +181,11 @@ def main() -> None:
                 for name, way in ways.items():
                     speeds[name].append(way())
             middle = {name: statistics.median(each) for name, each in speeds.items()}
-            told = [f"{middle[name]:.0f}" for name in ways]
+            cells = [f"{middle[name]:.0f}" for name in ways]
             for below in ("naive", "torch"):
                 ratios = [b / a for a, b in zip(speeds[below], speeds["archsearch"], strict=True)]
-                told.append(f"{middle['archsearch'] / middle[below]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-            rows.append(f"| {arch} | {checked.footprint.macs / 1e6:.1f} M | " + " | ".join(told) + " |")
+                cells.append(f"{middle['archsearch'] / middle[below]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+            rows.append(f"| {arch} | {checked.footprint.macs / 1e6:.1f} M | " + " | ".join(cells) + " |")
             print(rows[-1], flush=True)
     print(f"\n{images.name}, batch {options.batch}, {options.steps} steps a round, n={options.rounds} rounds in turn, ")
     print(f"compile={options.compile}, {options.workers} loader processes, device {options.device}, ")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from archsearch.process import give_freed_memory_back, keep_freed_memory
 
 PROGRAM = """
 import atexit, gc, sys
@@ -47,3 +51,26 @@ def test_it_ends_with_the_commands_code_and_its_handlers_run(brief: bool, fails:
     assert done.returncode == code
     assert done.stdout.splitlines() == [f"ran {not brief}", f"handled True {not brief}"]
     assert ("RuntimeError: no" in done.stderr) is fails
+
+
+LARGE = 64 * 2**20
+
+
+def test_freed_memory_is_kept_and_given_back() -> None:
+    glibc = platform.libc_ver()[0] == "glibc"
+    try:
+        assert keep_freed_memory() is glibc
+        first = np.ones(LARGE, np.uint8)
+        address = first.ctypes.data
+        del first
+        again = np.ones(LARGE, np.uint8)
+        assert again.ctypes.data == address or not glibc
+        del again
+    finally:
+        assert give_freed_memory_back() is glibc
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
+    assert keep_freed_memory() is False
+    assert give_freed_memory_back() is False

@@ -1,7 +1,7 @@
-"""The batched executor: a policy on whole uint8 tensors, on any device; imports torch, the settings and the kernels.
+"""The batched executor: a policy on whole uint8 tensors, on any device; imports torch and the settings.
 
 Parameters are drawn on the CPU. There only the images that a transform was drawn for are touched, and a mirrored image
-that is also warped is sampled once. On a GPU all of a batch are changed alike (`everywhere.py`).
+that is also warped is sampled once. On a GPU all of a batch are changed, and kept where they were chosen.
 
 Legend: B batch, C channels, H height, W width, T draws per image.
 """
@@ -9,35 +9,42 @@ Legend: B batch, C channels, H height, W width, T draws per image.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import assert_never
 
 import torch
 from torch import Tensor
 
 from archsearch.augment.draws import Crop, Draw, Flip, Holes, Light, Warp, draw, parameters, uniform
-from archsearch.augment.everywhere import Fills, apply_everywhere
-from archsearch.augment.fused import DEPTH, apply_fused, fused
 from archsearch.augment.normalise import Normaliser, fill_levels
 from archsearch.augment.pixels import crop, light, pad, punch_all, warp, warp_matrices
-from archsearch.kernels import Equipped
-from archsearch.settings.augment import AugmentPolicy, Transform
+from archsearch.settings.augment import AugmentPolicy, Fill, Transform
 
 
-class BatchedAugmenter(Equipped):
-    """Applies a policy to a whole batch at once; an `Augmenter`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fills:
+    """The levels of what is filled, per channel: the training set's mean, and black."""
 
-    With `kernels` set, mirrors, a warp and holes in this order are one kernel's work.
-    """
+    mean_C: Tensor
+    black_C: Tensor
+
+    def of(self, name: Fill) -> Tensor:
+        """Return the levels that are called `name`."""
+        return self.mean_C if name == "mean" else self.black_C
+
+
+class BatchedAugmenter:
+    """Applies a policy to a whole batch at once; an `Augmenter`."""
 
     def __init__(
         self, policy: AugmentPolicy, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str
     ) -> None:
         """Hold the policy, the training set's `mean` and `std` (in 0..1) and what is fixed, on `device`."""
         self.policy = policy
-        self._device = torch.device(device)
-        self._mean, self._std = tuple(mean), tuple(std)
-        self._normaliser = Normaliser(mean, std, self._device)
-        levels = torch.tensor(fill_levels(mean), dtype=torch.float32, device=self._device)
+        self.device = torch.device(device)
+        self.mean, self.std = tuple(mean), tuple(std)
+        self._normaliser = Normaliser(mean, std, self.device)
+        levels = torch.tensor(fill_levels(mean), dtype=torch.float32, device=self.device)
         self._fills = Fills(mean_C=levels, black_C=torch.zeros_like(levels))
 
     def __call__(
@@ -51,17 +58,17 @@ class BatchedAugmenter(Equipped):
         """Return the augmented, normalised batch: float32 [B, C, H, W] in channels_last memory."""
         count, _, height, width = images_BCHW.shape
         steps = self.policy.drawn(progress)
-        if self._device.type == "cuda":
-            uniform_TB = to_device(uniform(steps, count=count, generator=generator), self._device)
-            given_B = None if mirrored_B is None else to_device(mirrored_B, self._device)
+        if self.device.type == "cuda":
+            uniform_TB = to_device(uniform(steps, count=count, generator=generator), self.device)
+            given_B = None if mirrored_B is None else to_device(mirrored_B, self.device)
             return self.augmented(images_BCHW, steps, uniform_TB, given_B)
         draws = draw(steps, count=count, height=height, width=width, generator=generator)
         first = () if mirrored_B is None else (Flip(chosen_B=mirrored_B),)
-        everything = (*first, *draws)
-        together = fused(everything) if len(self._mean) <= DEPTH else None
-        if self.kernels is not None and together is not None:
-            return apply_fused(images_BCHW, *together, mean=self._mean, std=self._std, kernels=self.kernels)
-        return self._normaliser(self.apply(images_BCHW, everything))
+        return self.applied(images_BCHW, (*first, *draws))
+
+    def applied(self, images_BCHW: Tensor, draws: Sequence[Draw]) -> Tensor:
+        """Return uint8 `images_BCHW`, on the CPU, after `draws`, in order, and normalised."""
+        return self._normaliser(self.apply(images_BCHW, draws))
 
     def augmented(
         self, images_BCHW: Tensor, steps: Sequence[Transform], uniform_TB: Tensor, mirrored_B: Tensor | None
@@ -145,7 +152,7 @@ class BatchedAugmenter(Equipped):
         return torch.cat([images, changed]).index_select(0, self._move(source))
 
     def _move(self, small: Tensor) -> Tensor:
-        return small.to(self._device)
+        return small.to(self.device)
 
 
 def pinned(small: Tensor) -> Tensor:
@@ -156,3 +163,56 @@ def pinned(small: Tensor) -> Tensor:
 def to_device(small: Tensor, device: torch.device) -> Tensor:
     """Return `small`, of the CPU, on the CUDA `device`, without waiting for what that is at."""
     return pinned(small).to(device, non_blocking=True)
+
+
+def apply_everywhere(
+    images_BHWC: Tensor, draws: Sequence[Draw], fills: Fills, mirrored_B: Tensor | None = None
+) -> Tensor:
+    """Return uint8 `images_BHWC`, of which `mirrored_B` are mirrored first, after `draws`, in order.
+
+    What is computed in vain costs a GPU less than picking images out, and no shape depends on what was drawn: nothing
+    waits for the device, and a CUDA graph can record it. All tensors lie on one device. The levels are those of
+    `BatchedAugmenter.apply`, but for roundings of samples that lie halfway between two.
+    """
+    images = images_BHWC
+    for one in draws:
+        if isinstance(one, Flip):
+            mirrored_B = one.chosen_B if mirrored_B is None else mirrored_B ^ one.chosen_B
+        elif isinstance(one, Warp):
+            images, mirrored_B = _warped(images, one, mirrored_B, fills), None
+        else:
+            images = _mirrored(images, mirrored_B)
+            images, mirrored_B = _where(one.chosen_B, _changed(images, one, fills), images), None
+    return _mirrored(images, mirrored_B)
+
+
+def _mirrored(images: Tensor, mirrored_B: Tensor | None) -> Tensor:
+    return images if mirrored_B is None else _where(mirrored_B, images.flip(2), images)
+
+
+def _warped(images: Tensor, one: Warp, mirrored_B: Tensor | None, fills: Fills) -> Tensor:
+    """Return all images sampled, those not chosen at their own pixels."""
+    height, width = images.shape[1:3]
+    shift_x_B, shift_y_B, angle_B = (v * one.chosen_B for v in (one.shift_x_B, one.shift_y_B, one.angle_B))
+    factor_B = torch.where(one.chosen_B, one.factor_B, 1.0)
+    sides_B = torch.zeros_like(one.chosen_B) if mirrored_B is None else mirrored_B
+    matrices_B23 = warp_matrices(shift_x_B, shift_y_B, factor_B, angle_B, sides_B, height=height, width=width)
+    return warp(images, matrices_B23, one.border, fills.mean_C)
+
+
+def _changed(images: Tensor, one: Holes | Crop | Light, fills: Fills) -> Tensor:
+    height, width = images.shape[1:3]
+    match one:
+        case Holes():
+            return punch_all(images, one.tops_KB, one.lefts_KB, one.height, one.width, fills.of(one.fill))
+        case Crop():
+            padded = pad(images, one.padding, one.border, fills.mean_C)
+            return crop(padded, one.top_B, one.left_B, height, width)
+        case Light():
+            return light(images, one.factor_B, one.offset_B)
+        case _:
+            assert_never(one)
+
+
+def _where(chosen_B: Tensor, changed: Tensor, images: Tensor) -> Tensor:
+    return torch.where(chosen_B.view(-1, 1, 1, 1), changed, images)

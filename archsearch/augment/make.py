@@ -29,7 +29,7 @@ class Augmenter(Protocol):
 
         All that is random comes from `generator` (on the CPU): the same state gives the same batch. `mirrored_B`
         (bool, on the CPU) names those that an alternating flip mirrors this time, before all other transforms.
-        `progress`, from 0 to 1, says how far the training is.
+        `progress`, from 0 to 1, is the share of the training that is done.
         """
         ...
 
@@ -39,8 +39,8 @@ def make_augmenter(
 ) -> Augmenter:
     """Return the policy as a function of a batch on `device`, by the executor that it names.
 
-    `mean` and `std` are the training set's, per channel, in 0..1. `auto` is the batched executor,
-    the faster one everywhere. Raises `SpecError` where a value is out of its range.
+    `mean` and `std` are the training set's, of each channel (any number of them), in 0..1. `auto` is the batched
+    executor, the faster one everywhere. Raises `SpecError` where a value is out of its range.
     """
     check_policy(policy)
     if policy.executor == "albumentations":

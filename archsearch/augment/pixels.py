@@ -1,6 +1,6 @@
 """What one transform does to the pixels of a whole uint8 batch, given its parameters; imports torch only.
 
-Images are [B, H, W, C] in plain memory. Where there are no pixels outside the image to sample from, `fill_C` stands in.
+Images are [B, H, W, C] in plain memory. Where there are no pixels outside the image to sample from, `fill_C` is taken.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -43,7 +43,7 @@ def warp_matrices(
 
 
 def warp(images: Tensor, matrices_B23: Tensor, border: Border, fill_C: Tensor) -> Tensor:
-    """Return `images` sampled bilinearly where `matrices_B23` say, rounded to uint8.
+    """Return `images` sampled bilinearly at the places of `matrices_B23`, rounded to uint8.
 
     `grid_sample` reads channels_last floats, the fastest of the ways tried on a CPU (see docs/augmentation.md).
     The coordinates are sums of a row's and a column's part: no matrix product that may round to TF32 or bf16.
@@ -136,6 +136,6 @@ def light(images: Tensor, factor_B: Tensor, offset_B: Tensor) -> Tensor:
 
 
 def _mirrored(first: int, count: int, size: int, device: torch.device) -> Tensor:
-    """Return which pixels of 0..size-1 stand at `first`, `first` + 1, ... where both ends mirror without repeating."""
+    """Return which pixels of 0..size-1 lie at `first`, `first` + 1, ... where both ends mirror without repeating."""
     last = size - 1
     return last - ((torch.arange(first, first + count, device=device) % max(2 * last, 1)) - last).abs()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from archsearch.augment.normalise import Normaliser, fill_levels
+from archsearch.errors import SpecError
 from archsearch.settings.augment import (
     AugmentPolicy,
     Border,
@@ -32,6 +33,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import: it 
 import albumentations as A
 import cv2
 
+_FILLED = 4  # channels at most of which OpenCV takes a value each
 _BORDERS: dict[Border, int] = {
     "reflect_101": cv2.BORDER_REFLECT_101,
     "replicate": cv2.BORDER_REPLICATE,
@@ -59,7 +61,13 @@ class AlbumentationsAugmenter:
     def __init__(
         self, policy: AugmentPolicy, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str
     ) -> None:
-        """Hold the policy, the training set's `mean` and `std` (in 0..1); batches are left on `device`."""
+        """Hold the policy, the training set's `mean` and `std` of each channel (in 0..1); batches are left on `device`.
+
+        Raises `SpecError` for a border that OpenCV cannot fill: the mean of more than four channels.
+        """
+        if len(mean) > _FILLED and any(getattr(step, "border", None) == "mean" for step in policy.steps):
+            what = f"albumentations fills a border with the mean of at most {_FILLED} channels, images have {len(mean)}"
+            raise SpecError("augment.executor", what, "Set augment.executor=batched.")
         self.policy = policy
         self._device = torch.device(device)
         self._normaliser = Normaliser(mean, std, self._device)

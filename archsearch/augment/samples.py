@@ -65,14 +65,16 @@ def write_samples(
 ) -> None:
     """Write the mosaic of `augmented_samples`, each pixel `zoom` px wide; the ending of `path` names the format.
 
+    One or two channels are drawn in grey, by the first; of more than three the first three are red, green and blue.
     Raises `StorageError` where the file cannot be written.
     """
     from PIL import Image
 
     mosaic = augmented_samples(policy, images_NHWC, mean=mean, std=std, draws=draws, seed=seed)
-    enlarged = mosaic.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    drawn = mosaic[..., :3] if mosaic.shape[2] >= 3 else mosaic[..., 0]
+    enlarged = drawn.repeat(zoom, axis=0).repeat(zoom, axis=1)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(enlarged.squeeze()).save(path)
+        Image.fromarray(enlarged).save(path)
     except (OSError, ValueError) as error:
         raise StorageError(f"{path}: the picture of samples cannot be written ({error})") from error

@@ -11,33 +11,35 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.kernels.conv2d import computing, convolve, is_known, room_of
-from archsearch.kernels.dropout import dropout
-from archsearch.kernels.equip import VALUE_BY_VALUE, Equipped, filled, fitting, is_map, suited, usable, with_zeros
-from archsearch.kernels.folded import Folded
+from archsearch.kernels.fitting import VALUE_BY_VALUE, Prepared, filled, fitting, is_map, suited, with_zeros
 from archsearch.kernels.library import Kernels
-from archsearch.kernels.norm_act import KINDS, NONE, norm_act, scale_act
+from archsearch.kernels.maps import KINDS, NONE, dropout, norm_act, scale_act
+from archsearch.network.symmetry import Folded
 
 
-class Chain(nn.Sequential, Equipped):
-    """`nn.Sequential`, which with `kernels` set uses them for maps on the CPU.
+class Chain(Prepared, nn.Sequential):
+    """`nn.Sequential` that uses the kernels for maps on the CPU.
 
     A convolution goes by Winograd's filtering or as a product of matrices, a batch normalisation together with the
-    activation behind it. With `in_bf16`, maps are kept in bfloat16 while the chain is in training; sums, weights and
-    statistics are float32 always. Hooks on modules that are computed together are not called. What the kernels do not
-    know goes as it always does. Between modules that they know, maps of numbers of channels that fill no vectors have
-    channels of zeros behind their own; a map comes in and goes out without.
+    activation behind it. What the kernels do not know goes as it always does. Between modules that they know, maps of
+    numbers of channels that fill no vectors have channels of zeros behind their own; a map comes in and goes out
+    without.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Sequential gives it
         """Return the map that the last module makes of `input`."""
-        kernels = usable(self.kernels)
+        kernels = self._usable()
         if kernels is None:
             return super().forward(input)
         modules = list(self)
-        place, images, channels = 0, input, input.shape[1] if input.dim() > 1 else 0
+        place, images, channels = 0, input, _channels(input)
         while place < len(modules):
             module = modules[place]
             place += 1
+            if not isinstance(images, Tensor):  # what modules of others pass on to one another
+                images = module(images)
+                channels = _channels(images)
+                continue
             following = modules[place] if place < len(modules) else None
             if is_known(module, images, channels):
                 room = room_of(module, following)
@@ -57,18 +59,22 @@ class Chain(nn.Sequential, Equipped):
                 images = module(suited(images, module))
                 continue
             images = module(suited(_cut(images, channels), module))
-            channels = images.shape[1] if images.dim() > 1 else 0
+            channels = _channels(images)
         return _cut(images, channels)
 
     @property
     def _kept(self) -> torch.dtype:
         """The type that this chain keeps maps in."""
-        return torch.bfloat16 if self.in_bf16 and self.training else torch.float32
+        return torch.bfloat16 if self._in_bf16 and self.training else torch.float32
+
+
+def _channels(images: object) -> int:
+    return images.shape[1] if isinstance(images, Tensor) and images.dim() > 1 else 0
 
 
 def _cut(images: Tensor, channels: int) -> Tensor:
     """Return the map without the zeros behind its `channels`."""
-    return images[:, :channels] if images.dim() > 1 and images.shape[1] != channels else images
+    return images[:, :channels] if _channels(images) != channels else images
 
 
 def _of_norm(module: nn.Module, images: Tensor, channels: int, kernels: Kernels) -> Kernels | None:

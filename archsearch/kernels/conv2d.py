@@ -9,21 +9,26 @@ from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from archsearch.kernels.convolutions import depthwise_conv, images_conv, patches_conv, winograd_conv
-from archsearch.kernels.equip import VALUE_BY_VALUE, filled, is_map, with_zeros
+from archsearch.kernels.fitting import VALUE_BY_VALUE, filled, is_map, with_zeros
 from archsearch.kernels.library import LEAST_LANES, Kernels
+from archsearch.network.modules import DilatedDepthwiseConv2d
 
 _WIDEST = 7  # taps in a row that the depthwise kernel takes
 _SMALLEST = 3  # px of a map: of a smaller one most of a tile would be padding
 
 
 def is_known(module: nn.Module, images: Tensor, channels: int) -> TypeGuard[nn.Conv2d]:
-    """Return whether `module` is a convolution of a form that the kernels know, or stands for one, over such a map.
+    """Return whether `module` is a convolution of a form that the kernels know, over a map of `channels` of its own.
 
-    The map has `channels` of its own.
+    Its weights may be parametrized.
     """
-    if not isinstance(module, nn.Conv2d) or (type(module) is not nn.Conv2d and not hasattr(module, "is_conv2d")):
+    if not isinstance(module, nn.Conv2d):
+        return False
+    kind = type(module).__base__ if parametrize.is_parametrized(module) else type(module)
+    if kind not in (nn.Conv2d, DilatedDepthwiseConv2d):
         return False
     if images.dim() != 4 or channels != module.in_channels:
         return False  # torch refuses it, with a message

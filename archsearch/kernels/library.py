@@ -103,8 +103,8 @@ def calls_into(take: Callable[[KernelCall], None]) -> Iterator[None]:
 class Kernels:
     """The loaded library; its functions take addresses of maps that are channels last in memory.
 
-    Maps are float32 or bfloat16, all else is float32. `lanes` divides the channels of every map; `of` says which
-    kernels, these or the `narrower` ones, take some numbers of channels. With `tiles` the processor multiplies
+    Maps are float32 or bfloat16, all else is float32. `lanes` divides the channels of every map; `of` returns the
+    kernels, these or the `narrower` ones, that take some numbers of channels. With `tiles` the processor multiplies
     matrices of bfloat16 by itself.
     """
 
@@ -130,7 +130,7 @@ class Kernels:
         return None if any(count % LEAST_LANES for count in channels) else self.narrower
 
     def __call__(self, name: str, images: torch.Tensor, *arguments: Argument) -> None:
-        """Call the function `name` for maps of the type of `images`; a tensor stands for its address, None for none.
+        """Call the function `name` for maps of the type of `images`; a tensor is given by its address.
 
         Raises `MemoryError` where the function gets none.
         """
@@ -141,7 +141,7 @@ class Kernels:
             take(call)
 
     def __reduce__(self) -> tuple[object, tuple[()]]:
-        """Be loaded anew by whoever copies or unpickles this: a library is of one process."""
+        """Load the library anew where this is copied or unpickled: it belongs to one process."""
         return load_kernels, ()
 
 
@@ -183,7 +183,7 @@ def _built(compiler: str, *more: str) -> Path:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.TemporaryDirectory(dir=folder) as work:
                 fresh = _compile(compiler, Path(work), *more)
-                fresh.replace(library)  # at once, so that nobody loads half of it
+                fresh.replace(library)  # at once, so that no process loads half of it
         except OSError:
             continue
         return library
@@ -212,12 +212,12 @@ def _compile(compiler: str, work: Path, *more: str) -> Path:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise RunError(f"{command[0]} failed on the kernels: {said[0] if said else f'exit code {done.returncode}'}")
+        lines = done.stderr.strip().splitlines()
+        raise RunError(f"{command[0]} failed on the kernels: {lines[0] if lines else f'exit code {done.returncode}'}")
 
 
 def _digest(compiler: str, *more: str) -> str:
-    """Return what tells apart libraries that differ: sources, flags, compiler, processor."""
+    """Return a digest of what libraries depend on: sources, flags, compiler, processor."""
     digest = hashlib.sha256("\0".join((*_FLAGS, *more)).encode())
     for name in (*_HEADERS, *(f"{unit}.c" for unit in _UNITS)):
         digest.update((_HERE / name).read_bytes())

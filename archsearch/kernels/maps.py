@@ -1,17 +1,41 @@
-"""Sums and averages of maps by the kernels, as functions of tensors that autograd knows; imports torch only.
+"""Norms with activations, sums, averages and dropout of maps by the kernels, as functions that autograd knows.
 
-Legend: B batch, C channels, H height, W width. Maps are on the CPU; `kernels.lanes` divides their channels.
+Imports torch only. Legend: B batch, C channels, H height, W width. Maps are on the CPU; `kernels.lanes` divides their
+channels.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import ctypes
+from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.library import Kernels, laid_out
+
+NONE, RELU, SILU, HARDSWISH, RELU6 = range(5)  # as in norm_act.c
+KINDS: Final[dict[type[nn.Module], int]] = {nn.ReLU: RELU, nn.SiLU: SILU, nn.Hardswish: HARDSWISH, nn.ReLU6: RELU6}
+_WHOLE: Final = 1 << 32  # of which a rate is a part
+
+
+def norm_act(images_BCHW: Tensor, norm: nn.BatchNorm2d, kind: int, kernels: Kernels) -> Tensor:
+    """Return act(batch norm of the map), as `norm` does it in training: its running statistics are moved.
+
+    `kind` is NONE or one of `KINDS`; `kernels.lanes` divides C. `norm` has weights, statistics and a momentum, of C
+    channels or of fewer: those behind them are zeros and stay so.
+    """
+    result: Tensor = _NormAct.apply(images_BCHW, norm.weight, norm.bias, norm, kind, kernels)
+    return result
+
+
+def scale_act(images_BCHW: Tensor, scale_C: Tensor, offset_C: Tensor, kind: int, kernels: Kernels) -> Tensor:
+    """Return act(images * scale + offset), without a gradient."""
+    images_BCHW = laid_out(images_BCHW)
+    scaled = torch.empty_like(images_BCHW)
+    kernels("scale_act", images_BCHW, scale_C, offset_C, scaled, *_rows(images_BCHW), kind)
+    return scaled
 
 
 def add_maps(one_BCHW: Tensor, other_BCHW: Tensor, kernels: Kernels) -> Tensor:
@@ -29,6 +53,18 @@ def share_map(images_BCHW: Tensor, count: int, kernels: Kernels) -> tuple[Tensor
 def global_average(images_BCHW: Tensor, kernels: Kernels) -> Tensor:
     """Return the (B, C, 1, 1) means of the channels' maps in float32."""
     result: Tensor = _Average.apply(images_BCHW, kernels)
+    return result
+
+
+def dropout(images_BCHW: Tensor, rate: float, kernels: Kernels) -> Tensor:
+    """Return the map with each value dropped with probability `rate`, above 0 and below 1, the others scaled up.
+
+    `kernels.lanes` divides C (Srivastava et al., JMLR 2014). On a CPU torch draws a number for each value one after the
+    other, which takes longer than the convolutions beside it. Here a step draws one seed from torch's generator, and a
+    value's number is a hash of that and of its place.
+    """
+    seed = torch.empty((), dtype=torch.int64).random_()
+    result: Tensor = _Dropout.apply(images_BCHW, seed, min(round(rate * _WHOLE), _WHOLE - 1), kernels)
     return result
 
 
@@ -82,3 +118,62 @@ class _Average(torch.autograd.Function):
         spread = torch.empty(ctx.shape, dtype=ctx.dtype, memory_format=torch.channels_last)
         ctx.kernels("spread_average", spread, gradient_BC11.contiguous(), batch, height * width, channels)
         return spread, None
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images_BCHW: Tensor, seed: Tensor, below: int, kernels: Kernels) -> Tensor:
+        ctx.save_for_backward(seed)
+        ctx.below, ctx.kernels = below, kernels
+        return _dropped(images_BCHW, seed, below, kernels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BCHW: Tensor) -> tuple[Tensor, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (seed,) = ctx.saved_tensors
+        return _dropped(gradient_BCHW, seed, ctx.below, ctx.kernels), None, None, None
+
+
+def _dropped(values_BCHW: Tensor, seed: Tensor, below: int, kernels: Kernels) -> Tensor:
+    values_BCHW = laid_out(values_BCHW)
+    result = torch.empty_like(values_BCHW)
+    kernels("drop_values", values_BCHW, result, seed, values_BCHW.numel(), below)
+    return result
+
+
+class _NormAct(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        images_BCHW: Tensor,
+        weight_C: Tensor,
+        bias_C: Tensor,
+        norm: nn.BatchNorm2d,
+        kind: int,
+        kernels: Kernels,
+    ) -> Tensor:
+        images_BCHW = laid_out(images_BCHW)
+        found_4C = weight_C.new_empty((4, images_BCHW.shape[1]))
+        sizes = (*_rows(images_BCHW), len(weight_C))
+        numbers = (ctypes.c_double * 2)(norm.eps, norm.momentum or 0.0)
+        running = (norm.running_mean, norm.running_var, norm.num_batches_tracked)
+        kernels("norm_statistics", images_BCHW, weight_C, bias_C, *running, numbers, found_4C, *sizes)
+        ctx.save_for_backward(images_BCHW, found_4C)
+        ctx.kind, ctx.kernels, ctx.known = kind, kernels, len(weight_C)
+        return scale_act(images_BCHW, found_4C[2], found_4C[3], kind, kernels)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BCHW: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        images_BCHW, found_4C = ctx.saved_tensors
+        images = torch.empty_like(images_BCHW)
+        weight_C, bias_C = (found_4C.new_empty(found_4C.shape[1]) for _ in range(2))
+        given = (images_BCHW, laid_out(gradient_BCHW), found_4C, images, weight_C, bias_C)
+        ctx.kernels("norm_act_backward", *given, *_rows(images_BCHW), ctx.kind)
+        return images, weight_C[: ctx.known], bias_C[: ctx.known], None, None, None
+
+
+def _rows(images_BCHW: Tensor) -> tuple[int, int]:
+    """Return the pixels of all images, and the channels."""
+    channels = images_BCHW.shape[1]
+    return images_BCHW.numel() // channels, channels

@@ -17,10 +17,16 @@ from archsearch.design.geometry import shape_text
 from archsearch.design.layers import Activation, ActivationKind, Conv, Dropout, GlobalPool, Linear, Norm, Pool, Symmetry
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.errors import SpecError
-from archsearch.kernels import Chain
-from archsearch.network.dilated import DilatedDepthwiseConv2d
 from archsearch.network.initialise import Scheme, initialise
-from archsearch.network.modules import Branches, GlobalPool2d, MapLinear, Network, PaddedPool2d, UnevenConv2d
+from archsearch.network.modules import (
+    Branches,
+    DilatedDepthwiseConv2d,
+    GlobalPool2d,
+    MapLinear,
+    Network,
+    PaddedPool2d,
+    UnevenConv2d,
+)
 from archsearch.network.symmetry import PairedBatchNorm2d, PairedGroupNorm, PairedInstanceNorm2d, tie
 
 ACTIVATIONS: Final[dict[ActivationKind, type[nn.Module]]] = {
@@ -89,7 +95,7 @@ def _module(layer: Layer, path: str) -> nn.Module:
         case Linear():
             return _tied(MapLinear(layer.in_features, layer.out_features, bias=layer.bias), layer.symmetry)
         case Sequence():
-            return Chain(_children(layer.layers, f"{path}.", nn.Sequential()))
+            return nn.Sequential(_children(layer.layers, f"{path}.", nn.Sequential()))
         case Parallel():
             children = _children(layer.branches, f"{path}.", Branches({}, layer.combine))
             return Branches(children, layer.combine, pairs=layer.symmetry == "pairs")

@@ -1,4 +1,4 @@
-"""The torch modules that torch itself lacks: uneven padding, maps that stay four-dimensional, branches.
+"""The modules that torch itself lacks: uneven padding, fast dilation, maps that stay four-dimensional, branches.
 
 Legend: B batch, C channels, H height, W width, K classes. Imports torch only: not the plan.
 """
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from archsearch.kernels import Equipped, add_maps, fitting, global_average, share_map, suited, usable
 from archsearch.network.symmetry import concat_pairs
 
 
@@ -46,7 +45,45 @@ class UnevenConv2d(nn.Conv2d):
         return f"{super().extra_repr()}, border={self.border}"
 
 
-class PaddedPool2d(nn.Module, Equipped):
+class DilatedDepthwiseConv2d(nn.Conv2d):
+    """A depthwise convolution of stride 1 and odd kernel that keeps the map's size, on a CPU computed without the gaps.
+
+    torch's CPU backward of a dilated depthwise convolution is a plain loop, several times slower than that without
+    gaps (docs/training.md has the measurement). Rows and columns that are `dilation` apart never meet those between
+    them, so the map falls into dilation x dilation maps that do not touch; over these the same convolution has no gaps
+    (Chen et al., DeepLab, TPAMI 2018, section 3.1, describe the same). Only the order of the additions differs.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Conv2d gives it
+        """Return the (B, C, H, W) map convolved."""
+        gap = self.dilation[0]
+        height, width = input.shape[2:]
+        # An exported program keeps the one convolution that every runtime knows.
+        splits = height % gap == 0 and width % gap == 0 and not torch.compiler.is_exporting()
+        if input.device.type != "cpu" or not splits or not torch.is_grad_enabled():
+            return super().forward(input)
+        parts = split_map(input, gap)
+        parts = functional.conv2d(parts, self.weight, self.bias, padding=self.kernel_size[0] // 2, groups=self.groups)
+        return join_map(parts, gap)
+
+
+def split_map(images_BCHW: Tensor, gap: int) -> Tensor:
+    """Return the (B x gap x gap, C, H / gap, W / gap) maps of every gap-th row and column."""
+    batch, channels, height, width = images_BCHW.shape
+    grid = images_BCHW.permute(0, 2, 3, 1).reshape(batch, height // gap, gap, width // gap, gap, channels)
+    parts = grid.permute(0, 2, 4, 1, 3, 5).reshape(batch * gap * gap, height // gap, width // gap, channels)
+    return parts.permute(0, 3, 1, 2)
+
+
+def join_map(parts: Tensor, gap: int) -> Tensor:
+    """Return the (B, C, H, W) maps that `split_map` has split, in channels-last memory."""
+    count, channels, height, width = parts.shape
+    grid = parts.permute(0, 2, 3, 1).reshape(count // gap**2, gap, gap, height, width, channels)
+    whole = grid.permute(0, 3, 1, 4, 2, 5).reshape(count // gap**2, height * gap, width * gap, channels)
+    return whole.permute(0, 3, 1, 2)
+
+
+class PaddedPool2d(nn.Module):
     """A pooling window over any padding: padded positions never win a max and do not count in an average."""
 
     def __init__(self, kind: Literal["max", "average"], kernel: int, stride: int, *, before: int, after: int) -> None:
@@ -71,7 +108,7 @@ class PaddedPool2d(nn.Module, Equipped):
         return f"{self.kind}, kernel={self.kernel}, stride={self.stride}, border={self.border}"
 
 
-class GlobalPool2d(nn.Module, Equipped):
+class GlobalPool2d(nn.Module):
     """The average or the maximum of every channel's map: (B, C, H, W) to (B, C, 1, 1)."""
 
     def __init__(self, kind: Literal["max", "average"]) -> None:
@@ -80,15 +117,6 @@ class GlobalPool2d(nn.Module, Equipped):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return the (B, C, 1, 1) map of one value a channel."""
-        kernels = usable(self.kernels)
-        if kernels is None:
-            return self._pooled(images_BCHW)
-        own = fitting(images_BCHW, kernels) if self.kind == "average" else None
-        if own is not None:
-            return global_average(images_BCHW, own)
-        return self._pooled(images_BCHW.float())
-
-    def _pooled(self, images_BCHW: Tensor) -> Tensor:
         if self.kind == "max":
             return images_BCHW.amax((2, 3), keepdim=True)
         return images_BCHW.mean((2, 3), keepdim=True)
@@ -106,7 +134,7 @@ class MapLinear(nn.Linear):
         return super().forward(input.flatten(1))[:, :, None, None]
 
 
-class Branches(nn.Module, Equipped):
+class Branches(nn.Module):
     """Branches over the same map, by name: added, concatenated along channels, or multiplied."""
 
     def __init__(
@@ -120,24 +148,20 @@ class Branches(nn.Module, Equipped):
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return the merged (B, C, H, W) map."""
-        branches, kernels = list(self.children()), usable(self.kernels)
-        given = (images_BCHW,) * len(branches)
-        if kernels is not None:
-            own = fitting(images_BCHW, kernels)
-            given = given if own is None else share_map(images_BCHW, len(branches), own)
-            given = tuple(suited(one, branch) for branch, one in zip(branches, given, strict=True))
-        maps = [branch(one) for branch, one in zip(branches, given, strict=True)]
+        return self.merged([branch(images_BCHW) for branch in self.children()])
+
+    def merged(self, maps: list[Tensor]) -> Tensor:
+        """Return the (B, C, H, W) map of what the branches give."""
         if self.combine == "concat":
             return concat_pairs(maps) if self.pairs else torch.cat(maps, dim=1)
         merged = maps[0]
         for one in maps[1:]:
-            if self.combine == "multiply":
-                merged = merged * one
-                continue
-            alike = (one.shape, one.dtype) == (merged.shape, merged.dtype)
-            own = fitting(one, kernels) if kernels is not None and alike else None
-            merged = merged + one if own is None else add_maps(merged, one, own)
+            merged = merged * one if self.combine == "multiply" else self.added(merged, one)
         return merged
+
+    def added(self, one_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
+        """Return the sum of two maps."""
+        return one_BCHW + other_BCHW
 
     def extra_repr(self) -> str:
         """Return how the branches are merged."""

@@ -1,7 +1,7 @@
 """A network as a file that other programs run: its normalisation put in front, ONNX and torch.export written and read.
 
 Imports torch; onnx and onnxruntime inside functions only. Knows neither a plan nor a run.
-Legend: B images, C = 3 colours (red, green, blue), H height, W width, K classes.
+Legend: B images, C channels (red, green and blue, or grey), H height, W width, K classes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Takes = Literal["uint8", "unit", "normalised"]
 """What a network takes: bytes 0..255, floats 0..1, or floats with the mean and deviation of its data taken out."""
 
 Forward = Callable[[np.ndarray], np.ndarray]
-"""(B, 3, H, W) images as the network takes them to (B, K) logits."""
+"""(B, C, H, W) images as the network takes them to (B, K) logits."""
 
 RECORD = "archsearch.json"
 """The name of the metadata inside a torch.export file, which `torch.export.load` gives as one of `extra_files`."""
@@ -35,13 +35,13 @@ _FIX = "Install it: pip install 'archsearch[export]'."
 
 
 class Preprocessed(nn.Module):
-    """A network that takes RGB images as they are: uint8 in 0..255, or floats in 0..1 (`takes`)."""
+    """A network that takes images as they are: uint8 in 0..255, or floats in 0..1 (`takes`)."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float], takes: Takes) -> None:
-        """Hold `network`, which takes images normalised by `mean` and `std` (in 0..1, of each colour)."""
+        """Hold `network`, which takes images normalised by `mean` and `std` (in 0..1, of each channel)."""
         super().__init__()
         self.network, self.takes = network, takes
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
@@ -91,15 +91,16 @@ def example_of(images_BCHW: np.ndarray, takes: Takes, mean: Sequence[float], std
     return (unit - shift) / scale
 
 
-def say_input(takes: Takes, input_shape: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> str:
-    """Return in one line what exactly a network takes."""
+def describe_input(takes: Takes, input_shape: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> str:
+    """Return what a network takes, in one line."""
     channels, height, width = input_shape
     kinds = {
         "uint8": "uint8, 0..255",
         "unit": "float32, 0..1 (bytes divided by 255)",
-        "normalised": f"float32, (bytes / 255 - mean) / std with mean {_three(mean)} and std {_three(std)}",
+        "normalised": f"float32, (bytes / 255 - mean) / std with mean {_listed(mean)} and std {_listed(std)}",
     }
-    return f"images (B, {channels}, {height}, {width}), channels red, green, blue: {kinds[takes]}"
+    colours = {1: ", grey", 3: ", channels red, green, blue"}.get(channels, "")
+    return f"images (B, {channels}, {height}, {width}){colours}: {kinds[takes]}"
 
 
 def write_onnx(network: nn.Module, example_BCHW: np.ndarray, file: Path, metadata: Mapping[str, str]) -> None:
@@ -188,5 +189,5 @@ def _needed(library: str) -> Any:
         raise SpecError("", f"ONNX needs the package {library}, which is not installed", _FIX) from None
 
 
-def _three(values: Sequence[float]) -> str:
+def _listed(values: Sequence[float]) -> str:
     return f"({', '.join(f'{value:.6g}' for value in values)})"

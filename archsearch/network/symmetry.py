@@ -1,8 +1,8 @@
 """Weights tied so that mirrored maps give mirrored maps, as torch parametrizations; norms that pairs share.
 
 Channels c and c + C / 2 of a map are a pair: for the mirror image, each is the mirror image of the other. Filters
-therefore come in pairs too, and half of them say all. The free weights are those of the state dict, under torch's
-names for them (`conv.parametrizations.weight.original0`). Imports torch and the kernels: not the plan.
+therefore come in pairs too, and half of them determine the rest. The free weights are those of the state dict, under
+torch's names for them (`conv.parametrizations.weight.original0`). Imports torch only: not the plan.
 
 Legend: B batch, C channels, H height, W width, O output channels, I input channels, T taps.
 """
@@ -15,8 +15,6 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-
-from archsearch.kernels import Equipped, Folded, usable, whole_pairs
 
 Symmetry = Literal["lift", "pairs", "project"]
 _HALF: Final = 0.5**0.5
@@ -53,8 +51,8 @@ class PairedColumns(nn.Module):
         return (first + _mirrored(second)) * _HALF
 
 
-class PairedBoth(nn.Module, Equipped):
-    """Filters from pairs to pairs, told by what the two channels of a pair have in common and by how they differ.
+class PairedBoth(nn.Module):
+    """Filters from pairs to pairs, given by what the two channels of a pair have in common and by how they differ.
 
     With respect to sums and differences of pairs the weights are two matrices, `even` and `odd`, either of which is
     free and of half the sides; the change of basis is orthonormal, so that steps of gradients are the same.
@@ -62,9 +60,6 @@ class PairedBoth(nn.Module, Equipped):
 
     def forward(self, even: Tensor, odd: Tensor) -> Tensor:
         """Return the (O, I, T, T) filters of two (O / 2, I / 2, T, T)."""
-        kernels = usable(self.kernels)
-        if kernels is not None and even.ndim == 4 and even.device.type == "cpu" and even.dtype == torch.float32:
-            return whole_pairs(even, odd, kernels)
         first = torch.cat([even + odd, even - odd]) * _HALF
         same, other = _mirrored(first).chunk(2)
         return torch.cat([first, torch.cat([other, same])], 1)
@@ -82,12 +77,10 @@ def _mirrored(weight: Tensor) -> Tensor:
 
 
 def tie(module: nn.Conv2d | nn.Linear, symmetry: Symmetry) -> None:
-    """Tie the weights of `module` as `symmetry` says; its fresh weights become those of the nearest kind."""
+    """Tie the weights of `module` by `symmetry`; its fresh weights become those of the nearest kind."""
     grouped = isinstance(module, nn.Conv2d) and module.groups > 1
     rows = symmetry == "lift" or grouped
     parametrization = PairedColumns() if symmetry == "project" else PairedRows() if rows else PairedBoth()
-    if type(module) is nn.Conv2d:
-        setattr(module, "is_conv2d", True)  # noqa: B010 - the kernels may compute it as what it stands for
     parametrize.register_parametrization(module, "weight", parametrization)
     if module.bias is not None and symmetry != "project":
         parametrize.register_parametrization(module, "bias", PairedRows())
@@ -99,6 +92,29 @@ def free_weights(module: nn.Conv2d | nn.Linear) -> list[nn.Parameter]:
         assert isinstance(module.weight, nn.Parameter)
         return [module.weight]
     return list(module.get_submodule("parametrizations.weight").parameters(recurse=False))
+
+
+class Folded:
+    """A norm over C / 2 channels that takes maps of C channels; derive from it before torch's class.
+
+    Channels c and c + C / 2 share scale, shift and statistics: a map is folded so that both lie side by side.
+    """
+
+    @staticmethod
+    def fold(images_BCHW: Tensor) -> Tensor:
+        """Return the (B, C / 2, H, 2 W) map; of channels-last memory a view, channels-last too."""
+        batch, channels, height, width = images_BCHW.shape
+        pairs = images_BCHW.unflatten(1, (2, channels // 2)).permute(0, 2, 3, 4, 1)
+        return pairs.reshape(batch, channels // 2, height, 2 * width)
+
+    @staticmethod
+    def unfold(folded: Tensor) -> Tensor:
+        """Return the (B, C, H, W) map that `fold` has folded."""
+        return folded.unflatten(3, (folded.shape[3] // 2, 2)).permute(0, 4, 1, 2, 3).flatten(1, 2)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that torch's norms give it
+        """Return the (B, C, H, W) map normalised."""
+        return self.unfold(super().forward(self.fold(input)))  # type: ignore[misc]
 
 
 class PairedBatchNorm2d(Folded, nn.BatchNorm2d):

@@ -114,18 +114,6 @@ def compact(value: float, *, trim: bool = False) -> str:
     return f"{value:.4g}"
 
 
-def setting_text(value: object) -> str:
-    """Return the value of a setting, numbers to three digits."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def short_key(name: str) -> str:
-    """Return a dotted key without the common prefix of design keys."""
-    return name.removeprefix("arch.stages.").removeprefix("arch.")
-
-
 def cut(text: str, most: int) -> str:
     """Return `text` with at most so many letters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -25,8 +25,8 @@ from archsearch.runs.load import read_trained
 from archsearch.runs.record import run_dataset, run_policy, was_tested, write_json
 from archsearch.settings.augment import decode_policy
 from archsearch.settings.data import DataSettings
-from archsearch.training.device import Precision
-from archsearch.training.evaluation import View, logits_of, reside
+from archsearch.settings.training import Precision
+from archsearch.training.evaluation import EvaluationInput, logits_of, to_device
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
@@ -62,8 +62,8 @@ def write_card(
     """
     images = dataset.test if split == "test" else dataset.validation
     if probabilities_NK is None:
-        view = View(mean=dataset.mean, std=dataset.std, batch_size=batch_size, precision=precision)
-        probabilities_NK = logits_of(network, reside(images, device), view).softmax(1).cpu().numpy()
+        how = EvaluationInput(mean=dataset.mean, std=dataset.std, batch_size=batch_size, precision=precision)
+        probabilities_NK = logits_of(network, to_device(images, device), how).softmax(1).cpu().numpy()
     bare = make_card(probabilities_NK, images.labels_B, dataset.classes, split=split)
     wrong = [_in_colour(images.images_BHWC[mistake.image]) for mistake in bare.mistakes]
     samples = None if policy is None else _samples(dataset, policy)

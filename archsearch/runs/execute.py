@@ -69,7 +69,7 @@ def execute(
 
     `on_result` receives the content of `result.json` as soon as it is written; the pictures are drawn later. Raises
     `LimitError` for a design that breaks a limit, `SpecError` if the network does not fit the images, and what
-    `archsearch.training.train` raises.
+    `archsearch.training.loop.train` raises.
     """
     require(checked)
     _fit_together(checked, dataset)
@@ -162,7 +162,7 @@ def _card(
     A trial of a search gets the values alone: the report draws the best one's, and `show card=RUN_DIR` any.
     """
     from archsearch.runs.card import write_card
-    from archsearch.training.device import choose_precision
+    from archsearch.training.device import evaluation_precision
 
     try:
         write_card(
@@ -173,7 +173,7 @@ def _card(
             split=split,
             title=f"{checked.design.name} on {dataset.name}",
             device=device,
-            precision=choose_precision(experiment.train.precision, device),
+            precision=evaluation_precision(experiment.train, device),
             batch_size=experiment.train.eval_batch_size,
             picture=run_dir / "card.png" if split == "test" else None,
             probabilities_NK=probabilities_NK,

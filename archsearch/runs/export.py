@@ -19,10 +19,10 @@ from archsearch.network.portable import (
     Takes,
     as_function,
     compare,
+    describe_input,
     example_of,
     read_onnx,
     read_torch_export,
-    say_input,
     write_onnx,
     write_torch_export,
 )
@@ -134,7 +134,7 @@ def _images(run_dir: Path, trained: Trained, dataset: Dataset | None) -> tuple[n
 
 def _metadata(trained: Trained, takes: Takes) -> dict[str, str]:
     return {
-        "input": say_input(takes, trained.plan.input_shape, trained.mean, trained.std),
+        "input": describe_input(takes, trained.plan.input_shape, trained.mean, trained.std),
         "output": f"logits (B, {len(trained.classes)}), one per class",
         "classes": "\n".join(trained.classes),
         "design": trained.metadata["design"],

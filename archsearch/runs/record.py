@@ -55,6 +55,7 @@ def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, re
         "seconds": result.seconds,
         "device": result.device,
         "precision": result.precision,
+        "backend": result.backend,
         "compiled": result.compiled,
         "kernels": result.kernels,
         "versions": dict(result.versions),

@@ -90,7 +90,7 @@ def record_trial(
                 params=origin.assignments,
                 state=state,
                 values=None if accuracy is None else [accuracy],
-                key=trial_key(checked.design_id, origin.tree, record["data_fingerprint"]),
+                key=trial_key(checked.design_id, origin.tree, record["data_fingerprint"], record.get("precision")),
                 design_id=checked.design_id,
                 design_yaml=design_yaml(checked),
                 margins=checked.margins,

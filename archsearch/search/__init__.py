@@ -1,4 +1,4 @@
-"""The search: designs proposed, checked, deduplicated, trained by whoever is free, and told to the study.
+"""The search: designs are proposed, checked, deduplicated, trained by free workers, and recorded in the study.
 
-The only room that imports optuna (always inside functions); knows nothing of hydra.
+The only package that imports optuna (always inside functions); it imports no hydra.
 """

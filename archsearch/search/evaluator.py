@@ -14,13 +14,13 @@ from typing import Any
 from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import Limits, decode_limits
 from archsearch.analysis.measure import Footprint
+from archsearch.analysis.repairs import changes, may_repair
 from archsearch.design.block import option_defaults
 from archsearch.design.layers import Conv, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.design.spec import BlockLookup, BlockReader, decode_design
 from archsearch.errors import SpecError
 from archsearch.search.identity import trial_key
-from archsearch.search.repairs import changes, may_repair
 from archsearch.search.space import Value
 from archsearch.search.task import Assignments, Candidate
 
@@ -31,10 +31,19 @@ STAGE_KEYS = ("block", "width", "repeats", "entry")
 
 
 class Evaluator:
-    """Judges assignments for one study; block files are decoded once, the composition does its own remembering."""
+    """Evaluates assignments for one study; block files are decoded once, the composition has a cache of its own."""
 
-    def __init__(self, compose: Compose, blocks: BlockLookup, *, fingerprint: str, repair: bool = True) -> None:
-        self._compose, self._fingerprint, self._repair = compose, fingerprint, repair
+    def __init__(
+        self,
+        compose: Compose,
+        blocks: BlockLookup,
+        *,
+        fingerprint: str,
+        repair: bool = True,
+        precision: Callable[[Mapping[str, Any]], str | None] = lambda tree: None,
+    ) -> None:
+        """Evaluate for data of `fingerprint`; `precision` returns what `train.precision` of a configuration is here."""
+        self._compose, self._fingerprint, self._repair, self._precision = compose, fingerprint, repair, precision
         self._reader = BlockReader(self._block)
         self._mappings: dict[str, Mapping[str, Any]] = {}
         self._limits: tuple[object, Limits] = (None, Limits())
@@ -54,7 +63,7 @@ class Evaluator:
             repairs=repairs,
             unused=unused,
             margins=checked.margins,
-            key=trial_key(identity, tree, self._fingerprint) if checked.kept else "",
+            key=trial_key(identity, tree, self._fingerprint, self._precision(tree)) if checked.kept else "",
             design_id=identity,
             parameters=checked.footprint.parameters,
             macs=checked.footprint.macs,
@@ -102,7 +111,7 @@ class Evaluator:
                 tree, _ = self._composed({**assignments, **change})
                 again = self._check(tree)
                 if again.kept and self._kept_at(checked.design.width, again, tree):
-                    return tree, again, change
+                    return tree, again, dict(change)
             except SpecError:
                 continue
         return None

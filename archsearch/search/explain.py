@@ -1,4 +1,4 @@
-"""Why a study found what it found: the limits that designs break, the nearest misses, the parameters that matter.
+"""Explanations of a study: the limits that designs break, the nearest misses, the importance of parameters.
 
 Imports optuna inside functions only.
 """
@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from archsearch.search.infeasible import InfeasibleCounts
+from archsearch.search.infeasible import InfeasibleCounts, count_infeasible
+from archsearch.search.space import Value
+from archsearch.search.storage.declarations import Declaration, is_number, of_value, widened
 from archsearch.search.storage.read import StudyRead, TrialRead
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Why:
 
 
 def explain(study: StudyRead, *, nearest: int = NEAREST) -> Why:
-    """Return why the study found what it found; trials that a sampler only counted are counted too."""
+    """Return the explanation; infeasible proposals that a sampler only counted are included."""
     misses = [
         Miss(trial=trial, excess=excess)
         for trial in study.trials
@@ -56,39 +58,22 @@ def explain(study: StudyRead, *, nearest: int = NEAREST) -> Why:
     failures: dict[str, list[int]] = {}
     for trial in study.trials:
         if trial.state in ("failed", "diverged"):
-            failures.setdefault(f"{trial.state}: {trial.cause or 'no cause was recorded'}", []).append(trial.number)
+            failures.setdefault(f"{trial.state}: {trial.cause or 'no cause is recorded'}", []).append(trial.number)
     return Why(
-        infeasible=count_infeasible(study),
+        infeasible=count_infeasible(study.trials),
         nearest=tuple(sorted(misses, key=lambda miss: (miss.worst, miss.trial.number))[:nearest]),
         failures=dict(sorted(failures.items(), key=lambda item: -len(item[1]))),
     )
 
 
-def count_infeasible(study: StudyRead) -> InfeasibleCounts:
-    """Return how many designs were looked at: by each sweep as it was counted, or else one by one."""
-    total = InfeasibleCounts()
-    counted = {trial.attrs.get("sweep") for trial in study.trials if _screened(trial)}
-    for trial in study.trials:
-        if (counts := _screened(trial)) is not None:
-            total = total.add(InfeasibleCounts.from_json(counts))
-        elif trial.attrs.get("sweep") not in counted and trial.state != "duplicate":
-            total.count(name for name, value in trial.constraints.items() if value > 0)
-    return total
-
-
-def _screened(trial: TrialRead) -> dict[str, object] | None:
-    counts = trial.attrs.get("screened")
-    return counts if isinstance(counts, dict) else None
-
-
-LEAST = 10  # complete trials; of fewer the best tenth is one trial, and says nothing
+LEAST = 10  # complete trials; of fewer the best tenth is a single trial
 
 
 def importances(study: StudyRead) -> dict[str, float]:
-    """Return the share of each parameter that took several values, greatest first; they sum to 1.
+    """Return the importance of each parameter that has several values, greatest first; they sum to 1.
 
-    Of several objectives it is the way to the Pareto front that counts. Empty where fewer than `LEAST` trials are
-    complete or nothing was varied.
+    With several objectives it is the importance for the distance to the Pareto front. Empty where fewer than `LEAST`
+    trials are complete or no parameter varies.
     """
     trials = [
         trial
@@ -112,61 +97,58 @@ def importances(study: StudyRead) -> dict[str, float]:
         params = {name: _stored(point[name], each) for name, each in known.items()}
         made.add_trial(optuna.trial.create_trial(values=list(trial.values or ()), params=params, distributions=known))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what it says of its own options is no matter of the user's
-        with _scikit_learn_aside():
+        warnings.simplefilter("ignore")  # about options that the user cannot set
+        with _without_scikit_learn():
             measure = optuna.importance.PedAnovaImportanceEvaluator()
         found = optuna.importance.get_param_importances(made, evaluator=measure)
     return {name: float(share) for name, share in found.items() if math.isfinite(share)}
 
 
 @contextlib.contextmanager
-def _scikit_learn_aside() -> Iterator[None]:
-    """Keep Optuna from importing scikit-learn, a fifth of the time, for measures that nobody has asked for.
+def _without_scikit_learn() -> Iterator[None]:
+    """Keep Optuna from importing scikit-learn, a fifth of the time, for evaluators that are not used here.
 
-    Where it is installed, Optuna takes it as missing in this process, unless somebody has it already.
+    An installed scikit-learn looks missing to Optuna inside the block, unless this process has already imported it.
     """
     if "sklearn" in sys.modules:
         yield
         return
-    sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's own way to say that there is none
+    sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's own mark of a module that cannot be imported
     try:
         yield
     finally:
         del sys.modules["sklearn"]
 
 
-def _used(trial: TrialRead) -> dict[str, Any]:
-    """Return what was set and meant something to the trial's design."""
-    raw = trial.attrs.get("unused")
-    unused = raw if isinstance(raw, list) else []
+def _used(trial: TrialRead) -> dict[str, Value]:
+    """Return the settings with plain values that the trial's design uses."""
     return {
         name: value
         for name, value in trial.assignments.items()
-        if name not in unused and (value is None or isinstance(value, bool | int | float | str))
+        if name not in trial.unused and (value is None or isinstance(value, bool | int | float | str))
     }
 
 
-def _distributions(points: Iterable[Mapping[str, Any]]) -> dict[str, BaseDistribution]:
-    """Return the range or the options of each parameter that took several values."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    seen: dict[str, list[Any]] = {}
+def _distributions(points: Iterable[Mapping[str, Value]]) -> dict[str, BaseDistribution]:
+    """Return the range or the options of each parameter that has several values."""
+    seen: dict[str, list[Value]] = {}
     for point in points:
         for name, value in point.items():
             seen.setdefault(name, []).append(value)
     found: dict[str, BaseDistribution] = {}
     for name, values in seen.items():
-        if all(
-            isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 for value in values
-        ):
-            if min(values) < max(values):
-                whole = all(isinstance(value, int) for value in values)
-                found[name] = (IntDistribution if whole else FloatDistribution)(min(values), max(values))
-        elif len(options := list(dict.fromkeys(map(repr, values)))) > 1:
-            found[name] = CategoricalDistribution(options)
+        declaration: Declaration | None = None
+        if all(map(is_number, values)):
+            for value in values:
+                declaration = widened(declaration, of_value(value))
+        else:
+            declaration = Declaration(kind="choice", options=tuple(dict.fromkeys(map(repr, values))))
+        assert declaration is not None, "a parameter has a value"
+        if declaration.low < declaration.high or len(declaration.options) > 1:
+            found[name] = declaration.distribution()
     return found
 
 
-def _stored(value: Any, distribution: BaseDistribution) -> Any:
-    """Return a value as its distribution has it: options by their text, so that 1, True and '1' stay apart."""
+def _stored(value: Value, distribution: BaseDistribution) -> Any:
+    """Return a value as `_distributions` declares it: options as text, so that 1, True and '1' stay apart."""
     return repr(value) if hasattr(distribution, "choices") else value

@@ -43,7 +43,7 @@ class LeaseMonitor:
         self._seen: dict[tuple[int, str], tuple[object, float]] = {}
 
     def is_dead(self, trial: int, worker: str, heartbeat: object) -> bool:
-        """Return whether nobody works on `trial` any more."""
+        """Return whether the `worker` of `trial` is dead."""
         if not worker:
             return True
         alive = is_alive(worker)

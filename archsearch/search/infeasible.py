@@ -1,4 +1,4 @@
-"""Counts of proposals and of the limits that they break: the answer to "why is nothing found?"."""
+"""Counts of proposals and of the limits that they break."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from archsearch.analysis.limits import Margin
+from archsearch.search.storage.read import TrialRead
 
-UNBUILDABLE = "design"  # stands for the limit where a design cannot be built at all
-FEW = 0.01  # share of feasible proposals below which a warning is due
-ENOUGH = 300  # proposals before that
+UNBUILDABLE = "design"  # the name of the broken limit where a design cannot be built
+FEW = 0.01  # share of feasible proposals below which a warning is given
+ENOUGH = 300  # proposals before a warning
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,7 +43,7 @@ class InfeasibleCounts:
         )
 
     def warning(self) -> str | None:
-        """Return a warning that hardly any proposal is feasible, or None where enough are."""
+        """Return the warning that hardly any proposal is feasible, or None where enough are."""
         if self.proposed < ENOUGH or self.feasible >= FEW * self.proposed:
             return None
         share = 100 * self.feasible / self.proposed
@@ -61,7 +62,7 @@ class InfeasibleCounts:
 
     @staticmethod
     def from_json(raw: Mapping[str, object]) -> InfeasibleCounts:
-        """Return what `as_json` gave."""
+        """Return the counts that `as_json` wrote."""
         counts = raw.get("by_limit")
         return InfeasibleCounts(
             proposed=int(str(raw.get("proposed", 0))),
@@ -70,6 +71,20 @@ class InfeasibleCounts:
         )
 
 
+def count_infeasible(trials: Iterable[TrialRead]) -> InfeasibleCounts:
+    """Return the counts that each sweep recorded, and of sweeps that recorded none the counts of their trials."""
+    listed = list(trials)
+    recorded = {trial.attrs.get("sweep") for trial in listed if isinstance(trial.attrs.get("screened"), dict)}
+    total = InfeasibleCounts()
+    for trial in listed:
+        counts = trial.attrs.get("screened")
+        if isinstance(counts, dict):
+            total = total.add(InfeasibleCounts.from_json(counts))
+        elif trial.attrs.get("sweep") not in recorded and trial.state != "duplicate":
+            total.count(name for name, value in trial.constraints.items() if value > 0)
+    return total
+
+
 def broken_limits(margins: Iterable[Margin]) -> list[str]:
-    """Return the names of the limits that are broken."""
+    """Return the names of the broken limits."""
     return [margin.limit for margin in margins if not margin.kept]

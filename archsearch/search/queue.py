@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.masking import mask
 from archsearch.search.heartbeat import Lease, LeaseMonitor, heartbeat
+from archsearch.search.storage.optuna_internals import id_of
 from archsearch.search.storage.rows import Row, State, constraints_of, design_attrs
 from archsearch.search.storage.study import Study
 from archsearch.search.storage.write import finish_row, read_attrs
@@ -32,8 +33,8 @@ INFEASIBLE, DUPLICATE = "infeasible", "duplicate"
 class StudySnapshot:
     """All trials of a study at one moment, and those of one sweep by their state.
 
-    `known` is the trial that stands for each key: a finished one before a running one; failed ones only where
-    they are not to be tried again.
+    `known` is one trial for each key: a finished one before a running one, and a failed one unless failed trainings
+    are retried.
     """
 
     trials: tuple[FrozenTrial, ...]
@@ -64,7 +65,7 @@ def take_snapshot(
 ) -> StudySnapshot:
     """Return the snapshot of `trials` for `sweep`.
 
-    Unfinished trials of another sweep count as known only while somebody works on them (`is_dead`).
+    Unfinished trials of another sweep count as known only while their worker is alive (`is_dead`).
     """
     found = tuple(trials)
     known: dict[str, FrozenTrial] = {}
@@ -124,9 +125,9 @@ class TrialQueue:
         return take_snapshot(self.study.trials(), self.sweep.name, is_dead=self.is_dead, retry_failed=retry)
 
     def is_dead(self, trial: FrozenTrial) -> bool:
-        """Return whether nobody works on a running trial any more."""
+        """Return whether the worker of a running trial is dead."""
         attrs = trial.user_attrs
-        return self._monitor.is_dead(trial._trial_id, str(attrs.get("worker", "")), attrs.get("heartbeat"))
+        return self._monitor.is_dead(id_of(trial), str(attrs.get("worker", "")), attrs.get("heartbeat"))
 
     def claim_waiting(self) -> Claim | None:
         """Claim a trial that waits or whose worker is dead; None where there is none.
@@ -229,7 +230,7 @@ class TrialQueue:
         with self.study.store.lock():
             for trial in self.snapshot().running:
                 if trial.user_attrs.get("worker") == self.worker:
-                    release(self.study, trial._trial_id)
+                    release(self.study, id_of(trial))
 
     def release_if_others_train(self, claim: Claim) -> bool:
         """Put the trial back if other workers train; of several that leave at once the last one finds none."""
@@ -243,7 +244,7 @@ class TrialQueue:
     def _claim(self, trial: FrozenTrial) -> Claim:
         from optuna.trial import TrialState
 
-        storage, trial_id = self.study.store.storage, trial._trial_id
+        storage, trial_id = self.study.store.storage, id_of(trial)
         storage.set_trial_user_attr(trial_id, "worker", self.worker)
         begun = trial.datetime_start is not None
         if trial.state.name == "WAITING":
@@ -264,7 +265,7 @@ class TrialQueue:
         }
         attrs = {**copied, "duplicate_of": known.number, "state_reason": DUPLICATE}
         states: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned"}
-        finish_row(self.study.store, trial._trial_id, states.get(known.state.name, "fail"), attrs, known.values)
+        finish_row(self.study.store, id_of(trial), states.get(known.state.name, "fail"), attrs, known.values)
 
 
 def release(study: Study, trial_id: int) -> None:

@@ -1,6 +1,6 @@
 """The command that trains a trial's design again, from the overrides in its folder, its assignments, or its design.
 
-Works on values and files; knows no optuna.
+Works on values and files, without optuna.
 """
 
 from __future__ import annotations
@@ -12,47 +12,43 @@ from archsearch.overrides import SEARCH_GROUPS, assign, group_of, run_command, w
 from archsearch.search.storage.read import StudyRead, TrialRead
 
 _OF_SEARCH = (*SEARCH_GROUPS, "resume")
-_LATER = ("train", "optimizer", "schedule", "augment", "seed")  # what a design does not say
+_OUTSIDE_DESIGN = ("train", "optimizer", "schedule", "augment", "seed")
 
 
 def command_again(study: StudyRead, trial: TrialRead) -> str | None:
-    """Return the command, or None where nothing that the trial says would make its design again."""
+    """Return the command, or None where the trial does not record how its design is made."""
     overrides = overrides_again(study, trial)
     return None if overrides is None else run_command(overrides)
 
 
 def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
-    """Return the overrides of the command: those that the run's folder holds, or else what can be told of them."""
+    """Return the overrides of the command: those in the run's folder, or else those that the trial's record gives."""
     folder = trial.attrs.get("run_dir")
-    if isinstance(folder, str) and (kept := _kept(Path(folder))) is not None:
+    if isinstance(folder, str) and (kept := _overrides_in(Path(folder))) is not None:
         return [one for one in kept if group_of(one) not in _OF_SEARCH]
     ours = "sweep" in trial.attrs or "key" in trial.attrs
     if not ours or not trial.assignments:
         return None
-    raw = trial.attrs.get("unused")
-    unused = raw if isinstance(raw, list) else []
-    repairs = trial.attrs.get("repairs")
-    used = {name: value for name, value in trial.assignments.items() if name not in unused}
-    assignments = {**used, **(repairs if isinstance(repairs, dict) else {})}
+    assignments = trial.used_assignments
     base = trial.attrs.get("base")
     if isinstance(base, list):
         return with_assignments((str(one) for one in base if group_of(str(one)) not in _OF_SEARCH), assignments)
     if "sweep" in trial.attrs and isinstance(folder, str) and (design := Path(folder, "design.yaml")).is_file():
-        # What stood on the sweep's own command line is not among the assignments; its design has it all.
+        # The assignments lack the overrides of the sweep's own command line; the design file is complete.
         assignments = {
             "arch": str(design),
-            **{name: value for name, value in assignments.items() if group_of(name) in _LATER},
+            **{name: value for name, value in assignments.items() if group_of(name) in _OUTSIDE_DESIGN},
         }
-    held = [
+    groups = [
         f"{group}={name}"
         for group, name in (("data", study.attrs.get("data")), ("constraints", study.attrs.get("limits")))
         if group not in assignments and isinstance(name, str) and (config_folder() / group / f"{name}.yaml").is_file()
     ]
-    return [*held, *(assign(name, value) for name, value in assignments.items())]
+    return [*groups, *(assign(name, value) for name, value in assignments.items())]
 
 
-def _kept(folder: Path) -> list[str] | None:
-    """Return the overrides in a run's folder, None where it has none that can be read."""
+def _overrides_in(folder: Path) -> list[str] | None:
+    """Return the overrides in a run's folder; None where they are missing or cannot be read."""
     import yaml
 
     try:

@@ -1,7 +1,4 @@
-"""What a search may choose from: parameters, and their encoding as numbers.
-
-Imports numpy only; it knows neither Optuna nor what a design is.
-"""
+"""The search space: parameters, and their encoding as numbers. Imports numpy only, neither Optuna nor designs."""
 
 from __future__ import annotations
 
@@ -21,13 +18,13 @@ Admit = Callable[[Params], Features | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One of some options; where all are different numbers they are taken as ordered, otherwise as unrelated names."""
+    """One of several options, ordered where all are numbers, otherwise categorical."""
 
     options: tuple[Value, ...]
 
     @property
     def ordered(self) -> bool:
-        """Whether the options are numbers (more than two: the order of two says nothing)."""
+        """Whether the options are more than two numbers; an order of two has no effect."""
         numbers = all(isinstance(option, int | float) and not isinstance(option, bool) for option in self.options)
         return numbers and len(self.options) > 2
 
@@ -87,12 +84,12 @@ class Range:
 
     @property
     def size(self) -> int | None:
-        """The number of values, None where there is a continuum."""
+        """The number of values, None for a continuum."""
         step = self._grid
         return None if step is None else int((self.high - self.low) / step + 1e-9) + 1
 
     def contains(self, value: Value) -> bool:
-        """Return whether `value` is a number of the range, on its grid where it has one."""
+        """Return whether `value` is a number of the range and of its grid."""
         if not isinstance(value, int | float) or isinstance(value, bool) or not self.low <= value <= self.high:
             return False
         if self.integer and not float(value).is_integer():
@@ -112,7 +109,7 @@ class Range:
         return self._value(float(rng.random()))
 
     def mutate(self, value: Value, rng: Generator) -> Value:
-        """Return a value near by: a normal step whose deviation is itself drawn, from 1 % to 30 % of the range."""
+        """Return a nearby value: a normal step whose deviation is drawn from 1 % to 30 % of the range."""
         position = self._position(value) + float(rng.normal()) * 0.01 * 30.0 ** float(rng.random())
         near = self._value(min(max(position, 0.0), 1.0))
         return self.draw(rng) if near == value else near
@@ -126,7 +123,7 @@ class Range:
         return self.step if self.step is not None else 1.0 if self.integer else None
 
     def _position(self, value: Value) -> float:
-        assert isinstance(value, int | float), "a range holds numbers"
+        assert isinstance(value, int | float), "the values of a range are numbers"
         if self.high == self.low:
             return 0.5
         if self.log:
@@ -155,7 +152,7 @@ Parameter = Choice | Range
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """A point of the space with what analysis knows of it; features are empty where no footprint differs."""
+    """A point of the space with the features of its footprint; features may be empty."""
 
     params: Params
     features: Features
@@ -163,26 +160,26 @@ class Design:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """Named parameters, in order; a parameter that a point does not have is inactive there."""
+    """Named parameters, in order; a parameter that a point lacks is inactive there."""
 
     parameters: Mapping[str, Parameter]
     _codes: dict[str, dict[Value, list[float]]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Encode every option once."""
+        """Encode every option of a choice once."""
         choices = ((name, each) for name, each in self.parameters.items() if isinstance(each, Choice))
         codes = {name: {option: each.encode(option) for option in each.options} for name, each in choices}
         object.__setattr__(self, "_codes", codes)
 
     @property
     def size(self) -> int | None:
-        """The number of points, None where there is a continuum."""
+        """The number of points, None where a parameter is a continuum."""
         sizes = [parameter.size for parameter in self.parameters.values()]
         return math.prod(size for size in sizes if size is not None) if None not in sizes else None
 
     @property
     def groups(self) -> list[int]:
-        """The number of its parameter for every column of `encode`."""
+        """The index of its parameter for every column of `encode`."""
         widths = (parameter.columns for parameter in self.parameters.values())
         return list(chain.from_iterable([index] * width for index, width in enumerate(widths)))
 
@@ -211,7 +208,7 @@ class Space:
         return changed
 
     def encode(self, params: Params) -> list[float]:
-        """Return the point as numbers; an inactive parameter is 0 everywhere, the middle of its range."""
+        """Return the point as numbers; an inactive parameter is 0, the middle of its range."""
         columns: list[float] = []
         for name, parameter in self.parameters.items():
             if name not in params:
@@ -223,15 +220,15 @@ class Space:
         return columns
 
     def key(self, params: Params) -> Key:
-        """Return what two equal points have in common: their values in order, `...` where one is inactive."""
+        """Return the hashable key of a point: its values in order, `...` for an inactive parameter."""
         return tuple(params.get(name, ...) for name in self.parameters)
 
     def point(self, key: Key) -> Params:
-        """Return the point that has this key."""
+        """Return the point of a key."""
         return {name: value for name, value in zip(self.parameters, key, strict=True) if value is not ...}  # type: ignore[misc]
 
     def point_of(self, assignments: Mapping[str, Value]) -> dict[str, Value] | None:
-        """Return the part of `assignments` that is a point of this space, or None where they are not one."""
+        """Return the part of `assignments` that is a point of this space, or None where they contain none."""
         point: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
             if name not in assignments or not parameter.contains(assignments[name]):

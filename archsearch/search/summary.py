@@ -1,34 +1,31 @@
-"""The summary of a search: its best trials, infeasible proposals and failures, and the command for the best."""
+"""The summary of a search: its best trials, infeasible proposals and failures, and the command of the best."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from archsearch.overrides import SEARCH_GROUPS, group_of, literal, run_command, with_assignments
-from archsearch.search.infeasible import UNBUILDABLE, InfeasibleCounts
+from archsearch.formatting import setting_text, short_key
+from archsearch.overrides import SEARCH_GROUPS, group_of, run_command, with_assignments
+from archsearch.search.infeasible import UNBUILDABLE, InfeasibleCounts, count_infeasible
 from archsearch.search.queue import StudySnapshot, take_snapshot
-from archsearch.search.storage.read import excess_of
+from archsearch.search.storage.read import TrialRead, front_of, rank_of, trials_read
 from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
 
-if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
-
-ROWS = 10  # of the table of the best
-FAILED = 5  # trials whose cause is shown
+ROWS = 10  # of the table of the best trials
+FAILED = 5  # failed trials whose cause is shown
 CAUSES = 3  # of designs that cannot be built
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The state of a search; `best` are the complete trials, best first, the Pareto front before the others."""
+    """The state of a search; `best` are its complete trials, best first, the Pareto front before the others."""
 
     snapshot: StudySnapshot
-    best: tuple[FrozenTrial, ...]
+    best: tuple[TrialRead, ...]
     front: frozenset[int]
     duplicates: int
     counts: InfeasibleCounts
@@ -36,46 +33,31 @@ class Summary:
 
 
 def summarize(study: Study, sweep: Sweep) -> Summary:
-    """Return the summary of the search as the database has it."""
+    """Return the summary of the search, read from the database."""
     snapshot = take_snapshot(study.trials(), sweep.name)
-    own = [trial for trial in snapshot.trials if trial.user_attrs.get("sweep") == sweep.name]
-    complete = [trial for trial in own if trial.state.name == "COMPLETE" and trial.values is not None]
-    front = _front(complete, study.directions)
-    order = sorted(complete, key=lambda trial: (trial.number not in front, _rank(trial, study.directions)))
-    counts = sum_infeasible(own)
-    duplicates = sum("duplicate_of" in trial.user_attrs for trial in own)
+    own = list(trials_read(trial for trial in snapshot.trials if trial.user_attrs.get("sweep") == sweep.name))
+    complete = [trial for trial in own if trial.values is not None]
+    ranks = {trial.number: rank_of(trial.values or (), study.directions) for trial in complete}
+    front = front_of(ranks)
+    order = sorted(complete, key=lambda trial: (trial.number not in front, ranks[trial.number]))
     return Summary(
         snapshot=snapshot,
         best=tuple(order),
-        front=frozenset(front),
-        duplicates=duplicates,
-        counts=counts,
+        front=front,
+        duplicates=sum(trial.state == "duplicate" for trial in own),
+        counts=count_infeasible(own),
         command=command_of(sweep, order[0]) if order else None,
     )
 
 
-def sum_infeasible(trials: Sequence[FrozenTrial]) -> InfeasibleCounts:
-    """Return the counts of proposals that these trials carry, or else count the recorded ones."""
-    total = InfeasibleCounts()
-    counted = any("screened" in trial.user_attrs for trial in trials)
-    for trial in trials:
-        if "screened" in trial.user_attrs:
-            total = total.add(InfeasibleCounts.from_json(trial.user_attrs["screened"]))
-        elif not counted:
-            total.count(name for name, value in excess_of(trial.system_attrs).items() if value > 0)
-    return total
+def overrides_of(sweep: Sweep, trial: TrialRead) -> list[str]:
+    """Return the overrides of the command line that trains the trial's design again."""
+    base = (one for one in sweep.base if group_of(one) not in SEARCH_GROUPS)
+    return with_assignments(base, trial.used_assignments)
 
 
-def overrides_of(sweep: Sweep, trial: FrozenTrial) -> list[str]:
-    """Return the command line's overrides that make the trial's design again."""
-    attrs = trial.user_attrs
-    used = {name: value for name, value in attrs.get("assignments", {}).items() if name not in attrs.get("unused", ())}
-    assignments = {**used, **attrs.get("repairs", {})}
-    return with_assignments((one for one in sweep.base if group_of(one) not in SEARCH_GROUPS), assignments)
-
-
-def command_of(sweep: Sweep, trial: FrozenTrial) -> str:
-    """Return the command that runs the trial's design again."""
+def command_of(sweep: Sweep, trial: TrialRead) -> str:
+    """Return the command that trains the trial's design again."""
     return run_command(overrides_of(sweep, trial))
 
 
@@ -94,7 +76,7 @@ def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
         f"failed: trial {one.number}: {one.user_attrs.get('cause', 'unknown')}" for one in snapshot.failed[:FAILED]
     ]
     if len(snapshot.failed) > FAILED:
-        lines.append(f"failed: {len(snapshot.failed) - FAILED} more")
+        lines.append(f"failed: {len(snapshot.failed) - FAILED} more trials")
     lines += [f"cannot be built: {cause}" for cause in unbuildable(snapshot, sweep.name)]
     if warning := summary.counts.warning():
         lines.append(f"warning: {warning}")
@@ -103,14 +85,14 @@ def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
         first = "a trial of the Pareto front" if len(names) > 1 else "the best"
         lines += [
             "",
-            f"files of {first}: {summary.best[0].user_attrs.get('run_dir')}",
+            f"files of {first}: {summary.best[0].attrs.get('run_dir')}",
             f"{first} again: {summary.command}",
         ]
     return "\n".join(lines)
 
 
 def unbuildable(snapshot: StudySnapshot, sweep: str) -> list[str]:
-    """Return why designs of the sweep cannot be built, the most frequent causes first."""
+    """Return the causes that designs of the sweep cannot be built, the most frequent first."""
     causes = Counter(
         str(trial.user_attrs.get("cause"))
         for trial in snapshot.trials
@@ -120,9 +102,9 @@ def unbuildable(snapshot: StudySnapshot, sweep: str) -> list[str]:
 
 
 def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
-    """Write `best.yaml` into the sweep's folder and return its path; None where nothing is complete.
+    """Write `best.yaml` into the sweep's folder and return its path; None where no trial is complete.
 
-    `python -m archsearch.run PATH` runs the design again: its overrides are read from the file.
+    `python -m archsearch.run PATH` trains the design again: its overrides are read from the file.
     """
     if not summary.best:
         return None
@@ -136,7 +118,7 @@ def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
         "trial": best.number,
         "values": dict(zip(study.objectives, best.values or (), strict=True)),
         "overrides": overrides_of(sweep, best),
-        "run_dir": best.user_attrs.get("run_dir"),
+        "run_dir": best.attrs.get("run_dir"),
     }
     path = sweep.folder / "best.yaml"
     text = f"# {summary.command}\n" + yaml.safe_dump(content, sort_keys=False, width=120)
@@ -148,38 +130,13 @@ def _table(summary: Summary, names: Sequence[str], parameters: Sequence[str]) ->
     head = ["trial", *names, *(one for one in ("parameters", "receptive_field") if one not in names), "differs by"]
     rows = [head]
     for trial in summary.best[:ROWS]:
-        attrs: Mapping[str, Any] = trial.user_attrs
         mark = "*" if len(names) > 1 and trial.number in summary.front else ""
         cells = [f"{trial.number}{mark}", *(f"{value:.6g}" for value in trial.values or ())]
-        cells += [str(attrs.get(one, "")) for one in head[len(cells) : -1]]
-        assignments, unused = attrs.get("assignments", {}), attrs.get("unused", ())
-        cells.append(
-            " ".join(f"{_short(one)}={_brief(assignments.get(one))}" for one in parameters if one not in unused)
-        )
+        cells += [str(trial.attrs.get(one, "")) for one in head[len(cells) : -1]]
+        used = (one for one in parameters if one not in trial.unused)
+        cells.append(" ".join(f"{short_key(one)}={setting_text(trial.assignments.get(one))}" for one in used))
         rows.append(cells)
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
     return [
         "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
     ]
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("arch.stages.").removeprefix("arch.")
-
-
-def _brief(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else literal(value)
-
-
-def _rank(trial: FrozenTrial, directions: Sequence[str]) -> tuple[float, ...]:
-    return tuple(-value if way == "maximize" else value for value, way in zip(trial.values, directions, strict=True))
-
-
-def _front(trials: Sequence[FrozenTrial], directions: Sequence[str]) -> set[int]:
-    """Return the numbers of the trials that no other one beats in every objective."""
-    ranks = {trial.number: _rank(trial, directions) for trial in trials}
-    return {
-        number
-        for number, one in ranks.items()
-        if not any(other != one and all(a <= b for a, b in zip(other, one, strict=True)) for other in ranks.values())
-    }

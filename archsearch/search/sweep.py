@@ -1,4 +1,4 @@
-"""What one search asks for: its space, what is fixed beside it, and the name that makes it the same search again."""
+"""One sweep: its space, the assignments that all its designs share, and its name, the same for the same command."""
 
 from __future__ import annotations
 

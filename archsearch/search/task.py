@@ -21,7 +21,7 @@ Assignments = Mapping[str, Value]
 class Candidate:
     """What is known of a design before it is trained.
 
-    `assignments` are what was proposed, `repairs` what was changed beside them to keep a limit; together they make
+    `assignments` are what was proposed, `repairs` further changes that keep a limit; together they make
     it again. `key` is shared by trainings that would give the same result. `features` are what a sampler may
     learn from; `experiment` is the task's own and passes through the search unread.
     """
@@ -71,7 +71,7 @@ class Outcome:
 
 
 class Task(Protocol):
-    """What is searched over; made anew in every worker process.
+    """What is searched over; made in every worker process.
 
     `train` raises `DivergedError`, `DeviceMemoryError`, `InterruptedRun` (a checkpoint is in `run_dir`), or anything
     else, which is recorded as a failure.

@@ -19,6 +19,7 @@ from archsearch.search.heartbeat import stop_with_parent
 from archsearch.search.loop import work
 from archsearch.search.progress import Event, Listener
 from archsearch.search.storage.database import open_store
+from archsearch.search.storage.optuna_internals import id_of
 from archsearch.search.storage.study import Study, load_study
 from archsearch.search.storage.write import finish_row
 from archsearch.search.sweep import Sweep
@@ -27,7 +28,7 @@ from archsearch.signals import StopRequest, raise_interrupt
 
 MOST_DEATHS = 5  # workers that a trial may take with it after the same epoch before it is given up
 _THREADS = "OMP_NUM_THREADS"  # that torch takes, and its kernels and ours
-STOPPING = 120.0  # seconds that workers get to save where they stand
+STOPPING = 120.0  # seconds that workers have to write a checkpoint
 
 
 @dataclass(slots=True)
@@ -90,7 +91,9 @@ def run_workers(
                         raise RunError(f"workers keep dying, the last one by {_end_of(code)}")
                     workers[place] = start(worker.index)
         except KeyboardInterrupt:
-            listen(Event(kind="note", text="stopping: every worker saves where it stands; Ctrl-C again ends at once"))
+            listen(
+                Event(kind="note", text="stopping: every worker writes a checkpoint; press Ctrl-C again to end at once")
+            )
             _stop(workers, listen)
             raise InterruptedRun("the search was stopped; the same command goes on with it") from None
         finally:
@@ -150,10 +153,10 @@ def _count_death(study: Study, worker: _Worker) -> None:
         epoch = max(trial.intermediate_values, default=0)
         earlier = trial.user_attrs.get("deaths")
         deaths = earlier["times"] + 1 if isinstance(earlier, dict) and earlier["epoch"] == epoch else 1
-        study.store.storage.set_trial_user_attr(trial._trial_id, "deaths", {"epoch": epoch, "times": deaths})
+        study.store.storage.set_trial_user_attr(id_of(trial), "deaths", {"epoch": epoch, "times": deaths})
         if deaths >= MOST_DEATHS:
             cause = f"its worker died {deaths} times after epoch {epoch} ({_end_of(worker.process.exitcode)})"
-            finish_row(study.store, trial._trial_id, "fail", {"cause": cause, "state_reason": "failed"})
+            finish_row(study.store, id_of(trial), "fail", {"cause": cause, "state_reason": "failed"})
 
 
 def _stop(workers: Sequence[_Worker], listen: Listener) -> None:
@@ -194,7 +197,7 @@ def _main(
     device: str | None,
     first: int,
 ) -> None:
-    """Be one worker; the parent alone hears Ctrl-C and asks for a stop by SIGTERM."""
+    """Be one worker. Ctrl-C reaches the parent alone, which stops the workers by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, raise_interrupt)
     stop_with_parent(parent)

@@ -113,6 +113,5 @@ def objective(name: str, where: str = "study.objectives") -> Objective:
 
 def added_objectives(names: Iterable[str]) -> dict[str, ObjectivePlugin]:
     """Return those objectives among `names` that installed packages add, each imported now."""
-    return {
-        name: plugins.load(plugins.OBJECTIVES, name, "study.objectives") for name in names if name not in OBJECTIVES
-    }
+    where = "study.objectives"
+    return {name: plugins.load(plugins.OBJECTIVES, name, where) for name in names if name not in OBJECTIVES}

@@ -1,19 +1,21 @@
 """The settings of a search (`study.*`) as frozen values, with their defaults and ranges.
 
 conf/study/default.yaml lists the same defaults; the files of conf/sampler and conf/pruner list those of their kind.
-Imports the standard library, `errors`, `decode` and `objectives` only: no optuna, no hydra.
+Imports the standard library, `errors`, `decode`, `plugins` and `objectives` only: no optuna, no hydra.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from archsearch.decode import Range, check_ranges
 from archsearch.errors import SpecError
+from archsearch.plugins import SAMPLERS, require_name
 from archsearch.settings.objectives import require_objective
 
 SamplerName = Literal["footprint", "tpe", "random", "grid", "nsgaii", "gp", "qmc"]
+BUILT_IN_SAMPLERS: tuple[str, ...] = get_args(SamplerName)
 PrunerName = Literal["none", "median", "hyperband", "patient"]
 
 Count = Annotated[int, Range(at_least=1)]
@@ -25,13 +27,14 @@ CountFromTwo = Annotated[int, Range(at_least=2)]
 class SamplerSettings:
     """How designs are proposed; the first `startup` designs are spread or random, the others come from the model."""
 
-    name: SamplerName = "footprint"
+    name: str = "footprint"  # one of `BUILT_IN_SAMPLERS` or of an installed package
     seed: int | None = None  # null: another one for every run
     startup: Count = 8
     population: CountFromTwo = 16  # nsgaii only
 
     def __post_init__(self) -> None:
-        """Raise `SpecError` for a value out of its range."""
+        """Raise `SpecError` for a value out of its range, or a name that is no sampler."""
+        require_name(self.name, BUILT_IN_SAMPLERS, SAMPLERS, "study.sampler.name")
         check_ranges(self, "study.sampler")
 
 

@@ -1,4 +1,4 @@
-"""The settings of a training (`train.*`, `optimizer.*`, `schedule.*`) as frozen values, with their defaults and ranges.
+"""The settings of a training (`train.*`, `optimizer.*`, `schedule.*`): defaults, ranges, and which change a result.
 
 conf/train/default.yaml, conf/optimizer/sgd.yaml and conf/schedule/onecycle.yaml list the same defaults; the other
 options build on them. Imports the standard library, `errors` and `decode` only: no torch, no hydra, no optuna.
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import math
 import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from archsearch.decode import Range, check_ranges
 from archsearch.errors import SpecError
+
+Precision = Literal["fp32", "bf16", "fp16"]
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 Count = Annotated[int, Range(at_least=1)]
@@ -22,6 +26,28 @@ Decay = Annotated[float, Range(at_least=0, below=1)]
 Average = Annotated[float, Range(at_least=0, below=1, fix="Write null for no average.")]
 Share = Annotated[float, Range(at_least=0, at_most=1)]
 Threshold = Annotated[float, Range(above=0, fix="Write null to turn it off.")]
+
+# Keys of `train.*` that say where and how a training runs, not what it computes: a checkpoint goes on where they
+# differ, and two trainings that differ in nothing else are one trial.
+RESULT_NEUTRAL: Final = frozenset(
+    {
+        # The same mathematics, with additions in another order: numbers differ by rounding, and dropout's draws by
+        # their generator, as those of another device do. The format that is computed in is `precision`, which counts.
+        "device",
+        "threads",
+        "kernels",
+        "compile",
+        "cuda_graphs",
+        "channels_last",
+        # Evaluation alone: how many images at a time, and a second accuracy beside the one that counts.
+        "eval_batch_size",
+        "tta",
+        # What is saved on the way.
+        "checkpoint_every",
+        "checkpoint_seconds",
+        "keep_checkpoint",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +83,28 @@ class TrainSettings:
         if not _DEVICE.fullmatch(self.device):
             fix = "Choose one of auto, cpu, cuda, cuda:0, cuda:1, ..., mps."
             raise SpecError("train.device", f"unknown device '{self.device}'", fix)
+
+
+def wants_kernels(settings: TrainSettings, device: str) -> bool:
+    """Return whether a training on `device` (`cpu`, `cuda` or `mps`) is to compute by the project's own kernels.
+
+    Whether they can be built there does not matter. They are for a CPU under Linux.
+    """
+    if settings.kernels == "auto":
+        return device == "cpu" and settings.compile is not True and sys.platform.startswith("linux")
+    return settings.kernels == "native"
+
+
+def resolve_precision(settings: TrainSettings, device: str, *, has_bf16_units: Callable[[], bool]) -> Precision:
+    """Return what `train.precision` stands for on `device` (`cpu`, `cuda` or `mps`).
+
+    `auto` is bf16 where the device has units for it (`has_bf16_units` is called where that decides: CUDA, and CPUs with
+    AMX), and on a CPU where the kernels are wanted, which gain from it without such units. It depends on the device
+    and the settings alone: without a C compiler a training goes on in the same format, by torch.
+    """
+    if settings.precision != "auto":
+        return settings.precision
+    return "bf16" if wants_kernels(settings, device) or (device != "mps" and has_bf16_units()) else "fp32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Everything a training needs to go on, in one file; imports torch, never a design.
+"""Everything a training needs to go on, in one file, and its final weights in another; imports torch, never a design.
 
 A checkpoint is complete: weights, running statistics, average, optimizers, gradient scale, generators, and the
 position within the epoch. A training that goes on from it takes the same steps, bit for bit on the CPU.
@@ -19,21 +19,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
+from archsearch.settings.training import (
+    RESULT_NEUTRAL,
+    OptimizerSettings,
+    Precision,
+    ScheduleSettings,
+    TrainSettings,
+)
 from archsearch.training.result import EpochRecord
 from archsearch.training.storage import write_whole
 
 NAME = "checkpoint.pt"
 _FORMAT = 1
-# Settings that may differ when a run goes on: they change where and how it runs, not what it computes.
-_FREE = frozenset(
-    (
-        *("device", "threads", "kernels", "cuda_graphs", "tta", "eval_batch_size"),
-        *("checkpoint_every", "checkpoint_seconds", "keep_checkpoint"),
-    )
-)
-
-_HOW = ("foreach", "fused", "capturable")  # of an optimizer's group: how it steps on the device it was made for
+_DEVICE_OPTIONS = ("foreach", "fused", "capturable")  # of an optimizer's group: those of the device it was made for
 
 Identity = Mapping[str, str | int | float | bool | None]
 
@@ -66,6 +64,7 @@ class RunState:
 def make_identity(
     *,
     settings: TrainSettings,
+    precision: Precision,
     optimizer: OptimizerSettings,
     schedule: ScheduleSettings,
     seed: int,
@@ -75,12 +74,15 @@ def make_identity(
 ) -> Identity:
     """Return what has to be equal for a run to go on from a checkpoint, by dotted key.
 
-    `train.epochs` may grow where the schedule does not depend on it (constant, without warm-up).
+    `precision` is what `train.precision` stands for in this run. `train.epochs` may grow where the schedule does not
+    depend on it (constant, without warm-up).
     """
     shapes = repr([(name, tuple(value.shape), str(value.dtype)) for name, value in network.state_dict().items()])
-    free = _FREE | {"epochs"} if schedule.name == "constant" and schedule.warmup == 0 else _FREE
+    open_ended = schedule.name == "constant" and schedule.warmup == 0
+    neutral = RESULT_NEUTRAL | {"epochs"} if open_ended else RESULT_NEUTRAL
     return {
-        **{f"train.{key}": value for key, value in asdict(settings).items() if key not in free},
+        **{f"train.{key}": value for key, value in asdict(settings).items() if key not in neutral},
+        "train.precision": precision,
         **{f"optimizer.{key}": value for key, value in asdict(optimizer).items()},
         **{f"schedule.{key}": value for key, value in asdict(schedule).items()},
         "seed": seed,
@@ -93,7 +95,7 @@ def make_identity(
 def save_checkpoint(path: Path, state: RunState, identity: Identity, *, device: torch.device, conditions: str) -> None:
     """Write `state` to `path` whole; raises `StorageError`, with the checkpoint before it intact.
 
-    `conditions` says on what and in which format the run computes.
+    `conditions` are the device, the format and the backend that the run computes by.
     """
     content = {
         "format": _FORMAT,
@@ -131,10 +133,11 @@ def restore_checkpoint(path: Path, state: RunState, identity: Identity, *, devic
     if state.average is not None:
         state.average.load_state_dict(content["average"])
     for optimizer, held in zip(state.optimizers, content["optimizers"], strict=True):
-        how = [{name: group[name] for name in _HOW if name in group} for group in optimizer.param_groups]
+        kept = [{name: group[name] for name in _DEVICE_OPTIONS if name in group} for group in optimizer.param_groups]
         optimizer.load_state_dict(held)
-        for group, own in zip(optimizer.param_groups, how, strict=True):
+        for group, own in zip(optimizer.param_groups, kept, strict=True):
             group.update(own)
+        _lay_out_state(optimizer)
     state.scaler.load_state_dict(content["scaler"])
     state.order_state = content["order"]
     state.order.set_state(content["order"])
@@ -154,6 +157,22 @@ def discard_checkpoint(run_dir: Path, settings: TrainSettings) -> None:
     """Remove the checkpoint of a run whose result is safe on disk, unless `train.keep_checkpoint`."""
     if not settings.keep_checkpoint:
         (run_dir / NAME).unlink(missing_ok=True)
+
+
+def _lay_out_state(optimizer: Optimizer) -> None:
+    """Let what `optimizer` holds for its weights lie in memory as they do: fused steps count on that."""
+    for weight, held in optimizer.state.items():
+        for name, value in held.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
+                held[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+
+
+def write_weights(path: Path, network: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the state dict of `network` as safetensors, whole. Raises `StorageError` where that fails."""
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    write_whole(path, save(tensors, metadata=dict(metadata or {})))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -178,7 +197,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _refuse_other_run(path: Path, held: Identity, asked: Identity) -> None:
     shared = [key for key in asked if key in held]
-    differing = [key for key in shared if held[key] != asked[key]]
+    # Older checkpoints hold `auto` for the precision, and its meaning in their conditions alone.
+    differing = [key for key in shared if held[key] not in (asked[key], "auto")]
     if differing:
         listed = ", ".join(f"{key} ({_short(held[key])}, now {_short(asked[key])})" for key in differing)
         fix = "Give the run's own settings, or start in another folder."

@@ -8,17 +8,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 
 from archsearch.errors import DeviceMemoryError, DivergedError, SpecError
+from archsearch.process import give_freed_memory_back, keep_freed_memory
 from archsearch.processor import processor_name
-from archsearch.settings.training import TrainSettings
-from archsearch.training.allocator import give_freed_memory_back, keep_freed_memory
+from archsearch.settings.training import Precision, TrainSettings, resolve_precision, wants_kernels
 
 T = TypeVar("T")
-Precision = Literal["fp32", "bf16", "fp16"]
 # Images of a whole run from which cuDNN's search for its fastest algorithms has paid for itself; see docs/training.md.
 _SEARCH_PAYS_FROM = 5_000_000
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")  # the last one: cuBLAS, cuDNN
@@ -49,19 +48,29 @@ def cuda_devices() -> list[str]:
     return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
 
 
-def choose_precision(asked: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
-    """Return the format of activations; weights stay fp32.
+def choose_precision(settings: TrainSettings, device: torch.device) -> Precision:
+    """Return the format of activations in training; weights stay fp32. See `resolve_precision`.
 
-    `auto` is bf16 where the device gains from it: CUDA with bf16 units, a CPU with AMX tiles.
     Raises `SpecError` for fp16 on a CPU, where it gains nothing.
     """
-    if asked == "fp16" and device.type == "cpu":
+    if settings.precision == "fp16" and device.type == "cpu":
         raise SpecError("train.precision", "fp16 needs a GPU", "Set train.precision=bf16 or fp32.")
-    if asked != "auto":
-        return asked
+    return resolve_precision(settings, device.type, has_bf16_units=lambda: has_bf16_units(device))
+
+
+def evaluation_precision(settings: TrainSettings, device: torch.device) -> Precision:
+    """Return the format of activations in evaluation: fp32 where kernels are wanted, whether there are any or not."""
+    return "fp32" if wants_kernels(settings, device.type) else choose_precision(settings, device)
+
+
+def has_bf16_units(device: torch.device) -> bool:
+    """Return whether `device` has units for bf16 that torch gains from.
+
+    On a CPU that is AMX only: with the AVX512-BF16 instructions alone, convolutions were half as fast as in fp32.
+    """
     if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if device.type == "cpu" and cpu_computes_bf16() else "fp32"
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
 
 
 def autocast(device: torch.device, precision: Precision, *, keep_casts: bool = True) -> torch.autocast:
@@ -80,10 +89,16 @@ def device_name(device: torch.device) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` is torch's way to say that a device's memory is used up."""
+    """Return whether `error` means that a device's memory is used up."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+def cause_of(error: Exception) -> str:
+    """Return the first line of torch's message, or the error's kind where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def memory_used_up(device: torch.device, batch_size: int, cause: str) -> DeviceMemoryError:
@@ -98,21 +113,21 @@ def memory_used_up(device: torch.device, batch_size: int, cause: str) -> DeviceM
 def freed_after(do: Callable[[], T], device: torch.device, *, batch_size: int) -> T:
     """Return what `do` returns; what it held on `device` is free where it runs out of memory or diverges.
 
-    Raises `DeviceMemoryError` for every way in which torch says that memory is used up, and `DivergedError`.
+    Raises `DeviceMemoryError` for every error of torch that means that memory is used up, and `DivergedError`.
     """
-    told: DeviceMemoryError | DivergedError
+    raised: DeviceMemoryError | DivergedError
     try:
         return do()
     except DivergedError as error:
-        told = DivergedError(*error.args)
+        raised = DivergedError(*error.args)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        told = memory_used_up(device, batch_size, str(error).strip().partition("\n")[0])
+        raised = memory_used_up(device, batch_size, str(error).strip().partition("\n")[0])
     if device.type == "cuda":  # here, where the error's frames hold nothing any more
         with contextlib.suppress(RuntimeError):  # not even the device's context may have been made
             torch.cuda.empty_cache()
-    raise told
+    raise raised
 
 
 @contextlib.contextmanager
@@ -150,11 +165,3 @@ def switches(settings: TrainSettings, device: torch.device, *, images: int) -> I
         if device.type == "cpu":
             torch.set_flush_denormal(False)
             give_freed_memory_back()
-
-
-def cpu_computes_bf16() -> bool:
-    """Return whether this CPU has units for bf16 that torch gains from.
-
-    That is AMX only: with the AVX512-BF16 instructions alone, convolutions were half as fast as in fp32.
-    """
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

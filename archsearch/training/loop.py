@@ -6,7 +6,9 @@ Shapes: B batch, N images, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
+import hashlib
 import math
+import platform
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,35 +19,35 @@ from torch import Tensor, nn
 
 from archsearch.augment.make import Augmenter
 from archsearch.errors import DivergedError, InterruptedRun
-from archsearch.kernels import equip, load_kernels
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 from archsearch.signals import StopRequest
 from archsearch.training import checkpoint
-from archsearch.training.average import make_average, update_average
-from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
-from archsearch.training.compiling import Forward, forget_compiled
-from archsearch.training.descent import make_step
-from archsearch.training.device import Precision, choose_device, choose_precision, freed_after, switches
-from archsearch.training.evaluation import Resident, Score, View, logits_of, mirrored_score, reside, score_of
-from archsearch.training.feed import Feed
-from archsearch.training.forward import Way, choose_way
-from archsearch.training.graphs import wants_graphs
-from archsearch.training.optimizers import make_optimizers, set_learning_rate
-from archsearch.training.outcome import derive_seed, diverged, summarise, write_weights
+from archsearch.training.backend import select_backend
+from archsearch.training.batches import Batches
+from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint, write_weights
+from archsearch.training.device import choose_device, device_name, freed_after, switches
+from archsearch.training.evaluation import (
+    DeviceDataset,
+    EvaluationInput,
+    Score,
+    logits_of,
+    mirrored_score,
+    recalibrate,
+    score_of,
+    to_device,
+)
+from archsearch.training.optimizers import learning_rate_ratio, make_average, set_learning_rate, update_average
 from archsearch.training.progress import Progress, Silent
-from archsearch.training.recalibrate import recalibrate
 from archsearch.training.result import EpochRecord, TrainResult, best_epoch
-from archsearch.training.schedule import learning_rate_ratio
-from archsearch.training.step import Loss, PlainStep, RecordedStep
+from archsearch.training.step import FiniteCheck
 from archsearch.training.storage import append_metrics, write_metrics
-from archsearch.training.watch import FiniteWatch
-from archsearch.training.whiten import whiten_first
+from archsearch.training.whitening import whiten_first
 
 if TYPE_CHECKING:
     from archsearch.data import Dataset
 
 METRICS, WEIGHTS = "metrics.jsonl", "model.safetensors"
-_LOOK_EVERY = 50  # steps between two looks at the loss
+_CHECK_EVERY = 50  # steps between two checks of the loss
 
 
 def train(
@@ -64,7 +66,7 @@ def train(
     evaluate_test: bool = True,
     metadata: Mapping[str, str] | None = None,
 ) -> TrainResult:
-    """Train `network` in place and return what came of it; `network` then holds the weights of the result.
+    """Train `network` in place and return the result; `network` then holds the weights of the result.
 
     Writes `metrics.jsonl`, `checkpoint.pt` and, unless pruned, `model.safetensors` (with `metadata`) into
     `run_dir`. The checkpoint stays until `discard_checkpoint`, which belongs after the result is on disk.
@@ -86,7 +88,7 @@ def train(
             StopRequest(lambda: shown.note("finishing the step, then saving; once more ends at once")) as request,
         ):
             # Not kept by a name: what it holds on a GPU is free when the switches are put back.
-            return _Run(network, dataset, settings, optimizer, schedule, augmenter, seed, run_dir, device, shown).go(
+            return _Run(network, dataset, settings, optimizer, schedule, augmenter, seed, run_dir, device, shown).run(
                 request, on_epoch, resume=resume, evaluate_test=evaluate_test, metadata=metadata
             )
 
@@ -113,7 +115,7 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.started = time.perf_counter()
-        self.dataset, self.settings, self.schedule = dataset, settings, schedule
+        self.network, self.dataset, self.settings, self.schedule = network, dataset, settings, schedule
         self.optimizer, self.seed, self.run_dir, self.device, self.progress = optimizer, seed, run_dir, device, progress
         self.notices = notices = list[str]()
 
@@ -122,52 +124,63 @@ class _Run:
             progress.note(text)
 
         self.notice = notice
-        self.said_NK: Tensor | None = None
-        self.cast: Precision = choose_precision(settings.precision, device)
+        self.logits_NK: Tensor | None = None  # of the images that were evaluated last
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         network.train()
-        self.images = reside(dataset.train, device)
-        sides = derive_seed(seed, "sides")
-        self.feed = Feed(self.images, augmenter, batch_size=settings.batch_size, seed=sides, layout=layout)
-        self.steps, self.batch_size = self.feed.steps, self.feed.batch_size
-        graphed = wants_graphs(settings.cuda_graphs, device, self.cast, network)
-        self.way = self._choose_way(network)
-        self.cast = self.way.cast
-        self.conditions = f"{device.type} in {self.way.precision}{self.way.told}"
-        self.validation = reside(dataset.validation, device)
-        self.view = View(mean=dataset.mean, std=dataset.std, batch_size=settings.eval_batch_size, precision=self.cast)
+        self.images, self.validation = to_device(dataset.train, device), to_device(dataset.validation, device)
+        batches = self.batches = Batches(
+            self.images, augmenter, batch_size=settings.batch_size, seed=derive_seed(seed, "sides"), layout=layout
+        )
+        self.steps, self.batch_size = batches.steps, batches.batch_size
+        self.backend = select_backend(
+            network,
+            settings,
+            device,
+            images=settings.epochs * self.steps * self.batch_size,
+            example=lambda: batches.batch(0, torch.Generator().manual_seed(0)),
+            notice=notice,
+        )
+
+    def _begin(self) -> None:
+        """Make all that the first step needs: the backend's parts, initial weights, generators and optimizers."""
+        backend, settings, device, seed = self.backend, self.settings, self.device, self.seed
+        network, policy = self.network, self.batches.augmenter.policy
+        self.batches.augmenter = backend.prepare_augmenter(self.batches.augmenter)
+        self.input = EvaluationInput(
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            batch_size=settings.eval_batch_size,
+            precision=backend.evaluation,
+        )
         if settings.whiten:
-            whiten_first(network, self.images, self.view, seed=derive_seed(seed, "whiten"))
+            whiten_first(network, self.images, self.input, seed=derive_seed(seed, "whiten"))
         torch.manual_seed(derive_seed(seed, "dropout"))
         order = torch.Generator().manual_seed(derive_seed(seed, "order"))
-        kernels = load_kernels() if self.way.name == "native" else None
-        self.feed.equip(kernels)
         self.state = RunState(
             network=network,
             average=None if settings.ema is None else make_average(network),
-            optimizers=make_optimizers(network, optimizer, batch_size=settings.batch_size, kernels=kernels),
-            scaler=torch.amp.GradScaler(device.type, enabled=self.way.precision == "fp16"),
+            optimizers=backend.make_optimizers(self.optimizer, batch_size=settings.batch_size),
+            scaler=torch.amp.GradScaler(device.type, enabled=backend.precision == "fp16"),
             order=order,
             augment=torch.Generator().manual_seed(derive_seed(seed, "augment")),
             order_state=order.get_state(),
             loss_sum=torch.zeros((), device=device),
             correct=torch.zeros((), device=device, dtype=torch.int64),
         )
-        plain = PlainStep(self._loss(self.way.forward), self.state.scaler)
-        learn = plain if kernels is None else RecordedStep(plain, network)
-        self.step = make_step(self.feed, learn, self.state, settings, device, graphed=graphed, notice=self.notice)
+        self.step = backend.make_step(self.batches, self.state)
         self.identity = make_identity(
             settings=settings,
-            optimizer=optimizer,
-            schedule=schedule,
+            precision=backend.precision,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
             seed=seed,
-            fingerprint=dataset.fingerprint,
-            policy=augmenter.policy,
+            fingerprint=self.dataset.fingerprint,
+            policy=policy,
             network=network,
         )
 
-    def go(
+    def run(
         self,
         request: StopRequest,
         on_epoch: Callable[[int, float], bool] | None,
@@ -176,15 +189,37 @@ class _Run:
         evaluate_test: bool,
         metadata: Mapping[str, str] | None,
     ) -> TrainResult:
-        state, epochs, path = self.state, self.settings.epochs, self.run_dir / checkpoint.NAME
-        if resume and path.exists():
-            before = restore_checkpoint(path, state, self.identity, device=self.device)
-            if before != self.conditions:
-                self.notice(
-                    f"the run began on {before} and goes on on {self.conditions}: "
-                    "its weights will not be those of an unbroken run, bit for bit"
-                )
-        self.seconds_before, self.saved = state.seconds, time.perf_counter()
+        """Train from the checkpoint or from the beginning to the end; the network is put back at every end."""
+        try:
+            self._begin()
+            if resume:
+                self._restore()
+            self.seconds_before, self.saved = self.state.seconds, time.perf_counter()
+            pruned = self._train(request, on_epoch)
+            test, flipped = self._test() if evaluate_test and not pruned else (None, None)
+            if not pruned:
+                if self.state.average is not None:
+                    self.state.network.load_state_dict(self.state.average.state_dict())
+                write_weights(self.run_dir / WEIGHTS, self.state.network, metadata)
+        finally:
+            self.backend.put_back()
+        self.state.network.eval()
+        return self._result(pruned=pruned, test=test, flipped=flipped)
+
+    def _restore(self) -> None:
+        path = self.run_dir / checkpoint.NAME
+        if not path.exists():
+            return
+        before = restore_checkpoint(path, self.state, self.identity, device=self.device)
+        if before != self.backend.label:
+            self.notice(
+                f"the run began on {before} and goes on on {self.backend.label}: "
+                "its weights will not be those of an unbroken run, bit for bit"
+            )
+
+    def _train(self, request: StopRequest, on_epoch: Callable[[int, float], bool] | None) -> bool:
+        """Train the epochs that are left; return whether `on_epoch` ended the run before its time."""
+        state, epochs = self.state, self.settings.epochs
         write_metrics(self.run_dir / METRICS, state.history)
         pruned = False
         for record in state.history:
@@ -195,39 +230,19 @@ class _Run:
             pruned = self._ends(on_epoch, self._end_epoch())
             if request.asked and not pruned:
                 self._leave()
-        return self._result(pruned=pruned, evaluate_test=evaluate_test and not pruned, metadata=metadata)
+        return pruned
 
     def _ends(self, on_epoch: Callable[[int, float], bool] | None, record: EpochRecord) -> bool:
-        """Return whether `on_epoch`, told of an epoch that was evaluated, ends the run before its time."""
+        """Return whether `on_epoch`, called for an evaluated epoch, ends the run before its time."""
         accuracy = record.validation_accuracy
         ends = on_epoch is not None and accuracy is not None and on_epoch(record.epoch, accuracy)
         return ends and record.epoch < self.settings.epochs
 
-    def _choose_way(self, network: nn.Module) -> Way:
-        way = choose_way(
-            network,
-            self.settings,
-            self.device,
-            self.cast,
-            images=self.settings.epochs * self.steps * self.batch_size,
-            rehearse=self._rehearse,
-        )
-        if way.notice is not None:
-            self.notice(way.notice)
-        return way
-
-    def _loss(self, forward: Forward) -> Loss:
-        smoothing = self.settings.label_smoothing
-        return Loss(forward=forward, device=self.device, cast=self.cast, label_smoothing=smoothing)
-
-    def _rehearse(self, forward: Forward) -> None:
-        self._loss(forward)(*self.feed.batch(0, torch.Generator().manual_seed(0)))[0].backward()
-
     def _train_epoch(self, request: StopRequest) -> None:
         state, settings = self.state, self.settings
         state.order.set_state(state.order_state)
-        self.feed.begin(state.epoch, state.order, of=settings.epochs)
-        watch = FiniteWatch(self.device)
+        self.batches.begin_epoch(state.epoch, state.order, of=settings.epochs)
+        check = FiniteCheck(self.device)
         began, before = time.perf_counter(), state.epoch_seconds
         for step in range(state.step, self.steps):
             done = state.epoch * self.steps + step
@@ -238,7 +253,7 @@ class _Run:
                 update_average(state.average, state.network, decay=settings.ema, steps=done + 1)
             state.step = step + 1
             state.epoch_seconds = before + time.perf_counter() - began
-            if state.step % _LOOK_EVERY == 0 and not watch.is_finite(state.loss_sum):
+            if state.step % _CHECK_EVERY == 0 and not check.is_finite(state.loss_sum):
                 raise self._diverged()
             self.progress.advance()
             if request.asked:
@@ -257,8 +272,8 @@ class _Run:
         due = epoch % self.settings.eval_every == 0 or epoch == self.settings.epochs
         if epoch == self.settings.epochs and self.settings.recalibrate is not None:
             seed = derive_seed(self.seed, "recalibrate")
-            recalibrate(state.measured, self.images, self.view, count=self.settings.recalibrate, seed=seed)
-        score = self._judge(self.validation) if due else None
+            recalibrate(state.measured, self.images, self.input, count=self.settings.recalibrate, seed=seed)
+        score = self._evaluate(self.validation) if due else None
         images = self.steps * self.batch_size
         record = EpochRecord(
             epoch=epoch,
@@ -281,15 +296,23 @@ class _Run:
         self.progress.end_epoch(record, best_epoch(state.history))
         return record
 
-    def _judge(self, images: Resident) -> Score | None:
-        """Return the score on `images`, and keep what the network said of them for the report card."""
-        self.said_NK = logits_of(self.state.measured, images, self.view) if len(images) else None
-        return None if self.said_NK is None else score_of(self.said_NK, images.labels_N)
+    def _evaluate(self, images: DeviceDataset) -> Score | None:
+        """Return the score on `images`, and keep the logits for the report card."""
+        self.logits_NK = logits_of(self.state.measured, images, self.input) if len(images) else None
+        return None if self.logits_NK is None else score_of(self.logits_NK, images.labels_N)
+
+    def _test(self) -> tuple[Score | None, Score | None]:
+        """Return the score on the test images, and with `train.tta=flip` that of the mean with their mirror images."""
+        images = to_device(self.dataset.test, self.device)
+        test = self._evaluate(images)
+        if self.settings.tta != "flip" or self.logits_NK is None:
+            return test, None
+        return test, mirrored_score(self.logits_NK, self.state.measured, images, self.input)
 
     def _save(self) -> None:
         self.state.seconds = self.seconds_before + time.perf_counter() - self.started
         file = self.run_dir / checkpoint.NAME
-        save_checkpoint(file, self.state, self.identity, device=self.device, conditions=self.conditions)
+        save_checkpoint(file, self.state, self.identity, device=self.device, conditions=self.backend.label)
         self.saved = time.perf_counter()
 
     def _leave(self) -> None:
@@ -304,38 +327,43 @@ class _Run:
             raise self._diverged()
 
     def _diverged(self) -> DivergedError:
-        epochs, rate = self.settings.epochs, self.optimizer.learning_rate
-        return diverged(self.state, epochs, self.steps, rate, within=2 * _LOOK_EVERY)
+        """Return the error for a loss that is no longer finite, with its fixes."""
+        state, rate = self.state, self.optimizer.learning_rate
+        return DivergedError(
+            f"the loss is not a finite number in epoch {state.epoch + 1} of {self.settings.epochs}, at step "
+            f"{state.step} of {self.steps} or at most {2 * _CHECK_EVERY} before. "
+            f"Lower optimizer.learning_rate (now {rate:g}, try {rate / 3:.2g}), set train.clip=1, "
+            "or lengthen schedule.warmup."
+        )
 
-    def _result(self, *, pruned: bool, evaluate_test: bool, metadata: Mapping[str, str] | None) -> TrainResult:
-        state = self.state
-        test = flipped = None
-        if evaluate_test:
-            images = reside(self.dataset.test, self.device)
-            test = self._judge(images)
-            if self.settings.tta == "flip" and self.said_NK is not None:
-                flipped = mirrored_score(self.said_NK, state.measured, images, self.view)
-        if not pruned:
-            if state.average is not None:
-                state.network.load_state_dict(state.average.state_dict())
-            write_weights(self.run_dir / WEIGHTS, state.network, metadata)
-        if self.way.name == "compiled":
-            forget_compiled()
-        equip(state.network, None)  # a network that leaves here computes as torch does
-        state.network.eval()
-        return summarise(
-            state.history,
-            test=test,
-            flipped=flipped,
-            images=len(state.history) * self.steps * self.batch_size,
+    def _result(self, *, pruned: bool, test: Score | None, flipped: Score | None) -> TrainResult:
+        history = self.state.history
+        last, best = history[-1], best_epoch(history)
+        images = len(history) * self.steps * self.batch_size
+        return TrainResult(
+            epochs=last.epoch,
+            validation_accuracy=last.validation_accuracy,
+            validation_loss=last.validation_loss,
+            best_validation_accuracy=None if best is None else best.validation_accuracy,
+            best_epoch=None if best is None else best.epoch,
+            test_accuracy=None if test is None else test.accuracy,
+            test_loss=None if test is None else test.loss,
+            test_accuracy_flip=None if flipped is None else flipped.accuracy,
+            images_per_second=images / sum(record.seconds for record in history),
             seconds=self.seconds_before + time.perf_counter() - self.started,
-            device=self.device,
-            precision=self.way.precision,
-            compiled=self.way.name == "compiled",
-            kernels=self.way.name == "native",
+            device=device_name(self.device),
+            precision=self.backend.precision,
+            backend=self.backend.name,
             pruned=pruned,
             seed=self.seed,
             data_fingerprint=self.dataset.fingerprint,
+            versions={"python": platform.python_version(), "torch": str(torch.__version__)},
             notices=tuple(self.notices),
-            probabilities_NK=None if self.said_NK is None else self.said_NK.softmax(1).cpu().numpy(),
+            history=tuple(history),
+            probabilities_NK=None if self.logits_NK is None else self.logits_NK.softmax(1).cpu().numpy(),
         )
+
+
+def derive_seed(seed: int, purpose: str) -> int:
+    """Return a seed of its own for `purpose`, so that no two generators of a run draw the same numbers."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:7], "big")

@@ -1,43 +1,194 @@
-"""Optimizers made from settings, and the learning rate they are given at each step; imports torch and the kernels."""
+"""What turns gradients into weights: optimizers, their learning rates over a run, and the average of the weights.
+
+Imports torch and the settings.
+"""
 
 from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from archsearch.kernels import Kernels
-from archsearch.settings.training import OptimizerSettings
-from archsearch.training.muon import Muon
-from archsearch.training.uncompiled import SGD, AdamW
+from archsearch.settings.training import OptimizerSettings, ScheduleSettings
 
 _FUSED = ("cpu", "cuda", "mps")
 
 
+class _Bare(Optimizer):
+    """An optimizer whose methods are torch's own without the wrappers that let `torch.compile` trace them.
+
+    A wrapper loads the compiler with its first call: two thirds of the time that `import torch` takes, in runs that
+    compile nothing. Only the forward is ever compiled here, never a step of an optimizer.
+    """
+
+    add_param_group = inspect.unwrap(Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(Optimizer.zero_grad)
+    state_dict = inspect.unwrap(Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(Optimizer.load_state_dict)
+
+
+class SGD(_Bare, torch.optim.SGD):
+    """Stochastic gradient descent, as torch steps it."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
+class AdamW(_Bare, torch.optim.AdamW):
+    """Adam with decoupled weight decay, as torch steps it."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
+def orthogonalise(matrices_NRC: Tensor, steps: int = 5) -> Tensor:
+    """Return N matrices of R rows and C columns with all singular values brought near 1.
+
+    A quintic Newton-Schulz iteration with the coefficients of Jordan et al., "Muon: an optimizer for the
+    hidden layers of neural networks" (2024); it ends between about 0.7 and 1.2, which is enough.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrices_NRC.shape[-2] > matrices_NRC.shape[-1]
+    x = matrices_NRC.mT if tall else matrices_NRC
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+class Muon(_Bare):
+    """Nesterov momentum, orthogonalised per weight seen as a matrix of one row per filter.
+
+    Every parameter has at least two dimensions. An update is scaled by sqrt(max(1, rows / columns)); with
+    `normalise` a weight's norm is first set to sqrt(rows), as in the CIFAR-10 speed runs of Jordan (2024).
+    Weights of like shapes are taken together, so that a step is a few batched products. A group's `lr` may be a tensor
+    on the weights' device.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        *,
+        lr: float,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        normalise: bool = False,
+    ) -> None:
+        """Take `parameters`; `weight_decay` is decoupled (times `lr`)."""
+        super().__init__(parameters, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, normalise=normalise))
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Take one step on every parameter that has a gradient."""
+        assert closure is None, "the training loop never passes a closure"
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            for weight in weights:
+                if "momentum_buffer" not in self.state[weight]:
+                    self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+                if group["normalise"]:
+                    weight.mul_(len(weight) ** 0.5 / (weight.norm() + 1e-7))
+                if group["weight_decay"]:
+                    weight.mul_(1.0 - group["lr"] * group["weight_decay"])
+            self.step_weights(group, weights)
+
+    def step_weights(self, group: dict[str, Any], weights: list[Tensor]) -> None:
+        """Move `weights`, of `group` and with gradients, and their momenta."""
+        together: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
+        for weight in weights:
+            together[_kind(weight)].append(weight)
+        for alike in together.values():
+            shorts, longs = zip(*(sorted(_sides(weight)) for weight in alike), strict=True)
+            self._step_together(group, alike, (max(shorts), max(longs)))
+
+    def _step_together(self, group: dict[str, Any], weights: list[Tensor], form: tuple[int, int]) -> None:
+        """Step weights as matrices, of the `form` that they have in common, with zeros where they are smaller."""
+        gradients_NSL = weights[0].new_zeros(len(weights), *form)
+        for place, weight in zip(_places(gradients_NSL, weights), weights, strict=True):
+            assert weight.grad is not None, "such weights are not stepped"
+            place.copy_(weight.grad)
+        momentum_NSL = self._momentum(weights, form).mul_(group["momentum"]).add_(gradients_NSL)
+        steps_NSL = gradients_NSL.add_(momentum_NSL, alpha=group["momentum"])
+        if steps_NSL.is_cuda:
+            steps_NSL = steps_NSL.bfloat16()
+        updates_NSL = orthogonalise(steps_NSL).to(weights[0].dtype) * group["lr"]
+        for place, weight in zip(_places(updates_NSL, weights), weights, strict=True):
+            weight.sub_(place, alpha=update_scale(weight))
+
+    def _momentum(self, weights: list[Tensor], form: tuple[int, int]) -> Tensor:
+        """Return the momenta of `weights` as one tensor (N, *form), of which each one's buffer is a part."""
+        buffers = [self.state[weight]["momentum_buffer"] for weight in weights]
+        whole_NSL = buffers[0]._base
+        if whole_NSL is not None and whole_NSL.shape == (len(weights), *form):
+            places = _places(whole_NSL, weights)
+            if all(one.data_ptr() == place.data_ptr() for one, place in zip(buffers, places, strict=True)):
+                return whole_NSL
+        whole_NSL = weights[0].new_zeros(len(weights), *form)
+        for place, weight, buffer in zip(_places(whole_NSL, weights), weights, buffers, strict=True):
+            self.state[weight]["momentum_buffer"] = place.copy_(buffer)
+        return whole_NSL
+
+
+def _sides(weight: Tensor) -> tuple[int, int]:
+    """Return the rows and the columns of `weight` seen as a matrix of one row per filter."""
+    return len(weight), weight.numel() // len(weight)
+
+
+def _kind(weight: Tensor) -> tuple[int, int]:
+    """Return what weights that are stepped together have in common: the sides, or on a GPU about the shorter one.
+
+    There a product of many matrices takes as long as one of few, so that those with a few zeros more go along.
+    """
+    short, long = sorted(_sides(weight))
+    return (max(64, 1 << (short - 1).bit_length()), 0) if weight.is_cuda else (short, long)
+
+
+def _places(matrices_NSL: Tensor, weights: list[Tensor]) -> list[Tensor]:
+    """Return where in a matrix each, its shorter side first, the values of `weights` stand, in their shapes."""
+    found: list[Tensor] = []
+    for matrix_SL, weight in zip(matrices_NSL, weights, strict=True):
+        rows, columns = _sides(weight)
+        matrix = matrix_SL[:rows, :columns] if rows <= columns else matrix_SL[:columns, :rows].mT
+        found.append(matrix.unflatten(1, weight.shape[1:]))
+    return found
+
+
+def update_scale(weight: Tensor) -> float:
+    """Return what an update of `weight` is multiplied by: sqrt(max(1, rows / columns))."""
+    rows, columns = _sides(weight)
+    return max(1.0, rows / columns) ** 0.5
+
+
 def make_optimizers(
-    network: nn.Module, settings: OptimizerSettings, *, batch_size: int, kernels: Kernels | None = None
+    network: nn.Module, settings: OptimizerSettings, *, batch_size: int, muon: Callable[..., Optimizer] = Muon
 ) -> list[Optimizer]:
     """Return the optimizers that together hold every parameter of `network` once.
 
     Weight decay leaves out vectors (norm weights, biases) unless `decay_norm_and_bias`. Each group keeps its
     highest learning rate as `peak`; that of vectors is `norm_and_bias_ratio` times the others'. `muon` takes dense
-    convolutions (groups = 1), the first one only with `muon_stem`, and steps them by `kernels` where there are any;
-    SGD takes the rest.
+    convolutions (groups = 1), the first one only with `muon_stem`, by an optimizer that `muon` makes; SGD takes the
+    rest.
     """
-    muon = _muon_weights(network, stem=settings.muon_stem) if settings.name == "muon" else []
-    taken = {id(weight) for weight in muon}
+    dense = _muon_weights(network, stem=settings.muon_stem) if settings.name == "muon" else []
+    taken = {id(weight) for weight in dense}
     rest = [weight for weight in network.parameters() if weight.requires_grad and id(weight) not in taken]
     learning_rate = settings.scaled(settings.learning_rate, batch_size)
     optimizers: list[Optimizer] = []
-    if muon:
+    if dense:
         optimizers.append(
-            Muon(
-                muon,
+            muon(
+                dense,
                 lr=settings.scaled(settings.muon_learning_rate, batch_size),
                 momentum=settings.muon_momentum,
                 weight_decay=settings.muon_weight_decay,
                 normalise=settings.muon_normalise,
-                kernels=kernels,
             )
         )
     if rest:
@@ -95,3 +246,65 @@ def _groups(weights: list[nn.Parameter], settings: OptimizerSettings, rate: floa
 def clip_gradients(network: nn.Module, largest: float) -> None:
     """Scale all gradients of `network` so that their norm together is at most `largest`; no synchronisation."""
     torch.nn.utils.clip_grad_norm_(network.parameters(), largest)
+
+
+def learning_rate_ratio(schedule: ScheduleSettings, progress: float) -> float:
+    """Return the share of the highest learning rate at `progress`, 0 at the first step, towards 1 at the last.
+
+    `onecycle` rises and falls along half cosines (Smith & Topin 2018), `triangular` along straight lines,
+    `cosine` rises straight and falls along a half cosine (Loshchilov & Hutter 2017), `constant` only rises.
+    Step i of n has the progress i / n. Raises `ValueError` outside 0..1.
+    """
+    if not 0.0 <= progress <= 1.0:
+        raise ValueError(f"progress must be from 0 to 1, is {progress}")
+    first, last = schedule.initial_ratio, schedule.final_ratio
+    if progress < schedule.warmup:
+        share = progress / schedule.warmup
+        return _bend(first, 1.0, share) if schedule.name == "onecycle" else _line(first, 1.0, share)
+    share = (progress - schedule.warmup) / (1.0 - schedule.warmup)
+    match schedule.name:
+        case "onecycle" | "cosine":
+            return _bend(1.0, last, share)
+        case "triangular":
+            return _line(1.0, last, share)
+        case "constant":
+            return 1.0
+        case _:
+            assert_never(schedule.name)
+
+
+def _line(start: float, end: float, share: float) -> float:
+    return start + (end - start) * share
+
+
+def _bend(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1.0 + math.cos(math.pi * share)) / 2.0
+
+
+def make_average(network: nn.Module) -> nn.Module:
+    """Return a copy of `network` in evaluation mode that holds the average; it has the same state-dict names."""
+    average = copy.deepcopy(network).eval()
+    return average.requires_grad_(False)
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, *, decay: float, steps: int) -> None:
+    """Move `average` towards `network` after `steps` steps (1 for the first).
+
+    The decay is at most (1 + steps) / (10 + steps), so that the start is forgotten (as in TensorFlow's
+    ExponentialMovingAverage). Running statistics are averaged too; counters are copied.
+    """
+    decay = min(decay, (1 + steps) / (10 + steps))
+    old: list[Tensor] = []
+    new: list[Tensor] = []
+    for pairs in (
+        zip(average.parameters(), network.parameters(), strict=True),
+        zip(average.buffers(), network.buffers(), strict=True),
+    ):
+        for held, fresh in pairs:
+            if held.is_floating_point():
+                old.append(held)
+                new.append(fresh)
+            else:
+                held.copy_(fresh)
+    get_ema_multi_avg_fn(decay)(old, new, steps)  # one multi-tensor operation

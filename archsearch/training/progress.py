@@ -1,4 +1,4 @@
-"""How a training tells where it stands: bars on a terminal, a line per epoch elsewhere, or nothing.
+"""How a training shows its progress: bars on a terminal, a line per epoch elsewhere, or nothing.
 
 Imports the standard library; rich only where bars are made.
 """
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from archsearch.formatting import duration, percent
 from archsearch.training.result import EpochRecord
 
 if TYPE_CHECKING:
@@ -71,10 +72,10 @@ class Lines:
         parts = [
             f"epoch {record.epoch:>{width}}/{self._epochs}",
             f"loss {record.train_loss:.4f}",
-            f"train {_percent(record.train_accuracy)}",
+            f"train {percent(record.train_accuracy)}",
             *_validation(record, best),
             f"{record.images_per_second:.0f} images/s",
-            f"{_duration(left)} left",
+            f"{duration(left)} left",
         ]
         print("  ".join(parts), file=self._stream, flush=True)
 
@@ -103,14 +104,14 @@ class Bars:
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[status]}"),
             console=self._console or Console(file=self._stream),
             refresh_per_second=4,
             speed_estimate_period=120,
         )
         done = epoch * steps + step
-        self._run = self._bars.add_task("run  ", total=epochs * steps, completed=done, told="")
-        self._epoch = self._bars.add_task(f"epoch {epoch + 1}/{epochs}", total=steps, completed=step, told="")
+        self._run = self._bars.add_task("run  ", total=epochs * steps, completed=done, status="")
+        self._epoch = self._bars.add_task(f"epoch {epoch + 1}/{epochs}", total=steps, completed=step, status="")
         self._epochs = epochs
         self._bars.start()
 
@@ -122,13 +123,13 @@ class Bars:
     def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
         if self._bars is None:
             return
-        told = [*_validation(record, best), f"{record.images_per_second:.0f} images/s"]
-        self._bars.update(self._run, told="  ".join(told))
+        status = [*_validation(record, best), f"{record.images_per_second:.0f} images/s"]
+        self._bars.update(self._run, status="  ".join(status))
         if record.epoch < self._epochs:
             self._bars.reset(
                 self._epoch,
                 description=f"epoch {record.epoch + 1}/{self._epochs}",
-                told=f"loss {record.train_loss:.4f}  train {_percent(record.train_accuracy)}",
+                status=f"loss {record.train_loss:.4f}  train {percent(record.train_accuracy)}",
             )
 
     def note(self, text: str) -> None:
@@ -146,19 +147,7 @@ class Bars:
 def _validation(record: EpochRecord, best: EpochRecord | None) -> list[str]:
     if record.validation_accuracy is None:
         return []
-    told = f"validation {_percent(record.validation_accuracy)}"
+    text = f"validation {percent(record.validation_accuracy)}"
     if best is not None and best.validation_accuracy is not None:
-        told += f" (best {_percent(best.validation_accuracy)} at {best.epoch})"
-    return [told]
-
-
-def _percent(accuracy: float) -> str:
-    return f"{100 * accuracy:.2f} %"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+        text += f" (best {percent(best.validation_accuracy)} at {best.epoch})"
+    return [text]

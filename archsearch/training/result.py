@@ -31,7 +31,7 @@ class TrainResult:
     `validation_accuracy` is of the last epoch and is the one to compare; the best one is for information.
     Test numbers are None where the test set was not asked for. `test_accuracy_flip` is with flip
     test-time augmentation, kept apart from `test_accuracy`, which is never. `probabilities_NK` are those of the images
-    that it was judged by last, test or validation; None where a resumed run had nothing left to judge.
+    that were evaluated last, test or validation; None where a resumed run had nothing left to evaluate.
     """
 
     epochs: int
@@ -45,9 +45,8 @@ class TrainResult:
     images_per_second: float  # of training; evaluation and compiling left out
     seconds: float  # wall clock, evaluation and compiling and earlier parts of a resumed run included
     device: str
-    precision: str
-    compiled: bool
-    kernels: bool  # whether the project's own kernels computed it
+    precision: str  # of activations in training
+    backend: str  # eager, compiled or kernels, and +cuda_graphs behind it
     pruned: bool
     seed: int
     data_fingerprint: str
@@ -55,6 +54,16 @@ class TrainResult:
     notices: tuple[str, ...]
     history: tuple[EpochRecord, ...]
     probabilities_NK: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether `torch.compile` made the forward."""
+        return self.backend.startswith("compiled")
+
+    @property
+    def kernels(self) -> bool:
+        """Whether the project's own kernels computed it."""
+        return self.backend == "kernels"
 
 
 def best_epoch(history: tuple[EpochRecord, ...] | list[EpochRecord]) -> EpochRecord | None:

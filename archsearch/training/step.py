@@ -1,78 +1,116 @@
-"""One step's forward and backward, as it is or recorded once and replayed; imports torch and the kernels.
+"""One step of a training: the loss of a batch, its gradients, what the optimizers make of them, and the epoch's sums.
 
-Legend: B batch, C channels, H height, W width, K classes.
+Imports torch. Legend: B batch, C channels, H height, W width, K classes.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from archsearch.training.compiling import Forward
-from archsearch.training.device import Precision, autocast
-from archsearch.training.replay import Recording, can_record
+from archsearch.settings.training import Precision
+from archsearch.training.checkpoint import RunState
+from archsearch.training.device import autocast
+from archsearch.training.optimizers import clip_gradients
+from archsearch.training.recording import LossFunction
+
+Forward = Callable[[Tensor], Tensor]
+"""From (B, C, H, W) images to (B, K) logits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """The mean loss of a network over a batch, and how many of its images are named right."""
+    """The mean loss of a network over a batch, and how many of its images are classified right."""
 
     forward: Forward
     device: torch.device
-    cast: Precision
+    precision: Precision  # that torch casts activations to
     label_smoothing: float
 
     def __call__(self, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss, which wants a gradient, and the count."""
-        with autocast(self.device, self.cast):
+        """Return the loss, which requires a gradient, and the count."""
+        with autocast(self.device, self.precision):
             logits_BK = self.forward(images_BCHW)
         logits_BK = logits_BK.float()
         loss = F.cross_entropy(logits_BK, labels_B, label_smoothing=self.label_smoothing)
         return loss, (logits_BK.detach().argmax(1) == labels_B).sum()
 
 
-class PlainStep:
-    """Sets the gradients of a loss, times the scale of `scaler`; returns the loss and the count."""
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """Sets the gradients of a loss, times the scale of `scaler`."""
 
-    def __init__(self, loss: Loss, scaler: torch.amp.GradScaler) -> None:
-        self.loss, self._scaler = loss, scaler
+    loss: LossFunction
+    scaler: torch.amp.GradScaler
 
     def __call__(self, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Take the step for a batch, whose weights have no gradients yet."""
+        """Set the gradients of weights that have none yet; return the loss and how many images are classified right."""
         loss, correct = self.loss(images_BCHW, labels_B)
-        self._scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()
         return loss.detach(), correct
 
 
-class RecordedStep:
-    """The same on a CPU, recorded when it first runs and from then on replayed: its operations and nothing else.
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Moves the weights of `state` by the gradients of a batch, and adds its loss to the sums of the epoch.
 
-    Of `plain` the loss is recorded, without a scale, which a CPU has no use for. A batch of another shape, or weights
-    that have been put elsewhere in memory, are recorded anew. What is returned, and the gradients, are overwritten by
-    the next step. What cannot be recorded runs as it is.
+    `gradients` sets them and returns the loss and how many images are classified right; `clip` is the largest norm of
+    all of them together.
     """
 
-    def __init__(self, plain: PlainStep, network: nn.Module) -> None:
-        self._plain, self._network = plain, network
-        self._recording: Recording | None = None
-        self._can = can_record(network)
+    gradients: LossFunction
+    state: RunState
+    clip: float | None
 
-    @property
-    def calls(self) -> int:
-        """How many calls a replay is; 0 where there is no recording that the next step could be a replay of."""
-        return 0 if self._recording is None else self._recording.calls
+    def __call__(self, images_BCHW: Tensor, labels_B: Tensor) -> None:
+        """Take the step."""
+        state = self.state
+        loss, correct = self.gradients(images_BCHW, labels_B)
+        if self.clip is not None:
+            for optimizer in state.optimizers:
+                state.scaler.unscale_(optimizer)
+            clip_gradients(state.network, self.clip)
+        for optimizer in state.optimizers:
+            state.scaler.step(optimizer)
+        state.scaler.update()
+        for optimizer in state.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        state.loss_sum += loss
+        state.correct += correct
 
-    def __call__(self, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Take the step for a batch, whose weights have no gradients yet."""
-        if self._recording is not None and self._recording.suits(images_BCHW, labels_B):
-            return self._recording.replay(images_BCHW, labels_B)
-        self._recording = None  # its memory is free before the next takes some
-        if not self._can:
-            return self._plain(images_BCHW, labels_B)
-        recording = Recording(self._plain.loss, self._network, images_BCHW, labels_B)
-        self._can = recording.refused is None
-        self._recording = recording if self._can else None
-        return recording.results
+
+class FiniteCheck:
+    """Checks whether a scalar on the device is still finite, without making the device wait.
+
+    On the CPU the value is read at once. On CUDA it is copied aside without waiting and read at the next check, so the
+    answer is one check late. On other devices the answer is always yes; the end of the epoch decides there.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._kind = device.type
+        self._pinned: Tensor | None = None
+        self._event: torch.cuda.Event | None = None
+
+    def is_finite(self, value: Tensor) -> bool:
+        """Return False where `value`, or on CUDA its state at the last check, is infinite or not a number."""
+        if self._kind == "cpu":
+            return math.isfinite(value.item())
+        if self._kind != "cuda":
+            return True
+        finite = True
+        if self._event is not None and self._pinned is not None:
+            if not self._event.query():
+                return True
+            finite = math.isfinite(self._pinned.item())
+        if self._pinned is None:
+            self._pinned = torch.empty((), dtype=value.dtype, pin_memory=True)
+            self._event = torch.cuda.Event()
+        self._pinned.copy_(value, non_blocking=True)
+        assert self._event is not None, "made together with the pinned copy"
+        self._event.record()
+        return finite

@@ -1,1 +1,1 @@
-"""Hydra's sweeper over `archsearch.search`; it must lie in the package `hydra_plugins`, Hydra takes no other."""
+"""Hydra's sweeper over `archsearch.search`. Hydra accepts sweepers from the package `hydra_plugins` alone."""

@@ -1,6 +1,6 @@
 """The task of a search over experiments: candidates by analysis, trainings by `archsearch.runs`.
 
-Torch is imported by `train` alone.
+Torch is imported for the first feasible candidate, whose precision depends on the device.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.cli.compose import Composer
+from archsearch.decode import decode
 from archsearch.masking import mask
 from archsearch.overrides import assign
 from archsearch.search.evaluator import Evaluator
 from archsearch.search.task import Assignments, Candidate, Job, Outcome
 from archsearch.settings.experiment import decode_experiment, require_training
 from archsearch.settings.objectives import OBJECTIVES
+from archsearch.settings.training import TrainSettings
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
@@ -42,8 +44,13 @@ class ExperimentTask:
     def __init__(self, made_of: ExperimentTasks) -> None:
         self._composer = Composer(made_of.base, made_of.folders)
         self._evaluator = Evaluator(
-            self._composer.compose, self._composer.blocks, fingerprint=made_of.fingerprint, repair=made_of.repair
+            self._composer.compose,
+            self._composer.blocks,
+            fingerprint=made_of.fingerprint,
+            repair=made_of.repair,
+            precision=self._precision,
         )
+        self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
         self._base = made_of.base
         self._dataset: Dataset | None = None
         self._read: dict[str, object] = {}
@@ -61,10 +68,22 @@ class ExperimentTask:
 
     def smaller(self, candidate: Candidate) -> Candidate | None:
         tree, checked = candidate.experiment
-        batch = tree["train"]["batch_size"] // 2
+        batch = self._train_settings(tree).batch_size // 2
         if batch < 1:
             return None
         return replace(candidate, experiment=({**tree, "train": {**tree["train"], "batch_size": batch}}, checked))
+
+    def _train_settings(self, tree: Mapping[str, Any]) -> TrainSettings:
+        raw = tree.get("train", {})
+        if raw is not self._train[0]:
+            self._train = (raw, decode(TrainSettings, raw, "train"))
+        return self._train[1]
+
+    def _precision(self, tree: Mapping[str, Any]) -> str:
+        from archsearch.training.device import choose_device, choose_precision
+
+        settings = self._train_settings(tree)
+        return choose_precision(settings, choose_device(settings.device))
 
     def train(self, job: Job) -> Outcome:
         from archsearch.data.load import load_dataset

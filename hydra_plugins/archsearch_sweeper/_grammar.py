@@ -10,13 +10,13 @@ from archsearch.errors import SpecError
 from archsearch.overrides import SEARCH_GROUPS, group_of
 from archsearch.search.space import Choice, Parameter, Range, Space, Value
 
-# What a study holds still: results under other data or limits cannot be compared.
+# What is the same for all trials of a study: results under other data or limits cannot be compared.
 HELD = (*SEARCH_GROUPS, "data", "constraints", "resume", "experiment", "tracking")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a command line asks for: a space, assignments from the space's file, and the plain overrides beside them.
+    """What a command line asks for: a space, assignments from the space's file, and the plain overrides.
 
     `exhaustive` where nothing but comma lists and globs was given, `shuffle` where one asks for another order.
     """

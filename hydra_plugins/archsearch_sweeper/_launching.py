@@ -60,7 +60,7 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
 
     travelling = replace(worker, sweep=replace(worker.sweep, settings=replace(worker.sweep.settings, storage="-")))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=travelling, config=config)
-    # A worker has no output of its own: what it trains lies in the folders of the trials.
+    # A worker has no output of its own: the files of a training are in the folder of its trial.
     jobs = [[*overrides, "hydra.output_subdir=null"] for _ in range(worker.sweep.settings.workers)]
     lost: Exception | None = None
     try:
@@ -68,8 +68,8 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
     except ArchsearchError:
         raise
     except (KeyboardInterrupt, SystemExit):
-        said = "stopped waiting for the jobs: a cluster goes on with those that it has, and the same command joins them"
-        raise InterruptedRun(said) from None
+        text = "stopped waiting for the jobs: the cluster goes on with them, and the same command joins them"
+        raise InterruptedRun(text) from None
     except Exception as error:  # noqa: BLE001  (every launcher has errors of its own)
         lost, launched = error, ()
     finally:
@@ -81,14 +81,14 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
             lost = error
     if lost is None:
         return
-    said = f"hydra/launcher: the jobs could not be carried out: {_in_short(lost)}"
+    text = f"hydra/launcher: the jobs failed: {_in_short(lost)}"
     if not _others_finish(study, worker.sweep):
-        raise RunError(said) from lost
-    print(mask(f"{said}\nOther jobs did its part."), file=sys.stderr)  # noqa: T201
+        raise RunError(text) from lost
+    print(mask(f"{text}\nOther jobs trained the remaining designs."), file=sys.stderr)  # noqa: T201
 
 
 def _remove_empty(folder: Path, jobs: int) -> None:
-    """Take away the folders that the launcher has made for its jobs and where nothing lies."""
+    """Remove the empty folders that the launcher has made for its jobs."""
     for one in (*(folder / str(job) for job in range(jobs)), folder):
         with contextlib.suppress(OSError):  # not there, or not empty
             one.rmdir()

@@ -1,6 +1,6 @@
-"""What every trial of a search would meet: refused once, before the first one is recorded.
+"""Checks of what all trials of a search share, before the first trial is recorded.
 
-Torch is imported where a device is looked for.
+Torch is imported where the device is checked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from archsearch.settings.objectives import objective
 def require_usable(experiment: Experiment, *, searched: Collection[str], here: bool) -> None:
     """Raise `SpecError` where what the designs share cannot be used: the tracker, the images held out, the device.
 
-    Keys that are `searched` over are not looked at, nor is a device where the jobs do not run `here`.
+    Keys that are `searched` over are not checked, nor is the device where the jobs run on other machines (not `here`).
     """
     from archsearch.tracking.guarded import require_tracker
 
@@ -31,8 +31,8 @@ def require_usable(experiment: Experiment, *, searched: Collection[str], here: b
     device = choose_device(experiment.train.device)
     if "train.precision" in searched:
         return
-    precision = choose_precision(experiment.train.precision, device)
+    precision = choose_precision(experiment.train, device)
     if "train.cuda_graphs" not in searched and experiment.train.cuda_graphs is True:
-        from archsearch.training.graphs import check_graphs
+        from archsearch.training.cuda_graphs import check_graphs
 
         check_graphs(True, device, precision)

@@ -1,4 +1,4 @@
-"""From a multirun's command line to a study that is searched: composes once, opens the study, starts the workers."""
+"""From a multirun's command line to a search: composes once, opens the study, starts the workers."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, Ex
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
 from hydra_plugins.archsearch_sweeper._preflight import require_usable
 
-MOST_TOLD = 10
-"""Designs that were not trained and are told one by one."""
+MOST_LISTED = 10
+"""Designs without a result that an error lists."""
 LOCAL = (".BasicLauncher", ".JoblibLauncher")
 """Launchers whose jobs run on the machine where the command was given."""
 
@@ -43,7 +43,7 @@ class Searched:
 
 
 def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[float, ...]]:
-    """Carry a multirun out to its end, say what came of it, and return the trials' values by number."""
+    """Run a multirun to its end, print its summary, and return the trials' values by number."""
     opened, request = _open(context, config, arguments)
     study, sweep = opened.study, opened.sweep
     task = opened.tasks()
@@ -102,29 +102,26 @@ def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
 
 
 def _require_all(study: Study, sweep: Sweep) -> None:
-    """Raise an error about those of the designs that were listed one by one which gave no result.
+    """Raise an error about the listed designs that have no result.
 
-    `UsageError` where one cannot be trained, `RunError` where trainings failed only.
+    `UsageError` where one is infeasible, `RunError` where only trainings failed.
     """
-    mine = [trial for trial in study.trials() if trial.user_attrs.get("sweep") == sweep.name]
-    refused = [trial.user_attrs for trial in mine if trial.user_attrs.get("state_reason") == INFEASIBLE]
-    done = {
-        trial.user_attrs.get("key") for trial in mine if trial.user_attrs.get("state_reason") in ("complete", "pruned")
-    }
-    lost = [trial.user_attrs for trial in mine if trial.user_attrs.get("state_reason") in ("failed", "diverged")]
-    failed = [attrs for attrs in lost if attrs.get("key") not in done]
+    own = [trial.user_attrs for trial in study.trials() if trial.user_attrs.get("sweep") == sweep.name]
+    infeasible = [attrs for attrs in own if attrs.get("state_reason") == INFEASIBLE]
+    done = {attrs.get("key") for attrs in own if attrs.get("state_reason") in ("complete", "pruned")}
+    failed = [
+        attrs for attrs in own if attrs.get("state_reason") in ("failed", "diverged") and attrs.get("key") not in done
+    ]
     lines: list[str] = []
-    if refused:
-        lines += [f"{len(refused)} of {len(mine)} designs cannot be trained:", *_causes(refused)]
-        lines.append(
-            "python -m archsearch.show with the same overrides tells by how much a limit is broken, and fixes."
-        )
+    if infeasible:
+        lines += [f"{len(infeasible)} of {len(own)} designs cannot be trained:", *_causes(infeasible)]
+        lines.append("python -m archsearch.show with the same overrides shows the limits and fixes.")
     if failed:
-        lines += [f"{len(failed)} of {len(mine)} trainings failed:", *_causes(failed)]
+        lines += [f"{len(failed)} of {len(own)} trainings failed:", *_causes(failed)]
         if any(attrs["state_reason"] == "failed" for attrs in failed):
-            lines.append("The same command with study.retry_failed=true tries what failed again.")
+            lines.append("The same command with study.retry_failed=true retries them.")
     if lines:
-        raise (UsageError if refused else RunError)("\n".join(lines))
+        raise (UsageError if infeasible else RunError)("\n".join(lines))
 
 
 def _require_any(study: Study, sweep: Sweep) -> None:
@@ -133,18 +130,18 @@ def _require_any(study: Study, sweep: Sweep) -> None:
     if snapshot.trained or snapshot.failed:
         return
     causes = unbuildable(snapshot, sweep.name)
-    why = causes[0] if causes else "python -m archsearch.study why tells which limits refused them"
-    raise UsageError(f"nothing was trained, for no design of the space can be: {why}")
+    why = causes[0] if causes else "python -m archsearch.study why shows which limits they break"
+    raise UsageError(f"nothing was trained: no design of the space is feasible ({why})")
 
 
 def _causes(trials: list[dict[str, Any]]) -> list[str]:
     """Return a line for each of the first trials: what was set, and why nothing came of it."""
     lines = []
-    for attrs in trials[:MOST_TOLD]:
+    for attrs in trials[:MOST_LISTED]:
         named = " ".join(assign(name, value) for name, value in attrs.get("assignments", {}).items())
         lines.append(f"  {named}  {attrs.get('cause')}")
-    if len(trials) > MOST_TOLD:
-        lines.append(f"  and {len(trials) - MOST_TOLD} more")
+    if len(trials) > MOST_LISTED:
+        lines.append(f"  and {len(trials) - MOST_LISTED} more")
     return lines
 
 
@@ -176,7 +173,7 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
         base=request.base,
         folders=folders,
         fingerprint=str(study.raw.user_attrs["data_fingerprint"]),
-        repair=settings.repair and not exhaustive,  # what is listed is trained as listed, or refused
+        repair=settings.repair and not exhaustive,  # listed designs are trained as listed
     )
     return Searched(study=study, sweep=sweep, tasks=tasks), request
 
@@ -211,7 +208,7 @@ def _no_held_keys(request: Request) -> None:
     for name in (*request.space.parameters, *request.fixed):
         if name.partition(".")[0] in HELD:
             raise SpecError(
-                f"space: {name}", "cannot differ between the trials of one study", "Set it beside the space."
+                f"space: {name}", "cannot differ between the trials of one study", "Set it on the command line."
             )
 
 

@@ -1,4 +1,4 @@
-"""What a launched worker does when its job is to end: it saves where it stands, then the launcher has its way."""
+"""How a launched worker ends with its job: the training writes a checkpoint, then the launcher handles the signal."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from archsearch.errors import InterruptedRun
 from archsearch.signals import raise_interrupt
 
 NOTICE = signal.SIGUSR2
-"""What SLURM sends before it takes a job's node away or its time is over; submitit then queues the job again."""
+"""SLURM sends it before it preempts a job or its time is over; submitit then requeues the job."""
 
 
 @contextlib.contextmanager
 def stopping_in_time() -> Iterator[None]:
     """Within the block SIGTERM, and SIGUSR2 where the launcher listens to it, stop a training with a checkpoint.
 
-    A search hears of them between two steps, and begins nothing new; outside of one they raise KeyboardInterrupt.
-    After the block the launcher hears of SIGUSR2 as if it came then. What that does not end exits with 130, which no
-    launcher writes down as the job's result: a job that SLURM itself puts back in the queue has none yet. Raises
-    `InterruptedRun` where the launcher gives the job up.
+    A search handles them between two steps and starts nothing new; outside of a search they raise KeyboardInterrupt.
+    After the block SIGUSR2 is raised again for the launcher. A job that this does not end exits with 130, which no
+    launcher records as the job's result: a job that SLURM itself requeues has none yet. Raises `InterruptedRun` where
+    the launcher does not requeue the job.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -43,11 +43,11 @@ def everything() -> dict[str, dict[str, Any]]:
 def photos() -> Callable[..., Tensor]:
     """Return a maker of images that vary as photographs do: smooth patches with some grain."""
 
-    def make(count: int, height: int = 32, width: int = 32) -> Tensor:
+    def make(count: int, height: int = 32, width: int = 32, channels: int = 3) -> Tensor:
         generator = torch.Generator().manual_seed(3)
-        coarse = torch.rand(count, 3, 6, 6, generator=generator) * 255
+        coarse = torch.rand(count, channels, 6, 6, generator=generator) * 255
         smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic", align_corners=True)
-        grain = torch.randn(count, 3, height, width, generator=generator) * 5
+        grain = torch.randn(count, channels, height, width, generator=generator) * 5
         images = (smooth + grain).clamp(0, 255).to(torch.uint8)
         return images.to(memory_format=torch.channels_last)
 

@@ -43,7 +43,7 @@ def test_the_draws_come_in_the_order_of_the_policy(policy):
 
 
 @pytest.mark.parametrize(("index", "p"), list(enumerate([0.5, 0.3, 0.7, 0.9, 0.4])))
-def test_each_is_chosen_as_often_as_its_probability_says(policy, index, p):
+def test_each_is_chosen_as_often_as_its_probability(policy, index, p):
     share = drawn(policy)[index].chosen_B.double().mean().item()
     assert abs(share - p) < 4 * (p * (1 - p) / COUNT) ** 0.5
 

@@ -28,6 +28,16 @@ def test_it_takes_images_of_any_size_in_turn(photos, statistics):
         assert torch.equal(normaliser(images), normalise(images, **statistics))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_any_number_of_channels(photos, channels):
+    images, mean, std = photos(5, channels=channels), (0.1, 0.2, 0.3, 0.4, 0.5)[:channels], (0.2,) * channels
+    found = normalise(images, mean, std)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    expected = (images / 255 - torch.tensor(mean).view(1, -1, 1, 1)) / 0.2
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert torch.equal(Normaliser(mean, std, "cpu").undo(found), images)
+
+
 def test_undo_gives_every_level_back(statistics):
     levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(2, 3, 16, 16).contiguous()
     normaliser = Normaliser(**statistics, device="cpu")

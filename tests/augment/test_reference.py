@@ -12,8 +12,10 @@ import yaml
 
 from archsearch.augment.batched import BatchedAugmenter
 from archsearch.augment.draws import Crop, Flip, Holes, Light, Warp, draw
-from archsearch.augment.normalise import normalise
+from archsearch.augment.make import make_augmenter
+from archsearch.augment.normalise import Normaliser, normalise
 from archsearch.augment.reference import AlbumentationsAugmenter, seed
+from archsearch.errors import SpecError
 from archsearch.settings.augment import AugmentPolicy, decode_policy
 
 COUNT = 2000
@@ -101,8 +103,10 @@ def as_draws(records, policy):
 
 
 @pytest.mark.parametrize("name", ["assignment", "mild", "flip_crop", "strong", "none"])
-def test_the_same_parameters_give_the_same_pixels(photos, shipped, statistics, name):
-    policy, images = shipped(name), photos(300)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_same_parameters_give_the_same_pixels(photos, shipped, name, channels):
+    policy, images = shipped(name), photos(300, channels=channels)
+    statistics = {"mean": (0.4914, 0.4822, 0.4471, 0.3)[:channels], "std": (0.25,) * channels}
     expected, records = applied(policy, images, statistics)
     found = BatchedAugmenter(policy, **statistics, device="cpu").apply(images, as_draws(records, policy))
     apart = (found.int() - expected.int()).abs()
@@ -112,6 +116,35 @@ def test_the_same_parameters_give_the_same_pixels(photos, shipped, statistics, n
         # `strong` multiplies a level that is apart by up to 1.3.
         assert apart[warped].max() <= WORST * (1.5 if name == "strong" else 1) + (name == "strong")
         assert apart[warped].float().mean() < MEAN_APART
+
+
+@pytest.mark.parametrize("executor", ["batched", "albumentations"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_images_of_any_number_of_channels(photos, policy, everything, executor, channels):
+    mean, std = (0.1, 0.2, 0.3, 0.4)[:channels], (0.25,) * channels
+    images, mirrored_B = photos(24, channels=channels), torch.arange(24) % 2 == 0
+    augment = make_augmenter(policy(executor, **everything), mean=mean, std=std, device="cpu")
+    found = augment(images, torch.Generator().manual_seed(0), mirrored_B)
+    assert found.shape == images.shape
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    undone = Normaliser(mean, std, "cpu").undo(found)
+    assert not torch.equal(undone, images)
+    hidden = policy(executor, coarse_dropout={"height": 32, "width": 32, "p": 1})
+    filled = make_augmenter(hidden, mean=mean, std=std, device="cpu")(images, torch.Generator())
+    levels = torch.tensor([26, 51, 76, 102][:channels], dtype=torch.uint8).view(1, -1, 1, 1)
+    assert torch.equal(Normaliser(mean, std, "cpu").undo(filled), levels.expand_as(images))
+    outside = policy(executor, shift_scale_rotate={"rotate": 45, "border": "mean", "p": 1})
+    warped = make_augmenter(outside, mean=mean, std=std, device="cpu")(images * 0, torch.Generator().manual_seed(1))
+    assert torch.equal(Normaliser(mean, std, "cpu").undo(warped).amax((0, 2, 3)), levels.flatten())
+
+
+def test_a_border_that_opencv_cannot_fill_is_named_with_the_fix(policy):
+    statistics = {"mean": (0.5,) * 5, "std": (0.2,) * 5, "device": "cpu"}
+    for transform in ("shift_scale_rotate", "random_crop"):
+        with pytest.raises(SpecError, match=r"at most 4 channels, images have 5. Set augment.executor=batched."):
+            make_augmenter(policy("albumentations", **{transform: {"border": "mean"}}), **statistics)
+    augment = make_augmenter(policy("albumentations", shift_scale_rotate={"p": 1}), **statistics)
+    assert augment(torch.zeros(2, 5, 8, 8, dtype=torch.uint8), torch.Generator()).shape == (2, 5, 8, 8)
 
 
 def test_both_executors_draw_from_the_same_distribution(photos, shipped, statistics):

@@ -55,3 +55,15 @@ def test_a_picture_that_cannot_be_written_is_named(images, policy, statistics, t
     (tmp_path / "folder").mkdir()
     with pytest.raises(StorageError, match=f"{name}: the picture of samples cannot be written"):
         write_samples(tmp_path / name, policy(), images, **statistics, draws=1)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "L"), (3, "RGB"), (5, "RGB")])
+def test_images_of_any_number_of_channels_are_drawn(photos, policy, tmp_path, channels, mode):
+    images = photos(2, channels=channels).permute(0, 2, 3, 1).numpy()
+    statistics = {"mean": (0.5,) * channels, "std": (0.2,) * channels}
+    write_samples(tmp_path / "samples.png", policy(horizontal_flip={"p": 1}), images, **statistics, draws=1, zoom=1)
+    with Image.open(tmp_path / "samples.png") as picture:
+        assert picture.mode == mode
+        np.testing.assert_array_equal(
+            np.asarray(picture)[2:34, 2:34], images[0, ..., : 3 if mode == "RGB" else 1].squeeze()
+        )

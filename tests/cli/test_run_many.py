@@ -128,7 +128,7 @@ def test_a_search_that_can_train_nothing_reports_why(capsys: pytest.CaptureFixtu
     assert main(["-m", *TINY, "optimizer.lr=choice(0.1,0.2)"]) == 2
     caught = capsys.readouterr()
     assert "cannot be built: optimizer.lr: unknown key for optimizer" in caught.out
-    assert "nothing was trained, for no design of the space can be: optimizer.lr: unknown key" in caught.err
+    assert "nothing was trained: no design of the space is feasible (optimizer.lr: unknown key" in caught.err
 
 
 def test_the_best_is_run_again_from_its_file() -> None:

@@ -163,7 +163,7 @@ def test_the_network_of_a_trial_is_exported(
 
 def test_the_doctor_fixes(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = as_json(capsys, "doctor", "--fix", "--storage", storage)
-    assert found["fixed"] == ["shapes-tiny: trial 14 waits again; the same command as before takes it up"]
+    assert found["fixed"] == ["shapes-tiny: trial 14 put back into the queue; the same command as before resumes them"]
     assert as_json(capsys, "ls", "--storage", storage)[0]["states"]["waiting"] == 1
 
 
@@ -215,7 +215,7 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["show"], "study: there are 2. Name one of them: one, tow"),
+        (["show"], "study: the database has 2 studies. Name one of them: one, tow"),
         (["show", "two"], "study: there is no 'two'. Did you mean 'tow'?"),
         (["best", "tow", "--storage", "nowhere.db"], "--storage: there is no study database at nowhere.db"),
         (["ls", "--storage", "mysql://me:geheim@x/y"], "--storage: 'mysql://me:***@x/y' is not the address"),
@@ -229,7 +229,7 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
         (["show", "one", "--nothing"], "--nothing"),
         (["compare", "one", "0", "1", "--plot", "x.docx"], "which is not a picture format"),
         (["export", "one", "--csv", "file/a.csv"], "cannot be written"),
-        (["ls", "--storage", "sqlite:///file"], "is not a study database"),
+        (["ls", "--storage", "sqlite:///file"], "not a study database"),
     ],
 )
 def test_what_cannot_be_used_ends_with_2_and_one_message(

@@ -32,18 +32,18 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "signals": frozenset(),
     "formatting": frozenset(),
     "masking": frozenset(),
-    "overrides": frozenset(),
     "notices": frozenset(),
+    "overrides": frozenset(),
     "plugins": frozenset({"decode", "errors"}),
     "design": BASE,
     "analysis": BASE | {"design"},
     "settings": BASE | {"design", "analysis"},
-    "kernels": frozenset({"errors"}),  # any nn.Module, never a plan
-    "network": PURE | {"kernels"},
+    "network": PURE,
     "data": BASE | {"settings"},
-    "augment": BASE | {"settings", "kernels"},
+    "augment": BASE | {"settings"},
+    "kernels": frozenset({"errors", "network", "augment"}),  # their plain torch, never a plan
     # An nn.Module and images, never a plan.
-    "training": BASE | {"processor", "signals", "settings", "data", "augment", "kernels"},
+    "training": BASE | {"process", "processor", "signals", "settings", "data", "augment", "kernels"},
     "search": PURE | TORCH | {"process", "signals"},
     "report": PURE | TORCH | {"search"},
     "tracking": BASE | {"settings"},  # plain values, never a training
@@ -67,6 +67,12 @@ MAY_USE: dict[str, frozenset[str]] = {
     "cv2": frozenset({"augment"}),
     "matplotlib": frozenset({"report"}),
 }
+
+# Private parts of Optuna, and the one module that may use them: it lists each with its reason.
+OPTUNA_INTERNALS = "archsearch.search.storage.optuna_internals"
+OPTUNA_PRIVATE = frozenset(
+    {"_trial_id", "_study_id", "_storage", "_CachedStorage", "_add_trials_to_cache", "_sample_relative_impl", "_rdb"}
+)
 
 # What must answer at once: all of it, imported together, loads none of these.
 HEAVY = ("torch", "torchvision", "numpy", "optuna", "albumentations", "matplotlib", "scipy", "PIL")
@@ -126,6 +132,25 @@ def test_a_library_stays_in_the_rooms_that_may_use_it(module: str) -> None:
     used = {name.partition(".")[0] for name in IMPORTS[module]}
     refused = sorted(library for library, rooms in MAY_USE.items() if library in used and room not in rooms)
     assert not refused, f"{module} imports {refused}; see MAY_USE"
+
+
+def test_one_module_knows_the_kernels() -> None:
+    kernels = {name for name in MODULES if room_of(name) == "kernels"}
+    guests = {module for module, names in IMPORTS.items() if names & kernels} - kernels
+    assert guests == {"archsearch.training.backend"}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - {OPTUNA_INTERNALS}))
+def test_private_parts_of_optuna_are_used_in_one_module(module: str) -> None:
+    imports = [name for name in IMPORTS[module] if name.startswith("optuna.") and "._" in name]
+    used = [
+        node.attr
+        for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+        and node.attr in OPTUNA_PRIVATE
+        and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+    ]
+    assert not imports + used, f"{module} uses {imports + used}; use a function of {OPTUNA_INTERNALS}"
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:

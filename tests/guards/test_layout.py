@@ -10,6 +10,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LONGEST = 500  # lines; past that a module holds two concepts
+FULLEST = 15  # modules in a folder
 
 
 def project_files() -> list[Path]:
@@ -32,6 +33,15 @@ def test_no_file_outgrows_its_job() -> None:
     lengths = {relative(path): len(path.read_bytes().splitlines()) for path in CHECKOUT.glob("*/**/*.py") if mine(path)}
     assert lengths
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+def test_no_folder_is_too_full() -> None:
+    counts: dict[str, int] = {}
+    for top in ("archsearch", "hydra_plugins"):
+        for path in (CHECKOUT / top).rglob("*.py"):
+            counts[relative(path.parent)] = counts.get(relative(path.parent), 0) + (not path.name.startswith("__"))
+    assert counts
+    assert {folder: count for folder, count in counts.items() if count > FULLEST} == {}
 
 
 def mine(path: Path) -> bool:

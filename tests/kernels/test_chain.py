@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import pickle
 
 import pytest
@@ -11,16 +10,16 @@ import torch
 from kernel_values import apart, normal
 from torch import Tensor, nn
 
-from archsearch.kernels import Chain, Kernels, conv2d, equip
+from archsearch.kernels import Kernels, conv2d, prepare
 
 
-def network() -> Chain:
+def network() -> nn.Sequential:
     torch.manual_seed(0)
     modules = [
         nn.Conv2d(3, 16, 3, padding=1, bias=False),
         nn.BatchNorm2d(16),
         nn.ReLU(),
-        Chain(nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.SiLU(), nn.Dropout(0.0)),
+        nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.BatchNorm2d(16), nn.SiLU(), nn.Dropout(0.0)),
         nn.Conv2d(16, 24, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(24),
         nn.Hardswish(),
@@ -34,7 +33,7 @@ def network() -> Chain:
         nn.Flatten(),
         nn.Linear(32, 5),
     ]
-    return Chain(*modules).to(memory_format=torch.channels_last)
+    return nn.Sequential(*modules).to(memory_format=torch.channels_last)
 
 
 def everything(chain: nn.Module, images: Tensor) -> list[Tensor]:
@@ -47,7 +46,7 @@ def everything(chain: nn.Module, images: Tensor) -> list[Tensor]:
 
 def test_logits_gradients_and_statistics_are_those_without(kernels: Kernels) -> None:
     plain, fast = network(), network()
-    equip(fast, kernels)
+    prepare(fast, kernels)
     images = normal(20, 3, 16, 16)
     names = ["logits", *[name for name, _ in plain.named_parameters()], *[name for name, _ in plain.named_buffers()]]
     without_slope = {"3.0.bias"}  # the normalisation behind it takes it out again: its gradient is rounding alone
@@ -58,7 +57,7 @@ def test_logits_gradients_and_statistics_are_those_without(kernels: Kernels) -> 
 
 def test_maps_in_bfloat16_come_near(kernels: Kernels) -> None:
     plain, fast = network(), network()
-    equip(fast, kernels, in_bf16=True)
+    prepare(fast, kernels, in_bf16=True)
     images = normal(20, 3, 16, 16)
     found, expected = everything(fast, images), everything(plain, images)
     assert found[0].dtype == torch.float32
@@ -68,7 +67,7 @@ def test_maps_in_bfloat16_come_near(kernels: Kernels) -> None:
     assert similarity > 0.99
 
 
-def of_odd_widths(act: nn.Module) -> Chain:
+def of_odd_widths(act: nn.Module) -> nn.Sequential:
     torch.manual_seed(0)
     modules = [
         nn.Conv2d(3, 12, 3, padding=1, bias=False),
@@ -79,21 +78,23 @@ def of_odd_widths(act: nn.Module) -> Chain:
         act,
         nn.BatchNorm2d(14),
         nn.Dropout(0.0),
-        Chain(nn.Conv2d(14, 28, 3, padding=1, groups=14), nn.Conv2d(28, 20, 1, bias=False), nn.BatchNorm2d(20)),
-        Chain(nn.BatchNorm2d(20), act, nn.Conv2d(20, 20, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(20)),
+        nn.Sequential(nn.Conv2d(14, 28, 3, padding=1, groups=14), nn.Conv2d(28, 20, 1, bias=False), nn.BatchNorm2d(20)),
+        nn.Sequential(
+            nn.BatchNorm2d(20), act, nn.Conv2d(20, 20, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(20)
+        ),
         nn.ReLU6(),
         nn.Conv2d(20, 10, 1),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
     ]
-    return Chain(*modules).to(memory_format=torch.channels_last)
+    return nn.Sequential(*modules).to(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("act", [nn.ReLU(), nn.ReLU6(), nn.GELU(), nn.Tanh()])
 @pytest.mark.parametrize("in_bf16", [False, True])
 def test_channels_that_fill_no_vector_have_zeros_behind_them(kernels: Kernels, act, in_bf16) -> None:
     plain, fast, compared = of_odd_widths(act), of_odd_widths(act), set()
-    equip(fast, kernels, in_bf16=in_bf16)
+    prepare(fast, kernels, in_bf16=in_bf16)
     images, within = normal(20, 3, 9, 9), 0.05 if in_bf16 else 1e-3
     names = ["logits", *[name for name, _ in plain.named_parameters()], *[name for name, _ in plain.named_buffers()]]
     for name, found, expected in zip(names, everything(fast, images), everything(plain, images), strict=True):
@@ -103,7 +104,7 @@ def test_channels_that_fill_no_vector_have_zeros_behind_them(kernels: Kernels, a
             compared.add(name)
     exact = set() if in_bf16 else {"0.weight", "4.weight", "8.0.weight", "8.1.weight", "9.2.weight", "9.3.bias"}
     assert {"logits", "1.running_var", "6.running_mean", "9.0.running_var"} | exact <= compared
-    equip(fast.eval(), kernels, in_bf16=in_bf16)
+    fast.eval()
     plain.eval()
     with torch.no_grad():
         assert apart(fast(images), plain(images)) < within
@@ -111,23 +112,23 @@ def test_channels_that_fill_no_vector_have_zeros_behind_them(kernels: Kernels, a
 
 def test_nothing_of_odd_widths_stays_with_torch(kernels: Kernels, monkeypatch) -> None:
     chain = of_odd_widths(nn.ReLU())[:11]  # without the logits
-    equip(chain, kernels)
+    prepare(chain, kernels)
     for stays in (nn.Conv2d, nn.BatchNorm2d):
         monkeypatch.setattr(stays, "forward", lambda *_: pytest.fail("torch was called"))
     chain(normal(2, 3, 9, 9)).sum().backward()
 
 
 def test_a_map_leaves_a_chain_with_its_own_channels(kernels: Kernels) -> None:
-    chain = Chain(nn.Conv2d(16, 12, 1, bias=False), nn.BatchNorm2d(12))
+    chain = nn.Sequential(nn.Conv2d(16, 12, 1, bias=False), nn.BatchNorm2d(12))
     expected = chain(normal(4, 16, 5, 5))
-    equip(chain, kernels)
+    prepare(chain, kernels)
     assert apart(chain(normal(4, 16, 5, 5)), expected) < 1e-4
     assert chain(normal(4, 16, 5, 5)).shape == (4, 12, 5, 5)
 
 
 def test_evaluation_is_in_float32(kernels: Kernels) -> None:
     plain, fast = network().eval(), network().eval()
-    equip(fast, kernels, in_bf16=True)
+    prepare(fast, kernels, in_bf16=True)
     images = normal(6, 3, 16, 16)
     with torch.no_grad():
         assert apart(fast(images), plain(images)) < 1e-4
@@ -141,10 +142,11 @@ def test_evaluation_is_in_float32(kernels: Kernels) -> None:
 
 
 def test_images_that_want_a_gradient_get_one(kernels: Kernels) -> None:
-    chain, images = Chain(nn.Conv2d(3, 8, 3, padding=1, bias=False)), normal(2, 3, 8, 8)
+    chain, images = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1, bias=False)), normal(2, 3, 8, 8)
     found: list[Tensor] = []
-    for own in (None, kernels):
-        equip(chain, own)
+    for prepared in (False, True):
+        if prepared:
+            prepare(chain, kernels)
         given = images.clone().requires_grad_()
         chain(given).square().sum().backward()
         assert given.grad is not None
@@ -153,8 +155,8 @@ def test_images_that_want_a_gradient_get_one(kernels: Kernels) -> None:
 
 
 def test_under_autocast_in_other_types_and_when_compiled_torch_computes(kernels: Kernels, monkeypatch) -> None:
-    chain = Chain(nn.Conv2d(8, 8, 3, padding=1))
-    equip(chain, kernels)
+    chain = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1))
+    prepare(chain, kernels)
     monkeypatch.setattr(conv2d, "winograd_conv", lambda *_: pytest.fail("the kernel was called"))
     images = normal(2, 8, 8, 8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -166,20 +168,35 @@ def test_under_autocast_in_other_types_and_when_compiled_torch_computes(kernels:
 
 
 def test_one_value_a_channel_is_refused_in_torchs_words(kernels: Kernels) -> None:
-    chain = Chain(nn.BatchNorm2d(8))
-    equip(chain, kernels)
+    chain = nn.Sequential(nn.BatchNorm2d(8))
+    prepare(chain, kernels)
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         chain(normal(1, 8, 1, 1))
 
 
 def test_a_copy_has_weights_of_its_own_and_the_same_kernels(kernels: Kernels) -> None:
     chain = network()
-    equip(chain, kernels)
+    prepare(chain, kernels)
     for other in (copy.deepcopy(chain), pickle.loads(pickle.dumps(chain))):
         assert other[0].weight is not chain[0].weight
-        assert other.kernels is kernels
-    saved = io.BytesIO()
-    torch.save(chain.state_dict(), saved)
-    equip(chain, None)
-    assert chain.kernels is None
-    assert chain[3].kernels is None
+        assert [type(one) for one in other.modules()] == [type(one) for one in chain.modules()]
+        assert other._kernels is kernels
+
+
+class Pair(nn.Module):
+    """Gives what no kernel knows to the module behind it."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return images, images
+
+
+class First(nn.Module):
+    def forward(self, given: tuple[Tensor, Tensor]) -> Tensor:
+        return given[0]
+
+
+def test_what_is_no_tensor_passes_between_modules(kernels: Kernels) -> None:
+    chain = nn.Sequential(nn.Conv2d(8, 8, 1), Pair(), First(), nn.Conv2d(8, 8, 1))
+    expected = chain(normal(2, 8, 4, 4))
+    prepare(chain, kernels)
+    assert apart(chain(normal(2, 8, 4, 4)), expected) < 1e-5

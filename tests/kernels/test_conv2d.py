@@ -7,7 +7,7 @@ import torch
 from kernel_values import apart, normal
 from torch import nn
 
-from archsearch.kernels import Chain, Kernels, conv2d, equip
+from archsearch.kernels import Kernels, conv2d, prepare
 from archsearch.network.symmetry import PairedBatchNorm2d
 
 
@@ -49,9 +49,9 @@ def test_a_convolution_goes_the_way_that_suits_it(kernels: Kernels, monkeypatch)
     ):
         gone.clear()
         modules = conv if isinstance(conv, tuple) else (conv,)
-        chain, images = Chain(*modules), normal(2, modules[0].in_channels, 8, 8)
+        chain, images = nn.Sequential(*modules), normal(2, modules[0].in_channels, 8, 8)
         expected_values = chain(images)
-        equip(chain, kernels)
+        prepare(chain, kernels)
         assert apart(chain(images), expected_values) < 1e-4
         assert gone == expected, conv
 
@@ -65,10 +65,9 @@ def test_with_tiles_any_dense_convolution_of_maps_in_bfloat16_goes_by_them(
     real = conv2d.patches_conv
     monkeypatch.setattr(conv2d, "patches_conv", lambda *a, **k: gone.append("patches") or real(*a, **k))
     monkeypatch.setattr(kernels, "tiles", tiles)
-    chain, images = Chain(conv), normal(2, 16, 8, 8)
-    equip(chain, None)
+    chain, images = nn.Sequential(conv), normal(2, 16, 8, 8)
     expected = chain(images)
-    equip(chain, kernels, in_bf16=True)
+    prepare(chain, kernels, in_bf16=True)
     assert apart(chain(images), expected) < 2**-6
     assert gone == ["patches"] * tiles
     chain.eval()
@@ -80,10 +79,11 @@ def test_with_tiles_any_dense_convolution_of_maps_in_bfloat16_goes_by_them(
 @pytest.mark.parametrize(("times", "dtype"), [(2, torch.float32), (3, torch.float32), (2, torch.bfloat16)])
 def test_gradients_of_a_depthwise_convolution_that_multiplies_channels(kernels: Kernels, times, dtype, stride) -> None:
     conv = nn.Conv2d(16, 16 * times, 3, padding=1, stride=stride, groups=16, bias=False)
-    chain = Chain(conv)
+    chain = nn.Sequential(conv)
     found: list[list[torch.Tensor]] = []
     for own in (None, kernels):
-        equip(chain, own, in_bf16=dtype == torch.bfloat16)
+        if own is not None:
+            prepare(chain, own, in_bf16=dtype == torch.bfloat16)
         images = normal(3, 16, 9, 7).to(dtype if own else torch.float32).requires_grad_()
         result = chain(images)
         gradient = normal(*result.shape, seed=1)

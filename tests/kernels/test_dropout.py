@@ -9,8 +9,8 @@ import torch
 from kernel_values import normal, taking
 from torch import nn
 
-from archsearch.kernels import Chain, Kernels, equip
-from archsearch.kernels.dropout import dropout
+from archsearch.kernels import Kernels, prepare
+from archsearch.kernels.maps import dropout
 
 ONES = torch.ones(8, 16, 16, 64).permute(0, 3, 1, 2)
 
@@ -65,7 +65,7 @@ def test_values_and_gradients_are_dropped_alike(kernels: Kernels, shape, dtype) 
 def test_a_chain_draws_in_training_alone(kernels: Kernels) -> None:
     images = normal(4, 16, 9, 9)
     for layer, share in ((nn.Dropout(0.5), 0.5), (nn.Dropout(0.0), 0.0), (nn.Dropout(1.0), 1.0)):
-        chain = Chain(layer)
-        equip(chain, kernels, in_bf16=True)
+        chain = nn.Sequential(layer)
+        prepare(chain, kernels, in_bf16=True)
         assert abs((chain(images) == 0).double().mean() - share) < 0.03
         assert torch.equal(chain.eval()(images), images)

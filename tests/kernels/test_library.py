@@ -1,4 +1,4 @@
-"""How the kernels are built, kept and found again, and what is said where that fails."""
+"""How the kernels are built, kept and found again, and the errors where that fails."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_numbers_of_channels_have_the_widest_kernels_that_take_them(kernels: Ker
         assert eight is kernels.narrower
 
 
-def test_without_a_compiler_it_says_so(fresh, monkeypatch) -> None:
+def test_without_a_compiler_there_is_an_error(fresh, monkeypatch) -> None:
     monkeypatch.setattr(library.shutil, "which", lambda name: None)
     with pytest.raises(RunError, match="no C compiler was found"):
         load_kernels()
 
 
-def test_elsewhere_than_on_linux_it_says_so(fresh, monkeypatch) -> None:
+def test_elsewhere_than_on_linux_there_is_an_error(fresh, monkeypatch) -> None:
     monkeypatch.setattr(library.sys, "platform", "darwin")
     with pytest.raises(RunError, match="are for Linux"):
         load_kernels()
@@ -68,7 +68,7 @@ def test_a_compiler_that_fails_is_quoted(fresh, monkeypatch, tmp_path) -> None:
         load_kernels()
 
 
-def test_a_damaged_library_is_told(kernels: Kernels, fresh, monkeypatch) -> None:
+def test_a_damaged_library_is_an_error(kernels: Kernels, fresh, monkeypatch) -> None:
     def write_rubbish(compiler: str, work: Path, *more: str) -> Path:
         (work / "kernels.so").write_bytes(b"no library")
         return work / "kernels.so"
@@ -107,7 +107,7 @@ def test_a_map_is_laid_out_channels_last_without_a_copy_where_it_is_so() -> None
     assert laid_out(there) is there
 
 
-def test_calls_are_told_and_can_be_made_again_also_where_their_maps_have_moved(kernels: Kernels) -> None:
+def test_calls_are_passed_on_and_can_be_made_again_also_where_their_maps_have_moved(kernels: Kernels) -> None:
     one, other, total = (torch.full((64,), float(value)) for value in (1, 2, 0))
     calls: list[KernelCall] = []
     with calls_into(calls.append):

@@ -6,7 +6,8 @@ import pytest
 import torch
 from kernel_values import apart, normal, taking
 
-from archsearch.kernels import Kernels, add_maps, global_average, share_map
+from archsearch.kernels import Kernels
+from archsearch.kernels.maps import add_maps, global_average, share_map
 
 SHAPES = [(1, 8, 1, 1), (3, 24, 5, 7), (9, 64, 16, 16)]  # the last is more than a thread takes at a time
 TYPES = {torch.float32: 1e-6, torch.bfloat16: 2**-8}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from archsearch.kernels import Kernels
-from archsearch.kernels.norm_act import HARDSWISH, NONE, RELU, RELU6, SILU, norm_act, scale_act
+from archsearch.kernels.maps import HARDSWISH, NONE, RELU, RELU6, SILU, norm_act, scale_act
 
 KINDS = {NONE: lambda z: z, RELU: F.relu, SILU: F.silu, HARDSWISH: F.hardswish, RELU6: F.relu6}
 JUMPS = {RELU: (0,), HARDSWISH: (-3, 3), RELU6: (0, 6)}

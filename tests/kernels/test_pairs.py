@@ -5,11 +5,12 @@ import torch
 from kernel_values import apart, normal
 from torch import Tensor
 
-from archsearch.kernels import Kernels, whole_pairs
+from archsearch.kernels import Kernels
+from archsearch.kernels.weights import whole_pairs
 
 
 def whole(even: Tensor, odd: Tensor) -> Tensor:
-    """Return what the docstring of `whole_pairs` says, by torch."""
+    """Return the weights of `whole_pairs`, by torch."""
     same, differs = (even + odd) / 2**0.5, (even - odd) / 2**0.5
     return torch.cat([torch.cat([same, differs.flip(3)], 1), torch.cat([differs, same.flip(3)], 1)])
 

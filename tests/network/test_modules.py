@@ -4,8 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from archsearch.kernels import Chain, Kernels, equip
-from archsearch.network.modules import Branches, GlobalPool2d, MapLinear, Network, PaddedPool2d, UnevenConv2d
+from archsearch.network.modules import (
+    Branches,
+    DilatedDepthwiseConv2d,
+    GlobalPool2d,
+    MapLinear,
+    Network,
+    PaddedPool2d,
+    UnevenConv2d,
+    join_map,
+    split_map,
+)
 
 MAP = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3)
 
@@ -58,44 +67,58 @@ def test_a_network_flattens_its_last_map() -> None:
     assert Network({"pool": GlobalPool2d("average")})(MAP).tolist() == [[5.0]]
 
 
-def test_a_convolution_of_uneven_padding_keeps_it_beside_kernels(kernels: Kernels) -> None:
-    for kernel, groups in ((3, 1), (2, 1), (4, 8)):
-        conv = UnevenConv2d(8, 8, kernel, before=0, after=1, stride=2, dilation=1, groups=groups, bias=False)
-        chain, images = Chain(conv), torch.randn(2, 8, 9, 9, generator=torch.Generator().manual_seed(0))
-        expected = chain(images)
-        equip(chain, kernels)
-        torch.testing.assert_close(chain(images), expected)
-
-
-@pytest.mark.parametrize("in_bf16", [False, True])
-def test_branches_with_kernels_add_values_and_gradients(kernels: Kernels, in_bf16) -> None:
-    def branches() -> Branches:
-        torch.manual_seed(0)
-        grouped = nn.Conv2d(8, 8, 3, padding=1, groups=4)  # stays with torch, in float32
-        return Branches({"conv": Chain(nn.Conv2d(8, 8, 1), nn.ReLU()), "other": grouped, "none": Chain()}, "add")
-
-    given = torch.randn(3, 8, 5, 5, generator=torch.Generator().manual_seed(1))
-    found, expected = given.clone().requires_grad_(), given.clone().requires_grad_()
-    fast, plain = branches(), branches()
-    equip(fast, kernels, in_bf16=in_bf16)
-    result, true = fast(found), plain(expected)
-    result.sum().backward()
-    true.sum().backward()
-    within = 0.02 if in_bf16 else 1e-5
-    torch.testing.assert_close(result.float(), true, rtol=within, atol=within)
-    torch.testing.assert_close(found.grad, expected.grad, rtol=within, atol=within)
-
-
 def test_branches_without_kernels_keep_the_type_of_their_map() -> None:
     branches = Branches({"conv": nn.Conv2d(3, 3, 1), "none": nn.Identity()}, "add").double()
     assert branches(torch.ones(1, 3, 2, 2, dtype=torch.float64)).dtype == torch.float64
 
 
-@pytest.mark.parametrize("kind", ["average", "max"])
-def test_a_global_pool_with_kernels_takes_bfloat16_and_returns_float32(kernels: Kernels, kind) -> None:
-    pool, images = GlobalPool2d(kind), torch.randn(2, 16, 4, 4).bfloat16()
-    expected = pool(images.float())
-    equip(pool, kernels, in_bf16=True)
-    assert pool(images).dtype == torch.float32
-    torch.testing.assert_close(pool(images), expected)
-    torch.testing.assert_close(pool(images[:, :3].float()), expected[:, :3])  # channels that fill no vector
+def pair(kernel: int, dilation: int, *, bias: bool = False) -> tuple[nn.Conv2d, DilatedDepthwiseConv2d]:
+    arguments = {"padding": dilation * (kernel // 2), "dilation": dilation, "groups": 6, "bias": bias}
+    torch.manual_seed(0)
+    plain, ours = nn.Conv2d(6, 6, kernel, **arguments), DilatedDepthwiseConv2d(6, 6, kernel, **arguments)
+    ours.load_state_dict(plain.state_dict())
+    return plain, ours
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize(
+    ("kernel", "dilation", "height", "width"), [(3, 2, 8, 8), (5, 2, 8, 12), (3, 4, 8, 16), (3, 3, 8, 9)]
+)
+def test_maps_and_gradients_are_those_of_torch(
+    kernel: int, dilation: int, height: int, width: int, layout: torch.memory_format
+) -> None:
+    plain, ours = pair(kernel, dilation, bias=True)
+    image = torch.randn(3, 6, height, width).contiguous(memory_format=layout)
+    gradient = torch.randn(3, 6, height, width)
+    found = []
+    for network in (plain, ours):
+        input_BCHW = image.clone().requires_grad_()
+        output_BCHW = network(input_BCHW)
+        output_BCHW.backward(gradient)
+        assert network.bias is not None
+        found.append((output_BCHW, input_BCHW.grad, network.weight.grad, network.bias.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_a_map_is_split_into_every_second_row_and_column_and_joined_again() -> None:
+    image = torch.arange(2 * 3 * 4 * 6).reshape(2, 3, 4, 6)
+    parts = split_map(image, 2)
+    assert parts.shape == (8, 3, 2, 3)
+    torch.testing.assert_close(parts[1], image[0, :, 0::2, 1::2])
+    torch.testing.assert_close(join_map(parts, 2), image)
+
+
+def test_an_exported_program_holds_the_one_convolution() -> None:
+    _, ours = pair(3, 2)
+    program = torch.export.export(ours, (torch.randn(2, 6, 8, 8),))
+    convolutions = [node for node in program.graph.nodes if "conv2d" in str(node.target)]
+    assert [node.args[5] for node in convolutions] == [[2, 2]]
+    assert not any("reshape" in str(node.target) for node in program.graph.nodes)
+
+
+def test_nothing_is_split_where_nothing_is_learnt() -> None:
+    plain, ours = pair(3, 2)
+    image = torch.randn(2, 6, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(image), plain(image), rtol=0, atol=0)

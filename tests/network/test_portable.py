@@ -17,10 +17,10 @@ from archsearch.network.portable import (
     Preprocessed,
     as_function,
     compare,
+    describe_input,
     example_of,
     read_onnx,
     read_torch_export,
-    say_input,
     write_onnx,
     write_torch_export,
 )
@@ -91,14 +91,16 @@ def test_agreement_counts_what_differs() -> None:
     assert found.same == 0
 
 
-def test_what_it_takes_is_said_exactly() -> None:
-    said = [say_input(takes, (3, 8, 9), MEAN, STD) for takes in ("uint8", "unit", "normalised")]
-    assert said[0] == "images (B, 3, 8, 9), channels red, green, blue: uint8, 0..255"
-    assert said[1].endswith("float32, 0..1 (bytes divided by 255)")
-    assert said[2].endswith("(bytes / 255 - mean) / std with mean (0.4, 0.5, 0.6) and std (0.2, 0.25, 0.3)")
+def test_the_input_is_described_exactly() -> None:
+    texts = [describe_input(takes, (3, 8, 9), MEAN, STD) for takes in ("uint8", "unit", "normalised")]
+    assert texts[0] == "images (B, 3, 8, 9), channels red, green, blue: uint8, 0..255"
+    assert texts[1].endswith("float32, 0..1 (bytes divided by 255)")
+    grey = describe_input("uint8", (1, 8, 9), MEAN[:1], STD[:1])
+    assert grey == "images (B, 1, 8, 9), grey: uint8, 0..255"
+    assert texts[2].endswith("(bytes / 255 - mean) / std with mean (0.4, 0.5, 0.6) and std (0.2, 0.25, 0.3)")
 
 
-def test_a_missing_extra_is_told(
+def test_a_missing_extra_is_named(
     network: torch.nn.Module, images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def absent(name: str) -> None:

@@ -78,6 +78,7 @@ def test_an_objective_is_used_by_name(command: Command) -> None:
     [
         ("data.name=strips", "data.name: unknown value 'strips'. Did you mean 'stripes'?"),
         ("tracking.name=cvs", "tracking.name: unknown value 'cvs'. Did you mean 'csv'?"),
+        ("study.sampler.name=nsgaiiii", "study.sampler.name: unknown value 'nsgaiiii'. Did you mean 'nsgaiii'?"),
     ],
 )
 def test_a_near_miss_is_named(command: Command, override: str, message: str) -> None:

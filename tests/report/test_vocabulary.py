@@ -7,6 +7,7 @@ import math
 import pytest
 from study_fakes import LIMITS, make_study, make_trial
 
+from archsearch.formatting import setting_text, short_key
 from archsearch.report.vocabulary import (
     INFEASIBLE,
     bound_text,
@@ -19,8 +20,6 @@ from archsearch.report.vocabulary import (
     labelled_value,
     misses_text,
     quantity,
-    setting_text,
-    short_key,
     value_text,
 )
 from archsearch.search.explain import explain

@@ -17,7 +17,7 @@ from archsearch import load
 from archsearch.errors import DataError
 from archsearch.runs.execute import execute
 from archsearch.runs.load import read_trained
-from archsearch.training.evaluation import View, logits_of, reside, score_of
+from archsearch.training.evaluation import EvaluationInput, logits_of, score_of, to_device
 
 FLIP = ("arch.symmetry=flip", "train.whiten=true", "train.ema=0.9", "train.recalibrate=32", "augment=brisk")
 
@@ -30,9 +30,9 @@ def test_a_loaded_network_is_the_trained_one(
     outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset)
     network = load(tmp_path / "run")
     assert not network.training
-    images = reside(dataset.test, torch.device("cpu"))
-    view = View(mean=dataset.mean, std=dataset.std, batch_size=20, precision="fp32")
-    score = score_of(logits_of(network, images, view), images.labels_N)
+    images = to_device(dataset.test, torch.device("cpu"))
+    how = EvaluationInput(mean=dataset.mean, std=dataset.std, batch_size=20, precision="fp32")
+    score = score_of(logits_of(network, images, how), images.labels_N)
     assert score.accuracy == outcome.result.test_accuracy
     assert load(tmp_path / "run" / "model.safetensors").state_dict().keys() == network.state_dict().keys()
 
@@ -115,5 +115,5 @@ def test_weights_without_statistics_load_but_take_no_bytes(tiny: Callable[..., A
     text = (tmp_path / "run" / "design.yaml").read_text()
     save_file(load(tmp_path / "run").state_dict(), tmp_path / "old.safetensors", metadata={"design": text})
     assert not load(tmp_path / "old.safetensors").training
-    with pytest.raises(DataError, match="lack the mean and deviation"):
+    with pytest.raises(DataError, match="contains no mean and standard deviation"):
         load(tmp_path / "old.safetensors", takes="uint8")

@@ -39,7 +39,7 @@ def test_the_record_keeps_validation_and_test_apart(tiny: Callable[..., Any], tm
     result = TrainResult(
         epochs=2, validation_accuracy=0.5, validation_loss=1.5, best_validation_accuracy=0.6, best_epoch=1,
         test_accuracy=0.4, test_loss=1.6, test_accuracy_flip=None, images_per_second=9.0, seconds=3.0, device="x",
-        precision="fp32", compiled=False, kernels=False, pruned=False, seed=0, data_fingerprint=dataset.fingerprint,
+        precision="fp32", backend="eager", pruned=False, seed=0, data_fingerprint=dataset.fingerprint,
         versions={"torch": "2"}, notices=("n",), history=(),
     )  # fmt: skip
     record = result_record(experiment, checked, dataset, result)

@@ -10,6 +10,7 @@ from typing import Any
 
 from archsearch.analysis.limits import Margin
 from archsearch.errors import SpecError
+from archsearch.search.samplers.optuna_samplers import InMemoryStudy
 from archsearch.search.space import Choice, Range, Space, Value
 from archsearch.search.storage.database import Store
 from archsearch.search.storage.study import Study, hash_of, open_study
@@ -79,7 +80,7 @@ class FakeTask:
 
 
 class DeviceTask(FakeTask):
-    """Says of every training where it was sent, once trainings were sent to two devices."""
+    """Records the device of every training, once trainings were sent to two devices."""
 
     def train(self, job: Job) -> Outcome:
         Path(f"at-{job.device}").touch()
@@ -100,7 +101,7 @@ def make_space() -> Space:
 
 
 def make_settings(name: str = "random", *, pruner: str = "none", **changes: Any) -> StudySettings:
-    sampler = SamplerSettings(name=name, seed=1, startup=4, population=4)  # type: ignore[arg-type]
+    sampler = SamplerSettings(name=name, seed=1, startup=4, population=4)
     settings = StudySettings(
         trials=6,
         sampler=sampler,
@@ -126,3 +127,9 @@ def make_study(store: Store, objectives: tuple[str, ...] = ("accuracy",), name: 
         limits_text={"parameters": {"below": 5}},
         objectives=objectives,
     )
+
+
+def make_memory_study() -> InMemoryStudy:
+    from optuna.samplers import RandomSampler
+
+    return InMemoryStudy(make_space(), ["maximize"], RandomSampler(seed=1))

@@ -1,4 +1,4 @@
-"""The end of a sweep: the best, what was refused, the command that runs it again."""
+"""The summary of a sweep: the best trials, infeasible proposals, the command of the best."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from search_fakes import FakeTask, make_settings, make_study, make_sweep
 from archsearch.search.loop import work
 from archsearch.search.space import Choice, Space
 from archsearch.search.storage.database import Store
+from archsearch.search.storage.read import trials_read
 from archsearch.search.storage.study import Study
 from archsearch.search.summary import command_of, summarize, summary_text, write_best
 
@@ -19,9 +20,9 @@ def test_the_best_comes_first_with_its_command(study: Study) -> None:
     sweep = make_sweep(base=("data=shapes", "study.trials=6", "++arch.width=1"))
     work(study, sweep, FakeTask(most=20), seed=1)
     summary = summarize(study, sweep)
-    values = [trial.values[0] for trial in summary.best]
+    values = [trial.values[0] for trial in summary.best if trial.values]
     assert values == sorted(values, reverse=True)
-    best = summary.best[0].user_attrs["assignments"]
+    best = summary.best[0].assignments
     chosen = f"a={best['a']} b={best['b']} block={best['block']}"
     expected = f"python -m archsearch.run data=shapes ++arch.width=1 train.epochs=3 {chosen}"
     assert summary.command == expected
@@ -39,8 +40,9 @@ def test_the_best_comes_first_with_its_command(study: Study) -> None:
 def test_repairs_are_part_of_the_command_and_unused_options_are_not(study: Study) -> None:
     sweep = make_sweep(make_settings(trials=1))
     work(study, sweep, FakeTask(), seed=1)
-    trial = study.trials()[-1]
-    trial.user_attrs.update(repairs={"arch.stages.c4.dilation": 3}, unused=["block"])
+    trial = list(trials_read(study.trials()))[-1]
+    more = {"repairs": {"arch.stages.c4.dilation": 3}, "unused": ["block"]}
+    trial = replace(trial, attrs={**trial.attrs, **more})
     command = command_of(sweep, trial)
     assert "arch.stages.c4.dilation=3" in command
     assert "block=" not in command
@@ -52,18 +54,18 @@ def test_of_several_objectives_the_front_comes_first(store: Store) -> None:
     work(study, sweep, FakeTask(), seed=1)
     summary = summarize(study, sweep)
     assert len(summary.front) == len(
-        {trial.values[0] for trial in summary.best}
+        {trial.values[0] for trial in summary.best if trial.values}
     )  # more MACs, more accuracy: all of them
     assert "a trial of the Pareto front again" in summary_text(study, sweep, summary)
 
 
-def test_nothing_trained_is_said_too(study: Study) -> None:
+def test_the_summary_of_a_search_without_trainings(study: Study) -> None:
     summary = summarize(study, make_sweep())
     assert summary_text(study, make_sweep(), summary) == "study shapes-tiny: nothing trained"
     assert write_best(study, make_sweep(), summary) is None
 
 
-def test_why_designs_cannot_be_built_is_said(study: Study) -> None:
+def test_the_summary_has_the_causes_of_designs_that_cannot_be_built(study: Study) -> None:
     sweep = make_sweep(make_settings(trials=2), space=Space(parameters={"block": Choice(options=("broken", "normal"))}))
     work(study, sweep, FakeTask(), seed=1)
     assert "\ncannot be built: block: cannot be built\n" in summary_text(study, sweep, summarize(study, sweep))

@@ -51,7 +51,7 @@ def test_two_workers_share_a_study() -> None:
     assert set(epochs().values()) == {5}
 
 
-def test_a_search_that_is_killed_goes_on_where_it_stood() -> None:
+def test_a_killed_search_is_resumed() -> None:
     for lines in (3, 14):
         process = subprocess.Popen(command(6, 1))
         while process.poll() is None and (
@@ -67,7 +67,7 @@ def test_a_search_that_is_killed_goes_on_where_it_stood() -> None:
     assert max(epochs().values()) <= 7  # an epoch that a kill cut off from its checkpoint is trained again
 
 
-def test_ctrl_c_leaves_no_process_and_gives_every_trial_back() -> None:
+def test_ctrl_c_leaves_no_process_and_releases_every_trial() -> None:
     process = subprocess.Popen(command(24, 3), start_new_session=True, stderr=subprocess.DEVNULL)
     while process.poll() is None and (not Path("log").exists() or len(epochs()) < 3):
         time.sleep(0.01)
@@ -85,7 +85,7 @@ def test_ctrl_c_leaves_no_process_and_gives_every_trial_back() -> None:
     assert max(epochs().values()) <= 6  # an epoch that Ctrl-C cut off is trained again
 
 
-def test_a_trial_fails_that_takes_five_workers_with_it_and_comes_no_further() -> None:
+def test_a_trial_whose_workers_die_five_times_at_the_same_epoch_fails() -> None:
     store = open_store()
     study = make_study(store)
     task = FakeTask()
@@ -125,7 +125,7 @@ def test_a_death_does_not_count_where_another_worker_has_finished_the_trial_mean
     assert (trial.state.name, trial.user_attrs.get("deaths")) == ("COMPLETE", None)
 
 
-def test_devices_are_dealt_round() -> None:
+def test_devices_are_assigned_in_turn() -> None:
     store = open_store()
     study = make_study(store)
     sweep = make_sweep(make_settings(trials=6, workers=3))
@@ -137,7 +137,7 @@ def test_devices_are_dealt_round() -> None:
 
 
 @pytest.mark.parametrize(("given", "processes", "taken"), [(None, 1, 6), (None, 4, 1), (None, 9, 1), ("5", 2, 5)])
-def test_cores_are_shared_out_unless_threads_are_named(monkeypatch, given, processes, taken) -> None:
+def test_cores_are_shared_unless_threads_are_set(monkeypatch, given, processes, taken) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)))
     monkeypatch.delenv("OMP_NUM_THREADS")
     if given is not None:

@@ -1,10 +1,19 @@
 from __future__ import annotations
 
+import sys
+from dataclasses import fields
+
 import pytest
 
 from archsearch.decode import decode
 from archsearch.errors import SpecError
-from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
+from archsearch.settings.training import (
+    RESULT_NEUTRAL,
+    OptimizerSettings,
+    ScheduleSettings,
+    TrainSettings,
+    resolve_precision,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +78,33 @@ def test_ranges_hold_for_settings_made_directly():
         OptimizerSettings(learning_rate=float("inf"))
     with pytest.raises(SpecError, match=r"^schedule\.final_ratio: must be from 0 to 1, got 2\.0$"):
         ScheduleSettings(final_ratio=2.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "units", "expected"),
+    [
+        ({}, "cpu", False, "bf16"),  # as the kernels compute, whether they can be built or not
+        ({"kernels": "native"}, "cpu", False, "bf16"),
+        ({"kernels": "torch"}, "cpu", False, "fp32"),
+        ({"kernels": "torch"}, "cpu", True, "bf16"),
+        ({"compile": True}, "cpu", False, "fp32"),
+        ({}, "cuda", True, "bf16"),
+        ({}, "cuda", False, "fp32"),
+        ({}, "mps", True, "fp32"),
+        ({"precision": "fp32"}, "cuda", True, "fp32"),
+        ({"precision": "fp16"}, "cuda", True, "fp16"),
+    ],
+)
+def test_the_precision_that_auto_stands_for(monkeypatch, changes, device, units, expected):
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert resolve_precision(TrainSettings(**changes), device, has_bf16_units=lambda: units) == expected
+
+
+def test_the_kernels_are_for_linux(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert resolve_precision(TrainSettings(), "cpu", has_bf16_units=lambda: False) == "fp32"
+
+
+def test_what_is_neutral_to_a_result_are_settings_of_a_training():
+    assert {field.name for field in fields(TrainSettings)} >= RESULT_NEUTRAL
+    assert not RESULT_NEUTRAL & {"precision", "epochs", "batch_size", "eval_every", "deterministic", "recalibrate"}

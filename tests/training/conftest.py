@@ -104,7 +104,8 @@ def fit(dataset: Any, tmp_path: Path) -> Callable[..., tuple[nn.Module, TrainRes
 
 def make_fit(dataset: Any, run_dir: Path) -> Callable[..., tuple[nn.Module, TrainResult]]:
     def run(**changes: Any) -> tuple[nn.Module, TrainResult]:
-        settings = {"epochs": 3, "batch_size": 16, "precision": "fp32", "compile": False, "device": "cpu"}
+        settings: dict[str, Any] = {"epochs": 3, "batch_size": 16, "device": "cpu"}
+        settings |= {"precision": "fp32", "compile": False, "kernels": "torch"}
         network = changes.pop("network", None) or make_network()
         arguments: dict[str, Any] = {
             "settings": TrainSettings(**(settings | changes.pop("train", {}))),

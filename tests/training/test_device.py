@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+import sys
 import weakref
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from archsearch.training.device import (
     choose_device,
     choose_precision,
     device_name,
+    evaluation_precision,
     freed_after,
     is_out_of_memory,
     memory_used_up,
@@ -50,17 +53,38 @@ def test_a_gpu_beyond_the_last_is_refused_with_those_there_are(monkeypatch):
         choose_device("cuda:2")
 
 
-@pytest.mark.parametrize(("computes", "expected"), [(True, "bf16"), (False, "fp32")])
-def test_auto_precision_asks_the_cpu(monkeypatch, computes, expected):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: computes)
-    assert choose_precision("auto", CPU) == expected
-    assert choose_precision("fp32", CPU) == "fp32"
-    assert choose_precision("bf16", CPU) == "bf16"
+@pytest.mark.parametrize(("units", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_auto_precision_asks_a_cpu_for_its_units_where_no_kernels_are_wanted(monkeypatch, units, expected):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: units)
+    without: list[dict[str, Any]] = [{"kernels": "torch"}, {"compile": True}]
+    for changes in without:
+        assert choose_precision(TrainSettings(**changes), CPU) == expected
+        assert evaluation_precision(TrainSettings(**changes), CPU) == expected
+        assert choose_precision(TrainSettings(precision="fp32", **changes), CPU) == "fp32"
+        assert choose_precision(TrainSettings(precision="bf16", **changes), CPU) == "bf16"
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_with_the_kernels_training_is_in_bf16_unless_fp32_is_asked_for_and_evaluation_in_fp32(monkeypatch, units):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: units)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for changes in ({"kernels": "auto"}, {"kernels": "native"}):
+        given: dict[str, Any] = dict(changes)
+        assert choose_precision(TrainSettings(**given), CPU) == "bf16"
+        assert choose_precision(TrainSettings(precision="fp32", **given), CPU) == "fp32"
+        assert evaluation_precision(TrainSettings(**given), CPU) == "fp32"
+
+
+def test_a_gpu_is_asked_for_its_units_and_apples_computes_in_fp32(monkeypatch):
+    for units in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, units=units: units)
+        assert choose_precision(TrainSettings(), torch.device("cuda")) == ("bf16" if units else "fp32")
+    assert choose_precision(TrainSettings(), torch.device("mps")) == "fp32"
 
 
 def test_fp16_is_refused_on_the_cpu():
     with pytest.raises(SpecError, match=r"train.precision: fp16 needs a GPU. Set train.precision=bf16 or fp32."):
-        choose_precision("fp16", CPU)
+        choose_precision(TrainSettings(precision="fp16"), CPU)
 
 
 def test_autocast_computes_in_the_precision_and_leaves_weights_alone():
@@ -113,13 +137,13 @@ def test_what_counts_as_out_of_memory(error, expected):
         ("cuda", "Set train.batch_size=64 or a smaller arch.width, or fewer study.workers where several share it."),
     ],
 )
-def test_memory_that_is_used_up_is_told_with_fixes_that_suit_the_device(device: str, fixes: str) -> None:
+def test_the_error_for_memory_that_is_used_up_has_fixes_that_suit_the_device(device: str, fixes: str) -> None:
     error = memory_used_up(torch.device(device), 128, "tried to allocate 2 GiB")
     assert str(error).endswith(f"not enough memory for batches of 128 (tried to allocate 2 GiB). {fixes}")
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "says"),
+    ("error", "kind", "message"),
     [
         (
             RuntimeError("CUDA error: out of memory\nmore"),
@@ -129,7 +153,7 @@ def test_memory_that_is_used_up_is_told_with_fixes_that_suit_the_device(device: 
         (DivergedError("the loss is not a number"), DivergedError, "the loss is not a number"),
     ],
 )
-def test_what_is_told_of_a_training_holds_nothing_of_it(error, kind, says):
+def test_the_error_of_a_training_holds_nothing_of_it(error, kind, message):
     class Map:
         pass
 
@@ -140,7 +164,7 @@ def test_what_is_told_of_a_training_holds_nothing_of_it(error, kind, says):
         alive.append(weakref.ref(held))
         raise error.with_traceback(None)
 
-    with pytest.raises(kind, match=re.escape(says)) as caught:
+    with pytest.raises(kind, match=re.escape(message)) as caught:
         freed_after(fail, CPU, batch_size=8)
     error.__traceback__ = None  # this test's own hold on it
     assert caught.value.__context__ is None
@@ -171,11 +195,11 @@ def test_cudnn_searches_for_its_fastest_algorithms_in_long_runs(monkeypatch, ima
 
 
 def test_what_is_free_on_a_gpu_is_given_back_at_the_end(monkeypatch):
-    heard: list[str] = []
+    done: list[str] = []
     monkeypatch.setattr(torch.cuda, "device", lambda _: contextlib.nullcontext())
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: heard.append("given back"))
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: done.append("given back"))
     with switches(TrainSettings(), torch.device("cuda"), images=1):
-        heard.append("trained")
+        done.append("trained")
     with switches(TrainSettings(), torch.device("cpu"), images=1):
-        heard.append("trained here")
-    assert heard == ["trained", "given back", "trained here"]
+        done.append("trained here")
+    assert done == ["trained", "given back", "trained here"]

@@ -16,12 +16,22 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from archsearch.errors import DivergedError, RunError, StorageError
+from archsearch.augment import make_augmenter
+from archsearch.errors import DivergedError, RunError, SpecError, StorageError
+from archsearch.library import build, load_design
+from archsearch.settings.augment import AugmentPolicy, CoarseDropout, TransformChoice
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 from archsearch.training.checkpoint import discard_checkpoint
-from archsearch.training.evaluation import Score, View, logits_of, reside, score_of
-from archsearch.training.loop import train
+from archsearch.training.evaluation import EvaluationInput, Score, logits_of, score_of, to_device
+from archsearch.training.loop import derive_seed, train
 
+ARCH: dict[str, Any] = {
+    "name": "a",
+    "input": [3, 8, 8],
+    "stem": {"block": "strided", "out": 16},
+    "stages": {"c1": {"block": "basic", "width": 16}},
+    "head": {"pool": "global_average", "classes": 3},
+}
 DEMANDING = {"ema": 0.9, "clip": 1.0, "checkpoint_seconds": None}
 
 
@@ -33,16 +43,16 @@ def assert_same(one: nn.Module, other: nn.Module) -> None:
     torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=0)
 
 
-def score_on(network: nn.Module, images: Any, view: View) -> Score:
-    resident = reside(images, torch.device("cpu"))
-    return score_of(logits_of(network, resident, view), resident.labels_N)
+def score_on(network: nn.Module, images: Any, how: EvaluationInput) -> Score:
+    on_device = to_device(images, torch.device("cpu"))
+    return score_of(logits_of(network, on_device, how), on_device.labels_N)
 
 
 def epochs_written(run_dir: Path) -> list[int]:
     return [json.loads(line)["epoch"] for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_network_learns_and_the_result_tells_it(fit, tmp_path):
+def test_a_network_learns_and_the_result_records_it(fit, tmp_path):
     _, result = fit(train={"epochs": 8})
     assert result.epochs == 8
     assert result.validation_accuracy >= 0.9
@@ -51,10 +61,14 @@ def test_a_network_learns_and_the_result_tells_it(fit, tmp_path):
     assert result.test_accuracy_flip is None
     assert result.best_validation_accuracy == max(record.validation_accuracy for record in result.history)
     assert result.validation_accuracy == result.history[-1].validation_accuracy
-    assert (result.precision, result.compiled, result.pruned, result.seed) == ("fp32", False, False, 7)
+    assert (result.precision, result.backend, result.pruned, result.seed) == ("fp32", "eager", False, 7)
+    assert (result.compiled, result.kernels) == (False, False)
     assert result.data_fingerprint == "f1"
     assert result.versions["torch"] == torch.__version__
-    assert result.images_per_second > 0
+    assert result.images_per_second == pytest.approx(8 * 64 / sum(record.seconds for record in result.history))
+    assert result.best_epoch == next(
+        record.epoch for record in result.history if record.validation_accuracy == result.best_validation_accuracy
+    )
     assert "threads" in result.device
 
 
@@ -152,7 +166,7 @@ def test_a_run_without_validation_images(fit, dataset):
     empty = np.zeros((0, 8, 8, 3), np.uint8)
     dataset.validation = SimpleNamespace(images_BHWC=empty, labels_B=np.zeros(0, np.int64))
     called = []
-    _, result = fit(on_epoch=lambda *told: bool(called.append(told)))
+    _, result = fit(on_epoch=lambda *given: bool(called.append(given)))
     assert result.validation_accuracy is None
     assert result.best_epoch is None
     assert result.test_accuracy is not None
@@ -175,8 +189,8 @@ def test_the_average_is_what_is_evaluated_and_written(fit, dataset, tmp_path):
     network, result = fit(train={"ema": 0.99})
     plain, _ = fit(run_dir=tmp_path / "plain")
     assert not torch.equal(network[0].weight, plain[0].weight)
-    view = View(mean=dataset.mean, std=dataset.std, batch_size=30, precision="fp32")
-    assert score_on(network, dataset.test, view).accuracy == result.test_accuracy
+    how = EvaluationInput(mean=dataset.mean, std=dataset.std, batch_size=30, precision="fp32")
+    assert score_on(network, dataset.test, how).accuracy == result.test_accuracy
     written = load_file(tmp_path / "run" / "model.safetensors")
     assert torch.equal(written["0.weight"], network[0].weight)
 
@@ -187,8 +201,8 @@ def test_statistics_taken_anew_are_those_that_are_evaluated_and_written(fit, dat
     network, result = fit(train={"ema": ema, "recalibrate": 40})
     assert torch.equal(network[0].weight, plain[0].weight), "nothing else changes"
     assert not torch.equal(network[1].running_mean, plain[1].running_mean)
-    view = View(mean=dataset.mean, std=dataset.std, batch_size=30, precision="fp32")
-    assert score_on(network, dataset.test, view).accuracy == result.test_accuracy
+    how = EvaluationInput(mean=dataset.mean, std=dataset.std, batch_size=30, precision="fp32")
+    assert score_on(network, dataset.test, how).accuracy == result.test_accuracy
     assert torch.equal(load_file(tmp_path / "run" / "model.safetensors")["1.running_mean"], network[1].running_mean)
 
 
@@ -243,12 +257,15 @@ def test_label_smoothing_is_in_the_training_loss_alone(fit, tmp_path):
 
 
 def test_a_compiled_run_keeps_clean_names_and_the_same_mathematics(fit, monkeypatch, tmp_path):
+    def network() -> nn.Module:  # what it compiles to has no length, as no sequence has
+        return build(load_design(ARCH))
+
     real = torch.compile
     monkeypatch.setattr(torch, "compile", lambda network, **options: real(network, backend="eager", **options))
-    expected, _ = fit(run_dir=tmp_path / "plain")
-    network, result = fit(train={"compile": True})
+    expected, _ = fit(network=network(), run_dir=tmp_path / "plain")
+    found, result = fit(network=network(), train={"compile": True})
     assert result.compiled
-    torch.testing.assert_close(weights(network), weights(expected))
+    torch.testing.assert_close(weights(found), weights(expected))
     assert set(load_file(tmp_path / "run" / "model.safetensors")) == set(expected.state_dict())
 
 
@@ -257,7 +274,7 @@ def test_compiling_that_fails_is_a_notice_for_auto_and_an_error_where_asked(fit,
         raise RuntimeError("no compiler\nat all")
 
     monkeypatch.setattr(torch, "compile", fail)
-    monkeypatch.setattr("archsearch.training.compiling.PAYS_FROM_IMAGES", {"cpu": 1})
+    monkeypatch.setattr("archsearch.training.backend.PAYS_FROM_IMAGES", {"cpu": 1})
     expected, _ = fit(train={"compile": False}, run_dir=tmp_path / "plain")
     network, result = fit(train={"compile": "auto"})
     assert not result.compiled
@@ -268,11 +285,38 @@ def test_compiling_that_fails_is_a_notice_for_auto_and_an_error_where_asked(fit,
 
 
 def test_going_on_under_other_conditions_is_a_notice(fit, monkeypatch):
-    monkeypatch.setattr("archsearch.training.loop.choose_precision", lambda *_: "bf16")
-    fit(train={"epochs": 1})
-    monkeypatch.undo()
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda network, **options: real(network, backend="eager", **options))
+    fit(train={"epochs": 1, "compile": True})
     (notice,) = fit(train={"epochs": 1}, resume=True)[1].notices
-    assert notice.startswith("the run began on cpu in bf16 and goes on on cpu in fp32: its weights will not be")
+    assert notice.startswith(
+        "the run began on cpu in fp32 compiled and goes on on cpu in fp32: its weights will not be"
+    )
+
+
+def test_a_run_in_one_format_does_not_go_on_in_another(fit, monkeypatch):
+    automatic = {"epochs": 1, "precision": "auto"}
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    fit(train=automatic)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    with pytest.raises(SpecError, match=r"differs in train.precision \(bf16, now fp32\)"):
+        fit(train=automatic, resume=True)
+    fit(train=automatic | {"precision": "bf16"}, resume=True)
+
+
+@pytest.mark.usefixtures("kernels")
+def test_the_network_is_put_back_at_every_end(fit, jitter, tiny_network):
+    def stop(now: int) -> None:
+        if now == 3:
+            raise KeyError
+
+    network = tiny_network()
+    with pytest.raises(KeyError):
+        fit(network=network, train={"kernels": "native"}, augmenter=jitter(stop))
+    assert type(network) is nn.Sequential
+    _, result = fit(network=network, train={"kernels": "native"})
+    assert (result.backend, result.kernels) == ("kernels", True)
+    assert type(network) is nn.Sequential
 
 
 @pytest.mark.slow
@@ -284,6 +328,22 @@ def test_a_run_that_is_really_compiled_goes_on_to_the_same_weights(fit, kill_at,
         fit(train=compiled, augmenter=kill_at(8))
     network, _ = fit(train=compiled, resume=True)
     assert_same(network, expected)
+
+
+@pytest.mark.parametrize("asked", ["auto", "torch"])
+def test_images_of_one_channel(fit, dataset, kernels, asked):
+    for images in (dataset.train, dataset.validation, dataset.test):
+        images.labels_B = images.labels_B // 2
+        images.images_BHWC = images.images_BHWC[..., 2:].copy()  # bright for the last class
+    dataset.mean, dataset.std = (0.4,), (0.2,)
+    policy = AugmentPolicy(transforms=(TransformChoice(coarse_dropout=CoarseDropout(height=2, width=2)),))
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    augmenter = make_augmenter(policy, mean=dataset.mean, std=dataset.std, device="cpu")
+    train = {"epochs": 6, "kernels": asked, "whiten": True, "tta": "flip", "recalibrate": 20}
+    _, result = fit(network=network, augmenter=augmenter, train=train)
+    assert result.history[-1].train_loss < result.history[0].train_loss
+    assert result.test_accuracy_flip is not None
+    assert result.backend == ("eager" if asked == "torch" else "kernels")
 
 
 def test_training_writes_nothing_into_the_images(fit, dataset):
@@ -305,3 +365,9 @@ def test_train_takes_settings_as_they_are_decoded(dataset, jitter, tiny_network,
         run_dir=tmp_path,
     )
     assert result.epochs == 1
+
+
+def test_every_purpose_has_a_seed_of_its_own() -> None:
+    seeds = {derive_seed(seed, purpose) for seed in (0, 1) for purpose in ("order", "augment", "dropout")}
+    assert len(seeds) == 6
+    assert derive_seed(0, "order") == derive_seed(0, "order")

@@ -1,4 +1,4 @@
-"""The memory of a training: what is said where there is too little, and that it is free afterwards."""
+"""The memory of a training: the error where there is too little, and that it is free afterwards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from archsearch.augment import make_augmenter
 from archsearch.errors import DeviceMemoryError
 from archsearch.settings.augment import decode_policy
 from archsearch.training import loop
-from archsearch.training.descent import make_step
+from archsearch.training.backend import select_backend
 
 
 def test_memory_that_is_used_up_names_the_fix(fit, jitter):
@@ -42,19 +42,19 @@ def no_collector():
 
 
 def test_a_training_that_is_over_is_freed_at_once(fit, jitter, monkeypatch, no_collector):
-    heard: list[Any] = []
+    notices: list[Any] = []
 
-    def make(*given: Any, notice: Any, **more: Any) -> Any:
-        heard.append(notice)  # as the recorded steps of a GPU do
-        return make_step(*given, notice=notice, **more)
+    def select(*given: Any, notice: Any, **more: Any) -> Any:
+        notices.append(notice)  # as the recorded steps of a GPU do
+        return select_backend(*given, notice=notice, **more)
 
-    monkeypatch.setattr(loop, "make_step", make)
+    monkeypatch.setattr(loop, "select_backend", select)
     augmenter = jitter()
     gone = weakref.ref(augmenter)
     fit(augmenter=augmenter)
     del augmenter
     assert gone() is None
-    assert len(heard) == 1
+    assert len(notices) == 1
 
 
 @pytest.mark.cuda

@@ -69,7 +69,7 @@ def test_recorded_steps_go_on_to_the_same_weights_which_are_those_of_plain_steps
         fit(network=with_kernels(), train=demanding, augmenter=kill_at(call))
     network, _ = fit(network=with_kernels(), train=demanding, resume=True)
     assert_same(network, expected)
-    monkeypatch.setattr("archsearch.training.step.can_record", lambda _: False)
+    monkeypatch.setattr("archsearch.training.recording.can_record", lambda _: False)
     plain, _ = fit(network=with_kernels(), train=demanding, run_dir=tmp_path / "plain")
     assert_same(plain, expected)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archsearch.settings.training import ScheduleSettings
-from archsearch.training.schedule import learning_rate_ratio
+from archsearch.training.optimizers import learning_rate_ratio
 
 NAMES = ("onecycle", "triangular", "cosine", "constant")
 ratios = st.floats(0.0, 1.0)

@@ -1,118 +1,118 @@
-"""Recorded steps against plain ones, over the shipped blocks and networks with the kernels: equal bit for bit."""
+"""Whole steps: what a step does besides gradients, and on a GPU recorded ones against plain ones; the loss checked."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from archsearch.config_files import config_folder
-from archsearch.kernels import Kernels, equip
+from archsearch.augment import make_augmenter
 from archsearch.library import build, load_design
-from archsearch.training.step import Loss, PlainStep, RecordedStep
+from archsearch.settings.augment import decode_policy
+from archsearch.training.step import FiniteCheck, Step
 
-CPU = torch.device("cpu")
-BLOCKS = sorted(file.stem for file in (config_folder() / "block").glob("*.yaml"))
-NETWORKS = ["assignment", "brisk", "c1c2c3c4", "mobilenet_v2", "nas_bench_macro", "quick", "resnet20"]
+EVERYTHING = [
+    {"horizontal_flip": {"p": 0.5, "alternate": True}},
+    {"random_crop": {"padding": 2, "p": 0.5}},
+    {"shift_scale_rotate": {"p": 0.5}},
+    {"brightness_contrast": {"p": 0.5}},
+    {"coarse_dropout": {"holes": 2, "height": 3, "width": 3, "p": 0.5, "until": 0.6}},
+]
 
 
-def of_block(block: str, width: int = 16) -> dict[str, Any]:
-    return {
+def test_a_step_descends_clips_and_adds_up() -> None:
+    weight = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    network = torch.nn.ParameterList([weight])
+    state: Any = SimpleNamespace(
+        network=network,
+        optimizers=[torch.optim.SGD([weight], lr=1.0)],
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        augment=None,
+        loss_sum=torch.zeros(()),
+        correct=torch.zeros((), dtype=torch.int64),
+    )
+
+    def learn(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        (weight * images).sum().backward()
+        return images.sum(), labels
+
+    step = Step(learn, state, clip=1.0)
+    step(torch.tensor([3.0, 4.0]), torch.tensor(1))
+    torch.testing.assert_close(weight.detach(), torch.tensor([1.0 - 0.6, 2.0 - 0.8]))
+    assert weight.grad is None
+    step(torch.tensor([6.0, 8.0]), torch.tensor(2))
+    assert state.loss_sum.item() == 7 + 14
+    assert state.correct.item() == 1 + 2
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("executor", ["batched", "albumentations"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [{"name": "sgd"}, {"name": "adamw", "learning_rate": 0.01}, {"name": "muon", "muon_learning_rate": 0.01}],
+)
+@pytest.mark.parametrize("train", [{}, {"clip": 0.5, "ema": 0.9}])
+def test_recorded_steps_are_the_plain_ones(fit, dataset, tmp_path, executor, optimizer, train) -> None:
+    policy = decode_policy({"executor": executor, "transforms": EVERYTHING})
+    arch = {
         "name": "a",
-        "input": [3, 16, 16],
-        "stem": {"block": "strided", "out": width},
-        "stages": {
-            "c1": {"block": block, "width": width, "repeats": 2},
-            "c2": {"block": block, "width": 2 * width, "repeats": 1},
-        },
-        "head": {"pool": "global_average", "classes": 10},
+        "input": [3, 8, 8],
+        "stem": {"block": "strided", "out": 16},
+        "stages": {"c1": {"block": "basic", "width": 16}, "c2": {"block": "depthwise", "width": 24, "dilation": 2}},
+        "head": {"pool": "global_average", "classes": 3},
+        "symmetry": "flip",
     }
+    found = {}
+    for graphs in (True, False):
+        augmenter = make_augmenter(policy, mean=dataset.mean, std=dataset.std, device="cuda")
+        _, result = fit(
+            network=build(load_design(arch), seed=1),
+            augmenter=augmenter,
+            optimizer=optimizer,
+            train=train | {"device": "cuda", "cuda_graphs": graphs, "epochs": 5, "deterministic": True},
+            run_dir=tmp_path / str(graphs),
+        )
+        assert result.notices == ()
+        found[graphs] = ([record.train_loss for record in result.history], result.test_loss)
+    torch.testing.assert_close(found[True][0], found[False][0], rtol=2e-3, atol=2e-3)
+    torch.testing.assert_close(found[True][1], found[False][1], rtol=2e-2, atol=2e-2)
 
 
-def made(arch: str | dict[str, Any], kernels: Kernels, *, in_bf16: bool) -> tuple[nn.Module, Loss]:
-    network = build(load_design(arch)).to(memory_format=torch.channels_last).train()
-    equip(network, kernels, in_bf16=in_bf16)
-    return network, Loss(forward=network, device=CPU, cast="fp32", label_smoothing=0.1)
+@pytest.mark.cuda
+def test_a_run_of_recorded_steps_goes_on_where_it_was_killed(fit, dataset, killed, tmp_path) -> None:
+    policy = decode_policy({"executor": "batched", "transforms": EVERYTHING})
+    augmenter = make_augmenter(policy, mean=dataset.mean, std=dataset.std, device="cuda")
+    train = {"device": "cuda", "cuda_graphs": True, "epochs": 4, "ema": 0.9, "deterministic": True}
+    optimizer = {"name": "muon", "muon_learning_rate": 0.01}
+
+    def kill(epoch: int, _: float) -> bool:
+        if epoch == 2:
+            raise killed
+        return False
+
+    network, whole = fit(augmenter=augmenter, optimizer=optimizer, train=train, run_dir=tmp_path / "whole")
+    with pytest.raises(killed):
+        fit(augmenter=augmenter, optimizer=optimizer, train=train, on_epoch=kill)
+    resumed, result = fit(augmenter=augmenter, optimizer=optimizer, train=train, resume=True)
+    assert [record.epoch for record in result.history] == [1, 2, 3, 4]
+    torch.testing.assert_close(result.test_loss, whole.test_loss, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(dict(resumed.state_dict()), dict(network.state_dict()), rtol=1e-2, atol=1e-3)
 
 
-def plain_step(loss: Loss) -> PlainStep:
-    return PlainStep(loss, torch.amp.GradScaler("cpu", enabled=False))
+@pytest.mark.parametrize(("value", "finite"), [(1.0, True), (float("inf"), False), (float("nan"), False)])
+def test_the_cpu_is_read_at_once(value, finite):
+    assert FiniteCheck(torch.device("cpu")).is_finite(torch.tensor(value)) is finite
 
 
-def batches(side: int, count: int = 4, size: int = 6) -> list[tuple[Tensor, Tensor]]:
-    generator = torch.Generator().manual_seed(0)
-    images = [torch.randn(size, 3, side, side, generator=generator) for _ in range(count)]
-    labels = [torch.randint(0, 10, (size,), generator=generator) for _ in range(count)]
-    return [
-        (one.contiguous(memory_format=torch.channels_last), label) for one, label in zip(images, labels, strict=True)
-    ]
-
-
-def descend(network: nn.Module) -> None:
-    with torch.no_grad():
-        for weight in network.parameters():
-            if weight.grad is not None:
-                weight -= 0.02 * weight.grad
-                weight.grad = None
-
-
-def assert_equal_steps(arch: str | dict[str, Any], kernels: Kernels, side: int, *, in_bf16: bool) -> None:
-    plain, loss = made(arch, kernels, in_bf16=in_bf16)
-    recorded, other = made(arch, kernels, in_bf16=in_bf16)
-    one, two = plain_step(loss), RecordedStep(plain_step(other), recorded)
-    for given in batches(side):
-        torch.manual_seed(1)
-        expected = one(*given)
-        torch.manual_seed(1)
-        found = two(*given)
-        assert torch.equal(found[0], expected[0])
-        assert torch.equal(found[1], expected[1])
-        descend(plain)
-        descend(recorded)
-    assert two.calls
-    for name, value in plain.state_dict().items():
-        assert torch.equal(recorded.state_dict()[name], value), name
-
-
-@pytest.mark.parametrize("symmetry", ["none", "flip"])
-@pytest.mark.parametrize("block", BLOCKS)
-def test_every_block(kernels: Kernels, block: str, symmetry: str) -> None:
-    assert_equal_steps({**of_block(block), "symmetry": symmetry}, kernels, 16, in_bf16=True)
-
-
-@pytest.mark.parametrize("block", BLOCKS)
-def test_every_block_at_a_width_that_fills_no_vector(kernels: Kernels, block: str) -> None:
-    assert_equal_steps({**of_block(block, 10), "divisor": 1}, kernels, 16, in_bf16=True)
-
-
-@pytest.mark.parametrize("arch", NETWORKS)
-def test_shipped_networks(kernels: Kernels, arch: str) -> None:
-    assert_equal_steps(arch, kernels, 32, in_bf16=arch != "quick")
-
-
-def test_another_batch_size_is_recorded_anew(kernels: Kernels) -> None:
-    network, loss = made("brisk", kernels, in_bf16=True)
-    step = RecordedStep(plain_step(loss), network)
-    for size in (4, 4, 6, 6, 4):
-        (given,) = batches(32, count=1, size=size)
-        found, _ = step(*given)
-        statistics = {name: value.clone() for name, value in network.named_buffers()}
-        descend(network)
-        assert found.isfinite()
-    assert all(value.isfinite().all() for value in statistics.values())
-
-
-def test_what_cannot_be_recorded_runs_as_it_is(tiny_network) -> None:
-    network = tiny_network()
-    network[0].register_forward_hook(lambda *_: None)
-    step = RecordedStep(plain_step(Loss(forward=network, device=CPU, cast="fp32", label_smoothing=0.0)), network)
-    images, labels = torch.randn(4, 3, 8, 8), torch.zeros(4, dtype=torch.long)
-    for _ in range(2):
-        value, correct = step(images, labels)
-        assert network[0].weight.grad is not None
-        assert not value.requires_grad
-        assert 0 <= correct <= 4
-        network.zero_grad()
-    assert not step.calls
+@pytest.mark.cuda
+def test_cuda_is_read_one_check_late():
+    device = torch.device("cuda")
+    check = FiniteCheck(device)
+    assert check.is_finite(torch.tensor(float("nan"), device=device))
+    torch.cuda.synchronize()
+    assert not check.is_finite(torch.tensor(1.0, device=device))
+    torch.cuda.synchronize()
+    assert check.is_finite(torch.tensor(1.0, device=device))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archsearch.errors import SpecError
-from archsearch.formatting import number, percent
+from archsearch.formatting import number, percent, short_key
 from archsearch.report.figures.charts import (
     Axis,
     BarChart,
@@ -37,7 +37,7 @@ from archsearch.report.series import (
     thinned,
     trade_offs,
 )
-from archsearch.report.vocabulary import INFEASIBLE, capitalised, finite, label, labelled_value, short_key, value_text
+from archsearch.report.vocabulary import INFEASIBLE, capitalised, finite, label, labelled_value, value_text
 from archsearch.search.storage.read import StudyRead, TrialRead
 
 if TYPE_CHECKING:

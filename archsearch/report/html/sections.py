@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archsearch.formatting import duration, moment, number, percent
+from archsearch.formatting import duration, moment, number, percent, setting_text
 from archsearch.report.designs import TrialDesign, read_design, stage_lines
 from archsearch.report.figures.design import field_chart, network_legend, page_drawing
 from archsearch.report.figures.render import textures
@@ -44,7 +44,6 @@ from archsearch.report.vocabulary import (
     label,
     labelled_value,
     misses_text,
-    setting_text,
 )
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import margin_text
 from archsearch.analysis.limits import Margin
-from archsearch.formatting import number, percent
+from archsearch.formatting import number, percent, short_key
 from archsearch.report.designs import blocks_of, blocks_text, design_mapping
 from archsearch.report.records import COLUMNS, KNOWN, read_run_folder
 from archsearch.report.series import value_of
@@ -23,7 +23,7 @@ from archsearch.report.terminal.text import (
     sparkline,
     value_cell,
 )
-from archsearch.report.vocabulary import counted, infeasible_counts, misses_text, quantity, short_key
+from archsearch.report.vocabulary import counted, infeasible_counts, misses_text, quantity
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
 from archsearch.search.storage.doctor import Finding

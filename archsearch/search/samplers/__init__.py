@@ -1,1 +1,1 @@
-"""Where designs come from: the samplers, one module each, and the factory that makes the one that is asked for."""
+"""The samplers, which propose designs: one module each, and the factory that makes the chosen one."""

@@ -1,4 +1,4 @@
-"""Designs that were admitted and wait to be chosen, thousands of them, held as rows of numbers.
+"""The pool of admitted designs, candidates for the next training: thousands of them, stored as rows of numbers.
 
 Imports numpy only.
 """
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from archsearch.search.space import Admit, Design, Features, Key, Params, Space, Value
 
-ENUMERABLE = 1 << 16  # a space of at most so many points is gone through point by point
-FEW = 1 << 15  # values of a parameter, up to which they have numbers
-INACTIVE = 0  # the number of no value
+ENUMERABLE = 1 << 16  # points of a space up to which it is enumerated
+FEW = 1 << 15  # values of a parameter up to which they are numbered
+INACTIVE = 0  # the number of an inactive parameter
 
 
-class Written:
-    """Encoded points in little room: of a parameter with few values a number each, of a continuum its encoding."""
+class EncodedPoints:
+    """Encoded points in little memory: an index of the value for a parameter with few values, else its encoding."""
 
     def __init__(self, space: Space) -> None:
-        """Start with no points; values get their numbers as they come."""
+        """Start without points; values are numbered in the order of their arrival."""
         self._space = space
         sizes = {name: parameter.size for name, parameter in space.parameters.items()}
         self._few = [name for name, size in sizes.items() if size is not None and size <= FEW]
@@ -46,11 +46,11 @@ class Written:
         self._encoded_MR = np.concatenate([self._encoded_MR, np.array(encoded, float).reshape(len(points), -1)])
 
     def keep(self, rows_M: NDArray[np.intp]) -> None:
-        """Forget all points but `rows_M`."""
+        """Remove all points but `rows_M`."""
         self._numbers_MN, self._encoded_MR = self._numbers_MN[rows_M], self._encoded_MR[rows_M]
 
     def encoded_MC(self, rows_M: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the points `rows_M` as `Space.encode` has them: M points by C columns."""
+        """Return the points `rows_M` as encoded by `Space.encode`: M points by C columns."""
         found_MC = np.empty((len(rows_M), len(self._space.groups)))
         numbers_MN = self._numbers_MN[rows_M]
         for place, name in enumerate(self._few):
@@ -71,57 +71,57 @@ class Written:
 
 
 class Pool:
-    """Designs that were admitted and not taken yet; it grows by screening and forgets the least promising ones.
+    """Admitted designs that are not trained yet; screening adds to it, and `keep` removes the least promising ones.
 
-    A finite space is gone through in random order, each point once; otherwise points are drawn at random.
-    Thousands of designs wait here, so they are held as rows of numbers, and `design` makes one of them.
+    A finite space is enumerated in random order, each point once; otherwise points are drawn at random.
+    The thousands of designs are stored as rows of numbers, and `design` returns one of them.
     """
 
     def __init__(self, space: Space, admit: Admit, *, capacity: int) -> None:
-        """Start empty; `admit` gives a point's features, or None where it may not be tried (any more)."""
+        """Start empty; `admit` returns a point's features, or None where it is infeasible or already trained."""
         self.space, self.admit, self.capacity = space, admit, capacity
         self._keys: list[Key] = []
         self._known: set[Key] = set()
-        self._written = Written(space)
-        self._columns: dict[str, int] = {}  # of `_features_MF`, by a feature's name
+        self._points = EncodedPoints(space)
+        self._columns: dict[str, int] = {}  # of `_features_MF`, by the name of a feature
         self._features_MF: NDArray[np.float64] = np.empty((0, 0))
-        self._fresh: list[tuple[Params, Features]] = []  # the last rows of both, not yet put there
+        self._fresh: list[tuple[Params, Features]] = []  # the latest designs, not yet in the arrays
         self._order: NDArray[np.intp] | None = None
         self._next = 0
 
     def __len__(self) -> int:
-        """Return how many designs wait."""
+        """Return the number of designs."""
         return len(self._keys)
 
     def design(self, index: int) -> Design:
-        """Return design number `index`; features that it has none of are 0."""
-        self._settle()
+        """Return design number `index`; features that it lacks are 0."""
+        self._append_fresh()
         row = self._features_MF[index]
         features = {name: float(row[column]) for name, column in self._columns.items()}
         return Design(params=self.space.point(self._keys[index]), features=features)
 
     @property
     def features(self) -> frozenset[str]:
-        """The names of all features that some design had."""
-        self._settle()
+        """The names of the features of all designs."""
+        self._append_fresh()
         return frozenset(self._columns)
 
     def encoded_MC(self, rows_M: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Return the designs `rows_M` as numbers: M designs by C columns of the space."""
-        self._settle()
-        return self._written.encoded_MC(rows_M)
+        """Return the designs `rows_M` encoded: M designs by C columns of the space."""
+        self._append_fresh()
+        return self._points.encoded_MC(rows_M)
 
     def features_MF(self, names: Sequence[str], rows_M: NDArray[np.intp]) -> NDArray[np.float64]:
         """Return the features of the designs `rows_M`: M designs by F names."""
-        self._settle()
+        self._append_fresh()
         found_MF = np.zeros((len(rows_M), len(names)))
         for column, name in enumerate(names):
             if name in self._columns:
                 found_MF[:, column] = self._features_MF[rows_M, self._columns[name]]
         return found_MF
 
-    def display(self, count: int, rng: Generator) -> None:
-        """Look at `count` further points of the space."""
+    def screen(self, count: int, rng: Generator) -> None:
+        """Screen `count` further points of the space."""
         size = self.space.size
         if size is not None and size <= ENUMERABLE:
             if self._order is None:
@@ -135,26 +135,26 @@ class Pool:
 
     @property
     def complete(self) -> bool:
-        """Whether every point of the space has been looked at, so that mutations bring nothing new."""
+        """Whether every point of the space has been screened, so that mutations add nothing."""
         return self._order is not None and self._next >= len(self._order) and len(self._keys) < self.capacity
 
     def vary(self, parents: Sequence[Design], count: int, rng: Generator) -> None:
-        """Look at `count` mutations of the parents, dealt round."""
+        """Screen `count` mutations of the parents, in turn."""
         if parents and not self.complete:
             for index in range(count):
                 self._offer(self.space.mutate(parents[index % len(parents)].params, rng))
 
     def still_admits(self, index: int) -> bool:
-        """Return whether design number `index` may be tried now; another worker may have taken it."""
+        """Return whether design number `index` is still untrained; another worker may have taken it."""
         return self.admit(self.space.point(self._keys[index])) is not None
 
     def keep(self, indices: Sequence[int]) -> None:
-        """Forget all designs but those at `indices`."""
-        self._settle()
+        """Remove all designs but those at `indices`."""
+        self._append_fresh()
         self._keys = [self._keys[index] for index in indices]
         self._known = set(self._keys)
         rows = np.asarray(indices, dtype=np.intp)
-        self._written.keep(rows)
+        self._points.keep(rows)
         self._features_MF = self._features_MF[rows]
 
     def _offer(self, params: Params) -> None:
@@ -167,8 +167,8 @@ class Pool:
             self._known.add(key)
             self._fresh.append((params, features))
 
-    def _settle(self) -> None:
-        """Put the fresh rows where the others are."""
+    def _append_fresh(self) -> None:
+        """Append the latest designs to the arrays."""
         if not self._fresh:
             return
         for _, features in self._fresh:
@@ -180,6 +180,6 @@ class Pool:
         for row, (_, features) in enumerate(self._fresh, before):
             for name, value in features.items():
                 features_MF[row, self._columns[name]] = value
-        self._written.add([params for params, _ in self._fresh])
+        self._points.add([params for params, _ in self._fresh])
         self._features_MF = features_MF
         self._fresh.clear()

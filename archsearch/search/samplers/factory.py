@@ -1,4 +1,4 @@
-"""The samplers and pruners that the settings name. Imports optuna inside functions only."""
+"""The factory of the chosen sampler and pruner. Imports optuna inside functions only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def make_proposer(study: Study, sweep: Sweep, task: Task, seed: int | None) -> Proposer:
-    """Return the proposer of the sampler that the settings name."""
+    """Return the proposer for the chosen sampler; raises `SpecError` where a package's sampler cannot be made."""
     if sweep.settings.sampler.name == "footprint":
         from archsearch.search.samplers.footprint import FootprintSearch
 
@@ -29,7 +29,7 @@ def make_proposer(study: Study, sweep: Sweep, task: Task, seed: int | None) -> P
 
 
 def make_pruner(settings: PrunerSettings, epochs: int | None = None) -> BasePruner:
-    """Return Optuna's pruner; `epochs`, where known, is the length of a whole training, for hyperband."""
+    """Return the chosen pruner; `epochs` is the length of a whole training where it is known, for hyperband."""
     from optuna import pruners
 
     with warnings.catch_warnings():
@@ -50,9 +50,9 @@ def make_pruner(settings: PrunerSettings, epochs: int | None = None) -> BasePrun
 
 
 def _patient(patience: int, min_delta: float) -> BasePruner:
-    """Return the pruner that gives up where the accuracy of the last epochs is not better than before.
+    """Return the pruner that stops a training whose accuracy has not improved during the last epochs.
 
-    Optuna's own goes on for as long as it is not worse.
+    Optuna's own `PatientPruner` continues as long as the accuracy is not worse.
     """
     from optuna.pruners import BasePruner
 

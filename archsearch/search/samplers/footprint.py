@@ -1,13 +1,12 @@
-"""The sampler `footprint`: Bayesian search over the choices and what analysis knows of each design for free.
-
-Imports numpy and scipy only, never Optuna: the engine proposes through `FootprintProposer.propose`.
+"""The sampler `footprint`: Bayesian optimisation over the parameters of the space and the footprint of each design.
 
 A Gaussian process is fitted to the designs trained so far. Its inputs are the parameters of the space (numbers on
-their scale, names a column an option) beside the features of the footprint (log parameters, log MACs, log receptive
-field, depth, blocks per stage, ...); of the features alone a trend is expected. The next design is the one of greatest
-expected improvement (Jones, Schonlau and Welch 1998) among admitted ones: feasible and never trained. So the sampler
-learns from a handful of trainings that larger networks are better, or worse, and spends none on a design that breaks
-a limit.
+their scale, one column per option of a choice) and the features of the footprint (log parameters, log MACs, log
+receptive field, depth, ...); only the features have a linear trend. The next design has the greatest expected
+improvement (Jones, Schonlau and Welch 1998) among admitted ones: feasible and never trained. So the sampler learns
+from a few trainings whether larger networks are better, and trains no design that breaks a limit.
+
+Imports numpy and scipy, no Optuna: `FootprintSearch` connects `FootprintProposer` to a study.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
+from archsearch.process import give_freed_memory_back
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.queue import DUPLICATE, StudySnapshot
 from archsearch.search.samplers.candidates import Pool
@@ -33,7 +33,6 @@ from archsearch.search.space import Admit, Design, Features, Key, Params, Space
 from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
 from archsearch.search.task import Candidate, Task
-from archsearch.training.allocator import give_freed_memory_back
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -42,17 +41,15 @@ if TYPE_CHECKING:
 Direction = Literal["maximize", "minimize"]
 
 STARTUP = 8  # designs spread over the features before the first model
-SCREENED = 256  # points that are offered to `admit` for one proposal
-CAPACITY = 2048  # designs that wait in the pool
-FITTED, CONDITIONED = 160, 480  # observations that the kernel is learnt from, and that the prediction rests on
-GROWN = 1.02  # times the observations that a kernel was learnt from, until it is learnt again where they are many
-PAIRS = (
-    320 * CAPACITY
-)  # of an observation and a candidate that one proposal may run_query at: 320 trainings at a full pool
-PAIRS_AT_ONCE = 1 << 15  # so that memory grows neither with the pool nor with the trainings
-PATIENCE = 40  # rounds of screening before it gives up on finding anything
-PARENTS = 8  # designs that mutations start from
-BENDS = (-8.0, 12.0)  # range of the exponent that straightens the scores
+SCREENED = 256  # points that are passed to `admit` for one proposal
+CAPACITY = 2048  # designs in the pool
+FITTED, CONDITIONED = 160, 480  # observations that the kernel is fitted to, and that the posterior is conditioned on
+GROWN = 1.02  # growth of the observations after which a kernel of more than `FITTED` is fitted again
+PAIRS = 320 * CAPACITY  # of an observation and a candidate in one proposal: 320 trainings with a full pool
+PAIRS_AT_ONCE = 1 << 15  # bounds the memory of one prediction
+PATIENCE = 40  # rounds of screening without an admitted design
+PARENTS = 8  # designs that are mutated
+POWERS = (-8.0, 12.0)  # range of the exponent of the Yeo-Johnson transform
 AUGMENTATION = 0.05  # share of the sum in a scalarised objective (Knowles 2006, ParEGO)
 
 
@@ -65,11 +62,11 @@ class Observation:
 
 
 class FootprintProposer:
-    """Proposes designs one at a time; holds a pool of candidates and the last kernel, nothing that must be saved.
+    """Proposes designs one at a time; its state is a pool of candidates and the last kernel, and need not be saved.
 
     `admit(params)` returns the features of a point that is feasible and neither trained nor running, else None. It
-    is called for at most `screened` points a proposal (many times that where all are infeasible), so it should
-    cost well below a millisecond.
+    is called for at most `screened` points per proposal (many times that where all are infeasible), so it should
+    take well below a millisecond.
     """
 
     def __init__(
@@ -81,18 +78,18 @@ class FootprintProposer:
         startup: int = STARTUP,
         screened: int = SCREENED,
     ) -> None:
-        """Make a proposer for one study; nothing is screened yet."""
+        """Create a proposer for one study; no point is screened yet."""
         self.directions, self.startup, self.screened = tuple(directions), startup, screened
         self._pool = Pool(space, admit, capacity=CAPACITY)
-        self._ranked = 0  # of the pool: the others have come since the last proposal
+        self._ranked = 0  # designs of the pool that were ranked at the last proposal
         self._kernel: Kernel | None = None
-        self._learnt = 0  # observations that there were when the kernel was learnt
+        self._fitted = 0  # observations at the last fit of the kernel
 
     def propose(self, observations: Sequence[Observation], pending: Sequence[Design], rng: Generator) -> Design | None:
         """Return an admitted design to train next, or None where none was found.
 
-        `pending` are designs that other workers are training: the model believes its own prediction for them
-        (Ginsbourger, Le Riche and Carraro 2010, kriging believer), so that workers do not crowd.
+        `pending` are designs that other workers are training: the model takes its own prediction as their result
+        (Ginsbourger, Le Riche and Carraro 2010, kriging believer), so that workers propose different designs.
         """
         usable = [index for index, each in enumerate(observations) if _usable(each)]
         ready = len(observations) + len(pending) >= self.startup and len(usable) >= 2
@@ -100,26 +97,26 @@ class FootprintProposer:
         if ready:
             scores_N = scalarised(observations, self.directions, rng)
             parents = [observations[index].design for index in np.argsort(-scores_N)[:PARENTS]]
-        self._display(parents, rng)
+        self._screen(parents, rng)
         if ready:
             return self._first_admitted(self._by_improvement(observations, pending, rng))
         return self._first_admitted(self._spread([*(each.design for each in observations), *pending], rng))
 
     @property
-    def looked_through(self) -> bool:
-        """Whether every point of a finite space has been looked at."""
+    def enumerated(self) -> bool:
+        """Whether every point of a finite space has been screened."""
         return self._pool.complete
 
-    def _display(self, parents: Sequence[Design], rng: Generator) -> None:
-        """Let the pool run_query at new points: random ones, and mutations of the parents."""
-        for _ in range(PATIENCE):  # where hardly anything is feasible, run_query on rather than give up
-            self._pool.display(self.screened // 2, rng)
+    def _screen(self, parents: Sequence[Design], rng: Generator) -> None:
+        """Screen new points for the pool: random ones, and mutations of the parents."""
+        for _ in range(PATIENCE):  # where hardly any point is feasible, one round may find none
+            self._pool.screen(self.screened // 2, rng)
             self._pool.vary(parents, self.screened // 4, rng)
             if len(self._pool):
                 return
 
     def _first_admitted(self, order: Sequence[int]) -> Design | None:
-        """Return the first design in order that is still free, and forget those looked at."""
+        """Return the first design in order that is still admitted, and remove those before it."""
         pool, taken = self._pool, None
         dropped: set[int] = set()
         for index in order:
@@ -132,11 +129,11 @@ class FootprintProposer:
         return taken
 
     def _spread(self, known: Sequence[Design], rng: Generator) -> list[int]:
-        """Return all candidates' indices; first the one of ten that is farthest from what is known (Mitchell 1991)."""
+        """Return all candidates' indices; first the one of ten that is farthest from known designs (Mitchell 1991)."""
         order = [int(index) for index in rng.permutation(len(self._pool))]
         if known and order:
             few = order[:10]
-            view = ProgressView.of(self._pool, known)
+            view = DesignInputs.of(self._pool, known)
             gap = view.inputs(self._pool, np.array(few))[:, None, :] - view.known_ND[None]
             first = few[int(np.argmax((gap**2).sum(axis=2).min(axis=1)))]
             order = [first, *(index for index in order if index != first)]
@@ -147,20 +144,20 @@ class FootprintProposer:
     ) -> list[int]:
         """Return all candidates' indices by falling expected improvement, after mutating the best of them.
 
-        Where there are too many pairs of an observation and a candidate, the best ones and the new ones are looked at
-        and the others by turns: those whose turn it was stand last.
+        With more than `PAIRS` pairs of an observation and a candidate, the best and the new candidates are evaluated
+        and the others in turn: the ones evaluated this time are placed last.
         """
         scores_N = scalarised(observations, self.directions, rng)
         kept = representatives(scores_N, CONDITIONED)
         targets_N = gaussianised(scores_N[kept])
-        rows_M = self._in_turn(PAIRS // len(kept))
-        view = ProgressView.of(self._pool, [*(observations[index].design for index in kept), *pending])
+        rows_M = self._evaluated(PAIRS // len(kept))
+        view = DesignInputs.of(self._pool, [*(observations[index].design for index in kept), *pending])
         known_ND, pending_ND = view.known_ND[: len(kept)], view.known_ND[len(kept) :]
-        posterior = condition(self._learn(view, targets_N, len(scores_N)), known_ND, targets_N)
+        posterior = condition(self._fit(view, targets_N, len(scores_N)), known_ND, targets_N)
         best = float(posterior.mean(known_ND).max())
         if pending:
             best = max(best, float(posterior.mean(pending_ND).max()))
-            posterior = believing(posterior, targets_N, pending_ND)
+            posterior = with_predictions(posterior, targets_N, pending_ND)
         improvement_M = self._improvement(view, posterior, rows_M, best)
         parents = [self._pool.design(int(index)) for index in rows_M[np.argsort(-improvement_M)[:PARENTS]]]
         before = len(self._pool)
@@ -173,15 +170,16 @@ class FootprintProposer:
         best_half = len(seen_M) if not len(unseen) else len(seen_M) // 2
         return [int(index) for index in np.concatenate([seen_M[:best_half], unseen, seen_M[best_half:]])]
 
-    def _learn(self, view: ProgressView, targets_N: Array, count: int) -> Kernel:
-        """Return the kernel for `count` observations, of which `targets_N` are the first that `view` knows.
+    def _fit(self, view: DesignInputs, targets_N: Array, count: int) -> Kernel:
+        """Return the kernel for `count` observations, of which `targets_N` are the first known designs of `view`.
 
-        One more of many moves it little, so the last one serves a while; several objectives are weighed anew each time.
+        One more of many observations changes it little, so the last one is used again for a while; not with several
+        objectives, whose weights change with every proposal.
         """
         last = self._kernel
         if (
             last is not None
-            and FITTED < count < GROWN * self._learnt
+            and FITTED < count < GROWN * self._fitted
             and len(self.directions) == 1
             and np.array_equal(last.groups_D, view.groups_D)
         ):
@@ -189,28 +187,28 @@ class FootprintProposer:
         few = representatives(targets_N, FITTED)
         known_ND, trending = view.known_ND[: len(targets_N)], len(view.names)
         kernel = fit(known_ND[few], targets_N[few], view.groups_D, trending=trending, start=last)
-        self._kernel, self._learnt = kernel, count
+        self._kernel, self._fitted = kernel, count
         return kernel
 
-    def _improvement(self, view: ProgressView, posterior: Posterior, rows_M: NDArray[np.intp], best: float) -> Array:
+    def _improvement(self, view: DesignInputs, posterior: Posterior, rows_M: NDArray[np.intp], best: float) -> Array:
         """Return the expected improvement [M] of the pool's designs `rows_M`, a few of them at a time."""
         some = max(PAIRS_AT_ONCE // len(posterior.inputs_ND), 1)
         parts = (view.inputs(self._pool, rows_M[first : first + some]) for first in range(0, len(rows_M), some))
         return np.concatenate([np.empty(0), *(expected_improvement(posterior, part_MD, best) for part_MD in parts)])
 
-    def _in_turn(self, most: int) -> NDArray[np.intp]:
-        """Return the indices of about `most` candidates: all new ones, and the first of the others."""
+    def _evaluated(self, most: int) -> NDArray[np.intp]:
+        """Return the indices of about `most` candidates to evaluate: all new ones, and the first of the others."""
         count = len(self._pool)
         first = min(self._ranked, max(most - (count - self._ranked), 0))
         return np.concatenate([np.arange(first), np.arange(self._ranked, count)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProgressView:
-    """Designs as inputs of the model: D columns, those of the space and then the features that differ at all.
+class DesignInputs:
+    """Designs as inputs of the model: D columns, those of the space and then the features that vary.
 
-    Every parameter has a length scale of its own. The features share one: they say similar things (a deeper network
-    has more parameters), and a handful of trainings cannot summary_text their lengths apart.
+    Every parameter has a length scale of its own. The features share one: they are correlated (a deeper network has
+    more parameters), and a few trainings cannot identify a length for each.
     """
 
     names: tuple[str, ...]
@@ -220,8 +218,8 @@ class ProgressView:
     known_ND: Array
 
     @classmethod
-    def of(cls, pool: Pool, known: Sequence[Design]) -> ProgressView:
-        """Return the view whose features have mean 0 and variance 1 over the pool and the known designs."""
+    def of(cls, pool: Pool, known: Sequence[Design]) -> DesignInputs:
+        """Return the inputs whose features have mean 0 and variance 1 over the pool and the known designs."""
         names = tuple(sorted(pool.features.union(*(design.features for design in known))))
         encoded = np.array([pool.space.encode(design.params) for design in known], dtype=float)
         features = np.concatenate([_features(known, names), pool.features_MF(names, np.arange(len(pool)))])
@@ -251,14 +249,14 @@ def _features(designs: Sequence[Design], names: tuple[str, ...]) -> Array:
     return np.array(rows, dtype=float).reshape(len(designs), len(names))
 
 
-def believing(posterior: Posterior, targets_N: Array, pending_PD: Array) -> Posterior:
-    """Return the posterior as if P pending inputs had been observed to be what it predicts for them."""
+def with_predictions(posterior: Posterior, targets_N: Array, pending_PD: Array) -> Posterior:
+    """Return the posterior after observing its own predictions at P pending inputs."""
     inputs_ND = np.concatenate([posterior.inputs_ND, pending_PD])
     return condition(posterior.kernel, inputs_ND, np.concatenate([targets_N, posterior.mean(pending_PD)]))
 
 
 def expected_improvement(posterior: Posterior, inputs_MD: Array, best: float) -> Array:
-    """Return by how much [M] each input is expected to exceed `best` (Jones, Schonlau and Welch 1998, equation 15)."""
+    """Return the expected improvement [M] of each input over `best` (Jones, Schonlau and Welch 1998, equation 15)."""
     mean_M, deviation_M = posterior.predict(inputs_MD)
     score_M = (mean_M - best) / deviation_M
     density_M = np.exp(-0.5 * score_M**2) / math.sqrt(2 * math.pi)
@@ -266,10 +264,10 @@ def expected_improvement(posterior: Posterior, inputs_MD: Array, best: float) ->
 
 
 def scalarised(observations: Sequence[Observation], directions: Sequence[Direction], rng: Generator) -> Array:
-    """Return one score [N] per observation, higher is better; failed ones score as the worst of the others.
+    """Return one score [N] per observation, higher is better; failed ones get the worst score of the others.
 
-    Several objectives are brought to 0..1 and weighed at random, anew for every proposal, by the augmented
-    Chebyshev function (Knowles 2006, ParEGO, equation 2), so that a whole front is looked for.
+    Several objectives are scaled to 0..1 and combined by the augmented Chebyshev function (Knowles 2006, ParEGO,
+    equation 2) with random weights, drawn for every proposal, so that the whole Pareto front is searched.
     """
     signs = np.array([1.0 if direction == "maximize" else -1.0 for direction in directions])
     rows = [each.values if _usable(each) else (math.nan,) * len(signs) for each in observations]
@@ -288,10 +286,10 @@ def _usable(observation: Observation) -> bool:
 
 
 def gaussianised(scores_N: Array) -> Array:
-    """Return scores of mean 0 and variance 1, bent towards a normal distribution (Yeo and Johnson 2000).
+    """Return scores of mean 0 and variance 1 after the power transform of Yeo and Johnson (2000).
 
-    A training that went wrong lies far from the others; bent, it does not hide the differences between good ones.
-    The bend is the most probable one (their equation 3.1).
+    The score of a bad training is an outlier; transformed, it does not hide the differences between good ones.
+    The power is the most likely one (their equation 3.1).
     """
     spread = float(scores_N.std())
     if spread < 1e-12 * (1.0 + float(np.abs(scores_N).max())):
@@ -299,23 +297,26 @@ def gaussianised(scores_N: Array) -> Array:
     standard_N = (scores_N - scores_N.mean()) / spread
     slope = float(np.sum(np.sign(standard_N) * np.log1p(np.abs(standard_N))))
 
-    def cost(bend: float) -> float:
-        return 0.5 * len(standard_N) * math.log(float(_bent(standard_N, bend).var()) + 1e-300) - (bend - 1.0) * slope
+    def cost(power: float) -> float:
+        return (
+            0.5 * len(standard_N) * math.log(float(_transformed(standard_N, power).var()) + 1e-300)
+            - (power - 1.0) * slope
+        )
 
-    found: Any = minimize_scalar(cost, bounds=BENDS, method="bounded")
-    bent_N = _bent(standard_N, float(found.x))
-    return (bent_N - bent_N.mean()) / bent_N.std()
+    found: Any = minimize_scalar(cost, bounds=POWERS, method="bounded")
+    transformed_N = _transformed(standard_N, float(found.x))
+    return (transformed_N - transformed_N.mean()) / transformed_N.std()
 
 
-def _bent(standard_N: Array, bend: float) -> Array:
+def _transformed(standard_N: Array, power: float) -> Array:
     size_N = np.log1p(np.abs(standard_N))
-    power_N = np.where(standard_N >= 0, bend, 2.0 - bend)
+    power_N = np.where(standard_N >= 0, power, 2.0 - power)
     safe_N = np.where(np.abs(power_N) < 1e-9, 1.0, power_N)
     return np.sign(standard_N) * np.where(np.abs(power_N) < 1e-9, size_N, np.expm1(safe_N * size_N) / safe_N)
 
 
 def representatives(scores_N: Array, limit: int) -> NDArray[np.intp]:
-    """Return at most `limit` indices: the best half of them, and the rest evenly over the ranks of the others."""
+    """Return at most `limit` indices: the best scores for one half, and evenly spaced ranks of the others."""
     order = np.argsort(-scores_N, kind="stable")
     if len(order) <= limit:
         return np.arange(len(order))
@@ -325,11 +326,11 @@ def representatives(scores_N: Array, limit: int) -> NDArray[np.intp]:
 
 
 MOST, LEAST = 512, 24  # designs that are checked for one proposal
-SECONDS = 0.06  # that the checks of one proposal may take
-TIMED = 16  # checks that the time of one is taken from, after as many that fill the caches
-EXAMPLES = 2  # of them, infeasible ones that are recorded; the others are counted
-IN_VAIN = 20  # proposals in a row without a find, after which none is expected
-REMEMBERED = 512  # candidates
+SECONDS = 0.06  # of the checks of one proposal
+TIMED = 16  # checks whose time is measured, after as many that fill the caches
+EXAMPLES = 2  # infeasible designs of one proposal that are recorded; the others are counted
+MOST_EMPTY = 20  # proposals in a row without a design, after which the space counts as exhausted
+REMEMBERED = 512  # candidates in the cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,12 +340,12 @@ class _Known:
 
 
 class FootprintSearch:
-    """Proposes through `FootprintProposer`; what it screens is counted, the nearest misses are recorded."""
+    """Connects `FootprintProposer` to a study; screened designs are counted, the nearest misses are recorded."""
 
     def __init__(self, study: Study, sweep: Sweep, task: Task, seed: int | None) -> None:
         self._sweep, self._task = sweep, task
         self._rng = np.random.default_rng(seed)
-        self._remembered: dict[Key, _Known | None] = {}  # the latest ones, in order
+        self._remembered: dict[Key, _Known | None] = {}  # the latest ones, oldest first
         self._taken: Mapping[str, object] = {}
         self._screened: list[Infeasible] = []
         self._proposer = FootprintProposer(
@@ -355,7 +356,7 @@ class FootprintSearch:
             screened=self._affordable(),
         )
         self._designs: dict[int, Design | None] = {}  # by the trial's number
-        self._in_vain = 0
+        self._empty_in_a_row = 0
         self.infeasible: list[Infeasible] = []
         self.counts = InfeasibleCounts()
         self.exhausted = False
@@ -373,27 +374,27 @@ class FootprintSearch:
             else:
                 observations.append(Observation(design=design, values=_values(trial)))
         found = self._proposer.propose(observations, pending, self._rng)
-        give_freed_memory_back()  # or the process grows with the arrays of the largest proposal
+        give_freed_memory_back()  # otherwise the process keeps the memory of its largest proposal
         self._screened.sort(key=lambda each: max(each.excess.values()))
         self.infeasible += self._screened[:EXAMPLES]
         self._screened.clear()
         if found is None:
-            self._in_vain += 1
-            self.exhausted = self._proposer.looked_through or self._in_vain >= IN_VAIN
+            self._empty_in_a_row += 1
+            self.exhausted = self._proposer.enumerated or self._empty_in_a_row >= MOST_EMPTY
             return None
-        self._in_vain = 0
+        self._empty_in_a_row = 0
         candidate = evaluate(self._task, self._sweep, found.params)
         assert isinstance(candidate, Candidate), "it was admitted"
         return Proposal(candidate=candidate)
 
     def on_claimed(self, proposal: Proposal, number: int | None) -> None:
-        """Nothing to note: what is taken is read off the snapshot."""
+        """Do nothing: the snapshot lists the taken designs."""
 
     def on_written(self, numbers: list[int]) -> None:
         self.infeasible.clear()
 
     def _affordable(self) -> int:
-        """Return how many checks fit into the time that a proposal may take."""
+        """Return the number of checks that fit into the time of a proposal."""
         points = [self._sweep.space.draw(self._rng) for _ in range(2 * TIMED)]
         start = 0.0
         for number, point in enumerate(points):
@@ -408,7 +409,7 @@ class FootprintSearch:
         return found.features if found is not None and found.key not in self._taken else None
 
     def _known(self, params: Params) -> _Known | None:
-        """Return key and features of a feasible point, None for an infeasible one; a whole candidate is large."""
+        """Return key and features of a feasible point (a whole candidate is large), None for an infeasible one."""
         point = self._sweep.space.key(params)
         if point not in self._remembered:
             if len(self._remembered) >= REMEMBERED:
@@ -424,7 +425,7 @@ class FootprintSearch:
         return self._remembered[point]
 
     def _design(self, trial: FrozenTrial) -> Design | None:
-        """Return a trial's design with its features, worked out once; None where it is no point of the space."""
+        """Return a trial's design with its features, computed once; None where it is outside of the space."""
         if trial.number not in self._designs:
             self._designs[trial.number] = self._read(trial)
         return self._designs[trial.number]
@@ -434,15 +435,15 @@ class FootprintSearch:
         if point is None:
             return None
         found = evaluate(self._task, self._sweep, point)
-        params = trial.params if trial.params == point else point  # the same values: hundreds of trials are held
+        params = (
+            trial.params if trial.params == point else point
+        )  # equal values share memory: there are hundreds of trials
         return Design(params=params, features=found.features if isinstance(found, Candidate) else {})
 
 
-def _values(trial: object) -> tuple[float, ...] | None:
-    """Return what a trial is worth: its values, or where it was given up the last accuracy that it had."""
-    values, steps = getattr(trial, "values", None), getattr(trial, "intermediate_values", {})
-    if values is not None:
-        return tuple(values)
-    if getattr(trial, "user_attrs", {}).get("state_reason") == "pruned" and steps:
-        return (steps[max(steps)],)
-    return None
+def _values(trial: FrozenTrial) -> tuple[float, ...] | None:
+    """Return the values of a trial, or of a pruned one its last accuracy."""
+    if trial.values is not None:
+        return tuple(trial.values)
+    steps = trial.intermediate_values
+    return (steps[max(steps)],) if steps and trial.user_attrs.get("state_reason") == "pruned" else None

@@ -7,7 +7,7 @@ The covariance of two inputs is `linear + smooth + noise`:
 
     linear  a * (t . t' / T + 1), where t are the last T columns of x: those in which a trend is plausible
     smooth  b * exp(-1/2 * sum over columns of ((x - x') / length[group])^2)
-    noise   c where the two are one observation
+    noise   c between an observation and itself
 
 `a`, `b`, `c` and the length of every group are the most probable ones given the data (Rasmussen and Williams,
 Gaussian Processes for Machine Learning 2006, equations 5.8 and 5.9) under priors that are wide and do not depend on
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +34,22 @@ SMOOTH_PRIOR = (0.0, 2.0)
 NOISE_PRIOR = (-4.0, 2.0)
 # Mode of their prior, sqrt(2) - 3 for the unit interval, brought to inputs of variance 1 (a factor of sqrt(12)).
 LENGTH_MODE, LENGTH_DEVIATION = 2.0**0.5 - 3.0 + 0.5 * log(12.0), 3.0**0.5
-LOWEST, HIGHEST = -14.0, 10.0  # of a logarithm: beyond these the arithmetic suffers and nothing changes
-JITTER = 1e-8
+LOWEST, HIGHEST = -14.0, 10.0  # bounds of a logarithm during the fit
+SHORTEST = -6.0  # of a logarithmic length: at a shorter one different inputs are as independent, and rounding is worse
+JITTER = 1e-8  # always added to the diagonal
+# Further jitter where rounding has made a covariance indefinite, as shares of its mean diagonal: the first that works.
+FURTHER_JITTER = tuple(10.0**exponent for exponent in range(-12, 4))
+INDEFINITE = 1e10  # cost of a kernel whose covariance is indefinite
+EXACT_BELOW = 100.0  # squared distances beyond this contribute exp(-50) at most
+EXACT_FROM = 1e4  # sum of two squared norms from which rounding of their difference matters
+PAIRS_AT_ONCE = 1 << 14  # of inputs, so that their differences take little memory
 ITERATIONS = 40
-FEW = 64  # observations up to which the kernel is learnt afresh every time
+FEW = 64  # observations up to which every fit also starts from the prior
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """Learnt logarithms of the kernel: `theta` is linear, smooth, noise, then a length for each of G groups."""
+    """The logarithms of a learnt kernel: `theta` is linear, smooth, noise, then a length for each of G groups."""
 
     theta: Array
     groups_D: NDArray[np.intp]
@@ -56,7 +64,7 @@ class Kernel:
         )
 
     def variance(self, inputs_MD: Array) -> Array:
-        """Return the variance [M] of the function at inputs before anything was observed, without noise."""
+        """Return the prior variance [M] of the function at the inputs, without noise."""
         linear, smooth = np.exp(self.theta[:2])
         trends_MT = inputs_MD[:, inputs_MD.shape[1] - self.trending :]
         return linear * (np.einsum("mt,mt->m", trends_MT, trends_MT) / max(self.trending, 1) + 1.0) + smooth
@@ -74,7 +82,7 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posterior:
-    """What N observations say: `predict` gives the mean and the deviation of the function anywhere."""
+    """The posterior given N observations: `predict` gives the mean and the deviation of the function at any input."""
 
     kernel: Kernel
     inputs_ND: Array
@@ -98,13 +106,24 @@ def condition(kernel: Kernel, inputs_ND: Array, targets_N: Array) -> Posterior:
     """Return the posterior of a known kernel given observations."""
     covariance_NN = kernel.covariance(inputs_ND, inputs_ND)
     covariance_NN.flat[:: len(inputs_ND) + 1] += kernel.noise
-    factor_NN, failed = lapack.dpotrf(covariance_NN, lower=1, clean=1)  # pyright: ignore[reportAttributeAccessIssue]
-    if failed:  # rounding made it indefinite: twin inputs and hardly any noise
-        covariance_NN.flat[:: len(inputs_ND) + 1] += 1e-4 * float(np.trace(covariance_NN)) / len(inputs_ND)
-        factor_NN, failed = lapack.dpotrf(covariance_NN, lower=1, clean=1)  # pyright: ignore[reportAttributeAccessIssue]
-    assert not failed, "a covariance with a diagonal of 1e-4 of its own added is definite"
+    factor_NN = cholesky(covariance_NN)
     weights_N = cho_solve((factor_NN, True), targets_N, check_finite=False)
     return Posterior(kernel=kernel, inputs_ND=inputs_ND, factor_NN=factor_NN, weights_N=weights_N)
+
+
+def cholesky(covariance_NN: Array) -> Array:
+    """Return the lower Cholesky factor of a covariance, with the least further jitter that makes it definite.
+
+    Rounding makes it indefinite where many inputs are nearly equal and the noise is small beside the variance.
+    """
+    diagonal_N = np.diag(covariance_NN).copy()
+    for share in (0.0, *FURTHER_JITTER):
+        jittered_NN = covariance_NN.copy()
+        jittered_NN.flat[:: len(diagonal_N) + 1] += share * diagonal_N.mean()
+        factor_NN, failed = lapack.dpotrf(jittered_NN, lower=1, clean=1)  # pyright: ignore[reportAttributeAccessIssue]
+        if not failed:
+            return factor_NN
+    return np.diag(np.sqrt(diagonal_N))  # observations as if they were independent
 
 
 def fit(
@@ -117,8 +136,9 @@ def fit(
 ) -> Kernel:
     """Return the most probable kernel for inputs and targets of mean 0 and variance 1.
 
-    `groups_D` numbers the group of each column from 0. The search begins at the priors' means, and also at `start`;
-    many observations move the kernel little, so that the search then goes on from `start` alone.
+    `groups_D` numbers the group of each column from 0. The optimisation starts from the priors' means and from
+    `start`; more than `FEW` observations change the kernel little from one call to the next, so `start` alone is
+    enough then.
     """
     count = int(groups_D.max()) + 1
     length = LENGTH_MODE + 0.5 * log(len(groups_D))
@@ -137,15 +157,23 @@ def fit(
         few = len(targets_N) <= FEW
         starts, iterations = ([start.theta, mean], ITERATIONS) if few else ([start.theta], ITERATIONS // 4)
     bounds = [(LOWEST, HIGHEST)] * len(mean)
-    found = [
-        minimize(cost, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations})
-        for begin in starts
-    ]
-    return Kernel(theta=min(found, key=lambda each: each.fun).x, groups_D=groups_D, trending=trending)
+
+    def minimised(begin: Array) -> Any:
+        return minimize(cost, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations})
+
+    best = min((minimised(begin) for begin in starts), key=lambda each: each.fun)
+    if best.fun >= INDEFINITE:  # `start` has become indefinite with the new observations
+        best = minimised(mean)
+    theta = best.x.copy()
+    theta[3:] = np.maximum(theta[3:], SHORTEST)
+    return Kernel(theta=theta, groups_D=groups_D, trending=trending)
 
 
 def negative_log_evidence(kernel: Kernel, inputs_ND: Array, targets_N: Array) -> tuple[float, Array]:
-    """Return -log p(targets | inputs, kernel) and its gradient with respect to `kernel.theta`."""
+    """Return -log p(targets | inputs, kernel) and its gradient with respect to `kernel.theta`.
+
+    Where rounding makes the covariance indefinite the value is `INDEFINITE` and the gradient 0.
+    """
     size, columns = inputs_ND.shape
     linear, smooth, _ = np.exp(kernel.theta[:3])
     inverse_D = np.exp(-kernel.theta[3:])[kernel.groups_D]
@@ -156,7 +184,7 @@ def negative_log_evidence(kernel: Kernel, inputs_ND: Array, targets_N: Array) ->
     covariance_NN.flat[:: size + 1] += kernel.noise
     factor_NN, failed = lapack.dpotrf(covariance_NN, lower=1)  # pyright: ignore[reportAttributeAccessIssue]
     if failed:
-        return 1e10, np.zeros_like(kernel.theta)
+        return INDEFINITE, np.zeros_like(kernel.theta)
     weights_N, _ = lapack.dpotrs(factor_NN, targets_N, lower=1)  # pyright: ignore[reportAttributeAccessIssue]
     value = 0.5 * float(targets_N @ weights_N) + float(np.log(np.diag(factor_NN)).sum())
     value += 0.5 * size * float(np.log(2 * np.pi))
@@ -179,9 +207,17 @@ def negative_log_evidence(kernel: Kernel, inputs_ND: Array, targets_N: Array) ->
 
 
 def _squared_distance(left_ND: Array, right_MD: Array) -> Array:
-    squared_NM = (
-        np.einsum("nd,nd->n", left_ND, left_ND)[:, None]
-        + np.einsum("md,md->m", right_MD, right_MD)[None, :]
-        - 2.0 * (left_ND @ right_MD.T)
-    )
+    """Return the squared distances [N, M] of two sets of inputs.
+
+    |x|^2 + |y|^2 - 2 x.y is a matrix product, but loses the digits of a small distance between large inputs; such
+    pairs are computed again from their differences.
+    """
+    norms_NM = np.einsum("nd,nd->n", left_ND, left_ND)[:, None] + np.einsum("md,md->m", right_MD, right_MD)[None, :]
+    squared_NM = norms_NM - 2.0 * (left_ND @ right_MD.T)
+    if norms_NM.size and norms_NM.max() >= EXACT_FROM:
+        rows, columns = np.nonzero((squared_NM < EXACT_BELOW + 1e-12 * norms_NM) & (norms_NM >= EXACT_FROM))
+        for first in range(0, len(rows), PAIRS_AT_ONCE):
+            n, m = rows[first : first + PAIRS_AT_ONCE], columns[first : first + PAIRS_AT_ONCE]
+            difference_PD = left_ND[n] - right_MD[m]
+            squared_NM[n, m] = np.einsum("pd,pd->p", difference_PD, difference_PD)
     return np.maximum(squared_NM, 0.0)

@@ -6,15 +6,19 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from archsearch.errors import SpecError
+from archsearch.plugins import SAMPLERS, load
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.queue import DUPLICATE, StudySnapshot
 from archsearch.search.samplers.proposer import Infeasible, Proposal, evaluate
-from archsearch.search.space import Choice, Parameter, Params, Space, Value
+from archsearch.search.space import Params, Space, Value
 from archsearch.search.storage.dashboard import OLDER
+from archsearch.search.storage.declarations import distribution_of
+from archsearch.search.storage.optuna_internals import gp_sampler
 from archsearch.search.storage.read import excess_of
 from archsearch.search.storage.study import Direction, Study
 from archsearch.search.sweep import Sweep
@@ -23,29 +27,29 @@ from archsearch.settings.study import SamplerSettings
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
 
 REPEATS = 8  # known designs in a row after which values are drawn at random
-GIVE_UP = 3000  # the same after which the space counts as exhausted
-INFEASIBLE_IN_A_ROW = 200_000  # after which nothing feasible is expected
-SECONDS = 5.0  # after which a proposer says how far it has come, and goes on when it is asked again
-# Samplers that learn nothing from infeasible trials: they would propose them again for ever.
-STUBBORN = frozenset({"gp"})
-MOST_FITTED = 200  # trials that Optuna's Gaussian process learns from
-INFEASIBLE_TO_THEM = 8  # proposals in a row after which values are drawn at random
+MOST_REPEATS = 3000  # known designs in a row after which the space counts as exhausted
+MOST_INFEASIBLE = 200_000  # infeasible proposals in a row after which the space counts as exhausted
+SECONDS = 5.0  # after which a proposal returns without a design, so that progress is reported
+# Built-in samplers that take infeasible trials into account, or propose independently of the trials. Others may propose
+# infeasible designs again and again, so their values are drawn at random after `INFEASIBLE_REPEATS` in a row.
+CONSTRAINED = frozenset({"tpe", "random", "nsgaii", "qmc"})
+INFEASIBLE_REPEATS = 8
+MOST_FITTED = 200  # trials that Optuna's Gaussian process is fitted to
 
 
 class OptunaProposer:
-    """Any of Optuna's samplers over a study in memory; an infeasible proposal is a trial there, and is recorded."""
+    """Proposes by one of Optuna's samplers over a study in memory; infeasible proposals are trials there as well."""
 
     def __init__(self, study: Study, sweep: Sweep, task: Task, seed: int | None) -> None:
         self._sweep, self._task = sweep, task
         self._in_memory = InMemoryStudy(sweep.space, study.directions, make_sampler(sweep.settings.sampler, seed))
         self._rng = np.random.default_rng(seed)
-        self._stubborn = sweep.settings.sampler.name in STUBBORN
+        self._unconstrained = sweep.settings.sampler.name not in CONSTRAINED
         self._known_in_a_row = self._infeasible_in_a_row = 0
         self.infeasible: list[Infeasible] = []
         self.counts = InfeasibleCounts()
@@ -58,7 +62,7 @@ class OptunaProposer:
             handle, params, system = self._ask()
             found = evaluate(self._task, self._sweep, params)
             if isinstance(found, Infeasible):
-                self._note(found, handle, system)
+                self._count_infeasible(found, handle, system)
                 self._infeasible_in_a_row += 1
             else:
                 self.counts.count(())
@@ -69,22 +73,22 @@ class OptunaProposer:
                 self._known_in_a_row += 1
                 if handle >= 0:
                     self._in_memory.copy_known(handle, known)
-            if self._known_in_a_row > GIVE_UP or self._infeasible_in_a_row > INFEASIBLE_IN_A_ROW:
+            if self._known_in_a_row > MOST_REPEATS or self._infeasible_in_a_row > MOST_INFEASIBLE:
                 self.exhausted = True
                 return None
             if time.monotonic() > until:
                 return None
 
     def _ask(self) -> tuple[int, Params, Mapping[str, Any]]:
-        """Return the sampler's proposal, or a random point (handle -1) where it is stuck."""
-        stuck = self._known_in_a_row > REPEATS or (self._stubborn and self._infeasible_in_a_row >= INFEASIBLE_TO_THEM)
-        if stuck:
+        """Return the sampler's proposal, or a random point (handle -1) where it repeats itself."""
+        infeasible = self._unconstrained and self._infeasible_in_a_row >= INFEASIBLE_REPEATS
+        if infeasible or self._known_in_a_row > REPEATS:
             return -1, self._sweep.space.draw(self._rng), {}
         return self._in_memory.ask()
 
-    def _note(self, found: Infeasible, handle: int, system: Mapping[str, Any]) -> None:
+    def _count_infeasible(self, found: Infeasible, handle: int, system: Mapping[str, Any]) -> None:
         self.counts.count(name for name, value in found.excess.items() if value > 0)
-        if handle >= 0:  # of random points the count is enough
+        if handle >= 0:  # random points are only counted
             self._in_memory.mark_infeasible(handle, found.excess)
             self.infeasible.append(replace(found, system=dict(system)))
 
@@ -102,39 +106,40 @@ class OptunaProposer:
 
 
 class InMemoryStudy:
-    """Trials of one space, each once, by the database's number or by this worker's own handle."""
+    """Trials of one space in memory, each once; a handle is the id of a trial there."""
 
     def __init__(self, space: Space, directions: Sequence[Direction], sampler: BaseSampler) -> None:
         import optuna
 
         self._space = space
-        self._distributions = distributions_of(space)
-        self._study = optuna.create_study(directions=list(directions), sampler=sampler)
-        self._ids: dict[int, int] = {}  # database's number -> id here
-        self._open: dict[int, int] = {}  # the same, of those that were unfinished when last seen
-        self._seen = 0
+        self._distributions = {name: distribution_of(parameter) for name, parameter in space.parameters.items()}
+        self._storage = optuna.storages.InMemoryStorage()
+        self._study = optuna.create_study(storage=self._storage, directions=list(directions), sampler=sampler)
+        self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
+        self._handles: dict[int, int] = {}  # by the trial's number in the database; -1 for an infeasible proposal
+        self._unfinished: dict[int, int] = {}  # those that were unfinished at the last `pull`
+        self._pulled = 0
 
     def pull(self, trials: Sequence[FrozenTrial]) -> None:
-        """Take over what is new in `trials`, all those of the database in order."""
-        for number in list(self._open):
+        """Copy the new trials of the database; `trials` are all of its trials in order."""
+        for number in list(self._unfinished):
             if trials[number].state.is_finished():
-                self._finish(self._open.pop(number), trials[number])
-        for trial in trials[self._seen :]:
-            if trial.number not in self._ids:
+                self._finish(self._unfinished.pop(number), trials[number])
+        for trial in trials[self._pulled :]:
+            if trial.number not in self._handles:
                 self._add(trial)
-        self._seen = len(trials)
+        self._pulled = len(trials)
 
     def ask(self) -> tuple[int, dict[str, Value], dict[str, Any]]:
-        """Return a proposal: its handle here, its point, and what the sampler notes with it."""
+        """Return a proposal: its handle, its point, and the system attributes that the sampler gave it."""
         trial = self._study.ask(self._distributions)
-        system = self._study._storage.get_trial_system_attrs(trial._trial_id)
-        return trial._trial_id, dict(trial.params), dict(system)
+        handle = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+        return handle, dict(trial.params), dict(self._storage.get_trial_system_attrs(handle))
 
     def mark_infeasible(self, handle: int, excess: Mapping[str, float]) -> None:
         """End the proposal as infeasible, with its relative excess per limit."""
-        storage = self._study._storage
         for name, value in excess.items():
-            storage.set_trial_system_attr(handle, f"constraints:{name}", float(value))
+            self._storage.set_trial_system_attr(handle, f"constraints:{name}", float(value))
         self._end(handle, "PRUNED", None)
 
     def copy_known(self, handle: int, known: FrozenTrial) -> None:
@@ -149,12 +154,12 @@ class InMemoryStudy:
         self._end(handle, "FAIL", None)
 
     def assign_number(self, handle: int, number: int) -> None:
-        """Take note that the proposal is trial `number` of the database."""
-        self._ids[number] = self._open[number] = handle
+        """Link the proposal to trial `number` of the database."""
+        self._handles[number] = self._unfinished[number] = handle
 
     def skip(self, numbers: Iterable[int]) -> None:
-        """Take note that these trials of the database are here already, as infeasible proposals of this worker."""
-        self._ids.update(dict.fromkeys(numbers, -1))
+        """Skip these trials of the database: they are the infeasible proposals of this worker, already in memory."""
+        self._handles.update(dict.fromkeys(numbers, -1))
 
     def _add(self, trial: FrozenTrial) -> None:
         from optuna.trial import FrozenTrial, TrialState
@@ -175,60 +180,41 @@ class InMemoryStudy:
             params=point,
             distributions=self._distributions,
             user_attrs={},
-            # Else samplers would take the older form of the constraints for one more of them.
+            # Samplers would count the older form of the constraints as one more constraint.
             system_attrs={name: value for name, value in trial.system_attrs.items() if name != OLDER},
             intermediate_values=trial.intermediate_values,
         )
-        handle = self._study._storage.create_new_trial(self._study._study_id, template)
-        self._ids[trial.number] = handle
+        handle = self._storage.create_new_trial(self._study_id, template)
+        self._handles[trial.number] = handle
         if not trial.state.is_finished():
-            self._open[trial.number] = handle
+            self._unfinished[trial.number] = handle
 
     def _finish(self, handle: int, trial: FrozenTrial) -> None:
         if handle < 0:
             return
-        storage = self._study._storage
         for name, value in excess_of(trial.system_attrs).items():
-            storage.set_trial_system_attr(handle, f"constraints:{name}", value)
+            self._storage.set_trial_system_attr(handle, f"constraints:{name}", value)
         for step, value in trial.intermediate_values.items():
-            storage.set_trial_intermediate_value(handle, step, value)
+            self._storage.set_trial_intermediate_value(handle, step, value)
         self._end(handle, trial.state.name, trial.values)
 
     def _end(self, handle: int, state: str, values: Sequence[float] | None) -> None:
         from optuna.trial import TrialState
 
-        storage, study = self._study._storage, self._study
-        frozen = storage.get_trial(handle)
+        study, frozen = self._study, self._storage.get_trial(handle)
         study.sampler.after_trial(study, frozen, TrialState[state], values)
-        storage.set_trial_state_values(handle, TrialState[state], values)
-
-
-def distributions_of(space: Space) -> dict[str, BaseDistribution]:
-    """Return the space as `Study.ask` takes it."""
-    return {name: distribution_of(parameter) for name, parameter in space.parameters.items()}
-
-
-def distribution_of(parameter: Parameter) -> BaseDistribution:
-    """Return one parameter as Optuna says it."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(parameter, Choice):
-        return CategoricalDistribution(parameter.options)
-    if parameter.integer:
-        step = 1 if parameter.log else int(parameter.step or 1)
-        return IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log, step=step)
-
-    if parameter.log:
-        return FloatDistribution(parameter.low, parameter.high, log=True)
-    return FloatDistribution(parameter.low, parameter.high, step=parameter.step)
+        self._storage.set_trial_state_values(handle, TrialState[state], values)
 
 
 def make_sampler(settings: SamplerSettings, seed: int | None) -> BaseSampler:
-    """Return Optuna's sampler; `footprint` is not one of them, and `grid` needs none."""
+    """Return the Optuna sampler that the settings name, built in or of an installed package.
+
+    `footprint` and `grid` are not samplers of Optuna. Raises `SpecError` where a package's sampler cannot be made.
+    """
     from optuna import samplers
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # several are marked experimental, or come to be
+        warnings.simplefilter("ignore")  # several samplers are marked experimental
         match settings.name:
             case "tpe":
                 return samplers.TPESampler(
@@ -239,37 +225,40 @@ def make_sampler(settings: SamplerSettings, seed: int | None) -> BaseSampler:
             case "nsgaii":
                 return samplers.NSGAIISampler(population_size=settings.population, seed=seed)
             case "gp":
-                return _bounded_gp(settings.startup, seed)
+                return gp_sampler(settings.startup, seed, _most_useful)
             case "qmc":
                 return samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
             case "footprint" | "grid":
                 raise AssertionError(f"'{settings.name}' has a proposer of its own")
             case _:
-                assert_never(settings.name)
+                return _load_sampler(settings, seed)
 
 
-def _bounded_gp(startup: int, seed: int | None) -> BaseSampler:
-    """Return Optuna's Gaussian process, fitted to few enough trials to answer in seconds: its cost is cubic."""
-    from optuna.samplers import GPSampler
+def _load_sampler(settings: SamplerSettings, seed: int | None) -> BaseSampler:
+    """Return the sampler of an installed package; raises `SpecError` where it is not one of Optuna's samplers."""
+    from optuna.samplers import BaseSampler
 
-    class BoundedGP(GPSampler):
-        def _sample_relative_impl(
-            self,
-            study: optuna.Study,
-            completed_trials: list[FrozenTrial],
-            running_trials: list[FrozenTrial],
-            search_space: Any,
-        ) -> dict[str, Any]:
-            if len(completed_trials) > MOST_FITTED:
-                completed_trials = _chosen(completed_trials, maximise=study.directions[0].name == "MAXIMIZE")
-            return super()._sample_relative_impl(study, completed_trials, running_trials, search_space)
+    name = settings.name
+    factory = load(SAMPLERS, name, "study.sampler.name")
+    try:
+        sampler = factory(settings, seed)
+    except SpecError:
+        raise
+    except Exception as error:
+        what = f"the sampler '{name}' of an installed package failed ({type(error).__name__}: {error})"
+        raise SpecError("study.sampler.name", what, "Repair or update the package, or choose another.") from error
+    if not isinstance(sampler, BaseSampler):
+        what = f"the entry point '{name}' returned {type(sampler).__name__}, expected optuna.samplers.BaseSampler"
+        raise SpecError("study.sampler.name", what, "Repair or update the package, or choose another.")
+    return sampler
 
-    return BoundedGP(n_startup_trials=startup, seed=seed)
 
-
-def _chosen(trials: list[FrozenTrial], *, maximise: bool) -> list[FrozenTrial]:
-    """Return `MOST_FITTED` of the trials in order: the best half by the first objective, the others the latest."""
-    ranked = sorted(trials, key=lambda trial: trial.values[0], reverse=maximise)
+def _most_useful(study: optuna.Study, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Return at most `MOST_FITTED` trials in order: the best half by the first objective, the others the latest."""
+    if len(trials) <= MOST_FITTED:
+        return trials
+    maximize = study.directions[0].name == "MAXIMIZE"
+    ranked = sorted(trials, key=lambda trial: trial.values[0], reverse=maximize)
     best = {trial.number for trial in ranked[: MOST_FITTED // 2]}
     others = [trial.number for trial in trials if trial.number not in best]
     kept = best.union(others[len(best) - MOST_FITTED :])

@@ -1,4 +1,4 @@
-"""What a source of designs gives a worker: feasible designs that nobody has trained. One protocol for all samplers."""
+"""The protocol of all samplers: they propose feasible designs that are not trained yet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Infeasible:
-    """A proposal that breaks limits, as it is recorded; without `margins` where it cannot be built."""
+    """A proposal that breaks limits; without `margins` where it cannot be built."""
 
     params: Params
     excess: Mapping[str, float]
@@ -32,7 +32,7 @@ class Infeasible:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A feasible design that nobody has trained, with the sampler's system attributes and its own handle on it."""
+    """A feasible design that is not trained yet, with the sampler's system attributes and its own handle."""
 
     candidate: Candidate
     system: Mapping[str, Any] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Proposal:
 class Proposer(Protocol):
     """Proposes designs for one worker.
 
-    `infeasible` collects the proposals to be recorded, `counts` counts all of them; `exhausted` is True once no other
+    `infeasible` are the proposals to be recorded, `counts` counts all of them; `exhausted` is True once no other
     design is expected.
     """
 
@@ -51,20 +51,20 @@ class Proposer(Protocol):
     exhausted: bool
 
     def propose(self, snapshot: StudySnapshot) -> Proposal | None:
-        """Return a design to train, or None where none was found: for some seconds, or at all (`exhausted`)."""
+        """Return a design to train, or None where none was found within some seconds or at all (`exhausted`)."""
         ...
 
     def on_claimed(self, proposal: Proposal, number: int | None) -> None:
-        """Take note that the proposal has become trial `number`; None where another worker was faster."""
+        """Handle that the proposal has become trial `number`; None where another worker was faster."""
         ...
 
     def on_written(self, numbers: list[int]) -> None:
-        """Take note that all of `infeasible` is in the database, under these trial numbers."""
+        """Handle that all of `infeasible` has been written, under these trial numbers."""
         ...
 
 
 def evaluate(task: Task, sweep: Sweep, params: Params) -> Candidate | Infeasible:
-    """Return the candidate at a point of the space, or why it cannot be built or which limits it breaks."""
+    """Return the candidate at a point of the space, or an `Infeasible` with the limits that it breaks."""
     try:
         candidate = task.check(sweep.assignments(params))
     except SpecError as error:
@@ -76,7 +76,7 @@ def evaluate(task: Task, sweep: Sweep, params: Params) -> Candidate | Infeasible
 
 
 def known_point(trial: FrozenTrial, space: Space) -> Params | None:
-    """Return the point of the space that a feasible trial has; None where it is not a point of the space."""
+    """Return the point of a feasible trial in the space; None where it is outside of the space."""
     if not trial.user_attrs.get("key"):
         return None
     return space.point_of(trial.user_attrs.get("assignments", trial.params))

@@ -1,7 +1,7 @@
-"""What is written into a study for those who open it in optuna-dashboard; nothing of it is read again.
+"""Attributes for optuna-dashboard: margins, constraints, a note and pictures; archsearch does not read them.
 
 The dashboard lists, sorts and plots attributes that are single numbers, takes constraints in the form of Optuna
-before 5, and shows a note in Markdown with the study. Knows neither optuna nor the dashboard.
+before 5, and shows a note in Markdown with the study. Imports neither optuna nor the dashboard.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from archsearch.analysis.limits import Margin, bound_text
 from archsearch.search.storage.url import Address
 
 MARGIN = "Margin "
-"""How the names of margins begin; the capital sorts them before the other attributes."""
+"""Prefix of the names of margins; the capital sorts them before the other attributes."""
 OLDER = "constraints"
 """The system attribute of Optuna before 5: a list without names."""
 
@@ -31,37 +31,37 @@ def margin_attrs(margins: Sequence[Margin]) -> dict[str, float]:
 
 
 def older_constraints(excess: Mapping[str, float]) -> dict[str, list[float]]:
-    """Return the system attribute by which the dashboard tells what is infeasible: the greatest excess alone."""
+    """Return the system attribute that the dashboard reads feasibility from: the greatest excess alone."""
     return {OLDER: [max(excess.values())]} if excess else {}
 
 
 def limits_note(limits: str, bounds: object) -> dict[str, Any]:
-    """Return the study's system attributes that are its note: the limits as a table, and how margins are read."""
+    """Return the system attributes of a study's note: the limits as a table, and an explanation of margins."""
     if not isinstance(bounds, Mapping) or not bounds:
         return {}
     lines = [f"| {limit} | {bound_text(limit, bound)} |" for limit, bound in bounds.items()]
-    text = "\n".join([f"## Limits: {limits}", "", "| limit | asked |", "|---|---|", *lines, "", _HOW])
+    text = "\n".join([f"## Limits: {limits}", "", "| limit | bound |", "|---|---|", *lines, "", _HOW])
     return {"dashboard:note_ver": 1, "dashboard:note_str:0": text}
 
 
 _HOW = (
-    f"Every trial has a `{MARGIN}...` for each limit, relative to its bound: 0.25 is kept with a quarter to spare, "
-    "below 0 is broken. With one of them as the y axis of *History*, infeasible designs are the grey points. "
-    "`python -m archsearch.study why` tells how many designs break which limit."
+    f"Every trial has a `{MARGIN}...` for each limit, relative to its bound: 0.25 is kept by a quarter of the bound, "
+    "a negative one is broken. With a margin as the y axis of *History*, infeasible designs are the grey points. "
+    "`python -m archsearch.study why` counts the designs that break each limit."
 )
 
 
 PICTURES = ("curves.png", "card.png", "design.png")
-"""Files of a run's folder that are attached where they are there."""
+"""Files of a run's folder that are attached where they exist."""
 
 
 def artifact_folder(address: Address) -> Path:
-    """Return the folder of a database's artifacts: `artifacts` beside its file, or below `outputs` for a server."""
+    """Return the folder of a database's artifacts: `artifacts` next to its file, or in `outputs` for a server."""
     return (Path("outputs") if address.path is None else address.path.parent) / "artifacts"
 
 
 def attach_pictures(run_dir: Path, address: Address) -> dict[str, str]:
-    """Return what `attach` returns for a run's pictures; none where they cannot be copied."""
+    """Attach the pictures of a run and return their system attributes; none where they cannot be copied."""
     try:
         return attach((run_dir / name for name in PICTURES), artifact_folder(address))
     except OSError:
@@ -69,9 +69,10 @@ def attach_pictures(run_dir: Path, address: Address) -> dict[str, str]:
 
 
 def attach(files: Iterable[Path], folder: Path) -> dict[str, str]:
-    """Copy the `files` that exist into `folder` and return the system attributes by which a trial names them.
+    """Copy the `files` that exist into `folder` and return the system attributes that link a trial to them.
 
-    It is the attribute of `optuna.artifacts.upload_artifact` (Optuna 5). Raises `OSError` where nothing can be written.
+    The attributes are those of `optuna.artifacts.upload_artifact` (Optuna 5). Raises `OSError` where the folder cannot
+    be written.
     """
     attrs: dict[str, str] = {}
     for file in files:

@@ -1,7 +1,7 @@
 """Declarations: how the values of one parameter are stored, the same for all trials of a study.
 
-Optuna wants one distribution per name and study; runs come with whatever was set on their command
-line. So a declaration only ever widens, and options keep their place. Imports optuna inside functions only.
+Optuna needs one distribution per name and study, but each run may set other values on its command line. So a
+declaration is only ever widened, and options keep their place. Imports optuna inside functions only.
 """
 
 from __future__ import annotations
@@ -27,26 +27,26 @@ class Declaration:
     log: bool = False
 
     def admits(self, value: Value) -> bool:
-        """Return whether `value` can be stored as it is declarations."""
+        """Return whether `value` can be stored under this declaration."""
         if self.kind == "choice":
             return any(_same(value, option) for option in self.options)
-        return _is_number(value) and self.low <= value <= self.high  # type: ignore[operator]
+        return is_number(value) and self.low <= value <= self.high  # type: ignore[operator]
 
     def internal(self, value: Value) -> float:
-        """Return the number that stands for `value` in the database: an option's is its place."""
+        """Return the number that the database stores for `value`: the place of an option, or the number itself."""
         if self.kind == "choice":
             return float(next(place for place, option in enumerate(self.options) if _same(value, option)))
         return float(value)  # type: ignore[arg-type]
 
-    def distribution(self) -> BaseDistribution:
-        """Return the same as Optuna says it."""
+    def distribution(self, step: float | None = None) -> BaseDistribution:
+        """Return the declaration as a distribution of Optuna; a grid's `step` is not stored, so it is an argument."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.kind == "choice":
             return CategoricalDistribution(self.options)
         if self.kind == "integer":
-            return IntDistribution(int(self.low), int(self.high), log=self.log)
-        return FloatDistribution(self.low, self.high, log=self.log)
+            return IntDistribution(int(self.low), int(self.high), log=self.log, step=int(step or 1))
+        return FloatDistribution(self.low, self.high, log=self.log, step=step)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values, for a study's attribute."""
@@ -56,7 +56,7 @@ class Declaration:
 
     @staticmethod
     def from_json(raw: Mapping[str, Any]) -> Declaration:
-        """Return what `as_json` gave."""
+        """Return the declaration that `as_json` wrote."""
         if raw["kind"] == "choice":
             return Declaration(kind="choice", options=tuple(raw["options"]))
         return Declaration(kind=raw["kind"], low=raw["low"], high=raw["high"], log=raw["log"])
@@ -64,7 +64,7 @@ class Declaration:
 
 def of_value(value: Value) -> Declaration:
     """Return the narrowest declaration that admits `value`."""
-    if not _is_number(value):
+    if not is_number(value):
         options = (False, True) if isinstance(value, bool) else (value,)
         return Declaration(kind="choice", options=options)
     assert isinstance(value, int | float), "a number"
@@ -80,8 +80,14 @@ def of_parameter(parameter: Parameter) -> Declaration:
     return Declaration(kind=kind, low=parameter.low, high=parameter.high, log=parameter.log)
 
 
+def distribution_of(parameter: Parameter) -> BaseDistribution:
+    """Return a parameter of a search space as `optuna.Study.ask` takes it."""
+    step = None if isinstance(parameter, Choice) or parameter.log else parameter.step
+    return of_parameter(parameter).distribution(step)
+
+
 def widened(old: Declaration | None, new: Declaration) -> Declaration | None:
-    """Return the narrowest declaration that admits what either does, or None where a text meets a range."""
+    """Return the narrowest declaration that admits the values of both, or None for a range and an option of text."""
     if old is None or old == new:
         return new
     if old.kind == "choice":
@@ -89,7 +95,7 @@ def widened(old: Declaration | None, new: Declaration) -> Declaration | None:
         missing = [_tidy(value, new) for value in values if not old.admits(_tidy(value, new))]
         return replace(old, options=(*old.options, *missing)) if missing else old
     if new.kind == "choice":
-        if not all(_is_number(option) for option in new.options):
+        if not all(is_number(option) for option in new.options):
             return None
         merged: Declaration | None = old
         for option in new.options:
@@ -104,9 +110,10 @@ def _tidy(value: Value, declaration: Declaration) -> Value:
     return int(value) if declaration.kind == "integer" else value  # type: ignore[arg-type]
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Return whether `value` is a number that a distribution can store: neither a bool nor NaN nor infinite."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < 1e300
 
 
 def _same(one: Value, other: Value) -> bool:
-    return one == other and (type(one) is type(other) or (_is_number(one) and _is_number(other)))
+    return one == other and (type(one) is type(other) or (is_number(one) and is_number(other)))

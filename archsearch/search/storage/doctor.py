@@ -1,4 +1,4 @@
-"""The doctor: what is wrong with a study database and the files it names; looks only, `healing` fixes.
+"""The doctor: `examine` finds faults of a study database and of the files it names, `apply_fixes` repairs them.
 
 Dead workers are recognised as in a search, see `archsearch.search.heartbeat`.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from archsearch.search.heartbeat import LeaseMonitor, is_alive
+from archsearch.search.storage.optuna_internals import id_of
 from archsearch.search.storage.queries import select_versions
 from archsearch.search.storage.read import StudyRead, TrialRead
 from archsearch.search.storage.reader import Reader
@@ -21,15 +22,15 @@ from archsearch.search.storage.readonly import Query, require_file, run_query
 from archsearch.search.storage.url import Address
 
 Kind = Literal["version", "damaged", "log", "lock", "torn", "left_running", "unseen", "files", "weights"]
-STALE = 30.0  # seconds after which Optuna itself takes a journal's lock from its holder
+STALE = 30.0  # seconds after which Optuna itself removes the lock of a journal
 MOST_NUMBERS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is wrong: what, and the fix in words; `fixable` where `doctor --fix` fixes it.
+    """One fault and its fix in words; `fixable` where `doctor --fix` repairs it.
 
-    `trials` are the numbers of the trials of `study` that it is about, `workers` those who had them.
+    `trials` are the numbers of the affected trials of `study`, `workers` the workers that had them.
     """
 
     kind: Kind
@@ -44,10 +45,10 @@ class Finding:
 def examine(
     reader: Reader, *, grace: float | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> list[Finding]:
-    """Return all that is found wrong, the database before its studies.
+    """Return all faults, those of the database before those of its studies.
 
-    With `grace`, the signs of life of workers on other machines are watched for that many seconds.
-    Raises what a database raises that cannot be read at all.
+    With `grace`, the heartbeats of workers on other machines are watched for that many seconds.
+    Raises the errors of a database that cannot be read at all.
     """
     found = list(_of_database(reader.address))
     studies = [reader.study(name) for name in reader.names()]
@@ -61,7 +62,7 @@ def examine(
 def dead_trials(
     reader: Reader, studies: Iterable[StudyRead], *, grace: float | None, sleep: Callable[[float], None] = time.sleep
 ) -> dict[tuple[str, int], bool | None]:
-    """Return for each running trial of ours, by study and number, whether its worker is dead; None where unseen."""
+    """Return for each running trial of archsearch, by study and number, whether its worker is dead; None if unknown."""
     found: dict[tuple[str, int], bool | None] = {}
     for study in studies:
         for trial in study.trials:
@@ -72,11 +73,11 @@ def dead_trials(
     unseen = {place for place, dead in found.items() if dead is None}
     if grace is None or not unseen:
         return found
-    watch, rounds = LeaseMonitor(grace), 10
+    monitor, rounds = LeaseMonitor(grace), 10
     for _ in range(rounds + 2):
         for name in {name for name, _ in unseen}:
             for trial in reader.study(name).trials:
-                if (name, trial.number) in unseen and _is_dead(watch, trial):
+                if (name, trial.number) in unseen and _is_dead(monitor, trial):
                     found[name, trial.number] = True
         sleep(grace / rounds)
     return {place: False if place in unseen and dead is None else dead for place, dead in found.items()}
@@ -111,8 +112,8 @@ def _of_database(address: Address) -> Iterable[Finding]:
         if log.exists():
             yield Finding(
                 kind="log",
-                what=f"{log} is there ({log.stat().st_size} bytes): a program has the database open, or was killed",
-                fix="Nothing is lost: whoever opens the database reads it.",
+                what=f"{log} exists ({log.stat().st_size} bytes): a program has the database open, or was killed",
+                fix="Nothing is lost: every program that opens the database reads it.",
                 fixable=True,
             )
 
@@ -139,21 +140,21 @@ def _of_journal(file: Path) -> Iterable[Finding]:
     if is_stale(lock := file.with_name(f"{file.name}.lock")):
         yield Finding(
             kind="lock",
-            what=f"{lock} was left by a killed program; others wait {STALE:g} s for it",
-            fix="It is taken away.",
+            what=f"{lock} was left by a killed program; other programs wait {STALE:g} s for it",
+            fix="It is removed.",
             fixable=True,
         )
     if torn := torn_bytes(file):
         yield Finding(
             kind="torn",
-            what=f"the last line of {file} ends in its midst ({torn} bytes): its writer is at it, or was killed",
-            fix="The half line, which nobody can read, is taken away, so that others can write behind it.",
+            what=f"the last line of {file} is incomplete ({torn} bytes): it is being written, or its writer was killed",
+            fix="The incomplete line, which no program can read, is removed, so that others can append lines.",
             fixable=True,
         )
 
 
 def is_stale(lock: Path) -> bool:
-    """Return whether a journal's lock, which is held for milliseconds, has been there for `STALE` seconds."""
+    """Return whether the lock of a journal, normally held for milliseconds, is older than `STALE` seconds."""
     try:
         return time.time() - lock.lstat().st_mtime > STALE
     except OSError:
@@ -161,7 +162,7 @@ def is_stale(lock: Path) -> bool:
 
 
 def torn_bytes(file: Path) -> int:
-    """Return how many bytes follow the last line's end."""
+    """Return the number of bytes after the end of the last whole line."""
     with file.open("rb") as opened:
         size = opened.seek(0, 2)
         tail, at = b"", size
@@ -173,36 +174,34 @@ def torn_bytes(file: Path) -> int:
 
 
 def _of_running(study: StudyRead, dead: dict[tuple[str, int], bool | None]) -> Iterable[Finding]:
-    evaluate = {
-        trial.number: dead.get((study.name, trial.number)) for trial in study.trials if trial.state == "running"
-    }
-    ours = {number for number in evaluate if (study.name, number) in dead}
-    left = tuple(number for number, gone in evaluate.items() if gone)
+    is_dead = {trial.number: dead.get((study.name, trial.number)) for trial in study.trials if trial.state == "running"}
+    ours = {number for number in is_dead if (study.name, number) in dead}
+    left = tuple(number for number, gone in is_dead.items() if gone)
     if left:
         yield Finding(
             kind="left_running",
-            what=f"{_trials(left)} left running: the worker is gone",
-            fix="They wait again, and the same command takes them up from their checkpoints.",
+            what=f"{_trials(left)} left running: the worker is dead",
+            fix="They wait again, and the same command resumes them from their checkpoints.",
             fixable=True,
             study=study.name,
             trials=left,
             workers=tuple(str(trial.attrs.get("worker")) for trial in study.trials if trial.number in left),
         )
-    unseen = tuple(number for number, gone in evaluate.items() if number in ours and gone is None)
+    unseen = tuple(number for number, gone in is_dead.items() if number in ours and gone is None)
     if unseen:
         yield Finding(
             kind="unseen",
-            what=f"{_trials(unseen)} running on another machine, or on this one before it was started anew",
-            fix="LeaseMonitor for signs of life: --grace 120 (seconds, as study.grace).",
+            what=f"{_trials(unseen)} running on another machine, or on this one before its last start",
+            fix="Watch for heartbeats: --grace 120 (seconds, as study.grace).",
             study=study.name,
             trials=unseen,
         )
-    others = tuple(number for number in evaluate if number not in ours)
+    others = tuple(number for number in is_dead if number not in ours)
     if others:
         yield Finding(
             kind="unseen",
-            what=f"{_trials(others)} running by another program, which does not say where",
-            fix="If it is gone: optuna.load_study(...).summary_text(NUMBER, state=TrialState.FAIL).",
+            what=f"{_trials(others)} running by another program, which records no worker",
+            fix="If it is dead: optuna.load_study(...).tell(NUMBER, state=TrialState.FAIL).",
             study=study.name,
             trials=others,
         )
@@ -219,18 +218,18 @@ def _of_files(study: StudyRead) -> Iterable[Finding]:
             gone.append(trial.number)
         elif trial.state == "complete" and not Path(folder, "model.safetensors").is_file():
             bare.append(trial.number)
-    again = "Each can be made again: python -m archsearch.study trial STUDY NUMBER gives the command."
+    fix = "Train each again: python -m archsearch.study trial STUDY NUMBER prints the command."
     if gone:
         yield Finding(
             kind="files",
-            what=f"{_trials(gone)} without their folders (looked for from {Path.cwd()})",
-            fix=again,
+            what=f"{_trials(gone)} without their folders (relative to {Path.cwd()})",
+            fix=fix,
             study=study.name,
             trials=tuple(gone),
         )
     if bare:
         yield Finding(
-            kind="weights", what=f"{_trials(bare)} without weights", fix=again, study=study.name, trials=tuple(bare)
+            kind="weights", what=f"{_trials(bare)} without weights", fix=fix, study=study.name, trials=tuple(bare)
         )
 
 
@@ -243,31 +242,31 @@ def _trials(numbers: Iterable[int]) -> str:
 
 
 def apply_fixes(reader: Reader, findings: Iterable[Finding]) -> list[str]:
-    """Fix what can be fixed of `findings` and return what was done, in sentences."""
+    """Repair the fixable `findings` and return a sentence for each."""
     done: list[str] = []
     for finding in findings:
         if not finding.fixable:
             continue
         if finding.kind == "left_running" and finding.study is not None:
-            done.append(_give_back(reader, finding.study, dict(zip(finding.trials, finding.workers, strict=True))))
+            done.append(_release(reader, finding.study, dict(zip(finding.trials, finding.workers, strict=True))))
         elif finding.kind == "log":
-            done.append(_fold_log(require_file(reader.address)))
+            done.append(_merge_log(require_file(reader.address)))
         elif finding.kind == "lock":
-            done.append(_take_lock(require_file(reader.address)))
+            done.append(_remove_lock(require_file(reader.address)))
         elif finding.kind == "torn":
-            done.append(_cut(require_file(reader.address)))
+            done.append(_truncate(require_file(reader.address)))
     return done
 
 
-def _give_back(reader: Reader, name: str, workers: Mapping[int, str]) -> str:
-    """Let the trials wait again, as a worker does that is stopped, so that the same command takes them up."""
+def _release(reader: Reader, name: str, workers: Mapping[int, str]) -> str:
+    """Put the trials back into the queue, as a stopped worker does, so that the same command resumes them."""
     from optuna.trial import TrialState
 
     from archsearch.search.storage.database import open_store
     from archsearch.search.storage.study import load_study
 
     store = open_store(reader.address.url, create=False)
-    given: list[int] = []
+    released: list[int] = []
     try:
         study = load_study(store, name)
         with store.lock():
@@ -275,18 +274,18 @@ def _give_back(reader: Reader, name: str, workers: Mapping[int, str]) -> str:
                 worker = workers.get(trial.number)
                 same = trial.state.name == "RUNNING" and trial.user_attrs.get("worker") == worker
                 if worker is not None and same and not is_alive(worker):
-                    store.storage.set_trial_user_attr(trial._trial_id, "worker", "")
-                    store.storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
-                    given.append(trial.number)
+                    store.storage.set_trial_user_attr(id_of(trial), "worker", "")
+                    store.storage.set_trial_state_values(id_of(trial), TrialState.WAITING)
+                    released.append(trial.number)
     finally:
         store.close()
-    if not given:
-        return f"{name}: its trials had been taken up meanwhile"
-    return f"{name}: trial {', '.join(map(str, given))} waits again; the same command as before takes it up"
+    if not released:
+        return f"{name}: another worker has resumed its trials meanwhile"
+    return f"{name}: {_trials(released)} put back into the queue; the same command as before resumes them"
 
 
-def _fold_log(file: Path) -> str:
-    """Fold the log of writes into the database; SQLite takes the log away where nobody else has it open."""
+def _merge_log(file: Path) -> str:
+    """Merge the log of writes into the database; SQLite removes the log unless another program has it open."""
     import contextlib
     import sqlite3
 
@@ -294,21 +293,21 @@ def _fold_log(file: Path) -> str:
         busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     if busy or file.with_name(f"{file.name}-wal").exists():
         return f"{file}: a program has it open, so its log stays"
-    return f"{file}: the log is folded in"
+    return f"{file}: the log is merged"
 
 
-def _take_lock(file: Path) -> str:
+def _remove_lock(file: Path) -> str:
     lock = file.with_name(f"{file.name}.lock")
     if not is_stale(lock):
-        return f"{lock}: is gone or in use again"
+        return f"{lock}: is gone, or in use again"
     aside = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
-    lock.rename(aside)  # of two that take it away at once, one fails here
+    lock.rename(aside)  # of two processes that remove it at once, one fails here
     aside.unlink()
-    return f"{lock}: taken away"
+    return f"{lock}: removed"
 
 
-def _cut(file: Path) -> str:
-    """Cut half a line off the journal, holding the lock that every writer takes."""
+def _truncate(file: Path) -> str:
+    """Remove the incomplete last line of a journal, inside the lock that every writer takes."""
     from optuna.storages.journal import JournalFileSymlinkLock
 
     lock = JournalFileSymlinkLock(str(file))
@@ -319,4 +318,4 @@ def _cut(file: Path) -> str:
             os.truncate(file, file.stat().st_size - torn)
     finally:
         lock.release()
-    return f"{file}: {torn} bytes of half a line are cut off" if torn else f"{file}: its last line is whole now"
+    return f"{file}: {torn} bytes of an incomplete line are removed" if torn else f"{file}: its last line is whole now"

@@ -1,7 +1,7 @@
-"""One process at a time: a lock that the operating system or the database ends when its holder dies.
+"""A lock between processes, released by the operating system or the database when its owner dies.
 
-Inside it a study is read and changed in several steps that nobody else can come between. Imports
-`errors` and the address; a database is used through the engine that it is given.
+Inside it a study is read and changed in several steps without interference of other workers. Imports `errors` only; a
+database is used through the engine passed in.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 from archsearch.errors import StorageError
 
 Lock = Callable[[], AbstractContextManager[None]]
-PATIENCE = 120.0  # seconds; a lock takes some milliseconds
+PATIENCE = 120.0  # seconds; a lock is usually held for milliseconds
 
 
 def file_lock(path: Path, patience: float = PATIENCE) -> Lock:
-    """Return the lock guarded by the file `path`; the kernel ends it with the process, also on SIGKILL."""
+    """Return the lock on the file `path`; the kernel releases it with the process, also on SIGKILL."""
 
     @contextlib.contextmanager
     def lock() -> Iterator[None]:
@@ -31,7 +31,7 @@ def file_lock(path: Path, patience: float = PATIENCE) -> Lock:
             until = time.monotonic() + patience
             while not _try_lock(handle):
                 if time.monotonic() > until:
-                    raise StorageError(f"{path}: held by another process for over {patience:.0f} s. Is one stopped?")
+                    raise StorageError(f"{path}: locked by another process for over {patience:.0f} s; is it suspended?")
                 time.sleep(0.002)
             yield
         finally:
@@ -41,7 +41,7 @@ def file_lock(path: Path, patience: float = PATIENCE) -> Lock:
 
 
 def postgresql_lock(engine: Any, name: str) -> Lock:
-    """Return the lock guarded by an advisory lock of the database; the server ends it with the connection."""
+    """Return an advisory lock of the database; the server releases it with the connection."""
     from sqlalchemy import text
 
     number = int.from_bytes(hashlib.sha256(f"archsearch:{name}".encode()).digest()[:8], "big", signed=True)

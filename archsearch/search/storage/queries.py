@@ -1,6 +1,6 @@
 """Studies read by plain SQL from Optuna's tables, ten times as fast as through Optuna, and without importing it.
 
-Each function takes `query`, see `storage.readonly`; `storage.write` is what writes the same tables.
+Each function takes `query`, see `storage.readonly`; `storage.write` writes the same tables.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _OF_STUDY = "FROM {table} a JOIN trials t ON t.trial_id = a.trial_id WHERE t.stu
 
 
 def select_names(query: Query) -> list[str]:
-    """Return the names of all studies, in the order in which they were made."""
+    """Return the names of all studies, oldest first."""
     return [str(name) for (name,) in query("SELECT study_name FROM studies ORDER BY study_id", {})]
 
 
 def select_overviews(query: Query) -> list[Overview]:
-    """Return how each study stands, without reading its trials."""
+    """Return the overview of each study, without reading its trials."""
     return [
         _overview(query, study, str(name))
         for study, name in query("SELECT study_id, study_name FROM studies ORDER BY study_id", {})
@@ -48,7 +48,7 @@ def select_overviews(query: Query) -> list[Overview]:
 
 
 def select_study(query: Query, name: str) -> StudyRead:
-    """Return the study `name` with all of its trials; raises `SpecError` with the names there are."""
+    """Return the study `name` with all of its trials; raises `SpecError` with the names of all studies."""
     found = query("SELECT study_id FROM studies WHERE study_name = :name", {"name": name})
     if not found:
         raise no_study(name, select_names(query))
@@ -64,7 +64,7 @@ def select_study(query: Query, name: str) -> StudyRead:
 
 
 def select_versions(query: Query) -> dict[str, str]:
-    """Return which `schema` the tables have, and which `optuna` made them."""
+    """Return the version of the tables (`schema`) and of the Optuna that made them (`optuna`)."""
     revision = query("SELECT version_num FROM alembic_version", {})
     library = query("SELECT library_version FROM version_info", {})
     return {
@@ -77,7 +77,7 @@ def no_study(name: str, names: Sequence[str]) -> SpecError:
     """Return the error that there is no study `name`."""
     from archsearch.decode import suggest
 
-    return SpecError("study", f"there is no '{name}'", suggest(name, list(names)) or "The database holds no study yet.")
+    return SpecError("study", f"there is no '{name}'", suggest(name, list(names)) or "The database has no study yet.")
 
 
 def _overview(query: Query, study: int, name: str) -> Overview:
@@ -138,7 +138,7 @@ _ATTRIBUTES = "SELECT key, value_json FROM {} WHERE study_id = :study ORDER BY 1
 
 
 def _trials(query: Query, study: int, objectives: int) -> list[TrialRead]:
-    # A margin is one of `margins` over again.
+    # Single margins repeat `margins`.
     user = _attributes(query, study, "trial_user_attributes", f"substr(a.key, 1, {len(MARGIN)}) <> '{MARGIN}'")
     system = _attributes(query, study, "trial_system_attributes")
     params = _by_trial(query, study, "trial_params", "param_name, param_value, distribution_json")
@@ -194,7 +194,7 @@ def _plain(text: str) -> Any:
 
 
 def _all_plain(texts: Sequence[str]) -> list[Any]:
-    """Return what each text says in JSON: read as one, which is five times as fast, where each is whole by itself."""
+    """Return each JSON text as a value: read as one list, which is five times as fast, where each text is valid."""
     try:
         found = json.loads(f"[{','.join(texts)}]")
     except ValueError:
@@ -203,21 +203,21 @@ def _all_plain(texts: Sequence[str]) -> list[Any]:
 
 
 def _number(value: float | None, kind: str) -> float:
-    """Return the number that Optuna's tables hold as a value and its kind: FINITE, INF_POS, INF_NEG or NAN."""
+    """Return the number that Optuna's tables store as a value and its kind: FINITE, INF_POS, INF_NEG or NAN."""
     if kind.startswith("INF"):
         return -math.inf if kind.endswith("NEG") else math.inf
     return math.nan if value is None else float(value)
 
 
 def _value(stored: float, distribution: str) -> Any:
-    """Return a parameter's value: of a choice the tables hold the place, of whole numbers a float."""
+    """Return a parameter's value: the tables store the place of a choice and a float for an integer."""
     kind, choices = _distribution(distribution)
     if kind.startswith("Categorical"):
         return choices[int(stored)] if 0 <= int(stored) < len(choices) else stored
     return int(stored) if kind.startswith("Int") else stored
 
 
-@functools.lru_cache(maxsize=1024)  # a study has one for each parameter
+@functools.lru_cache(maxsize=1024)  # a study has one per parameter
 def _distribution(text: str) -> tuple[str, tuple[Any, ...]]:
     """Return the name of a distribution and its choices."""
     found = _plain(text)
@@ -229,7 +229,7 @@ def _distribution(text: str) -> tuple[str, tuple[Any, ...]]:
 
 
 def _moment(stored: datetime.datetime | str | None) -> datetime.datetime | None:
-    """Return the aware time of what the tables hold in UTC and without a zone."""
+    """Return the aware time: the tables store UTC without a zone."""
     if isinstance(stored, str):
         try:
             stored = datetime.datetime.fromisoformat(stored)

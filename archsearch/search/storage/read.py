@@ -1,7 +1,6 @@
-"""Studies as values: what a study database holds, read in one pass, for whoever shows it.
+"""Studies and trials as frozen values, for the report, the commands and notebooks; nothing is written.
 
-Nothing here writes, and nothing of Optuna goes on: the report, the commands and notebooks see frozen values.
-`archsearch.search.storage.reader` reads them without touching the database. Imports optuna inside functions only.
+`archsearch.search.storage.reader` reads them without changing the database. Imports optuna inside functions only.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
-from archsearch.formatting import html_table
+from archsearch.formatting import html_table, percent
 from archsearch.search.storage.dashboard import MARGIN, OLDER
 from archsearch.search.storage.legacy import present_attrs, present_margin, present_state
 
@@ -34,12 +33,12 @@ Direction = Literal["maximize", "minimize"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRead:
-    """One trial as it stands in the database.
+    """One trial of the database.
 
-    `values` has one number per objective, None unless complete; `assignments` the dotted keys that were set;
+    `values` has one number per objective, None unless complete; `assignments` are the dotted keys that were set;
     `constraints` the relative excess per limit (above 0: broken); `history` the validation accuracy by epoch;
-    `attrs` all that the trial says of itself (`docs/search.md` lists it), without the single margins that the dashboard
-    shows. Times are aware, in UTC.
+    `attrs` the trial's attributes (listed in `docs/search.md`) without the single margins that the dashboard shows.
+    Times are aware, in UTC.
     """
 
     number: int
@@ -54,7 +53,7 @@ class TrialRead:
 
     @property
     def margins(self) -> list[dict[str, Any]]:
-        """The margins of the design: limit, bound, found, kept, slack, fixes; empty where none were recorded."""
+        """The margins of the design: limit, bound, found, kept, slack, fixes; empty where none are recorded."""
         text = self.attrs.get("margins")
         try:
             found = json.loads(text) if isinstance(text, str) else text
@@ -65,8 +64,21 @@ class TrialRead:
         return [present_margin(one) for one in found if isinstance(one, dict) and "limit" in one]
 
     @property
+    def unused(self) -> Sequence[object]:
+        """The settings that the trial's design does not use."""
+        found = self.attrs.get("unused")
+        return found if isinstance(found, list) else ()
+
+    @property
+    def used_assignments(self) -> dict[str, Any]:
+        """The settings that make the design: the used assignments and the repairs."""
+        repairs = self.attrs.get("repairs")
+        used = {name: value for name, value in self.assignments.items() if name not in self.unused}
+        return {**used, **(repairs if isinstance(repairs, dict) else {})}
+
+    @property
     def seconds(self) -> float | None:
-        """How long it trained; None where nobody has written it down."""
+        """The time of its training; None where it is not recorded."""
         seconds = self.attrs.get("seconds")
         return float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None
 
@@ -75,7 +87,7 @@ class TrialRead:
         """Why it is infeasible or failed, in one sentence; None where no cause is recorded."""
         cause = self.attrs.get("cause")
         if cause is None and (reason := self.attrs.get("state_reason")) not in STATES:
-            cause = reason  # where single runs once wrote it
+            cause = reason  # earlier versions wrote the cause of a single run there
         return None if cause is None else str(cause)
 
 
@@ -95,11 +107,11 @@ class StudyRead:
         return sorted(self._complete(), key=lambda trial: (trial.number not in front, self._rank(trial), trial.number))
 
     def front(self) -> frozenset[int]:
-        """Return the numbers of the complete trials that no other one beats in every objective."""
+        """Return the numbers of the complete trials that no other one dominates."""
         return front_of({trial.number: self._rank(trial) for trial in self._complete()})
 
     def counts(self) -> dict[TrialState, int]:
-        """Return how many trials there are of each state that occurs."""
+        """Return the number of trials in each state that occurs."""
         found = Counter(trial.state for trial in self.trials)
         return {state: found[state] for state in STATES if found[state]}
 
@@ -107,7 +119,7 @@ class StudyRead:
         return [trial for trial in self.trials if trial.state == "complete" and trial.values is not None]
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the ten best trials, and of their settings those that differ."""
+        """Return the table for a notebook: the ten best trials, with those of their settings that differ."""
         best = self.ranked()
         shown = [{key: str(value) for key, value in one.assignments.items()} for one in best[:10]]
         differ = [key for key in dict.fromkeys(chain(*shown)) if len({one.get(key) for one in shown}) > 1]
@@ -117,7 +129,7 @@ class StudyRead:
                 one.number,
                 *(_share(name, value) for name, value in zip(self.objectives, one.values or (), strict=False)),
                 *(one.attrs.get(name) for name in ("parameters", "macs", "receptive_field")),
-                " ".join(f"{key}={values[key]}" for key in differ if key in values and key not in _unused(one)),
+                " ".join(f"{key}={values[key]}" for key in differ if key in values and key not in one.unused),
             ]
             for one, values in zip(best, shown, strict=False)
         ]
@@ -129,26 +141,20 @@ class StudyRead:
 
 
 def _share(name: str, value: float) -> object:
-    """Return an accuracy in percent, any other value as it is."""
-    return f"{100 * value:.2f} %" if name == "accuracy" else value
-
-
-def _unused(trial: TrialRead) -> Sequence[object]:
-    """Return the settings that meant nothing to the trial's design."""
-    found = trial.attrs.get("unused")
-    return found if isinstance(found, list) else ()
+    """Return an accuracy in percent, any other value unchanged."""
+    return percent(value) if name == "accuracy" else value
 
 
 def rank_of(values: Sequence[float], directions: Sequence[str]) -> tuple[float, ...]:
-    """Return what sorts the best first: less is better, and what is not a number is worst."""
+    """Return the sort key of values, best first: less is better, and not-a-number is worst."""
     signed = [-value if way == "maximize" else value for value, way in zip(values, directions, strict=False)]
     return tuple(math.inf if math.isnan(value) else value for value in signed)
 
 
 def front_of(ranks: Mapping[int, tuple[float, ...]]) -> frozenset[int]:
-    """Return the keys of the ranks that no other one beats: nowhere worse, and somewhere better."""
+    """Return the Pareto front: the keys of the ranks that no other one dominates."""
     front: list[tuple[float, ...]] = []
-    for rank in sorted(set(ranks.values())):  # whoever beats a rank is sorted before it
+    for rank in sorted(set(ranks.values())):  # a rank that dominates another is sorted before it
         if not any(all(a <= b for a, b in zip(other, rank, strict=True)) for other in front):
             front.append(rank)
     best = set(front)
@@ -156,7 +162,7 @@ def front_of(ranks: Mapping[int, tuple[float, ...]]) -> frozenset[int]:
 
 
 def read_study(store: Store, name: str) -> StudyRead:
-    """Return the study `name`; raises `SpecError` with the names there are where it is missing."""
+    """Return the study `name`; raises `SpecError`, with the names of all studies, where it is missing."""
     from archsearch.search.storage.study import load_study
 
     study = load_study(store, name)
@@ -187,15 +193,15 @@ def trials_read(found: Iterable[FrozenTrial]) -> Iterable[TrialRead]:
 
 
 def assignments_of(attrs: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the dotted keys that a trial says were set, or else its parameters."""
+    """Return the dotted keys that a trial was given, or else its parameters."""
     assignments = attrs.get("assignments")
     return assignments if isinstance(assignments, dict) else params
 
 
 def excess_of(system: Mapping[str, Any]) -> dict[str, float]:
-    """Return the relative excess per limit that a trial's system attributes hold.
+    """Return the relative excess per limit in a trial's system attributes.
 
-    The form before Optuna 5, a list, counts only where the other is missing: both are written.
+    The form before Optuna 5, a list, is read only where the other is missing: both are written.
     """
     prefix = "constraints:"
     found = {
@@ -210,7 +216,7 @@ def excess_of(system: Mapping[str, Any]) -> dict[str, float]:
 
 
 def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) -> tuple[str, ...]:
-    """Return one name per objective: ours, those that Optuna was told, or `value`."""
+    """Return one name per objective: ours, those set by `set_metric_names`, or `value`."""
     for names in (attrs.get("objectives"), metric_names):
         if isinstance(names, list | tuple) and len(names) == count:
             return tuple(str(name) for name in names)
@@ -218,7 +224,7 @@ def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) 
 
 
 def state_of(state: str, reason: Any) -> TrialState:
-    """Return what has become of a trial, from its Optuna state and its `state_reason`."""
+    """Return the state of a trial, from its Optuna state and its `state_reason`."""
     reason = present_state(reason)
     match state, reason:
         case "RUNNING", _:
@@ -243,7 +249,7 @@ def _utc(moment: datetime.datetime | None) -> datetime.datetime | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
-    """The best complete trial, or of several objectives one of the `front` that many trials form."""
+    """The best complete trial; with several objectives one trial of the Pareto front, which has `front` trials."""
 
     number: int
     values: tuple[float, ...]
@@ -252,7 +258,7 @@ class Best:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """A study's name, its trials by state, its best, and when something last happened in it (aware, UTC)."""
+    """A study's name, its trials by state, its best trial, and the time of its last change (aware, UTC)."""
 
     name: str
     objectives: tuple[str, ...]
@@ -264,7 +270,7 @@ class Overview:
 
 
 def overview_of(study: StudyRead) -> Overview:
-    """Return how the study stands."""
+    """Return the overview of a study."""
     values = {one.number: one.values for one in study.trials if one.state == "complete" and one.values is not None}
     moments = [moment for one in study.trials for moment in (one.started, one.finished)]
     moments += [_heartbeat(one.attrs) for one in study.trials if one.state == "running"]
@@ -280,7 +286,7 @@ def overview_of(study: StudyRead) -> Overview:
 
 
 def best_of(values: Mapping[int, tuple[float, ...]], directions: Sequence[str]) -> Best | None:
-    """Return the best of complete trials by number; None where there is none."""
+    """Return the best of complete trials, whose values are given by number; None where there are none."""
     ranks = {number: rank_of(each, directions) for number, each in values.items()}
     if not ranks:
         return None

@@ -1,6 +1,6 @@
-"""The reader: studies as values from any kind of database, which it neither creates nor changes.
+"""The reader: studies as values from any kind of database, which is neither created nor changed.
 
-A search may run meanwhile. Imports optuna for journals alone, inside functions.
+A search may write to it at the same time. Imports optuna for journals only, inside functions.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Reader:
         return run_query(self.address, select_names)
 
     def overviews(self) -> list[Overview]:
-        """Return how each study stands."""
+        """Return the overview of each study."""
         if self.address.kind == "journal":
             from archsearch.search.storage.study import study_names
 
@@ -45,7 +45,7 @@ class Reader:
         return run_query(self.address, select_overviews)
 
     def study(self, name: str | None = None) -> StudyRead:
-        """Return the study `name`, or the only one there is; raises `SpecError` where that is unclear."""
+        """Return the study `name`, or the only one; raises `SpecError` where it is missing or there are several."""
         if self.address.kind == "journal":
             from archsearch.search.storage.study import study_names
 
@@ -61,21 +61,21 @@ class Reader:
 
 
 def open_reader(storage: str = DEFAULT_STORAGE) -> Reader:
-    """Return the reader of the studies at `storage`; raises `SpecError` for an address that cannot be one."""
+    """Return the reader of the studies at `storage`; raises `SpecError` for an invalid address."""
     return Reader(address=parse_address(storage, "--storage"))
 
 
 def choose(names: list[str]) -> str:
-    """Return the only one of `names`; raises `SpecError` where there is none, or several to choose from."""
+    """Return the only one of `names`; raises `SpecError` where there are none or several."""
     if len(names) == 1:
         return names[0]
     if not names:
-        raise SpecError("study", "the database holds no study yet", "Run a design: python -m archsearch.run.")
-    raise SpecError("study", f"there are {len(names)}", f"Name one of them: {', '.join(names)}.")
+        raise SpecError("study", "the database has no study yet", "Run a design: python -m archsearch.run.")
+    raise SpecError("study", f"the database has {len(names)} studies", f"Name one of them: {', '.join(names)}.")
 
 
 def _journal(address: Address) -> Store:
-    """Return the journal as a store that can only be read: Optuna's own would make and lock files."""
+    """Return the journal as a read-only store: Optuna's own would create and lock files."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import BaseJournalBackend
 
@@ -89,23 +89,23 @@ def _journal(address: Address) -> Store:
             yield from _lines(file, log_number_from)
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
-            raise AssertionError("a reader writes nothing")
+            raise AssertionError("a reader must not write")
 
     try:
         storage = JournalStorage(ReadOnlyJournal())
     except (KeyError, TypeError, ValueError, OSError) as error:
-        raise StorageError(f"{address}: is no journal of studies ({type(error).__name__}: {error})") from None
+        raise StorageError(f"{address}: not a journal of studies ({type(error).__name__}: {error})") from None
 
-    def nobody() -> Any:
-        raise AssertionError("a reader holds nothing")
+    def no_lock() -> Any:
+        raise AssertionError("a reader must not lock")
 
-    return Store(address=address, storage=storage, lock=nobody)
+    return Store(address=address, storage=storage, lock=no_lock)
 
 
 def _lines(file: Path, first: int) -> Iterator[dict[str, Any]]:
     with file.open("rb") as opened:
         for number, line in enumerate(opened):
             if not line.endswith(b"\n"):
-                return  # half of a line that somebody is writing
+                return  # a line that is being written
             if number >= first:
                 yield json.loads(line)

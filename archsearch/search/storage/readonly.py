@@ -1,4 +1,4 @@
-"""Read-only access to a study database, also while it is written: nothing of it is created, changed or locked.
+"""Read-only access to a study database, also while it is written: nothing is created, changed or locked.
 
 SQLite is read through the standard library, a server through SQLAlchemy (imported inside functions). No optuna.
 """
@@ -15,19 +15,18 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.masking import mask
-from archsearch.search.storage.url import Address
+from archsearch.search.storage.url import Address, cause_of, driver_missing, file_missing
 
 Query = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 """Returns the rows of one SQL statement with `:name` parameters."""
-Answer = TypeVar("Answer")
-WAITS = 10.0  # seconds for a writer that holds a database of the old kind
+Result = TypeVar("Result")
+WAITS = 10.0  # seconds for the lock of a writer, in a database without a log of writes
 
 
-def run_query(address: Address, function: Callable[[Query], Answer]) -> Answer:
-    """Return what `function` makes of the database at `address`; it may be called twice where a writer comes between.
+def run_query(address: Address, function: Callable[[Query], Result]) -> Result:
+    """Return `function(query)` for the database at `address`; it is called again where a writer changes the file.
 
-    Raises `SpecError` where there is none, `StorageError` where it does not answer or is no study database.
+    Raises `SpecError` where there is no database, `StorageError` where it does not answer or has no studies' tables.
     """
     try:
         if address.kind == "sqlite":
@@ -37,40 +36,39 @@ def run_query(address: Address, function: Callable[[Query], Answer]) -> Answer:
     except (SpecError, StorageError):
         raise
     except ImportError as error:
-        fix = "Install it: pip install 'archsearch[postgres]'."
-        raise SpecError("--storage", f"the driver of {address} is missing ({error})", fix) from error
+        raise driver_missing("--storage", address, error) from error
     except Exception as error:  # noqa: BLE001  (every driver has errors of its own)
+        # From None: the chain of the driver's errors may contain the password.
         raise StorageError(_error_text(address, error)) from None
 
 
 def require_file(address: Address) -> Path:
-    """Return the file that studies lie in; raises `SpecError` where it is not there."""
+    """Return the file of a local address; raises `SpecError` where it does not exist."""
     assert address.path is not None, "not a server"
     if not address.path.is_file():
-        fix = "Run a design first, or name another: --storage sqlite:///FILE."
-        raise SpecError("--storage", f"there is no study database at {address.path}", fix)
+        raise file_missing("--storage", address)
     return address.path
 
 
-def _query_file(file: Path, function: Callable[[Query], Answer]) -> Answer:
+def _query_file(file: Path, function: Callable[[Query], Result]) -> Result:
     before = file.stat()
-    if _is_still(file):
-        with _opened(file, "mode=ro&immutable=1") as query:  # leaves no file beside it, as mode=ro alone does
+    if _has_no_writer(file):
+        with _opened(file, "mode=ro&immutable=1") as query:  # mode=ro alone would leave files next to it
             try:
-                answer = function(query)
+                found = function(query)
             except sqlite3.DatabaseError:
-                if _same(before, file):
+                if _is_unchanged(file, before):
                     raise
             else:
-                if _same(before, file):
-                    return answer
+                if _is_unchanged(file, before):
+                    return found
     try:
         with _opened(file, "mode=ro") as query:
             return function(query)
     except sqlite3.OperationalError as error:
         if "unable to open" not in str(error) and "readonly" not in str(error):
             raise
-    with tempfile.TemporaryDirectory() as folder:  # what a killed writer left in a folder that cannot be written
+    with tempfile.TemporaryDirectory() as folder:  # a killed writer's files in a read-only folder
         copy = Path(folder, file.name)
         for ending in ("", "-wal", "-journal"):
             if (part := file.with_name(file.name + ending)).exists():
@@ -79,14 +77,14 @@ def _query_file(file: Path, function: Callable[[Query], Answer]) -> Answer:
             return function(query)
 
 
-def _is_still(file: Path) -> bool:
-    """Return whether nobody has the database open for writing: it keeps a log of writes, and there is none."""
+def _has_no_writer(file: Path) -> bool:
+    """Return whether no process has the database open for writing: it would have a log of writes, and has none."""
     with file.open("rb") as opened:
-        logs = opened.read(20)[18:20] == b"\x02\x02"
-    return logs and not file.with_name(f"{file.name}-wal").exists()
+        has_log = opened.read(20)[18:20] == b"\x02\x02"
+    return has_log and not file.with_name(f"{file.name}-wal").exists()
 
 
-def _same(before: Any, file: Path) -> bool:
+def _is_unchanged(file: Path, before: Any) -> bool:
     now = file.stat()
     return (before.st_mtime_ns, before.st_size, before.st_ino) == (now.st_mtime_ns, now.st_size, now.st_ino)
 
@@ -96,14 +94,14 @@ def _opened(file: Path, options: str) -> Iterator[Query]:
     address = f"file:{quote(str(file.absolute()))}?{options}"
     connection = sqlite3.connect(address, uri=True, timeout=WAITS)
     try:
-        # One reading transaction: all answers are of the same moment.
+        # One transaction: all rows are of the same moment.
         connection.execute("BEGIN")
         yield lambda text, places: connection.execute(text, dict(places)).fetchall()
     finally:
         connection.close()
 
 
-def _query_server(address: Address, function: Callable[[Query], Answer]) -> Answer:
+def _query_server(address: Address, function: Callable[[Query], Result]) -> Result:
     import sqlalchemy
 
     engine = sqlalchemy.create_engine(address.url)
@@ -118,10 +116,8 @@ def _query_server(address: Address, function: Callable[[Query], Answer]) -> Answ
 
 
 def _error_text(address: Address, error: Exception) -> str:
-    # The driver's own message and its chain may hold the password.
-    lines = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
-    cause = mask(lines[0], of=address.url)
+    cause = cause_of(getattr(error, "orig", None) or error, address)
     missing = any(word in cause for word in ("no such table", "no such column", "does not exist", "not a database"))
     if missing and 'database "' not in cause:
-        return f"{address}: is not a study database that this Optuna can read ({cause}). Name another with --storage."
+        return f"{address}: not a study database that this Optuna can read ({cause}). Name another with --storage."
     return f"{address}: the study database cannot be read: {cause}. Name another with --storage."

@@ -1,4 +1,4 @@
-"""The rows of trials: what is written about a design, a finished run or an infeasible proposal. Values only."""
+"""Rows of trials as they are written: of a design, a finished run or an infeasible proposal. Values only."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import datetime
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from archsearch.analysis.limits import Margin
 from archsearch.search.space import Value
 from archsearch.search.storage.dashboard import margin_attrs, older_constraints
+from archsearch.search.task import Candidate
 
-NUMBER_PLACE = "{number}"  # in `run_dir`: the trial's number is put there
+NUMBER_PLACE = "{number}"  # in `run_dir`: replaced by the trial's number
 State = Literal["waiting", "running", "complete", "pruned", "fail"]
 
 
@@ -30,26 +31,9 @@ class Row:
     started: datetime.datetime | None = None  # UTC; None is now
 
     def all_system(self) -> dict[str, Any]:
-        """The attributes that Optuna reads itself."""
+        """Return the attributes that Optuna itself reads."""
         each = {f"constraints:{name}": float(value) for name, value in self.constraints.items()}
         return {**self.system, **each, **older_constraints(each)}
-
-
-class CheckedDesign(Protocol):
-    """What is known of a design that has been measured against the limits."""
-
-    @property
-    def margins(self) -> Sequence[Margin]: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def design_id(self) -> str: ...
-    @property
-    def parameters(self) -> int: ...
-    @property
-    def macs(self) -> int: ...
-    @property
-    def receptive_field(self) -> int: ...
 
 
 RunState = Literal["complete", "pruned", "diverged", "infeasible", "failed"]
@@ -64,11 +48,11 @@ _STATES: dict[RunState, State] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What one run says of itself.
+    """A finished run as it is recorded.
 
     `params` are the dotted keys that were set, `values` one number per objective (None unless complete),
-    `history` the validation accuracy by epoch (1 for the first), `design_yaml` a design that runs again, `reason` why
-    it has no value, in a sentence.
+    `history` the validation accuracy by epoch (1 for the first), `design_yaml` a design that can be run again,
+    `reason` a sentence on why there is no value.
     """
 
     params: Mapping[str, Value]
@@ -116,7 +100,7 @@ def run_row(run: RunRecord) -> Row:
     )
 
 
-def design_attrs(design: CheckedDesign, run_dir: str) -> dict[str, Any]:
+def design_attrs(design: Candidate | RunRecord, run_dir: str) -> dict[str, Any]:
     """Return the attributes that every trial of a feasible design has."""
     return {
         **margin_attrs(design.margins),

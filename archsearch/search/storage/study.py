@@ -1,4 +1,4 @@
-"""Studies by name: one per data set and limits, opened, made, and guarded against being mixed.
+"""Studies by name: one per data set and limits, created and opened; incomparable results are never mixed.
 
 Imports optuna inside functions only.
 """
@@ -15,7 +15,7 @@ from archsearch.search.space import Value
 from archsearch.search.storage.dashboard import limits_note
 from archsearch.search.storage.database import Store
 from archsearch.search.storage.declarations import Declaration, of_value, widened
-from archsearch.search.storage.legacy import is_old, present_attrs
+from archsearch.search.storage.legacy import is_old, present_attrs, present_study_attrs
 from archsearch.search.storage.rows import Row
 from archsearch.search.storage.write import insert_rows, widen_declarations
 from archsearch.settings.objectives import Direction, objective, require_objective
@@ -27,17 +27,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """An open study; everything that is written goes through here or through Optuna's own calls."""
+    """An open study; trials are written through it or through Optuna's own calls."""
 
     store: Store
     name: str
     objectives: tuple[str, ...]
+    study_id: int
     raw: optuna.Study = field(repr=False)
-
-    @property
-    def study_id(self) -> int:
-        """Optuna's number of the study."""
-        return self.raw._study_id
 
     @property
     def directions(self) -> tuple[Direction, ...]:
@@ -45,7 +41,7 @@ class Study:
         return tuple("maximize" if each.name == "MAXIMIZE" else "minimize" for each in self.raw.directions)
 
     def trials(self) -> list[FrozenTrial]:
-        """Return all trials as they are now, in order; they are shared, so they must not be changed."""
+        """Return all trials in order; they are shared with the cache, so they must not be changed."""
         found = self.raw.get_trials(deepcopy=False)
         for trial in found:
             if is_old(trial.user_attrs):
@@ -60,7 +56,7 @@ class Study:
     def write_locked(
         self, rows: Sequence[Row], declarations: Mapping[str, Declaration] | None = None
     ) -> list[tuple[int, int]]:
-        """Do what `write` does within the lock that the caller holds, and return (id, number) of each."""
+        """Write trials inside the study's lock, which the caller has, and return (id, number) of each."""
         if not rows:
             return []
         declarations = self._declare(rows, declarations or {})
@@ -68,7 +64,7 @@ class Study:
         return insert_rows(self.store, self.study_id, kept, declarations)
 
     def _declare(self, rows: Iterable[Row], given: Mapping[str, Declaration]) -> dict[str, Declaration]:
-        raw = self.raw.user_attrs.get("declarations", {})
+        raw = present_study_attrs(self.raw.user_attrs).get("declarations", {})
         old = {name: Declaration.from_json(each) for name, each in raw.items()}
         new = dict(old)
         for row in rows:
@@ -93,10 +89,10 @@ def open_study(
     limits_text: object = None,
     objectives: Sequence[str] = ("accuracy",),
 ) -> Study:
-    """Return the study `name`, made where it is missing; None stands for one per data set and limits.
+    """Return the study `name`, created where it is missing; None stands for one per data set and limits.
 
     `data` and `limits` are their names, `fingerprint` that of the data, `limits_text` the limits as plain
-    values. Raises `SpecError` where the study of that name is of other data, limits or objectives: results
+    values. Raises `SpecError` where the study of that name has other data, limits or objectives: results
     that cannot be compared are never mixed.
     """
     for one in objectives:
@@ -116,27 +112,22 @@ def open_study(
             return _load(store, name, attrs) or _create(store, name, attrs)
         plain = "-".join([data, limits, *([] if tuple(objectives) == ("accuracy",) else objectives)])
         detailed = f"{plain}-{hash_of([fingerprint, attrs['limits_hash']])[:6]}"
-        for candidate in (plain, detailed):
-            there = _exists(store, candidate)
-            if not there:
-                return _create(store, candidate, attrs)
-            if candidate == detailed or not _difference(_attrs_of(store, candidate), attrs):
-                found = _load(store, candidate, attrs)
-                assert found is not None, "it is there"
-                return found
-        raise AssertionError("one of the two names is free or fits")
+        old = _attrs_of(store, plain)
+        chosen = detailed if old is not None and _difference(old, attrs) else plain
+        return _load(store, chosen, attrs) or _create(store, chosen, attrs)
 
 
 def load_study(store: Store, name: str) -> Study:
-    """Return the study `name` as it is; raises `SpecError` with the names there are where it is missing."""
+    """Return the study `name`; raises `SpecError`, with the names of all studies, where it is missing."""
     import optuna
 
-    if not _exists(store, name):
+    if _attrs_of(store, name) is None:
         names = ", ".join(study_names(store)) or "none"
-        raise SpecError("study.name", f"there is no study '{name}' at {store.address}", f"There are: {names}.")
+        raise SpecError("study.name", f"there is no study '{name}' at {store.address}", f"Its studies: {names}.")
     raw = optuna.load_study(storage=store.storage, study_name=name)
     objectives = tuple(raw.user_attrs.get("objectives") or raw.metric_names or ("value",))
-    return Study(store=store, name=name, objectives=objectives, raw=raw)
+    study_id = store.storage.get_study_id_from_name(name)
+    return Study(store=store, name=name, objectives=objectives, study_id=study_id, raw=raw)
 
 
 def study_names(store: Store) -> list[str]:
@@ -144,23 +135,19 @@ def study_names(store: Store) -> list[str]:
     return [study.study_name for study in store.storage.get_all_studies()]
 
 
-def _exists(store: Store, name: str) -> bool:
+def _attrs_of(store: Store, name: str) -> dict[str, Any] | None:
+    """Return the attributes of a study, None where there is no study of that name."""
     try:
-        store.storage.get_study_id_from_name(name)
+        return store.storage.get_study_user_attrs(store.storage.get_study_id_from_name(name))
     except KeyError:
-        return False
-    return True
-
-
-def _attrs_of(store: Store, name: str) -> dict[str, Any]:
-    return store.storage.get_study_user_attrs(store.storage.get_study_id_from_name(name))
+        return None
 
 
 def _load(store: Store, name: str, attrs: Mapping[str, Any]) -> Study | None:
-    if not _exists(store, name):
+    old = _attrs_of(store, name)
+    if old is None:
         return None
-    difference = _difference(_attrs_of(store, name), attrs)
-    if difference:
+    if difference := _difference(old, attrs):
         raise SpecError(
             "study.name",
             f"the study '{name}' has {difference}, which cannot be compared",
@@ -177,13 +164,14 @@ def _create(store: Store, name: str, attrs: Mapping[str, Any]) -> Study:
     raw.set_metric_names(list(attrs["objectives"]))
     for key, value in attrs.items():
         raw.set_user_attr(key, value)
+    study_id = store.storage.get_study_id_from_name(name)
     for key, value in limits_note(attrs["limits"], attrs["limits_text"]).items():
-        store.storage.set_study_system_attr(raw._study_id, key, value)
-    return Study(store=store, name=name, objectives=tuple(attrs["objectives"]), raw=raw)
+        store.storage.set_study_system_attr(study_id, key, value)
+    return Study(store=store, name=name, objectives=tuple(attrs["objectives"]), study_id=study_id, raw=raw)
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return what makes results of the two incomparable, in words; empty where nothing does."""
+    """Return in words why results of the two cannot be compared; empty where they can."""
     texts = {
         "data_fingerprint": lambda: f"other images ({old.get('data')}, {old.get('data_fingerprint')})",
         "limits_hash": lambda: f"other limits ({old.get('limits')})",
@@ -193,8 +181,6 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _covers(old: Declaration, new: Declaration) -> bool:
-    if old.kind == "choice" and new.kind == "choice":
-        return all(old.admits(option) for option in new.options)
     if new.kind == "choice":
         return all(old.admits(option) for option in new.options)
     return widened(old, new) == old

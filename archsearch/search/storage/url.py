@@ -1,6 +1,6 @@
-"""Addresses of study databases: what kind each is, and how it is shown; a password is never shown.
+"""Addresses of study databases: their kinds, their masked form, and the errors of opening one.
 
-Imports the standard library and `errors` only.
+Imports the standard library, `errors` and `masking` only.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from archsearch.errors import SpecError
-from archsearch.masking import mask_address
+from archsearch.masking import mask, mask_address
 
 Kind = Literal["sqlite", "postgresql", "journal"]
 _AMBIGUOUS = re.compile(r"[^@]*:[^@]*@(?:[^?]*|[^=]*)@.*", re.DOTALL)
@@ -20,14 +20,14 @@ DEFAULT_STORAGE = "sqlite:///outputs/studies.db"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where studies lie: `url` is for SQLAlchemy (`journal:FILE` has none), `path` the file where there is one."""
+    """The address of studies: `url` is for SQLAlchemy (except `journal:FILE`), `path` is the file of a local one."""
 
     kind: Kind
     url: str
     path: Path | None
 
     def __str__(self) -> str:
-        """Return the address as it may be shown."""
+        """Return the address with its password masked."""
         return mask_address(self.url)
 
     def __repr__(self) -> str:
@@ -35,13 +35,13 @@ class Address:
 
 
 def parse_address(storage: str, where: str = "study.storage") -> Address:
-    """Return the address that `storage` means; raises `SpecError` for one that no study can lie at.
+    """Return the address written as `storage`; raises `SpecError` for an invalid one.
 
-    Known are `sqlite:///FILE` (a bare FILE ending in .db, .sqlite or .sqlite3 means the same),
+    Valid are `sqlite:///FILE` (a bare FILE ending in .db, .sqlite or .sqlite3 means the same),
     `postgresql://...` (driver psycopg unless another is named) and `journal:FILE`.
     """
     scheme, _, rest = storage.partition(":")
-    if scheme.startswith("postgres") and _AMBIGUOUS.fullmatch(rest):  # the driver would take a part of it for the host
+    if scheme.startswith("postgres") and _AMBIGUOUS.fullmatch(rest):  # the driver would read a part of it as the host
         raise SpecError(where, f"'{mask_address(storage)}' has an '@' in its user or password", "Write %40 for it.")
     if scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
         return Address(kind="sqlite", url=storage, path=Path(rest[3:].partition("?")[0]))
@@ -56,3 +56,21 @@ def parse_address(storage: str, where: str = "study.storage") -> Address:
         return Address(kind="sqlite", url=f"sqlite:///{storage}", path=Path(storage))
     fix = f"Use {DEFAULT_STORAGE}, postgresql://USER@HOST/DATABASE, or journal:FILE."
     raise SpecError(where, f"'{mask_address(storage)}' is not the address of a study database", fix)
+
+
+def file_missing(where: str, address: Address) -> SpecError:
+    """Return the error that the file of a local address does not exist."""
+    fix = "Run a design first, or name another database: --storage sqlite:///FILE."
+    return SpecError(where, f"there is no study database at {address.path}", fix)
+
+
+def driver_missing(where: str, address: Address, error: ImportError) -> SpecError:
+    """Return the error that the Python package of a database's driver is not installed."""
+    fix = "Install it: pip install 'archsearch[postgres]'."
+    return SpecError(where, f"the driver of {address} is missing ({error})", fix)
+
+
+def cause_of(error: BaseException, address: Address) -> str:
+    """Return the first line of a driver's message, its passwords masked."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return mask(lines[0], of=address.url)

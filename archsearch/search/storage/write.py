@@ -1,4 +1,4 @@
-"""Trials written whole, many in one transaction: a trial is there with all of its attributes, or not at all.
+"""Trials written whole, many in one transaction: a trial appears with all of its attributes or not at all.
 
 Optuna's own call sends a statement for each parameter, which takes ten times as long. This module and `queries` know
 Optuna's tables. Imports optuna and sqlalchemy inside functions only.
@@ -15,30 +15,30 @@ from typing import Any
 
 from archsearch.search.storage.database import Store
 from archsearch.search.storage.declarations import Declaration
+from archsearch.search.storage.optuna_internals import models
 from archsearch.search.storage.rows import NUMBER_PLACE, Row, State
 
 
 def insert_rows(
     store: Store, study_id: int, rows: Sequence[Row], declarations: Mapping[str, Declaration]
 ) -> list[tuple[int, int]]:
-    """Write `rows` and return (trial's id, trial's number) of each; to be called inside `store.lock()`."""
+    """Write `rows` and return (trial's id, trial's number) of each; call it inside `store.lock()`."""
     if not rows:
         return []
     if store.engine is None:
         return [_insert_one(store, study_id, row, declarations) for row in rows]
     import sqlalchemy
     from optuna.distributions import distribution_to_json
-    from optuna.storages._rdb import models
     from optuna.trial import TrialState
 
-    tables = {name: getattr(models, f"{name}Model").__table__ for name in _TABLES}
+    tables = {name: getattr(models(), f"{name}Model").__table__ for name in _TABLES}
     texts = {name: distribution_to_json(each.distribution()) for name, each in declarations.items()}
     more: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
     written: list[tuple[int, int]] = []
     with store.engine.begin() as connection:
-        study = models.StudyModel.__table__
+        study = models().StudyModel.__table__
         connection.execute(sqlalchemy.select(study.c.study_id).where(study.c.study_id == study_id).with_for_update())
-        trials = models.TrialModel.__table__
+        trials = models().TrialModel.__table__
         count = sqlalchemy.select(sqlalchemy.func.count(trials.c.trial_id)).where(trials.c.study_id == study_id)
         first = connection.execute(count).scalar_one()
         for number, row in enumerate(rows, first):
@@ -66,7 +66,7 @@ def insert_rows(
 def finish_row(
     store: Store, trial_id: int, state: State, attrs: Mapping[str, Any], values: Sequence[float] | None = None
 ) -> None:
-    """End a trial with attributes and values, all in one transaction; to be called inside `store.lock()`."""
+    """End a trial with attributes and values, all in one transaction; call it inside `store.lock()`."""
     from optuna.trial import TrialState
 
     if store.engine is None:
@@ -74,10 +74,8 @@ def finish_row(
             store.storage.set_trial_user_attr(trial_id, key, value)
         store.storage.set_trial_state_values(trial_id, TrialState[state.upper()], values)
         return
-    from optuna.storages._rdb import models
-
     trials, attributes, numbers = (
-        each.__table__ for each in (models.TrialModel, models.TrialUserAttributeModel, models.TrialValueModel)
+        each.__table__ for each in (models().TrialModel, models().TrialUserAttributeModel, models().TrialValueModel)
     )
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
     with store.engine.begin() as connection:
@@ -94,30 +92,28 @@ def finish_row(
 
 
 def read_attrs(store: Store, trial_id: int, names: Sequence[str]) -> dict[str, Any]:
-    """Return those of a trial's attributes that are named, as they are now; the others are not read."""
+    """Return the attributes `names` of a trial, read from the database; the others are not read."""
     if store.engine is None:
         found = store.storage.get_trial_user_attrs(trial_id)
         return {name: found[name] for name in names if name in found}
     import sqlalchemy
-    from optuna.storages._rdb import models
 
-    table = models.TrialUserAttributeModel.__table__
-    asked = sqlalchemy.select(table.c.key, table.c.value_json).where(
+    table = models().TrialUserAttributeModel.__table__
+    wanted = sqlalchemy.select(table.c.key, table.c.value_json).where(
         table.c.trial_id == trial_id, table.c.key.in_(names)
     )
     with store.engine.connect() as connection:
-        return {key: json.loads(value) for key, value in connection.execute(asked)}
+        return {key: json.loads(value) for key, value in connection.execute(wanted)}
 
 
 def widen_declarations(store: Store, study_id: int, changed: Mapping[str, Declaration]) -> None:
-    """Give the parameters of all trials there are the widened declarations; a journal needs none of it."""
+    """Store the widened declarations with the parameters of all trials; a journal needs no such change."""
     if store.engine is None or not changed:
         return
     import sqlalchemy
     from optuna.distributions import distribution_to_json
-    from optuna.storages._rdb import models
 
-    table, trials = models.TrialParamModel.__table__, models.TrialModel.__table__
+    table, trials = models().TrialParamModel.__table__, models().TrialModel.__table__
     of_study = sqlalchemy.select(trials.c.trial_id).where(trials.c.study_id == study_id)
     with store.engine.begin() as connection:
         for name, declaration in changed.items():
@@ -129,7 +125,7 @@ def widen_declarations(store: Store, study_id: int, changed: Mapping[str, Declar
 
 
 def _numbered(row: Row, number: int) -> Row:
-    """Return the row with its number in the place that its folder's name keeps for it."""
+    """Return the row with its number in the name of its folder."""
     folder = row.attrs.get("run_dir")
     if not isinstance(folder, str) or NUMBER_PLACE not in folder:
         return row
@@ -142,9 +138,7 @@ _TABLES = ("TrialParam", "TrialUserAttribute", "TrialSystemAttribute", "TrialVal
 def _entries(
     row: Row, declarations: Mapping[str, Declaration], texts: Mapping[str, str]
 ) -> dict[str, list[dict[str, Any]]]:
-    from optuna.storages._rdb import models
-
-    steps = models.TrialIntermediateValueModel
+    steps = models().TrialIntermediateValueModel
     found: dict[str, list[dict[str, Any]]] = {
         "TrialParam": [
             {"param_name": name, "param_value": declarations[name].internal(value), "distribution_json": texts[name]}
@@ -166,11 +160,9 @@ def _entries(
 
 
 def _values(values: Sequence[float]) -> list[dict[str, Any]]:
-    from optuna.storages._rdb import models
-
     found: list[dict[str, Any]] = []
     for objective, value in enumerate(values):
-        stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+        stored, kind = models().TrialValueModel.value_to_stored_repr(value)
         found.append({"objective": objective, "value": stored, "value_type": kind})
     return found
 
