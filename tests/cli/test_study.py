@@ -223,7 +223,7 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
         (["trial", "tow", "x"], "trial: expected a trial number, got 'tow x'. Write [STUDY] NUMBER."),
         (["compare", "1"], "trial: expected 2 trial numbers, got '1'. Write [STUDY] NUMBER NUMBER."),
         (["compare", "one", "0", "1", "--study", "one"], "expected 2 trial numbers, got 'one 0 1'"),
-        (["show", "one", "--by", "acuracy"], "--by: no trial has a number 'acuracy'. Did you mean 'accuracy'?"),
+        (["show", "one", "--by", "acuracy"], "--by: no trial has a numeric value 'acuracy'. Did you mean 'accuracy'?"),
         (["show", "one", "--limit", "0"], "--limit"),
         (["shwo"], "No such command 'shwo'"),
         (["show", "one", "--nothing"], "--nothing"),
