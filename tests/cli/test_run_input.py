@@ -102,8 +102,8 @@ def test_a_design_file_of_a_user_reads_the_groups(tmp_path: Path, capsys: pytest
     ("text", "message"),
     [
         (None, "net.yaml: no such file"),
-        ("- a\n- b\n", "net.yaml: must hold a mapping"),
-        ("", "net.yaml: must hold a mapping"),
+        ("- a\n- b\n", "net.yaml: must contain a mapping"),
+        ("", "net.yaml: must contain a mapping"),
         ("stages: [", "net.yaml, line 1, column 10: is not valid YAML"),
         ("stages: {}\nstagess: 1\n", "arch.stagess: unknown key for a network. Did you mean 'stages'?"),
         ("stages: 3\nhead: {classes: 10}\n", "arch.stages: must be a mapping of at least one stage, got 3"),
