@@ -22,7 +22,7 @@ from archsearch.design.lower import FixedBlock, blocks_of, first_map, layers_of,
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec
 from archsearch.errors import SpecError
-from archsearch.formatting import html_table, number
+from archsearch.formatting import html_cell, html_table
 
 BYTES_PER_ACTIVATION = 4
 """float32, the precision that memory is given in."""
@@ -98,7 +98,7 @@ class Footprint:
             [row.name, row.kind, " × ".join(map(str, row.output_shape)), row.receptive_field, row.parameters, row.macs]
             for row in self.layers
         ]
-        counts = f"{number(self.parameters)} parameters, {number(self.macs)} MACs"
+        counts = f"{html_cell(self.parameters)} parameters, {html_cell(self.macs)} MACs"
         return html_table(f"{counts}, receptive field {self.receptive_field} px", heads, cells)
 
 
