@@ -7,7 +7,7 @@
     check(design).margins                 # one for every limit
     network = build(design)               # torch.nn.Module: (B, 3, H, W) to (B, K)
 
-Importing this package imports nothing else: what it offers is loaded when it is first asked for, so that a command
+Importing this package imports nothing else: its names are imported at first use, so that a command
 like `archsearch.run --help` does not pay for the rest.
 """
 

@@ -21,8 +21,8 @@ _PACKAGE = Path(__file__).resolve().parent
 def config_folder(package: Path = _PACKAGE) -> Path:
     """Return the folder of the shipped configuration groups, absolute.
 
-    An installed wheel carries it inside the package, a checkout beside it.
-    Raises `StorageError` where neither is there: the installation is broken.
+    It is inside the package in an installed wheel, and next to it in a checkout.
+    Raises `StorageError` if neither exists: the installation is broken.
     """
     candidates = (package / "conf", package.parent / "conf")
     for folder in candidates:
@@ -38,16 +38,16 @@ def groups() -> list[str]:
 
 
 def option_file(group: str, name: str) -> Path:
-    """Return the file of a shipped option; raises `SpecError` with the likeliest name where there is none."""
+    """Return the file of a shipped option; raises `SpecError` with the closest name if there is none."""
     file = config_folder() / group / f"{name}.yaml"
     if not file.is_file():
         known = sorted(one.stem for one in file.parent.glob("*.yaml") if one.stem != "file")
-        raise SpecError(group, f"there is no '{name}'", suggest(name, known))
+        raise SpecError(group, f"unknown option '{name}'", suggest(name, known))
     return file
 
 
 def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
-    """Return the function that finds a block's mapping by its name in `folders`, the first one that has it.
+    """Return the function that finds a block's mapping by its name in `folders`, in order.
 
     Each file is read once.
     """
@@ -65,23 +65,23 @@ def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
                     raise SpecError("block", str(error)) from None
                 return found[name]
         known = sorted({file.stem for folder in folders for file in (folder / "block").glob("*.yaml")})
-        raise SpecError("block", f"there is no block '{name}'", suggest(name, known))
+        raise SpecError("block", f"unknown block '{name}'", suggest(name, known))
 
     return find
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """Return the mapping in the YAML `file`, read as Hydra reads it; raises `SpecError` where there is none.
+    """Return the mapping in the YAML `file`, read as Hydra reads it; raises `SpecError` if there is none.
 
-    Interpolations are left as they are.
+    Interpolations are not resolved.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
     if not file.is_file():
-        what = "is a folder" if file.is_dir() else "there is no such file"
-        raise SpecError(str(file), what, "Give a YAML file." if file.is_dir() else "")
+        what = "is a folder" if file.is_dir() else "no such file"
+        raise SpecError(str(file), what, "Name a YAML file." if file.is_dir() else "")
     try:
         config = OmegaConf.load(file)
     except YAMLError as error:
@@ -89,7 +89,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
         raise SpecError(str(file), f"cannot be read: {error}") from None
     if not OmegaConf.is_dict(config) or not config:
-        raise SpecError(str(file), "must hold a mapping")
+        raise SpecError(str(file), "must contain a mapping")
     raw = OmegaConf.to_container(config, resolve=False)
     assert isinstance(raw, dict), "a DictConfig holds a mapping"
     return {str(key): value for key, value in raw.items()}
@@ -99,6 +99,6 @@ def yaml_error(error: YAMLError) -> SpecError:
     """Return what the reader of YAML reports, with the place in the file where it gives one."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        return SpecError("", f"is not YAML: {error}")
+        return SpecError("", f"is not valid YAML: {error}")
     place = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}"
-    return SpecError(place, f"is not YAML: {getattr(error, 'problem', None) or getattr(error, 'context', None)}")
+    return SpecError(place, f"is not valid YAML: {getattr(error, 'problem', None) or getattr(error, 'context', None)}")

@@ -60,9 +60,9 @@ def check_ranges(settings: object, where: str) -> None:
 
 
 def decode(kind: type[T], raw: object, where: str = "", *, label: str = "") -> T:
-    """Return `raw`, made of mappings, lists and scalars, as a value of the dataclass `kind`.
+    """Return `raw` (mappings, lists and scalars) as a value of the dataclass `kind`.
 
-    `where` is the dotted key that messages begin with, `label` the name of the mapping
+    `where` is the dotted key at the start of messages, `label` the name of the mapping
     in messages ("a stage"). Raises `SpecError` at the first key that is unknown, missing or of a wrong type.
     """
     label = label or f"{where.rpartition('.')[2] or 'the configuration'}"
@@ -82,7 +82,7 @@ def decode(kind: type[T], raw: object, where: str = "", *, label: str = "") -> T
 
 
 def convert(hint: Any, raw: object, where: str) -> Any:
-    """Return `raw` as a value of the type `hint`; raises `SpecError` where it is not one."""
+    """Return `raw` as a value of the type `hint`; raises `SpecError` if it is not one."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any or hint is object:
         return raw
@@ -97,7 +97,7 @@ def convert(hint: Any, raw: object, where: str) -> Any:
         if any(raw is choice or (type(raw) is type(choice) and raw == choice) for choice in arguments):
             return raw
         value = f"'{raw}'" if isinstance(raw, str) else describe(raw)
-        raise SpecError(where, f"{value} is not a choice", _choices(raw, arguments))
+        raise SpecError(where, f"unknown value {value}", _choices(raw, arguments))
     if origin is tuple:
         return _convert_tuple(hint, raw, where)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):

@@ -1,15 +1,15 @@
-"""The exceptions of archsearch; each holds the exit code of the command that it ends.
+"""The exceptions of archsearch; each has the exit code of the command that it ends.
 
     ArchsearchError            1   an error that archsearch raises
     ├── UsageError             2   the input cannot be used: nothing was started
     │   ├── SpecError          2   a configuration or a design that cannot be read
     │   ├── LimitError         2   a design that breaks its limits
     │   └── DataError          2   images that are missing, broken or do not fit
-    ├── RunError               1   a run that had begun and failed
+    ├── RunError               1   a run that failed after its start
     │   ├── DivergedError      1   the loss stopped being a finite number
     │   ├── DeviceMemoryError  1   the device has not enough memory for a batch
     │   └── StorageError       2   a file or database that cannot be written or read
-    └── InterruptedRun       130   stopped by the user; a checkpoint was left
+    └── InterruptedRun       130   stopped by the user; a checkpoint was saved
 
 This module imports nothing.
 """
@@ -40,7 +40,7 @@ class SpecError(UsageError):
         super().__init__(f"{prefix}{sentence} {fix}".rstrip())
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[str, str, str]]:
-        """Return how to unpickle it, so that it survives the way between processes."""
+        """Return how to unpickle it, for the transfer between processes."""
         return type(self), (self.where, self.what, self.fix)
 
 

@@ -37,7 +37,7 @@ def load_design(
     `block`, `classes`, `channels` and `image_size` replace `${block}`, `${data.classes}`, `${data.channels}` and
     `${data.image_size}`;
     blocks are looked up by name in `folders`, beside the file (`../block`), and among the shipped ones.
-    Raises `SpecError` where the design cannot be read.
+    Raises `SpecError` if the design cannot be read.
     """
     from archsearch.cli.compose import resolve
 
@@ -92,7 +92,7 @@ def load(run_dir: str | Path, *, takes: Takes = "normalised") -> nn.Module:
     """Return the trained network of the run in `run_dir`, or of its safetensors file alone, ready to use on the CPU.
 
     It takes normalised images; with `takes="uint8"` bytes, with `"unit"` floats in 0..1, (B, C, H, W) each.
-    Raises `DataError` where there is no finished run.
+    Raises `DataError` if there is no finished run.
     """
     from archsearch.runs.load import load_network
 

@@ -13,7 +13,7 @@ from typing import Any
 VARIABLE = "ARCHSEARCH_PASSWORD"
 MASK = "***"
 
-# What stands before a password: a scheme with slashes (one is often left out), or a database's without any, and a name.
+# What precedes a password: a scheme with slashes (one is often left out), or a database's without any, and a name.
 _SCHEME = (
     r"[A-Za-z][\w+.-]*:[/\\]+|(?:postgres\w*|mysql|mariadb|oracle|mssql|redis|mongodb)(?:\+\w+)?(?::(?![/\\])|;?[/\\]+)"
 )

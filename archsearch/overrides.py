@@ -1,4 +1,4 @@
-"""Overrides as text: `KEY=VALUE` in Hydra's grammar, written and taken apart; imports the standard library alone."""
+"""Overrides as text: `KEY=VALUE` in Hydra's grammar, written and parsed; imports the standard library alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def assign(key: str, value: object) -> str:
 
 
 def literal(value: object) -> str:
-    """Return a plain value as an override writes it; text stands in quotes where Hydra would not read it as text."""
+    """Return a plain value as an override writes it; text is quoted if Hydra would not read it as text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and (not _UNQUOTED.fullmatch(value) or value.lower() in _NOT_TEXT):

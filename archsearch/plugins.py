@@ -1,4 +1,4 @@
-"""Parts that installed packages add through entry points, each imported only where it is chosen by its name.
+"""Parts that installed packages add through entry points, each imported only if it is chosen by its name.
 
 A package names its parts in its `pyproject.toml`, below `[project.entry-points."archsearch.datasets"]` and the other
 groups; see docs/extending.md. Imports the standard library, `decode` and `errors` only.
@@ -34,17 +34,17 @@ def load(group: str, name: str, where: str) -> Any:
     """
     offered = [point for point in _entry_points(group) if point.name == name]
     if not offered:
-        raise SpecError(where, f"no installed package offers '{name}' in {group}", suggest(name, names(group)))
+        raise SpecError(where, f"no installed package provides '{name}' in {group}", suggest(name, names(group)))
     packages = sorted({_package(point) for point in offered})
     if len(packages) > 1:
         fix = "Uninstall all but one of them."
-        raise SpecError(where, f"'{name}' is offered by several packages: {', '.join(packages)}", fix)
+        raise SpecError(where, f"'{name}' is provided by several packages: {', '.join(packages)}", fix)
     try:
         return offered[0].load()
     except Exception as error:
-        what = f"the package {packages[0]} offers '{name}' as {offered[0].value}, which cannot be imported"
+        what = f"the package {packages[0]} provides '{name}' as {offered[0].value}, which cannot be imported"
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise SpecError(where, f"{what} ({reason})", "Repair or update the package, or choose another.") from error
+        raise SpecError(where, f"{what} ({reason})", "Update or reinstall the package, or choose another.") from error
 
 
 def require_name(name: object, built_in: Iterable[str], group: str, where: str) -> None:
@@ -59,7 +59,7 @@ def require_name(name: object, built_in: Iterable[str], group: str, where: str) 
     if name not in offered:
         guess = suggest(str(name), (*known, *offered))
         fix = guess if guess.startswith("Did") else f"Choose one of {', '.join((*known, *offered))}."
-        raise SpecError(where, f"'{name}' is not a choice", fix)
+        raise SpecError(where, f"unknown value '{name}'", fix)
 
 
 @functools.cache
@@ -68,4 +68,4 @@ def _entry_points(group: str) -> tuple[EntryPoint, ...]:
 
 
 def _package(point: EntryPoint) -> str:
-    return "of an unknown name" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    return "(unknown name)" if point.dist is None else f"{point.dist.name} {point.dist.version}"

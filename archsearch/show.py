@@ -4,10 +4,10 @@
     python -m archsearch.show arch=assignment --json     the same as JSON
     python -m archsearch.show plot=FILE.png              a picture of the design
     python -m archsearch.show augment=strong samples=FILE.png   augmented training images
-    python -m archsearch.show erf=RUN_DIR                what a trained network looks at (plot=FILE.png elsewhere)
-    python -m archsearch.show card=RUN_DIR               its report card (augment=NAME shows what that did)
+    python -m archsearch.show erf=RUN_DIR                effective receptive field of a trained network
+    python -m archsearch.show card=RUN_DIR               its report card (augment=NAME: with another augmentation)
 
-Ends with 2 where a limit is broken.
+Exit code 2 if a limit is broken.
 """
 
 from archsearch.cli.show import main

@@ -15,7 +15,7 @@ from typing import Any
 
 
 class StopRequest:
-    """A context within which the first SIGINT or SIGTERM only sets `asked`.
+    """A context in which the first SIGINT or SIGTERM only sets `asked`.
 
     The previous handlers are restored at that moment, so that a second signal has its usual effect (it ends the
     program), and at the end of the context. In nested contexts the innermost one takes the signal and passes the

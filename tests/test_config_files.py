@@ -38,9 +38,9 @@ def test_the_users_folder_comes_first(tmp_path: Path) -> None:
     assert blocks("normal") == {"layers": []}
     assert blocks("mine") == {"layers": ["act"]}
     assert blocks("strided") == read_yaml(config_folder() / "block" / "strided.yaml")
-    with pytest.raises(SpecError, match=r"there is no block 'mien'. Did you mean 'mine'?"):
+    with pytest.raises(SpecError, match=r"unknown block 'mien'. Did you mean 'mine'?"):
         blocks("mien")
-    with pytest.raises(SpecError, match="there is no block"):
+    with pytest.raises(SpecError, match="unknown block"):
         blocks("../arch/c1c2c3c4")
 
 
@@ -57,10 +57,10 @@ def test_a_file_means_what_hydra_reads(tmp_path: Path, scalar: str, value: objec
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a: 1\na: 2\n", "is not YAML: found duplicate key a"),
+        (b"a: 1\na: 2\n", "is not valid YAML: found duplicate key a"),
         (b"a: \xe9\n", "cannot be read"),
-        (b"- a\n", "must hold a mapping"),
-        (b"a: !!python/object/apply:os.getcwd []\n", "is not YAML"),
+        (b"- a\n", "must contain a mapping"),
+        (b"a: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
     ],
 )
 def test_a_file_that_holds_no_configuration_is_named(tmp_path: Path, content: bytes, message: str) -> None:
@@ -76,5 +76,5 @@ def test_options_are_found_by_group_and_name() -> None:
     assert {"arch", "block", "train"} <= set(groups())
     assert "hydra" not in groups()
     assert option_file("arch", "resnet20") == config_folder() / "arch" / "resnet20.yaml"
-    with pytest.raises(SpecError, match=r"arch: there is no 'resnet2'\. Did you mean 'resnet20'"):
+    with pytest.raises(SpecError, match=r"arch: unknown option 'resnet2'\. Did you mean 'resnet20'"):
         option_file("arch", "resnet2")

@@ -48,7 +48,7 @@ def test_a_file_finds_the_blocks_beside_it(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_told() -> None:
-    with pytest.raises(SpecError, match=r"there is no 'nowhere'. Known: all_dilated, assignment"):
+    with pytest.raises(SpecError, match=r"unknown option 'nowhere'. Known: all_dilated, assignment"):
         load_design("nowhere")
-    with pytest.raises(SpecError, match="there is no such file"):
+    with pytest.raises(SpecError, match="no such file"):
         load_design("nowhere.yaml")

@@ -90,7 +90,7 @@ def broken_limits_text(checked: Checked) -> str:
 def _fixes(
     design: DesignSpec, limits: Limits, margin: Margin, kept: set[str], parameters: int, blocks: BlockLookup
 ) -> tuple[str, ...]:
-    """Return up to `MAX_FIXES` sentences `change gives result` for a broken limit; each change was tried.
+    """Return up to `MAX_FIXES` texts `change gives result` for a broken limit; each change is verified.
 
     A change that keeps every limit of `kept` comes before one that breaks another; among equals the one that changes
     the `parameters` less comes first, where they are not what the limit is about.
@@ -111,8 +111,8 @@ def _fixes(
         more = footprint.parameters - parameters
         text = change[0] + limit.result_text(after[margin.limit])
         if isinstance(limit, NumberLimit) and not limit.grows_with_width:
-            cost = f"{number(abs(more))} {'more' if more > 0 else 'fewer'} parameters" if more else "no parameter"
-            text += f" at {cost}"
+            cost = f"{number(abs(more))} {'more' if more > 0 else 'fewer'} parameters" if more else "same parameters"
+            text += f", {cost}"
         harm = sum(not after[name].kept for name in kept)
         working.append(((harm, 0 if limit.grows_with_width else abs(more), order), text))
     return tuple(text for _, text in sorted(working)[:MAX_FIXES])
@@ -121,7 +121,7 @@ def _fixes(
 def _try(
     design: DesignSpec, limits: Limits, change: Change, blocks: BlockLookup
 ) -> tuple[Footprint, Mapping[str, Margin]] | None:
-    """Return the footprint and the margins of the changed design; None where it is no network."""
+    """Return the footprint and the margins of the changed design; None if it is no network."""
     override, source = change
     try:
         changed = decode_design(source, blocks)

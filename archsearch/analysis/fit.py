@@ -32,7 +32,7 @@ def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
     Counts grow with the multiplier, so bisection finds it, the same one every time. They fall a little where rounding
     makes two widths equal and a shortcut needs no projection: a still wider network may then keep the bounds too.
     Where even the narrowest network breaks an upper limit, that one is returned, and its margins show by how much.
-    Raises `SpecError` where no upper limit is set.
+    Raises `SpecError` if no upper limit is set.
     """
     if design.width != "fit":
         return design

@@ -1,7 +1,7 @@
 """Limits: the bounds that a design must keep, decoded from YAML, and the signed margin of each.
 
 `LIMITS` is the one table of them. A limit is one object: its name and unit, how it is measured, how its bound and its
-margin are written, and the changes of a design that may keep it. docs/extending.md says how to add one.
+margin are written, and the changes of a design that may keep it. docs/extending.md explains how to add one.
 Imports `errors`, `decode`, the design and this package; no torch.
 """
 
@@ -78,7 +78,7 @@ class Margin:
 
 
 class Measured:
-    """The footprint of a plan, and its traits, which are read where a limit asks for them."""
+    """The footprint of a plan, and its traits, which are computed when a limit needs them."""
 
     def __init__(self, plan: Plan, footprint: Footprint) -> None:
         self.footprint, self._plan = footprint, plan
@@ -122,7 +122,7 @@ class Limit:
         raise NotImplementedError
 
     def result_text(self, margin: Margin) -> str:
-        """Return the result of a change, such as ` gives 47 px`; empty where the change itself says it."""
+        """Return the result of a change, such as ` gives 47 px`; empty if the change itself says it."""
         return ""
 
     def detail(self, plan: Plan) -> str:
@@ -131,7 +131,7 @@ class Limit:
 
 
 class NumberLimit(Limit):
-    """A bound on a number of the footprint, whose field has the limit's name."""
+    """A bound on a number of the footprint, whose field has the name of the limit."""
 
     def margin(self, bound: Bound, measured: Measured) -> Margin:
         """Return the margin; of several bounds, that of the tightest."""
@@ -196,7 +196,7 @@ class TraitLimit(Limit):
         """Return the margin: `lacks dilated`, `has max_pool`."""
         bound, found = list(margin.bound), list(margin.found)
         if not bound:
-            return "no trait is listed"
+            return "no traits listed"
         if self.name == "forbids":
             return f"has {', '.join(found)}" if found else f"has no {', no '.join(bound)}"
         missing = [trait for trait in bound if trait not in found]
@@ -217,12 +217,12 @@ class DownsamplingLimit(Limit):
         return _margin(self.name, {"layers": bound.layers, "by": list(bound.by)}, count, slack)
 
     def bound_text(self, bound: Mapping[str, Any]) -> str:
-        """Return the bound: `3 layers by strided or dilated`."""
-        return f"{bound['layers']} layers by {' or '.join(bound['by'])}"
+        """Return the bound: `3 strided or dilated layers`."""
+        return f"{bound['layers']} {' or '.join(bound['by'])} layers"
 
     def text(self, margin: Margin) -> str:
-        """Return the margin: `2 layers are strided, must be at least 3`."""
-        return f"{margin.found} layers are {' or '.join(margin.bound['by'])}, must be at least {margin.bound['layers']}"
+        """Return the margin: `2 strided layers, must be at least 3`."""
+        return f"{margin.found} {' or '.join(margin.bound['by'])} layers, must be at least {margin.bound['layers']}"
 
 
 class HeadLimit(Limit):
@@ -238,8 +238,8 @@ class HeadLimit(Limit):
         return bound
 
     def text(self, margin: Margin) -> str:
-        """Return the margin: `pools by global_max, must be global_average`."""
-        return f"pools by {margin.found}, must be {margin.bound}"
+        """Return the margin: `global_max, must be global_average`."""
+        return f"{margin.found}, must be {margin.bound}"
 
 
 def _field_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
@@ -329,7 +329,7 @@ def decode_limits(raw: object, where: str = "constraints") -> Limits:
         bound = getattr(limits, field.name)
         if bound == Bound():
             fix = "Give above, below, at_least or at_most; or null for no limit."
-            raise SpecError(join(where, field.name), "gives no bound", fix)
+            raise SpecError(join(where, field.name), "no bound given", fix)
     if limits.downsampling is not None and not limits.downsampling.by:
         raise SpecError(join(where, "downsampling.by"), "must name strided, dilated or both")
     return limits

@@ -22,7 +22,7 @@ from archsearch.design.lower import FixedBlock, blocks_of, first_map, layers_of,
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec
 from archsearch.errors import SpecError
-from archsearch.formatting import html_table, number
+from archsearch.formatting import html_cell, html_table
 
 BYTES_PER_ACTIVATION = 4
 """float32, the precision that memory is given in."""
@@ -94,7 +94,7 @@ class Footprint:
 
     @property
     def layers(self) -> tuple[LayerFootprint, ...]:
-        """The rows, made anew at every call: `rows(self.plan)`."""
+        """The rows, created again at every call: `rows(self.plan)`."""
         return rows(self.plan)
 
     def _repr_html_(self) -> str:
@@ -104,7 +104,7 @@ class Footprint:
             [row.name, row.kind, " × ".join(map(str, row.output_shape)), row.receptive_field, row.parameters, row.macs]
             for row in self.layers
         ]
-        counts = f"{number(self.parameters)} parameters, {number(self.macs)} MACs"
+        counts = f"{html_cell(self.parameters)} parameters, {html_cell(self.macs)} MACs"
         return html_table(f"{counts}, receptive field {self.receptive_field} px", heads, cells)
 
 
@@ -164,10 +164,10 @@ class _Walk:
         self.rows = rows
         self.parameters = self.macs = self.activations = 0
         self.at_last_conv = ONE_PIXEL
-        self.is_global = False  # behind a global pool or a dense layer
+        self.is_global = False  # after a global pool or a dense layer
         self.peak = 0  # all three in elements
-        self.waiting = 0  # held for later beside the running layer's input and output
-        self.pending = 0  # the running layer's input, where it goes on waiting after that layer
+        self.waiting = 0  # kept in addition to the running layer's input and output
+        self.pending = 0  # the running layer's input, if it is still needed after that layer
 
     def through(self, layers: tuple[Layer, ...], prefix: str, shape: Shape, extent: Extent) -> tuple[Shape, Extent]:
         """Return shape and extent after `layers`, whose paths begin with `prefix`, and add to the totals."""
@@ -252,12 +252,12 @@ def _reject_jumps(parallel: Parallel, ends: list[tuple[Extent, bool, bool]], pat
     strides = ", ".join(
         f"'{branch.name}' {end[0].jump} px" for branch, end in zip(parallel.branches, ends, strict=True) if not end[1]
     )
-    what = f"its branches have maps of one size but different strides over the input ({strides})"
+    what = f"its branches give maps of the same size but with different strides relative to the input ({strides})"
     raise SpecError(path, what, "Give every branch the same product of strides.")
 
 
 NO_CONV = Extent(start=0, size=1, jump=1)
-"""The extent at the last convolution where there is none; another value than `ONE_PIXEL`, by identity."""
+"""The extent at the last convolution if there is none; another value than `ONE_PIXEL`, by identity."""
 LARGE = (4096, 4096)
 """A map that every window fits into."""
 
@@ -272,8 +272,8 @@ class Part(NamedTuple):
     peak: int  # elements
     end: Extent
     at_last_conv: Extent | None  # None without a convolution
-    is_global: bool  # later convolutions do not count: a global pool or a dense layer is behind them
-    kind: MapKind  # of the map behind it
+    is_global: bool  # later convolutions do not count: a global pool or a dense layer follows them
+    kind: MapKind  # of the map after it
 
 
 class Field(NamedTuple):
@@ -303,7 +303,7 @@ class Widths:
         """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does."""
         try:
             return _sum(self.parts(self.channels(width)))
-        except SpecError:  # raise it again with the layer's whole path
+        except SpecError:  # re-raise with the full path of the layer
             found = measure(lower(self._design.at_width(width)))
             return Totals(found.parameters, found.macs, found.activations, found.peak_bytes)
 
@@ -324,7 +324,7 @@ def measure_design(design: DesignSpec, plan: Plan) -> Footprint:
     widths = Widths(design)
     try:
         parts = list(widths.parts(widths.channels(design.width)))
-    except SpecError:  # raise it again with the layer's whole path
+    except SpecError:  # re-raise with the full path of the layer
         return measure(plan)
     field = joined(parts)
     if field is None:
@@ -333,7 +333,7 @@ def measure_design(design: DesignSpec, plan: Plan) -> Footprint:
 
 
 def joined(parts: Iterable[Part | Field | None]) -> Field | None:
-    """Return the field of `parts` one after another; None where one is None, or depends on the whole plan."""
+    """Return the field of `parts` one after another; None if one is None, or depends on the whole plan."""
     start, size, jump = ONE_PIXEL  # numbers, not extents: thousands of designs a second come through here
     last: Extent | None = None
     is_global = False
@@ -351,7 +351,7 @@ def joined(parts: Iterable[Part | Field | None]) -> Field | None:
 
 @lru_cache(maxsize=1024)
 def field_of(block: FixedBlock) -> Field | None:
-    """Return what `block` adds to a receptive field for any channels; None where they may make a difference."""
+    """Return what `block` adds to a receptive field for any channels; None if they may make a difference."""
     if not is_shape_settled(block.items):
         return None
     try:
@@ -365,7 +365,7 @@ def field_of(block: FixedBlock) -> Field | None:
 def _sum(parts: Iterable[Part]) -> Totals:
     """Return the totals of parts one after another.
 
-    Nothing waits beside a block of a stage, so the peak of a design is the largest of its blocks'.
+    Nothing else is kept in memory during a block of a stage, so the peak of a design is the largest of its blocks'.
     """
     parameters = macs = activations = peak = 0
     for part in parts:
@@ -376,7 +376,7 @@ def _sum(parts: Iterable[Part]) -> Totals:
     return Totals(parameters, macs, activations, BYTES_PER_ACTIVATION * peak)
 
 
-@lru_cache(maxsize=3072)  # random designs of the space `cifar` find four of five parts that they ask for
+@lru_cache(maxsize=3072)  # random designs of the space `cifar` find four of five parts in it
 def _part(block: FixedBlock, width: int, shape: Shape, kind: MapKind) -> Part:
     layers, after = tie_layers(layers_of(block, shape[0], width), kind)
     return _walked(layers, shape, after)
@@ -406,7 +406,7 @@ def _walked(layers: tuple[Layer, ...], shape: Shape, kind: MapKind = "plain") ->
 
 @lru_cache(maxsize=512)
 def _shared(shape: Shape) -> Shape:
-    """Return a shape that is equal: thousands of parts that are remembered have few different ones."""
+    """Return a shape that is equal: thousands of parts that are cached have few different ones."""
     return shape
 
 

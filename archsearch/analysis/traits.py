@@ -36,7 +36,7 @@ class Traits:
 def read_traits(plan: Plan, output_shape: Shape) -> Traits:
     """Return the traits of `plan`, whose last map is `output_shape`.
 
-    An average pool that ends the map at one value a channel is the head's global average, whatever
+    An average pool that ends the map at one value per channel is the head's global average, whatever
     its window: the assignment's own network pools a 4x4 map with one 3x3 window.
     """
     head: HeadKind = "none"
@@ -83,7 +83,7 @@ def _collect(
 
 
 def _last_reduction(plan: Plan) -> GlobalPool | Pool | None:
-    """Return the pool of the head: the last pool of the plan with no spatial convolution or parallel behind it."""
+    """Return the pool of the head: the last pool of the plan with no spatial convolution or parallel after it."""
     for layer in _backwards(plan.layers):
         if isinstance(layer, GlobalPool | Pool):
             return layer

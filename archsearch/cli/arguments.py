@@ -17,7 +17,7 @@ _HIDDEN = re.compile(rf"\$\{{oc\.env:({VARIABLE}\w*)\}}")
 
 
 def hydra_arguments(given: Sequence[str]) -> list[str]:
-    """Return the command line `given` to `run` as Hydra takes it: overrides first, flags behind them."""
+    """Return the command line `given` to `run` as Hydra takes it: overrides first, flags after them."""
     return _resumed(_in_order(list(given)))
 
 
@@ -28,7 +28,7 @@ def normalise(arguments: Iterable[str]) -> list[str]:
     `block@arch.stages.c2.block=strided` names the block of one stage; `arch=FILE.yaml` reads a design, as does
     `arch=RUN_DIR`. The name of a file that lists overrides, as a search leaves it in `best.yaml`, stands for those
     that are not given beside it.
-    Flags and overrides with a prefix (`+ ++ ~`) stay as they are.
+    Flags and overrides with a prefix (`+ ++ ~`) are unchanged.
     """
     found: list[str] = []
     for argument in _with_files(list(arguments)):
@@ -58,16 +58,16 @@ def _with_files(given: list[str]) -> list[str]:
 
 
 def _listed_in(file: str) -> list[str]:
-    """Return what `file` lists under `overrides`."""
+    """Return the list in `file` under `overrides`."""
     found = read_yaml(Path(file).expanduser()).get("overrides")
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        fix = f"A search writes such a file as best.yaml. Write arch={file} for a design."
-        raise SpecError(file, "holds no list of overrides", fix)
+        fix = f"A search writes such a file as best.yaml. For a design use arch={file}."
+        raise SpecError(file, "contains no list of overrides", fix)
     return found
 
 
 def _design_file(value: str) -> Path | None:
-    """Return the file of a design that `value` means: a path, or the folder of a run; None where it is a name."""
+    """Return the file of a design of `value`, a path or a run folder; None if it is a name."""
     match = _FILE.fullmatch(value)
     if match is not None:
         return Path(match["single"] or match["double"] or match["bare"]).expanduser().resolve()
@@ -76,7 +76,7 @@ def _design_file(value: str) -> Path | None:
 
 
 def _in_order(given: list[str]) -> list[str]:
-    """Return `given` with the overrides first and the flags behind them: Hydra's parser takes no other order."""
+    """Return `given` with the overrides first and the flags after them: Hydra's parser accepts only this order."""
     from hydra._internal.utils import get_args_parser
 
     overrides = get_args_parser().parse_intermixed_args(given).overrides
@@ -87,13 +87,13 @@ def _in_order(given: list[str]) -> list[str]:
 
 
 def _resumed(given: list[str]) -> list[str]:
-    """Return `given` with what composes a stopped run again, in its own folder, where it has `resume=RUN_DIR`."""
+    """Return `given` with the overrides and the folder of the stopped run, if it has `resume=RUN_DIR`."""
     asked = [text_of(one) for one in given if key_of(one) == "resume"]
     if not asked or asked[-1] in ("", "null"):
         return given
     if {"-m", "--multirun"} & set(given):
-        fix = "Leave out -m. To continue a search, repeat its own command."
-        raise SpecError("resume", "continues one run, not many", fix)
+        fix = "Leave out -m. To continue a search, repeat its command."
+        raise SpecError("resume", "continues a single run, got -m", fix)
     run_dir = Path(asked[-1]).expanduser().resolve()
     earlier = absent_from(given, _overrides_of_run(run_dir / ".hydra" / "overrides.yaml", asked[-1]))
     used = {name for one in given for name in _HIDDEN.findall(one)}  # variables that now hold other passwords
@@ -108,15 +108,15 @@ def _overrides_of_run(file: Path, named: str) -> list[str]:
     """Return the overrides in `file`, which Hydra has left in the folder `named` of a run."""
     import yaml
 
-    fix = "Give a folder below outputs/runs."
+    fix = "Use a folder below outputs/runs."
     if not file.is_file():
-        raise SpecError("resume", f"{named} is not the folder of a run: it has no .hydra/overrides.yaml", fix)
+        raise SpecError("resume", f"'{named}' is not a run folder: it has no .hydra/overrides.yaml", fix)
     try:
         overrides = yaml.safe_load(file.read_text(encoding="utf-8")) or []
     except (yaml.YAMLError, UnicodeDecodeError):
         overrides = None
     if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
-        raise SpecError("resume", f"{file} is damaged: it is no list of overrides", fix)
+        raise SpecError("resume", f"{file} is damaged: expected a list of overrides", fix)
     return overrides
 
 

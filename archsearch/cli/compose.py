@@ -40,7 +40,7 @@ def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> Dict
 
     for folder in folders:
         if not folder.is_dir():
-            raise SpecError("--config-dir", f"{folder}: there is no such folder")
+            raise SpecError("--config-dir", f"{folder}: no such folder")
     listed = ",".join(quoted(str(folder.resolve())) for folder in folders)
     searched = [f"hydra.searchpath=[{listed}]"] if folders else []
     GlobalHydra.instance().clear()
@@ -164,7 +164,7 @@ def _interpolated(config: DictConfig) -> frozenset[str]:
 
 
 def _assigned(tree: Mapping[str, Any], values: Mapping[str, Any]) -> Tree:
-    """Return a copy of `tree` with `values` set at their dotted keys; what lies beside their paths is shared."""
+    """Return a copy of `tree` with `values` set at their dotted keys; the rest is shared."""
     copies: dict[str, Tree] = {"": dict(tree)}
     for key, value in values.items():
         _copied(copies, key.rpartition(".")[0])[key.rpartition(".")[2]] = value
@@ -179,6 +179,6 @@ def _copied(copies: dict[str, Tree], where: str) -> Tree:
     around = _copied(copies, above)
     inner = around.get(name)
     if inner is not None and not isinstance(inner, Mapping):
-        raise SpecError(where, "is not a mapping, nothing can be set below it")
+        raise SpecError(where, "is not a mapping, so it has no keys")
     copies[where] = around[name] = dict(inner or {})
     return copies[where]

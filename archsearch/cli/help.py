@@ -1,4 +1,4 @@
-"""The text of `run --help`, made without Hydra from the folders of groups.
+"""The text of `run --help`, built without Hydra from the folders of groups.
 
 Hydra would compose the whole configuration for it and parse the overrides again for every group: two seconds. The text
 is that of `conf/hydra/help/archsearch.yaml`, which Hydra prints too. Imports PyYAML and `config_files` only.

@@ -1,6 +1,6 @@
-"""The command `archsearch`: what there is, the version, and the start of one of the commands.
+"""The command `archsearch`: the list of commands, the version, and the start of a command.
 
-Imports the chosen command alone.
+Imports only the selected command.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         from archsearch.decode import suggest
 
-        return report_error(SpecError("archsearch", f"there is no command '{name}'", suggest(name, COMMANDS)))
+        return report_error(SpecError("archsearch", f"unknown command '{name}'", suggest(name, COMMANDS)))
     return importlib.import_module(f"archsearch.cli.{name}").main(rest)
 
 
@@ -49,7 +49,7 @@ def _usage() -> str:
         "Usage: archsearch COMMAND ...\n\n"
         "Design, check, train and search small convolutional networks under hard limits.\n\n"
         f"Commands (python -m archsearch.COMMAND is the same):\n{''.join(lines)}\n"
-        "archsearch COMMAND --help explains a command; archsearch --version names the version.\n"
+        "archsearch COMMAND --help: options of a command. archsearch --version: the version.\n"
     )
 
 

@@ -1,6 +1,6 @@
 """Errors of a command: one message with passwords masked, and an exit code (0 done, 1 failed, 2 unusable, 130 stopped).
 
-Knows Hydra's and OmegaConf's errors, imported inside functions; no torch.
+Handles errors of Hydra and OmegaConf, imported inside functions; no torch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LIBRARIES = frozenset({"hydra", "omegaconf", "yaml", "antlr4"})
 def exit_code(command: Callable[[], int], *, in_full: bool | None = None) -> int:
     """Run `command` and return its exit code, or that of the error that it raises, which is reported.
 
-    A pipe whose reader has gone, as `| head` does, is no error.
+    A closed pipe, as with `| head`, is not an error.
     """
     try:
         return command()
@@ -53,7 +53,7 @@ def report_error(error: BaseException, *, in_full: bool | None = None) -> int:
 
 
 def known_error(error: BaseException) -> ArchsearchError | None:
-    """Return `error` as one of archsearch's own, or None for one that it does not know."""
+    """Return `error` as one of archsearch's own, or None for an unknown one."""
     if isinstance(error, ArchsearchError):
         return error
     from hydra.errors import HydraException
@@ -87,14 +87,14 @@ def explain(error: BaseException) -> SpecError:
     if match := re.search(r"Could not find '([\w/]+)/([^'/]*)'", text):
         listed = text.partition("Available options")[2].partition("Config search")[0]
         options = [one for one in re.findall(r"^(\S+)$", listed, re.MULTILINE) if ":" not in one]
-        return SpecError(match[1], f"there is no '{match[2]}'", suggest(match[2], options))
+        return SpecError(match[1], f"unknown option '{match[2]}'", suggest(match[2], options))
     if match := re.search(r"Key '([^']+)' is not in", text) or re.search(r"Could not override '([^']+)'", text):
         return SpecError(match[1], "unknown key", suggest(match[1], top_keys()))
     if match := re.search(r"Environment variable '([^']+)' not found", text):
         return SpecError("", f"the environment variable '{match[1]}' is not set", f"Set it: export {match[1]}=...")
     if match := re.search(r"Missing mandatory value: (\S+)", text):
         key = str(getattr(error, "full_key", "") or match[1])
-        return SpecError(key, "a value must be given", f"Set it: {key}=...")
+        return SpecError(key, "a value is required", f"Set it: {key}=...")
     if isinstance(error, OverrideParseException):
         return _grammar_error(str(error.override))
     if "Config group override must be" in text:
@@ -116,15 +116,15 @@ def _grammar_error(override: str) -> SpecError:
         return SpecError(masked, "is not an override", "Write KEY=VALUE, such as train.epochs=20.")
     quote = "'" if '"' in value else '"'
     example = shlex.quote(f"{key}={quote}{value}{quote}") if quote not in value else f"{key}=..."
-    fix = f"Put text with spaces, brackets, quotes, commas or = in quotes of its own: {example}."
-    return SpecError(key, f"the value {value} is not in Hydra's grammar", fix)
+    fix = f"Quote text that contains spaces, brackets, quotes, commas or =: {example}."
+    return SpecError(key, f"Hydra cannot parse the value {value}", fix)
 
 
 def _system_error(error: OSError) -> StorageError:
     place = f"{error.filename}: " if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"{place}cannot be written: the disk is full. Free some space.")
-    fix = "Choose another place: hydra.run.dir=FOLDER, study.storage=sqlite:///FILE, data.cache=FOLDER."
+    fix = "Choose another location: hydra.run.dir=FOLDER, study.storage=sqlite:///FILE, data.cache=FOLDER."
     return StorageError(f"{place}cannot be used: {error.strerror or error}. {fix}")
 
 

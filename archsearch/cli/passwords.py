@@ -29,7 +29,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hidden(arguments: Sequence[str], known: Mapping[str, str] | None = None) -> Iterator[list[str]]:
-    """Yield `arguments` with `${oc.env:...}` in place of each password, which the environment holds meanwhile."""
+    """Yield `arguments` with `${oc.env:...}` instead of each password, which is in the environment meanwhile."""
     given, variables = hide_passwords(arguments, known or {})
     with environment(variables):
         yield given
@@ -43,7 +43,7 @@ def masked_output() -> Iterator[None]:
 
 
 class _Masked:
-    """A text stream that masks what is written to it before it goes on to `stream`."""
+    """A text stream that masks what is written to it before it is passed to `stream`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -65,7 +65,7 @@ def mask_folder(folder: Path) -> None:
 
 
 def mask_yaml(text: str) -> str:
-    """Return `text` masked; where it is YAML that holds a password, value by value: a long one has been folded."""
+    """Return `text` masked; YAML with a password value by value, because long values are folded."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError

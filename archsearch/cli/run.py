@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what `arguments` ask for; return the exit code."""
+    """Run the command in `arguments`; return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     in_full = bool(os.environ.get("HYDRA_FULL_ERROR"))
     try:
@@ -46,7 +46,7 @@ def _run(arguments: Sequence[str], *, in_full: bool) -> int:
     first, passwords = hide_passwords(arguments)
     with (
         environment({"HYDRA_FULL_ERROR": "1"}),  # Hydra then hands its errors on
-        hidden(hydra_arguments(first), passwords) as given,  # again: files of overrides have been read
+        hidden(hydra_arguments(first), passwords) as given,  # a second time, after files of overrides were read
     ):
         _start(given, _guard(_job, codes, in_full=in_full))
     return max(codes, default=0)
@@ -108,7 +108,7 @@ def _job(config: DictConfig) -> None:
         if Path(experiment.resume).expanduser().resolve() != run_dir.resolve():
             raise SpecError("resume", "must be given on the command line", "Write resume=RUN_DIR after the command.")
         if (done := finished(run_dir)) is not None:
-            print(f"{experiment.resume} has finished, nothing is left to do: {done}")
+            print(f"{experiment.resume} is already complete: {done}")
             return
     run_single(experiment, checked, run_dir, _origin(HydraConfig.get(), tree))
 
@@ -128,7 +128,7 @@ def _origin(hydra_config: Any, tree: Mapping[str, Any]) -> Origin:
 
 
 def _item(tree: Mapping[str, Any], key: str) -> Any:
-    """Return the value at the dotted `key` of `tree`, None where there is none."""
+    """Return the value at the dotted `key` of `tree`, None if there is none."""
     found: Any = tree
     for part in key.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None

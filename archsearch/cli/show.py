@@ -1,6 +1,6 @@
 """The command `show`: a design's layers, costs, receptive fields and limits; no torch, no data.
 
-Drawings and what is shown of finished runs are imported where they are asked for.
+Drawings and what is shown of finished runs are imported when needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Overrides are those of archsearch.run, and:
   erf=RUN_DIR        draws the effective receptive field of a trained network (plot=FILE.png elsewhere)
   card=RUN_DIR       draws its report card (augment=NAME: under other augmentations)
 
-Exit code 2 where a limit is broken.
+Exit code 2 if a limit is broken.
 """
 
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("overrides", nargs="*", help="key=value, as for archsearch.run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--config-dir", action="append", default=[], help="folder with groups of your own")
+    parser.add_argument("--config-dir", action="append", default=[], help="folder with your own config groups")
     with hidden(sys.argv[1:] if arguments is None else arguments) as given:
         options = parser.parse_intermixed_args(given)
         folders = [Path(one) for one in options.config_dir]
@@ -109,14 +109,14 @@ def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], folders: 
     if overrides:  # another one than the run's own
         policy = decode_policy(compose_tree(overrides, folders)[0].get("augment", {}))
     card, file = renew_card(run_dir, plot, policy=policy)
-    print(f"{card.images} {card.split} images, {percent(card.accuracy)} right, "
+    print(f"{card.images} {card.split} images, accuracy {percent(card.accuracy)}, "
           f"calibration error {percent(card.calibration_error, 1)}")  # fmt: skip
     print(f"report card: {file}", file=sys.stderr)
     return 0
 
 
 def _taken_out(overrides: list[str], key: str) -> Path | None:
-    """Take `key=FILE` out of `overrides` and return the file; None where there is none."""
+    """Take `key=FILE` out of `overrides` and return the file; None if there is none."""
     for override in overrides:
         if not override.startswith(f"{key}="):
             continue

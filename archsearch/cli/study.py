@@ -1,6 +1,6 @@
-"""The command `study`: the study database listed, explained, drawn, exported and fixed.
+"""The command `study`: lists, explains, plots, exports and fixes studies.
 
-Every command reads only (`doctor --fix` alone writes), also while a search runs; what it prints is imported where it
+Commands are read-only, except for `doctor --fix`; what they print is imported where it
 is asked for.
 """
 
@@ -29,7 +29,7 @@ _STATES = ("complete", "pruned", "diverged", "failed", "infeasible", "duplicate"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what `arguments` ask for; return the exit code."""
+    """Run the command in `arguments`; return the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     return exit_code(lambda: _dispatch(given))
 
@@ -48,7 +48,7 @@ def _dispatch(given: list[str]) -> int:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def commands() -> None:
-    """List, explain, draw and export the study database. STUDY may be left out if there is only one."""
+    """List, explain, plot and export studies. STUDY can be omitted if the database contains only one."""
 
 
 _study = click.argument("study", required=False)
@@ -66,7 +66,7 @@ _path = click.Path(path_type=Path)
 @_storage
 @_json
 def _ls(storage: str, as_json: bool) -> None:
-    """List the studies: trials by state, the best, the last activity."""
+    """List the studies: trials by state, best value, last activity."""
     from archsearch.report.records import overview_record
     from archsearch.report.terminal.studies import print_overviews
 
@@ -78,8 +78,16 @@ def _ls(storage: str, as_json: bool) -> None:
 @_study
 @click.option("--by", help="Rank by an objective, parameters, macs, receptive_field, seconds, trial, ...")
 @click.option("--reverse", is_flag=True, help="Worst first.")
-@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show at most so many trials.")
-@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Only these. [default: complete]")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show at most this many trials."
+)
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(_STATES),
+    multiple=True,
+    help="Show only trials in this state. [default: complete]",
+)
 @_storage
 @_json
 def _show(
@@ -117,7 +125,7 @@ def _best(study: str | None, storage: str, as_json: bool) -> None:
 @_storage
 @_json
 def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
-    """Show everything about one trial: curve, limits, log, traceback if it failed."""
+    """Show one trial in full: learning curve, limits, log, traceback if it failed."""
     from archsearch.report.records import trial_record
     from archsearch.report.terminal.studies import print_trial
 
@@ -129,8 +137,8 @@ def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
 
 @commands.command("compare")
 @click.argument("names", nargs=-1, required=True, metavar="[STUDY] NUMBER NUMBER")
-@click.option("--study", help="The study, if it is not given before the numbers.")
-@click.option("--plot", type=_path, help="Draw both curves to FILE.png, .svg or .pdf.")
+@click.option("--study", help="Study; can also be given before the numbers.")
+@click.option("--plot", type=_path, help="Draw both learning curves to FILE.png, .svg or .pdf.")
 @_storage
 @_json
 def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, storage: str, as_json: bool) -> None:
@@ -154,7 +162,7 @@ def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, stora
 @_storage
 @_json
 def _why(study: str | None, storage: str, as_json: bool) -> None:
-    """Explain a study: designs that each limit rejects, nearest misses, failures, importance of parameters."""
+    """Explain a study: infeasible designs by limit, nearest misses, failures, parameter importance."""
     from archsearch.report.records import why_record
     from archsearch.report.terminal.studies import print_why
     from archsearch.search.explain import explain, importances
@@ -166,14 +174,14 @@ def _why(study: str | None, storage: str, as_json: bool) -> None:
 
 @commands.command("export")
 @_study
-@click.option("--csv", type=_path, help="One line per trial.")
-@click.option("--json", type=_path, help="The whole study.")
-@click.option("--design", type=_path, help="The best design as YAML.")
-@click.option("--folder", type=_path, help="All three. [default: outputs/exports/STUDY]")
-@click.option("--onnx", type=_path, help="The best network as FILE.onnx.")
-@click.option("--torch-export", type=_path, help="The best network as FILE.pt2.")
-@click.option("--safetensors", type=_path, help="The best weights with their design in one file.")
-@click.option("--trial", "number", type=click.IntRange(min=0), help="Use this trial instead of the best.")
+@click.option("--csv", type=_path, help="Write one row per trial.")
+@click.option("--json", type=_path, help="Write the whole study.")
+@click.option("--design", type=_path, help="Write the best design.")
+@click.option("--folder", type=_path, help="Write all three. [default: outputs/exports/STUDY]")
+@click.option("--onnx", type=_path, help="Write the best network as FILE.onnx.")
+@click.option("--torch-export", type=_path, help="Write the best network as FILE.pt2.")
+@click.option("--safetensors", type=_path, help="Write the best weights and their design in one file.")
+@click.option("--trial", "number", type=click.IntRange(min=0), help="Use this trial instead of the best one.")
 @_storage
 def _export(
     study: str | None,
@@ -210,7 +218,7 @@ def _export(
 @_storage
 @_json
 def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -> None:
-    """Write the report: one self-contained HTML page."""
+    """Write a report as one self-contained HTML page."""
     from archsearch.report.export import folder_name
     from archsearch.report.html.page import write_report
 
@@ -227,7 +235,7 @@ def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -
 @_storage
 @_json
 def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], storage: str, as_json: bool) -> None:
-    """Draw the study: history, Pareto front, importance, learning curves."""
+    """Plot a study: history, Pareto front, importance, learning curves."""
     from archsearch.report.export import folder_name
     from archsearch.report.figures.study import draw_study
 
@@ -237,7 +245,7 @@ def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], stor
 
 
 @commands.command("doctor")
-@click.option("--fix", is_flag=True, help="Repair whatever can be repaired without loss of data.")
+@click.option("--fix", is_flag=True, help="Fix every problem that can be fixed without loss of data.")
 @click.option(
     "--grace", type=click.FloatRange(min=0.1), help="Seconds to wait for heartbeats of workers on other machines."
 )
@@ -270,7 +278,7 @@ def _best_of(study: StudyRead) -> TrialRead:
 
     for trial in study.ranked():
         return trial
-    raise SpecError("study", f"'{study.name}' has no complete trial, so it has no best ({counted(study.counts())})")
+    raise SpecError("study", f"'{study.name}' has no complete trial ({counted(study.counts())})")
 
 
 def _trial_of(study: StudyRead, number: int) -> TrialRead:
@@ -278,12 +286,12 @@ def _trial_of(study: StudyRead, number: int) -> TrialRead:
         if trial.number == number:
             return trial
     last = max((trial.number for trial in study.trials), default=None)
-    fix = "It has none yet." if last is None else f"The last one is {last}."
-    raise SpecError("trial", f"the study '{study.name}' has no trial {number}", fix)
+    fix = "It has no trials yet." if last is None else f"The last trial is {last}."
+    raise SpecError("trial", f"study '{study.name}' has no trial {number}", fix)
 
 
 def _numbers(names: Sequence[str], study: str | None, *, count: int) -> tuple[str | None, list[int]]:
-    """Return the study that `names` begin with, if any, and the `count` trials that they end with."""
+    """Return the study at the start of `names`, if any, and the `count` trials at their end."""
     first = len(names) - count
     if first not in (0, 1) or (first == 1 and study is not None) or not all(one.isdecimal() for one in names[first:]):
         wanted = f"{count} trial numbers" if count > 1 else "a trial number"

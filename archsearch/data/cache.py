@@ -1,8 +1,8 @@
 """Decoded images on disk, so that a data set is decoded once. Numpy and the standard library; no format of images.
 
 A file is a magic line, a header in JSON and the bare arrays. It is written under another name and then renamed, so a
-reader sees a whole file or none, and several processes may write the same one: the last wins, all wrote the same. A
-file that is cut short, damaged, or made from other files is not an error: it is built again.
+reader sees a complete file or none, and several processes may write the same file: the last one wins.
+A file that is incomplete, damaged, or made from other files is not an error: it is rebuilt.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PIECE = 1 << 24  # bytes checked at once
 def cached(path: Path, key: str, build: Callable[[], Source]) -> Source:
     """Return the source in the cache file `path` if it was made for `key`, otherwise `build()`, then written there.
 
-    Raises `StorageError` where the file cannot be written.
+    Raises `StorageError` if the file cannot be written.
     """
     source = read(path, key)
     if source is None:
@@ -45,7 +45,7 @@ def cached(path: Path, key: str, build: Callable[[], Source]) -> Source:
 
 
 def read(path: Path, key: str) -> Source | None:
-    """Return the source in `path`, or None where there is no whole file made for `key`."""
+    """Return the source in `path`, or None if there is no complete file for `key`."""
     try:
         with path.open("rb") as file:
             header = _header(file)
@@ -73,7 +73,7 @@ def read(path: Path, key: str) -> Source | None:
 
 
 def write(path: Path, key: str, source: Source) -> None:
-    """Write `source` to `path` in one step; raises `StorageError` where that fails, and leaves nothing behind."""
+    """Write `source` to `path` in one step; raises `StorageError` if that fails, and leaves no file."""
     arrays = [
         np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         for images in (source.train, source.test)
@@ -110,7 +110,7 @@ def replacing(path: Path, *, fix: str) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def staging(path: Path, *, fix: str) -> Iterator[Path]:
-    """Give an empty folder beside `path` that is removed at the end of the block; raises `StorageError` as above."""
+    """Yield an empty folder next to `path` that is removed at the end of the block; raises `StorageError` as above."""
     with (
         _writing(path, fix),
         tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED) as folder,

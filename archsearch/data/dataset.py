@@ -34,7 +34,7 @@ class Images:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Source:
-    """A data set as it was found, before anything is held out.
+    """A data set as read, before the validation split.
 
     `mean` and `std` are over all pixels of all training images, per channel, in 0..1; `digest` is the SHA-256 of the
     contents: equal digests mean equal images, labels and classes.
@@ -51,11 +51,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dataset:
-    """Images to train on, to choose models by and to test on.
+    """Training, validation and test images.
 
-    `mean` and `std` (per channel, in 0..1) are those of the whole training split before the validation images are held
-    out, so that they do not change with the fraction held out. `fingerprint` is the beginning of a SHA-256 over
-    contents, labels, classes and split. `notice` is a sentence for the user where another data set was taken.
+    `mean` and `std` (per channel, in 0..1) are those of the whole training set, so that they do not change with the
+    validation fraction. `fingerprint` is the first part of a SHA-256 over contents, labels, classes and split. `notice`
+    is a text for the user if another data set is used.
     """
 
     name: str

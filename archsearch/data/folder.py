@@ -53,35 +53,39 @@ def load(settings: DataSettings) -> Source:
 
 
 def root_of(settings: DataSettings) -> Path:
-    """Return the folder that `settings` name, as an absolute path; raises `DataError` where there is none."""
+    """Return the folder that `settings` name, as an absolute path; raises `DataError` if there is none."""
     root = Path(settings.root or "").expanduser()
     if not root.is_dir():
-        what = "is a file" if root.exists() else "there is no such folder"
-        raise DataError(f"data.root: {root}: {what}. Give the folder that holds train/ and test/: data.root=DIR.")
+        what = "is a file" if root.exists() else "no such folder"
+        raise DataError(f"data.root: {root}: {what}. Set data.root to the folder that contains train/ and test/.")
     return root.resolve()
 
 
 def classes_of(root: Path) -> tuple[str, ...]:
-    """Return the names of the classes below `root`, sorted; raises `DataError` where train and test disagree."""
+    """Return the names of the classes below `root`, sorted; raises `DataError` if train and test disagree."""
     names: dict[str, set[str]] = {}
     for split in _SPLITS:
         folder = root / split
         if not folder.is_dir():
             held = ", ".join(sorted(entry.name for entry in _entries(root))[:_NAMED]) or "nothing"
             raise DataError(
-                f"{folder}: there is no such folder; {root} holds {held}. Expected: {split}/CLASS/* below data.root."
+                f"{folder}: no such folder; {root} contains {held}. Expected: {split}/CLASS/* below data.root."
             )
         names[split] = {entry.name for entry in _entries(folder) if entry.is_dir()}
         if not names[split]:
-            raise DataError(f"{folder}: holds no class folders. Expected: {split}/CLASS/*, one folder a class.")
+            raise DataError(f"{folder}: contains no class folders. Expected: {split}/CLASS/*, one folder per class.")
     for split, other in (_SPLITS, _SPLITS[::-1]):
         lacking = sorted(names[split] - names[other])
         if lacking:
             what = f"class {_some(lacking)} is in {split}/ but missing from {other}/"
-            fix = f"Both must hold the same class folders: add {root / other / lacking[0]}, or remove its counterpart."
+            fix = (
+                f"Both must contain the same class folders: add {root / other / lacking[0]}, or remove its counterpart."
+            )
             raise DataError(f"{root}: {what}. {fix}")
     if len(names["train"]) < 2:
-        raise DataError(f"{root / 'train'}: holds one class only, {names['train'].pop()}. At least two are needed.")
+        raise DataError(
+            f"{root / 'train'}: contains only one class, {names['train'].pop()}. At least two are required."
+        )
     return tuple(sorted(names["train"]))
 
 
@@ -97,11 +101,13 @@ def _files(folder: Path, classes: Sequence[str]) -> Iterator[Found]:
     for label, name in enumerate(classes):
         entries = sorted(_entries(folder / name), key=attrgetter("name"))
         if not entries:
-            raise DataError(f"{folder / name}: holds no images. Add some, or remove the class from train/ and test/.")
+            raise DataError(
+                f"{folder / name}: contains no images. Add some, or remove the class from train/ and test/."
+            )
         for entry in entries:
             if entry.is_dir():
-                fix = "Images lie directly in their class's folder: move them there."
-                raise DataError(f"{entry.path}: is a folder among images. {fix}")
+                fix = "Move its images directly into the folder of their class."
+                raise DataError(f"{entry.path}: is a folder, expected an image. {fix}")
             try:
                 state = entry.stat()
             except OSError as error:
@@ -173,9 +179,9 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
 
 
 def picture(octets: bytes, channels: int = 3) -> Image.Image:
-    """Return an encoded image in RGB, or in grey for one channel, turned upright.
+    """Return an encoded image in RGB, or in grey for one channel, in its EXIF orientation.
 
-    Alpha is dropped, 16 bits a channel are cut to 8, and colours become the luma of ITU-R BT.601 where grey is wanted.
+    Alpha is dropped, 16 bits are reduced to 8; for grey, colours become their luma (ITU-R BT.601).
     """
     mode = "L" if channels == 1 else "RGB"
     with Image.open(io.BytesIO(octets)) as image:
@@ -192,16 +198,16 @@ def picture(octets: bytes, channels: int = 3) -> Image.Image:
 def _raise_sizes(other: list[tuple[str, tuple[int, int]]], total: int, size: int) -> None:
     named = _some([f"{path} ({width}x{height})" for path, (width, height) in other])
     what = f"{len(other)} of {total} images {'is' if len(other) == 1 else 'are'} not {size}x{size} px: {named}"
-    fix = "Set data.resize=true to have them resized"
+    fix = "Set data.resize=true to resize them"
     (width, height) = other[0][1]
     if len(other) == total and width == height and {extent for _, extent in other} == {(width, height)}:
-        fix += f", or data.image_size={width} to take them as they are"
+        fix += f", or data.image_size={width} to keep their size"
     raise DataError(f"{what}. {fix}.")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return "of no known format"
+        return "unknown image format"
     return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__
 
 

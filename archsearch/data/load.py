@@ -1,4 +1,4 @@
-"""From settings to a data set: the one that the name chooses, in the wanted form, with its validation slice held out.
+"""From settings to a data set: the selected one, in the requested form, with with its validation split.
 
 Numpy and Pillow. torchvision is imported by `published` alone, and only to download or decode.
 """
@@ -20,16 +20,16 @@ from archsearch.settings.datasets import PUBLISHED
 
 _NOTICE = (
     "data=auto: CIFAR-10 was not found and could not be downloaded; the embedded set 'shapes' is used instead. Its "
-    "results are not those of CIFAR-10. data=cifar10 lists what was tried, data=shapes chooses the embedded set on "
-    "purpose."
+    "results cannot be compared with CIFAR-10. data=cifar10 shows what was tried, data=shapes selects the embedded "
+    "set."
 )
 
 
 def load_dataset(settings: DataSettings) -> Dataset:
-    """Return the data set that `settings` ask for, its validation slice held out.
+    """Return the data set of `settings`, with its validation split.
 
-    The first call may download or decode, and leaves a cache behind for later ones. Raises `DataError` where the data
-    is missing, broken, or not as `settings` ask, and `StorageError` where the cache cannot be written.
+    The first call may download or decode, and creates a cache for later calls. Raises `DataError` if the data
+    is missing, broken, or does not match `settings`, and `StorageError` if the cache cannot be written.
     """
     notice = None
     match settings.name:
@@ -48,14 +48,14 @@ def load_dataset(settings: DataSettings) -> Dataset:
             source = _from_package(name, settings)
     if settings.classes is not None and settings.classes != len(source.classes):
         what = f"data.classes is {settings.classes}, but {source.name} has {len(source.classes)} classes"
-        raise DataError(f"{what}. Set data.classes={len(source.classes)}, or null to take what is there.")
+        raise DataError(f"{what}. Set data.classes={len(source.classes)}, or null to use all of them.")
     return replace(divide(_converted(source, settings), settings), notice=notice)
 
 
 def count_classes(settings: DataSettings) -> int:
     """Return how many classes the data will have, without decoding an image.
 
-    It is `settings.classes` where that is a number. Raises `DataError` where a folder must be counted and is not there.
+    It is `settings.classes` where that is a number. Raises `DataError` if a folder must be counted and is not there.
     """
     classes = image_shape(settings).classes
     return len(folder.classes_of(folder.root_of(settings))) if classes is None else classes
@@ -71,7 +71,7 @@ def _from_package(name: str, settings: DataSettings) -> Source:
     except Exception as error:
         raise DataError(f"data.name: the data set '{name}' failed ({type(error).__name__}: {error})") from error
     if not isinstance(source, Source):
-        what = f"the data set '{name}' returned a {type(source).__name__}, not a Source"
+        what = f"the data set '{name}' must return a Source, got {type(source).__name__}"
         raise SpecError("data.name", what, "See docs/extending.md.")
     return source
 
@@ -87,14 +87,14 @@ def _drawn(settings: DataSettings) -> Source:
 
 
 def _converted(source: Source, settings: DataSettings) -> Source:
-    """Return `source` in the channels and the size of `settings`; raises `DataError` where that cannot be."""
+    """Return `source` in the channels and the size of `settings`; raises `DataError` if that cannot be."""
     height, width, found = source.train.images_BHWC.shape[1:]
     channels, size, _ = image_shape(settings)
     if (channels, size, size) == (found, height, width):
         return source
     if (height, width) != (size, size) and not settings.resize:
         what = f"{source.name} has images of {width}x{height} px, not {size}x{size}"
-        raise DataError(f"{what}. Set data.resize=true to have them resized, or data.image_size to their size.")
+        raise DataError(f"{what}. Set data.resize=true to resize them, or data.image_size to their size.")
     if channels != found and not {channels, found} <= {1, 3}:
         raise DataError(f"{source.name} has images of {found} channels, not {channels}. Set data.channels={found}.")
     train, test = (

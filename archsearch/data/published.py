@@ -43,15 +43,15 @@ class NotFound(DataError):
         known = PUBLISHED[name]
         lines = [f"data={name}: {known.title} was not found. Tried:", *(f"  {place}" for place in tried)]
         lines += [
-            "Ways out:",
-            f"  put {_wanted(known)} below data/, or name its folder with data.root=DIR",
+            "Fixes:",
+            f"  put {_wanted(known)} below data/, or set data.root to its folder",
             "  data=folder data.root=DIR for images in DIR/train/CLASS/* and DIR/test/CLASS/*",
             "  data=shapes for the embedded set",
         ]
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[type[NotFound], tuple[str, list[str]]]:
-        """Survive the way between processes."""
+        """Return how to unpickle it, for the transfer between processes."""
         return type(self), (self.name, self.tried)
 
 
@@ -63,9 +63,9 @@ class _Found(NamedTuple):
 
 
 def load(name: str, settings: DataSettings) -> Source:
-    """Return the published data set `name`, downloaded first where it is missing and `settings.download` allows it.
+    """Return the published data set `name`, downloaded first if it is missing and `settings.download` allows it.
 
-    Raises `NotFound` where it cannot be had, and `DataError` where it was found but is not as it was published.
+    Raises `NotFound` where it cannot be had, and `DataError` if it was found but is not as it was published.
     """
     known, cache = PUBLISHED[name], Path(settings.cache)
     tried: list[str] = []
@@ -130,7 +130,7 @@ def _wanted(known: PublishedSet) -> str:
 
 
 def _read(known: PublishedSet, found: _Found, cache: Path) -> Source:
-    """Return the images in the files that were `found`; raises `DataError` where one is missing or altered."""
+    """Return the images in the files that were `found`; raises `DataError` if one is missing or altered."""
     _check(known, found)
     reader = _reader(known)
     packed = next(iter(found.files)) in known.archives
@@ -152,7 +152,7 @@ def _read(known: PublishedSet, found: _Found, cache: Path) -> Source:
 
 
 def _check(known: PublishedSet, found: _Found) -> None:
-    """Raise `DataError` unless all files are there and have the MD5 that torchvision knows of them."""
+    """Raise `DataError` unless all files are there and have the MD5 that torchvision publishes for them."""
     checksums = _checksums(known)
     for path, file in found.files.items():
         try:
@@ -162,16 +162,16 @@ def _check(known: PublishedSet, found: _Found) -> None:
             raise DataError(f"{file}: cannot be read: {error.strerror or error}. Check its permissions.") from error
         if path in checksums and md5 != checksums[path]:
             place = found.place if known.folder else file
-            what = f"{file.name} is not the file of {known.title}: its MD5 differs"
+            what = f"{file.name} is not the published file of {known.title}: its MD5 checksum differs"
             raise DataError(f"{place}: {what}. {_again(known, place)}")
     paths = known.archives if next(iter(found.files)) in known.archives else known.files
     missing = sorted(Path(path).name for path in set(paths) - set(found.files))
     if missing:
-        raise DataError(f"{found.place}: lacks {', '.join(missing)}. {_again(known, found.place)}")
+        raise DataError(f"{found.place}: missing {', '.join(missing)}. {_again(known, found.place)}")
 
 
 def _again(known: PublishedSet, place: Path) -> str:
-    return f"Remove {place} and get it again from {known.mirrors[0]}, or use data=shapes."
+    return f"Remove {place} and download it again from {known.mirrors[0]}, or use data=shapes."
 
 
 def _decoded(dataset: Any, first_label: int) -> Images:
@@ -186,9 +186,9 @@ def _reader(known: PublishedSet) -> Any:
     """Return torchvision's class of the data set, imported now; raises `DataError` for a torchvision that is broken."""
     try:
         return getattr(importlib.import_module("torchvision.datasets"), known.reader)
-    except Exception as error:  # one that was built for another torch raises RuntimeError
+    except Exception as error:  # a torchvision built for another torch raises RuntimeError
         what = f"torchvision, which reads {known.title}, cannot be imported ({type(error).__name__}: {error})"
-        raise DataError(f"{what}. Install the two that match together: pip install torch torchvision.") from error
+        raise DataError(f"{what}. Install matching versions: pip install torch torchvision.") from error
 
 
 @contextlib.contextmanager
@@ -200,7 +200,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _checksums(known: PublishedSet) -> dict[str, str]:
-    """Return the MD5 of each file of which torchvision knows it, by path; its classes keep that in several forms."""
+    """Return the MD5 of each file for which torchvision has it, by path; its classes keep that in several forms."""
     reader = _reader(known)
     if hasattr(reader, "tgz_md5"):
         listed = [*reader.train_list, *reader.test_list]
@@ -248,7 +248,7 @@ def _fetch(urls: Sequence[str], file: Path, md5: str) -> None:
 
     failures: dict[str, str] = {}
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE * 10)  # torchvision sets no limit of its own
+    socket.setdefaulttimeout(PATIENCE * 10)  # torchvision sets no time limit
     try:
         for url in urls:
             try:
@@ -257,7 +257,7 @@ def _fetch(urls: Sequence[str], file: Path, md5: str) -> None:
                 if is_full(error):
                     raise
                 corrupted = type(error) is RuntimeError
-                failures[url] = "not the published file: its MD5 differs" if corrupted else _reason(error)
+                failures[url] = "not the published file: its MD5 checksum differs" if corrupted else _reason(error)
     finally:
         socket.setdefaulttimeout(before)
     raise _DownloadError(failures)
@@ -266,7 +266,7 @@ def _fetch(urls: Sequence[str], file: Path, md5: str) -> None:
 def _unreachable(urls: Sequence[str]) -> dict[str, str]:
     """Return the addresses among `urls` that do not answer within `PATIENCE` seconds, with the reasons.
 
-    All are asked at once, in threads, because the look-up of a name takes no time limit.
+    All are tried at once, in threads, because name resolution has no timeout.
     """
     late = f"no answer within {PATIENCE:g} s"
     reasons: dict[str, str] = {}
@@ -276,7 +276,7 @@ def _unreachable(urls: Sequence[str]) -> dict[str, str]:
             with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=PATIENCE):
                 reasons[url] = ""
         except urllib.error.HTTPError:
-            reasons[url] = ""  # the download says what is wrong
+            reasons[url] = ""  # the download reports the error
         except TimeoutError:
             reasons[url] = late
         except (OSError, http.client.HTTPException, ValueError) as error:

@@ -1,14 +1,14 @@
-"""The embedded data set: ten classes of 32x32 images that differ in far relations only. Numpy; no disk, no network.
+"""The embedded data set: ten classes of 32x32 images that differ in long-range relations only. No disk, no network.
 
-Every image holds the same twelve glyphs, six of each of two kinds, in three rings: four on a square around the centre,
-four at the middles of the edges, four in the corners. A class says how each ring is arranged (`CLASSES`), never what
-is there. Within a class each ring is mirrored, and its two kinds exchanged, at random and apart from the other rings.
-So every place holds either kind equally often, and whatever is seen through a window that holds no two glyphs of a
-ring has the same distribution in all ten classes, at every position. The mean over positions of any features of such
-windows has then the same expectation in all classes, and the cross-entropy of a linear layer upon it is least for a
-constant answer: chance. That holds for windows of up to 7 px; wider ones reach across the inner ring, then further.
+Every image has the same twelve glyphs, six of each of two kinds, in three rings: four on a square around the centre,
+four at the middles of the edges, four in the corners. A class determines the arrangement of each ring (`CLASSES`).
+Within a class each ring is flipped, and its two kinds are swapped, at random and independently of the other rings. So
+every position has either kind equally often. A window without two glyphs of one ring has the same distribution in all
+classes, at every position. The mean over positions of any features of such windows then has the same expectation in all
+classes, and the cross-entropy of a linear layer on it is lowest for a constant output: chance. This holds for windows
+of up to 7 px; larger ones cover two glyphs of the inner ring, then of the others.
 
-Legend: N images, H = W = 32, C = 3 colours, S = 12 glyphs an image, K = 10 classes, G = 5 px, the side of a glyph.
+Legend: N images, H = W = 32, C = 3 colours, S = 12 glyphs per image, K = 10 classes, G = 5 px, the side of a glyph.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ GLYPHS = {
 }
 """The glyphs by name; each equals its mirror images, so that mirroring an image moves glyphs and changes none."""
 
-# Four places a ring, in the order top left, top right, bottom left, bottom right for the corners and the inner square,
-# left, right, top, bottom for the edges. 0 and 1 are the two kinds; mirroring makes the rest of a class's patterns.
+# Four positions per ring: top left, top right, bottom left, bottom right for the corners and the inner square; left,
+# right, top, bottom for the edges. 0 and 1 are the two kinds; flips give the other patterns of a class.
 _PAIRED = {"rows": (0, 0, 1, 1), "columns": (0, 1, 0, 1), "diagonals": (0, 1, 1, 0)}
 _FACING = {"equal": (0, 0, 1, 1), "unequal": (0, 1, 0, 1)}
 _ARRANGED = tuple((inner, edge, corner) for corner in _PAIRED for edge in _FACING for inner in ("rows", "columns"))[:10]
 
 CLASSES = tuple("_".join(names) for names in _ARRANGED)
-"""The ten classes: how the inner four stand, whether the glyphs of facing edges are equal, how the corners stand."""
+"""The ten classes: the arrangement of the inner ring, equal opposite edges or not, the arrangement of the corners."""
 
 _BORDER = 3  # px from the border to the centre of a glyph of the outer ring, before its own shift of 0 to 2
 _MIDDLE = 15  # px from the border to the centre of an edge, before the shift of 0 or 1
 _INNER = 10  # px from the border to the centre of an inner glyph, so that a window of 7 px never reaches two of them
-_CHUNK = 2000  # images drawn at once: bounds the memory, is no part of the result
+_CHUNK = 2000  # images drawn at once: bounds the memory, does not change the result
 _DOTS = 6  # single bright or dark pixels strewn over an image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layout:
-    """Which glyph stands where; what an image is drawn from.
+    """The glyphs of images and their positions.
 
     `kinds_NS` are indices into `GLYPHS`, `rows_NS` and `columns_NS` the glyphs' centres in px; the corners come
     first, then the inner four, each top left, top right, bottom left, bottom right.
@@ -59,7 +59,7 @@ def draw(images: int, *, seed: int | tuple[int, ...], noise: int = 16) -> tuple[
     """Return `images` images as uint8 [N, 32, 32, 3] and their labels as int64 [N], in random order.
 
     Every class has the same number of images, give or take one. The result is the same on every machine and with
-    every release of numpy: it takes raw words of PCG64, whose stream numpy keeps, and whole-number arithmetic alone.
+    every release of numpy: it uses raw words of PCG64, which numpy keeps unchanged, and integer arithmetic only.
     `noise` is the largest change of a pixel's colour, in 0..127.
     """
     stream = Stream(seed)

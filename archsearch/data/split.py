@@ -1,4 +1,4 @@
-"""The split of a data set: the images that are kept and those that are held out, class by class. Numpy only.
+"""The split of a data set: the images that are kept and the validation images, stratified. Numpy only.
 
 Every choice ranks the images of a class by raw words of PCG64, whose stream numpy keeps over releases and machines.
 """
@@ -15,14 +15,14 @@ from archsearch.settings.data import DataSettings
 def divide(source: Source, settings: DataSettings) -> Dataset:
     """Return `source` cut to the limits, with a stratified slice of its training images held out for validation.
 
-    Raises `DataError` where a fraction above 0 would hold out no image, or leave none to train on.
+    Raises `DataError` if a fraction above 0 gives no validation image, or no training image.
     """
     kept = subset(source.train.labels_B, settings.limit_train, settings.seed)
     tested = subset(source.test.labels_B, settings.limit_test, settings.seed)
     held = held_out(source.train.labels_B[kept], settings.validation, settings.seed)
     if settings.validation > 0 and not 0 < held.sum() < len(kept):
         what = f"data.validation={settings.validation} of {len(kept)} training images holds out {held.sum()} of them"
-        raise DataError(f"{what}. Give more images, another fraction, or data.validation=0.")
+        raise DataError(f"{what}. Use more images, another fraction, or data.validation=0.")
     train, validation = kept[~held], kept[held]
     parts = [source.digest.encode(), train, validation, tested]
     return Dataset(
@@ -50,7 +50,7 @@ def subset(labels_B: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
 
 
 def held_out(labels_B: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Return a mask of the images that are held out: of each class of n images round(n * fraction), but never all."""
+    """Return a mask of the images used for validation: of each class of n images round(n * fraction), but never all."""
     rank_B = _ranks(labels_B, seed)
     counts_K = np.bincount(labels_B) if len(labels_B) else np.zeros(0, np.int64)
     share_K = np.array([min(round(n * fraction), max(n - 1, 0)) for n in counts_K.tolist()], np.int64)
@@ -58,7 +58,7 @@ def held_out(labels_B: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 
 def _ranks(labels_B: np.ndarray, seed: int) -> np.ndarray:
-    """Return each image's place in a random order of its own class."""
+    """Return the rank of each image in a random order of its own class."""
     words = np.random.PCG64(np.random.SeedSequence(seed)).random_raw(len(labels_B))
     order = np.lexsort((words, labels_B))
     starts_K = np.concatenate([[0], np.cumsum(np.bincount(labels_B))]) if len(labels_B) else np.zeros(1, np.int64)

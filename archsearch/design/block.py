@@ -126,7 +126,7 @@ class FieldValues:
         if value == "valid":
             return 0, 0
         if isinstance(value, str):
-            raise SpecError(where, f"'{value}' is not a choice", suggest(value, PADDINGS))
+            raise SpecError(where, f"unknown value '{value}'", suggest(value, PADDINGS))
         amount = integer(self._fields[field], self._scope, where, 0)
         return amount, amount
 
@@ -297,7 +297,7 @@ def choice_of(expression: Expression, scope: Mapping[str, Value], where: str, ch
     """Return the value of `expression`, one of `choices`; raises `SpecError` for any other."""
     value = compute(expression, scope, where)
     if value not in choices:
-        raise SpecError(where, f"'{value}' is not a choice", suggest(str(value), choices))
+        raise SpecError(where, f"unknown value '{value}'", suggest(str(value), choices))
     return str(value)
 
 
@@ -395,7 +395,7 @@ def _decode_parallel(
 
 
 def _text_field(raw: object, where: str, scope: Mapping[str, Value], choices: tuple[str, ...]) -> Expression:
-    """Return a choice, or the option that holds one, or an expression that picks among options."""
+    """Return a choice, an option of which the value is one, or an expression over options."""
     if raw is None or raw is False:
         raw = "none"
     if not isinstance(raw, str):
@@ -405,7 +405,7 @@ def _text_field(raw: object, where: str, scope: Mapping[str, Value], choices: tu
     if raw in scope or " " in raw:
         return _number_field(raw, where, scope)
     options = [name for name, value in scope.items() if isinstance(value, str)]
-    raise SpecError(where, f"'{raw}' is not a choice", suggest(raw, (*choices, *options)))
+    raise SpecError(where, f"unknown value '{raw}'", suggest(raw, (*choices, *options)))
 
 
 def _number_field(raw: object, where: str, scope: Mapping[str, Value]) -> Expression:

@@ -1,6 +1,6 @@
-"""The closed arithmetic of block specs: parses `in * expand` and evaluates it, and nothing else.
+"""The closed arithmetic of block specs: parses `in * expand` and evaluates it, only.
 
-There is no `eval`, no attribute, no call but the listed functions. Imports the standard library,
+No `eval`, no attributes, only calls of the listed functions. Imports the standard library,
 `errors` and `decode` only.
 
 Grammar, loosest first:
@@ -111,7 +111,7 @@ def constant(value: Value) -> Expression:
 
 
 def settle(expression: Expression, scope: Scope) -> Expression:
-    """Return `expression` with its value, where `scope` holds all that it reads and the value exists."""
+    """Return `expression` with its value, if `scope` has all of its names and the value exists."""
     if expression.value is not None or not expression.names <= scope.keys():
         return expression
     try:
@@ -150,7 +150,7 @@ def compute(expression: Expression, scope: Scope, where: str) -> Value:
     except TypeError:
         raise SpecError(where, f"'{expression.text}' mixes strings and numbers") from None
     except (OverflowError, ValueError):
-        raise SpecError(where, f"'{expression.text}' has no finite value") from None
+        raise SpecError(where, f"'{expression.text}' is not finite") from None
     except SpecError as error:
         raise SpecError(where, error.what, error.fix) from None
 

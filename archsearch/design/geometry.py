@@ -38,18 +38,18 @@ ONE_PIXEL = Extent(start=0, size=1, jump=1)
 
 
 def slide(extent: Extent, kernel: int, stride: int, dilation: int, before: int) -> Extent:
-    """Return the extent after a window of `kernel` taps that lie `dilation` apart, `before` px padded in front.
+    """Return the extent after a window of `kernel` taps with `dilation`, after `before` px of padding.
 
     size' = size + dilation (kernel - 1) jump; start' = start - before jump; jump' = stride jump (Araujo, Norris and
     Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019, equations 2 to 4, written
-    forwards). Exact for uneven padding and even kernels; that fields are cut off at the border is ignored.
+    forwards). Exact for uneven padding and even kernels; clipping at the border is ignored.
     """
     start, size, jump = extent
     return Extent(start - before * jump, size + dilation * (kernel - 1) * jump, jump * stride)
 
 
 def union(extents: Sequence[Extent]) -> Extent:
-    """Return the smallest extent that covers all of `extents`, of which there is at least one.
+    """Return the smallest extent that covers all of `extents`, at least one.
 
     The jump is the largest: the caller has checked that they agree, or that there is one output only.
     """

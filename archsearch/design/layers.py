@@ -1,7 +1,7 @@
-"""The primitive layers of a plan: one class a kind, with everything that is known without torch.
+"""The primitive layers of a plan: one class per kind, with everything that is known without torch.
 
-A class holds the fields of its kind, the shape and the extent that it makes, its parameters and MACs, its traits, its
-canonical form, and how `symmetry: flip` ties its weights. docs/extending.md says how to add one.
+A class holds the fields of its kind, its output shape and extent, its parameters and MACs, its traits, its
+canonical form, and how `symmetry: flip` ties its weights. docs/extending.md explains how to add one.
 Imports the standard library, `errors` and `design.geometry` only.
 """
 
@@ -47,8 +47,8 @@ Trait = Literal[
 class Leaf:
     """The base of every primitive layer; its defaults are those of an elementwise layer without parameters.
 
-    A method that takes `prefix`, the path of the layers around this one with a dot behind it, raises `SpecError` at the
-    layer's path where the layer does not fit its input.
+    A method that takes `prefix`, the path of the layers around this one with a trailing dot, raises `SpecError` at the
+    layer's path if the layer does not fit its input.
     """
 
     name: str
@@ -183,7 +183,7 @@ class Conv(Leaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Norm(Leaf):
-    """A normalisation with one scale and one shift a channel; `groups` counts for kind 'group' alone.
+    """A normalisation with one scale and one shift per channel; `groups` is used by kind 'group' only.
 
     With symmetry `pairs` both channels of a pair share them, and their statistics; groups are then those of the pairs.
     """
@@ -208,14 +208,14 @@ class Norm(Leaf):
             fix = f"Use {nearest_multiple(channels, groups)} channels, or {gcd(channels, groups)} groups."
             raise SpecError(prefix + self.name, f"{channels} channels are not divisible by {groups} groups", fix)
         if channels // groups * height * width == 1:
-            what = f"a norm of kind '{self.kind}' over one value a group ({shape_text(shape)}, {groups} groups)"
+            what = f"a norm of kind '{self.kind}' over one value per group ({shape_text(shape)}, {groups} groups)"
             fix = "Use a batch norm here, fewer groups, or no norm."
             raise SpecError(prefix + self.name, f"{what} is always zero", fix)
         return shape
 
     @property
     def parameters(self) -> int:
-        """A scale and a shift a channel; running means are not trained."""
+        """A scale and a shift per channel; running means are not trained."""
         return _untied(2 * self.channels, 0, self.symmetry)
 
     def canonical(self) -> str:
@@ -346,7 +346,7 @@ Primitive = Conv | Norm | Activation | Dropout | Pool | GlobalPool | Linear
 
 
 def _untied(weights: int, biases: int, symmetry: Symmetry) -> int:
-    """Return how many of the weights and biases a layer of `symmetry` holds; the others mirror them."""
+    """Return how many of the weights and biases a layer with `symmetry` has; the others mirror them."""
     if symmetry == "none":
         return weights + biases
     return weights // 2 + (biases if symmetry == "project" else biases // 2)

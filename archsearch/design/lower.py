@@ -1,7 +1,7 @@
-"""Lowering: a design spec, all arithmetic worked out, becomes a plan of primitive layers.
+"""Lowering: a design spec, with all arithmetic evaluated, becomes a plan of primitive layers.
 
 Names given here are the layer paths of the analysis and of the state dict. The values that follow from the options of a
-block are worked out once, for all channels, and lowered blocks are remembered, because a search asks for the same ones
+block are evaluated once, for all channels, and lowered blocks are cached, because a search asks for the same ones
 thousands of times.
 Imports the standard library, `errors` and this package only.
 """
@@ -40,7 +40,7 @@ Options = tuple[tuple[str, Value], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FixedBlock:
-    """A block whose options are fixed: all of them by name, and its items with the values that follow from them."""
+    """A block whose options are fixed: all of them by name, and its items with the values computed from them."""
 
     block: BlockSpec
     options: Mapping[str, Value]
@@ -53,7 +53,7 @@ def lower(design: DesignSpec) -> Plan:
     `width: fit` must have been resolved before (see `archsearch.analysis.fit`).
     """
     if design.width == "fit":
-        raise SpecError("arch.width", "'fit' has no limits to fit to", "Give a number, or check against limits.")
+        raise SpecError("arch.width", "'fit' needs limits", "Set a number, or use limits.")
     if sum(stage.repeats for stage in design.stages) > MAX_LAYERS:
         raise SpecError("arch.stages", f"has more than {MAX_LAYERS} blocks")
     channels, kind = design.input_shape[0], first_map(design.symmetry)
@@ -81,7 +81,7 @@ def scaled(width: int, design: DesignSpec) -> int:
 
 
 def stages_of(design: DesignSpec) -> tuple[StageSpec, ...]:
-    """Return the stem, where there is one, and the stages."""
+    """Return the stem, if any, and the stages."""
     return design.stages if design.stem is None else (design.stem, *design.stages)
 
 
@@ -90,7 +90,7 @@ def first_map(symmetry: Literal["none", "flip"]) -> MapKind:
     return "plain" if symmetry == "none" else "image"
 
 
-@lru_cache(maxsize=64)  # a design's stages are asked for their blocks by everything that looks at it
+@lru_cache(maxsize=64)  # the blocks of a design are used by everything that reads it
 def blocks_of(stage: StageSpec) -> tuple[FixedBlock, ...]:
     """Return the blocks of `stage` in order, each with the options that it is lowered with."""
     blocks: list[FixedBlock] = []
@@ -141,7 +141,7 @@ def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value]) -> tuple[Lay
 
 
 def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[Layer, ...]:
-    """Return the layers of `head` for an input of `channels` of `kind`; raises `SpecError` where they cannot fit."""
+    """Return the layers of `head` for an input of `channels` of `kind`; raises `SpecError` if they cannot fit."""
     scope: dict[str, Value] = {"in": channels, "out": channels, "block_in": channels, "classes": head.classes}
     layers = list(lower_items(head.layers, scope))
     channels = _channels(scope)
@@ -156,14 +156,14 @@ def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[
     elif channels != head.classes:
         raise SpecError(
             "arch.head",
-            f"without a linear layer the last layer needs {head.classes} channels, one a class, got {channels}",
+            f"without a linear layer the last layer needs {head.classes} channels, one per class, got {channels}",
             "Set arch.head.linear=true, or give the last layer as many channels as classes.",
         )
     names = [layer.name for layer in layers]
     for name in ("pool", "dropout", "linear"):
         if names.count(name) > 1:
-            fix = f"Give the layer a name of its own: {{{name}: ..., name: before}}."
-            raise SpecError("arch.head.layers", f"the head's own layer already has the name '{name}'", fix)
+            fix = f"Give the layer another name: {{{name}: ..., name: before}}."
+            raise SpecError("arch.head.layers", f"the name '{name}' is already used by a layer of the head", fix)
     return _tie_head(tuple(layers), kind)
 
 
@@ -183,7 +183,7 @@ def _lower_at(
     try:
         layers, kind = tie_layers(lower_block(block, channels, width), kind)
     except SpecError as error:
-        if error.where.startswith(where):  # a block that the stage holds itself
+        if error.where.startswith(where):  # a block defined in the stage
             raise
         raise SpecError(f"{where}, {error.where}", error.what, error.fix) from None
     return Sequence(name=name, layers=layers), kind
@@ -192,7 +192,7 @@ def _lower_at(
 def _tie_head(layers: tuple[Layer, ...], kind: MapKind) -> tuple[Layer, ...]:
     """Return the layers of a head with their symmetries: the last convolution or dense layer makes plain values.
 
-    Raises `SpecError` where there is none.
+    Raises `SpecError` if there is none.
     """
     if kind == "plain":
         return layers
@@ -209,7 +209,7 @@ def _tie_head(layers: tuple[Layer, ...], kind: MapKind) -> tuple[Layer, ...]:
         return made
     raise SpecError(
         "arch.head",
-        "arch.symmetry=flip: the head ends in pairs of channels, and no layer makes classes of them",
+        "arch.symmetry=flip: the head ends with pairs of channels, and no layer maps them to classes",
         "Set arch.head.linear=true, or end arch.head.layers with a 1x1 convolution to the classes.",
     )
 

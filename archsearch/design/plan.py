@@ -23,7 +23,7 @@ Combine = Literal["add", "concat", "multiply"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
-    """Layers one after another; empty means the identity."""
+    """Layers in sequence; empty is the identity."""
 
     name: str
     layers: tuple[Layer, ...]
@@ -53,8 +53,8 @@ class Sequence:
 class Parallel:
     """Branches over the same input, added, concatenated along channels, or multiplied.
 
-    A residual is `add` over the branches `main` and `shortcut`. In `multiply` a branch that ends in one value a channel
-    (squeeze and excitation) is spread over the map. A `concat` of symmetry `pairs` keeps the pairs of its branches.
+    A residual is `add` over the branches `main` and `shortcut`. In `multiply` a branch with one value per channel
+    (squeeze and excitation) is broadcast over the map. A `concat` of symmetry `pairs` keeps the pairs of its branches.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Parallel:
         `add` needs equal shapes, `concat` equal maps, `multiply` equal channels and maps that are equal or 1 x 1.
         """
         if not shapes:
-            raise SpecError(path, "has no branches", "Give it at least one.")
+            raise SpecError(path, "has no branches", "Add at least one.")
         first = shapes[0]
         if self.combine == "concat":
             for i, shape in enumerate(shapes):
@@ -114,8 +114,8 @@ class Parallel:
         kinds: list[MapKind] = [after for _, after in made]
         if len(set(kinds)) > 1:
             plain = self.branches[kinds.index("image")].name
-            what = f"arch.symmetry=flip: branch '{plain}' passes the image on, while another makes pairs of channels"
-            raise SpecError(self.name, what, f"Give '{plain}' a convolution, or the network a stem.")
+            what = f"arch.symmetry=flip: branch '{plain}' outputs an image, another outputs pairs of channels"
+            raise SpecError(self.name, what, f"Add a convolution to '{plain}', or a stem to the network.")
         after = kinds[0] if kinds else kind
         joins = self.combine == "concat" and after == "pairs"
         branches = tuple(branch for branch, _ in made)
@@ -125,7 +125,7 @@ class Parallel:
         verb = {"add": "added", "concat": "concatenated", "multiply": "multiplied"}[self.combine]
         names = self.branches[one].name, self.branches[other].name
         if shapes[one][1:] != shapes[other][1:]:
-            fix = "Give both the same strides, and padding that keeps their maps equal."
+            fix = "Use the same strides in both, and padding that gives maps of equal size."
         else:
             fix = f"End '{names[1]}' with a 1x1 convolution to {shapes[one][0]} channels."
         texts = shape_text(shapes[one]), shape_text(shapes[other])

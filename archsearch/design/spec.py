@@ -56,7 +56,7 @@ class HeadSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignSpec:
-    """A network before its numbers are worked out: input (C, H, W), stem, stages, head.
+    """A network before its numbers are evaluated: input (C, H, W), stem, stages, head.
 
     `width` multiplies every width of stem and stages (to multiples of `divisor` unless it is 1);
     'fit' is the widest multiplier that keeps every upper limit. With `symmetry` 'flip' weights
@@ -75,7 +75,7 @@ class DesignSpec:
 
     @property
     def step(self) -> int:
-        """The number whose multiples the multiplied widths are: the divisor, even where channels come in pairs."""
+        """The number of which scaled widths are multiples: the divisor, even if channels are pairs."""
         return self.divisor if self.symmetry == "none" else self.divisor * (1 + self.divisor % 2)
 
     def at_width(self, width: float) -> DesignSpec:
@@ -91,12 +91,12 @@ _MOST = 1_000_000  # of any integer: a bound against a misplaced digit
 
 
 class BlockReader:
-    """Decodes blocks and remembers them, so that their layers are remembered too; for many designs of the same blocks.
+    """Decodes blocks and remembers them, so that their layers are cached too; for many designs of the same blocks.
 
     Mappings that it has read must not be changed afterwards.
     """
 
-    MOST_INLINE = 256  # blocks without a name that are remembered
+    MOST_INLINE = 256  # blocks without a name that are cached
 
     def __init__(self, blocks: BlockLookup) -> None:
         """Read blocks by name from `blocks`."""
@@ -106,7 +106,7 @@ class BlockReader:
         self._rest: dict[str, tuple[object, Any]] = {}  # the last mapping at each place, and its decoded value
 
     def read(self, raw: object, where: str) -> BlockSpec:
-        """Return the block that a stage names, or holds itself; raises `SpecError` below `where`."""
+        """Return the block of a stage, by its name or defined in it; raises `SpecError` below `where`."""
         if raw is None:
             raise SpecError(where, "missing key for a stage", "It must be a block's name, or a block.")
         if isinstance(raw, str) and raw:
@@ -275,7 +275,7 @@ def _integer(raw: object, where: str, least: int) -> int:
 
 
 def self_contained(design: DesignSpec) -> dict[str, Any]:
-    """Return a mapping that `decode_design` reads back to an equal network: blocks inlined, numbers worked out."""
+    """Return a mapping that `decode_design` reads back to an equal network: blocks inlined, numbers evaluated."""
     source: dict[str, Any] = {
         "name": design.name,
         "input": list(design.input_shape),

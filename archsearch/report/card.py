@@ -1,6 +1,6 @@
-"""The report card of a trained network as values, and the `card.json` that holds it. No torch, no drawing.
+"""The report card of a trained network as values, and as `card.json`. No torch, no drawing.
 
-A file is not trusted: what is no card is rejected.
+A file is not trusted: anything but a valid card is rejected.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _JPEG = b"\xff\xd8\xff"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
-    """The images whose confidence lies above `low` and up to `high`: their mean confidence and their accuracy."""
+    """The images whose confidence is above `low` and up to `high`: their mean confidence and their accuracy."""
 
     low: float
     high: float
@@ -78,12 +78,12 @@ class Card:
         return [row[index] / sum(row) if sum(row) else None for index, row in enumerate(self.confusion)]
 
     def precisions(self) -> list[float | None]:
-        """Return for each class the share of its predictions that are right; None where there are none."""
+        """Return for each class the share of its predictions that are right; None if there are none."""
         columns = list(zip(*self.confusion, strict=True))
         return [column[index] / sum(column) if sum(column) else None for index, column in enumerate(columns)]
 
     def record(self) -> dict[str, Any]:
-        """Return what `card.json` holds; pictures are JPEG files in base64."""
+        """Return the content of `card.json`; pictures are JPEG files in base64."""
         figures = zip(self.classes, self.confusion, self.recalls(), self.precisions(), strict=True)
         return {
             "split": self.split,
@@ -117,7 +117,7 @@ class Card:
 
 
 def read_card(folder: Path) -> Card | None:
-    """Return the card that a run has left in `folder`; None where there is none, or one that cannot be read."""
+    """Return the card of the run in `folder`; None if there is none, or if it cannot be read."""
     try:
         return parse_card(json.loads((folder / CARD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):

@@ -75,7 +75,7 @@ class StageLine:
 
 
 def read_design(trial: TrialRead) -> Footprint | None:
-    """Return the trial's design, measured, from its attributes or its folder; None where there is none to be read."""
+    """Return the trial's design, measured, from its attributes or its folder; None if there is none."""
     text = trial.attrs.get("design")
     mapping = _load(text if isinstance(text, str) else _from_folder(trial.attrs.get("run_dir")))
     try:
@@ -85,13 +85,13 @@ def read_design(trial: TrialRead) -> Footprint | None:
 
 
 def design_mapping(trial: TrialRead) -> Mapping[str, Any] | None:
-    """Return the mapping that the trial's design is written as, None where it has none that can be read."""
+    """Return the mapping that the trial's design is written as, None if it has none that can be read."""
     found = _load(trial.attrs.get("design"))
     return found if is_mapping(found) else None
 
 
 def blocks_of(trial: TrialRead) -> dict[str, str]:
-    """Return the name of each stage's block, in order; empty where the trial has no design.
+    """Return the name of each stage's block, in order; empty if the trial has no design.
 
     A design holds its blocks whole, and those that came by `${block}` without a name: they are recognised.
     """
@@ -240,7 +240,7 @@ def _pool(kind: str) -> str:
 
 
 def _main_path(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """Yield the leaves and the parallels, without what lies on shortcuts and in gates."""
+    """Yield the leaves and the parallels, without those on shortcuts and in gates."""
     for layer in layers:
         match layer:
             case Sequence(layers=inner):

@@ -23,8 +23,8 @@ FILES = {"csv": "trials.csv", "json": "study.json", "design": "design.yaml"}
 def export_study(study: StudyRead, files: Mapping[str, Path], *, trial: TrialRead | None = None) -> list[str]:
     """Write the `files` that are named (csv, json, design) and return a line for each.
 
-    The design is that of `trial`, by default of the best. Raises `SpecError` where there is none, before anything is
-    written, and `StorageError` where a file cannot be written.
+    The design is that of `trial`, by default of the best. Raises `SpecError` if there is none, before anything is
+    written, and `StorageError` if a file cannot be written.
     """
     wanted = {"csv": csv_text, "json": json_text, "design": lambda one: design_text(one, trial)}
     texts = {file: wanted[kind](study) for kind, file in files.items()}
@@ -44,7 +44,7 @@ def folder_name(study: StudyRead) -> str:
 
 
 def csv_text(study: StudyRead) -> str:
-    """Return one line per trial: state, values, figures, every assignment in a column of its own, its files."""
+    """Return one line per trial: state, values, figures, one column per assignment, its files."""
     keys = list(dict.fromkeys(name for trial in study.trials for name in trial.assignments))
     columns = [name for name in (*COLUMNS, "test_accuracy") if name not in study.objectives]
     head = ["trial", "state", *study.objectives, *columns, "started", "finished", "design_id", "run_dir", "cause"]
@@ -75,10 +75,10 @@ def json_text(study: StudyRead) -> str:
 
 
 def design_text(study: StudyRead, trial: TrialRead | None = None) -> str:
-    """Return the YAML of the trial's design, by default of the best; raises `SpecError` where there is none."""
+    """Return the YAML of the trial's design, by default of the best; raises `SpecError` if there is none."""
     chosen = trial or next(iter(study.ranked()), None)
     if chosen is None:
-        raise SpecError("study", f"'{study.name}' has no complete trial, so it has no best design")
+        raise SpecError("study", f"'{study.name}' has no complete trial")
     text = chosen.attrs.get("design")
     if not isinstance(text, str):
         raise SpecError(
@@ -94,5 +94,5 @@ def _write(file: Path, text: str) -> Path:
         write_whole(file, text.encode())
     except StorageError as error:
         cause = getattr(error.__cause__, "strerror", None) or error.__cause__
-        raise StorageError(f"{file}: cannot be written: {cause}. Name another file.") from error
+        raise StorageError(f"{file}: cannot be written: {cause}. Choose another file.") from error
     return file

@@ -41,7 +41,7 @@ class RunFolder:
 
 
 def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
-    """Return what the trial's folder holds; None where the trial names none."""
+    """Return the content of the trial's folder; None if it has no folder."""
     name = trial.attrs.get("run_dir")
     if not isinstance(name, str) or not name:
         return None
@@ -55,12 +55,12 @@ def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
 
 
 def run_folder(trial: TrialRead) -> Path:
-    """Return the folder of the trial's run; raises `SpecError` where it names none, or one that is not there."""
+    """Return the folder of the trial's run; raises `SpecError` if it has none, or it does not exist."""
     files = read_run_folder(trial, tail=0)
     if files is None:
         raise SpecError("trial", f"trial {trial.number} names no folder: it was made by another program")
     if not files.found:
-        fix = "Go to the folder that the search was started in, or train it again."
+        fix = "Run the command in the folder in which the search was started, or train the design again."
         raise SpecError("trial", f"the folder of trial {trial.number}, {files.path}, does not exist", fix)
     return files.path
 
@@ -151,7 +151,7 @@ def row_record(study: StudyRead, trial: TrialRead, front: frozenset[int] | None 
 
 
 def trial_record(study: StudyRead, trial: TrialRead, front: frozenset[int] | None = None) -> dict[str, Any]:
-    """Return everything about one trial."""
+    """Return one trial in full."""
     files = read_run_folder(trial)
     elsewhere = {"assignments", "margins", "cause", "state_reason", "run_dir", "design", "traceback", *COLUMNS}
     return {
@@ -221,7 +221,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def layers_of(trial: TrialRead) -> dict[str, dict[str, Any]] | None:
-    """Return kind, shape, field and costs of each layer of the trial's design; None where it cannot be read."""
+    """Return kind, shape, field and costs of each layer of the trial's design; None if it cannot be read."""
     design = read_design(trial)
     kept = ("kind", "output_shape", "receptive_field", "parameters", "macs")
     return None if design is None else {row.name: record_of(row, kept) for row in design.layers}
@@ -271,7 +271,7 @@ def ranking(
     values = {trial.number: value_of(study, trial, by) for trial in chosen}
     if chosen and by != "trial" and all(value is None for value in values.values()):
         known = sorted({*study.objectives, *COLUMNS, "trial", *_numeric(chosen)})
-        raise SpecError("--by", f"no trial has a number '{by}'", suggest(by, known))
+        raise SpecError("--by", f"no trial has a numeric value '{by}'", suggest(by, known))
     sign = -1 if (_direction(study, by) == "maximize") != reverse else 1
     return sorted(
         chosen, key=lambda trial: ((value := values[trial.number]) is None, sign * (value or 0.0), trial.number)

@@ -70,7 +70,7 @@ def _trained(study: StudyRead) -> str:
 def _best(study: StudyRead) -> str:
     ranked = ranked_finite(study)
     if not ranked:
-        return "No design has been trained to the end, so there is no best one." if study.trials else ""
+        return "No design has been fully trained, so there is no best one." if study.trials else ""
     if len(study.objectives) == 1:
         best = ranked[0]
         name = study.objectives[0]

@@ -44,7 +44,7 @@ def finite(value: object) -> float | None:
 
 
 def value_text(name: str, value: object) -> str:
-    """Return a value by what it measures: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` where there is none."""
+    """Return a value in its unit: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` if there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)
     if not math.isfinite(value):
@@ -59,7 +59,7 @@ def value_text(name: str, value: object) -> str:
 
 
 def labelled_value(name: str, value: object) -> str:
-    """Return a value with what it is: `validation accuracy 86.12 %`, `152 000 parameters`."""
+    """Return a value with its label: `validation accuracy 86.12 %`, `152 000 parameters`."""
     text = value_text(name, value)
     return f"{text} {label(name)}" if name in ("parameters", "macs") else f"{label(name)} {text}"
 
@@ -95,7 +95,7 @@ def record_of(value: object, names: Iterable[str]) -> dict[str, Any]:
 
 
 def counted(counts: Mapping[Any, int]) -> str:
-    """Return how many there are of each: `96 complete, 4 failed`."""
+    """Return the counts: `96 complete, 4 failed`."""
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
 

@@ -1,1 +1,1 @@
-"""Runs: one experiment trained and recorded, its files, and the trained network loaded again."""
+"""Runs: one experiment trained and recorded, its files, and loading of the trained network."""

@@ -37,7 +37,7 @@ MISTAKES = 20
 _SAMPLES, _DRAWS = 3, 17
 _DRAWN = 20  # images of a picture of samples: all of CIFAR-10 would make one of 4 million rows
 _BATCH = 500
-_LARGEST = 64  # px of a mistake as `card.json` holds it
+_LARGEST = 64  # px of a mistake in `card.json`
 _WIDEST = 1200  # px of the mosaic there
 
 
@@ -84,12 +84,12 @@ def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy
     """Write the card of a finished run, on the images that it was evaluated on; return it, and the file of its picture.
 
     A trial of a study never uses the test images, and neither does its card. It shows what `policy`, by default the
-    training's own, does to training images. Raises `DataError` where the run, its weights or its images are missing.
+    training's own, does to training images. Raises `DataError` if the run, its weights or its images are missing.
     """
     split: Split = "test" if was_tested(run_dir) else "validation"
     trained, dataset = read_trained(run_dir), run_dataset(run_dir)
     if not len(dataset.test if split == "test" else dataset.validation):
-        raise DataError(f"{run_dir}: no images were held out of its training (data.validation=0), so it has no card")
+        raise DataError(f"{run_dir}: no validation images (data.validation=0), so there is no report card")
     picture = file or run_dir / "card.png"
     card = write_card(
         run_dir,
@@ -163,7 +163,7 @@ def _samples(dataset: Dataset, policy: AugmentPolicy) -> np.ndarray:
 
 
 def draw_samples(tree: Mapping[str, Any], file: Path) -> None:
-    """Write to `file` some training images of the data in `tree`, each beside several draws of its policy."""
+    """Write to `file` some training images of the data in `tree`, each with several augmentations."""
     policy = decode_policy(tree.get("augment", {}))
     dataset = load_dataset(decode(DataSettings, tree.get("data", {}), "data"))
     write_samples(file, policy, _spread(dataset, _DRAWN), mean=dataset.mean, std=dataset.std)

@@ -27,7 +27,7 @@ _BATCH = 64
 def draw_erf(run_dir: Path, file: Path) -> list[EffectiveField]:
     """Draw to `file` the effective field of each stage of `run_dir`'s network over its theoretical one; return them.
 
-    Raises `DataError` where the run, its weights or its images are missing, `SpecError` for a file that is no picture.
+    Raises `DataError` if the run, its weights or its images are missing, `SpecError` for a file that is no picture.
     """
     trained, dataset = read_trained(run_dir), run_dataset(run_dir)
     images_BHWC = dataset.test.images_BHWC[:IMAGES]

@@ -48,7 +48,7 @@ class TrainedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """The outcome of a run: the training's result, the record that `result.json` holds, and the folder."""
+    """The outcome of a run: the training's result, the record in `result.json`, and the folder."""
 
     result: TrainResult
     record: dict[str, Any]
@@ -67,10 +67,10 @@ def execute(
     resume: bool = False,
     evaluate_test: bool = True,
 ) -> RunOutcome:
-    """Train the checked design and leave its files in `run_dir`.
+    """Train the checked design and write its files to `run_dir`.
 
-    `on_result` receives what `result.json` holds as soon as it is written; the pictures are drawn after that. Raises
-    `LimitError` for a design that breaks a limit, `SpecError` where the network does not fit the images, and what
+    `on_result` receives the content of `result.json` as soon as it is written; the pictures are drawn later. Raises
+    `LimitError` for a design that breaks a limit, `SpecError` if the network does not fit the images, and what
     `archsearch.training.loop.train` raises.
     """
     require(checked)
@@ -181,7 +181,7 @@ def _card(
             probabilities_NK=probabilities_NK,
         )
     except Exception as error:  # noqa: BLE001  (the run has succeeded)
-        return [f"there is no report card ({type(error).__name__}: {error})"]
+        return [f"the report card cannot be written ({type(error).__name__}: {error})"]
     return []
 
 
@@ -252,7 +252,7 @@ class TrackedProgress:
 def track(
     experiment: Experiment, checked: Checked, dataset: Dataset, run_dir: Path, shown: Progress | None
 ) -> TrackedProgress:
-    """Return the progress of a run, passed to the chosen tracker; raises `SpecError` where that is not installed."""
+    """Return the progress of a run, passed to the selected tracker; raises `SpecError` if that is not installed."""
     from archsearch.training.progress import Silent
 
     tracked = Tracked(

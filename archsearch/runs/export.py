@@ -1,4 +1,4 @@
-"""Exports of a trained run: files for other programs, each compared with the original before it gets its name.
+"""Exports of a trained run: files for other programs, each compared with the original before it is kept.
 
 lines = export_network(run_dir, onnx=Path("net.onnx"), torch_export=Path("net.pt2"))
 """
@@ -50,7 +50,7 @@ def export_network(
 
     ONNX and torch.export programs take images as `takes` says, with the normalisation inside; the safetensors file is
     the run's own. Each file is read back and compared with the original on up to 1000 test images, of `dataset` where
-    it is given, before it gets its name. Raises `SpecError` for a wrong ending or a missing extra, `RunError` where
+    it is given, before it is kept. Raises `SpecError` for a wrong ending or a missing extra, `RunError` if
     the written network differs, `DataError` for a run without weights.
     """
     trained = read_trained(run_dir)
@@ -100,15 +100,15 @@ def _written(
         if not found.relative <= TOLERANCE:  # not a number is no agreement either
             raise RunError(
                 f"{file}: not written: its logits differ from the original's by {found.difference:.3g} "
-                f"(of at most {found.scale:.3g}; the tolerance is {TOLERANCE:g} of that)"
+                f"(largest logit {found.scale:.3g}, tolerance {TOLERANCE:g} of it)"
             )
         part.replace(file)
     except OSError as error:
-        raise SpecError(str(file), f"cannot be written: {error.strerror or error}", "Name another file.") from error
+        raise SpecError(str(file), f"cannot be written: {error.strerror or error}", "Choose another file.") from error
     finally:
         part.unlink(missing_ok=True)
     return (
-        f"same class on {found.same} of {found.images} images, largest difference of a logit "
+        f"same class on {found.same} of {found.images} images, largest logit difference "
         f"{found.difference:.2g} of {found.scale:.3g} (tolerance {TOLERANCE * found.scale:.2g})"
     )
 
@@ -125,7 +125,7 @@ def _images(run_dir: Path, trained: Trained, dataset: Dataset | None) -> tuple[n
     except ArchsearchError:  # the weights alone, or images that are not here: drawn ones compare as well
         shapes = ShapesSettings(train_images=10, test_images=IMAGES)
         found = load_dataset(DataSettings(name="shapes", channels=channels, validation=0, shapes=shapes))
-        origin = "drawn images, because those of the run are not available"
+        origin = "generated images, because those of the run are not available"
     images_BHWC = found.test.images_BHWC[:IMAGES]
     tall, wide = (-(-size // have) for size, have in zip((height, width), images_BHWC.shape[1:3], strict=True))
     tiled = np.tile(images_BHWC, (1, tall, wide, 1))[:, :height, :width]
@@ -135,7 +135,7 @@ def _images(run_dir: Path, trained: Trained, dataset: Dataset | None) -> tuple[n
 def _metadata(trained: Trained, takes: Takes) -> dict[str, str]:
     return {
         "input": describe_input(takes, trained.plan.input_shape, trained.mean, trained.std),
-        "output": f"logits (B, {len(trained.classes)}), one for each class",
+        "output": f"logits (B, {len(trained.classes)}), one per class",
         "classes": "\n".join(trained.classes),
         "design": trained.metadata["design"],
         "mean": trained.metadata["mean"],

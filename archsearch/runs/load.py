@@ -48,7 +48,7 @@ class Trained:
 def load_network(path: Path, takes: Takes = "normalised") -> nn.Module:
     """Return the network that `path`, a run's folder or a safetensors file of one, holds.
 
-    With `takes="uint8"` or `"unit"` it takes images as they are, otherwise normalised ones. Raises `DataError` where
+    With `takes="uint8"` or `"unit"` it takes images as they are, otherwise normalised ones. Raises `DataError` if
     the file is missing or not a run's.
     """
     if takes == "normalised":
@@ -63,8 +63,8 @@ def read_trained(path: Path) -> Trained:
         mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
     except (KeyError, ValueError, TypeError):
         raise DataError(
-            f"{path}: its weights lack the mean and deviation by which images are normalised; "
-            "train it again, or load it as it is and normalise yourself"
+            f"{path}: contains no mean and standard deviation for normalisation. Train the design again, "
+            "or load it without normalisation and normalise the images yourself."
         ) from None
     return Trained(
         network=network,
@@ -81,22 +81,22 @@ def weights_of(path: Path) -> Path:
     """Return the file of weights that `path`, itself or the folder of a run, names; raises `DataError` for none."""
     file = path if path.is_file() else path / "model.safetensors"
     if not file.is_file():
-        raise DataError(f"{file}: there are no weights: {_why_none(path)}")
+        raise DataError(f"{file}: no weights: {_why_none(path)}")
     return file
 
 
 def _why_none(run_dir: Path) -> str:
-    """Return why a run's folder holds no weights, and the fix."""
+    """Return why a run folder has no weights, and the fix."""
     again = f"Train the design again: python -m archsearch.run arch={run_dir / 'design.yaml'}"
     try:
         record = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         if not (run_dir / "design.yaml").is_file():
-            return f"{run_dir} is not the folder of a run"
-        return f"the run has not finished. Go on with resume={run_dir}"
+            return f"{run_dir} is not a run folder"
+        return f"the run is not complete. Continue with resume={run_dir}"
     if isinstance(record, dict) and record.get("pruned"):
-        return f"the run was pruned, and kept none. {again}"
-    return f"the run has finished, and they were removed. {again}"
+        return f"the run was pruned, and no weights were kept. {again}"
+    return f"the run is complete, and its weights were removed. {again}"
 
 
 def _read(path: Path) -> tuple[nn.Module, Plan, Mapping[str, Any], Mapping[str, str]]:
@@ -109,14 +109,14 @@ def _read(path: Path) -> tuple[nn.Module, Plan, Mapping[str, Any], Mapping[str, 
             metadata = opened.metadata() or {}
             weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise DataError(f"{file}: is not a whole safetensors file ({error})") from None
+        raise DataError(f"{file}: is not a complete safetensors file ({error})") from None
     if "design" not in metadata:
-        raise DataError(f"{file}: carries no design; it was not written by archsearch")
+        raise DataError(f"{file}: contains no design; it was not written by archsearch")
     try:
         design = yaml.safe_load(metadata["design"])
         plan = lower(decode_design(design, no_blocks))
         network = assemble(plan)
         network.load_state_dict(weights)
     except (yaml.YAMLError, SpecError, RuntimeError) as error:
-        raise DataError(f"{file}: its weights are not those of the design that it carries ({error})") from None
+        raise DataError(f"{file}: its weights do not match its design ({error})") from None
     return network.eval(), plan, design, metadata

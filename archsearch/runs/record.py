@@ -26,7 +26,7 @@ _TRAINED = ("epochs", "pruned", "images_per_second", "seconds", "device", "preci
 
 
 def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, result: TrainResult) -> dict[str, Any]:
-    """Return the content of `result.json`; accuracies are from 0 to 1, validation and test apart."""
+    """Return the content of `result.json`; accuracies are from 0 to 1, validation and test separately."""
     return {
         "design": checked.design.name,
         "design_id": checked.design_id,
@@ -57,16 +57,16 @@ def design_yaml(checked: Checked) -> str:
     import yaml
 
     head = (
-        "# python -m archsearch.run arch=design.yaml\n# This design with its blocks inlined and its width worked out.\n"
+        "# python -m archsearch.run arch=design.yaml\n# This design with its blocks inlined and its width resolved.\n"
     )
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, ten times as fast where it was built
     return head + yaml.dump(self_contained(checked.design), Dumper=dumper, sort_keys=False, width=120)
 
 
 def weights_metadata(design: str, dataset: Dataset) -> dict[str, str]:
-    """Return the metadata of the weights, so that one file is enough to build the network and to use it.
+    """Return the metadata of the weights, so that one file is enough to build and use the network.
 
-    The `design` as YAML, a class a line in the order of the logits, and mean and deviation of each channel (in 0..1).
+    The `design` as YAML, one class per line in the order of the logits, mean and deviation per channel (in 0..1).
     """
     colours = "1, H, W), grey" if len(dataset.mean) == 1 else "3, H, W), red, green, blue"
     return {
@@ -99,17 +99,17 @@ def _write(file: Path, text: str) -> None:
 def run_dataset(run_dir: Path) -> Dataset:
     """Return the data set that the run in `run_dir` was trained and tested on.
 
-    Raises `DataError` where the run has no record of it, or where other images have replaced them.
+    Raises `DataError` if the run has no record of it, or if other images have replaced them.
     """
     from archsearch.data.load import load_dataset
 
     record = _result(run_dir)
     raw = dict(record.get("data_settings") or {"name": "auto"})
-    if raw["name"] == "auto":  # the set that it found then; a result holds its title
+    if raw["name"] == "auto":  # the set that was found then; a result has its title
         raw["name"] = "shapes" if record.get("data") == "shapes" else "cifar10"
     dataset = load_dataset(decode(DataSettings, {**raw, "download": False}, "data"))
     if dataset.fingerprint != record.get("data_fingerprint"):
-        raise DataError(f"{run_dir}: its images ({record.get('data')}) are not those that it was trained on any more")
+        raise DataError(f"{run_dir}: its images ({record.get('data')}) are not those of its training")
     return dataset
 
 
@@ -130,9 +130,9 @@ def _result(run_dir: Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except OSError:
-        raise DataError(f"{file}: there is no result: {run_dir} is not the folder of a finished run") from None
+        raise DataError(f"{file}: no result: {run_dir} is not the folder of a finished run") from None
     except ValueError:
         record = None
     if not isinstance(record, dict):
-        raise DataError(f"{file}: is damaged: it is no JSON object")
+        raise DataError(f"{file}: is damaged: expected a JSON object")
     return record

@@ -20,7 +20,7 @@ from archsearch.settings.experiment import Experiment
 def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: Origin) -> RunOutcome:
     """Train the checked design in `run_dir`, record it as a trial of the study database, and return the outcome.
 
-    A run that fails is recorded too, with its cause, before its error goes on.
+    A run that fails is recorded too, with its cause, before its error is raised.
     """
     from archsearch.search.storage.url import parse_address
 
@@ -37,13 +37,13 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
         rule = "=" * 72
         _note(f"{rule}\n{dataset.notice}\n{rule}")
     _note(
-        f"data: {dataset.name}, {number(len(dataset.train))} images to train on, "
-        f"{number(len(dataset.validation))} held out, {number(len(dataset.test))} to test on"
+        f"data: {dataset.name}, {number(len(dataset.train))} training images, "
+        f"{number(len(dataset.validation))} validation, {number(len(dataset.test))} test"
     )
     data = {"data": dataset.name, "data_fingerprint": dataset.fingerprint}
     prepare_study(experiment, data, origin)
     if experiment.resume is not None and not (run_dir / "checkpoint.pt").exists():
-        _note(f"resume: {experiment.resume} holds no checkpoint: the run starts at its beginning")
+        _note(f"resume: no checkpoint in {experiment.resume}: the run starts from the beginning")
     from archsearch.training.progress import make_progress
 
     progress = make_progress()
@@ -64,7 +64,7 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
         try:
             record_trial(experiment, checked, data, run_dir, origin, error=error)
         except ArchsearchError as second:  # the first one is the cause, and is raised
-            _note(f"the failure is not in the study database: {second}")
+            _note(f"the failure cannot be recorded in the study database: {second}")
         raise
     finally:
         progress.close()
@@ -77,7 +77,7 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
 
 
 def finished(run_dir: Path) -> str | None:
-    """Return the summary of the finished run in `run_dir`, or None where there is more to do."""
+    """Return the summary of the finished run in `run_dir`, or None if there is more to do."""
     if (run_dir / "checkpoint.pt").exists():
         return None
     try:

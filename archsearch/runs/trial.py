@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archsearch.search.storage.study import Study
 
 LONGEST_TRACE = 20_000  # characters of a traceback that are kept
-NO_VALUE = "no images were held out (data.validation=0), so there is no accuracy to compare"
+NO_VALUE = "no validation images (data.validation=0), so there is no accuracy to compare"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class Origin:
 
 
 def prepare_study(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> None:
-    """Open the study that a run of `data` (its name and fingerprint) belongs to, made where it is missing.
+    """Open the study that a run of `data` (its name and fingerprint) belongs to, made if it is missing.
 
     Called before the training, so that a database that does not answer, or a study of other data or limits, is an
     error then and not hours later: raises `StorageError` and `SpecError`.

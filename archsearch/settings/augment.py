@@ -37,9 +37,9 @@ class _InRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HorizontalFlip(_InRange):
-    """Mirror left and right with probability `p`.
+    """Flip horizontally with probability `p`.
 
-    With `alternate`, a share `p` of the images begins mirrored; each image is then mirrored in every other epoch, so
+    With `alternate`, a fraction `p` of the images starts flipped; each image is then flipped in every second epoch, so
     that two epochs show both sides of every image (Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024).
     """
 
@@ -101,7 +101,7 @@ Transform = HorizontalFlip | ShiftScaleRotate | CoarseDropout | RandomCrop | Bri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformChoice:
-    """One entry of the policy's list: exactly one field is not null, the one that has the transform's name."""
+    """One entry of the policy's list: exactly one field, the transform, is not null."""
 
     horizontal_flip: HorizontalFlip | None = None
     shift_scale_rotate: ShiftScaleRotate | None = None
@@ -125,11 +125,11 @@ class AugmentPolicy:
 
     @property
     def steps(self) -> tuple[Transform, ...]:
-        """The transforms themselves, in order; raises `SpecError` where an entry is not exactly one."""
+        """The transforms themselves, in order; raises `SpecError` if an entry is not exactly one."""
         return tuple(_only(choice, f"augment.transforms[{i}]")[1] for i, choice in enumerate(self.transforms))
 
     def drawn(self, progress: float = 0.0) -> tuple[Transform, ...]:
-        """Return the transforms that are drawn anew for a batch at `progress` (0 to 1) of a training, in order.
+        """Return the transforms that are sampled for a batch at `progress` (0 to 1) of a training, in order.
 
         An alternating flip is not drawn, nor a transform whose `until` has passed.
         """
@@ -138,7 +138,7 @@ class AugmentPolicy:
 
     @property
     def alternating(self) -> float | None:
-        """The share of the images that begin mirrored, where the policy has an alternating flip."""
+        """The fraction of images that start flipped, if the policy has an alternating flip."""
         return next((step.p for step in self.steps if isinstance(step, HorizontalFlip) and step.alternate), None)
 
 
@@ -150,7 +150,7 @@ def decode_policy(raw: object, where: str = "augment") -> AugmentPolicy:
 
 
 def policy_record(policy: AugmentPolicy) -> dict[str, Any]:
-    """Return the policy as plain values, from which `decode_policy` makes it again."""
+    """Return the policy as plain values, which `decode_policy` accepts."""
     steps = [{name: asdict(one) for name, one in choice.given.items()} for choice in policy.transforms]
     return {"executor": policy.executor, "transforms": steps}
 
@@ -160,7 +160,7 @@ def check_policy(policy: AugmentPolicy, where: str = "augment") -> None:
     for index, choice in enumerate(policy.transforms):
         _only(choice, f"{where}.transforms[{index}]")
     if sum(_alternates(step) for step in policy.steps) > 1:
-        fix = "One mirrors every image in every other epoch, two would never."
+        fix = "One flips every image in every second epoch; two cancel each other."
         raise SpecError(f"{where}.transforms", "has two alternating flips", fix)
 
 
@@ -173,5 +173,5 @@ def _only(choice: TransformChoice, where: str) -> tuple[str, Transform]:
     if len(given) != 1:
         known = ", ".join(field.name for field in fields(choice))
         found = " and ".join(given) or "none"
-        raise SpecError(where, f"must name exactly one transform, names {found}", f"Known: {known}.")
+        raise SpecError(where, f"must name exactly one transform, got {found}", f"Known: {known}.")
     return next(iter(given.items()))

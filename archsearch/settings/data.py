@@ -1,4 +1,4 @@
-"""The settings of the data (`conf/data/*.yaml`): which images, where from, what is held out. No numpy, no torch."""
+"""The settings of the data (`conf/data/*.yaml`): the images, their source, the validation split. No numpy, no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = ("auto", *PUBLISHED, "folder", "shapes")
 class ImageShape(NamedTuple):
     """The shape that a network must fit: channels, height and width in px, and the number of classes.
 
-    `classes` is None where the folders of the data must be counted.
+    `classes` is None if the folders of the data must be counted.
     """
 
     channels: int
@@ -49,19 +49,19 @@ class ShapesSettings:
         """Raise `SpecError` for a number out of its range."""
         for key, images in (("train_images", self.train_images), ("test_images", self.test_images)):
             if images < 10:
-                raise SpecError(f"data.shapes.{key}", f"must be at least 10, is {images}", "There are ten classes.")
+                raise SpecError(f"data.shapes.{key}", f"must be at least 10, got {images}", "There are ten classes.")
         if not 0 <= self.noise <= 127:
-            raise SpecError("data.shapes.noise", f"must lie in 0 to 127, is {self.noise}")
+            raise SpecError("data.shapes.noise", f"must be from 0 to 127, got {self.noise}")
         if self.seed < 0:
-            raise SpecError("data.shapes.seed", f"must not be negative, is {self.seed}")
+            raise SpecError("data.shapes.seed", f"must be at least 0, got {self.seed}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSettings:
-    """Which images a network is trained and tested on; the fields' meaning is that of `conf/data/*.yaml`.
+    """The images for training and test; `conf/data/*.yaml` explains the fields.
 
     `name` is one of `NAMES` or of an installed package's entry points. `channels`, `image_size` and `classes` are
-    those of the data where they are null. `validation` is the fraction of the training images that is held out, class
+    those of the data if they are null. `validation` is the fraction of the training images that is held out, class
     by class; `seed` decides which. `limit_train` and `limit_test` keep that many images, class by class, before
     anything is held out.
     """
@@ -87,29 +87,29 @@ class DataSettings:
             raise SpecError(
                 "data.root",
                 "data=folder needs a folder",
-                "Give it: data.root=DIR, with DIR/train/CLASS/* and DIR/test/CLASS/*.",
+                "Set it: data.root=DIR, with DIR/train/CLASS/* and DIR/test/CLASS/*.",
             )
         if not self.cache:
-            raise SpecError("data.cache", "must name a folder", "Give it: data.cache=outputs/cache.")
+            raise SpecError("data.cache", "must name a folder", "Set it: data.cache=outputs/cache.")
         if self.channels is not None and (self.channels < 1 or (self.name in NAMES and self.channels not in (1, 3))):
-            fix = "1 takes grey images, 3 red, green and blue; null takes what the data has."
-            raise SpecError("data.channels", f"must be 1 or 3, is {self.channels}", fix)
+            fix = "1 is grey, 3 is RGB, null is as in the data."
+            raise SpecError("data.channels", f"must be 1 or 3, got {self.channels}", fix)
         if self.classes is not None and self.classes < 2:
-            raise SpecError("data.classes", f"must be at least 2, is {self.classes}", "null takes what the data has.")
+            raise SpecError("data.classes", f"must be at least 2, got {self.classes}", "null is as in the data.")
         if self.image_size is not None and not 1 <= self.image_size <= 4096:
-            raise SpecError("data.image_size", f"must lie in 1 to 4096 px, is {self.image_size}")
+            raise SpecError("data.image_size", f"must be from 1 to 4096 px, got {self.image_size}")
         if not math.isfinite(self.validation) or not 0 <= self.validation < 1:
-            fix = "It is the fraction of the training images that is held out, such as 0.1."
-            raise SpecError("data.validation", f"must be at least 0 and below 1, is {self.validation}", fix)
+            fix = "It is the fraction of the training images used for validation, such as 0.1."
+            raise SpecError("data.validation", f"must be at least 0 and below 1, got {self.validation}", fix)
         if self.seed < 0:
-            raise SpecError("data.seed", f"must not be negative, is {self.seed}")
+            raise SpecError("data.seed", f"must be at least 0, got {self.seed}")
         for key, limit in (("limit_train", self.limit_train), ("limit_test", self.limit_test)):
             if limit is not None and limit < 1:
-                raise SpecError(f"data.{key}", f"must be at least 1, is {limit}", "null takes all images.")
+                raise SpecError(f"data.{key}", f"must be at least 1, got {limit}", "null uses all images.")
         if self.name in _SHAPES and self.name != "folder" and self.image_size is not None and not self.resize:
             size = _SHAPES[self.name].image_size
             if self.image_size != size:
-                fix = "Set data.resize=true to have them resized."
+                fix = "Set data.resize=true to resize them."
                 raise SpecError(
                     "data.image_size", f"data={self.name} has images of {size} px, not {self.image_size}", fix
                 )
@@ -118,7 +118,7 @@ class DataSettings:
 def image_shape(settings: DataSettings) -> ImageShape:
     """Return the shape of the images and the number of classes, without reading an image.
 
-    Where `settings` have null it is that of the data set. Raises `SpecError` where a package's data set has none.
+    Where `settings` have null it is that of the data set. Raises `SpecError` if a package's data set has none.
     """
     shape = _SHAPES.get(settings.name)
     channels, image_size, classes = shape or (None, None, None)

@@ -1,6 +1,6 @@
 """The published data sets that torchvision reads: one row each, of plain values; torchvision is not imported.
 
-A row is all that a data set of torchvision needs here, beside its file in `conf/data`.
+A data set of torchvision needs one row here and a file in `conf/data`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ class PublishedSet:
     """A data set that a class of torchvision reads: its images, and the places of its files.
 
     `reader` is the class in `torchvision.datasets`, `splits` are its arguments for the training and the test images.
-    Images are `image_size` px square. Labels begin at `first_label`; the class names before it have no images and are
+    Images are `image_size` px square. Labels start at `first_label`; the class names before it have no images and are
     left out. `files` are read, `archives` hold them packed; both are paths below the folder that the reader takes.
-    The archives, or the files where there are none, are published at each of `mirrors`.
+    The archives, or the files if there are none, are published at each of `mirrors`.
     """
 
     title: str
@@ -39,14 +39,14 @@ class PublishedSet:
     def forms(self) -> list[tuple[str, ...]]:
         """Return the paths of the files and those of the archives, the preferred ones first.
 
-        Archives beside their files come first, since MD5s of the files are published for the other sets alone.
+        Archives come first for sets whose unpacked files have no published MD5.
         """
         beside = any("/" in archive for archive in self.archives)
         return [paths for paths in ((self.archives, self.files) if beside else (self.files, self.archives)) if paths]
 
     @property
     def folder(self) -> str:
-        """Return the folder of the unpacked files, empty where they lie directly in the one that the reader takes."""
+        """Return the folder of the unpacked files, empty if they lie directly in the one that the reader takes."""
         return self.files[0].rpartition("/")[0]
 
 

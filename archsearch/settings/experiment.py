@@ -47,12 +47,12 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
     """Return the experiment that the composed mapping `tree` describes; raises `SpecError` with the dotted key."""
     for key in tree:
         if key in ("sampler", "pruner"):
-            raise SpecError(key, "its settings are keys of study", f"Write study.{key}.NAME=VALUE.")
+            raise SpecError(key, "its settings are below the key study", f"Write study.{key}.NAME=VALUE.")
         if key not in KEYS:
             raise SpecError(str(key), "unknown key", suggest(str(key), KEYS))
     resume = tree.get("resume")
     if resume is not None and not isinstance(resume, str):
-        raise SpecError("resume", f"must be the folder of a run, got {describe(resume)}")
+        raise SpecError("resume", f"must be a run folder, got {describe(resume)}")
     return Experiment(
         seed=_decode_seed(tree.get("seed", 0)),
         design=decode_design(tree.get("arch"), blocks),
@@ -69,9 +69,9 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
 
 
 def require_training(tree: Mapping[str, Any], seen: dict[str, object]) -> None:
-    """Raise `SpecError` where the settings of a training cannot be decoded from `tree`.
+    """Raise `SpecError` if the settings of a training cannot be decoded from `tree`.
 
-    Parts that `seen` holds are not decoded again; parts that were decoded are added to it.
+    Parts in `seen` are not decoded a second time; decoded parts are added to it.
     """
     for name, read in _TRAINING.items():
         raw = tree.get(name, 0 if name == "seed" else {})

@@ -17,7 +17,7 @@ Direction = Literal["maximize", "minimize"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """What a search optimises: its `direction`, the keys of its value in `result.json`, and what it is called.
+    """An objective: its `direction`, the keys of its value in `result.json`, and its names.
 
     `label` is its name in a sentence, `short` in a list of many. A `measured` one is taken on the validation images.
     """
@@ -30,7 +30,7 @@ class Objective:
     measured: bool = False
 
     def value_in(self, record: Mapping[str, Any]) -> float | None:
-        """Return its value in what `result.json` holds, None where there is none."""
+        """Return its value in what `result.json` holds, None if there is none."""
         found: Any = record
         for key in self.source:
             found = found.get(key) if isinstance(found, Mapping) else None

@@ -76,7 +76,7 @@ class StudySettings:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     repair: bool = True  # raise dilations where a design misses a lower limit of the receptive field
-    retry_failed: bool = False  # try designs again that failed before
+    retry_failed: bool = False  # train failed designs again
     max_failures: Count = 5  # in a row, after which the search stops
     heartbeat: float = 10.0
     grace: float = 60.0
@@ -84,10 +84,10 @@ class StudySettings:
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or values that do not go together."""
         if self.name == "":
-            raise SpecError("study.name", "must not be empty", "null takes one per data set and limits.")
+            raise SpecError("study.name", "must not be empty", "null makes a name from the data set and the limits.")
         check_ranges(self, "study")
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
-            raise SpecError("study.objectives", "must name at least one objective, each once")
+            raise SpecError("study.objectives", "must list at least one objective, without repetition")
         for name in self.objectives:
             require_objective(name)
         if not 0 < self.heartbeat < self.grace:

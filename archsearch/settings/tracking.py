@@ -1,4 +1,4 @@
-"""Where the metrics of a run go beside its own folder (`conf/tracking/*.yaml`). No tracker is imported."""
+"""The tracker of a run (`conf/tracking/*.yaml`). No tracker is imported."""
 
 from __future__ import annotations
 
@@ -34,4 +34,4 @@ class TrackingSettings:
             if not getattr(self, key):
                 raise SpecError(f"tracking.{key}", "must not be empty", "Leave it out for the default.")
         if self.address is not None and self.name in NAMES and self.name != "mlflow":
-            raise SpecError("tracking.address", f"means nothing to tracking={self.name}", "Choose tracking=mlflow.")
+            raise SpecError("tracking.address", f"has no effect with tracking={self.name}", "Use tracking=mlflow.")

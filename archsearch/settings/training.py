@@ -63,7 +63,7 @@ class TrainSettings:
     cuda_graphs: Literal["auto"] | bool = "auto"  # record a step's launches once and replay them
     channels_last: bool = True
     initialise: Literal["kaiming", "xavier", "dirac", "torch"] = "kaiming"
-    whiten: bool = False  # begin the first convolution as a whitening of the training images' patches
+    whiten: bool = False  # initialise the first convolution to whiten patches of the training images
     label_smoothing: Decay = 0.1
     ema: Average | None = None  # decay per step of the averaged weights; null keeps no average
     recalibrate: Count | None = None  # training images, not augmented, for the norms' statistics at the end
@@ -82,7 +82,7 @@ class TrainSettings:
         check_ranges(self, "train")
         if not _DEVICE.fullmatch(self.device):
             fix = "Choose one of auto, cpu, cuda, cuda:0, cuda:1, ..., mps."
-            raise SpecError("train.device", f"'{self.device}' is not a device", fix)
+            raise SpecError("train.device", f"unknown device '{self.device}'", fix)
 
 
 def wants_kernels(settings: TrainSettings, device: str) -> bool:

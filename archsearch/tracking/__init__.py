@@ -1,1 +1,1 @@
-"""Trackers that people already use, behind one small interface; each library is imported only where it is chosen."""
+"""Trackers of other programs, with one small interface; each library is imported only if it is chosen."""

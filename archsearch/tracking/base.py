@@ -26,7 +26,7 @@ class Tracked:
 
 
 class Tracker(Protocol):
-    """A tracker of one run. Any method may raise: the run goes on without the tracker."""
+    """A tracker of one run. Any method may raise: the run continues without the tracker."""
 
     def epoch(self, number: int, values: Mapping[str, float]) -> None:
         """Record the metrics of epoch `number`, 1 for the first; a resumed run may give one twice."""
@@ -47,7 +47,7 @@ class OpenTracker(Protocol):
 
 
 def library(name: str, *, tracker: str) -> Any:
-    """Return the module `name`, imported now; raises `SpecError` where the library of `tracker` is not installed."""
+    """Return the module `name`, imported now; raises `SpecError` if the library of `tracker` is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -55,6 +55,6 @@ def library(name: str, *, tracker: str) -> Any:
 
 
 def not_installed(tracker: str) -> SpecError:
-    """Return the error that says that the library of `tracker` is missing."""
+    """Return the error for a missing library of `tracker`."""
     fix = "Install it: pip install 'archsearch[tracking]', or leave tracking out."
     return SpecError(f"tracking={tracker}", f"needs the package {tracker}, which is not installed", fix)

@@ -18,15 +18,15 @@ _LONGEST = 300  # letters of an error's text
 
 
 def open_tracker(settings: TrackingSettings, tracked: Tracked) -> Tracker | None:
-    """Return the chosen tracker, opened for the run `tracked`, or None for none.
+    """Return the selected tracker, opened for the run `tracked`, or None for none.
 
-    Raises `SpecError` where it is not installed, and whatever its library raises.
+    Raises `SpecError` if it is not installed, and whatever its library raises.
     """
     return None if settings.name == "none" else _opener(settings.name)(settings, tracked)
 
 
 def require_tracker(settings: TrackingSettings) -> None:
-    """Raise `SpecError` where the chosen tracker is not installed; a library is looked for, not imported."""
+    """Raise `SpecError` if the selected tracker is not installed; a library is located, not imported."""
     if settings.name not in NAMES:
         plugins.load(plugins.TRACKERS, settings.name, "tracking.name")
     elif settings.name != "none" and importlib.util.find_spec(settings.name) is None:
@@ -52,12 +52,12 @@ def _opener(name: str) -> OpenTracker:
 
 
 class GuardedTracker:
-    """The tracker that `settings` choose, or none: an error of it becomes a notice, and the run goes on without it."""
+    """The tracker that `settings` choose, or none: its error becomes a notice, and the run continues without it."""
 
     def __init__(
         self, settings: TrackingSettings, tracked: Tracked, open_it: Callable[..., Tracker | None] = open_tracker
     ):
-        """Open the tracker; raises `SpecError` where it is not installed, and nothing else."""
+        """Open the tracker; raises `SpecError` if it is not installed, and nothing else."""
         self._name, self.notices = settings.name, list[str]()
         self._tracker: Tracker | None = None
         self._tracker = self._guarded(lambda: open_it(settings, tracked))
@@ -83,7 +83,7 @@ class GuardedTracker:
         except Exception as error:  # noqa: BLE001  (a library's and a server's: anything may come)
             text = mask(" ".join(str(error).split()))[:_LONGEST]
             self.notices.append(
-                f"tracking={self._name} failed, the run goes on without it ({type(error).__name__}: {text})"
+                f"tracking={self._name} failed, the run continues without it ({type(error).__name__}: {text})"
             )
             self._tracker = None
             return None

@@ -1,4 +1,4 @@
-"""MLflow: a run of an experiment, on a server or in a database; global state of MLflow is left alone."""
+"""MLflow: a run of an experiment, on a server or in a database; global state of MLflow is unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TAG = "archsearch.run_dir"
 
 
 class MlflowTracker:
-    """Logs through one client; a resumed run is found again by its folder."""
+    """Logs through one client; a resumed run is found by its folder."""
 
     def __init__(self, settings: TrackingSettings, tracked: Tracked) -> None:
         """Find or make the run of `tracked`; raises `SpecError` without mlflow, and what MLflow raises."""

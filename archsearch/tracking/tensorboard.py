@@ -15,7 +15,7 @@ class TensorBoardTracker:
 
     def __init__(self, settings: TrackingSettings, tracked: Tracked) -> None:
         """Open the event file of `tracked`; raises `SpecError` without tensorboard."""
-        # Without it TensorBoard looks for TensorFlow, whose import takes seconds where it is installed.
+        # Without it TensorBoard imports TensorFlow, whose import takes seconds if it is installed.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         library("tensorboard", tracker="tensorboard")
         writer = library("torch.utils.tensorboard", tracker="tensorboard").SummaryWriter

@@ -17,7 +17,7 @@ class WandbTracker:
         """Begin or resume the run of `tracked`; raises `SpecError` without wandb, and what wandb raises."""
         wandb = library("wandb", tracker="wandb")
         folder = Path(settings.folder)
-        folder.mkdir(parents=True, exist_ok=True)  # where it is missing, wandb takes a temporary one
+        folder.mkdir(parents=True, exist_ok=True)  # if it is missing, wandb takes a temporary one
         self._run = wandb.init(
             project=settings.project,
             name=tracked.name,

@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentTasks:
-    """Makes the task in any process: `base` overrides, the user's config `folders`, the data's fingerprint."""
+    """Makes the task in any process, from `base` overrides, the user's config `folders` and what the study holds."""
 
     base: tuple[str, ...]
     folders: tuple[Path, ...]
     fingerprint: str
+    objectives: tuple[str, ...] = ("accuracy",)
     repair: bool = True
 
     def __call__(self) -> ExperimentTask:
@@ -51,7 +52,7 @@ class ExperimentTask:
             precision=self._precision,
         )
         self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
-        self._base = made_of.base
+        self._base, self._objectives = made_of.base, made_of.objectives
         self._dataset: Dataset | None = None
         self._read: dict[str, object] = {}
 
@@ -93,6 +94,7 @@ class ExperimentTask:
         if record is None:
             tree, checked = job.candidate.experiment
             experiment = decode_experiment(tree, self._composer.blocks)
+            experiment = replace(experiment, study=replace(experiment.study, objectives=self._objectives))
             if job.device is not None and experiment.train.device in ("auto", "cuda"):
                 experiment = replace(experiment, train=replace(experiment.train, device=job.device))
             if self._dataset is None:

@@ -173,6 +173,7 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
         base=request.base,
         folders=folders,
         fingerprint=str(study.raw.user_attrs["data_fingerprint"]),
+        objectives=study.objectives,
         repair=settings.repair and not exhaustive,  # listed designs are trained as listed
     )
     return Searched(study=study, sweep=sweep, tasks=tasks), request

@@ -20,7 +20,7 @@ def shipped() -> BlockLookup:
     def find(name: str) -> Mapping[str, Any]:
         file = config_folder() / "block" / f"{name}.yaml"
         if not file.is_file():
-            raise SpecError("block", f"there is no block '{name}'")
+            raise SpecError("block", f"unknown block '{name}'")
         return yaml.safe_load(file.read_text())
 
     return find

@@ -29,9 +29,9 @@ LIMITS = {
 MESSAGE = """\
 arch 'small' breaks 2 of 6 limits
   receptive_field  23 px, must be above 44   (grows 5 > 11 > 23 over c1 c2 c3)
-                   fix: arch.stages.c3.dilation=3 gives 47 px at no parameter
-                     or: arch.stages.c3.dilation=4 gives 59 px at no parameter
-                     or: arch.stages.c3.repeats=5 gives 47 px at 27 840 more parameters
+                   fix: arch.stages.c3.dilation=3 gives 47 px, same parameters
+                     or: arch.stages.c3.dilation=4 gives 59 px, same parameters
+                     or: arch.stages.c3.repeats=5 gives 47 px, 27 840 more parameters
   parameters       35 642, must be below 30 000
                    fix: arch.symmetry=flip gives 17 826
                      or: arch.width=0.87 gives 22 250
@@ -87,8 +87,8 @@ def test_margins_in_words(make_design: Make) -> None:
         "23 px, must be above 3 and at most 99",
         "lacks dilated",
         "has strided",
-        "2 layers are strided, must be at least 9",
-        "pools by global_average, must be global_max",
+        "2 strided layers, must be at least 9",
+        "global_average, must be global_max",
     ]
 
 
@@ -139,7 +139,7 @@ def test_every_fix_keeps_its_limit(make_design: Make, shipped: BlockLookup, limi
 def test_the_gentlest_fix_comes_first(make_design: Make, shipped: BlockLookup) -> None:
     limits = decode_limits({"receptive_field": {"above": 44}, "parameters": {"below": 100_000}})
     margin = check_design(make_design(), limits, shipped).margins[0]
-    assert margin.fixes[0] == "arch.stages.c3.dilation=3 gives 47 px at no parameter"
+    assert margin.fixes[0] == "arch.stages.c3.dilation=3 gives 47 px, same parameters"
 
 
 def test_no_fix_is_better_than_one_that_does_not_hold(make_design: Make, shipped: BlockLookup) -> None:

@@ -86,14 +86,14 @@ def test_downsampling_counts_the_ways_that_are_asked(make_design: Make, by: list
     ("raw", "message"),
     [
         ({"parameter": {"below": 3}}, "constraints.parameter: unknown key for the limits. Did you mean 'parameters'?"),
-        ({"parameters": {}}, "constraints.parameters: gives no bound. Give above, below, at_least or at_most"),
+        ({"parameters": {}}, "constraints.parameters: no bound given. Give above, below, at_least or at_most"),
         ({"parameters": {"under": 3}}, "constraints.parameters.under: unknown key for parameters. Known: above"),
         ({"parameters": {"below": "3"}}, "constraints.parameters.below: must be a number"),
         ({"parameters": 200000}, "constraints.parameters: must be a mapping, got 200000"),
         ({"contains": "dilated"}, "constraints.contains: must be a list of depthwise, "),
         (
             {"contains": ["dilatd"]},
-            "constraints.contains[0]: 'dilatd' is not a choice. Did you mean 'dilated'?",
+            "constraints.contains[0]: unknown value 'dilatd'. Did you mean 'dilated'?",
         ),
         ({"head": "global"}, "constraints.head: 'global' is not one of global_average, global_max, none"),
         ({"downsampling": {"layers": 3, "by": []}}, "constraints.downsampling.by: must name strided, dilated or both"),

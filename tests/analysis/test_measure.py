@@ -152,7 +152,7 @@ def test_branches_with_equal_maps_but_other_strides_are_errors() -> None:
     with pytest.raises(SpecError) as caught:
         measure(plan_of(add((stride,), (window,)), side=3))
     assert str(caught.value) == (
-        "stem.join: its branches have maps of one size but different strides over the input "
+        "stem.join: its branches give maps of the same size but with different strides relative to the input "
         "('b0' 2 px, 'b1' 1 px). Give every branch the same product of strides."
     )
     assert measure(plan_of(add((stride,), (window,)), side=2)).output_shape == (3, 1, 1)

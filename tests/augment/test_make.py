@@ -28,6 +28,6 @@ def test_a_policy_made_by_hand_is_checked_too(policy, statistics):
     both = TransformChoice(horizontal_flip=HorizontalFlip(), random_crop=RandomCrop())
     wrong = replace(policy(horizontal_flip={}), transforms=(both,))
     with pytest.raises(
-        SpecError, match=r"augment\.transforms\[0\]: must name exactly one transform, names horizontal_flip"
+        SpecError, match=r"augment\.transforms\[0\]: must name exactly one transform, got horizontal_flip"
     ):
         make_augmenter(wrong, **statistics, device="cpu")

@@ -51,9 +51,9 @@ def test_a_file_of_overrides_stands_for_those_that_are_not_given(tmp_path: Path)
 @pytest.mark.parametrize("content", ["stages: {}", "overrides: block=dilated", "overrides: [1]"])
 def test_a_file_without_overrides_is_reported(tmp_path: Path, content: str) -> None:
     Path("design.yaml").write_text(content)
-    with pytest.raises(SpecError, match=r"design.yaml: holds no list of overrides. .* arch=design.yaml"):
+    with pytest.raises(SpecError, match=r"design.yaml: contains no list of overrides. .* arch=design.yaml"):
         normalise(["design.yaml"])
-    with pytest.raises(SpecError, match=r"nowhere.yaml: there is no such file"):
+    with pytest.raises(SpecError, match=r"nowhere.yaml: no such file"):
         normalise(["nowhere.yaml"])
 
 

@@ -13,15 +13,15 @@ from archsearch.errors import SpecError
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("block=nromal", "block: there is no 'nromal'. Did you mean 'normal'?"),
-        ("arch=c1c2", "arch: there is no 'c1c2'. Did you mean 'c1c2c3c4'?"),
+        ("block=nromal", "block: unknown option 'nromal'. Did you mean 'normal'?"),
+        ("arch=c1c2", "arch: unknown option 'c1c2'. Did you mean 'c1c2c3c4'?"),
         ("sed=3", "sed: unknown key. Did you mean 'seed'?"),
         ("blok=normal", "blok: unknown key. Did you mean 'block'?"),
         ("a b", "a b: is not an override. Write KEY=VALUE, such as train.epochs=20."),
         ("seed", "seed: is not an override. Write KEY=VALUE"),
-        ("arch.name=a: [b", """arch.name: the value a: [b is not in Hydra's grammar. Put text with"""),
-        ("arch.name=a: [b", """in quotes of its own: 'arch.name="a: [b"'."""),
-        ("arch.name='a", """in quotes of its own: 'arch.name="'"'"'a"'."""),
+        ("arch.name=a: [b", """arch.name: Hydra cannot parse the value a: [b. Quote text that contains"""),
+        ("arch.name=a: [b", """commas or =: 'arch.name="a: [b"'."""),
+        ("arch.name='a", """commas or =: 'arch.name="'"'"'a"'."""),
         ("arch=null", "a group must be set to the name of one of its options. Write GROUP=OPTION (no limits: constr"),
         ("=3", "a group must be set to the name of one of its options"),
         ("block=normal,depthwise", "Ambiguous value for argument 'block=normal,depthwise'"),
@@ -57,7 +57,7 @@ def test_a_design_file_is_read_and_keys_are_laid_over_it(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "there is no such file"), ("[1, 2]", "must hold a mapping"), ("a: [1", "is not YAML")],
+    [(None, "no such file"), ("[1, 2]", "must contain a mapping"), ("a: [1", "is not valid YAML")],
 )
 def test_files_that_are_no_design(tmp_path: Path, content: str | None, message: str) -> None:
     file = tmp_path / "mine.yaml"
@@ -93,5 +93,5 @@ def test_the_composer_gives_what_hydra_gives() -> None:
 
 
 def test_the_composer_refuses_what_cannot_be_set() -> None:
-    with pytest.raises(SpecError, match=r"arch.name: is not a mapping, nothing can be set below it"):
+    with pytest.raises(SpecError, match=r"arch.name: is not a mapping, so it has no keys"):
         Composer().compose({"arch.name.inner": 3})

@@ -39,7 +39,7 @@ def test_a_command_gets_what_stands_behind_its_name(capsys: pytest.CaptureFixtur
 
 def test_an_unknown_command_ends_with_2_and_the_likeliest_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["shwo"]) == 2
-    assert capsys.readouterr().err == "archsearch: there is no command 'shwo'. Did you mean 'show'?\n"
+    assert capsys.readouterr().err == "archsearch: unknown command 'shwo'. Did you mean 'show'?\n"
 
 
 def test_the_script_and_the_package_start_it(checkout: Path, printed_apart: Callable[[str], list[str]]) -> None:

@@ -75,7 +75,7 @@ def test_a_variable_that_is_not_set_is_named() -> None:
 def test_a_value_that_is_missing_is_named() -> None:
     with pytest.raises(OmegaConfBaseException) as caught:
         OmegaConf.to_container(OmegaConf.create({"a": {"b": "???"}}), throw_on_missing=True)
-    assert str(explain(caught.value)) == "a.b: a value must be given. Set it: a.b=..."
+    assert str(explain(caught.value)) == "a.b: a value is required. Set it: a.b=..."
 
 
 def test_an_error_of_hydra_without_a_place_is_passed_on() -> None:

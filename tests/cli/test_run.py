@@ -58,14 +58,14 @@ def test_one_command_trains_and_records(capsys: pytest.CaptureFixture[str]) -> N
     ("arguments", "message"),
     [
         (["arch=resnet20", "arch.width=1.0"], "arch 'resnet20' breaks 3 of 6 limits"),
-        (["block=nromal"], "block: there is no 'nromal'. Did you mean 'normal'?"),
+        (["block=nromal"], "block: unknown option 'nromal'. Did you mean 'normal'?"),
         (["train.epochs='3'"], "train.epochs: must be an integer, got the string '3'. Write it without quotes."),
         (["arch.stages.c2.blok=x"], "arch.stages.c2.blok: unknown key for a stage. Did you mean 'block'?"),
         (["sed=1"], "sed: unknown key. Did you mean 'seed'?"),
         (["data=folder"], "data.root"),
         (["data=folder", "data.root=nowhere"], "nowhere"),
-        (["arch=missing.yaml"], "there is no such file"),
-        (["resume=nowhere"], "resume: nowhere is not the folder of a run"),
+        (["arch=missing.yaml"], "no such file"),
+        (["resume=nowhere"], "resume: 'nowhere' is not a run folder"),
         (["train.device=tpu"], "train.device"),
     ],
 )

@@ -44,27 +44,27 @@ def test_a_folder_of_images_trains(images: Path, capsys: pytest.CaptureFixture[s
     assert main(FOLDER) == 0
     caught = capsys.readouterr()
     assert "on images, validation" in caught.out
-    assert "6 images to train on, 2 held out, 8 to test on" in caught.err
+    assert "6 training images, 2 validation, 8 test" in caught.err
 
 
 def test_nothing_held_out_is_a_run_without_a_validation(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*FOLDER[:-1], "data.validation=0"]) == 0
     caught = capsys.readouterr()
     assert "validation" not in caught.out
-    assert "8 images to train on, 0 held out" in caught.err
+    assert "8 training images, 0 validation" in caught.err
 
 
 def test_a_folder_without_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "images").mkdir()
     message = refused(capsys, *FOLDER)
-    assert f"{tmp_path}/images/train: there is no such folder" in message
+    assert f"{tmp_path}/images/train: no such folder" in message
     assert "Expected: train/CLASS/*" in message
 
 
 def test_a_class_that_is_missing_from_the_test_images(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for file in (images / "test" / "dog").iterdir():
         file.unlink()
-    assert f"{images}/test/dog: holds no images. Add some" in refused(capsys, *FOLDER)
+    assert f"{images}/test/dog: contains no images. Add some" in refused(capsys, *FOLDER)
     (images / "test" / "dog").rmdir()
     message = refused(capsys, *FOLDER)
     assert "class dog is in train/ but missing from test/" in message
@@ -101,10 +101,10 @@ def test_a_design_file_of_a_user_reads_the_groups(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "net.yaml: there is no such file"),
-        ("- a\n- b\n", "net.yaml: must hold a mapping"),
-        ("", "net.yaml: must hold a mapping"),
-        ("stages: [", "net.yaml, line 1, column 10: is not YAML"),
+        (None, "net.yaml: no such file"),
+        ("- a\n- b\n", "net.yaml: must contain a mapping"),
+        ("", "net.yaml: must contain a mapping"),
+        ("stages: [", "net.yaml, line 1, column 10: is not valid YAML"),
         ("stages: {}\nstagess: 1\n", "arch.stagess: unknown key for a network. Did you mean 'stages'?"),
         ("stages: 3\nhead: {classes: 10}\n", "arch.stages: must be a mapping of at least one stage, got 3"),
     ],
@@ -123,7 +123,7 @@ def test_the_folder_of_a_run_is_a_design(capsys: pytest.CaptureFixture[str]) -> 
     designs = [yaml.safe_load(Path(f"{name}/design.yaml").read_text()) for name in ("first", "second")]
     assert designs[0] == designs[1]
     assert main([*SHAPES[1:], "arch=./first/.hydra"]) == 2
-    assert ".hydra/design.yaml: there is no such file" in capsys.readouterr().err
+    assert ".hydra/design.yaml: no such file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_folder_of_a_run_is_a_design(capsys: pytest.CaptureFixture[str]) -> 
     [
         ("arch=null", "a group must be set to the name of one of its options. Write GROUP=OPTION"),
         ("seed", "seed: is not an override. Write KEY=VALUE"),
-        ("train.epochs=[1", "train.epochs: the value [1 is not in Hydra's grammar"),
+        ("train.epochs=[1", "train.epochs: Hydra cannot parse the value [1"),
         ("+seed=3", "++seed=3"),
         ("study.storage=elsewhere", "study.storage: 'elsewhere' is not the address of a study database. Use sqlite://"),
         ("study.name=''", "study.name: must not be empty"),
@@ -139,7 +139,7 @@ def test_the_folder_of_a_run_is_a_design(capsys: pytest.CaptureFixture[str]) -> 
         ("data.root=${oc.env:NOT_SET_AT_ALL}", "the environment variable 'NOT_SET_AT_ALL' is not set. Set it: export"),
         ("--frobnicate", "unrecognized arguments: --frobnicate"),
         ("--config-dir=nowhere", "/nowhere' not found"),
-        ("resume=nowhere", "resume: nowhere is not the folder of a run: it has no .hydra/overrides.yaml. Give a"),
+        ("resume=nowhere", "resume: 'nowhere' is not a run folder: it has no .hydra/overrides.yaml. Use a"),
     ],
 )
 def test_overrides_that_cannot_be_used(capsys: pytest.CaptureFixture[str], override: str, message: str) -> None:
@@ -173,7 +173,7 @@ def test_the_full_error_is_a_traceback_with_the_same_code(
 def test_an_output_folder_that_cannot_be_made(capsys: pytest.CaptureFixture[str]) -> None:
     Path("taken").write_text("a file")
     message = refused(capsys, *SHAPES, "hydra.run.dir=taken/run")
-    assert "taken/run: cannot be used: Not a directory. Choose another place: hydra.run.dir=FOLDER" in message
+    assert "taken/run: cannot be used: Not a directory. Choose another location: hydra.run.dir=FOLDER" in message
 
 
 @pytest.mark.parametrize("target", ["checkpoint.pt", "design.yaml", "result.json", "metrics.jsonl"])

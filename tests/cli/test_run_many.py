@@ -32,7 +32,7 @@ def test_listed_designs_that_cannot_be_trained_are_reported_and_the_others_are_t
     caught = capsys.readouterr()
     assert "complete" in caught.out
     assert "1 of 3 designs cannot be trained:" in caught.err
-    assert "  block=nromal  block: there is no 'nromal'. Did you mean 'normal'?" in caught.err
+    assert "  block=nromal  block: unknown option 'nromal'. Did you mean 'normal'?" in caught.err
     assert "Traceback" not in caught.err
     assert len(list(Path("outputs/sweeps").rglob("result.json"))) == 2
     assert not Path("multirun").exists()

@@ -47,7 +47,7 @@ def test_it_goes_on_with_all_that_it_was_given(stopped: Path, capsys: pytest.Cap
     capsys.readouterr()
     assert main([f"++resume={stopped}"]) == 0
     message = capsys.readouterr().out
-    assert "a run has finished, nothing is left to do: test accuracy" in message
+    assert "a run is already complete: test accuracy" in message
 
 
 def test_settings_that_would_make_another_run_are_refused(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,7 +59,7 @@ def test_settings_that_would_make_another_run_are_refused(stopped: Path, capsys:
 def test_a_run_without_a_checkpoint_begins_anew(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (stopped / "checkpoint.pt").unlink()
     assert main([f"resume={stopped}"]) == 0
-    assert "holds no checkpoint: the run starts at its beginning" in capsys.readouterr().err
+    assert f"no checkpoint in {stopped}: the run starts from the beginning" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_reported(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,12 +92,12 @@ def test_a_folder_whose_overrides_are_damaged(capsys: pytest.CaptureFixture[str]
     Path("run/.hydra").mkdir(parents=True)
     Path("run/.hydra/overrides.yaml").write_text(text)
     assert main(["resume=run"]) == 2
-    assert "run/.hydra/overrides.yaml is damaged: it is no list of overrides" in capsys.readouterr().err
+    assert "run/.hydra/overrides.yaml is damaged: expected a list of overrides" in capsys.readouterr().err
 
 
 def test_many_runs_do_not_go_on_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["-m", "resume=run"]) == 2
-    assert "resume: continues one run, not many. Leave out -m" in capsys.readouterr().err
+    assert "resume: continues a single run, got -m. Leave out -m" in capsys.readouterr().err
 
 
 def test_resume_from_a_file_of_settings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,12 +40,12 @@ def test_a_broken_limit_ends_with_2_and_shows_all(capsys: pytest.CaptureFixture[
     ("arguments", "message"),
     [
         (["arch.stages.c2.blok=3"], "arch.stages.c2.blok: unknown key for a stage. Did you mean 'block'?"),
-        (["arch.stages.c2.block=nromal"], "arch.stages.c2.block: there is no block 'nromal'. Did you mean 'normal'?"),
-        (["block=nromal"], "block: there is no 'nromal'. Did you mean 'normal'?"),
+        (["arch.stages.c2.block=nromal"], "arch.stages.c2.block: unknown block 'nromal'. Did you mean 'normal'?"),
+        (["block=nromal"], "block: unknown option 'nromal'. Did you mean 'normal'?"),
         (["arch.stages.c2.width='64'"], "arch.stages.c2.width: must be an integer, got the string '64'"),
         (["train.epoch=3"], "train.epoch: unknown key for train. Did you mean 'epochs'?"),
         (["arch.input=[3,2,2]", "arch.stages.c1.entry.block=normal", "stem=1"], "stem"),
-        (["arch=nowhere.yaml"], "there is no such file"),
+        (["arch=nowhere.yaml"], "no such file"),
         (["plot=x.docx"], "plot"),
         (["data=folder"], "data.root"),
         (["data=folder", "data.root=nowhere"], "nowhere"),
@@ -95,13 +95,13 @@ def test_it_starts_without_torch(printed_apart: Callable[[str], list[str]]) -> N
 
 def test_the_effective_field_of_no_run_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["erf=nowhere"]) == 2
-    assert "there are no weights" in capsys.readouterr().err
+    assert "no weights" in capsys.readouterr().err
     assert main(["erf="]) == 2
     assert "erf: needs a folder. Write erf=RUN_DIR." in capsys.readouterr().err
 
 
 def test_the_card_of_no_run_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["card=nowhere"]) == 2
-    assert "nowhere/result.json: there is no result" in capsys.readouterr().err
+    assert "nowhere/result.json: no result" in capsys.readouterr().err
     assert main(["card="]) == 2
     assert "card: needs a folder. Write card=RUN_DIR." in capsys.readouterr().err

@@ -219,11 +219,11 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
         (["show", "two"], "study: there is no 'two'. Did you mean 'tow'?"),
         (["best", "tow", "--storage", "nowhere.db"], "--storage: there is no study database at nowhere.db"),
         (["ls", "--storage", "mysql://me:geheim@x/y"], "--storage: 'mysql://me:***@x/y' is not the address"),
-        (["trial", "tow", "99"], "trial: the study 'tow' has no trial 99. The last one is 3."),
+        (["trial", "tow", "99"], "trial: study 'tow' has no trial 99. The last trial is 3."),
         (["trial", "tow", "x"], "trial: expected a trial number, got 'tow x'. Write [STUDY] NUMBER."),
         (["compare", "1"], "trial: expected 2 trial numbers, got '1'. Write [STUDY] NUMBER NUMBER."),
         (["compare", "one", "0", "1", "--study", "one"], "expected 2 trial numbers, got 'one 0 1'"),
-        (["show", "one", "--by", "acuracy"], "--by: no trial has a number 'acuracy'. Did you mean 'accuracy'?"),
+        (["show", "one", "--by", "acuracy"], "--by: no trial has a numeric value 'acuracy'. Did you mean 'accuracy'?"),
         (["show", "one", "--limit", "0"], "--limit"),
         (["shwo"], "No such command 'shwo'"),
         (["show", "one", "--nothing"], "--nothing"),
@@ -255,9 +255,9 @@ def test_a_study_without_a_best_is_reported(capsys: pytest.CaptureFixture[str]) 
     fill(store, trials=0)
     store.close()
     assert main(["best"]) == 2
-    message = "study: 'shapes-tiny' has no complete trial, so it has no best (1 failed, 1 infeasible, 1 running)"
+    message = "study: 'shapes-tiny' has no complete trial (1 failed, 1 infeasible, 1 running)"
     assert message in capsys.readouterr().err
-    assert "There are no trials to show." in run(capsys, "show")
+    assert "No trials to show." in run(capsys, "show")
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["show", "-h"]])

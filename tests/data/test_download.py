@@ -136,7 +136,7 @@ def test_another_file_is_refused_and_not_kept(publish: Publish, serve: Any, mirr
     there = publish("cifar10", tmp_path / "there", packed=True)
     (there / ARCHIVE).write_bytes(b"something else")
     mirrors("cifar10", address := serve(there))
-    assert f"{address}{ARCHIVE} (not the published file: its MD5 differs)" in failure(tmp_path)
+    assert f"{address}{ARCHIVE} (not the published file: its MD5 checksum differs)" in failure(tmp_path)
 
 
 def test_an_address_without_the_file_is_named(serve: Any, mirrors: Any, tmp_path: Path) -> None:

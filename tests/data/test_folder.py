@@ -99,7 +99,7 @@ def _message(settings: DataSettings) -> str:
 
 def test_a_missing_folder_is_named(tmp_path: Path, settings_of: Make) -> None:
     message = _message(settings_of(tmp_path / "nowhere"))
-    expected = "there is no such folder. Give the folder that holds train/ and test/: data.root=DIR."
+    expected = "no such folder. Set data.root to the folder that contains train/ and test/."
     assert message == f"data.root: {tmp_path / 'nowhere'}: {expected}"
 
 
@@ -111,28 +111,28 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path: Path, settings_of: Mak
 def test_an_empty_folder_says_what_was_expected(tmp_path: Path, settings_of: Make) -> None:
     (tmp_path / "empty").mkdir()
     message = _message(settings_of(tmp_path / "empty"))
-    assert "train: there is no such folder;" in message
-    assert message.endswith("holds nothing. Expected: train/CLASS/* below data.root.")
+    assert "train: no such folder;" in message
+    assert message.endswith("contains nothing. Expected: train/CLASS/* below data.root.")
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_missing_split_is_named(pictures: Path, settings_of: Make, split: str) -> None:
     shutil.rmtree(pictures / split)
     message = _message(settings_of(pictures))
-    assert message.startswith(f"{pictures / split}: there is no such folder;")
+    assert message.startswith(f"{pictures / split}: no such folder;")
     assert message.endswith(f"Expected: {split}/CLASS/* below data.root.")
 
 
 def test_a_split_without_classes_is_named(pictures: Path, settings_of: Make) -> None:
     shutil.rmtree(pictures / "train")
     (pictures / "train").mkdir()
-    assert _message(settings_of(pictures)).startswith(f"{pictures / 'train'}: holds no class folders.")
+    assert _message(settings_of(pictures)).startswith(f"{pictures / 'train'}: contains no class folders.")
 
 
 def test_a_single_class_is_refused(pictures: Path, settings_of: Make) -> None:
     for split in ("train", "test"):
         shutil.rmtree(pictures / split / "dog")
-    assert "holds one class only, cat." in _message(settings_of(pictures))
+    assert "contains only one class, cat." in _message(settings_of(pictures))
 
 
 @pytest.mark.parametrize(("there", "lacking"), [("train", "test"), ("test", "train")])
@@ -146,7 +146,7 @@ def test_a_class_that_one_split_lacks_is_named(pictures: Path, settings_of: Make
 def test_a_class_without_images_is_named(pictures: Path, settings_of: Make) -> None:
     for path in (pictures / "test" / "dog").iterdir():
         path.unlink()
-    assert _message(settings_of(pictures)).startswith(f"{pictures / 'test' / 'dog'}: holds no images.")
+    assert _message(settings_of(pictures)).startswith(f"{pictures / 'test' / 'dog'}: contains no images.")
 
 
 def test_corrupt_images_are_counted_and_the_first_are_named(pictures: Path, settings_of: Make) -> None:
@@ -155,7 +155,7 @@ def test_corrupt_images_are_counted_and_the_first_are_named(pictures: Path, sett
     (pictures / "train" / "cat" / "0.png").write_text("this is text")
     message = _message(settings_of(pictures))
     assert message.startswith("2 of 10 files cannot be read as images: ")
-    assert f"{pictures / 'train' / 'cat' / '0.png'} (of no known format)" in message
+    assert f"{pictures / 'train' / 'cat' / '0.png'} (unknown image format)" in message
     assert str(broken) in message
     assert message.endswith("Fix or remove them.")
 
@@ -183,7 +183,7 @@ def test_images_of_other_sizes_are_refused_by_name(pictures: Path, settings_of: 
     odd = pictures / "train" / "cat" / "1.png"
     Image.new("RGB", (12, 9)).save(odd)
     message = _message(settings_of(pictures))
-    fix = "Set data.resize=true to have them resized."
+    fix = "Set data.resize=true to resize them."
     assert message == f"1 of 10 images is not 8x8 px: {odd} (12x9). {fix}"
     resized = load_dataset(settings_of(pictures, resize=True))
     assert resized.train.images_BHWC.shape[1:] == (8, 8, 3)
@@ -192,18 +192,18 @@ def test_images_of_other_sizes_are_refused_by_name(pictures: Path, settings_of: 
 def test_images_that_all_share_another_size_suggest_it(pictures: Path, settings_of: Make) -> None:
     message = _message(settings_of(pictures, image_size=16))
     assert message.startswith("10 of 10 images are not 16x16 px: ")
-    assert message.endswith("or data.image_size=8 to take them as they are.")
+    assert message.endswith("or data.image_size=8 to keep their size.")
     assert len(load_dataset(settings_of(pictures, image_size=8)).test) == 4
 
 
 def test_a_folder_among_images_is_refused(pictures: Path, settings_of: Make) -> None:
     (pictures / "train" / "cat" / "more").mkdir()
-    assert "more: is a folder among images." in _message(settings_of(pictures))
+    assert "more: is a folder, expected an image." in _message(settings_of(pictures))
 
 
 def test_the_number_of_classes_must_be_the_one_that_is_asked_for(pictures: Path, settings_of: Make) -> None:
     message = _message(settings_of(pictures, classes=10))
-    assert message == "data.classes is 10, but pets has 2 classes. Set data.classes=2, or null to take what is there."
+    assert message == "data.classes is 10, but pets has 2 classes. Set data.classes=2, or null to use all of them."
 
 
 def test_a_second_load_reads_the_cache_and_a_changed_folder_is_read_anew(

@@ -63,7 +63,7 @@ def test_auto_does_not_hide_damaged_files(tmp_path: Path, monkeypatch: pytest.Mo
     batch = tmp_path / "data" / "cifar-10-batches-py" / "data_batch_1"
     batch.parent.mkdir(parents=True)
     batch.write_bytes(b"damaged")
-    with pytest.raises(DataError, match="data_batch_1 is not the file of CIFAR-10"):
+    with pytest.raises(DataError, match="data_batch_1 is not the published file of CIFAR-10"):
         load_dataset(DataSettings(name="auto", download=False, shapes=SMALL))
 
 
@@ -146,7 +146,7 @@ def test_what_a_package_does_wrong_is_named(plugin: Callable[[object], None]) ->
     shape = {"channels": 1, "image_size": 4, "classes": 2}
     for found, message in (
         (fail, r"data\.name: the data set 'made' failed \(KeyError: 'x'\)"),
-        (lambda settings: 7, r"data\.name: the data set 'made' returned a int, not a Source"),
+        (lambda settings: 7, r"data\.name: the data set 'made' must return a Source, got int"),
     ):
         plugin(found)
         with pytest.raises(ArchsearchError, match=message):

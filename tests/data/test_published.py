@@ -146,8 +146,8 @@ def test_where_it_is_missing_the_error_lists_what_was_tried_and_the_ways_out(tmp
     for place in (absent / CIFAR_FOLDER, absent / CIFAR_ARCHIVE, tmp_path / "cache" / CIFAR_FOLDER):
         assert f"  {place}\n" in message
     assert "  https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz (not tried: data.download=false)\n" in message
-    ways = message.partition("Ways out:")[2]
-    assert f"put {CIFAR_FOLDER}/ or {CIFAR_ARCHIVE} below data/, or name its folder with data.root=DIR" in ways
+    ways = message.partition("Fixes:")[2]
+    assert f"put {CIFAR_FOLDER}/ or {CIFAR_ARCHIVE} below data/, or set data.root to its folder" in ways
     for way in ("data=folder", "data=shapes"):
         assert way in ways
     assert str(pickle.loads(pickle.dumps(caught.value))) == message
@@ -179,7 +179,9 @@ def test_an_altered_pickle_is_refused_before_it_is_opened(publish: Publish, tmp_
     for name in ("data_batch_2", "batches.meta"):
         whole = (root / CIFAR_FOLDER / name).read_bytes()
         (root / CIFAR_FOLDER / name).write_bytes(pickle.dumps({"data": _Attack()}))
-        with pytest.raises(DataError, match=rf"{CIFAR_FOLDER}: {name} is not the file of CIFAR-10: its MD5 differs"):
+        with pytest.raises(
+            DataError, match=rf"{CIFAR_FOLDER}: {name} is not the published file of CIFAR-10: its MD5 checksum differs"
+        ):
             read("cifar10", tmp_path, root)
         assert not Path("attacked").exists()
         (root / CIFAR_FOLDER / name).write_bytes(whole)
@@ -201,7 +203,8 @@ def test_a_damaged_archive_is_refused(name: str, file: str, publish: Publish, tm
     (root / file).write_bytes((root / file).read_bytes()[:-10])
     with pytest.raises(DataError) as caught:
         read(name, tmp_path, root)
-    what = f"{Path(file).name} is not the file of {PUBLISHED[name].title}: its MD5 differs. Remove {root}"
+    title = PUBLISHED[name].title
+    what = f"{Path(file).name} is not the published file of {title}: its MD5 checksum differs. Remove {root}"
     assert what in str(caught.value)
     assert not list((tmp_path / "cache").glob("*.images"))
 
@@ -214,7 +217,7 @@ def test_unpacked_files_without_a_published_checksum_are_refused_where_they_cann
         archive.unlink()
     images = root / "MNIST" / "raw" / "train-images-idx3-ubyte"
     images.write_bytes(images.read_bytes()[:-10])
-    with pytest.raises(DataError, match=r"MNIST/raw: cannot be read: .*Remove .*MNIST/raw and get it again from"):
+    with pytest.raises(DataError, match=r"MNIST/raw: cannot be read: .*Remove .*MNIST/raw and download it again from"):
         read("mnist", tmp_path, root)
 
 
@@ -229,7 +232,7 @@ def test_unpacked_files_without_a_published_checksum_are_refused_where_they_cann
 def test_a_missing_file_is_named(name: str, file: str, packed: bool, publish: Publish, tmp_path: Path) -> None:
     root = publish(name, tmp_path / "there", packed=packed)
     (root / file).unlink()
-    with pytest.raises(DataError, match=rf"there/.*: lacks {Path(file).name}\. Remove .*/there/"):
+    with pytest.raises(DataError, match=rf"there/.*: missing {Path(file).name}\. Remove .*/there/"):
         read(name, tmp_path, root)
 
 

@@ -98,7 +98,7 @@ def test_a_fraction_that_holds_out_nothing_is_refused() -> None:
     with pytest.raises(DataError) as caught:
         divide(_source(train=10), DataSettings(validation=0.1))
     what = "data.validation=0.1 of 10 training images holds out 0 of them."
-    assert str(caught.value) == f"{what} Give more images, another fraction, or data.validation=0."
+    assert str(caught.value) == f"{what} Use more images, another fraction, or data.validation=0."
 
 
 def test_no_class_is_held_out_whole() -> None:

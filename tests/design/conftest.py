@@ -26,7 +26,7 @@ def blocks() -> BlockLookup:
 
     def find(name: str) -> Mapping[str, Any]:
         if name != "plain":
-            raise SpecError("block", f"there is no block '{name}'", "Known: plain.")
+            raise SpecError("block", f"unknown block '{name}'", "Known: plain.")
         return PLAIN
 
     return find

@@ -49,10 +49,10 @@ def test_branches_may_be_a_list() -> None:
         (block([{"conv": {"out": "in * width"}}]), "b.layers[0].conv.out: unknown parameter 'width' in 'in * width'"),
         (block([{"conv": {"out": "open('x')"}}]), "b.layers[0].conv.out: 'open('x')': "),
         (block([{"conv": {"out": [1]}}]), "b.layers[0].conv.out: must be a number or an expression, got a list"),
-        (block([{"norm": "bach"}]), "b.layers[0].norm.kind: 'bach' is not a choice. Did you mean 'batch'?"),
+        (block([{"norm": "bach"}]), "b.layers[0].norm.kind: unknown value 'bach'. Did you mean 'batch'?"),
         (block([{"act": 3}]), "b.layers[0].act.kind: must be one of relu, "),
         (block([{"conv": {}, "name": "a b"}]), "b.layers[0].name: must be letters, digits and _"),
-        (block([], residual="maybe"), "b.residual: 'maybe' is not a choice"),
+        (block([], residual="maybe"), "b.residual: unknown value 'maybe'"),
         (
             block([{"parallel": {"branches": [[]]}}]),
             "b.layers[0].parallel.branches: must be a mapping or list of at least",

@@ -171,13 +171,13 @@ def test_branches_that_differ_are_named_with_both_shapes() -> None:
         "End 'shortcut' with a 1x1 convolution to 64 channels."
     )
     assert error_of(parallel("concat", "a", "b").merged_shape, [(64, 8, 8), (32, 4, 4)], "join").endswith(
-        "cannot be concatenated. Give both the same strides, and padding that keeps their maps equal."
+        "cannot be concatenated. Use the same strides in both, and padding that gives maps of equal size."
     )
     assert "cannot be multiplied" in error_of(
         parallel("multiply", "gate", "main").merged_shape, [(3, 1, 1), (4, 8, 8)], "join"
     )
     assert "cannot be added" in error_of(parallel("add", "a", "b").merged_shape, [(4, 1, 1), (4, 8, 8)], "join")
-    assert error_of(parallel("add").merged_shape, [], "join") == "join: has no branches. Give it at least one."
+    assert error_of(parallel("add").merged_shape, [], "join") == "join: has no branches. Add at least one."
 
 
 def test_what_cannot_be_paired_is_an_error_with_what_could() -> None:

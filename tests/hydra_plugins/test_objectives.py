@@ -33,4 +33,4 @@ def test_a_training_gives_a_value_for_every_objective(objectives: list[str]) -> 
 
 def test_a_name_that_is_no_objective_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TINY, "study.objectives=[acuracy]"]) == 2
-    assert "study.objectives: 'acuracy' is not a choice. Did you mean 'accuracy'?" in capsys.readouterr().err
+    assert "study.objectives: unknown value 'acuracy'. Did you mean 'accuracy'?" in capsys.readouterr().err

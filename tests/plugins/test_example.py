@@ -43,7 +43,7 @@ def test_a_data_set_and_a_tracker_are_used_by_name(command: Command) -> None:
     settings = ["train.epochs=2", "train.batch_size=32", "augment=none", "arch.width=0.25", "train.device=cpu"]
     done = command("run", "data.name=stripes", "tracking.name=csv", *settings)
     assert done.returncode == 0, done.stderr
-    assert "data: stripes, 360 images to train on, 40 held out, 100 to test on" in done.stderr
+    assert "data: stripes, 360 training images, 40 validation, 100 test" in done.stderr
     (file,) = Path("outputs/tracking/csv").iterdir()
     rows = list(csv.reader(file.read_text().splitlines()))
     assert [row[0] for row in rows if row[1] == "train_loss"] == ["1", "2"]
@@ -61,12 +61,23 @@ def test_a_design_is_checked_against_the_data_set_s_shape(command: Command) -> N
     assert "stripes has images of 16x16 px, not 32x32. Set data.resize=true" in done.stderr
 
 
+def test_an_objective_is_used_by_name(command: Command) -> None:
+    settings = ["train.epochs=1", "train.batch_size=32", "augment=none", "arch.width=0.25", "train.device=cpu"]
+    search = ["-m", "study.objectives=[accuracy,file_size]", "study.trials=1", "seed=choice(0,1)", "constraints=none"]
+    done = command("run", "data.name=stripes", *settings, *search)
+    assert done.returncode == 0, done.stderr
+    shown = command("study", "show", "--json")
+    (trial,) = json.loads(shown.stdout)["trials"]
+    (weights,) = Path("outputs").rglob("model.safetensors")
+    assert trial["file_size"] == weights.stat().st_size
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.name=strips", "data.name: 'strips' is not a choice. Did you mean 'stripes'?"),
-        ("tracking.name=cvs", "tracking.name: 'cvs' is not a choice. Did you mean 'csv'?"),
-        ("study.sampler.name=nsgaiiii", "study.sampler.name: 'nsgaiiii' is not a choice. Did you mean 'nsgaiii'?"),
+        ("data.name=strips", "data.name: unknown value 'strips'. Did you mean 'stripes'?"),
+        ("tracking.name=cvs", "tracking.name: unknown value 'cvs'. Did you mean 'csv'?"),
+        ("study.sampler.name=nsgaiiii", "study.sampler.name: unknown value 'nsgaiiii'. Did you mean 'nsgaiii'?"),
     ],
 )
 def test_a_near_miss_is_named(command: Command, override: str, message: str) -> None:

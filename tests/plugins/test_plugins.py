@@ -45,10 +45,12 @@ def test_an_unknown_name_is_refused_with_the_likeliest_one(install: Install) -> 
     install("pack", "stripes = pack_code:made")
     with pytest.raises(SpecError) as caught:
         plugins.require_name("stripe", ("shapes",), GROUP, "data.name")
-    assert str(caught.value) == "data.name: 'stripe' is not a choice. Did you mean 'stripes'?"
-    with pytest.raises(SpecError, match=r"data\.name: '7' is not a choice\. Choose one of shapes, .*stripes"):
+    assert str(caught.value) == "data.name: unknown value 'stripe'. Did you mean 'stripes'?"
+    with pytest.raises(SpecError, match=r"data\.name: unknown value '7'\. Choose one of shapes, .*stripes"):
         plugins.require_name(7, ("shapes",), GROUP, "data.name")
-    with pytest.raises(SpecError, match=r"no installed package offers 'stripe' in archsearch\.datasets\. Did you mean"):
+    with pytest.raises(
+        SpecError, match=r"no installed package provides 'stripe' in archsearch\.datasets\. Did you mean"
+    ):
         plugins.load(GROUP, "stripe", "data.name")
 
 
@@ -66,15 +68,15 @@ def test_a_broken_package_is_named_with_what_happened(install: Install, text: st
     with pytest.raises(SpecError) as caught:
         plugins.load(GROUP, "stripes", "data.name")
     assert str(caught.value) == (
-        "data.name: the package broken 1.2 offers 'stripes' as broken_code:made, which cannot be imported "
-        f"({reason}). Repair or update the package, or choose another."
+        "data.name: the package broken 1.2 provides 'stripes' as broken_code:made, which cannot be imported "
+        f"({reason}). Update or reinstall the package, or choose another."
     )
 
 
 def test_a_name_that_two_packages_offer_is_refused(install: Install) -> None:
     install("one", "stripes = one_code:made")
     install("two", "stripes = two_code:made")
-    with pytest.raises(SpecError, match=r"'stripes' is offered by several packages: one 1\.2, two 1\.2"):
+    with pytest.raises(SpecError, match=r"'stripes' is provided by several packages: one 1\.2, two 1\.2"):
         plugins.load(GROUP, "stripes", "data.name")
 
 

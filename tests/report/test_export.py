@@ -52,7 +52,7 @@ def test_without_a_design_nothing_is_written() -> None:
 
 def test_a_file_that_cannot_be_written_is_named() -> None:
     Path("file").write_text("")
-    with pytest.raises(StorageError, match=r"a.csv: cannot be written: .*Name another file\.$"):
+    with pytest.raises(StorageError, match=r"a.csv: cannot be written: .*Choose another file\.$"):
         export_study(mixed(), {"csv": Path("file/a.csv")})
 
 

@@ -104,7 +104,9 @@ def test_rankings() -> None:
     assert numbers(one, by="seed") == [0, 1, 2]
     assert numbers(one, states=("failed", "complete")) == [1, 2, 0, 3]
     assert numbers(one, states=("pruned",), by="parameters") == []
-    with pytest.raises(SpecError, match=r"--by: no trial has a number 'parametres'. Did you mean 'parameters'\?"):
+    with pytest.raises(
+        SpecError, match=r"--by: no trial has a numeric value 'parametres'. Did you mean 'parameters'\?"
+    ):
         ranking(one, by="parametres")
 
 

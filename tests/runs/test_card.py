@@ -107,7 +107,7 @@ def test_a_run_without_held_out_images_has_no_card(tiny: Callable[..., Any], tmp
     experiment, checked, dataset = tiny("arch.width=0.1", "data.validation=0")
     execute(experiment, checked, tmp_path / "run", dataset=dataset, evaluate_test=False)
     assert not (tmp_path / "run" / "card.json").exists()
-    with pytest.raises(DataError, match="no images were held out"):
+    with pytest.raises(DataError, match="no validation images"):
         renew_card(tmp_path / "run")
 
 
@@ -126,7 +126,7 @@ def test_a_card_that_fails_is_a_notice(
     monkeypatch.setattr(carding, "draw_card", fail)
     experiment, checked, dataset = tiny("arch.width=0.1")
     record = execute(experiment, checked, tmp_path / "run", dataset=dataset).record
-    assert record["notices"][-1] == "there is no report card (ValueError: no such font)"
+    assert record["notices"][-1] == "the report card cannot be written (ValueError: no such font)"
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == record
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 

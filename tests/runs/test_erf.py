@@ -57,5 +57,5 @@ def test_a_run_is_drawn(tiny: Callable[..., Any], tmp_path: Path) -> None:
 
 
 def test_what_is_no_run_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there are no weights"):
+    with pytest.raises(DataError, match="no weights"):
         draw_erf(tmp_path, tmp_path / "erf.png")

@@ -174,7 +174,7 @@ def test_a_tracker_that_fails_is_a_notice_of_the_result(
     fake(fails=True)
     experiment, checked, dataset = tiny(*TRACKED)
     record = execute(experiment, checked, tmp_path / "run", dataset=dataset).record
-    notice = "tracking=wandb failed, the run goes on without it (ConnectionError: the server has gone)"
+    notice = "tracking=wandb failed, the run continues without it (ConnectionError: the server has gone)"
     assert record["notices"][-1] == notice
     assert json.loads((tmp_path / "run" / "result.json").read_text())["notices"][-1] == notice
 

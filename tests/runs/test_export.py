@@ -30,7 +30,7 @@ def run_dir(tiny: Callable[..., Any], tmp_path: Path, request: pytest.FixtureReq
 def test_torch_export_and_safetensors_are_compared_on_the_test_images(run_dir: Path, tmp_path: Path) -> None:
     pt2, weights = tmp_path / "out" / "net.pt2", tmp_path / "out" / "net.safetensors"
     lines = export_network(run_dir, torch_export=pt2, safetensors=weights)
-    assert lines[0].startswith(f"{pt2}: torch.export, same class on 20 of 20 images, largest difference of a logit ")
+    assert lines[0].startswith(f"{pt2}: torch.export, same class on 20 of 20 images, largest logit difference ")
     assert lines[0].endswith(", test images of shapes")
     assert "(tolerance " in lines[0]
     assert lines[1] == "it takes images (B, 3, 32, 32), channels red, green, blue: uint8, 0..255"
@@ -58,7 +58,7 @@ def test_weights_alone_are_compared_on_drawn_images(run_dir: Path, tmp_path: Pat
     alone.write_bytes((run_dir / "model.safetensors").read_bytes())
     (line,) = export_network(alone, safetensors=tmp_path / "copy.safetensors")
     assert "of 1000 images" in line
-    assert line.endswith("drawn images, because those of the run are not available")
+    assert line.endswith("generated images, because those of the run are not available")
 
 
 def test_what_is_not_the_same_network_is_not_written(
@@ -73,5 +73,5 @@ def test_what_is_not_the_same_network_is_not_written(
 def test_wrong_endings_and_unfinished_runs_are_errors(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"onnx: 'net.onx' does not end in .onnx. Write net.onnx"):
         export_network(run_dir, onnx=Path("net.onx"))
-    with pytest.raises(DataError, match="there are no weights"):
+    with pytest.raises(DataError, match="no weights"):
         export_network(tmp_path, onnx=Path("net.onnx"))

@@ -38,39 +38,39 @@ def test_a_loaded_network_is_the_trained_one(
 
 
 def test_what_is_no_run_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there are no weights: .* is not the folder of a run"):
+    with pytest.raises(DataError, match=r"no weights: .* is not a run folder"):
         load(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"half of it")
-    with pytest.raises(DataError, match="is not a whole safetensors file"):
+    with pytest.raises(DataError, match="is not a complete safetensors file"):
         load(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
-    with pytest.raises(DataError, match="carries no design; it was not written by archsearch"):
+    with pytest.raises(DataError, match="contains no design; it was not written by archsearch"):
         load(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("result", "why"),
     [
-        (None, r"the run has not finished\. Go on with resume="),
+        (None, r"the run is not complete\. Continue with resume="),
         (
             '{"pruned": false}',
-            r"the run has finished, and they were removed\. Train the design again: .* arch=.*design.yaml",
+            r"the run is complete, and its weights were removed\. Train the design again: .* arch=.*design.yaml",
         ),
-        ('{"pruned": true}', r"the run was pruned, and kept none\. Train the design again: "),
+        ('{"pruned": true}', r"the run was pruned, and no weights were kept\. Train the design again: "),
     ],
 )
 def test_why_there_are_no_weights_is_reported(tmp_path: Path, result: str | None, why: str) -> None:
     (tmp_path / "design.yaml").touch()
     if result is not None:
         (tmp_path / "result.json").write_text(result)
-    with pytest.raises(DataError, match=f"there are no weights: {why}"):
+    with pytest.raises(DataError, match=f"no weights: {why}"):
         load(tmp_path)
 
 
 @pytest.mark.parametrize("design", ["a: [", "stages: {}", "stages: {c: {block: normal, width: 8}}\nhead: {classes: 2}"])
 def test_a_design_that_does_not_fit_its_weights_is_reported(tmp_path: Path, design: str) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors", metadata={"design": design})
-    with pytest.raises(DataError, match="its weights are not those of the design that it carries"):
+    with pytest.raises(DataError, match="its weights do not match its design"):
         load(tmp_path)
 
 
@@ -115,5 +115,5 @@ def test_weights_without_statistics_load_but_take_no_bytes(tiny: Callable[..., A
     text = (tmp_path / "run" / "design.yaml").read_text()
     save_file(load(tmp_path / "run").state_dict(), tmp_path / "old.safetensors", metadata={"design": text})
     assert not load(tmp_path / "old.safetensors").training
-    with pytest.raises(DataError, match="lack the mean and deviation"):
+    with pytest.raises(DataError, match="contains no mean and standard deviation"):
         load(tmp_path / "old.safetensors", takes="uint8")

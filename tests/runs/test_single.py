@@ -22,7 +22,7 @@ def test_it_reports_the_result_and_records_a_trial(
     experiment, checked, _ = tiny()
     outcome = run_single(experiment, checked, tmp_path / "run", Origin(assignments={"block": "normal"}))
     printed = capsys.readouterr()
-    assert "shapes, 50 images to train on, 10 held out, 20 to test on" in printed.err
+    assert "shapes, 50 training images, 10 validation, 20 test" in printed.err
     assert printed.out.splitlines() == [
         summary(outcome.record),
         "files: run",

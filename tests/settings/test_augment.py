@@ -75,20 +75,20 @@ WRONG = {
     "augment.transforms[0].coarse_dropout.max_holes: unknown key for coarse_dropout. Did you mean 'holes'?": {
         "transforms": [{"coarse_dropout": {"max_holes": 1}}]
     },
-    "augment.transforms[0].random_crop.border: 'reflect' is not a choice. Did you mean 'reflect_101'?": {
+    "augment.transforms[0].random_crop.border: unknown value 'reflect'. Did you mean 'reflect_101'?": {
         "transforms": [{"random_crop": {"border": "reflect"}}]
     },
     "augment.transforms[0].horizontal_flp: unknown key for transforms[0]. Did you mean 'horizontal_flip'?": {
         "transforms": [{"horizontal_flp": {}}]
     },
-    "augment.transforms[0]: must name exactly one transform, names horizontal_flip and random_crop. Known: "
+    "augment.transforms[0]: must name exactly one transform, got horizontal_flip and random_crop. Known: "
     "horizontal_flip, shift_scale_rotate, coarse_dropout, random_crop, brightness_contrast.": {
         "transforms": [{"random_crop": {}, "horizontal_flip": {}}]
     },
-    "augment.transforms[0]: must name exactly one transform, names none. Known: "
+    "augment.transforms[0]: must name exactly one transform, got none. Known: "
     "horizontal_flip, shift_scale_rotate, coarse_dropout, random_crop, brightness_contrast.": {"transforms": [{}]},
     "augment.transforms: must be a list, got a mapping": {"transforms": {"horizontal_flip": {}}},
-    "augment.executor: 'batch' is not a choice. Did you mean 'batched'?": {"executor": "batch"},
+    "augment.executor: unknown value 'batch'. Did you mean 'batched'?": {"executor": "batch"},
 }
 
 
@@ -107,7 +107,7 @@ def test_ranges_hold_for_transforms_made_directly_and_decoded():
 
 
 def test_a_policy_made_directly_is_checked():
-    with pytest.raises(SpecError, match=r"^augment\.transforms\[0\]: must name exactly one transform, names none"):
+    with pytest.raises(SpecError, match=r"^augment\.transforms\[0\]: must name exactly one transform, got none"):
         check_policy(AugmentPolicy(transforms=(TransformChoice(),)))
 
 

@@ -36,7 +36,7 @@ def test_the_yaml_of_each_set_names_its_shape(name: str) -> None:
 
 def test_folder_yaml_asks_for_its_root() -> None:
     raw = yaml.safe_load((CONF / "folder.yaml").read_text())
-    with pytest.raises(SpecError, match=r"data\.root: data=folder needs a folder\. Give it: data\.root=DIR"):
+    with pytest.raises(SpecError, match=r"data\.root: data=folder needs a folder\. Set it: data\.root=DIR"):
         decode(DataSettings, raw, "data")
     assert decode(DataSettings, {**raw, "root": "pictures"}, "data") == DataSettings(name="folder", root="pictures")
 
@@ -49,26 +49,26 @@ def test_yaml_begins_with_the_command_that_uses_it(path: Path) -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"validation": 1.0}, "data.validation: must be at least 0 and below 1, is 1.0"),
+        ({"validation": 1.0}, "data.validation: must be at least 0 and below 1, got 1.0"),
         ({"validation": -0.1}, "data.validation: must be at least 0 and below 1"),
         ({"validation": float("nan")}, "data.validation: must be at least 0 and below 1"),
-        ({"classes": 1}, "data.classes: must be at least 2, is 1"),
-        ({"image_size": 0}, "data.image_size: must lie in 1 to 4096 px"),
+        ({"classes": 1}, "data.classes: must be at least 2, got 1"),
+        ({"image_size": 0}, "data.image_size: must be from 1 to 4096 px"),
         ({"image_size": 48}, "data.image_size: data=auto has images of 32 px, not 48. Set data.resize=true"),
         (
             {"name": "mnist", "image_size": 32},
             "data.image_size: data=mnist has images of 28 px, not 32. Set data.resize",
         ),
-        ({"channels": 2}, "data.channels: must be 1 or 3, is 2"),
-        ({"limit_train": 0}, "data.limit_train: must be at least 1, is 0. null takes all images."),
+        ({"channels": 2}, "data.channels: must be 1 or 3, got 2"),
+        ({"limit_train": 0}, "data.limit_train: must be at least 1, got 0. null uses all images."),
         ({"limit_test": -5}, "data.limit_test: must be at least 1"),
-        ({"seed": -1}, "data.seed: must not be negative"),
+        ({"seed": -1}, "data.seed: must be at least 0"),
         ({"cache": ""}, "data.cache: must name a folder"),
-        ({"shapes": {"noise": 200}}, "data.shapes.noise: must lie in 0 to 127, is 200"),
-        ({"shapes": {"train_images": 3}}, "data.shapes.train_images: must be at least 10, is 3"),
-        ({"shapes": {"seed": -1}}, "data.shapes.seed: must not be negative"),
-        ({"name": "cifar"}, "data.name: 'cifar' is not a choice. Did you mean 'cifar10'?"),
-        ({"name": "mnst"}, "data.name: 'mnst' is not a choice. Did you mean 'mnist'?"),
+        ({"shapes": {"noise": 200}}, "data.shapes.noise: must be from 0 to 127, got 200"),
+        ({"shapes": {"train_images": 3}}, "data.shapes.train_images: must be at least 10, got 3"),
+        ({"shapes": {"seed": -1}}, "data.shapes.seed: must be at least 0"),
+        ({"name": "cifar"}, "data.name: unknown value 'cifar'. Did you mean 'cifar10'?"),
+        ({"name": "mnst"}, "data.name: unknown value 'mnst'. Did you mean 'mnist'?"),
         ({"name": 3}, "data.name: must be a string"),
         ({"validaton": 0.1}, "data.validaton: unknown key for data. Did you mean 'validation'?"),
         ({"limit_train": "100"}, "data.limit_train: must be an integer"),

@@ -30,7 +30,7 @@ def test_what_means_nothing_is_refused(raw: dict[str, Any], where: str) -> None:
 
 
 def test_a_near_miss_is_named() -> None:
-    with pytest.raises(SpecError, match=r"tracking\.name: 'mlfow' is not a choice\. Did you mean 'mlflow'\?"):
+    with pytest.raises(SpecError, match=r"tracking\.name: unknown value 'mlfow'\. Did you mean 'mlflow'\?"):
         TrackingSettings(name="mlfow")
 
 

@@ -22,7 +22,7 @@ from archsearch.settings.training import (
         (TrainSettings, {"epochs": 0}, "train.epochs: must be at least 1, got 0"),
         (TrainSettings, {"batch_size": -4}, "train.batch_size: must be at least 1, got -4"),
         (TrainSettings, {"threads": 0}, "train.threads: must be at least 1, got 0"),
-        (TrainSettings, {"device": "gpu"}, "train.device: 'gpu' is not a device. Choose one of auto, cpu,"),
+        (TrainSettings, {"device": "gpu"}, "train.device: unknown device 'gpu'. Choose one of auto, cpu,"),
         (TrainSettings, {"device": "cuda:x"}, "train.device"),
         (TrainSettings, {"ema": 1.0}, "train.ema: must be at least 0 and below 1, got 1.0. Write null for no average."),
         (TrainSettings, {"label_smoothing": -0.1}, "train.label_smoothing"),

@@ -17,7 +17,7 @@ from archsearch.tracking.base import End, Tracked, library
 from archsearch.tracking.guarded import GuardedTracker, open_tracker, require_tracker
 
 SETTINGS = TrackingSettings(name="mlflow", address="http://me:secret@host:5000")
-FAILED = "tracking=mlflow failed, the run goes on without it"
+FAILED = "tracking=mlflow failed, the run continues without it"
 
 
 class Fake:

@@ -36,7 +36,7 @@ def draw_card(
 ) -> None:
     """Write to `file` (PNG, SVG or PDF) the card, with the image of each mistake and a mosaic of augmented samples.
 
-    Raises `SpecError` for another ending, `StorageError` where the file cannot be written.
+    Raises `SpecError` for another ending, `StorageError` if the file cannot be written.
     """
     write_drawing(card_drawing(card, mistakes, samples, title), file, dpi=_DPI)
 

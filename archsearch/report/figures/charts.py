@@ -1,7 +1,7 @@
 """Charts as values, and their layout: axes, points, curves, bars, limits and heat maps, with titles and legends.
 
 A chart is described once; `layout` makes the drawing of it that every format shows. All charts are `WIDTH` units
-wide, so that letters have the same size on a phone and beside each other on a wide screen.
+wide, so that text has the same size on every screen.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Axis:
     is_log: bool = False
 
     def share(self, value: float) -> float:
-        """Return where `value` lies, from 0 to 1; a value beyond the axis lies at its end."""
+        """Return the position of `value`, from 0 to 1; a value beyond the axis is at its end."""
         inside = min(max(value, self.low), self.high)
         low, high, at = (math.log10(each) if self.is_log else each for each in (self.low, self.high, inside))
         return (at - low) / (high - low)
@@ -57,7 +57,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datum:
-    """A point of a chart; without `y` it lies on the lower edge. `hover` is shown where the pointer is."""
+    """A point of a chart; without `y` it is on the lower edge. `hover` is shown where the pointer is."""
 
     x: float
     y: float | None

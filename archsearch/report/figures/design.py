@@ -81,7 +81,7 @@ class Slot:
     lines: tuple[str, ...]
 
     def across(self, scale: float) -> float:
-        """Return the width of the boxes at so many units for a channel."""
+        """Return the width of the boxes at units per channel."""
         return sum(_wide(box, scale) for box in self.boxes) + _INSIDE * (len(self.boxes) - 1)
 
     def caption(self, size: float, *, turned: bool = False) -> float:
@@ -167,7 +167,7 @@ def placed(
     """
     every = [box for slot in drawn for box in slot.boxes]
     low, high = 0.0, widest / max(box.shape[0] for box in every)
-    for _ in range(40):  # units for a channel
+    for _ in range(40):  # units per channel
         scale = (low + high) / 2
         taken = sum(max(slot.across(scale), caption) + gap for slot, caption in zip(drawn, captions, strict=True)) - gap
         low, high = (scale, high) if taken <= width else (low, scale)
@@ -246,7 +246,7 @@ def _caption_size(drawn: Sequence[Slot], width: float) -> tuple[float, bool]:
 def draw_design(checked: Checked, file: Path) -> None:
     """Draw the design to `file`, a PNG, SVG or PDF by its ending; missing folders are made.
 
-    Raises `SpecError` at `plot` for another ending, `StorageError` where the file cannot be written.
+    Raises `SpecError` at `plot` for another ending, `StorageError` if the file cannot be written.
     """
     write_drawing(design_drawing(checked), file, inch=1 / 72, dpi=DPI)
 

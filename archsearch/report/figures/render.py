@@ -1,7 +1,7 @@
 """A drawing as an element of a page, and as a file: SVG as our own markup, PNG and PDF by matplotlib.
 
-A page has the looks in its style sheet; a file of SVG holds them itself, in light colours. matplotlib is imported
-lazily, nothing of its global state is left changed, and the same drawing gives the same bytes.
+A page has the looks in its style sheet; an SVG file contains them, in light colours. matplotlib is imported
+lazily, its global state is unchanged, and the same drawing gives the same bytes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _is_point(part: Part) -> bool:
 
 
 def document(drawing: Drawing) -> str:
-    """Return the drawing as a file of its own, in light colours."""
+    """Return the drawing as a separate file, in light colours."""
     style = f"{_TEXT}{_rules()}"
     for name, value in LIGHT.items():
         style = style.replace(f"var(--{name})", value)
@@ -110,7 +110,7 @@ def style_sheet() -> str:
 
 
 def textures() -> Markup:
-    """Return the definitions of the textures, which a page holds once."""
+    """Return the definitions of the textures, which a page contains once."""
     tiles = [
         el(
             "pattern",
@@ -235,9 +235,9 @@ def picture_format(file: Path) -> str:
 
 
 def write_drawing(drawing: Drawing, file: Path, *, inch: float = INCH, dpi: int = 150) -> None:
-    """Write `drawing` to `file`, whose folder is made where it is missing; a unit is so many inches.
+    """Write `drawing` to `file`, whose folder is made if it is missing; `unit` is in inches.
 
-    Raises `SpecError` for an ending that is no picture's, `StorageError` where the file cannot be written.
+    Raises `SpecError` for an unknown file ending, `StorageError` if the file cannot be written.
     """
     kind = picture_format(file)
     content = document(drawing).encode() if kind == "svg" else _rendered(drawing, kind, inch, dpi)

@@ -80,8 +80,8 @@ def draw_study(
 ) -> list[Path]:
     """Draw the figures of `study` into `folder`, in each of `formats`, and return the files.
 
-    `importances` are computed where they are not given. Raises `SpecError` for a format that is no picture's,
-    `StorageError` where a file cannot be written.
+    `importances` are computed if they are not given. Raises `SpecError` for a format that is no picture's,
+    `StorageError` if a file cannot be written.
     """
     for each in formats:
         picture_format(Path(f"study.{each}"))
@@ -264,7 +264,7 @@ def learning_curves(study: StudyRead, *, best: int = 5, most: int = 60) -> Chart
 
 
 def importance_chart(importances: Mapping[str, float]) -> BarChart | None:
-    """Return the share of each setting; None where none is known."""
+    """Return the share of each setting; None if none is known."""
     known = {short_key(name): share for name, share in importances.items() if finite(share) is not None and share >= 0}
     notes = ["Shares add up to 100 %."]
     return ranked_bars("Importance of settings", known, lambda share: percent(share, 1), notes) if known else None
@@ -294,7 +294,7 @@ def ranked_bars(
 
 
 def _points(points: Iterable[Point], best: str, text: Callable[[Point], str]) -> list[Points]:
-    """Return the marks of each kind, those of the best first, so that they lie above the others."""
+    """Return the marks of each kind, those of the best first, so that they are above the others."""
     found: list[Points] = []
     labels = {"best": best, "complete": "complete", "pruned": "pruned, last reported accuracy"}
     listed = list(points)
@@ -310,7 +310,7 @@ def _points(points: Iterable[Point], best: str, text: Callable[[Point], str]) ->
 
 
 def _value_range(points: Sequence[Point], best: Sequence[float], name: str) -> Axis:
-    """Return the upright axis, over the complete trials: those that were stopped early lie far below them."""
+    """Return the upright axis, over the complete trials: pruned trials are far below them."""
     complete = [point.y for point in points if point.kind != "pruned"]
     low, high = central_range(complete if len(complete) >= 5 else [point.y for point in points])
     return value_axis(name, min([low, *best]), max([high, *best]))
@@ -335,7 +335,7 @@ def _notes(*notes: str | None) -> tuple[str, ...]:
 def draw_training(records: Sequence[EpochRecord], file: Path, *, title: str) -> None:
     """Write to `file` (PNG, SVG or PDF) the loss and the accuracy of every epoch.
 
-    Raises `SpecError` for another ending, `StorageError` where the file cannot be written.
+    Raises `SpecError` for another ending, `StorageError` if the file cannot be written.
     """
     write_drawing(sheet(training_figure(records, title)), file, dpi=_DPI)
 
@@ -358,14 +358,14 @@ def training_figure(records: Sequence[EpochRecord], title: str) -> Figure:
 def draw_comparison(study: StudyRead, trials: Sequence[TrialRead], file: Path) -> None:
     """Write to `file` (PNG, SVG or PDF) the learning curves of two trials in one chart.
 
-    Raises `SpecError` for another ending or where neither has a curve, `StorageError` where it cannot be written.
+    Raises `SpecError` for another ending or where neither has a curve, `StorageError` if it cannot be written.
     """
     picture_format(file)
     write_drawing(sheet(comparison_figure(study, trials)), file)
 
 
 def comparison_figure(study: StudyRead, trials: Sequence[TrialRead]) -> Figure:
-    """Return the learning curves of two trials in one chart; raises `SpecError` where neither has one."""
+    """Return the learning curves of two trials in one chart; raises `SpecError` if neither has one."""
     curves = [finite_history(trial) for trial in trials]
     if not any(curves):
         raise SpecError("--plot", "neither trial has recorded a learning curve")

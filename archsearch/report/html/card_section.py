@@ -22,17 +22,17 @@ _SPAN = 0.05  # of accuracy and mean confidence: closer, and the network is well
 
 
 def card_section(study: StudyRead) -> Markup:
-    """Return the report card of the best trial; a sentence where there is none."""
+    """Return the report card of the best trial; a sentence if there is none."""
     title = "Report card of the best network"
     best = next(iter(ranked_finite(study)), None)
     if best is None:
-        return section("card", title, no_data("No design has been trained to the end."))
+        return section("card", title, no_data("No design has been fully trained."))
     folder = best.attrs.get("run_dir")
     card = read_card(Path(folder)) if isinstance(folder, str) and folder else None
     if card is None:
         cause = (
-            f"{folder} has no {CARD} that can be read. With its weights and images at hand, "
-            f"python -m archsearch.show card={folder} writes one"
+            f"{folder} has no readable {CARD}. If its weights and images are available, "
+            f"python -m archsearch.show card={folder} creates it"
             if folder
             else "the trial has no folder"
         )

@@ -1,4 +1,4 @@
-"""The report of a study: one HTML file that needs nothing else, neither a network nor a folder beside it.
+"""The report of a study: one HTML file that needs nothing else, neither a network nor other files.
 
 Every text of a user goes through `archsearch.report.html.markup`, which escapes it, and the page's own policy lets no
 script or style run but the two that are written into it.
@@ -47,9 +47,9 @@ CONTENTS = {
 
 
 def write_report(study: StudyRead, file: Path, *, importances: Mapping[str, float] | None = None) -> None:
-    """Write the report of `study` to `file`, whose folder is made where it is missing; the same study, the same bytes.
+    """Write the report of `study` to `file`, whose folder is made if it is missing; the same study, the same bytes.
 
-    `importances` are computed where they are not given. Raises `StorageError` where the file cannot be written.
+    `importances` are computed if they are not given. Raises `StorageError` if the file cannot be written.
     """
     text = study_page(study, importances=importances)
     try:

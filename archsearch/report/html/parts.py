@@ -65,7 +65,7 @@ def titled(title: str, *children: Child) -> Markup:
 
 
 def no_data(text: str) -> Markup:
-    """Return the sentence that stands in for missing data."""
+    """Return the text that replaces missing data."""
     return el("p", text, class_="nothing")
 
 

@@ -227,7 +227,7 @@ def designs_section(study: StudyRead) -> Markup:
     """Return the best designs, or of several objectives a spread over the Pareto front, each drawn."""
     ranked = ranked_finite(study)
     if not ranked:
-        return section("designs", "Best designs", no_data("No design has been trained to the end."))
+        return section("designs", "Best designs", no_data("No design has been fully trained."))
     chosen, title = ranked[:BEST], "Best designs"
     if len(study.objectives) > 1:
         front = pareto_front(study)
@@ -286,7 +286,7 @@ def conditions_section(study: StudyRead, program: Mapping[str, str]) -> Markup:
 
 
 def trials_section(study: StudyRead) -> Markup:
-    """Return every trial, the best first, with its files and the command that runs it again."""
+    """Return every trial, the best first, with its files and the command that trains it again."""
     if not study.trials:
         return section("trials", "All trials", no_data("There is no trial yet."))
     ordered = ranking(study, states=STATES)

@@ -54,10 +54,10 @@ def design_text(checked: Checked, *, styled: bool = False) -> str:
     totals = (
         f"parameters {number(footprint.parameters)}   MACs {number(footprint.macs)}   "
         f"receptive field {footprint.receptive_field} px   width {checked.design.width:g}   {symmetry}"
-        f"activations {number(footprint.activations)} ({number(footprint.activation_bytes)} bytes to train on, "
-        f"{number(footprint.peak_bytes)} bytes at once to run, fp32, an image)"
+        f"activations {number(footprint.activations)} ({number(footprint.activation_bytes)} bytes for training, "
+        f"{number(footprint.peak_bytes)} bytes peak for inference; fp32, per image)"
     )
-    bars = f"bars: # is {image / 20:g} px of the {image} px image, cut off at twice its size"
+    bars = f"bars: # is {image / 20:g} px of the {image} px image, clipped at twice its size"
     return "\n".join(
         [
             _style(f"{checked.design.name}   {checked.design_id}", _ITALIC, styled),

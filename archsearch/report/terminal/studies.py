@@ -44,7 +44,7 @@ _FACTS = {
 def print_overviews(studies: Sequence[Overview], console: Console) -> None:
     """Print one line per study: its trials by state, its best, and when something last happened."""
     if not studies:
-        console.print("The database holds no study yet.")
+        console.print("The database contains no studies yet.")
         return
     rows = [
         (
@@ -65,7 +65,7 @@ def _best(study: Overview) -> str:
         return NOTHING
     name, *others = study.objectives
     if others:
-        return safe(f"{best.front} on the front of {', '.join(study.objectives)}")
+        return safe(f"{best.front} on the Pareto front of {', '.join(study.objectives)}")
     return f"{safe(value_cell(name, best.values[0]))} by trial {best.number}"
 
 
@@ -74,7 +74,7 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
     console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
     console.print(safe(_head(study)), style="dim")
     if not rows:
-        console.print("There are no trials to show.")
+        console.print("No trials to show.")
         return
     console.print()
     several = len(study.objectives) > 1
@@ -162,7 +162,7 @@ def print_findings(findings: Iterable[Finding], fixed: Sequence[str] | None, con
     for line in fixed or ():
         console.print(f"[bold]fixed[/]  {safe(line)}", soft_wrap=True)
     if listed and fixed == []:
-        console.print("None of them can be fixed without a loss.")
+        console.print("None of them can be fixed without loss of data.")
 
 
 def print_best(study: StudyRead, trial: TrialRead, console: Console) -> None:
@@ -178,7 +178,7 @@ def print_best(study: StudyRead, trial: TrialRead, console: Console) -> None:
 
 
 def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
-    """Print everything about one trial."""
+    """Print one trial in full."""
     console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {trial.state}")
     if trial.cause:
         console.print(safe(trial.cause), style="bold", soft_wrap=True)

@@ -37,7 +37,7 @@ def printable(text: object) -> str:
 
 
 def value_cell(name: str, value: object) -> str:
-    """Return a value by what it measures: 84.93 %, 187 312, 109 px, 38 s."""
+    """Return a value in its unit: 84.93 %, 187 312, 109 px, 38 s."""
     return NOTHING if value is None else printable(value_text(name, value))
 
 
@@ -66,7 +66,7 @@ def sparkline(values: Sequence[float], encoding: str | None = "utf-8") -> str:
 
 
 def relative_path(folder: object) -> str:
-    """Return a path relative to the current folder, where it lies below it."""
+    """Return a path relative to the current folder, if it is below it."""
     path = Path(str(folder))
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 

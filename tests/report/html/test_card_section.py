@@ -80,7 +80,7 @@ def test_a_card_without_pictures_and_without_mistakes_is_a_card(tmp_path: Path) 
 
 def test_without_a_card_the_cause_is_given(tmp_path: Path) -> None:
     text = section(tmp_path / "run", None)
-    assert "run has no card.json that can be read." in text
-    assert f"python -m archsearch.show card={tmp_path / 'run'} writes one." in text
+    assert "run has no readable card.json." in text
+    assert f"python -m archsearch.show card={tmp_path / 'run'} creates it." in text
     assert "the trial has no folder" in card_section(make_study([make_trial(0, values=(1.0,))]))
-    assert "No design has been trained to the end." in card_section(make_study([]))
+    assert "No design has been fully trained." in card_section(make_study([]))

@@ -38,13 +38,13 @@ def test_the_list_of_studies(console: Console) -> None:
     assert "75.00 % by trial 1" in ours
     assert ours.rstrip().endswith("2026-03-01 12:01 UTC")
     assert foreign.startswith("[red]a[/] �[31mb� <i>")
-    assert "1 on the front of a, b" in foreign
+    assert "1 on the Pareto front of a, b" in foreign
     assert none.split() == ["empty", "-", "-", "none", "-", "-"]
 
 
 def test_a_database_without_studies(console: Console) -> None:
     print_overviews([], console)
-    assert printed(console) == "The database holds no study yet.\n"
+    assert printed(console) == "The database contains no studies yet.\n"
 
 
 def test_the_leaderboard(console: Console) -> None:

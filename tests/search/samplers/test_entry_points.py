@@ -67,7 +67,7 @@ def test_a_misspelt_name_is_an_error_with_the_likeliest_name(install: Install) -
     install()
     with pytest.raises(SpecError) as caught:
         SamplerSettings(name="nsgaiiii")
-    assert str(caught.value) == "study.sampler.name: 'nsgaiiii' is not a choice. Did you mean 'nsgaiii'?"
+    assert str(caught.value) == "study.sampler.name: unknown value 'nsgaiiii'. Did you mean 'nsgaiii'?"
     with pytest.raises(SpecError, match="Did you mean 'footprint'"):
         SamplerSettings(name="footprints")
 
@@ -113,4 +113,4 @@ def test_a_command_uses_it_by_its_name(install: Install, checkout: Path) -> None
     misspelt = [*command[:-1], "study.sampler.name=nsgaiiii"]
     done = subprocess.run(misspelt, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 2
-    assert "study.sampler.name: 'nsgaiiii' is not a choice. Did you mean 'nsgaiii'?" in done.stderr
+    assert "study.sampler.name: unknown value 'nsgaiiii'. Did you mean 'nsgaiii'?" in done.stderr

@@ -56,7 +56,7 @@ def test_a_new_study_carries_a_note_of_its_limits() -> None:
     assert note["dashboard:note_ver"] == 1
     assert text.startswith("## Limits: mine\n\n| limit | bound |\n|---|---|\n| receptive_field | above 44 |\n")
     assert "| parameters | below 200 000 and at least 1 000 |" in text
-    assert "| downsampling | 3 layers by strided or dilated |" in text
+    assert "| downsampling | 3 strided or dilated layers |" in text
     assert len(text) < 2045, "the dashboard splits longer notes"
     assert limits_note("none", {}) == limits_note("none", None) == {}
 
