@@ -77,4 +77,4 @@ def write_samples(
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(enlarged).save(path)
     except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: the picture of samples cannot be written ({error})") from error
+        raise StorageError(f"{path}: the samples cannot be drawn ({error})") from error

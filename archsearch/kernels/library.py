@@ -187,7 +187,7 @@ def _built(compiler: str, *more: str) -> Path:
         except OSError:
             continue
         return library
-    raise RunError("no folder could be written for the kernels; set XDG_CACHE_HOME")
+    raise RunError("no writable folder for the kernels; set XDG_CACHE_HOME")
 
 
 def _folders() -> list[Path]:

@@ -52,12 +52,12 @@ def assemble(plan: Plan, *, scheme: Scheme = "kaiming", generator: torch.Generat
     torch's global generators are neither read nor moved.
 
     Raises `SpecError` where a layer does not fit its input, a name cannot name a torch module, or
-    the output is not one value a class.
+    the output must be one value per class.
     """
     output_shape = measure(plan).output_shape
     if output_shape[1:] != (1, 1):
         where = plan.layers[-1].name if plan.layers else ""
-        what = f"the network ends in {shape_text(output_shape)}, which is not one value a class"
+        what = f"the network ends in {shape_text(output_shape)}, which must be one value per class"
         raise SpecError(where, what, "End it with a global pool, or with a linear layer.")
     with torch.random.fork_rng(devices=[]):  # torch draws weights of its own first; on "meta" it would load sympy
         network = Network(_children(plan.layers, "", Network({})))

@@ -80,7 +80,7 @@ def work(
             end = run_trial(queue, task, claim, pruner, device, on_epoch, stop, first_training=first_training)
             listen(Event(kind="ended", number=claim.number, end=end))
             if end.state == "released":
-                listen(Event(kind="note", text=f"a worker ends, the others go on: {end.cause}"))
+                listen(Event(kind="note", text=f"a worker stopped, the others continue: {end.cause}"))
                 return
             first_training = first_training and end.state == "failed"
             collect()

@@ -55,9 +55,9 @@ class Sweep:
         if size is None:
             names = [name for name, each in self.space.parameters.items() if each.size is None]
             fix = "Give it a step, name its values with choice(...), or take another sampler."
-            raise SpecError(names[0], "is a continuum, which has no end of combinations", fix)
+            raise SpecError(names[0], "is continuous: a grid needs finitely many values", fix)
         if size > MOST_COMBINATIONS:
-            what = f"{size} combinations are too many to go through"
+            what = f"{size} combinations are too many for a grid"
             raise SpecError("study.sampler", what, "Take another sampler: sampler=footprint study.trials=100.")
         sizes = [(name, each, each.size or 1) for name, each in self.space.parameters.items()]
         for index in range(size):

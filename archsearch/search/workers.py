@@ -55,7 +55,7 @@ def run_workers(
     """Search with `study.workers` processes until all is done; `devices` are assigned in turn, the cores shared.
 
     Raises the error that a worker ended with, `InterruptedRun` after Ctrl-C (every worker has written a checkpoint),
-    and `RunError` where workers keep dying.
+    and `RunError` where workers died repeatedly.
     """
     context = multiprocessing.get_context("spawn")
     url = study.store.address.url
@@ -88,14 +88,14 @@ def run_workers(
                     _count_death(study, worker)
                     restarts += 1
                     if restarts > MOST_DEATHS * len(workers):
-                        raise RunError(f"workers keep dying, the last one by {_end_of(code)}")
+                        raise RunError(f"workers died repeatedly, the last one by {_end_of(code)}")
                     workers[place] = start(worker.index)
         except KeyboardInterrupt:
             listen(
                 Event(kind="note", text="stopping: every worker writes a checkpoint; press Ctrl-C again to end at once")
             )
             _stop(workers, listen)
-            raise InterruptedRun("the search was stopped; the same command goes on with it") from None
+            raise InterruptedRun("the search was stopped; repeat the command to resume it") from None
         finally:
             _kill(workers)
     for worker in workers:

@@ -241,7 +241,7 @@ def _prepared(network: nn.Module, settings: TrainSettings, device: torch.device,
         except ModuleNotFoundError as error:
             if error.name != "archsearch.kernels":
                 raise
-            raise RunError("this installation of archsearch is without its kernels") from None
+            raise RunError("archsearch/kernels is not installed") from None
         kernels = load_kernels()
     except RunError as error:
         if settings.kernels == "native":
@@ -275,7 +275,7 @@ def _compiled(
         cause = cause_of(error)
         if settings.compile is True:
             raise RunError(f"train.compile=true: compiling failed: {cause}. Set train.compile=false.") from error
-        notice(f"train.compile=auto: compiling failed ({cause}), training goes uncompiled")
+        notice(f"train.compile=auto: compiling failed ({cause}), training without torch.compile")
         return None
     return compiled
 
@@ -289,7 +289,7 @@ def _wants_compile(asked: Literal["auto"] | bool, device: torch.device, images: 
     names = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
     if os.name == "nt" or any(shutil.which(name) for name in names):
         return True
-    notice("train.compile=auto: no C++ compiler was found (g++, clang++ or $CXX), training goes uncompiled")
+    notice("train.compile=auto: no C++ compiler was found (g++, clang++ or $CXX), training without torch.compile")
     return False
 
 

@@ -191,7 +191,9 @@ def _read(path: Path) -> dict[str, Any]:
     except Exception as error:  # zipfile and torch answer damage with a dozen kinds
         raise StorageError(damaged) from error
     if not isinstance(loaded, dict) or loaded.get("format") != _FORMAT:
-        raise StorageError(f"{path}: not a checkpoint of this version of archsearch. Delete it to start anew.")
+        raise StorageError(
+            f"{path}: not a checkpoint of this version of archsearch. Delete it to start from the beginning."
+        )
     return loaded
 
 
@@ -201,7 +203,7 @@ def _refuse_other_run(path: Path, held: Identity, asked: Identity) -> None:
     differing = [key for key in shared if held[key] not in (asked[key], "auto")]
     if differing:
         listed = ", ".join(f"{key} ({_short(held[key])}, now {_short(asked[key])})" for key in differing)
-        fix = "Give the run's own settings, or start in another folder."
+        fix = "Use the settings of that run, or another folder."
         raise SpecError("resume", f"{path} is the checkpoint of another run: it differs in {listed}", fix)
 
 

@@ -85,7 +85,9 @@ def train(
         with (
             switches(settings, device, images=settings.epochs * len(dataset.train.labels_B)),
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            StopRequest(lambda: shown.note("finishing the step, then saving; once more ends at once")) as request,
+            StopRequest(
+                lambda: shown.note("stopping: saving a checkpoint; press Ctrl-C again to end at once")
+            ) as request,
         ):
             # Not kept by a name: what it holds on a GPU is free when the switches are put back.
             return _Run(network, dataset, settings, optimizer, schedule, augmenter, seed, run_dir, device, shown).run(
@@ -330,7 +332,7 @@ class _Run:
         """Return the error for a loss that is no longer finite, with its fixes."""
         state, rate = self.state, self.optimizer.learning_rate
         return DivergedError(
-            f"the loss is not a finite number in epoch {state.epoch + 1} of {self.settings.epochs}, at step "
+            f"the loss is not finite in epoch {state.epoch + 1} of {self.settings.epochs}, at step "
             f"{state.step} of {self.steps} or at most {2 * _CHECK_EVERY} before. "
             f"Lower optimizer.learning_rate (now {rate:g}, try {rate / 3:.2g}), set train.clip=1, "
             "or lengthen schedule.warmup."

@@ -53,7 +53,7 @@ def test_the_picture_is_written_enlarged(images, policy, statistics, tmp_path):
 @pytest.mark.parametrize("name", ["samples.unknown", "folder"])
 def test_a_picture_that_cannot_be_written_is_named(images, policy, statistics, tmp_path, name):
     (tmp_path / "folder").mkdir()
-    with pytest.raises(StorageError, match=f"{name}: the picture of samples cannot be written"):
+    with pytest.raises(StorageError, match=f"{name}: the samples cannot be drawn"):
         write_samples(tmp_path / name, policy(), images, **statistics, draws=1)
 
 

@@ -217,7 +217,7 @@ def test_what_a_writer_has_not_closed_is_read(capsys: pytest.CaptureFixture[str]
     [
         (["show"], "study: the database has 2 studies. Name one of them: one, tow"),
         (["show", "two"], "study: there is no 'two'. Did you mean 'tow'?"),
-        (["best", "tow", "--storage", "nowhere.db"], "--storage: there is no study database at nowhere.db"),
+        (["best", "tow", "--storage", "nowhere.db"], "--storage: no study database at nowhere.db"),
         (["ls", "--storage", "mysql://me:geheim@x/y"], "--storage: 'mysql://me:***@x/y' is not the address"),
         (["trial", "tow", "99"], "trial: study 'tow' has no trial 99. The last trial is 3."),
         (["trial", "tow", "x"], "trial: expected a trial number, got 'tow x'. Write [STUDY] NUMBER."),

@@ -166,7 +166,7 @@ def test_two_layers_of_one_name_are_refused() -> None:
 
 def test_an_output_that_is_a_map_is_refused() -> None:
     plan = Plan(input_shape=(8, 4, 4), layers=(Sequence(name="head", layers=(conv(),)),))
-    with pytest.raises(SpecError, match=r"^head: the network ends in 8 x 4 x 4, which is not one value a class\."):
+    with pytest.raises(SpecError, match=r"^head: the network ends in 8 x 4 x 4, which must be one value per class\."):
         assemble(plan)
 
 

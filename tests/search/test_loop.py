@@ -189,7 +189,7 @@ def test_a_worker_without_memory_for_its_first_training_leaves_it_to_other_worke
     assert [trial.state.name for trial in study.trials()] == ["RUNNING", "WAITING"]
     assert study.trials()[1].user_attrs["worker"] == ""
     notes = [event.text for event in heard if event.kind == "note"]
-    assert notes == ["a worker ends, the others go on: cuda has not enough memory"]
+    assert notes == ["a worker stopped, the others continue: cuda has not enough memory"]
     assert [event.end.state for event in heard if event.end is not None] == ["released"]
 
 

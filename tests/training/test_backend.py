@@ -117,7 +117,7 @@ def test_where_the_kernels_are_not_installed_torch_computes_with_a_notice(tiny_n
     chosen = select(tiny_network(), precision="fp32", notices=notices)
     assert (chosen.name, chosen.precision) == ("eager", "fp32")
     (notice,) = notices
-    assert notice.startswith("train.kernels=auto: this installation of archsearch is without its kernels; training")
+    assert notice.startswith("train.kernels=auto: archsearch/kernels is not installed; training")
     assert notice.endswith("goes on in fp32 by torch, which takes longer")
     with pytest.raises(RunError, match=r"train.kernels=native: this installation .* Set train.kernels=torch."):
         select(tiny_network(), kernels="native")
@@ -232,6 +232,6 @@ def test_compiling_that_fails_is_a_notice_or_an_error(tiny_network, monkeypatch)
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     notices: list[str] = []
     assert select(tiny_network(), kernels="torch", notices=notices).name == "eager"
-    assert notices == ["train.compile=auto: compiling failed (ValueError), training goes uncompiled"]
+    assert notices == ["train.compile=auto: compiling failed (ValueError), training without torch.compile"]
     with pytest.raises(RunError, match="compiling failed: ValueError"):
         select(tiny_network(), compile=True)

@@ -278,7 +278,7 @@ def test_compiling_that_fails_is_a_notice_for_auto_and_an_error_where_asked(fit,
     expected, _ = fit(train={"compile": False}, run_dir=tmp_path / "plain")
     network, result = fit(train={"compile": "auto"})
     assert not result.compiled
-    assert result.notices == ("train.compile=auto: compiling failed (no compiler), training goes uncompiled",)
+    assert result.notices == ("train.compile=auto: compiling failed (no compiler), training without torch.compile",)
     assert_same(network, expected)
     with pytest.raises(RunError, match=r"train.compile=true: compiling failed: no compiler. Set train.compile=false"):
         fit(train={"compile": True})

@@ -246,10 +246,10 @@ def _load_sampler(settings: SamplerSettings, seed: int | None) -> BaseSampler:
         raise
     except Exception as error:
         what = f"the sampler '{name}' of an installed package failed ({type(error).__name__}: {error})"
-        raise SpecError("study.sampler.name", what, "Repair or update the package, or choose another.") from error
+        raise SpecError("study.sampler.name", what, "Update or reinstall the package, or choose another.") from error
     if not isinstance(sampler, BaseSampler):
         what = f"the entry point '{name}' returned {type(sampler).__name__}, expected optuna.samplers.BaseSampler"
-        raise SpecError("study.sampler.name", what, "Repair or update the package, or choose another.")
+        raise SpecError("study.sampler.name", what, "Update or reinstall the package, or choose another.")
     return sampler
 
 

@@ -318,4 +318,6 @@ def _truncate(file: Path) -> str:
             os.truncate(file, file.stat().st_size - torn)
     finally:
         lock.release()
-    return f"{file}: {torn} bytes of an incomplete line are removed" if torn else f"{file}: its last line is whole now"
+    return (
+        f"{file}: {torn} bytes of an incomplete line are removed" if torn else f"{file}: its last line is complete now"
+    )

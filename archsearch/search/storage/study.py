@@ -98,7 +98,7 @@ def open_study(
     for one in objectives:
         require_objective(one)
     if not objectives or len(set(objectives)) != len(objectives):
-        raise SpecError("study.objectives", "must name at least one objective, each once")
+        raise SpecError("study.objectives", "must list at least one objective, without repetition")
     attrs = {
         "data": data,
         "data_fingerprint": fingerprint,

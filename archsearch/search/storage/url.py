@@ -61,7 +61,7 @@ def parse_address(storage: str, where: str = "study.storage") -> Address:
 def file_missing(where: str, address: Address) -> SpecError:
     """Return the error that the file of a local address does not exist."""
     fix = "Run a design first, or name another database: --storage sqlite:///FILE."
-    return SpecError(where, f"there is no study database at {address.path}", fix)
+    return SpecError(where, f"no study database at {address.path}", fix)
 
 
 def driver_missing(where: str, address: Address, error: ImportError) -> SpecError:

@@ -86,7 +86,7 @@ def test_a_built_in_name_needs_no_look_at_the_packages(monkeypatch: pytest.Monke
 )
 def test_a_broken_sampler_is_an_error_with_its_name(install: Install, name: str, text: str) -> None:
     install()
-    with pytest.raises(SpecError, match=rf"study\.sampler\.name: {text}\. Repair or update the package"):
+    with pytest.raises(SpecError, match=rf"study\.sampler\.name: {text}\. Update or reinstall the package"):
         make_sampler(SamplerSettings(name=name), seed=1)
 
 

@@ -25,7 +25,7 @@ def test_the_default_database_is_created_with_its_folder(store: Store) -> None:
 
 
 def test_a_missing_database_is_not_created_for_a_reader() -> None:
-    with pytest.raises(SpecError, match=r"there is no study database at nowhere.db"):
+    with pytest.raises(SpecError, match=r"no study database at nowhere.db"):
         open_store("nowhere.db", create=False)
     assert not Path("nowhere.db").exists()
 

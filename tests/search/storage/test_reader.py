@@ -194,7 +194,7 @@ def test_a_file_without_studies_is_an_error(content: bytes) -> None:
 
 
 def test_a_query_creates_no_database() -> None:
-    with pytest.raises(SpecError, match=r"--storage: there is no study database at studies.db. Run a design first"):
+    with pytest.raises(SpecError, match=r"--storage: no study database at studies.db. Run a design first"):
         run_query(SNAPSHOT, count)
     assert names() == set()
 
