@@ -73,7 +73,9 @@ def _children(layers: Iterable[Layer], prefix: str, parent: nn.Module) -> Ordere
         if hasattr(parent, layer.name):
             raise SpecError(path, f"the name '{layer.name}' is taken by torch", f"Call it '{layer.name}_'.")
         if layer.name in children or not layer.name or "." in layer.name:
-            raise SpecError(path, "is not a name of its own", "Give every layer beside it another one, without dots.")
+            raise SpecError(
+                path, "is a duplicate or invalid layer name", "Give each layer in the list a unique name without dots."
+            )
         children[layer.name] = _module(layer, path)
     return children
 

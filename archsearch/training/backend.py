@@ -248,7 +248,7 @@ def _prepared(network: nn.Module, settings: TrainSettings, device: torch.device,
             raise RunError(f"train.kernels=native: {error}. Set train.kernels=torch.") from error
         slow = precision == "bf16" and not has_bf16_units(device)
         fix = ". Install a C compiler, or set train.precision=fp32" if slow else ""
-        notice(f"train.kernels=auto: {error}; training goes on in {precision} by torch, which takes longer{fix}")
+        notice(f"train.kernels=auto: {error}; training continues in {precision} with torch, which is slower{fix}")
         return None
     return kernels if prepare(network, kernels, in_bf16=precision == "bf16") else None
 

@@ -34,7 +34,7 @@ def test_a_command_gets_what_stands_behind_its_name(capsys: pytest.CaptureFixtur
     assert main(["run", "--help"]) == 0
     assert "Groups (choose one of each" in capsys.readouterr().out
     assert main(["study", "ls"]) == 2
-    assert "there is no study database" in capsys.readouterr().err
+    assert "no study database" in capsys.readouterr().err
 
 
 def test_an_unknown_command_ends_with_2_and_the_likeliest_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,7 +160,7 @@ def test_a_name_that_torch_has_taken_is_refused(name: str) -> None:
 def test_two_layers_of_one_name_are_refused() -> None:
     head = Sequence(name="head", layers=(GlobalPool(name="pool", kind="max"),))
     plan = Plan(input_shape=(8, 8, 8), layers=(Sequence(name="stages", layers=(conv(), conv())), head))
-    with pytest.raises(SpecError, match=r"^stages\.conv: is not a name of its own"):
+    with pytest.raises(SpecError, match=r"^stages\.conv: is a duplicate or invalid layer name"):
         assemble(plan)
 
 

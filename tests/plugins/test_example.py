@@ -69,7 +69,7 @@ def test_an_objective_is_used_by_name(command: Command) -> None:
     shown = command("study", "show", "--json")
     (trial,) = json.loads(shown.stdout)["trials"]
     (weights,) = Path("outputs").rglob("model.safetensors")
-    assert trial["file_size"] == weights.stat().st_size
+    assert trial["values"]["file_size"] == weights.stat().st_size
 
 
 @pytest.mark.parametrize(

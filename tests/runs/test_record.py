@@ -71,7 +71,7 @@ def test_other_images_and_no_result_are_errors(tiny: Callable[..., Any], tmp_pat
     with pytest.raises(DataError, match="is not the folder of a finished run"):
         run_dataset(tmp_path)
     write_json(tmp_path / "result.json", recorded(tiny, data_fingerprint="f" * 16)[0])
-    with pytest.raises(DataError, match="not those that it was trained on any more"):
+    with pytest.raises(DataError, match="are not those of its training"):
         run_dataset(tmp_path)
     (tmp_path / "result.json").write_text(json.dumps([]))
     with pytest.raises(DataError, match="is damaged"):

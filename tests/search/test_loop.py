@@ -327,7 +327,7 @@ def test_a_space_without_parameters_is_one_combination() -> None:
 
 def test_a_continuum_has_no_combinations() -> None:
     sweep = make_sweep(space=Space(parameters={"rate": Range(low=0.1, high=1.0)}))
-    with pytest.raises(SpecError, match="rate: is a continuum"):
+    with pytest.raises(SpecError, match="rate: is continuous"):
         list(sweep.combinations())
 
 

@@ -31,7 +31,7 @@ def test_the_yaml_of_each_set_names_its_shape(name: str) -> None:
     channels, size, classes = image_shape(DataSettings(name=name))
     for key, value in (("classes", classes), ("channels", channels), ("image_size", size)):
         (line,) = (line for line in text.splitlines() if line.startswith(f"{key}: "))
-        assert re.search(rf"null: the set's own, {value}(;|$)", line), line
+        assert re.search(rf"null: as in the data set, {value}(;|$)", line), line
 
 
 def test_folder_yaml_asks_for_its_root() -> None:

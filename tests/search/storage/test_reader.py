@@ -54,7 +54,7 @@ def test_the_study_must_be_named_unless_it_is_the_only_one(storage: str) -> None
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_a_missing_database_is_not_created(storage: str) -> None:
-    with pytest.raises(SpecError, match="there is no study database"):
+    with pytest.raises(SpecError, match="no study database"):
         open_reader(storage).names()
     assert not list(Path().iterdir())
 
