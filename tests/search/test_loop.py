@@ -177,13 +177,16 @@ def no_room(job: Job) -> None:
     raise DeviceMemoryError("cuda has not enough memory")
 
 
+PATIENT = 3600.0  # seconds of grace: the trial below has no heartbeat, and a busy machine may stall for one second
+
+
 def write_another_workers_trial(study: Study, sweep: Sweep) -> None:
     attrs = {"sweep": sweep.name, "key": "k", "worker": worker_name(), "run_dir": "outputs/x"}
     study.write([Row(state="running", params={"a": 2, "b": 3, "block": "normal"}, attrs=attrs)])
 
 
 def test_a_worker_without_memory_for_its_first_training_leaves_it_to_other_workers(study: Study) -> None:
-    sweep, heard = make_sweep(make_settings(trials=3)), list[Event]()
+    sweep, heard = make_sweep(make_settings(trials=3, grace=PATIENT)), list[Event]()
     write_another_workers_trial(study, sweep)
     work(study, sweep, FakeTask(on_train=no_room), seed=1, listen=heard.append)
     assert [trial.state.name for trial in study.trials()] == ["RUNNING", "WAITING"]
@@ -206,7 +209,7 @@ def test_after_a_first_training_missing_memory_is_a_failure_of_the_design(study:
         if job.number == 2:
             no_room(job)
 
-    sweep = make_sweep(make_settings(trials=3, max_failures=1))
+    sweep = make_sweep(make_settings(trials=3, max_failures=1, grace=PATIENT))
     write_another_workers_trial(study, sweep)
     with pytest.raises(SearchStopped, match="not enough memory"):
         work(study, sweep, FakeTask(on_train=second), seed=1)
