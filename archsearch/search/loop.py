@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 
-from archsearch.errors import RunError
+from archsearch.errors import InterruptedRun, RunError
 from archsearch.process import USUAL_THRESHOLDS
 from archsearch.search.heartbeat import worker_name
 from archsearch.search.infeasible import InfeasibleCounts
@@ -179,8 +179,6 @@ class _ProposalSource:
 @contextlib.contextmanager
 def _release_on_interrupt(queue: TrialQueue) -> Iterator[None]:
     """Put this worker's claims back when the block is interrupted, in a training or between two."""
-    from archsearch.errors import InterruptedRun
-
     try:
         yield
     except (InterruptedRun, KeyboardInterrupt):

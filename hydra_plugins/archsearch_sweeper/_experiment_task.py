@@ -52,6 +52,7 @@ class ExperimentTask:
             precision=self._precision,
         )
         self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
+        self._chosen: tuple[TrainSettings | None, str] = (None, "")
         self._base, self._objectives = made_of.base, made_of.objectives
         self._dataset: Dataset | None = None
         self._read: dict[str, object] = {}
@@ -84,7 +85,9 @@ class ExperimentTask:
         from archsearch.training.device import choose_device, choose_precision
 
         settings = self._train_settings(tree)
-        return choose_precision(settings, choose_device(settings.device))
+        if settings is not self._chosen[0]:  # thousands of candidates share them, and asking for devices takes time
+            self._chosen = (settings, choose_precision(settings, choose_device(settings.device)))
+        return self._chosen[1]
 
     def train(self, job: Job) -> Outcome:
         from archsearch.data.load import load_dataset
