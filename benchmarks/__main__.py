@@ -48,6 +48,7 @@ JOBS = (
     "killed_sweeps",
     "sweep_overhead",
     "search_efficiency",
+    "long_searches",
     "ablation",
 )
 PACKAGES = ("torch", "torchvision", "albumentations", "optuna", "hydra-core", "numpy")
