@@ -14,10 +14,10 @@ from archsearch.errors import SpecError
 from archsearch.overrides import assign
 from archsearch.search.identity import hash_of
 from archsearch.search.space import Value
+from archsearch.search.storage.attributes import is_old, present_attrs, present_study_attrs
 from archsearch.search.storage.dashboard import limits_note
 from archsearch.search.storage.database import Store, StudyLost
 from archsearch.search.storage.declarations import Declaration, of_value, widened
-from archsearch.search.storage.legacy import is_old, present_attrs, present_study_attrs
 from archsearch.search.storage.read import objective_names
 from archsearch.search.storage.rows import Row
 from archsearch.search.storage.write import complete_study, insert_rows, insert_study, widen_declarations
