@@ -15,8 +15,15 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from archsearch.formatting import html_table, percent
+from archsearch.search.storage.attributes import (
+    is_usable_number,
+    plain,
+    present_attrs,
+    present_margin,
+    present_state,
+    present_study_attrs,
+)
 from archsearch.search.storage.dashboard import MARGIN, OLDER
-from archsearch.search.storage.legacy import present_attrs, present_margin, present_state
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -56,12 +63,12 @@ class TrialRead:
         """The margins of the design: limit, bound, found, kept, slack, fixes; empty where none are recorded."""
         text = self.attrs.get("margins")
         try:
-            found = json.loads(text) if isinstance(text, str) else text
-        except ValueError:
+            found = plain(json.loads(text)) if isinstance(text, str) else text
+        except (ValueError, RecursionError):
             return []
         if not isinstance(found, list):
             return []
-        return [present_margin(one) for one in found if isinstance(one, dict) and "limit" in one]
+        return [present_margin(one) for one in found if isinstance(one, dict) and isinstance(one.get("limit"), str)]
 
     @property
     def unused(self) -> Sequence[object]:
@@ -170,7 +177,7 @@ def read_study(store: Store, name: str) -> StudyRead:
         name=name,
         objectives=objective_names(study.raw.user_attrs, study.raw.metric_names, len(study.directions)),
         directions=study.directions,
-        attrs=study.raw.user_attrs,
+        attrs=present_study_attrs(study.raw.user_attrs),
         trials=tuple(trials_read(study.trials())),
     )
 
@@ -207,11 +214,11 @@ def excess_of(system: Mapping[str, Any]) -> dict[str, float]:
     found = {
         key.removeprefix(prefix): float(value)
         for key, value in system.items()
-        if key.startswith(prefix) and isinstance(value, int | float)
+        if key.startswith(prefix) and is_usable_number(value)
     }
     listed = system.get(OLDER)
     if not found and isinstance(listed, list):
-        found = {f"constraint {place}": float(each) for place, each in enumerate(listed)}
+        found = {f"constraint {place}": float(each) for place, each in enumerate(listed) if is_usable_number(each)}
     return found
 
 
@@ -273,7 +280,7 @@ def overview_of(study: StudyRead) -> Overview:
     """Return the overview of a study."""
     values = {one.number: one.values for one in study.trials if one.state == "complete" and one.values is not None}
     moments = [moment for one in study.trials for moment in (one.started, one.finished)]
-    moments += [_heartbeat(one.attrs) for one in study.trials if one.state == "running"]
+    moments += [moment_of(one.attrs.get("heartbeat")) for one in study.trials if one.state == "running"]
     return Overview(
         name=study.name,
         objectives=study.objectives,
@@ -295,8 +302,11 @@ def best_of(values: Mapping[int, tuple[float, ...]], directions: Sequence[str]) 
     return Best(number=first, values=values[first], front=len(front))
 
 
-def _heartbeat(attrs: Mapping[str, Any]) -> datetime.datetime | None:
-    seconds = attrs.get("heartbeat")
-    if isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0:
+def moment_of(seconds: object) -> datetime.datetime | None:
+    """Return the time that many seconds after 1970; None for what is no time."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    try:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return None
+    except (ValueError, OverflowError, OSError):
+        return None

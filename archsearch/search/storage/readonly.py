@@ -94,6 +94,7 @@ def _opened(file: Path, options: str) -> Iterator[Query]:
     address = f"file:{quote(str(file.absolute()))}?{options}"
     connection = sqlite3.connect(address, uri=True, timeout=WAITS)
     try:
+        connection.text_factory = lambda found: found.decode(errors="replace")
         # One transaction: all rows are of the same moment.
         connection.execute("BEGIN")
         yield lambda text, places: connection.execute(text, dict(places)).fetchall()
