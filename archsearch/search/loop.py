@@ -76,6 +76,8 @@ def work(
                     time.sleep(POLL)
                 continue
             listen(Event(kind="claimed", number=claim.number))
+            if claim.note:
+                listen(Event(kind="note", text=claim.note))
             on_epoch = _epoch_listener(listen, claim.number)
             end = run_trial(queue, task, claim, pruner, device, on_epoch, stop, first_training=first_training)
             listen(Event(kind="ended", number=claim.number, end=end))

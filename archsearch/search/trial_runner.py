@@ -12,8 +12,8 @@ from archsearch.errors import DeviceMemoryError, DivergedError, InterruptedRun, 
 from archsearch.masking import mask
 from archsearch.search.heartbeat import Lease
 from archsearch.search.queue import Claim, TrialQueue
-from archsearch.search.storage.dashboard import attach_pictures
-from archsearch.search.storage.rows import State
+from archsearch.search.storage.dashboard import attach_files
+from archsearch.search.storage.rows import State, location_of
 from archsearch.search.task import Candidate, Job, Outcome, Task
 from archsearch.signals import StopRequest
 
@@ -27,6 +27,10 @@ EndState = Literal["complete", "pruned", "diverged", "failed", "lost", "released
 KNOWN_BEFORE = ("parameters", "macs", "receptive_field")  # attributes that the claim has written
 HALVED = {"batch": "halved after running out of memory"}
 LONGEST_TRACEBACK = 20_000  # characters
+
+
+class TrialLost(Exception):
+    """Another worker has the trial: its training ends at once and writes nothing more, since they may share a folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +69,8 @@ def run_trial(
                 outcome, extra = _train(task, job)
         except InterruptedRun:
             raise
+        except TrialLost:
+            return TrialEnd(number=claim.number, state="lost")
         except DivergedError as error:
             return _record(queue, claim, "diverged", cause=str(error))
         except Exception as error:  # noqa: BLE001  (whatever a training raises is a result of the search)
@@ -113,8 +119,7 @@ def _make_job(
             return False  # the training itself raises when it has diverged
         with stop.held():
             if lease.lost or not queue.holds(claim):
-                lease.lost = True
-                return True
+                raise TrialLost
             if recorded.get(epoch) != accuracy:
                 storage.set_trial_intermediate_value(claim.trial_id, epoch, accuracy)
             on_epoch(epoch, accuracy)
@@ -156,9 +161,11 @@ def _record(
 ) -> TrialEnd:
     states: dict[str, State] = {"complete": "complete", "failed": "fail"}
     written = {**(attrs or {}), **({"cause": cause} if cause else {}), "state_reason": end}
+    written["location"] = location_of(claim.run_dir)
     pictures: Mapping[str, str] = {}
     if end == "complete" and queue.holds(claim):
-        pictures = attach_pictures(claim.run_dir, queue.study.store.address)
+        pictures, stored = attach_files(claim.run_dir, queue.study.store.address, queue.sweep.settings.artifacts)
+        written |= stored
     if not queue.finish(claim, states.get(end, "pruned"), written, values, pictures):
         return TrialEnd(number=claim.number, state="lost")
     return TrialEnd(number=claim.number, state=end, values=tuple(values) if values is not None else None, cause=cause)

@@ -7,6 +7,7 @@ Imports the standard library, `errors`, `decode`, `plugins` and `objectives` onl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Annotated, Literal, get_args
 
 from archsearch.decode import Range, check_ranges
@@ -80,12 +81,16 @@ class StudySettings:
     max_failures: Count = 5  # in a row, after which the search stops
     heartbeat: float = 10.0
     grace: float = 60.0
+    artifacts: str | None = None  # a folder that all machines reach, for copies of the files of finished trials
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or values that do not go together."""
         if self.name == "":
             raise SpecError("study.name", "must not be empty", "null makes a name from the data set and the limits.")
         check_ranges(self, "study")
+        if self.artifacts is not None and not PurePath(self.artifacts).is_absolute():
+            fix = "Give the whole path of a folder that is mounted on all machines."
+            raise SpecError("study.artifacts", f"expected an absolute folder, got '{self.artifacts}'", fix)
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             raise SpecError("study.objectives", "must list at least one objective, without repetition")
         for name in self.objectives:
