@@ -36,7 +36,8 @@ def run_folder(study: StudyRead, trial: TrialRead) -> Path:
     if isinstance(stored, Mapping):
         why += f" They could not be copied to {stored.get('folder')}: {stored.get('error')}."
     raise RunError(
-        f"the files of trial {trial.number} are on {host} in {place}, not on this machine ({socket.gethostname()}).{why} "
+        f"the files of trial {trial.number} are on {host} in {place}, not on this machine ({socket.gethostname()})."
+        f"{why} "
         f"Run the command there, or copy them: scp -r {trial.place} {Path(run_dir).parent}/. "
         "With study.artifacts=FOLDER a search keeps copies in a folder that all machines reach."
     )
@@ -53,7 +54,7 @@ def _fetch(study: StudyRead, trial: TrialRead, folder: Path, files: Mapping[str,
                 write_whole(target / name, (folder / str(uuid.UUID(str(files[name])))).read_bytes())
     except (OSError, ValueError, ArchsearchError) as error:
         raise RunError(
-            f"the files of trial {trial.number} are on {trial.place}, and their copies in {folder} cannot be read here: "
-            f"{getattr(error, 'strerror', None) or error}. Mount that folder, or run the command there."
+            f"the files of trial {trial.number} are on {trial.place}, and their copies in {folder} cannot be read "
+            f"here: {getattr(error, 'strerror', None) or error}. Mount that folder, or run the command there."
         ) from error
     return target

@@ -30,7 +30,7 @@ LONGEST_TRACEBACK = 20_000  # characters
 
 
 class TrialLost(Exception):
-    """Another worker has the trial: its training ends at once and writes nothing more, since they may share a folder."""
+    """Another worker has the trial: its training ends at once and writes nothing more, for they may share a folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,10 @@ RUN_DIR = "outputs/sweeps/s/0003"
 
 
 def trial(**attrs: Any) -> TrialRead:
-    known = {"run_dir": RUN_DIR, "location": ELSEWHERE, "seconds": 2.25, "design_id": "d1"}
+    known = {"run_dir": RUN_DIR, "location": ELSEWHERE, "seconds": 2.25, "design_id": "d1"} | attrs
     return TrialRead(
         number=3, state="complete", values=(0.5,), assignments={}, constraints={}, history={},
-        attrs={name: value for name, value in {**known, **attrs}.items() if value is not None}, started=None, finished=None,
+        attrs={name: value for name, value in known.items() if value is not None}, started=None, finished=None,
     )  # fmt: skip
 
 
