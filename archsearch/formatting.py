@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -37,6 +39,15 @@ def duration(seconds: float) -> str:
 def moment(when: datetime.datetime) -> str:
     """Return a time to the minute, in UTC: `2026-11-24 01:18 UTC`."""
     return f"{when.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def folder_name(name: str) -> str:
+    """Return `name` as that of one folder, whatever it is: a changed one ends with digits that tell it from others."""
+    kept = re.sub(r"[^\w.-]+", "_", name).strip("._").encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return kept if kept == name else f"{kept or 'study'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+_LONGEST_NAME = 120  # bytes; a name of a file may have 255
 
 
 def setting_text(value: object) -> str:

@@ -191,7 +191,8 @@ def _export(
     **named: Path | None,
 ) -> None:
     """Write the study as CSV and JSON, its best design as YAML, its best network for other programs."""
-    from archsearch.report.export import export_study, folder_files, folder_name
+    from archsearch.formatting import folder_name
+    from archsearch.report.export import export_study, folder_files
 
     found = _reader(storage).study(study)
     trial = None if number is None else _trial_of(found, number)
@@ -207,7 +208,7 @@ def _export(
         if not (files or folder):
             return
     if not files or folder is not None:
-        files = {**folder_files(found, folder or Path("outputs/exports", folder_name(found))), **files}
+        files = {**folder_files(found, folder or Path("outputs/exports", folder_name(found.name))), **files}
     for line in export_study(found, files, trial=trial):
         click.echo(line)
 
@@ -219,11 +220,11 @@ def _export(
 @_json
 def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -> None:
     """Write a report as one self-contained HTML page."""
-    from archsearch.report.export import folder_name
+    from archsearch.formatting import folder_name
     from archsearch.report.html.page import write_report
 
     found = _reader(storage).study(study)
-    target = file or Path("outputs/reports", f"{folder_name(found)}.html")
+    target = file or Path("outputs/reports", f"{folder_name(found.name)}.html")
     write_report(found, target)
     _print_files([target], as_json=as_json)
 
@@ -236,11 +237,11 @@ def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -
 @_json
 def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], storage: str, as_json: bool) -> None:
     """Plot a study: history, Pareto front, importance, learning curves."""
-    from archsearch.report.export import folder_name
+    from archsearch.formatting import folder_name
     from archsearch.report.figures.study import draw_study
 
     found = _reader(storage).study(study)
-    drawn = draw_study(found, folder or Path("outputs/reports", folder_name(found)), formats or ("png", "svg"))
+    drawn = draw_study(found, folder or Path("outputs/reports", folder_name(found.name)), formats or ("png", "svg"))
     _print_files(drawn, as_json=as_json)
 
 

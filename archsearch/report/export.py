@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,6 @@ def folder_files(study: StudyRead, folder: Path) -> dict[str, Path]:
     best = next(iter(study.ranked()), None)
     there = best is not None and isinstance(best.attrs.get("design"), str)
     return {kind: folder / name for kind, name in FILES.items() if kind != "design" or there}
-
-
-def folder_name(study: StudyRead) -> str:
-    """Return the study's name as that of a folder, safe whatever the name is."""
-    return re.sub(r"[^\w.-]+", "_", study.name).strip("._") or "study"
 
 
 def csv_text(study: StudyRead) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from archsearch.errors import ArchsearchError, RunError, SpecError
-from archsearch.report.export import folder_name
+from archsearch.formatting import folder_name
 from archsearch.search.storage.dashboard import FILES
 from archsearch.search.storage.read import StudyRead, TrialRead
 
@@ -47,7 +47,7 @@ def _fetch(study: StudyRead, trial: TrialRead, folder: Path, files: Mapping[str,
     """Copy the trial's files from the artifacts in `folder` and return the folder of the copies."""
     from archsearch.training.storage import write_whole
 
-    target = Path("outputs/fetched", folder_name(study), f"{trial.number:04d}")
+    target = Path("outputs/fetched", folder_name(study.name), f"{trial.number:04d}")
     try:
         for name in FILES:  # no other name, and no artifact by another than Optuna's kind of name
             if name in files:

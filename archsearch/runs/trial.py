@@ -14,6 +14,7 @@ from archsearch.analysis.limits import Limits
 from archsearch.errors import DivergedError
 from archsearch.masking import mask
 from archsearch.runs.record import design_yaml
+from archsearch.settings.data import DataSettings
 from archsearch.settings.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def _opened(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> 
             fingerprint=data["data_fingerprint"],
             limits=origin.limits,
             limits_text=limits_record(experiment.limits),
+            data_settings=data_record(experiment.data),
         )
     finally:
         store.close()
@@ -121,3 +123,10 @@ def limits_record(limits: Limits) -> dict[str, Any]:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in items if value is not None}
 
     return asdict(limits, dict_factory=set_items)
+
+
+def data_record(settings: DataSettings) -> dict[str, Any]:
+    """Return the settings by which the images are read, as plain values by key below `data`."""
+    plain = {key: value for key, value in asdict(settings).items() if key not in ("cache", "download")}
+    shapes = plain.pop("shapes")
+    return plain | ({f"shapes.{key}": value for key, value in shapes.items()} if settings.name == "shapes" else {})

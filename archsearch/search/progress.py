@@ -47,13 +47,15 @@ class ProgressView:
         directions: tuple[str, ...],
         *,
         done: int = 0,
+        best: tuple[float, int] | None = None,
         epochs: int | None = None,
         out: TextIO | None = None,
         display: Display | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with `done` of `total` trials; `epochs` are those of a whole training, where all have the same.
+        """Begin with `done` of `total` trials, of them `best` (its value and number) by the only objective.
 
+        `epochs` are those of a whole training, where all have the same.
         Writes to `display`, or as suits `out` (stderr unless given).
         """
         self._total, self._objectives, self._maximize = total, objectives, directions[0] == "maximize"
@@ -62,7 +64,7 @@ class ProgressView:
         self._clock, self._start = clock, clock()
         self._before, self._done, self._pruned, self._failed = done, done, 0, 0
         self._counts = InfeasibleCounts()
-        self._best: tuple[float, int] | None = None
+        self._best = best
         self._notes: set[str] = set()
         self._training: dict[int, str] = {}
 
@@ -98,8 +100,8 @@ class ProgressView:
         if end.state == "lost":
             self._display.print(f"trial {end.number}: another worker has taken it over")
             return
-        if end.state == "released":
-            self._display.print(f"trial {end.number}: put back for another worker")
+        if end.state in ("released", "waiting"):
+            self._display.print(f"trial {end.number}: put back into the queue ({end.cause})")
             return
         self._failed += end.state == "failed"
         self._pruned += end.state in ("pruned", "diverged")

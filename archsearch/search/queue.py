@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.masking import mask
 from archsearch.search.heartbeat import Lease, LeaseMonitor, heartbeat
+from archsearch.search.storage.database import StudyLost
 from archsearch.search.storage.optuna_internals import id_of
 from archsearch.search.storage.rows import Row, State, constraints_of, design_attrs
 from archsearch.search.storage.study import Study
@@ -83,7 +84,7 @@ def take_snapshot(
             continue
         idle = not own and (state == "WAITING" or (state == "RUNNING" and is_dead(trial)))
         retried = state == "FAIL" and retry_failed
-        if key and not idle and not retried and _RANKS[state] > _rank_of(known.get(key)):
+        if isinstance(key, str) and key and not idle and not retried and _RANKS[state] > _rank_of(known.get(key)):
             known[key] = trial
         if own:
             parts[_PARTS[state]].append(trial)
@@ -194,7 +195,9 @@ class TrialQueue:
     def holds(self, claim: Claim) -> bool:
         """Return whether the trial is still this worker's: it is not if this worker was taken for dead."""
         attrs = read_attrs(self.study.store, claim.trial_id, ("worker", "state_reason"))
-        return attrs.get("worker") == claim.worker and "state_reason" not in attrs
+        if "worker" not in attrs:
+            raise StudyLost(f"trial {claim.number} has vanished from {self.study.store.address}: was it replaced?")
+        return attrs["worker"] == claim.worker and "state_reason" not in attrs
 
     @contextlib.contextmanager
     def lease(self, claim: Claim) -> Iterator[Lease]:
@@ -202,9 +205,13 @@ class TrialQueue:
         storage = self.study.store.storage
 
         def renew() -> bool:
-            held = self.holds(claim)
-            if held:
-                storage.set_trial_user_attr(claim.trial_id, "heartbeat", round(time.time(), 1))
+            try:
+                held = self.holds(claim)
+                if held:
+                    storage.set_trial_user_attr(claim.trial_id, "heartbeat", round(time.time(), 1))
+            except Exception:
+                self._monitor.forget()
+                raise
             return held
 
         try:
@@ -221,30 +228,47 @@ class TrialQueue:
         values: Sequence[float] | None = None,
         pictures: Mapping[str, str] | None = None,
     ) -> bool:
-        """End the claimed trial in one transaction and return True, or return False where another worker has it."""
+        """End the claimed trial in one transaction and return True, or return False where another worker has it.
+
+        A second call returns the same, so that it can follow a first whose answer was lost.
+        """
         with self.study.store.lock():
             if not self.holds(claim):
-                return False
+                return self._has_ended(claim, attrs)
             for key, value in (pictures or {}).items():
                 self.study.store.storage.set_trial_system_attr(claim.trial_id, key, value)
             finish_row(self.study.store, claim.trial_id, state, attrs, values)
         return True
 
+    def _has_ended(self, claim: Claim, attrs: Mapping[str, Any]) -> bool:
+        found = read_attrs(self.study.store, claim.trial_id, ("worker", "state_reason"))
+        return found == {"worker": claim.worker, "state_reason": attrs.get("state_reason")}
+
     def release_own(self) -> None:
         """Put back all that this worker has claimed: another worker, or a later run, goes on with it."""
+        self._monitor.forget()
         with self.study.store.lock():
             for trial in self.snapshot().running:
                 if trial.user_attrs.get("worker") == self.worker:
                     release(self.study, id_of(trial))
 
+    def release(self, claim: Claim) -> None:
+        """Put the claimed trial back into the queue, unless another worker has it."""
+        with self.study.store.lock():
+            if self.holds(claim):
+                release(self.study, claim.trial_id)
+
     def release_if_others_train(self, claim: Claim) -> bool:
         """Put the trial back if other workers train; of several that leave at once the last one finds none."""
         with self.study.store.lock():
-            others = any(one.number != claim.number and not self.is_dead(one) for one in self.snapshot().running)
-            if others and self.holds(claim):
+            if self.others_train(claim.number) and self.holds(claim):
                 release(self.study, claim.trial_id)
                 return True
         return False
+
+    def others_train(self, number: int) -> bool:
+        """Return whether a living worker trains another trial than that `number`."""
+        return any(one.number != number and not self.is_dead(one) for one in self.snapshot().running)
 
     def _claim(self, trial: FrozenTrial) -> Claim:
         from optuna.trial import TrialState

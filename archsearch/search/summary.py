@@ -11,7 +11,7 @@ from archsearch.formatting import setting_text, short_key
 from archsearch.overrides import SEARCH_GROUPS, group_of, run_command, with_assignments
 from archsearch.search.infeasible import UNBUILDABLE, InfeasibleCounts, count_infeasible
 from archsearch.search.queue import StudySnapshot, take_snapshot
-from archsearch.search.storage.read import TrialRead, front_of, rank_of, trials_read
+from archsearch.search.storage.read import TrialRead, best_of, front_of, rank_of, trials_read
 from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
 
@@ -48,6 +48,13 @@ def summarize(study: Study, sweep: Sweep) -> Summary:
         counts=count_infeasible(own),
         command=command_of(sweep, order[0]) if order else None,
     )
+
+
+def best_so_far(study: Study, snapshot: StudySnapshot) -> tuple[float, int] | None:
+    """Return the value and the number of the sweep's best trial; None without one, or with several objectives."""
+    complete = {trial.number: tuple(trial.values) for trial in snapshot.trained if trial.values}
+    best = best_of(complete, study.directions) if len(study.directions) == 1 else None
+    return None if best is None else (best.values[0], best.number)
 
 
 def overrides_of(sweep: Sweep, trial: TrialRead) -> list[str]:

@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
+from archsearch.faults import Patience, fault_of
 from archsearch.search.heartbeat import stop_with_parent
 from archsearch.search.loop import work
 from archsearch.search.progress import Event, Listener
@@ -85,7 +86,11 @@ def run_workers(
                     worker.over = True
                     code = worker.process.exitcode
                     listen(Event(kind="note", text=f"worker {worker.index} died ({_end_of(code)})"))
-                    _count_death(study, worker)
+                    try:
+                        _count_death(study, worker)
+                    except Exception as error:
+                        if fault_of(error) is None:
+                            raise
                     restarts += 1
                     if restarts > MOST_DEATHS * len(workers):
                         raise RunError(f"workers died repeatedly, the last one by {_end_of(code)}")
@@ -98,6 +103,7 @@ def run_workers(
             raise InterruptedRun("the search was stopped; repeat the command to resume it") from None
         finally:
             _kill(workers)
+    study.store.require_present()
     for worker in workers:
         if worker.error is not None:
             raise worker.error
@@ -208,10 +214,13 @@ def _main(
     error: BaseException | None = None
     try:
         with StopRequest() as stop:
+            patience = Patience(sweep.settings.patience, lambda text: send(Event(kind="note", text=text)))
             with stop.at_once():
-                store, task = open_store(url, slim=True), factory()
+                store = patience.call(lambda: open_store(url, slim=True, create=False))
             try:
-                work(load_study(store, name), sweep, task, listen=send, seed=seed, device=device, first=first)
+                with stop.at_once():
+                    study, task = patience.call(lambda: load_study(store, name)), patience.call(factory)
+                work(study, sweep, task, listen=send, seed=seed, device=device, first=first)
             finally:
                 store.close()
     except (InterruptedRun, KeyboardInterrupt):

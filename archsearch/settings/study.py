@@ -19,6 +19,8 @@ SamplerName = Literal["footprint", "tpe", "random", "grid", "nsgaii", "gp", "qmc
 BUILT_IN_SAMPLERS: tuple[str, ...] = get_args(SamplerName)
 PrunerName = Literal["none", "median", "hyperband", "patient"]
 
+LONGEST_NAME = 500  # characters of a study's name; the database has room for 512
+
 Count = Annotated[int, Range(at_least=1)]
 CountFromZero = Annotated[int, Range(at_least=0)]
 CountFromTwo = Annotated[int, Range(at_least=2)]
@@ -66,7 +68,8 @@ class StudySettings:
     """A search: `trials` is the total of trained designs over all runs of the same command.
 
     A worker writes a heartbeat every `heartbeat` seconds; one without a heartbeat for `grace` seconds counts as dead
-    (on this machine as soon as its process is gone).
+    (on this machine as soon as its process is gone). It waits `patience` seconds at most for a fault of the machine to
+    pass: a full disk, a database that does not answer, data that are missing.
     """
 
     name: str | None = None  # null: one per data set and limits
@@ -81,12 +84,16 @@ class StudySettings:
     max_failures: Count = 5  # in a row, after which the search stops
     heartbeat: float = 10.0
     grace: float = 60.0
+    patience: Annotated[float, Range(at_least=0)] = 600.0  # seconds
     artifacts: str | None = None  # a folder that all machines reach, for copies of the files of finished trials
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or values that do not go together."""
         if self.name == "":
             raise SpecError("study.name", "must not be empty", "null makes a name from the data set and the limits.")
+        if self.name is not None and (len(self.name) > LONGEST_NAME or not self.name.isprintable()):
+            what = f"must be at most {LONGEST_NAME} characters, none of them a control character"
+            raise SpecError("study.name", what, "Its folders are named after it.")
         check_ranges(self, "study")
         if self.artifacts is not None and not PurePath(self.artifacts).is_absolute():
             fix = "Give the whole path of a folder that is mounted on all machines."

@@ -33,6 +33,11 @@ NAME = "checkpoint.pt"
 _FORMAT = 1
 _DEVICE_OPTIONS = ("foreach", "fused", "capturable")  # of an optimizer's group: those of the device it was made for
 
+
+class DamagedCheckpoint(StorageError):
+    """A checkpoint that no training can go on from: cut short, changed, or of another version."""
+
+
 Identity = Mapping[str, str | int | float | bool | None]
 
 
@@ -184,14 +189,14 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch does not compare checksums, this does
             if archive.testzip() is not None:
-                raise StorageError(damaged)
+                raise DamagedCheckpoint(damaged)
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except StorageError:
         raise
     except Exception as error:  # zipfile and torch answer damage with a dozen kinds
-        raise StorageError(damaged) from error
+        raise DamagedCheckpoint(damaged) from error
     if not isinstance(loaded, dict) or loaded.get("format") != _FORMAT:
-        raise StorageError(
+        raise DamagedCheckpoint(
             f"{path}: not a checkpoint of this version of archsearch. Delete it to start from the beginning."
         )
     return loaded

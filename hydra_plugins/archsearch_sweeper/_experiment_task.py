@@ -6,6 +6,7 @@ Torch is imported for the first feasible candidate, whose precision depends on t
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.cli.compose import Composer
 from archsearch.decode import decode
+from archsearch.errors import DataError
 from archsearch.masking import mask
 from archsearch.overrides import assign
 from archsearch.search.evaluator import Evaluator
@@ -22,7 +24,9 @@ from archsearch.settings.objectives import OBJECTIVES
 from archsearch.settings.training import TrainSettings
 
 if TYPE_CHECKING:
+    from archsearch.analysis.check import Checked
     from archsearch.data.dataset import Dataset
+    from archsearch.settings.experiment import Experiment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,7 @@ class ExperimentTask:
         )
         self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
         self._chosen: tuple[TrainSettings | None, str] = (None, "")
-        self._base, self._objectives = made_of.base, made_of.objectives
+        self._base, self._objectives, self._fingerprint = made_of.base, made_of.objectives, made_of.fingerprint
         self._dataset: Dataset | None = None
         self._read: dict[str, object] = {}
 
@@ -91,41 +95,62 @@ class ExperimentTask:
 
     def train(self, job: Job) -> Outcome:
         from archsearch.data.load import load_dataset
-        from archsearch.runs.execute import execute
 
-        record = _finished(job.run_dir) if job.resume else None
+        tree, checked = job.candidate.experiment
+        record = _finished(job.run_dir, checked.design_id) if job.resume else None
         if record is None:
-            tree, checked = job.candidate.experiment
             experiment = decode_experiment(tree, self._composer.blocks)
             experiment = replace(experiment, study=replace(experiment.study, objectives=self._objectives))
             if job.device is not None and experiment.train.device in ("auto", "cuda"):
                 experiment = replace(experiment, train=replace(experiment.train, device=job.device))
             if self._dataset is None:
-                self._dataset = load_dataset(experiment.data)
+                self._dataset = _require_same(load_dataset(experiment.data), self._fingerprint)
             self._write_overrides(job)
-            record = execute(
-                experiment,
-                checked,
-                job.run_dir,
-                dataset=self._dataset,
-                on_epoch=job.on_epoch,
-                resume=job.resume,
-                evaluate_test=False,
-            ).record
+            record = _execute(experiment, checked, job, self._dataset)
         return outcome_of(record)
 
     def _write_overrides(self, job: Job) -> None:
         """Leave in the run's folder the overrides that compose it again."""
         import yaml
 
+        from archsearch.training.storage import write_whole
+
         candidate = job.candidate
         used = {name: value for name, value in candidate.assignments.items() if name not in candidate.unused}
         assignments = {**used, **candidate.repairs}
         lines = [*self._base, *(assign(name, value) for name, value in assignments.items())]
         folder = job.run_dir / ".hydra"
-        folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump([mask(line) for line in lines])
-        (folder / "overrides.yaml").write_text(text, encoding="utf-8")
+        write_whole(folder / "overrides.yaml", text.encode())
+
+
+def _execute(experiment: Experiment, checked: Checked, job: Job, dataset: Dataset) -> dict[str, Any]:
+    """Train and return the record; a training whose checkpoint is of no use starts from its beginning."""
+    from archsearch.runs.execute import execute
+    from archsearch.training.checkpoint import DamagedCheckpoint
+
+    def run(*, resume: bool) -> dict[str, Any]:
+        return execute(
+            experiment, checked, job.run_dir, dataset=dataset, on_epoch=job.on_epoch, resume=resume, evaluate_test=False
+        ).record
+
+    if not job.resume:
+        return run(resume=False)
+    try:
+        return run(resume=True)
+    except DamagedCheckpoint as error:
+        print(f"trial {job.number} starts from its beginning: {error.args[0].partition('. ')[0]}", file=sys.stderr)  # noqa: T201
+    return run(resume=False)
+
+
+def _require_same(dataset: Dataset, fingerprint: str) -> Dataset:
+    """Return the data; raises `DataError` where they are not those of the study."""
+    if dataset.fingerprint != fingerprint:
+        what = (
+            f"the images of {dataset.name} here are not those of the study ({dataset.fingerprint}, not {fingerprint})"
+        )
+        raise DataError(f"{what}. Put the same images on every machine.")
+    return dataset
 
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:
@@ -139,10 +164,11 @@ def outcome_of(record: Mapping[str, Any]) -> Outcome:
     )
 
 
-def _finished(run_dir: Path) -> dict[str, Any] | None:
-    """Return the result that an earlier worker left, or None where it had not finished."""
+def _finished(run_dir: Path, design_id: str) -> dict[str, Any] | None:
+    """Return the result of the design that an earlier worker left, or None where it had not finished."""
     try:
         found = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and "accuracy" in found else None
+    whole = isinstance(found, dict) and "accuracy" in found and found.get("design_id", design_id) == design_id
+    return found if whole else None

@@ -13,13 +13,16 @@ from typing import Any
 from archsearch.cli.compose import Composer
 from archsearch.config_files import config_folder
 from archsearch.errors import RunError, SpecError, UsageError
+from archsearch.faults import Patience
+from archsearch.formatting import folder_name
 from archsearch.overrides import assign, group_of, key_of, run_command
+from archsearch.search.identity import hash_of
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import INFEASIBLE, take_snapshot
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
-from archsearch.search.summary import summarize, summary_text, unbuildable, write_best
+from archsearch.search.summary import best_so_far, summarize, summary_text, unbuildable, write_best
 from archsearch.search.sweep import Sweep
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
@@ -55,7 +58,14 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         else:
             total = sweep.settings.trials
         snapshot = take_snapshot(study.trials(), sweep.name)
-        view = ProgressView(total, study.objectives, study.directions, done=len(snapshot.trained), epochs=sweep.epochs)
+        view = ProgressView(
+            total,
+            study.objectives,
+            study.directions,
+            done=len(snapshot.trained),
+            best=best_so_far(study, snapshot),
+            epochs=sweep.epochs,
+        )
         if not is_done(snapshot, sweep):
             if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
                 from hydra_plugins.archsearch_sweeper._launching import LaunchedWorker, launch
@@ -65,7 +75,8 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             else:
                 with contextlib.closing(view):
                     _run(opened, task, view, first)
-        found = _finish(study, sweep)
+        patience = Patience(sweep.settings.patience, lambda text: print(text, file=sys.stderr))  # noqa: T201
+        found = patience.call(lambda: _finish(study, sweep))
         if request.exhaustive:
             _require_all(study, sweep)
         elif not found:
@@ -163,30 +174,32 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     _no_held_keys(request)
     here = str(config.hydra.launcher._target_).endswith(LOCAL)
     require_usable(experiment, searched={*request.space.parameters, *request.fixed}, here=here)
-    study = _open_study(experiment, str(config.hydra.runtime.choices.get("constraints") or "none"))
+    study, fingerprint = _open_study(experiment, str(config.hydra.runtime.choices.get("constraints") or "none"))
     sweep = Sweep(space=request.space, fixed=request.fixed, base=request.base, exhaustive=exhaustive, settings=settings)
     moved = _given_folder(config)
-    folder = moved or Path("outputs/sweeps") / f"{study.name}-{sweep.name[:8]}"
+    token = hash_of([sweep.name, study.raw.user_attrs.get("token")]) if "token" in study.raw.user_attrs else sweep.name
+    folder = moved or Path("outputs/sweeps") / f"{folder_name(study.name)}-{token[:8]}"
     epochs = None if "train.epochs" in request.space.parameters else experiment.train.epochs
     sweep = replace(sweep, folder=folder, epochs=epochs)
     tasks = ExperimentTasks(
         base=request.base,
         folders=folders,
-        fingerprint=str(study.raw.user_attrs["data_fingerprint"]),
+        fingerprint=fingerprint,
         objectives=study.objectives,
         repair=settings.repair and not exhaustive,  # listed designs are trained as listed
     )
     return Searched(study=study, sweep=sweep, tasks=tasks), request
 
 
-def _open_study(experiment: Experiment, limits: str) -> Study:
+def _open_study(experiment: Experiment, limits: str) -> tuple[Study, str]:
+    """Return the study and the fingerprint of its data."""
     from archsearch.data.load import load_dataset
-    from archsearch.runs.trial import limits_record
+    from archsearch.runs.trial import data_record, limits_record
 
     dataset = load_dataset(experiment.data)
     if dataset.notice:
         print(dataset.notice, file=sys.stderr)  # noqa: T201
-    return open_study(
+    study = open_study(
         open_store(experiment.study.storage, slim=True),
         experiment.study.name,
         data=dataset.name,
@@ -194,7 +207,9 @@ def _open_study(experiment: Experiment, limits: str) -> Study:
         limits=limits,
         limits_text=limits_record(experiment.limits),
         objectives=experiment.study.objectives,
+        data_settings=data_record(experiment.data),
     )
+    return study, dataset.fingerprint
 
 
 def _all_plain(arguments: list[str], request: Request) -> list[str]:

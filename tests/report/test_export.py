@@ -12,7 +12,7 @@ from trial_fakes import checked, empty, mixed, odd
 
 from archsearch.errors import SpecError, StorageError
 from archsearch.library import analyse
-from archsearch.report.export import csv_text, export_study, folder_files, folder_name, json_text
+from archsearch.report.export import csv_text, export_study, folder_files, json_text
 from archsearch.search.storage.read import StudyRead
 
 STUDIES = [mixed(), odd(), empty()]
@@ -54,8 +54,3 @@ def test_a_file_that_cannot_be_written_is_named() -> None:
     Path("file").write_text("")
     with pytest.raises(StorageError, match=r"a.csv: cannot be written: .*Choose another file\.$"):
         export_study(mixed(), {"csv": Path("file/a.csv")})
-
-
-@pytest.mark.parametrize(("name", "folder"), [("a/../b", "a_.._b"), ("..", "study"), ("shapes-tiny", "shapes-tiny")])
-def test_no_name_leads_out_of_the_folder(name: str, folder: str) -> None:
-    assert folder_name(StudyRead(name=name, objectives=("x",), directions=("minimize",), attrs={}, trials=())) == folder

@@ -15,7 +15,7 @@ from archsearch.search.storage.dashboard import attach_files
 from archsearch.search.storage.read import StudyRead, TrialRead
 from archsearch.search.storage.url import parse_address
 
-STUDY = StudyRead(name="a study", objectives=("accuracy",), directions=("maximize",), attrs={}, trials=())
+STUDY = StudyRead(name="shapes", objectives=("accuracy",), directions=("maximize",), attrs={}, trials=())
 DATABASE = parse_address("sqlite:///outputs/studies.db")
 ELSEWHERE = "alpha:/home/you/outputs/sweeps/s/0003"
 RUN_DIR = "outputs/sweeps/s/0003"
@@ -92,7 +92,7 @@ def test_copies_that_all_machines_reach_are_fetched(tmp_path: Path) -> None:
     _, attrs = attach_files(leave(), DATABASE, str(store))
     moved = Path(RUN_DIR).rename("elsewhere")
     fetched = run_folder(STUDY, trial(**attrs))
-    assert fetched == Path("outputs/fetched/a_study/0003")
+    assert fetched == Path("outputs/fetched/shapes/0003")
     assert {file.name for file in fetched.iterdir()} == {"result.json", "model.safetensors", "design.yaml"}
     assert all((fetched / file.name).read_bytes() == file.read_bytes() for file in moved.iterdir())
 

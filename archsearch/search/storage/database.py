@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.errors import SpecError, StorageError
+from archsearch.errors import RunError, SpecError, StorageError
 from archsearch.search.storage.dashboard import MARGIN, OLDER
-from archsearch.search.storage.lock import Lock, file_lock, postgresql_lock
+from archsearch.search.storage.lock import PATIENCE, Lock, file_lock, journal_lock, postgresql_lock
 from archsearch.search.storage.optuna_internals import cached_storage
 from archsearch.search.storage.url import (
     DEFAULT_STORAGE,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 BUSY_SECONDS = 60.0  # that a SQLite writer waits for another
+SEARCH_SECONDS = 10.0  # the same in a search, which tries again and listens to Ctrl-C in between
 SERVER_NOTICES = {
     "tcp_keepalives_idle": 10,
     "tcp_keepalives_interval": 5,
@@ -38,6 +40,10 @@ SERVER_NOTICES = {
     "tcp_user_timeout": 30_000,  # milliseconds
 }
 PAGES_KIB = 512  # of the file that SQLite caches; the system's file cache has the rest
+
+
+class StudyLost(RunError):
+    """The database was deleted or replaced while it was used: nothing that is written to it now is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,22 @@ class Store:
     storage: BaseStorage = field(repr=False)
     lock: Lock = field(repr=False)
     engine: Any = field(default=None, repr=False)  # SQLAlchemy's, None for a journal
+    file: tuple[Path, tuple[int, int]] | None = field(default=None, repr=False)  # of a local one: device and inode
+
+    def require_present(self) -> None:
+        """Raise `StudyLost` where the file was deleted or replaced: an open one is written to even then."""
+        if self.file is None:
+            return
+        path, opened = self.file
+        try:
+            end = "replaced by another file" if _identity(path) != opened else ""
+        except FileNotFoundError:
+            end = "deleted"
+        if end:
+            raise StudyLost(
+                f"{self.address}: the file of the study database was {end} while it was in use. "
+                "Put the old file back, or choose another with study.storage, and repeat the command."
+            )
 
     def close(self) -> None:
         """Close the database's connections."""
@@ -70,7 +92,11 @@ def open_store(storage: str = DEFAULT_STORAGE, *, create: bool = True, slim: boo
         if address.path is not None:
             address.path.parent.mkdir(parents=True, exist_ok=True)
         quiet_optuna()
-        return _open_journal(address) if address.kind == "journal" else _open_database(address, slim=slim)
+        store = _open_journal(address) if address.kind == "journal" else _open_database(address, slim=slim)
+        if address.path is None:
+            return store
+        path = address.path.absolute()
+        return replace(store, file=(path, _identity(path)))
     except ImportError as error:
         raise driver_missing("study.storage", address, error) from error
     except (SpecError, StorageError):
@@ -79,6 +105,11 @@ def open_store(storage: str = DEFAULT_STORAGE, *, create: bool = True, slim: boo
         # From None: the chain of the driver's errors may contain the password.
         cause = cause_of(error.__cause__ or error, address)
         raise StorageError(f"{address}: the study database cannot be opened: {cause}") from None
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def quiet_optuna() -> None:
@@ -94,11 +125,16 @@ def _open_database(address: Address, *, slim: bool) -> Store:
     import sqlalchemy.event
     from optuna.storages import RDBStorage
 
+    url = address.url.replace("{", "{{").replace("}", "}}")  # Optuna takes braces for a template
     if address.kind == "sqlite":
         assert address.path is not None, "a SQLite database is a file"
-        lock = file_lock(address.path.with_name(f"{address.path.name}.lock"))
+        path, seconds = address.path.absolute(), SEARCH_SECONDS if slim else BUSY_SECONDS
+        url = url.replace("%", "%25")  # SQLAlchemy takes %20 for a space
+        lock = file_lock(path.with_name(f"{path.name}.lock"), min(PATIENCE, 3 * seconds))
         with lock():  # two processes must not make the tables at once
-            backend = RDBStorage(address.url, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}})
+            if not path.exists():
+                path.touch()  # with the rights that the umask grants a group; SQLite's own would be narrower
+            backend = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": seconds}})
             sqlalchemy.event.listen(backend.engine, "connect", _prepare_sqlite)
             backend.engine.dispose()  # connections older than the listener
     else:
@@ -106,7 +142,7 @@ def _open_database(address: Address, *, slim: bool) -> Store:
         bootstrap = sqlalchemy.create_engine(address.url, pool_pre_ping=True, connect_args=server_options(address))
         try:
             with postgresql_lock(bootstrap, "tables")():
-                backend = RDBStorage(address.url, engine_kwargs=options)
+                backend = RDBStorage(url, engine_kwargs=options)
         finally:
             bootstrap.dispose()
         sqlalchemy.event.listen(backend.engine, "connect", _prepare_server)
@@ -143,8 +179,10 @@ def _open_journal(address: Address) -> Store:
     from optuna.storages.journal import JournalFileBackend
 
     assert address.path is not None, "a journal is a file"
-    lock = file_lock(address.path.with_name(f"{address.path.name}.section"))
-    return Store(address=address, storage=JournalStorage(JournalFileBackend(str(address.path))), lock=lock, engine=None)
+    path = address.path.absolute()
+    lock = file_lock(path.with_name(f"{path.name}.section"))
+    backend = JournalFileBackend(str(path), lock_obj=journal_lock(path))
+    return Store(address=address, storage=JournalStorage(backend), lock=lock)
 
 
 LONG = ("design", "margins", "versions", "traceback", "notices", "base")

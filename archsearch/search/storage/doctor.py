@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from archsearch.search.heartbeat import LeaseMonitor, is_alive
+from archsearch.search.storage.lock import torn_bytes
 from archsearch.search.storage.optuna_internals import id_of
 from archsearch.search.storage.queries import select_versions
 from archsearch.search.storage.read import StudyRead, TrialRead
@@ -161,18 +162,6 @@ def is_stale(lock: Path) -> bool:
         return time.time() - lock.lstat().st_mtime > STALE
     except OSError:
         return False
-
-
-def torn_bytes(file: Path) -> int:
-    """Return the number of bytes after the end of the last whole line."""
-    with file.open("rb") as opened:
-        size = opened.seek(0, 2)
-        tail, at = b"", size
-        while at > 0 and b"\n" not in tail:
-            at = max(0, at - 65536)
-            opened.seek(at)
-            tail = opened.read(min(65536, size - at)) + tail
-    return len(tail) - tail.rfind(b"\n") - 1
 
 
 def _of_running(study: StudyRead, dead: dict[tuple[str, int], bool | None]) -> Iterable[Finding]:
