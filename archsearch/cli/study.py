@@ -193,7 +193,6 @@ def _export(
     """Write the study as CSV and JSON, its best design as YAML, its best network for other programs."""
     from archsearch.formatting import folder_name
     from archsearch.report.export import export_study, folder_files
-    from archsearch.report.records import run_folder
 
     found = _reader(storage).study(study)
     trial = None if number is None else _trial_of(found, number)
@@ -201,8 +200,9 @@ def _export(
     files = {kind: file for kind, file in named.items() if file is not None}
     if onnx or torch_export or safetensors:
         from archsearch.runs.export import export_network
+        from archsearch.runs.files import run_folder
 
-        run_dir = run_folder(trial or _best_of(found))
+        run_dir = run_folder(found, trial or _best_of(found))
         lines = export_network(run_dir, onnx=onnx, torch_export=torch_export, safetensors=safetensors)
         click.echo("\n".join(lines))
         if not (files or folder):

@@ -42,27 +42,16 @@ class RunFolder:
 
 def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
     """Return the content of the trial's folder; None if it has no folder."""
-    name = trial.attrs.get("run_dir")
-    if not isinstance(name, str) or not name:
+    if trial.place is None:
         return None
-    folder = Path(name)
+    folder = trial.folder()
+    if folder is None:
+        return RunFolder(path=Path(trial.place), found=False, files={}, tail=())
     try:
         listed = {one.name: one.stat().st_size for one in sorted(folder.iterdir()) if one.is_file()}
-        found = True
     except OSError:
-        listed, found = {}, False
-    return RunFolder(path=folder, found=found, files=listed, tail=tuple(_tail(folder, listed, tail)))
-
-
-def run_folder(trial: TrialRead) -> Path:
-    """Return the folder of the trial's run; raises `SpecError` if it has none, or it does not exist."""
-    files = read_run_folder(trial, tail=0)
-    if files is None:
-        raise SpecError("trial", f"trial {trial.number} names no folder: it was made by another program")
-    if not files.found:
-        fix = "Run the command in the folder in which the search was started, or train the design again."
-        raise SpecError("trial", f"the folder of trial {trial.number}, {files.path}, does not exist", fix)
-    return files.path
+        listed = {}
+    return RunFolder(path=folder, found=True, files=listed, tail=tuple(_tail(folder, listed, tail)))
 
 
 def _tail(folder: Path, listed: dict[str, int], lines: int) -> list[str]:

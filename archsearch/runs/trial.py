@@ -78,7 +78,7 @@ def record_trial(
     `record` is the content of `result.json` (of a failed run: the data's name and fingerprint).
     """
     from archsearch.search.identity import trial_key
-    from archsearch.search.storage.dashboard import attach_pictures
+    from archsearch.search.storage.dashboard import attach_files
     from archsearch.search.storage.rows import RunRecord, run_row
 
     if error is None:
@@ -90,6 +90,7 @@ def record_trial(
         state = "diverged" if isinstance(error, DivergedError) else "failed"
         more = {"traceback": mask("".join(traceback.format_exception(error)))[-LONGEST_TRACE:]}
     with _opened(experiment, record, origin) as study:
+        pictures, stored = attach_files(run_dir, study.store.address, experiment.study.artifacts)
         run = run_row(
             RunRecord(
                 params=origin.assignments,
@@ -107,8 +108,8 @@ def record_trial(
                 versions=record.get("versions", {}),
                 history=dict(history or {}),
                 reason=reason,
-                artifacts=attach_pictures(run_dir, study.store.address),
-                more=more,
+                artifacts=pictures,
+                more={**more, **stored},
             )
         )
         [number] = study.write([run])

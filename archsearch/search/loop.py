@@ -81,6 +81,8 @@ def work(
                     sleep(POLL)
                 continue
             listen(Event(kind="claimed", number=claim.number))
+            if claim.note:
+                listen(Event(kind="note", text=claim.note))
             on_epoch = _epoch_listener(listen, claim.number)
             end = run_trial(
                 queue, task, claim, pruner, device, on_epoch, stop, first_training=first_training, database=database

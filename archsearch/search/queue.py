@@ -8,6 +8,7 @@ dead can be claimed by another.
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,10 @@ def _rank_of(trial: FrozenTrial | None) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A trial that this worker alone may train; `resumed` where another worker has begun it."""
+    """A trial that this worker alone may train; `resumed` where another worker has begun it.
+
+    `note` is for the user: why a resumed trial does not go on from where it was.
+    """
 
     trial_id: int
     number: int
@@ -111,6 +115,7 @@ class Claim:
     run_dir: Path
     worker: str
     resumed: bool
+    note: str = ""
 
 
 class TrialQueue:
@@ -281,15 +286,31 @@ class TrialQueue:
             run_dir=Path(trial.user_attrs["run_dir"]),
             worker=self.worker,
             resumed=begun,
+            note=_restart_note(trial),
         )
 
     def _finish_as_duplicate(self, trial: FrozenTrial, known: FrozenTrial) -> None:
         copied = {
-            name: known.user_attrs[name] for name in ("run_dir", "seconds", "accuracy") if name in known.user_attrs
+            name: known.user_attrs[name]
+            for name in ("run_dir", "location", "artifacts", "seconds", "accuracy")
+            if name in known.user_attrs
         }
         attrs = {**copied, "duplicate_of": known.number, "state_reason": DUPLICATE}
         states: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned"}
         finish_row(self.study.store, id_of(trial), states.get(known.state.name, "fail"), attrs, known.values)
+
+
+def _restart_note(trial: FrozenTrial) -> str:
+    """Return why a trial that has had epochs starts from its beginning; empty where its files are here."""
+    folder, epochs = Path(trial.user_attrs["run_dir"]), max(trial.intermediate_values, default=0)
+    if not epochs or any((folder / name).is_file() for name in ("checkpoint.pt", "result.json")):
+        return ""
+    host = str(trial.user_attrs.get("worker") or trial.user_attrs.get("released", "")).partition(":")[0]
+    where = f" on {host}" if host else ""
+    return (
+        f"trial {trial.number} starts from the beginning: it had {epochs} epochs{where}, "
+        f"and its checkpoint is not in {folder} on {socket.gethostname()}"
+    )
 
 
 def release(study: Study, trial_id: int) -> None:

@@ -23,8 +23,8 @@ def command_again(study: StudyRead, trial: TrialRead) -> str | None:
 
 def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
     """Return the overrides of the command: those in the run's folder, or else those that the trial's record gives."""
-    folder = trial.attrs.get("run_dir")
-    if isinstance(folder, str) and (kept := _overrides_in(Path(folder))) is not None:
+    folder = trial.folder()
+    if folder is not None and (kept := _overrides_in(folder)) is not None:
         return [one for one in kept if group_of(one) not in _OF_SEARCH]
     ours = "sweep" in trial.attrs or "key" in trial.attrs
     if not ours or not trial.assignments:
@@ -33,7 +33,7 @@ def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
     base = trial.attrs.get("base")
     if isinstance(base, list):
         return with_assignments((str(one) for one in base if group_of(str(one)) not in _OF_SEARCH), assignments)
-    if "sweep" in trial.attrs and isinstance(folder, str) and (design := Path(folder, "design.yaml")).is_file():
+    if "sweep" in trial.attrs and folder is not None and (design := folder / "design.yaml").is_file():
         # The assignments lack the overrides of the sweep's own command line; the design file is complete.
         assignments = {
             "arch": str(design),

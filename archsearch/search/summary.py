@@ -92,7 +92,7 @@ def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
         first = "a trial of the Pareto front" if len(names) > 1 else "the best"
         lines += [
             "",
-            f"files of {first}: {summary.best[0].attrs.get('run_dir')}",
+            f"files of {first}: {summary.best[0].place}",
             f"{first} again: {summary.command}",
         ]
     return "\n".join(lines)

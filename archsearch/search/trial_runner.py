@@ -13,9 +13,9 @@ from archsearch.faults import Patience, fault_of
 from archsearch.masking import mask
 from archsearch.search.heartbeat import Lease
 from archsearch.search.queue import Claim, TrialQueue
-from archsearch.search.storage.dashboard import attach_pictures
+from archsearch.search.storage.dashboard import attach_files
 from archsearch.search.storage.database import StudyLost
-from archsearch.search.storage.rows import State
+from archsearch.search.storage.rows import State, location_of
 from archsearch.search.task import Candidate, Job, Outcome, Task
 from archsearch.signals import StopRequest
 
@@ -30,6 +30,10 @@ EndState = Literal["complete", "pruned", "diverged", "failed", "lost", "released
 KNOWN_BEFORE = ("parameters", "macs", "receptive_field")  # attributes that the claim has written
 HALVED = {"batch": "halved after running out of memory"}
 LONGEST_TRACEBACK = 20_000  # characters
+
+
+class TrialLost(Exception):
+    """Another worker has the trial: its training ends at once and writes nothing more, for they may share a folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +94,8 @@ def _run(
                 outcome, extra = _train(task, job)
         except (InterruptedRun, StudyLost):
             raise
+        except TrialLost:
+            return TrialEnd(number=claim.number, state="lost")
         except DivergedError as error:
             return end.record("diverged", cause=str(error))
         except Exception as error:
@@ -159,8 +165,7 @@ class _Curve:
             try:
                 self._queue.study.store.require_present()
                 if self._lease.lost or not self._queue.holds(self._claim):
-                    self._lease.lost = True
-                    return True
+                    raise TrialLost
                 self.write()
                 if not self._prunes:
                     return False
@@ -214,9 +219,11 @@ class _Recorder:
         queue, claim = self.queue, self.claim
         states: dict[str, State] = {"complete": "complete", "failed": "fail"}
         written = {**(attrs or {}), **({"cause": cause} if cause else {}), "state_reason": end}
+        written["location"] = location_of(claim.run_dir)
         pictures: Mapping[str, str] = {}
         if end == "complete" and self.database.call(lambda: queue.holds(claim)):
-            pictures = attach_pictures(claim.run_dir, queue.study.store.address)
+            pictures, stored = attach_files(claim.run_dir, queue.study.store.address, queue.sweep.settings.artifacts)
+            written |= stored
 
         def finish() -> bool:
             queue.study.store.require_present()

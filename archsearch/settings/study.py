@@ -7,6 +7,7 @@ Imports the standard library, `errors`, `decode`, `plugins` and `objectives` onl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Annotated, Literal, get_args
 
 from archsearch.decode import Range, check_ranges
@@ -84,6 +85,7 @@ class StudySettings:
     heartbeat: float = 10.0
     grace: float = 60.0
     patience: Annotated[float, Range(at_least=0)] = 600.0  # seconds
+    artifacts: str | None = None  # a folder that all machines reach, for copies of the files of finished trials
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or values that do not go together."""
@@ -93,6 +95,9 @@ class StudySettings:
             what = f"must be at most {LONGEST_NAME} characters, none of them a control character"
             raise SpecError("study.name", what, "Its folders are named after it.")
         check_ranges(self, "study")
+        if self.artifacts is not None and not PurePath(self.artifacts).is_absolute():
+            fix = "Give the whole path of a folder that is mounted on all machines."
+            raise SpecError("study.artifacts", f"expected an absolute folder, got '{self.artifacts}'", fix)
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             raise SpecError("study.objectives", "must list at least one objective, without repetition")
         for name in self.objectives:

@@ -29,6 +29,8 @@ from archsearch.settings.study import StudySettings
         ({"pruner": {"name": "median", "warmup": -1}}, "study.pruner.warmup"),
         ({"pruner": {"name": "median"}, "objectives": ["accuracy", "macs"]}, "study.pruner"),
         ({"pruner": {"name": "median"}, "objectives": ["loss"]}, "study.pruner"),
+        ({"artifacts": "shared"}, "study.artifacts: expected an absolute folder"),
+        ({"artifacts": "s3://bucket"}, "study.artifacts"),
     ],
 )
 def test_an_error_names_the_key(raw: dict[str, Any], where: str) -> None:

@@ -352,8 +352,8 @@ def _margins(trial: TrialRead) -> Markup | None:
 
 def _files(study: StudyRead, trial: TrialRead) -> Markup:
     lines: list[Markup] = []
-    if (folder := trial.attrs.get("run_dir")) is not None:
-        lines += [el("dt", "files"), el("dd", el("code", str(folder)))]
+    if (place := trial.place) is not None:
+        lines += [el("dt", "files"), el("dd", el("code", place))]
     if command := command_again(study, trial):
         lines += [el("dt", "command"), el("dd", el("pre", command, tabindex=0, class_="command"))]
     seconds = finite(trial.seconds)

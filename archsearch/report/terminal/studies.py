@@ -86,7 +86,7 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
     for trial in rows:
         cells = [f"{trial.number}{'*' if trial.number in front else ''}", *[trial.state] * len(states)]
         cells += [safe(value_cell(name, value_of(study, trial, name))) for name in names]
-        blocks, folder = blocks_of(trial), trial.attrs.get("run_dir") or NOTHING
+        blocks, folder = blocks_of(trial), trial.place or NOTHING
         lines.append([*cells, safe(blocks_text(blocks) if blocks else NOTHING), safe(relative_path(folder))])
     console.print(table(("trial", *states, *values, "blocks", "files"), lines, right=("trial", *values)))
     if several:
@@ -337,7 +337,8 @@ def _places(study: StudyRead, trial: TrialRead, console: Console) -> None:
     if files is None:
         console.print("files  the trial has no folder")
     elif not files.found:
-        console.print(f"files  {safe(relative_path(files.path))}, which does not exist", soft_wrap=True)
+        gone = "not on this machine" if "location" in trial.attrs else "which does not exist"
+        console.print(f"files  {safe(relative_path(files.path))}, {gone}", soft_wrap=True)
     else:
         known = [name for name in KNOWN if name in files.files]
         console.print(f"files  {safe(relative_path(files.path))}: {safe(', '.join(known) or 'none')}", soft_wrap=True)

@@ -22,6 +22,7 @@ from archsearch.search.storage.url import (
     driver_missing,
     file_missing,
     parse_address,
+    server_options,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 60.0  # that a SQLite writer waits for another
 SEARCH_SECONDS = 10.0  # the same in a search, which tries again and listens to Ctrl-C in between
+SERVER_NOTICES = {
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 PAGES_KIB = 512  # of the file that SQLite caches; the system's file cache has the rest
 
 
@@ -131,13 +138,15 @@ def _open_database(address: Address, *, slim: bool) -> Store:
             sqlalchemy.event.listen(backend.engine, "connect", _prepare_sqlite)
             backend.engine.dispose()  # connections older than the listener
     else:
-        options = {"pool_pre_ping": True, "pool_size": 4}
-        bootstrap = sqlalchemy.create_engine(address.url, pool_pre_ping=True)
+        options = {"pool_pre_ping": True, "pool_size": 4, "connect_args": server_options(address)}
+        bootstrap = sqlalchemy.create_engine(address.url, pool_pre_ping=True, connect_args=server_options(address))
         try:
             with postgresql_lock(bootstrap, "tables")():
                 backend = RDBStorage(url, engine_kwargs=options)
         finally:
             bootstrap.dispose()
+        sqlalchemy.event.listen(backend.engine, "connect", _prepare_server)
+        backend.engine.dispose()
         lock = postgresql_lock(backend.engine, "studies")
     storage = cached_storage(backend, Shortener() if slim else None)
     return Store(address=address, storage=storage, lock=lock, engine=backend.engine)
@@ -150,6 +159,17 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute(f"PRAGMA cache_size=-{PAGES_KIB}")
+    finally:
+        cursor.close()
+
+
+def _prepare_server(connection: Any, _record: Any) -> None:
+    """Let the server notice within half a minute that this machine is gone: it holds the lock until then."""
+    cursor = connection.cursor()
+    try:
+        for name, value in SERVER_NOTICES.items():
+            cursor.execute(f"SELECT set_config('{name}', '{value}', false)")
+        connection.commit()
     finally:
         cursor.close()
 

@@ -6,8 +6,10 @@ Dead workers are recognised as in a search, see `archsearch.search.heartbeat`.
 from __future__ import annotations
 
 import os
+import socket
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,15 +201,24 @@ def _of_running(study: StudyRead, dead: dict[tuple[str, int], bool | None]) -> I
 def _of_files(study: StudyRead) -> Iterable[Finding]:
     gone: list[int] = []
     bare: list[int] = []
+    elsewhere: dict[str, list[int]] = defaultdict(list)
     for trial in study.trials:
-        folder = trial.attrs.get("run_dir")
-        if not isinstance(folder, str) or trial.state not in ("complete", "pruned", "diverged", "failed"):
+        if trial.place is None or trial.state not in ("complete", "pruned", "diverged", "failed"):
             continue
-        if not Path(folder).is_dir():
-            gone.append(trial.number)
-        elif trial.state == "complete" and not Path(folder, "model.safetensors").is_file():
+        if (folder := trial.folder()) is None:
+            host = str(trial.attrs.get("location", "")).partition(":")[0]
+            (gone if host in ("", socket.gethostname()) else elsewhere[host]).append(trial.number)
+        elif trial.state == "complete" and not (folder / "model.safetensors").is_file():
             bare.append(trial.number)
     fix = "Train each again: python -m archsearch.study trial STUDY NUMBER prints the command."
+    for host, numbers in elsewhere.items():
+        yield Finding(
+            kind="files",
+            what=f"{_trials(numbers)} with their files on {host}, not on this machine",
+            fix="Run what needs them (study export --onnx, show card=) there, or keep copies: study.artifacts=FOLDER.",
+            study=study.name,
+            trials=tuple(numbers),
+        )
     if gone:
         yield Finding(
             kind="files",

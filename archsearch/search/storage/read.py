@@ -8,10 +8,12 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import socket
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from archsearch.formatting import html_table, percent
@@ -36,6 +38,7 @@ STATES: tuple[TrialState, ...] = (
     "complete", "pruned", "diverged", "failed", "infeasible", "duplicate", "running", "waiting",
 )  # fmt: skip
 Direction = Literal["maximize", "minimize"]
+SAME_SECONDS = 0.002  # single runs are recorded to the millisecond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class TrialRead:
     `values` has one number per objective, None unless complete; `assignments` are the dotted keys that were set;
     `constraints` the relative excess per limit (above 0: broken); `history` the validation accuracy by epoch;
     `attrs` the trial's attributes (listed in `docs/search.md`) without the single margins that the dashboard shows.
-    Times are aware, in UTC.
+    Times are aware, in UTC. Only `place` and `folder` look at files.
     """
 
     number: int
@@ -82,6 +85,38 @@ class TrialRead:
         repairs = self.attrs.get("repairs")
         used = {name: value for name, value in self.assignments.items() if name not in self.unused}
         return {**used, **(repairs if isinstance(repairs, dict) else {})}
+
+    @property
+    def place(self) -> str | None:
+        """Where its files are: the folder if it is on this machine, else `HOST:FOLDER` if that is recorded."""
+        if (folder := self.folder()) is not None:
+            return str(folder)
+        return str(self.attrs["location"]) if "location" in self.attrs else self._run_dir
+
+    @property
+    def _run_dir(self) -> str | None:
+        folder = self.attrs.get("run_dir")
+        return folder if isinstance(folder, str) and folder else None
+
+    def folder(self) -> Path | None:
+        """Return the folder of its files; None if it is not on this machine or holds another training's result."""
+        host, _, absolute = str(self.attrs.get("location", "")).partition(":")
+        for name in (self._run_dir, absolute if host == socket.gethostname() else None):
+            try:
+                if name and Path(name).is_dir() and (self.state not in ("complete", "duplicate") or self._is_of(name)):
+                    return Path(name)
+            except OSError:  # a name that no file can have
+                continue
+        return None
+
+    def _is_of(self, folder: str) -> bool:
+        """Return whether the result in `folder` is the recorded one: no two trainings take equally long."""
+        try:
+            record = json.loads(Path(folder, "result.json").read_text(encoding="utf-8"))
+            seconds, design = float(record["seconds"]), record["design_id"]
+        except (OSError, ValueError, KeyError, TypeError):  # another worker's unfinished training, or an old folder
+            return "location" not in self.attrs or str(self.attrs["location"]).startswith(f"{socket.gethostname()}:")
+        return design == self.attrs.get("design_id", design) and abs(seconds - (self.seconds or seconds)) < SAME_SECONDS
 
     @property
     def seconds(self) -> float | None:

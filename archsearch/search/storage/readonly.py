@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.search.storage.url import Address, cause_of, driver_missing, file_missing
+from archsearch.search.storage.url import Address, cause_of, driver_missing, file_missing, server_options
 
 Query = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 """Returns the rows of one SQL statement with `:name` parameters."""
@@ -105,7 +105,7 @@ def _opened(file: Path, options: str) -> Iterator[Query]:
 def _query_server(address: Address, function: Callable[[Query], Result]) -> Result:
     import sqlalchemy
 
-    engine = sqlalchemy.create_engine(address.url)
+    engine = sqlalchemy.create_engine(address.url, connect_args=server_options(address))
     try:
         options = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
         with engine.connect().execution_options(**options) as connection:
