@@ -6,11 +6,13 @@ OmegaConf is imported inside functions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.decode import suggest
 from archsearch.errors import SpecError, StorageError
+from archsearch.input_limits.files import read_text
 
 if TYPE_CHECKING:
     from yaml import YAMLError
@@ -58,7 +60,7 @@ def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
             return found[name]
         for folder in folders:
             file = folder / "block" / f"{name}.yaml"
-            if name.replace("/", "").isidentifier() and file.is_file():
+            if _is_name(name) and file.is_file():
                 try:
                     found[name] = read_yaml(file)
                 except SpecError as error:  # the caller puts its own place in front
@@ -68,6 +70,17 @@ def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
         raise SpecError("block", f"unknown block '{name}'", suggest(name, known))
 
     return find
+
+
+def _is_name(name: str) -> bool:
+    """Return whether `name` can be that of a file below a folder: no way out of it, and no longer than a file's."""
+    parts = name.split("/")
+    return (
+        not {"", ".", ".."} & {*parts}
+        and "\0" not in name
+        and len(name) < 1000
+        and all(len(part) < 200 for part in parts)
+    )
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
@@ -83,10 +96,12 @@ def read_yaml(file: Path) -> dict[str, Any]:
         what = "is a folder" if file.is_dir() else "no such file"
         raise SpecError(str(file), what, "Name a YAML file." if file.is_dir() else "")
     try:
-        config = OmegaConf.load(file)
+        stream = StringIO(read_text(file))
+        stream.name = str(file)  # for the place in errors
+        config = OmegaConf.load(stream)
     except YAMLError as error:
-        raise yaml_error(error) from None
-    except (OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise yaml_error(error, file) from None
+    except (OSError, ValueError, TypeError, OmegaConfBaseException) as error:
         raise SpecError(str(file), f"cannot be read: {error}") from None
     if not OmegaConf.is_dict(config) or not config:
         raise SpecError(str(file), "must contain a mapping")
@@ -95,10 +110,10 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return {str(key): value for key, value in raw.items()}
 
 
-def yaml_error(error: YAMLError) -> SpecError:
+def yaml_error(error: YAMLError, file: Path | str = "") -> SpecError:
     """Return what the reader of YAML reports, with the place in the file where it gives one."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        return SpecError("", f"is not valid YAML: {error}")
+        return SpecError(str(file), f"is not valid YAML: {error}")
     place = f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}"
     return SpecError(place, f"is not valid YAML: {getattr(error, 'problem', None) or getattr(error, 'context', None)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from archsearch.config_files import read_yaml
 from archsearch.errors import SpecError
+from archsearch.input_limits.values import check_override
 from archsearch.masking import MASK, VARIABLE
 from archsearch.overrides import absent_from, key_of, quoted, text_of
 
@@ -32,6 +33,7 @@ def normalise(arguments: Iterable[str]) -> list[str]:
     """
     found: list[str] = []
     for argument in _with_files(list(arguments)):
+        check_override(argument)
         match = _OVERRIDE.fullmatch(argument)
         if match is None:
             found.append(argument)

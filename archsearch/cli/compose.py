@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from archsearch.cli.arguments import normalise
 from archsearch.cli.messages import explain, known_error
 from archsearch.config_files import block_lookup, config_folder, read_yaml
+from archsearch.decode import join
 from archsearch.errors import SpecError
+from archsearch.input_limits.values import check_scalar, check_values, require_size
 from archsearch.overrides import assign, quoted
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> Dict
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
+    from archsearch.cli.config_source import check_files
+
+    check_files()
     for folder in folders:
         if not folder.is_dir():
             raise SpecError("--config-dir", f"{folder}: no such folder")
@@ -74,25 +79,49 @@ def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, B
 
 
 def plain(config: DictConfig) -> Tree:
-    """Return `config` as plain mappings and lists with every interpolation resolved, without Hydra's own node."""
-    from omegaconf import OmegaConf
+    """Return `config` as plain mappings and lists with every interpolation resolved, without Hydra's own node.
+
+    Raises `SpecError` for values that cannot be resolved, or are too many (see `input_limits`).
+    """
     from omegaconf.errors import OmegaConfBaseException
 
+    count = [0]
     try:
-        tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return {str(key): _resolved(config[key], str(key), 1, count) for key in config if key != "hydra"}
     except OmegaConfBaseException as error:
         key = str(getattr(error, "full_key", "") or "")
         known = explain(error)
         raise SpecError(key or known.where, known.what, known.fix) from None
-    assert isinstance(tree, dict), "a composed configuration is a mapping"
-    return {str(key): value for key, value in tree.items() if key != "hydra"}
+
+
+def _resolved(node: Any, where: str, depth: int, count: list[int]) -> Any:
+    """Return the value of a node without OmegaConf's types; `count` is that of the values so far.
+
+    OmegaConf's own function would first resolve all of them, however often interpolations repeat each other.
+    """
+    from omegaconf import DictConfig, ListConfig
+
+    count[0] += 1
+    require_size(where, depth, count[0])
+    if isinstance(node, DictConfig):
+        return {key: _resolved(node[key], join(where, key), depth + 1, count) for key in node}
+    if isinstance(node, ListConfig):
+        return [_resolved(item, f"{where}[{index}]", depth + 1, count) for index, item in enumerate(node)]
+    check_scalar(node, where)
+    return node
 
 
 def resolve(tree: Mapping[str, Any]) -> Tree:
-    """Return `tree` with every interpolation resolved."""
+    """Return `tree` with every interpolation resolved; raises `SpecError` for what no YAML file could hold."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    return plain(OmegaConf.create(dict(tree)))
+    check_values(tree)
+    try:
+        config = OmegaConf.create(dict(tree))
+    except OmegaConfBaseException as error:
+        raise explain(error) from None
+    return plain(config)
 
 
 def _image_shape(data: Mapping[str, Any]) -> Tree:

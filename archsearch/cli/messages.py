@@ -19,6 +19,8 @@ from archsearch.errors import ArchsearchError, SpecError, StorageError
 from archsearch.masking import mask
 
 _LIBRARIES = frozenset({"hydra", "omegaconf", "yaml", "antlr4"})
+# What these raise where they do not expect a value, a list, a mapping or a name that a file or an override has.
+_UNEXPECTED = (ValueError, TypeError, AttributeError, LookupError, AssertionError, RecursionError)
 
 
 def exit_code(command: Callable[[], int], *, in_full: bool | None = None) -> int:
@@ -64,7 +66,7 @@ def known_error(error: BaseException) -> ArchsearchError | None:
         return explain(error)
     if isinstance(error, OSError):
         return _system_error(error)
-    if isinstance(error, ValueError) and _raised_by(error) in _LIBRARIES:
+    if isinstance(error, _UNEXPECTED) and _raised_by(error) in _LIBRARIES:
         return explain(error)
     return None
 
@@ -78,6 +80,8 @@ def explain(error: BaseException) -> SpecError:
         return yaml_error(error)
     if isinstance(error, UnicodeDecodeError):
         return SpecError("", f"a configuration file is not UTF-8 text ({error})")
+    if isinstance(error, RecursionError):
+        return SpecError("", "the configuration is nested too deeply, or refers to itself")
     lines: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
@@ -100,7 +104,7 @@ def explain(error: BaseException) -> SpecError:
     if "Config group override must be" in text:
         fix = f"Write GROUP=OPTION (no limits: constraints=none). Groups: {', '.join(groups())}."
         return SpecError("", "a group must be set to the name of one of its options", fix)
-    return SpecError("", mask(text))
+    return SpecError("", mask(text) or f"the configuration cannot be composed ({type(error).__name__})")
 
 
 def top_keys() -> list[str]:

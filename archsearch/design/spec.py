@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
-from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items, known_mapping
-from archsearch.design.expression import Value
+from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items, known_mapping, own_name
+from archsearch.design.expression import MAX_VALUE, Value
 from archsearch.errors import SpecError
 
 Decoded = TypeVar("Decoded")
@@ -87,7 +87,6 @@ _ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "sy
 _STAGE_KEYS = ("block", "width", "repeats", "entry")
 _HEAD_KEYS = ("layers", "pool", "kernel", "dropout", "linear", "classes")
 _OWN = ("block",)
-_MOST = 1_000_000  # of any integer: a bound against a misplaced digit
 
 
 class BlockReader:
@@ -150,7 +149,7 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
     if width != "fit" and not 0 < width <= 64:
         raise SpecError(join(where, "width"), f"must be above 0 and at most 64, got {width}")
     return DesignSpec(
-        name=str(source.get("name") or "unnamed"),
+        name=own_name(source.get("name"), "unnamed", join(where, "name")),
         input_shape=memory.once(source.get("input", (3, 32, 32)), join(where, "input"), _input_shape),
         stem=None if stem_raw is None else memory.once(stem_raw, join(where, "stem"), reader.stem),
         stages=tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items()),
@@ -269,8 +268,8 @@ def _integer(raw: object, where: str, least: int) -> int:
     value = raw if type(raw) is int else convert(int, raw, where)
     if value < least:
         raise SpecError(where, f"must be at least {least}, got {value}")
-    if value > _MOST:
-        raise SpecError(where, f"must be at most {_MOST}, got {value}")
+    if value > MAX_VALUE:
+        raise SpecError(where, f"must be at most {MAX_VALUE}, got {value}")
     return value
 
 

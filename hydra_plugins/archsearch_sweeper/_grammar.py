@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archsearch.errors import SpecError
+from archsearch.input_limits.values import check_override
 from archsearch.overrides import SEARCH_GROUPS, group_of
 from archsearch.search.space import Choice, Parameter, Range, Space, Value
 
@@ -43,7 +44,9 @@ def read_request(arguments: Iterable[str], space: Mapping[str, Any] | None, load
     for name, raw in (space or {}).items():
         if raw is None:
             continue
-        override = parser.parse_override(f"{name}={raw}" if not isinstance(raw, str) else f"{name}={_unquoted(raw)}")
+        text = f"{name}={raw}" if not isinstance(raw, str) else f"{name}={_unquoted(raw)}"
+        check_override(text)
+        override = parser.parse_override(text)
         if override.is_sweep_override():
             parameters[name] = parameter_of(override, loader)
             shuffle |= _shuffled(override)

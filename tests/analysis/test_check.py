@@ -77,17 +77,17 @@ def test_no_limits_are_always_kept(make_design: Make) -> None:
 def test_margins_in_words(make_design: Make) -> None:
     limits = {
         "receptive_field": {"above": 3, "at_most": 99},
-        "contains": ["dilated", "strided"],
+        "contains": ["dilated", "pointwise"],
         "forbids": ["strided"],
-        "downsampling": {"layers": 9, "by": ["strided"]},
+        "downsampling": {"layers": 9, "by": ["strided", "dilated"]},
         "head": "global_max",
     }
     texts = [margin_text(margin) for margin in check_design(make_design(), decode_limits(limits)).margins]
     assert texts == [
         "23 px, must be above 3 and at most 99",
-        "lacks dilated",
+        "lacks dilated, pointwise",
         "has strided",
-        "2 strided layers, must be at least 9",
+        "2 strided or dilated layers, must be at least 9",
         "global_average, must be global_max",
     ]
 

@@ -17,7 +17,9 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE = CHECKOUT / "archsearch"
 
-BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "notices", "overrides", "plugins"})
+BASE = frozenset(
+    {"errors", "decode", "config_files", "formatting", "input_limits", "masking", "notices", "overrides", "plugins"}
+)
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
 INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
@@ -25,8 +27,9 @@ INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "
 # What each room may import of archsearch. A new room gets its line here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
-    "config_files": frozenset({"errors", "decode"}),
+    "config_files": frozenset({"errors", "decode", "input_limits"}),
     "decode": frozenset({"errors"}),
+    "input_limits": frozenset({"errors", "decode"}),
     "process": frozenset(),
     "processor": frozenset(),
     "signals": frozenset(),
