@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 TWO_PATHS = ("replace", "rename")
 ONE_PATH = ("unlink", "remove", "mkdir", "rmdir")
-_NUMBER = re.compile(r"\d{2,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?<=\.)\w{8}(?=\.part)")
+_NUMBER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{2,}|(?<=\.)\w{8}(?=\.part)")
 _WRITES = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+(\w+)", re.IGNORECASE)
 
 
@@ -50,6 +50,8 @@ class CrashPoints:
         if not file.is_relative_to(self.folder) or file.is_relative_to(self.folder / "harness"):
             return None
         within = file.relative_to(self.folder).parts
+        if within[-2:-1] == ("sweeps",):
+            return "the sweep's folder"
         return _NUMBER.sub("N", "/".join(within[-2:] if within[-2:-1] == (".hydra",) else within[-1:]))
 
 
@@ -65,7 +67,7 @@ def install(folder: Path, log: str | None = None, kill_at: list[Any] | None = No
         setattr(os, name, _around(getattr(os, name), name, points, last=name in TWO_PATHS))
     os.fsync = _around(os.fsync, "fsync", points)
     opened = _opening(io.open, points)
-    io.open = builtins.open = opened  # type: ignore[assignment]
+    io.open = builtins.open = opened
     _wrap_commits(points)
 
 
@@ -84,9 +86,7 @@ def pause(file: Path) -> None:
         time.sleep(0.005)
 
 
-def _around(
-    function: Callable[..., Any], name: str, points: CrashPoints, *, last: bool = False
-) -> Callable[..., Any]:
+def _around(function: Callable[..., Any], name: str, points: CrashPoints, *, last: bool = False) -> Callable[..., Any]:
     def wrapped(*arguments: Any, **options: Any) -> Any:
         place = None if options.get("dir_fd") is not None else points.name(arguments[1 if last else 0])
         if place is None:

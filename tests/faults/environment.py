@@ -12,9 +12,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from lab import LONGEST, QUICK, RUN_DIR, Command, Lab, Reference, Warm
+from lab import LONGEST, QUICK, Command, Lab, Point, Reference, Warm
 from postgres_server import PostgresServer
 
 SAVING = ("before replace checkpoint.pt", 3)  # a point within a training, outside of any transaction
@@ -95,7 +96,7 @@ def _mount(*arguments: str) -> None:
 
 
 @contextlib.contextmanager
-def disturbed(lab: Lab, point: tuple[str, int] = SAVING) -> Iterator[Command]:
+def disturbed(lab: Lab, point: Point = SAVING) -> Iterator[Command]:
     """Start the command, hold it at `point` while the block begins its disturbance, and let it go on after it."""
     hook = lab.folder / "harness" / "held"
     command = lab.start(kill=list(point), hook=str(hook), settings=QUICK)
@@ -196,7 +197,7 @@ def read_only_database(place: Place) -> list[str]:
         return lab.check(place.reference)
 
 
-def locked(place: Place, kind: str = "search", *, last: bool = False, point: tuple[str, int] = SAVING) -> list[str]:
+def locked(place: Place, kind: str = "search", *, last: bool = False, point: Point = SAVING) -> list[str]:
     """Another program holds the SQLite database."""
     lab = place.lab(kind, patience=1.0 if last else 60.0)
     holder: list[sqlite3.Connection] = []
@@ -212,7 +213,7 @@ def locked(place: Place, kind: str = "search", *, last: bool = False, point: tup
     else:
         with disturbed(lab, point) as command:
             hold()
-    return (gave_up if last else endured)(place, lab, command, lambda: holder[0].close())
+    return (gave_up if last else endured)(place, lab, command, holder[0].close)
 
 
 def lock_file_held(place: Place) -> list[str]:
@@ -223,10 +224,10 @@ def lock_file_held(place: Place) -> list[str]:
     with disturbed(lab) as command:
         handle = os.open(lab.folder / "outputs" / "studies.db.lock", os.O_RDWR | os.O_CREAT)
         fcntl.flock(handle, fcntl.LOCK_EX)
-    return endured(place, lab, command, lambda: os.close(handle))
+    return endured(place, lab, command, partial(os.close, handle))
 
 
-def server_restarts(place: Place, mode: str = "fast", point: tuple[str, int] = SAVING, kind: str = "search") -> list[str]:
+def server_restarts(place: Place, mode: str = "fast", point: Point = SAVING, kind: str = "search") -> list[str]:
     """The PostgreSQL server is restarted under the command."""
     lab, server = place.on_server(kind), place.server
     assert server is not None, "`needs` says so"
@@ -242,7 +243,7 @@ def server_restarts(place: Place, mode: str = "fast", point: tuple[str, int] = S
     return endured(place, lab, command, lambda: None, 0.0)
 
 
-def server_is_down(place: Place, kind: str = "search", *, last: bool = False, point: tuple[str, int] = SAVING) -> list[str]:
+def server_is_down(place: Place, kind: str = "search", *, last: bool = False, point: Point = SAVING) -> list[str]:
     """The PostgreSQL server is away for some seconds."""
     lab, server = place.on_server(kind, patience=1.0 if last else 60.0), place.server
     assert server is not None, "`needs` says so"
@@ -284,11 +285,8 @@ def database_vanishes(place: Place, *, replaced: bool = False) -> list[str]:
 
 def server_database_vanishes(place: Place) -> list[str]:
     """The study is deleted on the server under the sweep."""
-    import sqlalchemy
-
     lab = place.on_server(patience=2.0)
     with disturbed(lab) as command:
-        engine = sqlalchemy.create_engine(lab.storage.replace("postgresql:", "postgresql+psycopg:", 1))
         import optuna
         from optuna.storages import RDBStorage
 
@@ -296,7 +294,6 @@ def server_database_vanishes(place: Place) -> list[str]:
         optuna.delete_study(study_name=lab.study, storage=storage)
         storage.remove_session()
         storage.engine.dispose()
-        engine.dispose()
     code = command.wait()
     if code in (0, None):
         lab.faults.append(f"ended with exit code {code}, its study deleted")
@@ -308,8 +305,7 @@ def server_database_vanishes(place: Place) -> list[str]:
 
 def suspended_twin(place: Place) -> list[str]:
     """Two sweeps share a study; one is suspended for longer than `study.grace`, and then goes on."""
-    lab = place.lab(more=("study.trials=4",))
-    lab.more = ("++study.grace=1.0", "++study.heartbeat=0.2")
+    lab = place.lab(beating=(0.2, 1.0))
     with disturbed(lab) as command:
         command.signal(signal.SIGSTOP)
     other = lab.start(lab.arguments)
@@ -321,7 +317,7 @@ def suspended_twin(place: Place) -> list[str]:
     return lab.check(place.reference)
 
 
-def damaged(place: Place, name: str, point: tuple[str, int], damage: Callable[[Path], None], kind: str = "search") -> list[str]:
+def damaged(place: Place, name: str, point: Point, damage: Callable[[Path], None], kind: str = "search") -> list[str]:
     """A file of a killed training is damaged: the next command starts that training anew, or names the file."""
     lab = place.lab(kind)
     killed = lab.start(kill=list(point))
@@ -345,6 +341,12 @@ def damaged(place: Place, name: str, point: tuple[str, int], damage: Callable[[P
     return lab.check(place.reference)
 
 
+def _damaging(
+    name: str, point: Point, damage: Callable[[Path], None], kind: str = "search"
+) -> Callable[[Place], list[str]]:
+    return lambda place: damaged(place, name, point, damage, kind)
+
+
 def cut_short(file: Path) -> None:
     """Keep the first half of a file."""
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
@@ -365,33 +367,35 @@ def blank(file: Path) -> None:
 
 DISTURBANCES = (
     Disturbance("disk full for a while, search", full_disk, "disk"),
-    Disturbance("disk full for a while, two workers", lambda place: full_disk(place, "workers"), "disk"),
-    Disturbance("disk full for good, search", lambda place: full_disk(place, last=True), "disk"),
-    Disturbance("disk full for a while, single run", lambda place: full_disk(place, "run"), "disk"),
+    Disturbance("disk full for a while, two workers", partial(full_disk, kind="workers"), "disk"),
+    Disturbance("disk full for good, search", partial(full_disk, last=True), "disk"),
+    Disturbance("disk full for a while, single run", partial(full_disk, kind="run"), "disk"),
     Disturbance("disk of the database full, search", full_database, "disk"),
     Disturbance("folders read-only for a while, search", read_only, "disk"),
-    Disturbance("folders read-only for good, search", lambda place: read_only(place, last=True), "disk"),
-    Disturbance("folder read-only for a while, single run", lambda place: read_only(place, "run"), "disk"),
+    Disturbance("folders read-only for good, search", partial(read_only, last=True), "disk"),
+    Disturbance("folder read-only for a while, single run", partial(read_only, kind="run"), "disk"),
     Disturbance("folder of the database read-only at the start", read_only_database, "disk"),
     Disturbance("SQLite locked for a while, search", locked),
-    Disturbance("SQLite locked for good, search", lambda place: locked(place, last=True)),
-    Disturbance("SQLite locked for a while, two workers", lambda place: locked(place, "workers")),
-    Disturbance("SQLite locked at the end of a single run", lambda place: locked(place, "run", point=RECORDED)),
+    Disturbance("SQLite locked for good, search", partial(locked, last=True)),
+    Disturbance("SQLite locked for a while, two workers", partial(locked, kind="workers")),
+    Disturbance("SQLite locked at the end of a single run", partial(locked, kind="run", point=RECORDED)),
     Disturbance("lock of the studies held by a suspended process", lock_file_held),
     Disturbance("database file deleted", database_vanishes),
-    Disturbance("database file replaced", lambda place: database_vanishes(place, replaced=True)),
+    Disturbance("database file replaced", partial(database_vanishes, replaced=True)),
     Disturbance("one of two sweeps suspended", suspended_twin),
-    Disturbance("checkpoint cut short, search", lambda place: damaged(place, "checkpoint.pt", SAVING, cut_short)),
-    Disturbance("checkpoint with flipped bits, search", lambda place: damaged(place, "checkpoint.pt", SAVING, flip_bits)),
-    Disturbance("checkpoint blank, single run", lambda place: damaged(place, "checkpoint.pt", SAVING, blank, "run")),
-    Disturbance("result cut short, search", lambda place: damaged(place, "result.json", RECORDED, cut_short)),
-    Disturbance("result blank, search", lambda place: damaged(place, "result.json", RECORDED, blank)),
-    Disturbance("result cut short, single run", lambda place: damaged(place, "result.json", RECORDED, cut_short, "run")),
+    Disturbance("checkpoint cut short, search", _damaging("checkpoint.pt", SAVING, cut_short)),
+    Disturbance("checkpoint with flipped bits, search", _damaging("checkpoint.pt", SAVING, flip_bits)),
+    Disturbance("checkpoint blank, single run", _damaging("checkpoint.pt", SAVING, blank, "run")),
+    Disturbance("result cut short, search", _damaging("result.json", RECORDED, cut_short)),
+    Disturbance("result blank, search", _damaging("result.json", RECORDED, blank)),
+    Disturbance("result cut short, single run", _damaging("result.json", RECORDED, cut_short, "run")),
     Disturbance("server restarted, search", server_restarts, "server"),
-    Disturbance("server killed within a commit", lambda place: server_restarts(place, "immediate", ENDING), "server"),
-    Disturbance("server restarted, two workers", lambda place: server_restarts(place, kind="workers"), "server"),
+    Disturbance("server killed within a commit", partial(server_restarts, mode="immediate", point=ENDING), "server"),
+    Disturbance("server restarted, two workers", partial(server_restarts, kind="workers"), "server"),
     Disturbance("server down for a while, search", server_is_down, "server"),
-    Disturbance("server down for good, search", lambda place: server_is_down(place, last=True), "server"),
-    Disturbance("server down at the end of a single run", lambda place: server_is_down(place, "run", point=RECORDED), "server"),
+    Disturbance("server down for good, search", partial(server_is_down, last=True), "server"),
+    Disturbance(
+        "server down at the end of a single run", partial(server_is_down, kind="run", point=RECORDED), "server"
+    ),
     Disturbance("study deleted on the server", server_database_vanishes, "server"),
-)  # fmt: skip
+)

@@ -37,7 +37,9 @@ def trials_of(storage: str, study: str) -> list[Any]:
         backend.engine.dispose()
 
 
-def study_faults(trials: Sequence[Any], folder: Path, asked: int, reference: Mapping[str, str], *, single: bool = False) -> list[str]:
+def study_faults(
+    trials: Sequence[Any], folder: Path, asked: int, reference: Mapping[str, str], *, single: bool = False
+) -> list[str]:
     """Return what is wrong with a finished study of `asked` trainings, whose files lie below `folder`."""
     found: list[str] = []
     reasons = [trial.user_attrs.get("state_reason", trial.state.name) for trial in trials]

@@ -1,4 +1,4 @@
-"""Commands that tests disturb: started in folders of their own, killed, given again, and compared with what must hold."""
+"""Commands that tests disturb: each in a folder of its own, killed, given again, and compared with what must hold."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import select
 import shutil
 import signal
@@ -20,6 +21,7 @@ from invariants import digests_below, output_faults, study_faults, trials_of
 
 from archsearch.settings.study import StudySettings
 
+Point = tuple[str, int]
 LONGEST = 300.0  # seconds that a command may take on the busiest machine
 SMALL = (
     "data=shapes", "data.shapes.train_images=60", "data.shapes.test_images=20", "arch=quick", "constraints=none",
@@ -158,10 +160,17 @@ class Command:
 
 @dataclass
 class Reference:
-    """Of undisturbed commands in this session: their lengths by kind, and the weights of every design."""
+    """Of undisturbed commands in this session: lengths and points by kind, and the weights of every design."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    points: dict[str, list[Point]] = field(default_factory=dict)
+
+    def point(self, kind: str, pattern: str, *, last: bool = False) -> Point:
+        """Return the first point, or the last one, of a kind of command whose label matches `pattern`."""
+        found = [point for point in self.points[kind] if re.fullmatch(pattern, point[0])]
+        assert found, f"no point of {kind} is like '{pattern}': {sorted({label for label, _ in self.points[kind]})}"
+        return found[-1 if last else 0]
 
 
 @dataclass
@@ -173,7 +182,7 @@ class Lab:
     kind: str
     storage: str = "sqlite:///outputs/studies.db"
     patience: float = 60.0
-    more: tuple[str, ...] = ()
+    beating: tuple[float, float] = (0.5, 30.0)  # seconds of study.heartbeat and study.grace
     commands: list[Command] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     written: dict[str, str] = field(default_factory=dict)
@@ -185,7 +194,7 @@ class Lab:
     @property
     def arguments(self) -> list[str]:
         """The command line of a study that nobody else uses."""
-        both = [*SMALL, f"study.storage='{self.storage}'", f"study.name={self.study}", *self.more]
+        both = [*SMALL, f"study.storage='{self.storage}'", f"study.name={self.study}"]
         if HAS_PATIENCE:
             both.append(f"study.patience={self.patience:g}")
         if self.kind == "run":
@@ -194,8 +203,16 @@ class Lab:
             return ["-m", *both, "arch.stages.c2.width=64,96,128"]
         space = [f"{key}=choice({','.join(map(str, values))})" for key, values in WIDTHS.items()]
         workers = 2 if self.kind == "workers" else 1
-        heart = ["study.heartbeat=0.5", "study.grace=30"]
-        return ["-m", *both, *space, *heart, "sampler=random", f"study.trials={ASKED[self.kind]}", f"study.workers={workers}"]
+        heart = [f"study.heartbeat={self.beating[0]:g}", f"study.grace={self.beating[1]:g}"]
+        return [
+            "-m",
+            *both,
+            *space,
+            *heart,
+            "sampler=random",
+            f"study.trials={ASKED[self.kind]}",
+            f"study.workers={workers}",
+        ]
 
     def start(self, arguments: list[str] | None = None, **more: Any) -> Command:
         """Give the command, or the one that goes on with a run."""
@@ -252,7 +269,11 @@ class Lab:
 
     def _absolute_storage(self) -> str:
         prefix = "sqlite:///"
-        return prefix + str(self.folder / self.storage.removeprefix(prefix)) if self.storage.startswith(prefix) else self.storage
+        return (
+            prefix + str(self.folder / self.storage.removeprefix(prefix))
+            if self.storage.startswith(prefix)
+            else self.storage
+        )
 
 
 def measure(warm: Warm, folder: Path, kinds: tuple[str, ...] = ("list", "run", "search")) -> Reference:
@@ -269,9 +290,11 @@ def measure(warm: Warm, folder: Path, kinds: tuple[str, ...] = ("list", "run", "
             warm.preload(modules)
     for kind in kinds:
         lab = Lab(warm, folder / f"undisturbed-{kind}", kind)
-        command = lab.start()
+        log = folder / f"points-{kind}"
+        command = lab.start(points=str(log))
         assert command.wait() == 0, command.text
         found.seconds[kind] = time.monotonic() - command.begun
+        found.points[kind] = read_points(log)
         found.digests |= digests_below(lab.folder)
     found.digests |= digests_below(folder / "measured")
     return found
@@ -307,7 +330,7 @@ def kill_at_random(lab: Lab, seconds: float, kills: int, rng: random.Random, *, 
     return met
 
 
-def kill_at_point(lab: Lab, point: tuple[str, int]) -> bool:
+def kill_at_point(lab: Lab, point: Point) -> bool:
     """Kill the command at a named point; return whether it came there."""
     command = lab.start(kill=list(point))
     code = command.wait()
@@ -317,14 +340,11 @@ def kill_at_point(lab: Lab, point: tuple[str, int]) -> bool:
     return command.kill() or code == -signal.SIGKILL
 
 
-def points_of(warm: Warm, folder: Path, kind: str, storage: str | None = None) -> list[tuple[str, int]]:
-    """Return all points that an undisturbed command of a kind passes, in their order."""
-    lab = Lab(warm, folder, kind, *([storage] if storage else []))
-    log = folder / "harness" / "points"
-    command = lab.start(points=str(log))
-    assert command.wait() == 0, command.text
+def read_points(log: Path) -> list[Point]:
+    """Return the points that a command passed, in their order; of two that leave the same files, one."""
     lines = [line.partition(" ") for line in log.read_text().splitlines()]
-    return [(label, int(count)) for count, _, label in lines]
+    points = [(label, int(count)) for count, _, label in lines]
+    return [point for point in points if point[0].startswith(("after", "within", "before unlink"))]
 
 
 def signal_at_random(lab: Lab, seconds: float, number: int, rng: random.Random) -> None:

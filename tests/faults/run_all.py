@@ -23,7 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
 from environment import DISTURBANCES, Place, can_mount
 from lab import (
     ASKED,
@@ -33,7 +34,6 @@ from lab import (
     kill_at_point,
     kill_at_random,
     measure,
-    points_of,
     signal_at_random,
 )
 from postgres_server import PostgresServer, programs
@@ -47,7 +47,12 @@ SHARES = {
 }  # fmt: skip
 KILLS_OF_ONE = {"run": 2, "list": 3, "search": 3, "workers": 3}
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-NAMES = {"run": "single run", "list": "list of 3 designs", "search": "search of 3", "workers": "search of 4, two workers"}
+NAMES = {
+    "run": "single run",
+    "list": "list of 3 designs",
+    "search": "search of 3",
+    "workers": "search of 4, two workers",
+}
 
 
 @dataclass
@@ -107,7 +112,7 @@ class Campaign:
             row.trials += ASKED[kind]
             row.faults += [f"{lab.folder.name}: {each}" for each in found]
         for each in found:
-            print(f"{how}, {kind}, {database}, {lab.folder.name}: {each}", file=sys.stderr, flush=True)
+            _note(f"{how}, {kind}, {database}, {lab.folder.name}: {each}")
 
     def count(self, how: str, kind: str, database: str) -> int:
         """Return how many disturbances a row has."""
@@ -136,11 +141,11 @@ def random_kills(campaign: Campaign, kind: str, database: str, kills: int) -> No
 
 def point_kills(campaign: Campaign, kind: str, database: str, most: int | None) -> None:
     """Kill commands of one kind at the points that one of them passes, all or `most` of them spread evenly."""
-    points = points_of(campaign.warm, campaign.new_folder(), kind, campaign.storage(database))
+    points = campaign.reference.points[kind]
     if most is not None and most < len(points):
         points = [points[int((each + 0.5) * len(points) / most)] for each in range(most)]
     for point in points:
-        campaign.try_one(f"killed at a named point", kind, database, lambda lab: int(kill_at_point(lab, point)))  # noqa: B023
+        campaign.try_one("killed at a named point", kind, database, lambda lab: int(kill_at_point(lab, point)))  # noqa: B023
 
 
 def signals(campaign: Campaign, kind: str, database: str, each: int) -> None:
@@ -159,7 +164,10 @@ def disturb(campaign: Campaign, names: str) -> list[tuple[str, str, list[str]]]:
     found: list[tuple[str, str, list[str]]] = []
     server = PostgresServer() if programs() is not None else None
     has = {"": True, "disk": can_mount(), "server": server is not None}
-    missing = {"disk": "not tried: needs root, to mount a small disk", "server": "not tried: no PostgreSQL is installed"}
+    missing = {
+        "disk": "not tried: needs root, to mount a small disk",
+        "server": "not tried: no PostgreSQL is installed",
+    }
     for each in DISTURBANCES:
         if names not in each.name:
             continue
@@ -173,7 +181,7 @@ def disturb(campaign: Campaign, names: str) -> list[tuple[str, str, list[str]]]:
             faults = [f"the test itself failed: {type(error).__name__}: {error}"]
         found.append((each.name, "tried", faults))
         for fault in faults:
-            print(f"{each.name}, {folder.name}: {fault}", file=sys.stderr, flush=True)
+            _note(f"{each.name}, {folder.name}: {fault}")
     if server is not None:
         server.close()
     return found
@@ -181,21 +189,39 @@ def disturb(campaign: Campaign, names: str) -> list[tuple[str, str, list[str]]]:
 
 def report(campaign: Campaign, environment: list[tuple[str, str, list[str]]], seconds: float) -> str:
     """Return the tables as Markdown."""
-    lines = ["| disturbance | command | database | how often | commands given | trials asked for | faults |", "|---|---|---|---|---|---|---|"]
-    for (how, kind, database), row in sorted(campaign.rows.items()):
-        lines.append(f"| {how} | {NAMES[kind]} | {database} | {row.disturbances} | {row.commands} | {row.trials} | {len(row.faults)} |")
-    total = [sum(getattr(row, name) for row in campaign.rows.values()) for name in ("disturbances", "commands", "trials")]
-    lines.append(f"| **all** | | | {total[0]} | {total[1]} | {total[2]} | {sum(len(row.faults) for row in campaign.rows.values())} |")
+    rows = sorted(campaign.rows.items())
+    lines = _table("disturbance", "command", "database", "how often", "commands given", "trials asked for", "faults")
+    for (how, kind, database), row in rows:
+        numbers = (row.disturbances, row.commands, row.trials, len(row.faults))
+        lines.append(_line(how, NAMES[kind], database, *numbers))
+    totals = [sum(getattr(row, name) for _, row in rows) for name in ("disturbances", "commands", "trials")]
+    lines.append(_line("**all**", "", "", *totals, sum(len(row.faults) for _, row in rows)))
     if environment:
-        lines += ["", "| disturbance of the environment | found |", "|---|---|"]
+        lines += ["", *_table("disturbance of the environment", "found")]
         for name, tried, faults in environment:
-            lines.append(f"| {name} | {tried if tried != 'tried' else '; '.join(_brief(one) for one in faults) or 'nothing wrong'} |")
-    listed = [f"{how}, {NAMES[kind]}, {database}: {_brief(each)}" for (how, kind, database), row in sorted(campaign.rows.items()) for each in row.faults]
+            found = "; ".join(map(_brief, faults)) or "nothing wrong"
+            lines.append(_line(name, found if tried == "tried" else tried))
+    listed = [f"- {how}, {NAMES[kind]}, {database}: {_brief(each)}" for (how, kind, database), row in rows
+              for each in row.faults]  # fmt: skip
     if listed:
-        lines += ["", "Faults:", "", *(f"- {each}" for each in listed)]
+        lines += ["", "Faults:", "", *listed]
     server = "PostgreSQL" if campaign.server is not None else "no PostgreSQL"
-    lines += ["", f"{processor_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, {server}, seed {campaign.seed}; took {seconds / 60:.0f} minutes."]
+    machine = f"{processor_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, {server}"
+    lines += ["", f"{machine}, seed {campaign.seed}; took {seconds / 60:.0f} minutes."]
     return "\n".join(lines) + "\n"
+
+
+def _table(*names: str) -> list[str]:
+    return [_line(*names), f"|{'---|' * len(names)}"]
+
+
+def _line(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _brief(fault: str) -> str:
@@ -224,7 +250,7 @@ def main() -> int:
         (folder / "reference").mkdir()
         kinds = ("list", "run", "search", "workers") if options.kills else ("list", "run", "search")
         campaign.reference = measure(campaign.warm, folder / "reference", kinds)
-        print(f"undisturbed: {campaign.reference.seconds}", file=sys.stderr, flush=True)
+        _note(f"undisturbed: {campaign.reference.seconds}")
         jobs: list[Callable[[], object]] = []
         databases = ("SQLite", "PostgreSQL") if server is not None else ("SQLite",)
         if options.environment != "none":
@@ -232,12 +258,16 @@ def main() -> int:
         for (kind, database), share in SHARES.items():
             kills = round(share * options.kills / sum(SHARES.values()))
             if kills and database in databases:
-                jobs.append(lambda kind=kind, database=database, kills=kills: random_kills(campaign, kind, database, kills))
+                jobs.append(
+                    lambda kind=kind, database=database, kills=kills: random_kills(campaign, kind, database, kills)
+                )
         for kind in ("run", "search"):
             for database in databases:
                 if options.points or options.every_point:
                     most = None if options.every_point else options.points
-                    jobs.append(lambda kind=kind, database=database, most=most: point_kills(campaign, kind, database, most))
+                    jobs.append(
+                        lambda kind=kind, database=database, most=most: point_kills(campaign, kind, database, most)
+                    )
             if options.signals:
                 jobs.append(lambda kind=kind: signals(campaign, kind, "SQLite", options.signals))
         with ThreadPoolExecutor(options.jobs) as pool:
@@ -250,10 +280,10 @@ def main() -> int:
     text = report(campaign, environment, time.monotonic() - begun)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text, encoding="utf-8")
-    print(text)
+    sys.stdout.write(text)
     wrong = any(row.faults for row in campaign.rows.values()) or any(faults for _, _, faults in environment)
     if wrong:
-        print(f"the folders of what went wrong are below {folder}", file=sys.stderr)
+        _note(f"the folders of what went wrong are below {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
     return int(wrong)

@@ -72,6 +72,8 @@ def _run(request: dict[str, Any]) -> None:
     from archsearch.process import run_as_process
     from archsearch.run import main
 
+    _draw_one_pixel()
+
     for module, name, value in request.get("settings", []):
         found = importlib.import_module(module)
         if hasattr(found, name):
@@ -84,6 +86,22 @@ def _run(request: dict[str, Any]) -> None:
         if modules := request.get("modules"):
             Path(modules).write_text(json.dumps(sorted(sys.modules)))
         sys.stdout.flush()
+
+
+def _draw_one_pixel() -> None:
+    """Have every picture drawn as one pixel: drawing takes most of a tiny run, and how files are written is tested."""
+    import base64
+
+    from matplotlib.figure import Figure
+
+    pixel = base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+    )
+
+    def savefig(figure: Figure, file: Any, **options: Any) -> None:
+        file.write(pixel) if hasattr(file, "write") else Path(file).write_bytes(pixel)
+
+    Figure.savefig = savefig  # type: ignore[method-assign]
 
 
 def _send(event: dict[str, Any]) -> None:
