@@ -57,7 +57,7 @@ class Trivial:
         size = float(sum(value for value in assignments.values() if isinstance(value, int)))
         margins = tuple(
             Margin(limit=name, bound={"below": 5000}, found=int(size), kept=True, slack=0.5)
-            for name in ("parameters", "macs", "receptive_field", "downsampling")
+            for name in ("parameters", "macs", "receptive_field")
         )
         key = hash_of(dict(assignments))
         return Candidate(

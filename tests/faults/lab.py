@@ -77,6 +77,8 @@ class Warm:
         assert self.process.stdin is not None, "a pipe"
         self.process.stdin.close()
         self.process.wait(30)
+        assert self.process.stdout is not None, "a pipe"
+        self.process.stdout.close()
 
     def receive(self, timeout: float) -> None:
         """Take in the events that have come, waiting for one at most `timeout` seconds."""
@@ -165,6 +167,13 @@ class Reference:
     seconds: dict[str, float] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     points: dict[str, list[Point]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, file: Path) -> Reference:
+        """Return what was written as JSON."""
+        raw = json.loads(file.read_text())
+        points = {kind: [(label, count) for label, count in each] for kind, each in raw["points"].items()}
+        return cls(raw["seconds"], raw["digests"], points)
 
     def point(self, kind: str, pattern: str, *, last: bool = False) -> Point:
         """Return the first point, or the last one, of a kind of command whose label matches `pattern`."""
@@ -277,17 +286,15 @@ class Lab:
 
 
 def measure(warm: Warm, folder: Path, kinds: tuple[str, ...] = ("list", "run", "search")) -> Reference:
-    """Run commands of each kind undisturbed, and all designs of the space once, and return what they came to."""
-    found = Reference()
-    modules = folder / "modules.json"
-    for name in ("first", "measured"):
-        everything = Lab(warm, folder / name, "list")
-        listed = [f"{key}={','.join(map(str, values))}" for key, values in WIDTHS.items()]
-        arguments = [one for one in everything.arguments if not one.startswith("arch.stages")] + listed
-        command = everything.start(arguments, modules=str(modules))
-        assert command.wait() == 0, command.text
-        if name == "first":
-            warm.preload(modules)
+    """Run all designs of the space once, and commands of each kind, undisturbed; return what they came to."""
+    found, modules = Reference(), folder / "modules.json"
+    everything = Lab(warm, folder / "everything", "list")
+    listed = [f"{key}={','.join(map(str, values))}" for key, values in WIDTHS.items()]
+    arguments = [one for one in everything.arguments if not one.startswith("arch.stages")] + listed
+    command = everything.start(arguments, modules=str(modules))
+    assert command.wait() == 0, command.text
+    warm.preload(modules)
+    found.digests |= digests_below(everything.folder)
     for kind in kinds:
         lab = Lab(warm, folder / f"undisturbed-{kind}", kind)
         log = folder / f"points-{kind}"
@@ -296,7 +303,6 @@ def measure(warm: Warm, folder: Path, kinds: tuple[str, ...] = ("list", "run", "
         found.seconds[kind] = time.monotonic() - command.begun
         found.points[kind] = read_points(log)
         found.digests |= digests_below(lab.folder)
-    found.digests |= digests_below(folder / "measured")
     return found
 
 
@@ -360,5 +366,7 @@ def signal_at_random(lab: Lab, seconds: float, number: int, rng: random.Random) 
     if code is None:
         lab.faults.append(f"goes on 120 s after signal {number}")
         command.kill()
+    elif code == -number and "\nstudy" in command.text:
+        pass  # all was done, and Python was ending
     elif running and number != signal.SIGHUP and code not in (0, 130):
         lab.faults.append(f"ended with exit code {code} after signal {number}: {command.text[-300:]}")
