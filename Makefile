@@ -1,4 +1,4 @@
-# make run | test | lint | types | bench | clean. Each makes .venv where it is missing and installs what it
+# make run | test | lint | types | faults | bench | clean. Each makes .venv where it is missing and installs what it
 # needs; once that is done, nothing is installed again until pyproject.toml changes.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint types bench clean
+.PHONY: run test lint types faults bench clean
 .DEFAULT_GOAL := run
 
 # Checks, builds, trains and evaluates one design: make run ARGS="block=dilated".
@@ -26,6 +26,11 @@ lint: $(VENV)/installed-dev
 
 types: $(VENV)/installed-dev
 	$(PY) -m pyright
+
+# The long form of tests/faults: 200 kills, signals, and faults of disks, files and servers; half an hour. As root, to
+# mount small disks. Its tables go to outputs/faults.md: make faults ARGS="--kills 20 --environment server".
+faults: $(VENV)/installed-dev
+	$(PY) tests/faults/run_all.py $(ARGS)
 
 # Every benchmark in turn, with its tables, into outputs/benchmarks.md: make bench ARGS="--root DIR --only startup accuracy".
 bench: $(VENV)/installed

@@ -47,6 +47,7 @@ JOBS = (
     "accuracy",
     "killed_sweeps",
     "sweep_overhead",
+    "search_scale",
     "search_efficiency",
     "long_searches",
     "ablation",
