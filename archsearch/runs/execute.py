@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked, require
-from archsearch.errors import InterruptedRun, SpecError
+from archsearch.errors import InterruptedRun
 from archsearch.report.vocabulary import record_of
-from archsearch.runs.record import result_record, weights_metadata, write_design, write_json
+from archsearch.runs.finish import discard_pictures, finish
+from archsearch.runs.fit import require_fit
+from archsearch.runs.record import RESULT, result_record, weights_metadata, write_design, write_json
 from archsearch.settings.experiment import Experiment
 from archsearch.settings.objectives import added_objectives
 from archsearch.tracking.base import Scalar, Tracked
 from archsearch.tracking.guarded import GuardedTracker
+from archsearch.training.storage import remove_parts
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from torch import nn
 
     from archsearch.augment.make import Augmenter
     from archsearch.data.dataset import Dataset
-    from archsearch.report.card import Split
     from archsearch.training.progress import Progress
     from archsearch.training.result import EpochRecord, TrainResult
 
@@ -74,18 +74,16 @@ def execute(
     `archsearch.training.loop.train` raises.
     """
     require(checked)
-    _fit_together(checked, dataset)
+    require_fit(checked, dataset, experiment.train)
     import torch
 
     from archsearch.augment.make import make_augmenter
     from archsearch.network.assemble import assemble
-    from archsearch.report.figures.design import draw_design
-    from archsearch.report.figures.study import draw_training
-    from archsearch.training.checkpoint import discard_checkpoint
     from archsearch.training.device import choose_device, freed_after
     from archsearch.training.loop import train
 
     run_dir.mkdir(parents=True, exist_ok=True)
+    remove_parts(run_dir)
     design_text = write_design(run_dir / "design.yaml", checked)
     network = assemble(
         checked.plan, scheme=experiment.train.initialise, generator=torch.Generator().manual_seed(experiment.seed)
@@ -117,90 +115,24 @@ def execute(
             trained = TrainedRun(network=network, checked=checked, dataset=dataset, record=record, run_dir=run_dir)
             added = added_objectives(experiment.study.objectives)
             record["objectives"] = {name: float(measure(trained)) for name, measure in added.items()}
-        write_json(run_dir / "result.json", record)
+        discard_pictures(run_dir)
+        write_json(run_dir / RESULT, record)
         if on_result is not None:
             on_result(record)
-        title = f"{checked.design.name} on {dataset.name}"
-        _draw(lambda file: draw_training(result.history, file, title=title), run_dir / "curves.png")
-        if not result.pruned:
-            _draw(lambda file: draw_design(checked, file), run_dir / "design.png")
-        notices = []
-        split: Split = "test" if evaluate_test else "validation"
-        if not result.pruned and len(dataset.test if evaluate_test else dataset.validation) > 0:
-            notices += _card(experiment, checked, dataset, network, run_dir, device, split, result.probabilities_NK)
-        for notice in notices:
-            tracked.note(notice)
-        if notices := [*notices, *tracked.finish(record, [run_dir / name for name in TRACKED_FILES])]:
-            record["notices"] += notices
-            write_json(run_dir / "result.json", record)
-        discard_checkpoint(run_dir, experiment.train)  # only now: before, a kill would have lost the result
+
+        def follow_up(finished: dict[str, Any]) -> list[str]:
+            for notice in finished["notices"][len(record["notices"]) :]:
+                tracked.note(notice)
+            return tracked.finish(finished, [run_dir / name for name in TRACKED_FILES])
+
+        probabilities_NK = result.probabilities_NK
+        record["notices"] += finish(
+            experiment, checked, dataset, run_dir, network=network, probabilities_NK=probabilities_NK, then=follow_up
+        )
     except BaseException as error:
         tracked.fail(error)
         raise
     return RunOutcome(result=result, record=record, run_dir=run_dir)
-
-
-def _draw(draw: Callable[[Path], object], file: Path) -> None:
-    from archsearch.training.storage import cannot_write
-
-    try:
-        draw(file)
-    except OSError as error:
-        raise cannot_write(file, error) from error
-
-
-def _card(
-    experiment: Experiment,
-    checked: Checked,
-    dataset: Dataset,
-    network: nn.Module,
-    run_dir: Path,
-    device: torch.device,
-    split: Split,
-    probabilities_NK: np.ndarray | None,
-) -> list[str]:
-    """Write the report card; return its failure as a notice, which is no reason to lose the run.
-
-    A trial of a search gets the values alone: the report draws the best one's, and `show card=RUN_DIR` any.
-    """
-    from archsearch.runs.card import write_card
-    from archsearch.training.device import evaluation_precision
-
-    try:
-        write_card(
-            run_dir,
-            network,
-            dataset,
-            experiment.augment,
-            split=split,
-            title=f"{checked.design.name} on {dataset.name}",
-            device=device,
-            precision=evaluation_precision(experiment.train, device),
-            batch_size=experiment.train.eval_batch_size,
-            picture=run_dir / "card.png" if split == "test" else None,
-            probabilities_NK=probabilities_NK,
-        )
-    except Exception as error:  # noqa: BLE001  (the run has succeeded)
-        return [f"the report card cannot be written ({type(error).__name__}: {error})"]
-    return []
-
-
-def _fit_together(checked: Checked, dataset: Dataset) -> None:
-    """Raise `SpecError` unless the network takes the data's images and has an output for each class."""
-    classes = checked.footprint.output_shape[0]
-    if classes != len(dataset.classes):
-        fix = f"Set arch.head.classes={len(dataset.classes)}."
-        raise SpecError("arch.head.classes", f"is {classes}, but {dataset.name} has {len(dataset.classes)}", fix)
-    height, width, channels = dataset.train.images_BHWC.shape[1:]
-    wanted = checked.plan.input_shape
-    if wanted != (channels, height, width):
-        fix = f"Set arch.input=[{channels},{height},{width}]"
-        if wanted[0] in (1, 3) and wanted[1] == wanted[2]:
-            keys = {"channels": (wanted[0], channels), "image_size": (wanted[1], height)}
-            changes = [f"data.{key}={value}" for key, (value, found) in keys.items() if value != found]
-            fix += f", or {' '.join(changes)}{' data.resize=true' if wanted[1] != height else ''}"
-        what = f"is {list(wanted)}, but images are {channels} x {height} x {width}"
-        raise SpecError("arch.input", what, f"{fix}.")
 
 
 class TrackedProgress:
