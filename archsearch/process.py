@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from archsearch.output import lost_output, protect_output
-from archsearch.signals import STOPPING, interrupt_on_signals
+from archsearch.signals import STOP_SIGNALS, interrupt_on_signals
 
 # How often Python looks for garbage by itself, and how often while it imports: torch, Optuna and the
 # like leave hundreds of thousands of objects, none of them garbage; going through them again and again was half a
@@ -56,7 +56,7 @@ def run_as_process(command: Callable[[], int], *, brief: bool = False) -> NoRetu
         code = 130
     finally:
         gc.freeze()
-        for number in STOPPING:
+        for number in STOP_SIGNALS:
             if callable(signal.getsignal(number)):
                 signal.signal(number, lambda *_: os._exit(130))
     sys.exit(code)

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
-STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that ask to stop: Ctrl-C, the usual kill, and a terminal that was closed."""
 _AGAIN = 0.05  # seconds until a signal that came within an import is handled
 
 
 class StopRequest:
-    """A context in which the first signal of `STOPPING` only sets `asked`.
+    """A context in which the first signal of `STOP_SIGNALS` only sets `asked`.
 
     The previous handlers are restored at that moment, so that a second signal has its usual effect (it ends the
     program), and at the end of the context. In nested contexts the innermost one takes the signal and passes the
@@ -42,7 +42,7 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             self._around, StopRequest._innermost = StopRequest._innermost, self
-            for number in STOPPING:
+            for number in STOP_SIGNALS:
                 old = signal.getsignal(number)
                 if old is not None and old != signal.SIG_IGN:
                     self._old[number] = old
@@ -110,8 +110,8 @@ def raise_interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def interrupt_on_signals() -> None:
-    """Handle every signal of `STOPPING` that is not ignored by `raise_interrupt`, from now on."""
-    for number in STOPPING:
+    """Handle every signal of `STOP_SIGNALS` that is not ignored by `raise_interrupt`, from now on."""
+    for number in STOP_SIGNALS:
         if signal.getsignal(number) not in (None, signal.SIG_IGN):
             signal.signal(number, raise_interrupt)
 
@@ -122,7 +122,7 @@ def blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
@@ -132,7 +132,7 @@ def blocked() -> Iterator[None]:
 def unblock() -> None:
     """Take the signals that `blocked` held back in the process that started this one."""
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def _importing(frame: FrameType | None) -> bool:

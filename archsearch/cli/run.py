@@ -17,7 +17,7 @@ from archsearch.cli.messages import exit_code, report_error
 from archsearch.cli.passwords import environment, hidden, mask_folder, mask_yaml, masked_output
 from archsearch.config_files import config_folder
 from archsearch.errors import SpecError
-from archsearch.masking import hide_passwords
+from archsearch.masking import hide_passwords, mask
 from archsearch.overrides import group_of, key_of
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def _job(config: DictConfig) -> None:
     from archsearch.settings.experiment import decode_experiment
 
     hydra_config = HydraConfig.get()
+    _mask_logs(verbose=bool(hydra_config.verbose))
     run_dir, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
     files = _configuration(config, HydraConfig.instance().cfg, overrides)  # as it is before interpolations are resolved
     if (folder := hydra_config.output_subdir) is not None:
@@ -124,6 +125,27 @@ def _job(config: DictConfig) -> None:
         print(f"{experiment.resume} is already complete: {done}")
         return
     run_single(experiment, checked, run_dir, origin, {} if folder else files)
+
+
+def _mask_logs(*, verbose: bool) -> None:
+    """Mask the passwords in all that is logged; show it on stderr where it is to be `verbose` and no handler does."""
+    import logging
+
+    def masked(record: logging.LogRecord) -> bool:
+        record.msg, record.args = mask(record.getMessage()), ()
+        return True
+
+    def not_shown_yet(record: logging.LogRecord) -> bool:
+        return record.name != "archsearch" or record.levelno < logging.INFO
+
+    root = logging.getLogger()
+    if verbose and all(isinstance(handler, logging.FileHandler) for handler in root.handlers):
+        console = logging.StreamHandler()
+        console.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+        console.addFilter(not_shown_yet)
+        root.addHandler(console)
+    for handler in root.handlers:
+        handler.addFilter(masked)
 
 
 _SUBDIR = "hydra.output_subdir"

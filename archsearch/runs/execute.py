@@ -5,6 +5,7 @@ A single run calls `execute`, and a search for each of its trials.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from archsearch.errors import InterruptedRun
 from archsearch.report.vocabulary import record_of
 from archsearch.runs.finish import discard_pictures, finish
 from archsearch.runs.fit import require_fit
+from archsearch.runs.log import LoggedProgress, log, log_error
 from archsearch.runs.record import RESULT, result_record, weights_metadata, write_design, write_json
 from archsearch.settings.experiment import Experiment
 from archsearch.settings.objectives import added_objectives
@@ -66,10 +68,12 @@ def execute(
     on_result: Callable[[dict[str, Any]], None] | None = None,
     resume: bool = False,
     evaluate_test: bool = True,
+    notices: Sequence[str] = (),
 ) -> RunOutcome:
     """Train the checked design and write its files to `run_dir`.
 
-    `on_result` receives the content of `result.json` as soon as it is written; the pictures are drawn later. Raises
+    `on_result` receives the content of `result.json` as soon as it is written; the pictures are drawn later. `notices`
+    are on what happened before, and are kept with the result. Raises
     `LimitError` for a design that breaks a limit, `SpecError` if the network does not fit the images, and what
     `archsearch.training.loop.train` raises.
     """
@@ -93,7 +97,11 @@ def execute(
     def augmenter() -> Augmenter:  # the first that touches the device, which other processes may have filled
         return make_augmenter(experiment.augment, mean=dataset.mean, std=dataset.std, device=device)
 
+    for key, value in settings_of(experiment, checked, dataset).items():
+        log(f"{key}={value}", logging.DEBUG)
     tracked = track(experiment, checked, dataset, run_dir, progress)
+    for notice in notices:
+        tracked.note(notice)
     try:
         result = train(
             network,
@@ -111,6 +119,7 @@ def execute(
             metadata=weights_metadata(design_text, dataset),
         )
         record = result_record(experiment, checked, dataset, result)
+        record["notices"] = [*notices, *record["notices"]]
         if not result.pruned:
             trained = TrainedRun(network=network, checked=checked, dataset=dataset, record=record, run_dir=run_dir)
             added = added_objectives(experiment.study.objectives)
@@ -131,34 +140,38 @@ def execute(
         )
     except BaseException as error:
         tracked.fail(error)
+        log_error(error)
         raise
     return RunOutcome(result=result, record=record, run_dir=run_dir)
 
 
 class TrackedProgress:
-    """A `Progress` that passes everything to `shown`, and every epoch to a tracker too."""
+    """A `Progress` that passes everything to `shown`, every line to the log, and every epoch to a tracker too."""
 
     def __init__(self, shown: Progress, tracker: GuardedTracker) -> None:
-        self._shown = shown
+        self._shown, self._logged = shown, LoggedProgress()
         self._tracker = tracker
         self._noted = 0
         self._note()
 
     def begin(self, *, epochs: int, steps: int, epoch: int, step: int) -> None:
-        self._shown.begin(epochs=epochs, steps=steps, epoch=epoch, step=step)
+        for each in (self._shown, self._logged):
+            each.begin(epochs=epochs, steps=steps, epoch=epoch, step=step)
 
     def advance(self) -> None:
         self._shown.advance()
 
     def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
-        self._shown.end_epoch(record, best)
+        for each in (self._shown, self._logged):
+            each.end_epoch(record, best)
         values = {name: float(value) for name, value in asdict(record).items() if value is not None}
         del values["epoch"]
         self._tracker.epoch(record.epoch, values)
         self._note()
 
     def note(self, text: str) -> None:
-        self._shown.note(text)
+        for each in (self._shown, self._logged):
+            each.note(text)
 
     def close(self) -> None:
         self._shown.close()
@@ -177,7 +190,7 @@ class TrackedProgress:
 
     def _note(self) -> None:
         for notice in self._tracker.notices[self._noted :]:
-            self._shown.note(notice)
+            self.note(notice)
         self._noted = len(self._tracker.notices)
 
 

@@ -15,6 +15,7 @@ from archsearch.report.terminal.text import relative_path
 from archsearch.runs.execute import RunOutcome, execute
 from archsearch.runs.finish import finish
 from archsearch.runs.fit import require_fit
+from archsearch.runs.log import log
 from archsearch.runs.record import RESULT, read_result
 from archsearch.runs.trial import Origin, prepare_study, record_failure, record_trial
 from archsearch.settings.experiment import Experiment
@@ -162,6 +163,7 @@ def _percent(accuracy: float | None) -> str:
 
 def _print(text: str, stream: TextIO | None = None) -> None:
     print(text, file=stream, flush=True)
+    log(text)
 
 
 def _note(text: str) -> None:

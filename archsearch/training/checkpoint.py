@@ -27,7 +27,7 @@ from archsearch.settings.training import (
     TrainSettings,
 )
 from archsearch.training.result import EpochRecord
-from archsearch.training.storage import write_whole
+from archsearch.training.storage import set_aside, write_whole
 
 NAME = "checkpoint.pt"
 _FORMAT = 1
@@ -172,6 +172,11 @@ def discard_checkpoint(run_dir: Path, settings: TrainSettings) -> None:
     """Remove the checkpoint of a run whose result is safe on disk, unless `train.keep_checkpoint`."""
     if not settings.keep_checkpoint:
         (run_dir / NAME).unlink(missing_ok=True)
+
+
+def set_checkpoint_aside(run_dir: Path) -> Path:
+    """Keep the damaged checkpoint of a run under another name, and return that."""
+    return set_aside(run_dir / NAME)
 
 
 def _lay_out_state(optimizer: Optimizer) -> None:
