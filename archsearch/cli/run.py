@@ -104,7 +104,7 @@ def _job(config: DictConfig) -> None:
 
     hydra_config = HydraConfig.get()
     _mask_logs(verbose=bool(hydra_config.verbose))
-    run_dir, overrides = Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task)
+    run_dir, overrides = Path(hydra_config.runtime.output_dir), _plain_texts(hydra_config.overrides.task)
     files = _configuration(config, HydraConfig.instance().cfg, overrides)  # as it is before interpolations are resolved
     if (folder := hydra_config.output_subdir) is not None:
         mask_folder(run_dir / folder)
@@ -157,6 +157,14 @@ def _configuration(config: DictConfig, hydra_config: Any, overrides: Sequence[st
 
     found = {"config.yaml": config, "hydra.yaml": hydra_config, "overrides.yaml": OmegaConf.create(list(overrides))}
     return {f".hydra/{name}": mask_yaml(OmegaConf.to_yaml(one)) for name, one in found.items()}
+
+
+def _plain_texts(overrides: Any) -> list[str]:
+    """Return the overrides of a job as they were given: `${oc.env:...}` in them stays what it is."""
+    from omegaconf import OmegaConf
+
+    found: Any = OmegaConf.to_container(overrides, resolve=False)
+    return [str(one) for one in found]
 
 
 def _remove_empty(folder: Path, above: Path) -> None:

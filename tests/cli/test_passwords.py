@@ -86,7 +86,7 @@ def test_a_password_is_neither_printed_nor_written(
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     assert main([*SMALL, form]) == 2
     assert "Traceback" in assert_hidden(capsys)
-    assert not Path("outputs").exists()
+    assert not Path("outputs/runs").exists()
     assert main([*SMALL, form, "--cfg", "all"]) == 0
     assert "localhost:1" in assert_hidden(capsys)
     assert "ARCHSEARCH_PASSWORD" not in os.environ
