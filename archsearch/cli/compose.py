@@ -51,11 +51,25 @@ def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> Dict
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
-            return hydra_compose("config", overrides=[*normalise(overrides), *searched])
+            composed = hydra_compose("config", overrides=[*normalise(overrides), *searched], return_hydra_config=True)
+            return _without_hydra(composed)
     except Exception as error:
         if (known := known_error(error)) is None:
             raise
         raise known from None
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    """Return `config` without Hydra's own node, of which `${hydra:...}` reads from now on, as in a job of Hydra."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf, open_dict
+
+    present: Any = HydraConfig.instance().cfg
+    if present is None or OmegaConf.is_missing(present.hydra.runtime, "output_dir"):  # no job is under way
+        HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:

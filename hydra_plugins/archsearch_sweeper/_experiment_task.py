@@ -5,8 +5,6 @@ Torch is imported for the first feasible candidate, whose precision depends on t
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,16 +15,16 @@ from archsearch.decode import decode
 from archsearch.errors import DataError
 from archsearch.masking import mask
 from archsearch.overrides import assign
+from archsearch.runs.log import NO_LOGGING, JobLogging
 from archsearch.search.evaluator import Evaluator
 from archsearch.search.task import Assignments, Candidate, Job, Outcome
 from archsearch.settings.experiment import decode_experiment, require_training
 from archsearch.settings.objectives import OBJECTIVES
 from archsearch.settings.training import TrainSettings
+from archsearch.training.storage import write_whole
 
 if TYPE_CHECKING:
-    from archsearch.analysis.check import Checked
     from archsearch.data.dataset import Dataset
-    from archsearch.settings.experiment import Experiment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +36,7 @@ class ExperimentTasks:
     fingerprint: str
     objectives: tuple[str, ...] = ("accuracy",)
     repair: bool = True
+    logging: JobLogging = NO_LOGGING
 
     def __call__(self) -> ExperimentTask:
         return ExperimentTask(self)
@@ -58,6 +57,7 @@ class ExperimentTask:
         self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
         self._chosen: tuple[TrainSettings | None, str] = (None, "")
         self._base, self._objectives, self._fingerprint = made_of.base, made_of.objectives, made_of.fingerprint
+        self._logging = made_of.logging
         self._dataset: Dataset | None = None
         self._read: dict[str, object] = {}
 
@@ -95,62 +95,58 @@ class ExperimentTask:
 
     def train(self, job: Job) -> Outcome:
         from archsearch.data.load import load_dataset
+        from archsearch.runs.execute import execute
+        from archsearch.runs.finish import finish
+        from archsearch.runs.folder import require_own_folder
+        from archsearch.runs.log import logged
+        from archsearch.runs.record import read_result
+        from archsearch.training.checkpoint import DamagedCheckpoint, set_checkpoint_aside
 
         tree, checked = job.candidate.experiment
-        record = _finished(job.run_dir, checked.design_id) if job.resume else None
-        if record is None:
-            experiment = decode_experiment(tree, self._composer.blocks)
-            experiment = replace(experiment, study=replace(experiment.study, objectives=self._objectives))
-            if job.device is not None and experiment.train.device in ("auto", "cuda"):
-                experiment = replace(experiment, train=replace(experiment.train, device=job.device))
-            if self._dataset is None:
-                self._dataset = _require_same(load_dataset(experiment.data), self._fingerprint)
+        experiment = decode_experiment(tree, self._composer.blocks)
+        experiment = replace(experiment, study=replace(experiment.study, objectives=self._objectives))
+        if job.device is not None and experiment.train.device in ("auto", "cuda"):
+            experiment = replace(experiment, train=replace(experiment.train, device=job.device))
+        if self._dataset is None:
+            self._dataset = _require_same(load_dataset(experiment.data), self._fingerprint)
+        dataset = self._dataset
+        require_own_folder(job.run_dir, checked, (), resumed=True)
+        with logged(self._logging, job.run_dir):
+            record = read_result(job.run_dir) if job.resume else None
+            if record is not None:  # an earlier worker had finished the training
+                finish(experiment, checked, dataset, job.run_dir)
+                return outcome_of(record)
             self._write_overrides(job)
-            record = _execute(experiment, checked, job, self._dataset)
-        return outcome_of(record)
+
+            def run(*, resume: bool, notices: tuple[str, ...] = ()) -> dict[str, Any]:
+                return execute(
+                    experiment,
+                    checked,
+                    job.run_dir,
+                    dataset=dataset,
+                    on_epoch=job.on_epoch,
+                    resume=resume,
+                    evaluate_test=False,
+                    notices=notices,
+                ).record
+
+            try:
+                return outcome_of(run(resume=job.resume))
+            except DamagedCheckpoint:
+                aside = set_checkpoint_aside(job.run_dir)
+            notice = f"the checkpoint was damaged: it is kept as {aside.name}, and the training began anew"
+            return outcome_of(run(resume=False, notices=(notice,)))
 
     def _write_overrides(self, job: Job) -> None:
         """Leave in the run's folder the overrides that compose it again."""
         import yaml
 
-        from archsearch.training.storage import write_whole
-
         candidate = job.candidate
         used = {name: value for name, value in candidate.assignments.items() if name not in candidate.unused}
         assignments = {**used, **candidate.repairs}
         lines = [*self._base, *(assign(name, value) for name, value in assignments.items())]
-        folder = job.run_dir / ".hydra"
         text = yaml.safe_dump([mask(line) for line in lines])
-        write_whole(folder / "overrides.yaml", text.encode())
-
-
-def _execute(experiment: Experiment, checked: Checked, job: Job, dataset: Dataset) -> dict[str, Any]:
-    """Train and return the record; a training whose checkpoint is of no use starts from its beginning."""
-    from archsearch.runs.execute import execute
-    from archsearch.training.checkpoint import DamagedCheckpoint
-
-    def run(*, resume: bool) -> dict[str, Any]:
-        return execute(
-            experiment, checked, job.run_dir, dataset=dataset, on_epoch=job.on_epoch, resume=resume, evaluate_test=False
-        ).record
-
-    if not job.resume:
-        return run(resume=False)
-    try:
-        return run(resume=True)
-    except DamagedCheckpoint as error:
-        print(f"trial {job.number} starts from its beginning: {error.args[0].partition('. ')[0]}", file=sys.stderr)  # noqa: T201
-    return run(resume=False)
-
-
-def _require_same(dataset: Dataset, fingerprint: str) -> Dataset:
-    """Return the data; raises `DataError` where they are not those of the study."""
-    if dataset.fingerprint != fingerprint:
-        what = (
-            f"the images of {dataset.name} here are not those of the study ({dataset.fingerprint}, not {fingerprint})"
-        )
-        raise DataError(f"{what}. Put the same images on every machine.")
-    return dataset
+        write_whole(job.run_dir / ".hydra" / "overrides.yaml", text.encode())
 
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:
@@ -164,11 +160,11 @@ def outcome_of(record: Mapping[str, Any]) -> Outcome:
     )
 
 
-def _finished(run_dir: Path, design_id: str) -> dict[str, Any] | None:
-    """Return the result of the design that an earlier worker left, or None where it had not finished."""
-    try:
-        found = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    whole = isinstance(found, dict) and "accuracy" in found and found.get("design_id", design_id) == design_id
-    return found if whole else None
+def _require_same(dataset: Dataset, fingerprint: str) -> Dataset:
+    """Return the data; raises `DataError` where they are not those of the study."""
+    if dataset.fingerprint != fingerprint:
+        what = (
+            f"the images of {dataset.name} here are not those of the study ({dataset.fingerprint}, not {fingerprint})"
+        )
+        raise DataError(f"{what}. Put the same images on every machine.")
+    return dataset

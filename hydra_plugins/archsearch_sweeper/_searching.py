@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from archsearch.errors import RunError, SpecError, UsageError
 from archsearch.faults import Patience
 from archsearch.formatting import folder_name
 from archsearch.overrides import assign, group_of, key_of, run_command
+from archsearch.runs.log import FOLDER, JobLogging
 from archsearch.search.identity import hash_of
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
@@ -180,13 +182,14 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     token = hash_of([sweep.name, study.raw.user_attrs.get("token")]) if "token" in study.raw.user_attrs else sweep.name
     folder = moved or Path("outputs/sweeps") / f"{folder_name(study.name)}-{token[:8]}"
     epochs = None if "train.epochs" in request.space.parameters else experiment.train.epochs
-    sweep = replace(sweep, folder=folder, epochs=epochs)
+    sweep = replace(sweep, folder=_own_folder(folder, study, given=moved is not None), epochs=epochs)
     tasks = ExperimentTasks(
         base=request.base,
         folders=folders,
         fingerprint=fingerprint,
         objectives=study.objectives,
         repair=settings.repair and not exhaustive,  # listed designs are trained as listed
+        logging=_job_logging(config),
     )
     return Searched(study=study, sweep=sweep, tasks=tasks), request
 
@@ -226,6 +229,47 @@ def _no_held_keys(request: Request) -> None:
             raise SpecError(
                 f"space: {name}", "cannot differ between the trials of one study", "Set it on the command line."
             )
+
+
+def _own_folder(folder: Path, study: Study, *, given: bool) -> Path:
+    """Return the folder for the trials of a sweep: `folder`, or one beside it if trials of another study are there.
+
+    Raises `SpecError` instead where the command line has `given` it.
+    """
+    count, chosen = 1, folder
+    while foreign := _foreign_trial(chosen, study):
+        if given:
+            what = f"{folder} holds trials of another study, such as {foreign.name}"
+            raise SpecError("hydra.sweep.dir", what, "Choose another folder, or leave hydra.sweep.dir out.")
+        count += 1
+        chosen = folder.with_name(f"{folder.name}-{count}")
+    return chosen
+
+
+def _foreign_trial(folder: Path, study: Study) -> Path | None:
+    """Return a folder in `folder` that a trial has made which is none of `study`'s."""
+    found = sorted(one.parent for one in folder.glob("[0-9]*/design.yaml"))
+    if not found:
+        return None
+    own = {Path(str(trial.user_attrs.get("run_dir"))).resolve() for trial in study.trials()}
+    return next((one for one in found if one.resolve() not in own), None)
+
+
+def _job_logging(config: Any) -> JobLogging:
+    """Return what `hydra/job_logging` and `hydra.verbose` say, for trials, which are no jobs of Hydra."""
+    from omegaconf import OmegaConf
+
+    of_trial = copy.deepcopy(config)
+    OmegaConf.set_readonly(of_trial, False)
+    OmegaConf.set_readonly(of_trial.hydra, False)
+    OmegaConf.set_struct(of_trial, False)
+    OmegaConf.update(of_trial, "hydra.runtime.output_dir", FOLDER)
+    settings: Any = OmegaConf.to_container(of_trial.hydra.job_logging, resolve=True)
+    verbose = of_trial.hydra.verbose  # true, the name of a logger, or a list of such
+    names = (
+        ([""] if verbose else []) if isinstance(verbose, bool) else [verbose] if isinstance(verbose, str) else verbose
+    )
+    return JobLogging(settings=settings, verbose=tuple(names))
 
 
 def _given_folder(config: Any) -> Path | None:

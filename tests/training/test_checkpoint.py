@@ -12,8 +12,9 @@ from archsearch.errors import StorageError
 from archsearch.kernels import load_kernels
 from archsearch.settings.training import TrainSettings
 from archsearch.training import backend
-from archsearch.training.checkpoint import discard_checkpoint, write_weights
+from archsearch.training.checkpoint import discard_checkpoint
 from archsearch.training.optimizers import make_optimizers
+from archsearch.training.weights import write_weights
 
 
 @pytest.fixture

@@ -131,8 +131,8 @@ def _head(query: Query, study: int) -> tuple[dict[str, Any], tuple[str, ...], tu
     )
     system = {key: _plain(text) for key, text in query(_ATTRIBUTES.format("study_system_attributes"), of)}
     rows = query("SELECT direction FROM study_directions WHERE study_id = :study ORDER BY objective", of)
-    found = tuple("maximize" if each == "MAXIMIZE" else "minimize" for (each,) in rows)
-    directions: tuple[Direction, ...] = found or ("minimize",)
+    found: list[Direction] = ["maximize" if each == "MAXIMIZE" else "minimize" for (each,) in rows]
+    directions = tuple(found) or ("minimize",)
     return user, objective_names(user, system.get("study:metric_names"), len(directions)), directions
 
 
