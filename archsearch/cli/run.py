@@ -58,6 +58,9 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
     from hydra._internal.utils import get_args_parser
     from omegaconf import OmegaConf
 
+    from archsearch.cli.sources import check_files
+
+    check_files()
     OmegaConf.register_new_resolver("archsearch_token", lambda: os.urandom(2).hex(), replace=True, use_cache=True)
     started = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)
     options = get_args_parser().parse_args(given)

@@ -25,7 +25,7 @@ from archsearch.report.terminal.text import (
 )
 from archsearch.report.vocabulary import counted, misses_text, short_label
 from archsearch.search.explain import Why
-from archsearch.search.reproduce import command_again
+from archsearch.search.reproduce import command_again, unsafe_command
 from archsearch.search.storage.doctor import Finding
 from archsearch.search.storage.read import Overview, StudyRead, TrialRead
 
@@ -341,5 +341,6 @@ def _places(study: StudyRead, trial: TrialRead, console: Console) -> None:
     else:
         known = [name for name in KNOWN if name in files.files]
         console.print(f"files  {safe(relative_path(files.path))}: {safe(', '.join(known) or 'none')}", soft_wrap=True)
-    command = command_again(study, trial)
-    console.print(f"command  {safe(command or 'not recorded')}", soft_wrap=True)
+    unsafe = unsafe_command(study, trial)
+    command = command_again(study, trial) or (f"not shown: {unsafe}" if unsafe else "not recorded")
+    console.print(f"command  {safe(command)}", soft_wrap=True)
