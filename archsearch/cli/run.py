@@ -17,6 +17,7 @@ from archsearch.cli.messages import exit_code, report_error
 from archsearch.cli.passwords import environment, hidden, mask_folder, masked_output
 from archsearch.config_files import config_folder
 from archsearch.errors import SpecError
+from archsearch.formatting import printable
 from archsearch.masking import hide_passwords
 from archsearch.overrides import group_of, key_of
 
@@ -40,7 +41,7 @@ def _run(arguments: Sequence[str], *, in_full: bool) -> int:
     from archsearch.cli.arguments import hydra_arguments
 
     if (folders := help_asked(arguments)) is not None:
-        sys.stdout.write(help_text(folders))
+        sys.stdout.write(printable(help_text(folders)))
         return 0
     codes: list[int] = []
     first, passwords = hide_passwords(arguments)
@@ -111,7 +112,7 @@ def _job(config: DictConfig) -> None:
         if Path(experiment.resume).expanduser().resolve() != run_dir.resolve():
             raise SpecError("resume", "must be given on the command line", "Write resume=RUN_DIR after the command.")
         if (done := finished(run_dir)) is not None:
-            print(f"{experiment.resume} is already complete: {done}")
+            print(printable(f"{experiment.resume} is already complete: {done}"))
             return
     run_single(experiment, checked, run_dir, _origin(HydraConfig.get(), tree))
 

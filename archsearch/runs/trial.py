@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archsearch.analysis.check import Checked
 from archsearch.analysis.limits import Limits
 from archsearch.errors import DivergedError
+from archsearch.formatting import one_line
 from archsearch.masking import mask
 from archsearch.runs.record import design_yaml
 from archsearch.settings.experiment import Experiment
@@ -110,7 +111,7 @@ def record_trial(
             )
         )
         [number] = study.write([run])
-        return f"{study.name}, trial {number}, in {study.store.address}"
+        return f"{one_line(study.name)}, trial {number}, in {study.store.address}"
 
 
 def limits_record(limits: Limits) -> dict[str, Any]:

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "signals": frozenset(),
     "formatting": frozenset(),
     "masking": frozenset(),
-    "notices": frozenset(),
+    "notices": frozenset({"formatting"}),
     "overrides": frozenset(),
     "plugins": frozenset({"decode", "errors"}),
     "design": BASE,
