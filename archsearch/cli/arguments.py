@@ -103,7 +103,10 @@ def _resumed(given: list[str]) -> list[str]:
     if {"-m", "--multirun"} & set(given):
         fix = "Leave out -m. To continue a search, repeat its command."
         raise SpecError("resume", "continues a single run, got -m", fix)
+    from archsearch.runs.folder import refuse_links
+
     run_dir = Path(asked[-1]).expanduser().resolve()
+    refuse_links(run_dir)
     earlier = absent_from(given, _overrides_of_run(run_dir / ".hydra" / "overrides.yaml", asked[-1]))
     used = {name for one in given for name in _HIDDEN.findall(one)}  # variables that now hold other passwords
     for one in earlier:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from archsearch.analysis.check import Checked, require
 from archsearch.errors import InterruptedRun, SpecError
 from archsearch.report.vocabulary import record_of
+from archsearch.runs.folder import refuse_links
 from archsearch.runs.record import result_record, weights_metadata, write_design, write_json
 from archsearch.settings.experiment import Experiment
 from archsearch.settings.objectives import added_objectives
@@ -86,6 +87,7 @@ def execute(
     from archsearch.training.loop import train
 
     run_dir.mkdir(parents=True, exist_ok=True)
+    refuse_links(run_dir)
     design_text = write_design(run_dir / "design.yaml", checked)
     network = assemble(
         checked.plan, scheme=experiment.train.initialise, generator=torch.Generator().manual_seed(experiment.seed)

@@ -74,8 +74,11 @@ def _overrides_in(folder: Path) -> list[str] | None:
     """Return the overrides in a run's folder; None where they are missing or cannot be read."""
     import yaml
 
+    file = folder / ".hydra" / "overrides.yaml"
+    if not file.is_file():
+        return None
     try:
-        found = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return None
     texts = isinstance(found, list) and all(isinstance(one, str) for one in found)
