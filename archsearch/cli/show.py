@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from archsearch.cli.messages import exit_code
 from archsearch.cli.passwords import hidden
@@ -29,9 +30,15 @@ Exit code 2 if a limit is broken.
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Report wrong arguments, which may hold control characters, and end the command."""
+        super().error(printable(message))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the design that `arguments` (overrides and flags) describe; return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m archsearch.show",
         description="Show a design's layers, costs and receptive fields, and whether it keeps its limits; no torch, "
         "no data.",

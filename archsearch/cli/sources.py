@@ -26,7 +26,8 @@ class CheckedFiles(FileConfigSource):
         """Return the content of the file `config_path`."""
         name = ConfigSource._normalize_file_name(config_path)
         file = Path(self.path, name)
-        if Path(self.path).resolve() == config_folder() and (name == "config.yaml" or name.startswith("hydra/")):
+        shipped = Path(self.path).resolve() == config_folder().resolve() and ".." not in name
+        if shipped and (name == "config.yaml" or name.startswith("hydra/")):
             return super().load_config(config_path)  # the program's own settings of Hydra
         if is_hydras(name):
             fix = "Give Hydra's options on the command line, such as hydra.launcher.partition=NAME."

@@ -121,7 +121,7 @@ def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
         "run_dir": best.attrs.get("run_dir"),
     }
     path = sweep.folder / "best.yaml"
-    text = f"# {summary.command}\n" + yaml.safe_dump(content, sort_keys=False, width=120)
+    text = f"# {one_line(summary.command)}\n" + yaml.safe_dump(content, sort_keys=False, width=120)
     write_whole(path, text.encode())
     return path
 

@@ -130,6 +130,12 @@ def test_what_the_command_line_quotes_sends_no_escape_sequence(given: str, clean
         assert "�" in clean()
 
 
+def test_flags_that_are_not_known_send_no_escape_sequence(clean: Callable[[], str]) -> None:
+    with pytest.raises(SystemExit):
+        show([f"--{EVIL}"])
+    assert "unrecognized arguments: --e�]0;title" in clean()
+
+
 def test_a_hostile_design_sends_no_escape_sequence(clean: Callable[[], str]) -> None:
     Path("design.yaml").write_text(yaml.safe_dump({**DESIGN, "name": f"{EVIL}\nkept   parameters"}))
     for arguments in (["arch=design.yaml", "constraints=none"], ["arch=design.yaml", "constraints.parameters.below=1"]):
