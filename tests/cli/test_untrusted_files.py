@@ -175,3 +175,22 @@ def test_own_folders_of_groups_still_work(capsys: pytest.CaptureFixture[str]) ->
         Path("mine", name).write_text(text)
     assert show(["--config-dir=mine", "experiment=mine", "data=mine", "constraints=none", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "quick"
+
+
+def test_of_the_shipped_folder_its_own_settings_of_hydra_alone_are_exempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    from archsearch.cli import sources
+
+    texts = {"config.yaml": "hydra: {a: 1}", "hydra/help/it.yaml": "a: 1", "experiment/it.yaml": "a: {_target_: b}"}
+    for name, text in texts.items():
+        Path("conf", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("conf", name).write_text(text)
+    monkeypatch.setattr(sources, "config_folder", lambda: Path("conf").resolve())
+    source = sources.CheckedFiles("main", str(Path("conf").resolve()))
+    assert source.load_config("config").config.hydra.a == 1
+    assert source.load_config("hydra/help/it").config.a == 1
+    for name in ("experiment/it", "hydra/../experiment/it", "../conf/config"):
+        with pytest.raises(SpecError, match=r"code to call|is an option of Hydra.s own"):
+            source.load_config(name)
+    other = sources.CheckedFiles("command-line", str(Path("conf/experiment").resolve().parent.parent))
+    with pytest.raises(SpecError, match=r"conf/config.yaml: hydra.a: sets Hydra's own options"):
+        other.load_config("conf/config")
