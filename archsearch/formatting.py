@@ -1,4 +1,7 @@
-"""How numbers, shares, durations, times and tables for notebooks are written. Imports the standard library alone."""
+"""How numbers, shares, durations, times, text of users and tables for notebooks are written.
+
+Imports the standard library alone.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import datetime
 import hashlib
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -62,11 +66,34 @@ def short_key(name: str) -> str:
     return name.removeprefix("arch.stages.").removeprefix("arch.")
 
 
+def printable(text: object) -> str:
+    """Return `text` with � for each character that a terminal would obey or that turns the text around it.
+
+    Lines stay lines; `one_line` is for a value within a line.
+    """
+    given = str(text)
+    return given if given.isprintable() else "".join("�" if _is_control(one) else one for one in given)
+
+
+def one_line(text: object) -> str:
+    """Return `text` as `printable` does, in one line: a name cannot add a line of its own."""
+    return printable(text).replace("\n", "�").replace("\t", " ")
+
+
+def _is_control(character: str) -> bool:
+    """Return whether it is a control, a format character such as those that turn the direction, or a line separator."""
+    return character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
 def html_table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return an HTML table for a notebook, every text escaped."""
-    head = "".join(f"<th>{escape(one)}</th>" for one in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(html_cell(cell))}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    head = "".join(f"<th>{_escaped(one)}</th>" for one in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{_escaped(html_cell(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><caption>{_escaped(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _escaped(text: str) -> str:
+    return escape(printable(text))
 
 
 def html_cell(value: object) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from archsearch.config_files import read_yaml
+from archsearch.config_files.rules import check_overrides
 from archsearch.errors import SpecError
 from archsearch.input_limits.values import check_override
 from archsearch.masking import MASK, VARIABLE
@@ -65,6 +66,11 @@ def _listed_in(file: str) -> list[str]:
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         fix = f"A search writes such a file as best.yaml. For a design use arch={file}."
         raise SpecError(file, "contains no list of overrides", fix)
+    check_overrides(found, file)
+    if any(key_of(one) == "resume" for one in found):
+        raise SpecError(
+            f"{file}: resume", "must be given on the command line", "Write resume=RUN_DIR after the command."
+        )
     return found
 
 
@@ -81,6 +87,9 @@ def _in_order(given: list[str]) -> list[str]:
     """Return `given` with the overrides first and the flags after them: Hydra's parser accepts only this order."""
     from hydra._internal.utils import get_args_parser
 
+    if any(one.startswith("--e") for one in given):
+        fix = "Use resume=RUN_DIR to continue a run."
+        raise SpecError("--experimental-rerun", "reads a pickle, which can run any program", fix)
     overrides = get_args_parser().parse_intermixed_args(given).overrides
     flags = list(given)
     for override in overrides:
@@ -96,7 +105,10 @@ def _resumed(given: list[str]) -> list[str]:
     if {"-m", "--multirun"} & set(given):
         fix = "Leave out -m. To continue a search, repeat its command."
         raise SpecError("resume", "continues a single run, got -m", fix)
+    from archsearch.runs.folder import refuse_links
+
     run_dir = Path(asked[-1]).expanduser().resolve()
+    refuse_links(run_dir)
     earlier = absent_from(given, _overrides_of_run(run_dir / ".hydra" / "overrides.yaml", asked[-1]))
     used = {name for one in given for name in _HIDDEN.findall(one)}  # variables that now hold other passwords
     for one in earlier:
@@ -119,6 +131,7 @@ def _overrides_of_run(file: Path, named: str) -> list[str]:
         overrides = None
     if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
         raise SpecError("resume", f"{file} is damaged: expected a list of overrides", fix)
+    check_overrides(overrides, str(file))
     return overrides
 
 
@@ -134,4 +147,4 @@ def _config_dir(run_dir: Path, given: list[str]) -> list[str]:
         found = [source["path"] for source in sources if source["provider"] == "command-line"]
     except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
         return []
-    return ["--config-dir", found[0]] if found else []
+    return [f"--config-dir={found[0]}"] if found and isinstance(found[0], str) else []

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.cli.arguments import normalise
 from archsearch.cli.messages import explain, known_error
-from archsearch.config_files import block_lookup, config_folder, read_yaml
+from archsearch.config_files import block_lookup, config_folder, read_design
+from archsearch.config_files.rules import check_overrides
 from archsearch.decode import join
 from archsearch.errors import SpecError
 from archsearch.input_limits.values import check_scalar, check_values, require_size
@@ -40,15 +41,15 @@ def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> Dict
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    from archsearch.cli.config_source import check_files
+    from archsearch.cli.sources import check_files
 
-    check_files()
     for folder in folders:
         if not folder.is_dir():
             raise SpecError("--config-dir", f"{folder}: no such folder")
     listed = ",".join(quoted(str(folder.resolve())) for folder in folders)
     searched = [f"hydra.searchpath=[{listed}]"] if folders else []
     GlobalHydra.instance().clear()
+    check_files()
     try:
         with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
             composed = hydra_compose("config", overrides=[*normalise(overrides), *searched], return_hydra_config=True)
@@ -162,7 +163,7 @@ def _from_file(arch: DictConfig) -> DictConfig:
     assert isinstance(changes, dict), "a DictConfig holds a mapping"
     del changes["file"]
     try:
-        return OmegaConf.merge(read_yaml(file), changes)  # type: ignore[return-value]
+        return OmegaConf.merge(read_design(file), changes)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise SpecError(str(file), explain(error).what) from None
 
@@ -193,6 +194,7 @@ class Composer:
 
     def _tree(self, overrides: tuple[str, ...]) -> tuple[Tree, frozenset[str]]:
         if overrides not in self._trees:
+            check_overrides(overrides, "study")  # what a trial was given is read from the database
             config = compose([*self._base, *overrides], self._folders)
             tree, _ = read_tree(config, self._folders)
             self._trees[overrides] = tree, _interpolated(config)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from archsearch.config_files import groups, yaml_error
 from archsearch.decode import suggest
 from archsearch.errors import ArchsearchError, SpecError, StorageError
+from archsearch.formatting import printable
 from archsearch.masking import mask
 
 _LIBRARIES = frozenset({"hydra", "omegaconf", "yaml", "antlr4"})
@@ -50,7 +51,7 @@ def report_error(error: BaseException, *, in_full: bool | None = None) -> int:
     if in_full is None:
         in_full = bool(os.environ.get("HYDRA_FULL_ERROR"))
     text = "".join(traceback.format_exception(error)) if in_full or known is None else str(known)
-    sys.stderr.write(f"{mask(text).rstrip()}\n")
+    sys.stderr.write(f"{printable(mask(text)).rstrip()}\n")
     return 1 if known is None else known.exit_code
 
 

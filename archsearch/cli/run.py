@@ -17,6 +17,7 @@ from archsearch.cli.messages import exit_code, report_error
 from archsearch.cli.passwords import environment, hidden, mask_folder, mask_yaml, masked_output
 from archsearch.config_files import config_folder
 from archsearch.errors import SpecError
+from archsearch.formatting import printable
 from archsearch.masking import hide_passwords, mask
 from archsearch.overrides import group_of, key_of
 
@@ -40,7 +41,7 @@ def _run(arguments: Sequence[str], *, in_full: bool) -> int:
     from archsearch.cli.arguments import hydra_arguments
 
     if (folders := help_asked(arguments)) is not None:
-        sys.stdout.write(help_text(folders))
+        sys.stdout.write(printable(help_text(folders)))
         return 0
     codes: list[int] = []
     first, passwords = hide_passwords(arguments)
@@ -58,7 +59,7 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
     from hydra._internal.utils import get_args_parser
     from omegaconf import OmegaConf
 
-    from archsearch.cli.config_source import check_files
+    from archsearch.cli.sources import check_files
 
     check_files()
     OmegaConf.register_new_resolver("archsearch_token", lambda: os.urandom(2).hex(), replace=True, use_cache=True)
@@ -125,7 +126,7 @@ def _job(config: DictConfig) -> None:
     require_own_folder(run_dir, checked, overrides, resumed=resumed)
     origin = _origin(hydra_config, tree)
     if resumed and (done := complete(experiment, checked, run_dir, origin)) is not None:
-        print(f"{experiment.resume} is already complete: {done}")
+        print(printable(f"{experiment.resume} is already complete: {done}"))
         return
     run_single(experiment, checked, run_dir, origin, {} if folder else files)
 

@@ -11,11 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from archsearch.cli.messages import exit_code
 from archsearch.cli.passwords import hidden
 from archsearch.errors import SpecError
-from archsearch.formatting import percent
+from archsearch.formatting import percent, printable
 from archsearch.overrides import text_of
 
 _EPILOG = """\
@@ -29,9 +30,15 @@ Exit code 2 if a limit is broken.
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Report wrong arguments, which may hold control characters, and end the command."""
+        super().error(printable(message))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the design that `arguments` (overrides and flags) describe; return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m archsearch.show",
         description="Show a design's layers, costs and receptive fields, and whether it keeps its limits; no torch, "
         "no data.",
@@ -71,7 +78,7 @@ def _show_design(overrides: list[str], folders: list[Path], *, as_json: bool, pl
         from archsearch.report.figures.design import draw_design
 
         draw_design(checked, plot)
-        print(f"drawing: {plot}", file=sys.stderr)
+        print(printable(f"drawing: {plot}"), file=sys.stderr)
     if as_json:
         print(json.dumps(design_record(checked)))
     else:
@@ -86,7 +93,7 @@ def _show_samples(file: Path, overrides: list[str], folders: list[Path]) -> int:
     from archsearch.runs.card import draw_samples
 
     draw_samples(compose_tree(overrides, folders)[0], file)
-    print(f"augmented samples: {file}", file=sys.stderr)
+    print(printable(f"augmented samples: {file}"), file=sys.stderr)
     return 0
 
 
@@ -95,8 +102,8 @@ def _show_field(run_dir: Path, plot: Path | None) -> int:
 
     file = plot or run_dir / "erf.png"
     for stage in draw_erf(run_dir, file):
-        print(f"{stage.stage}: {stage.size} px, effective {stage.effective:.1f} px")
-    print(f"effective receptive field: {file}", file=sys.stderr)
+        print(printable(f"{stage.stage}: {stage.size} px, effective {stage.effective:.1f} px"))
+    print(printable(f"effective receptive field: {file}"), file=sys.stderr)
     return 0
 
 
@@ -109,9 +116,9 @@ def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], folders: 
     if overrides:  # another one than the run's own
         policy = decode_policy(compose_tree(overrides, folders)[0].get("augment", {}))
     card, file = renew_card(run_dir, plot, policy=policy)
-    print(f"{card.images} {card.split} images, accuracy {percent(card.accuracy)}, "
-          f"calibration error {percent(card.calibration_error, 1)}")  # fmt: skip
-    print(f"report card: {file}", file=sys.stderr)
+    figures = f"accuracy {percent(card.accuracy)}, calibration error {percent(card.calibration_error, 1)}"
+    print(printable(f"{card.images} {card.split} images, {figures}"))
+    print(printable(f"report card: {file}"), file=sys.stderr)
     return 0
 
 

@@ -16,6 +16,7 @@ import click
 
 from archsearch.cli.messages import exit_code, report_error
 from archsearch.errors import SpecError, UsageError
+from archsearch.formatting import printable
 from archsearch.masking import mask
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, stora
     record = comparison_record(found, *trials)
     if plot is not None:
         draw_comparison(found, trials, plot)
-        click.echo(f"drawing: {plot}", err=True)
+        click.echo(printable(f"drawing: {plot}"), err=True)
     _print(as_json, lambda: record, lambda console: print_comparison(found, record, trials, console))
 
 
@@ -204,13 +205,13 @@ def _export(
 
         run_dir = run_folder(found, trial or _best_of(found))
         lines = export_network(run_dir, onnx=onnx, torch_export=torch_export, safetensors=safetensors)
-        click.echo("\n".join(lines))
+        click.echo(printable("\n".join(lines)))
         if not (files or folder):
             return
     if not files or folder is not None:
         files = {**folder_files(found, folder or Path("outputs/exports", folder_name(found.name))), **files}
     for line in export_study(found, files, trial=trial):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 @commands.command("report")
@@ -315,4 +316,4 @@ def _print(as_json: bool, record: Callable[[], Any], show: Callable[[Console], N
 
 def _print_files(files: Sequence[Path], *, as_json: bool) -> None:
     names = [str(file) for file in files]
-    _print(as_json, lambda: {"files": names}, lambda _: click.echo("\n".join(names)))
+    _print(as_json, lambda: {"files": names}, lambda _: click.echo(printable("\n".join(names))))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 from archsearch.data.cache import cached
 from archsearch.data.dataset import Images, Source, digest_of, statistics
+from archsearch.data.pictures import FORMATS, OtherSizeError, open_picture
 from archsearch.errors import DataError
 from archsearch.settings.data import DataSettings, image_shape
 
@@ -112,6 +113,8 @@ def _files(folder: Path, classes: Sequence[str]) -> Iterator[Found]:
                 state = entry.stat()
             except OSError as error:
                 raise DataError(f"{entry.path}: cannot be read: {error.strerror}. Fix or remove it.") from error
+            if not stat.S_ISREG(state.st_mode):  # to open a pipe would wait for its other end
+                raise DataError(f"{entry.path}: is not a regular file, expected an image. Remove it.")
             yield Found(entry.path, label, state.st_size, state.st_mtime_ns)
 
 
@@ -156,14 +159,14 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
             try:
                 with Path(path).open("rb") as file:
                     octets = file.read()
-                image = picture(octets, channels)
+                image = picture(octets, channels, size=None if resize else size)
+            except OtherSizeError as error:
+                other.append((path, error.size))
+                continue
             except Exception as error:  # noqa: BLE001  (a broken file makes Pillow's decoders raise anything)
                 broken.append(f"{path} ({_reason(error)})")
                 continue
             if image.size != (size, size):
-                if not resize:
-                    other.append((path, image.size))
-                    continue
                 image = image.resize((size, size), Image.Resampling.BICUBIC)
             images_NHWC[index] = np.asarray(image).reshape(size, size, channels)
             hashes[index] = hashlib.sha256(octets).digest()
@@ -178,13 +181,17 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
     return images_NHWC, hashes
 
 
-def picture(octets: bytes, channels: int = 3) -> Image.Image:
+def picture(octets: bytes, channels: int = 3, *, size: int | None = None) -> Image.Image:
     """Return an encoded image in RGB, or in grey for one channel, in its EXIF orientation.
+
+    Raises `OtherSizeError`, before it is decoded, for one that is not `size` px wide and high.
 
     Alpha is dropped, 16 bits are reduced to 8; for grey, colours become their luma (ITU-R BT.601).
     """
     mode = "L" if channels == 1 else "RGB"
-    with Image.open(io.BytesIO(octets)) as image:
+    with open_picture(octets) as image:
+        if size is not None and image.size != (size, size):
+            raise OtherSizeError(image.size)
         image.load()
         if image.mode == mode and "exif" not in image.info:
             return image
@@ -207,7 +214,7 @@ def _raise_sizes(other: list[tuple[str, tuple[int, int]]], total: int, size: int
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return "unknown image format"
+        return f"not an image in one of the formats {', '.join(FORMATS)}"
     return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__
 
 

@@ -14,6 +14,7 @@ from archsearch.decode import convert, describe, is_list, is_mapping, join, sugg
 from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items, known_mapping, own_name
 from archsearch.design.expression import MAX_VALUE, Value
 from archsearch.errors import SpecError
+from archsearch.formatting import one_line
 
 Decoded = TypeVar("Decoded")
 BlockLookup = Callable[[str], Mapping[str, Any]]
@@ -149,7 +150,7 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
     if width != "fit" and not 0 < width <= 64:
         raise SpecError(join(where, "width"), f"must be above 0 and at most 64, got {width}")
     return DesignSpec(
-        name=own_name(source.get("name"), "unnamed", join(where, "name")),
+        name=one_line(own_name(source.get("name"), "unnamed", join(where, "name"))),
         input_shape=memory.once(source.get("input", (3, 32, 32)), join(where, "input"), _input_shape),
         stem=None if stem_raw is None else memory.once(stem_raw, join(where, "stem"), reader.stem),
         stages=tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items()),

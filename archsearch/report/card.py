@@ -118,6 +118,8 @@ class Card:
 
 def read_card(folder: Path) -> Card | None:
     """Return the card of the run in `folder`; None if there is none, or if it cannot be read."""
+    if not (folder / CARD).is_file():
+        return None
     try:
         return parse_card(json.loads((folder / CARD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):

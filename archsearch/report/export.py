@@ -44,14 +44,19 @@ def csv_text(study: StudyRead) -> str:
     head = ["trial", "state", *study.objectives, *columns, "started", "finished", "design_id", "run_dir", "cause"]
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow([*head, *(f"set:{name}" for name in keys)])
+    writer.writerow(map(_cell, (*head, *(f"set:{name}" for name in keys))))
     for trial in study.trials:
         values: Sequence[Any] = trial.values or [None] * len(study.objectives)
         row = [trial.number, trial.state, *values, *(value_of(study, trial, name) for name in columns)]
         row += [when.isoformat(timespec="seconds") if when else None for when in (trial.started, trial.finished)]
         row += [trial.attrs.get("design_id"), trial.attrs.get("run_dir"), trial.cause]
-        writer.writerow([*row, *(trial.assignments.get(name) for name in keys)])
+        writer.writerow(map(_cell, (*row, *(trial.assignments.get(name) for name in keys))))
     return written.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return `value` for a spreadsheet: a quote is put before text that it would compute as a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def json_text(study: StudyRead) -> str:

@@ -49,6 +49,8 @@ def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
         return RunFolder(path=Path(trial.place), found=False, files={}, tail=())
     try:
         listed = {one.name: one.stat().st_size for one in sorted(folder.iterdir()) if one.is_file()}
+        if listed.keys().isdisjoint(KNOWN) and not (folder / ".hydra").is_dir():
+            listed = {}  # not a run's: a study of somebody else's may name any folder, such as that of a system's logs
     except OSError:
         listed = {}
     return RunFolder(path=folder, found=True, files=listed, tail=tuple(_tail(folder, listed, tail)))
@@ -57,6 +59,8 @@ def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
 def _tail(folder: Path, listed: dict[str, int], lines: int) -> list[str]:
     logs = [folder / name for name in listed if name.endswith((".log", ".out", ".err"))]
     for file in (*sorted(logs, key=lambda one: one.stat().st_mtime, reverse=True), folder / "metrics.jsonl"):
+        if not file.is_file():  # to open a pipe would wait for its other end
+            continue
         try:
             with file.open(encoding="utf-8", errors="replace") as opened:
                 last = [line.rstrip("\n") for line in deque((one for one in opened if one.strip()), maxlen=lines)]

@@ -21,6 +21,7 @@ from archsearch.decode import decode
 from archsearch.errors import DataError
 from archsearch.report.card import CARD, Bin, Card, Mistake, Split
 from archsearch.report.figures.card import draw_card
+from archsearch.runs.folder import refuse_links
 from archsearch.runs.load import read_trained
 from archsearch.runs.record import run_dataset, run_policy, was_tested, write_json
 from archsearch.settings.augment import decode_policy
@@ -86,6 +87,7 @@ def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy
     A trial of a study never uses the test images, and neither does its card. It shows what `policy`, by default the
     training's own, does to training images. Raises `DataError` if the run, its weights or its images are missing.
     """
+    refuse_links(run_dir)
     split: Split = "test" if was_tested(run_dir) else "validation"
     trained, dataset = read_trained(run_dir), run_dataset(run_dir)
     if not len(dataset.test if split == "test" else dataset.validation):

@@ -16,6 +16,7 @@ from archsearch.errors import InterruptedRun
 from archsearch.report.vocabulary import record_of
 from archsearch.runs.finish import discard_pictures, finish
 from archsearch.runs.fit import require_fit
+from archsearch.runs.folder import refuse_links
 from archsearch.runs.log import LoggedProgress, log, log_error
 from archsearch.runs.record import RESULT, result_record, weights_metadata, write_design, write_json
 from archsearch.settings.experiment import Experiment
@@ -87,6 +88,7 @@ def execute(
     from archsearch.training.loop import train
 
     run_dir.mkdir(parents=True, exist_ok=True)
+    refuse_links(run_dir)
     remove_parts(run_dir)
     design_text = write_design(run_dir / "design.yaml", checked)
     network = assemble(

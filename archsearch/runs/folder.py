@@ -1,8 +1,8 @@
-"""The folder of a run: it holds one run, and what a killed process has left in it is finished or removed. No torch."""
+"""The folder of a run: it holds one run, and nothing is written through a link in it that leads out of it. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from archsearch.analysis.check import Checked
@@ -67,3 +67,20 @@ def _differing(run_dir: Path, overrides: Iterable[str]) -> list[str]:
 
 def _of_the_run(overrides: Iterable[str]) -> set[str]:
     return {mask(one).lstrip("+") for one in overrides if group_of(one) not in _OF_NO_RUN}
+
+
+def refuse_links(run_dir: Path) -> None:
+    """Raise `SpecError` for a link in `run_dir` that leads out of it: a file written there would replace another."""
+    inside = run_dir.resolve()
+    for one in _entries(run_dir):
+        if one.is_symlink() and not one.resolve().is_relative_to(inside):
+            what = f"is a link that leads out of the run's folder, to {one.readlink()}"
+            raise SpecError(str(one), what, "Remove it, or copy the file that it names.")
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """Yield what is in `folder` and in the folders in it."""
+    for one in folder.iterdir() if folder.is_dir() else ():
+        yield one
+        if not one.is_symlink() and one.is_dir():
+            yield from _entries(one)

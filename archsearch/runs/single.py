@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from archsearch.analysis.check import Checked
 from archsearch.errors import ArchsearchError, DataError, InterruptedRun, StorageError, UsageError
-from archsearch.formatting import duration, number, percent
+from archsearch.formatting import duration, number, one_line, percent, printable
 from archsearch.report.terminal.text import relative_path
 from archsearch.runs.execute import RunOutcome, execute
 from archsearch.runs.finish import finish
@@ -49,7 +49,7 @@ def run_single(
         rule = "=" * 72
         _note(f"{rule}\n{dataset.notice}\n{rule}")
     _note(
-        f"data: {dataset.name}, {number(len(dataset.train))} training images, "
+        f"data: {one_line(dataset.name)}, {number(len(dataset.train))} training images, "
         f"{number(len(dataset.validation))} validation, {number(len(dataset.test))} test"
     )
     require_fit(checked, dataset, experiment.train)
@@ -141,7 +141,7 @@ def _report(record: Mapping[str, Any]) -> None:
 def summary(record: Mapping[str, Any]) -> str:
     """Return the result in `record`, the content of `result.json`, with its conditions in one line."""
     accuracy = record["accuracy"]
-    parts = [f"test accuracy {_percent(accuracy['test'])} on {record['data']}"]
+    parts = [f"test accuracy {_percent(accuracy['test'])} on {one_line(record['data'])}"]
     if accuracy["test_flip"] is not None:
         parts.append(f"with flip test-time augmentation {_percent(accuracy['test_flip'])}")
     if accuracy["validation"] is not None:
@@ -162,7 +162,7 @@ def _percent(accuracy: float | None) -> str:
 
 
 def _print(text: str, stream: TextIO | None = None) -> None:
-    print(text, file=stream, flush=True)
+    print(printable(text), file=stream, flush=True)
     log(text)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archsearch.analysis.check import Checked
 from archsearch.analysis.limits import Limits
 from archsearch.errors import DivergedError, StorageError
+from archsearch.formatting import one_line
 from archsearch.masking import mask
 from archsearch.runs.record import design_yaml
 from archsearch.settings.data import DataSettings
@@ -156,7 +157,7 @@ def _written(experiment: Experiment, data: Mapping[str, Any], origin: Origin, ru
             pictures, stored = attach_files(Path(run.run_dir), study.store.address, experiment.study.artifacts)
             whole = replace(run, artifacts=pictures, more={**run.more, **stored})
             ((_, number),) = study.write_locked([run_row(whole)])
-        return f"{study.name}, trial {number}, in {study.store.address}"
+        return f"{one_line(study.name)}, trial {number}, in {study.store.address}"
 
 
 def _number_of(study: Study, run_dir: str) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO, assert_never
 
-from archsearch.formatting import duration
+from archsearch.formatting import duration, printable
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.trial_runner import TrialEnd
 
@@ -173,7 +173,7 @@ class PlainDisplay:
         self._out = out
 
     def print(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        print(printable(text), file=self._out, flush=True)
 
     def show(self, status: Status) -> None: ...
     def close(self) -> None: ...
@@ -187,7 +187,7 @@ class LiveDisplay:
         self._live: Live | None = None
 
     def print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, status: Status) -> None:
         from rich.live import Live

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from archsearch.formatting import setting_text, short_key
+from archsearch.formatting import one_line, setting_text, short_key
 from archsearch.overrides import SEARCH_GROUPS, group_of, run_command, with_assignments
 from archsearch.search.infeasible import UNBUILDABLE, InfeasibleCounts, count_infeasible
 from archsearch.search.queue import StudySnapshot, take_snapshot
@@ -75,7 +75,7 @@ def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
     parts = [f"{count} {end}" for end, count in ends.items()]
     parts += [f"{len(snapshot.failed)} failed"] if snapshot.failed else []
     parts += [f"{summary.duplicates} duplicates of other designs"] if summary.duplicates else []
-    lines = [f"study {study.name}: {', '.join(parts) or 'nothing trained'}"]
+    lines = [f"study {one_line(study.name)}: {', '.join(parts) or 'nothing trained'}"]
     if summary.counts.by_limit:
         counts = summary.counts
         lines.append(f"{counts.infeasible} of {counts.proposed} proposals infeasible: {counts.worst(None)}")
@@ -128,7 +128,7 @@ def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
         "run_dir": best.attrs.get("run_dir"),
     }
     path = sweep.folder / "best.yaml"
-    text = f"# {summary.command}\n" + yaml.safe_dump(content, sort_keys=False, width=120)
+    text = f"# {one_line(summary.command)}\n" + yaml.safe_dump(content, sort_keys=False, width=120)
     write_whole(path, text.encode())
     return path
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from archsearch.formatting import duration, percent
+from archsearch.formatting import duration, percent, printable
 from archsearch.training.result import EpochRecord
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Lines:
         self.note("  ".join(parts))
 
     def note(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
     def close(self) -> None: ...
 
@@ -134,9 +134,9 @@ class Bars:
 
     def note(self, text: str) -> None:
         if self._bars is None:
-            print(text, file=self._stream, flush=True)
+            print(printable(text), file=self._stream, flush=True)
         else:
-            self._bars.console.print(text, markup=False, highlight=False)
+            self._bars.console.print(printable(text), markup=False, highlight=False)
 
     def close(self) -> None:
         if self._bars is not None:

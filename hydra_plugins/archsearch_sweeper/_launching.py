@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
+from archsearch.formatting import printable
 from archsearch.masking import mask
 from archsearch.output import protect_output
 from archsearch.search.loop import POLL, is_done, work
@@ -88,7 +89,7 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
     text = f"hydra/launcher: the jobs failed: {_in_short(lost)}"
     if not _others_finish(study, worker.sweep):
         raise RunError(text) from lost
-    print(mask(f"{text}\nOther jobs trained the remaining designs."), file=sys.stderr)  # noqa: T201
+    print(printable(mask(f"{text}\nOther jobs trained the remaining designs.")), file=sys.stderr)  # noqa: T201
 
 
 def _remove_empty(folder: Path, jobs: int) -> None:

@@ -15,7 +15,7 @@ from archsearch.cli.compose import Composer
 from archsearch.config_files import config_folder
 from archsearch.errors import RunError, SpecError, UsageError
 from archsearch.faults import Patience
-from archsearch.formatting import folder_name
+from archsearch.formatting import folder_name, printable
 from archsearch.overrides import assign, group_of, key_of, run_command
 from archsearch.runs.log import FOLDER, JobLogging
 from archsearch.search.identity import hash_of
@@ -107,10 +107,10 @@ def _run(opened: Searched, task: ExperimentTask, view: ProgressView, first: int)
 
 def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
     summary = summarize(study, sweep)
-    print(summary_text(study, sweep, summary), file=sys.stdout, flush=True)  # noqa: T201  (a command prints)
+    print(printable(summary_text(study, sweep, summary)), file=sys.stdout, flush=True)  # noqa: T201  (a command prints)
     if best := write_best(study, sweep, summary):
-        print(f"the same as a file: {run_command([str(best)])}", flush=True)  # noqa: T201
-    print(f"study database: {study.store.address}", flush=True)  # noqa: T201
+        print(printable(f"the same as a file: {run_command([str(best)])}"), flush=True)  # noqa: T201
+    print(printable(f"study database: {study.store.address}"), flush=True)  # noqa: T201
     return {trial.number: tuple(trial.values or ()) for trial in summary.best}
 
 
@@ -201,7 +201,7 @@ def _open_study(experiment: Experiment, limits: str) -> tuple[Study, str]:
 
     dataset = load_dataset(experiment.data)
     if dataset.notice:
-        print(dataset.notice, file=sys.stderr)  # noqa: T201
+        print(printable(dataset.notice), file=sys.stderr)  # noqa: T201
     study = open_study(
         open_store(experiment.study.storage, slim=True),
         experiment.study.name,

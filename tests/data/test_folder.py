@@ -155,7 +155,7 @@ def test_corrupt_images_are_counted_and_the_first_are_named(pictures: Path, sett
     (pictures / "train" / "cat" / "0.png").write_text("this is text")
     message = _message(settings_of(pictures))
     assert message.startswith("2 of 10 files cannot be read as images: ")
-    assert f"{pictures / 'train' / 'cat' / '0.png'} (unknown image format)" in message
+    assert f"{pictures / 'train' / 'cat' / '0.png'} (not an image in one of the formats PNG, " in message
     assert str(broken) in message
     assert message.endswith("Fix or remove them.")
 

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "signals": frozenset(),
     "formatting": frozenset(),
     "masking": frozenset(),
-    "notices": frozenset(),
+    "notices": frozenset({"formatting"}),
     "overrides": frozenset(),
     "plugins": frozenset({"decode", "errors"}),
     "design": BASE,
@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "network": PURE,
     "data": BASE | {"settings"},
     "augment": BASE | {"settings"},
-    "kernels": frozenset({"errors", "network", "augment"}),  # their plain torch, never a plan
+    "kernels": frozenset({"errors", "notices", "network", "augment"}),  # their plain torch, never a plan
     # An nn.Module and images, never a plan.
     "training": BASE | {"process", "processor", "signals", "settings", "data", "augment", "kernels"},
     "search": PURE | TORCH | {"output", "process", "signals"},

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from trial_fakes import checked, empty, mixed, odd
+from trial_fakes import bare, checked, empty, mixed, odd, study
 
 from archsearch.errors import SpecError, StorageError
 from archsearch.library import analyse
@@ -54,3 +56,11 @@ def test_a_file_that_cannot_be_written_is_named() -> None:
     Path("file").write_text("")
     with pytest.raises(StorageError, match=r"a.csv: cannot be written: .*Choose another file\.$"):
         export_study(mixed(), {"csv": Path("file/a.csv")})
+
+
+def test_no_cell_is_a_formula() -> None:
+    evil = replace(bare(0, cause="+1", run_dir="-x"), assignments={"a": "=HYPERLINK(1)", "b": "@x", "c": -1.5})
+    text = csv_text(study(evil))
+    cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
+    assert {"'=HYPERLINK(1)", "'@x", "'+1", "'-x", "-1.5"} <= set(cells)
+    assert not [cell for cell in cells if cell[:1] in ("=", "+", "@")]

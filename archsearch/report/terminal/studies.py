@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import margin_text
 from archsearch.analysis.limits import Margin
-from archsearch.formatting import number, percent, short_key
+from archsearch.formatting import number, one_line, percent, short_key
 from archsearch.report.designs import blocks_of, blocks_text, design_mapping
 from archsearch.report.records import COLUMNS, KNOWN, read_run_folder
 from archsearch.report.series import value_of
 from archsearch.report.terminal.text import (
     NOTHING,
     moment_cell,
-    printable,
     relative_path,
     safe,
+    safe_lines,
     setting_cell,
     settings_line,
     sparkline,
@@ -25,7 +25,7 @@ from archsearch.report.terminal.text import (
 )
 from archsearch.report.vocabulary import counted, misses_text, short_label
 from archsearch.search.explain import Why
-from archsearch.search.reproduce import command_again
+from archsearch.search.reproduce import command_again, unsafe_command
 from archsearch.search.storage.doctor import Finding
 from archsearch.search.storage.read import Overview, StudyRead, TrialRead
 
@@ -181,7 +181,7 @@ def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
     """Print one trial in full."""
     console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {trial.state}")
     if trial.cause:
-        console.print(safe(trial.cause), style="bold", soft_wrap=True)
+        console.print(safe_lines(trial.cause), style="bold", soft_wrap=True)
     _figures(study, trial, console)
     console.print(f"started {moment_cell(trial.started)}, finished {moment_cell(trial.finished)}")
     for key, text in _FACTS.items():
@@ -205,7 +205,7 @@ def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
             console.print(safe(line), soft_wrap=True)
     if trace := trial.attrs.get("traceback"):
         console.print("\n[bold]traceback[/]")
-        console.print(safe(str(trace).rstrip()), soft_wrap=True)
+        console.print(safe_lines(str(trace).rstrip()), soft_wrap=True)
 
 
 def print_comparison(
@@ -313,10 +313,10 @@ def _margins(trial: TrialRead, console: Console) -> None:
     if not trial.margins:
         return
     console.print("\n[bold]limits[/]")
-    column = max(len(printable(margin["limit"])) for margin in trial.margins)
+    column = max(len(one_line(margin["limit"])) for margin in trial.margins)
     for margin in trial.margins:
         sign, style = ("kept  ", "green") if margin.get("kept") else ("BROKEN", "bold red")
-        name = printable(margin["limit"])
+        name = one_line(margin["limit"])
         console.print(f"[{style}]{sign}[/] {safe(f'{name:<{column}}')}  {safe(_margin_text(margin))}", soft_wrap=True)
         for fix in margin.get("fixes") or ():
             console.print(f"       {'':<{column}}  fix: {safe(fix)}", soft_wrap=True)
@@ -342,5 +342,6 @@ def _places(study: StudyRead, trial: TrialRead, console: Console) -> None:
     else:
         known = [name for name in KNOWN if name in files.files]
         console.print(f"files  {safe(relative_path(files.path))}: {safe(', '.join(known) or 'none')}", soft_wrap=True)
-    command = command_again(study, trial)
-    console.print(f"command  {safe(command or 'not recorded')}", soft_wrap=True)
+    unsafe = unsafe_command(study, trial)
+    command = command_again(study, trial) or (f"not shown: {unsafe}" if unsafe else "not recorded")
+    console.print(f"command  {safe(command)}", soft_wrap=True)

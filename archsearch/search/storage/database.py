@@ -15,6 +15,7 @@ from archsearch.errors import RunError, SpecError, StorageError
 from archsearch.search.storage.dashboard import MARGIN, OLDER
 from archsearch.search.storage.lock import PATIENCE, Lock, file_lock, journal_lock, postgresql_lock
 from archsearch.search.storage.optuna_internals import cached_storage
+from archsearch.search.storage.readonly import distrust
 from archsearch.search.storage.url import (
     DEFAULT_STORAGE,
     Address,
@@ -155,6 +156,7 @@ def _open_database(address: Address, *, slim: bool) -> Store:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     try:
+        distrust(cursor)
         # With a log of writes a reader never blocks a writer; some network file systems keep the earlier mode.
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archsearch.errors import SpecError
+from archsearch.formatting import one_line
 from archsearch.search.storage.attributes import present_attrs, present_study_attrs
 from archsearch.search.storage.dashboard import MARGIN
 from archsearch.search.storage.read import (
@@ -78,7 +79,8 @@ def no_study(name: str, names: Sequence[str]) -> SpecError:
     """Return the error that there is no study `name`."""
     from archsearch.decode import suggest
 
-    return SpecError("study", f"there is no '{name}'", suggest(name, list(names)) or "The database has no study yet.")
+    fix = suggest(name, map(one_line, names)) or "The database has no study yet."
+    return SpecError("study", f"there is no '{one_line(name)}'", fix)
 
 
 def _overview(query: Query, study: int, name: str) -> Overview:
@@ -106,7 +108,7 @@ def _overview(query: Query, study: int, name: str) -> Overview:
         "AND (a.value_json IS NULL OR a.value_json NOT IN ('\"duplicate\"', '\"answered\"'))",
         {"study": study},
     ):
-        values[number][objective] = _number(value, kind)
+        values[int(number)][objective] = _number(value, kind)
     whole = {
         number: tuple(found[place] for place in sorted(found))
         for number, found in values.items()
@@ -157,12 +159,12 @@ def _trials(query: Query, study: int, objectives: int) -> list[TrialRead]:
         whole = state == "COMPLETE" and len(measured) == objectives
         found.append(
             TrialRead(
-                number=number,
+                number=int(number),
                 state=state_of(state, attrs.get("state_reason")),
                 values=tuple(measured[place] for place in sorted(measured)) if whole else None,
                 assignments=assignments_of(attrs, {name: _value(value, text) for name, value, text in params[trial]}),
                 constraints=excess_of(system[trial]),
-                history={step: _number(value, kind) for step, value, kind in sorted(steps[trial])},
+                history={int(step): _number(value, kind) for step, value, kind in sorted(steps[trial])},
                 attrs=attrs,
                 started=_moment(started),
                 finished=_moment(finished),

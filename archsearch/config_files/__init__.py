@@ -10,6 +10,7 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archsearch.config_files.rules import check_design
 from archsearch.decode import suggest
 from archsearch.errors import SpecError, StorageError
 from archsearch.input_limits.files import read_text
@@ -17,7 +18,7 @@ from archsearch.input_limits.files import read_text
 if TYPE_CHECKING:
     from yaml import YAMLError
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def config_folder(package: Path = _PACKAGE) -> Path:
@@ -62,7 +63,7 @@ def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
             file = folder / "block" / f"{name}.yaml"
             if _is_name(name) and file.is_file():
                 try:
-                    found[name] = read_yaml(file)
+                    found[name] = read_design(file)
                 except SpecError as error:  # the caller puts its own place in front
                     raise SpecError("block", str(error)) from None
                 return found[name]
@@ -108,6 +109,13 @@ def read_yaml(file: Path) -> dict[str, Any]:
     raw = OmegaConf.to_container(config, resolve=False)
     assert isinstance(raw, dict), "a DictConfig holds a mapping"
     return {str(key): value for key, value in raw.items()}
+
+
+def read_design(file: Path) -> dict[str, Any]:
+    """Return the design or block in the YAML `file`; raises `SpecError` also where it reads more than a design may."""
+    found = read_yaml(file)
+    check_design(found, str(file))
+    return found
 
 
 def yaml_error(error: YAMLError, file: Path | str = "") -> SpecError:

@@ -1,0 +1,68 @@
+"""The folder of a run from somebody else: links in it that lead out are not written through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archsearch.errors import SpecError
+from archsearch.run import main as run
+from archsearch.runs.card import renew_card
+from archsearch.runs.erf import draw_erf
+from archsearch.runs.execute import execute
+from archsearch.runs.folder import refuse_links
+
+
+@pytest.fixture(params=["curves.png", ".hydra", ".model.safetensors.77.part", "deep/inside/it"])
+def linked(request: pytest.FixtureRequest) -> Path:
+    """Return a run's folder with a link to what is outside."""
+    Path("precious").write_text("keep me")
+    link = Path("run", request.param)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(Path("precious").resolve())
+    return Path("run")
+
+
+def test_a_link_that_leads_out_is_refused_with_its_place(linked: Path) -> None:
+    with pytest.raises(SpecError, match=r"run/.*: is a link that leads out of the run's folder, to .*/precious"):
+        refuse_links(linked)
+
+
+def test_links_within_the_folder_are_accepted() -> None:
+    Path("run").mkdir()
+    Path("run/best.png").symlink_to("curves.png")
+    Path("also").symlink_to("run")
+    refuse_links(Path("run"))
+    refuse_links(Path("also"))
+    refuse_links(Path("nowhere"))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        renew_card,
+        lambda folder: draw_erf(folder, folder / "erf.png"),
+    ],
+    ids=["card", "erf"],
+)
+def test_pictures_are_not_drawn_through_a_link(use: Callable[[Path], object], linked: Path) -> None:
+    with pytest.raises(SpecError, match="leads out of the run's folder"):
+        use(linked)
+
+
+def test_a_training_does_not_write_through_a_link(linked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from archsearch.runs import execute as module
+
+    monkeypatch.setattr(module, "require", lambda checked: None)
+    monkeypatch.setattr(module, "_fit_together", lambda checked, dataset: None)
+    with pytest.raises(SpecError, match="leads out of the run's folder"):
+        execute(None, None, linked, dataset=None)  # type: ignore[arg-type]
+    assert not (linked / "design.yaml").exists()
+
+
+def test_a_folder_with_a_link_is_not_resumed(linked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([f"resume={linked}"]) == 2
+    assert "is a link that leads out of the run's folder" in capsys.readouterr().err
+    assert Path("precious").read_text() == "keep me"
