@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.cli.arguments import normalise
+from archsearch.cli.arguments import normalise, require_folders, with_files
 from archsearch.cli.messages import explain, known_error
-from archsearch.config_files import block_lookup, config_folder, read_yaml
+from archsearch.config_files import ConfigSources, block_lookup, config_folder, read_yaml
 from archsearch.errors import SpecError
-from archsearch.overrides import assign, quoted
+from archsearch.overrides import assign
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,33 +24,40 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 
 
-def compose_tree(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:
-    """Return the plain mapping that `overrides` make of the shipped groups and those in `folders`; see `read_tree`."""
-    return read_tree(compose(overrides, folders), folders)
+_SHIPPED = ConfigSources()
 
 
-def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> DictConfig:
-    """Return the configuration that `overrides` make of the shipped groups and those in `folders`.
+def compose_tree(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> tuple[Tree, BlockLookup]:
+    """Return the plain mapping that `overrides` make of the shipped groups and of `sources`; see `read_tree`."""
+    overrides, sources = with_files(list(overrides), sources)
+    return read_tree(compose(overrides, sources), sources.paths)
+
+
+def compose(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> DictConfig:
+    """Return the configuration that `overrides` make of the shipped groups and of `sources`.
 
     Raises `SpecError` for overrides that Hydra cannot use.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
-    for folder in folders:
-        if not folder.is_dir():
-            raise SpecError("--config-dir", f"{folder}: no such folder")
-    listed = ",".join(quoted(str(folder.resolve())) for folder in folders)
-    searched = [f"hydra.searchpath=[{listed}]"] if folders else []
+    require_folders(sources)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
-            return hydra_compose("config", overrides=[*normalise(overrides), *searched])
+            given = [*normalise(overrides), *sources.searchpath(sources.folders)]
+            config = hydra_compose(sources.name, overrides=given, return_hydra_config=True)
     except Exception as error:
         if (known := known_error(error)) is None:
             raise
         raise known from None
+    HydraConfig.instance().set_config(OmegaConf.masked_copy(config, ["hydra"]))  # for `${hydra:...}` in a value
+    OmegaConf.set_struct(config, False)
+    del config["hydra"]
+    return config
 
 
 def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:
@@ -127,11 +134,11 @@ def _from_file(arch: DictConfig) -> DictConfig:
 class Composer:
     """Composes many variations of one base configuration: dotted keys cheaply, groups through Hydra and remembered."""
 
-    def __init__(self, base: Sequence[str] = (), folders: Sequence[Path] = ()) -> None:
-        """Compose from the overrides `base`; `folders` hold the user's own groups."""
-        self._base, self._folders = tuple(base), tuple(folders)
+    def __init__(self, base: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> None:
+        """Compose from the overrides `base` and the user's own `sources`."""
+        self._base, self._sources = tuple(base), sources
         self._trees: dict[tuple[str, ...], tuple[Tree, frozenset[str]]] = {}
-        self.blocks = block_lookup([*folders, config_folder()])
+        self.blocks = block_lookup([*sources.paths, config_folder()])
 
     def compose(self, assignments: Mapping[str, Any]) -> Tree:
         """Return the plain, resolved mapping of the base with `assignments` made.
@@ -150,8 +157,8 @@ class Composer:
 
     def _tree(self, overrides: tuple[str, ...]) -> tuple[Tree, frozenset[str]]:
         if overrides not in self._trees:
-            config = compose([*self._base, *overrides], self._folders)
-            tree, _ = read_tree(config, self._folders)
+            config = compose([*self._base, *overrides], self._sources)
+            tree, _ = read_tree(config, self._sources.paths)
             self._trees[overrides] = tree, _interpolated(config)
         return self._trees[overrides]
 

@@ -31,11 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = (given[0], given[1:]) if given else ("--help", [])
     if name in ("--version", "-V"):
-        sys.stdout.write(f"archsearch {_version()}\n")
+        sys.stdout.write(version_text())
         return 0
     if name in ("--help", "-h", "help"):
         sys.stdout.write(_usage())
         return 0
+    if name in ("-sc", "--shell-completion"):
+        from archsearch.cli.completion import complete
+
+        return complete(given, COMMANDS)
     if name not in COMMANDS:
         from archsearch.decode import suggest
 
@@ -53,10 +57,11 @@ def _usage() -> str:
     )
 
 
-def _version() -> str:
+def version_text() -> str:
+    """Return the version of archsearch as `--version` prints it."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version("archsearch")
+        return f"archsearch {version('archsearch')}\n"
     except PackageNotFoundError:
-        return "(not installed: a checkout)"
+        return "archsearch (not installed: a checkout)\n"

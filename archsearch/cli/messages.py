@@ -8,13 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shlex
 import sys
 import traceback
 from collections.abc import Callable
 
+from archsearch.cli.grammar_errors import grammar_error
+from archsearch.cli.unknown import unknown_key, unknown_option
 from archsearch.config_files import groups, yaml_error
-from archsearch.decode import suggest
 from archsearch.errors import ArchsearchError, SpecError, StorageError
 from archsearch.masking import mask
 
@@ -87,37 +87,32 @@ def explain(error: BaseException) -> SpecError:
     if match := re.search(r"Could not find '([\w/]+)/([^'/]*)'", text):
         listed = text.partition("Available options")[2].partition("Config search")[0]
         options = [one for one in re.findall(r"^(\S+)$", listed, re.MULTILINE) if ":" not in one]
-        return SpecError(match[1], f"unknown option '{match[2]}'", suggest(match[2], options))
-    if match := re.search(r"Key '([^']+)' is not in", text) or re.search(r"Could not override '([^']+)'", text):
-        return SpecError(match[1], "unknown key", suggest(match[1], top_keys()))
+        return unknown_option(match[1], match[2], options)
+    if match := re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in", text):
+        return unknown_key(match[1])
+    if match := re.search(r"Ambiguous value for argument '([^=]+)=|Sweep parameters '([^=]+)=", text):
+        fix = "Add -m to try each of them. A list is written [a,b]; quote text that contains commas."
+        return SpecError(
+            (match[1] or match[2]).lstrip("+"), "has several values, which only a command with -m tries", fix
+        )
     if match := re.search(r"Environment variable '([^']+)' not found", text):
         return SpecError("", f"the environment variable '{match[1]}' is not set", f"Set it: export {match[1]}=...")
     if match := re.search(r"Missing mandatory value: (\S+)", text):
         key = str(getattr(error, "full_key", "") or match[1])
         return SpecError(key, "a value is required", f"Set it: {key}=...")
     if isinstance(error, OverrideParseException):
-        return _grammar_error(str(error.override))
+        return grammar_error(str(error.override), str(error))
+    if match := re.search(
+        r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)", text
+    ):
+        group = match[1] or match[2]
+        return SpecError(group, "has one option already", f"Set another without +: {group}=OPTION.")
+    if match := re.search(r"Additional config directory ('.+' not found)", text):
+        return SpecError("--config-dir", f"the folder {match[1]}")
     if "Config group override must be" in text:
         fix = f"Write GROUP=OPTION (no limits: constraints=none). Groups: {', '.join(groups())}."
         return SpecError("", "a group must be set to the name of one of its options", fix)
     return SpecError("", mask(text))
-
-
-def top_keys() -> list[str]:
-    """Return the keys at the top of a configuration."""
-    return sorted({"seed", "resume", *groups()})
-
-
-def _grammar_error(override: str) -> SpecError:
-    """Return the error of an override that is not in Hydra's grammar, with an example of one that is."""
-    masked = mask(override)
-    key, equals, value = masked.lstrip("+~").partition("=")
-    if not equals or not re.fullmatch(r"[\w./@-]+", key):
-        return SpecError(masked, "is not an override", "Write KEY=VALUE, such as train.epochs=20.")
-    quote = "'" if '"' in value else '"'
-    example = shlex.quote(f"{key}={quote}{value}{quote}") if quote not in value else f"{key}=..."
-    fix = f"Quote text that contains spaces, brackets, quotes, commas or =: {example}."
-    return SpecError(key, f"Hydra cannot parse the value {value}", fix)
 
 
 def _system_error(error: OSError) -> StorageError:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.cli.help import help_asked, help_text
 from archsearch.cli.messages import exit_code, report_error
+from archsearch.cli.modes import require_no_search
+from archsearch.cli.output_folder import discard_folder, existing_part
 from archsearch.cli.passwords import environment, hidden, mask_folder, masked_output
-from archsearch.config_files import config_folder
+from archsearch.config_files import ConfigSources, config_folder
 from archsearch.errors import SpecError
 from archsearch.masking import hide_passwords
 from archsearch.overrides import group_of, key_of
@@ -42,13 +44,18 @@ def _run(arguments: Sequence[str], *, in_full: bool) -> int:
     if (folders := help_asked(arguments)) is not None:
         sys.stdout.write(help_text(folders))
         return 0
+    if {"--version", "-V"} & set(arguments):
+        from archsearch.cli.main import version_text
+
+        sys.stdout.write(version_text())
+        return 0
     codes: list[int] = []
     first, passwords = hide_passwords(arguments)
     with (
         environment({"HYDRA_FULL_ERROR": "1"}),  # Hydra then hands its errors on
         hidden(hydra_arguments(first), passwords) as given,  # a second time, after files of overrides were read
     ):
-        _start(given, _guard(_job, codes, in_full=in_full))
+        _start(given, _guard(_job, codes, in_full=in_full, existing=existing_part(given)))
     return max(codes, default=0)
 
 
@@ -62,7 +69,9 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
     started = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)
     options = get_args_parser().parse_args(given)
     prints = options.cfg or options.info or any(key_of(one) == "hydra.verbose" for one in given)
-    before, sys.argv = sys.argv, [sys.argv[0], *given]
+    # Hydra's completion is of the program's name: `archsearch` completes all commands.
+    program = "archsearch" if options.shell_completion else sys.argv[0]
+    before, sys.argv = sys.argv, [program, *given]
     try:
         with masked_output() if prints else contextlib.nullcontext():
             started()
@@ -70,8 +79,13 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
         sys.argv = before
 
 
-def _guard(job: Callable[[DictConfig], None], codes: list[int], *, in_full: bool) -> Callable[[DictConfig], None]:
-    """Return `job` with its errors reported, and its exit code added to `codes`."""
+def _guard(
+    job: Callable[[DictConfig], None], codes: list[int], *, in_full: bool, existing: Path
+) -> Callable[[DictConfig], None]:
+    """Return `job` with its errors reported, and its exit code added to `codes`.
+
+    The folder of a run that is refused is removed again, with the folders around it below `existing`.
+    """
 
     def guarded(config: DictConfig) -> None:
         codes.append(0)
@@ -79,6 +93,8 @@ def _guard(job: Callable[[DictConfig], None], codes: list[int], *, in_full: bool
             job(config)
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  (reported, with its own exit code)
             codes[-1] = report_error(error, in_full=in_full)
+        if codes[-1] == 2 and config.get("resume") is None:
+            discard_folder(existing)
         if codes[-1] == 130:
             sys.exit(130)
 
@@ -97,12 +113,15 @@ def _job(config: DictConfig) -> None:
     run_dir = Path(runtime.output_dir)
     if (folder := HydraConfig.get().output_subdir) is not None:
         mask_folder(run_dir / folder)
-    folders = [Path(source.path) for source in runtime.config_sources if source.schema == "file"]
-    tree, blocks = read_tree(config, [one for one in folders if one != config_folder()])
+    sources = ConfigSources.from_hydra(HydraConfig.get())
+    if config.get("resume") is None:
+        require_no_search(HydraConfig.get().overrides.task, config.get("space"), sources)
+    tree, blocks = read_tree(config, sources.paths)
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks)
     require(checked)
     from archsearch.runs.single import finished, run_single
+    from hydra_plugins.archsearch_sweeper._preflight import require_machine
 
     if experiment.resume is not None:
         if Path(experiment.resume).expanduser().resolve() != run_dir.resolve():
@@ -110,6 +129,7 @@ def _job(config: DictConfig) -> None:
         if (done := finished(run_dir)) is not None:
             print(f"{experiment.resume} is already complete: {done}")
             return
+    require_machine(experiment)
     run_single(experiment, checked, run_dir, _origin(HydraConfig.get(), tree))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked, require
 from archsearch.errors import InterruptedRun, SpecError
+from archsearch.formatting import number
 from archsearch.report.vocabulary import record_of
 from archsearch.runs.record import result_record, weights_metadata, write_design, write_json
 from archsearch.settings.experiment import Experiment
@@ -74,7 +75,7 @@ def execute(
     `archsearch.training.loop.train` raises.
     """
     require(checked)
-    _fit_together(checked, dataset)
+    require_fit(checked, dataset)
     import torch
 
     from archsearch.augment.make import make_augmenter
@@ -185,14 +186,25 @@ def _card(
     return []
 
 
-def _fit_together(checked: Checked, dataset: Dataset) -> None:
+def batch_notice(experiment: Experiment, dataset: Dataset) -> str | None:
+    """Return the notice that a batch is larger than the training images, None where it is not."""
+    batch, images = experiment.train.batch_size, len(dataset.train)
+    if batch <= images:
+        return None
+    return f"train.batch_size={batch} is more than the {number(images)} training images: every batch has all of them"
+
+
+def require_fit(checked: Checked, dataset: Dataset) -> None:
     """Raise `SpecError` unless the network takes the data's images and has an output for each class."""
-    classes = checked.footprint.output_shape[0]
+    require_shapes(checked.footprint.output_shape[0], checked.plan.input_shape, dataset)
+
+
+def require_shapes(classes: int, wanted: tuple[int, int, int], dataset: Dataset) -> None:
+    """Raise `SpecError` unless `classes` outputs, and images of the `wanted` shape, are those of the data."""
     if classes != len(dataset.classes):
         fix = f"Set arch.head.classes={len(dataset.classes)}."
         raise SpecError("arch.head.classes", f"is {classes}, but {dataset.name} has {len(dataset.classes)}", fix)
     height, width, channels = dataset.train.images_BHWC.shape[1:]
-    wanted = checked.plan.input_shape
     if wanted != (channels, height, width):
         fix = f"Set arch.input=[{channels},{height},{width}]"
         if wanted[0] in (1, 3) and wanted[1] == wanted[2]:

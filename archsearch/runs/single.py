@@ -12,7 +12,7 @@ from archsearch.analysis.check import Checked
 from archsearch.errors import ArchsearchError, InterruptedRun, UsageError
 from archsearch.formatting import duration, number, percent
 from archsearch.report.terminal.text import relative_path
-from archsearch.runs.execute import RunOutcome, execute
+from archsearch.runs.execute import RunOutcome, batch_notice, execute, require_fit
 from archsearch.runs.trial import Origin, prepare_study, record_trial
 from archsearch.settings.experiment import Experiment
 
@@ -40,6 +40,9 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
         f"data: {dataset.name}, {number(len(dataset.train))} training images, "
         f"{number(len(dataset.validation))} validation, {number(len(dataset.test))} test"
     )
+    require_fit(checked, dataset)  # before the study is made
+    if notice := batch_notice(experiment, dataset):
+        _note(f"note: {notice}")
     data = {"data": dataset.name, "data_fingerprint": dataset.fingerprint}
     prepare_study(experiment, data, origin)
     if experiment.resume is not None and not (run_dir / "checkpoint.pt").exists():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archsearch.config_files import config_folder
+from archsearch.config_files import ConfigSources, config_folder, sources_of_run
 from archsearch.overrides import SEARCH_GROUPS, assign, group_of, run_command, with_assignments
 from archsearch.search.storage.read import StudyRead, TrialRead
 
@@ -18,7 +18,14 @@ _OUTSIDE_DESIGN = ("train", "optimizer", "schedule", "augment", "seed")
 def command_again(study: StudyRead, trial: TrialRead) -> str | None:
     """Return the command, or None where the trial does not record how its design is made."""
     overrides = overrides_again(study, trial)
-    return None if overrides is None else run_command(overrides)
+    return None if overrides is None else run_command(overrides, _sources(trial).flags())
+
+
+def _sources(trial: TrialRead) -> ConfigSources:
+    """Return the user's folders and main file: those in the run's folder, or else those of the trial's record."""
+    folder = trial.attrs.get("run_dir")
+    found = sources_of_run(Path(folder)) if isinstance(folder, str) else ConfigSources()
+    return found or ConfigSources.from_record(trial.attrs)
 
 
 def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:

@@ -58,7 +58,7 @@ def overrides_of(sweep: Sweep, trial: TrialRead) -> list[str]:
 
 def command_of(sweep: Sweep, trial: TrialRead) -> str:
     """Return the command that trains the trial's design again."""
-    return run_command(overrides_of(sweep, trial))
+    return run_command(overrides_of(sweep, trial), sweep.sources.flags())
 
 
 def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
@@ -117,6 +117,7 @@ def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
         "study": study.name,
         "trial": best.number,
         "values": dict(zip(study.objectives, best.values or (), strict=True)),
+        **sweep.sources.record(),
         "overrides": overrides_of(sweep, best),
         "run_dir": best.attrs.get("run_dir"),
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.cli.compose import Composer
+from archsearch.config_files import ConfigSources
 from archsearch.decode import decode
 from archsearch.masking import mask
 from archsearch.overrides import assign
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentTasks:
-    """Makes the task in any process, from `base` overrides, the user's config `folders` and what the study holds."""
+    """Makes the task in any process, from `base` overrides, the user's config `sources` and what the study holds."""
 
     base: tuple[str, ...]
-    folders: tuple[Path, ...]
+    sources: ConfigSources
     fingerprint: str
     objectives: tuple[str, ...] = ("accuracy",)
     repair: bool = True
@@ -43,7 +44,7 @@ class ExperimentTask:
     """Checks and trains experiments; the images are read at the first training."""
 
     def __init__(self, made_of: ExperimentTasks) -> None:
-        self._composer = Composer(made_of.base, made_of.folders)
+        self._composer = Composer(made_of.base, made_of.sources)
         self._evaluator = Evaluator(
             self._composer.compose,
             self._composer.blocks,
@@ -53,7 +54,7 @@ class ExperimentTask:
         )
         self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
         self._chosen: tuple[TrainSettings | None, str] = (None, "")
-        self._base, self._objectives = made_of.base, made_of.objectives
+        self._base, self._sources, self._objectives = made_of.base, made_of.sources, made_of.objectives
         self._dataset: Dataset | None = None
         self._read: dict[str, object] = {}
 
@@ -115,7 +116,7 @@ class ExperimentTask:
         return outcome_of(record)
 
     def _write_overrides(self, job: Job) -> None:
-        """Leave in the run's folder the overrides that compose it again."""
+        """Leave in the run's folder the overrides and the sources that compose it again, in files like Hydra's."""
         import yaml
 
         candidate = job.candidate
@@ -126,6 +127,8 @@ class ExperimentTask:
         folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump([mask(line) for line in lines])
         (folder / "overrides.yaml").write_text(text, encoding="utf-8")
+        hydra = yaml.safe_dump({"hydra": self._sources.hydra_record()})
+        (folder / "hydra.yaml").write_text(hydra, encoding="utf-8")
 
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:

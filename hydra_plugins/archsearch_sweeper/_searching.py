@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.cli.compose import Composer
-from archsearch.config_files import config_folder
+from archsearch.cli.modes import require_search
+from archsearch.config_files import ConfigSources
 from archsearch.errors import RunError, SpecError, UsageError
 from archsearch.overrides import assign, group_of, key_of, run_command
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
@@ -20,15 +21,18 @@ from archsearch.search.queue import INFEASIBLE, take_snapshot
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
 from archsearch.search.summary import summarize, summary_text, unbuildable, write_best
-from archsearch.search.sweep import Sweep
+from archsearch.search.sweep import Sweep, require_grid
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
 from hydra_plugins.archsearch_sweeper._preflight import require_usable
+from hydra_plugins.archsearch_sweeper._space import require_names
 
 MOST_LISTED = 10
 """Designs without a result that an error lists."""
+_SHAPES = ("arch.head", "arch.input")
+"""Keys that the shapes of a network's input and output depend on."""
 LOCAL = (".BasicLauncher", ".JoblibLauncher")
 """Launchers whose jobs run on the machine where the command was given."""
 
@@ -150,28 +154,39 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
 
     space = OmegaConf.to_container(config.space, resolve=True) if config.get("space") is not None else None
     loader = context.config_loader
-    request = read_request(arguments, space if isinstance(space, Mapping) else None, loader)
-    sources = [Path(one.path) for one in loader.get_search_path().get_path() if "://" not in one.path]
-    sources += [Path(one.path.removeprefix("file://")) for one in loader.get_search_path().get_path()]
-    folders = tuple(
-        dict.fromkeys(one.resolve() for one in sources if one.is_dir() and one.resolve() != config_folder())
-    )
-    composer = Composer(_all_plain(arguments, request), folders)
+    sources, chosen = ConfigSources.from_hydra(config.hydra), config.hydra.runtime.choices.get("space")
+    request = read_request(arguments, space if isinstance(space, Mapping) else None, loader, name=chosen)
+    if not request.space.parameters:
+        require_search(arguments, chosen, sources)
+    composer = Composer(_all_plain(arguments, request), sources)
     experiment = decode_experiment(composer.compose({}), composer.blocks)
     settings = experiment.study
     exhaustive = request.exhaustive or settings.sampler.name == "grid"
     _no_held_keys(request)
+    if exhaustive:
+        require_grid(request.space)
+    else:  # listed designs are reported one by one
+        require_names(request.space, request.fixed, composer)
     here = str(config.hydra.launcher._target_).endswith(LOCAL)
     require_usable(experiment, searched={*request.space.parameters, *request.fixed}, here=here)
-    study = _open_study(experiment, str(config.hydra.runtime.choices.get("constraints") or "none"))
-    sweep = Sweep(space=request.space, fixed=request.fixed, base=request.base, exhaustive=exhaustive, settings=settings)
+    shaped = not any(name == "arch" or name.startswith(_SHAPES) for name in request.space.parameters)
+    limits = str(config.hydra.runtime.choices.get("constraints") or "none")
+    study = _open_study(experiment, limits, shaped=shaped)
+    sweep = Sweep(
+        space=request.space,
+        fixed=request.fixed,
+        base=request.base,
+        sources=sources,
+        exhaustive=exhaustive,
+        settings=settings,
+    )
     moved = _given_folder(config)
     folder = moved or Path("outputs/sweeps") / f"{study.name}-{sweep.name[:8]}"
     epochs = None if "train.epochs" in request.space.parameters else experiment.train.epochs
     sweep = replace(sweep, folder=folder, epochs=epochs)
     tasks = ExperimentTasks(
         base=request.base,
-        folders=folders,
+        sources=sources,
         fingerprint=str(study.raw.user_attrs["data_fingerprint"]),
         objectives=study.objectives,
         repair=settings.repair and not exhaustive,  # listed designs are trained as listed
@@ -179,13 +194,19 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     return Searched(study=study, sweep=sweep, tasks=tasks), request
 
 
-def _open_study(experiment: Experiment, limits: str) -> Study:
+def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> Study:
+    """Open the study; before, check the images against the networks, whose input and output are `shaped` alike."""
     from archsearch.data.load import load_dataset
+    from archsearch.runs.execute import batch_notice, require_shapes
     from archsearch.runs.trial import limits_record
 
     dataset = load_dataset(experiment.data)
-    if dataset.notice:
-        print(dataset.notice, file=sys.stderr)  # noqa: T201
+    design = experiment.design
+    if shaped and design.head.linear:
+        require_shapes(design.head.classes, design.input_shape, dataset)
+    for notice in (dataset.notice, batch_notice(experiment, dataset)):
+        if notice:
+            print(notice, file=sys.stderr)  # noqa: T201
     return open_study(
         open_store(experiment.study.storage, slim=True),
         experiment.study.name,
