@@ -42,17 +42,12 @@ class ConfigSources:
     def flags(self) -> list[str]:
         """Return the arguments of a command that composes from them; Hydra takes one folder as a flag."""
         first = next((one for one in self.folders if "://" not in one), None)
-        others = [one for one in self.folders if one != first]
+        others = ",".join(quoted(one) for one in self.folders if one != first)
         return [
             *(["--config-dir", first] if first is not None else []),
             *(["--config-name", self.name] if self.name != MAIN else []),
-            *(self.searchpath(others)),
+            *([f"hydra.searchpath=[{others}]"] if others else []),
         ]
-
-    @staticmethod
-    def searchpath(folders: Sequence[str]) -> list[str]:
-        """Return the override that adds `folders` to Hydra's search path, if there are any."""
-        return [f"hydra.searchpath=[{','.join(map(quoted, folders))}]"] if folders else []
 
     def record(self) -> dict[str, Any]:
         """Return them as plain values, which `from_record` reads; empty where there is nothing to keep."""

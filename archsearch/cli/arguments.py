@@ -17,7 +17,7 @@ from archsearch.overrides import absent_from, key_of, quoted, text_of
 _OVERRIDE = re.compile(r"(?P<key>[A-Za-z_][\w./@-]*)=(?P<value>.*)", re.DOTALL)
 _FILE = re.compile(r"""'(?P<single>[^']+\.ya?ml)'|"(?P<double>[^"]+\.ya?ml)"|(?P<bare>[^,()\[\]{}'"]+\.ya?ml)""")
 _NONE = ConfigSources()
-_REFUSED = {
+REFUSED = {
     "config_path": (
         "takes the place of the shipped groups, which archsearch needs",
         "To add groups of your own: --config-dir FOLDER; to use a main file of your own there: --config-name NAME.",
@@ -52,7 +52,7 @@ def parse_flags(given: Sequence[str]) -> argparse.Namespace:
     from hydra._internal.utils import get_args_parser
 
     options = parsed(get_args_parser(), given, "The flags are those of Hydra: see --hydra-help.")
-    for flag, value in _REFUSED.items():
+    for flag, value in REFUSED.items():
         if getattr(options, flag) is not None:
             raise SpecError(f"--{flag.replace('_', '-')}", *value)
     return options

@@ -52,13 +52,14 @@ def _overrides(given: Sequence[str], last: str, shell: str) -> list[str]:
     """Return Hydra's candidates for an override, with the groups of a `--config-dir` that the line has."""
     from hydra._internal.utils import get_args_parser
 
-    from archsearch.cli.arguments import normalise
+    from archsearch.cli.arguments import REFUSED, normalise
     from archsearch.cli.run import main
     from archsearch.errors import ArchsearchError
 
     parser = get_args_parser()
     if last.startswith("-"):
-        return [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
+        names = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
+        return [name for name in names if name.removeprefix("--").replace("-", "_") not in REFUSED]
     out = io.StringIO()
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):

@@ -48,8 +48,8 @@ def compose(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) ->
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
-            given = [*normalise(overrides), *sources.searchpath(sources.folders)]
-            config = hydra_compose(sources.name, overrides=given, return_hydra_config=True)
+            _search(GlobalHydra.instance().config_loader(), sources)
+            config = hydra_compose(sources.name, overrides=normalise(overrides), return_hydra_config=True)
     except Exception as error:
         if (known := known_error(error)) is None:
             raise
@@ -58,6 +58,17 @@ def compose(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) ->
     OmegaConf.set_struct(config, False)
     del config["hydra"]
     return config
+
+
+def _search(loader: Any, sources: ConfigSources) -> None:
+    """Add the folders of `sources` to Hydra's search path, where `--config-dir` of a command adds one."""
+    from hydra.core.config_search_path import SearchPathQuery
+
+    path = loader.get_search_path()
+    for folder in sources.folders:
+        place = folder if "://" in folder else f"file://{folder}"
+        path.prepend(provider="command-line", path=place, anchor=SearchPathQuery(provider="schema"))
+    loader.repository.initialize_sources(path)
 
 
 def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:

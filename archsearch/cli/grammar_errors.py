@@ -54,8 +54,6 @@ def grammar_error(override: str, cause: str = "", *, file: str = "") -> SpecErro
         fix = f"Write {_written(key, _EXAMPLES.get(found[1], _EXAMPLES['choice']), file)}"
         return SpecError(where, f"Hydra cannot evaluate {value}: {reason}", fix)
     what = f"Hydra cannot parse the value {value}"
-    if found := re.search(r"(?:input|at:) '(.+?)'(?: expecting|$)", cause.partition("\n")[0]):
-        what += f", unexpected '{mask(found[1])}'" if found[1] not in (value, "<EOF>") else ""
     if missing := _unclosed(value):
         return SpecError(where, what, f"Close the bracket: {_written(key, value + missing, file)}")
     quote = "'" if '"' in value else '"'

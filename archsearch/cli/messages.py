@@ -109,10 +109,13 @@ def explain(error: BaseException) -> SpecError:
         return SpecError(group, "has one option already", f"Set another without +: {group}=OPTION.")
     if match := re.search(r"Additional config directory ('.+' not found)", text):
         return SpecError("--config-dir", f"the folder {match[1]}")
+    if match := re.search(r"Cannot find primary config '([^']+)'", text):
+        fix = "Give the folder that contains it: --config-dir FOLDER."
+        return SpecError("--config-name", f"no file {match[1]}.yaml in the folders of groups", fix)
     if "Config group override must be" in text:
         fix = f"Write GROUP=OPTION (no limits: constraints=none). Groups: {', '.join(groups())}."
         return SpecError("", "a group must be set to the name of one of its options", fix)
-    return SpecError("", mask(text))
+    return SpecError(str(getattr(error, "full_key", "") or ""), mask(text))
 
 
 def _system_error(error: OSError) -> StorageError:

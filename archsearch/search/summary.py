@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from archsearch.formatting import setting_text, short_key
+from archsearch.formatting import number, setting_text, short_key, value_text
 from archsearch.overrides import SEARCH_GROUPS, group_of, run_command, with_assignments
 from archsearch.search.infeasible import UNBUILDABLE, InfeasibleCounts, count_infeasible
 from archsearch.search.queue import StudySnapshot, take_snapshot
@@ -65,13 +65,15 @@ def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
     """Return the summary as text."""
     snapshot, names = summary.snapshot, study.objectives
     ends = Counter(trial.user_attrs.get("state_reason", "?") for trial in snapshot.trained)
-    parts = [f"{count} {end}" for end, count in ends.items()]
-    parts += [f"{len(snapshot.failed)} failed"] if snapshot.failed else []
-    parts += [f"{summary.duplicates} duplicates of other designs"] if summary.duplicates else []
+    parts = [f"{number(count)} {end}" for end, count in ends.items()]
+    parts += [f"{number(len(snapshot.failed))} failed"] if snapshot.failed else []
+    parts += [f"{number(summary.duplicates)} duplicates of other designs"] if summary.duplicates else []
     lines = [f"study {study.name}: {', '.join(parts) or 'nothing trained'}"]
     if summary.counts.by_limit:
         counts = summary.counts
-        lines.append(f"{counts.infeasible} of {counts.proposed} proposals infeasible: {counts.worst(None)}")
+        lines.append(
+            f"{number(counts.infeasible)} of {number(counts.proposed)} proposals infeasible: {counts.worst(None)}"
+        )
     lines += [
         f"failed: trial {one.number}: {one.user_attrs.get('cause', 'unknown')}" for one in snapshot.failed[:FAILED]
     ]
@@ -132,8 +134,8 @@ def _table(summary: Summary, names: Sequence[str], parameters: Sequence[str]) ->
     rows = [head]
     for trial in summary.best[:ROWS]:
         mark = "*" if len(names) > 1 and trial.number in summary.front else ""
-        cells = [f"{trial.number}{mark}", *(f"{value:.6g}" for value in trial.values or ())]
-        cells += [str(trial.attrs.get(one, "")) for one in head[len(cells) : -1]]
+        cells = [f"{trial.number}{mark}", *map(value_text, names, trial.values or ())]
+        cells += [value_text(one, trial.attrs.get(one, "")) for one in head[len(cells) : -1]]
         used = (one for one in parameters if one not in trial.unused)
         cells.append(" ".join(f"{short_key(one)}={setting_text(trial.assignments.get(one))}" for one in used))
         rows.append(cells)

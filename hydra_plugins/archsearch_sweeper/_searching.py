@@ -14,6 +14,7 @@ from archsearch.cli.compose import Composer
 from archsearch.cli.modes import require_search
 from archsearch.config_files import ConfigSources
 from archsearch.errors import RunError, SpecError, UsageError
+from archsearch.formatting import number
 from archsearch.overrides import assign, group_of, key_of, run_command
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
@@ -118,10 +119,10 @@ def _require_all(study: Study, sweep: Sweep) -> None:
     ]
     lines: list[str] = []
     if infeasible:
-        lines += [f"{len(infeasible)} of {len(own)} designs cannot be trained:", *_causes(infeasible)]
+        lines += [f"{number(len(infeasible))} of {number(len(own))} designs cannot be trained:", *_causes(infeasible)]
         lines.append("python -m archsearch.show with the same overrides shows the limits and fixes.")
     if failed:
-        lines += [f"{len(failed)} of {len(own)} trainings failed:", *_causes(failed)]
+        lines += [f"{number(len(failed))} of {number(len(own))} trainings failed:", *_causes(failed)]
         if any(attrs["state_reason"] == "failed" for attrs in failed):
             lines.append("The same command with study.retry_failed=true retries them.")
     if lines:
@@ -145,7 +146,7 @@ def _causes(trials: list[dict[str, Any]]) -> list[str]:
         named = " ".join(assign(name, value) for name, value in attrs.get("assignments", {}).items())
         lines.append(f"  {named}  {attrs.get('cause')}")
     if len(trials) > MOST_LISTED:
-        lines.append(f"  and {len(trials) - MOST_LISTED} more")
+        lines.append(f"  and {number(len(trials) - MOST_LISTED)} more")
     return lines
 
 

@@ -23,8 +23,12 @@ def test_the_commands_are_listed(arguments: list[str], capsys: pytest.CaptureFix
     assert set(COMMANDS) == {"run", "show", "study"}
 
 
-def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("command", [[], ["run"], ["show"], ["study"]])
+def test_the_version_is_that_of_the_package(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        assert main([*command, "--version"]) == 0
+    except SystemExit as request:  # argparse prints a version so
+        assert request.code == 0
     assert capsys.readouterr().out == f"archsearch {version('archsearch')}\n"
 
 
