@@ -5,6 +5,7 @@ OmegaConf is imported inside functions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,11 +57,12 @@ class ConfigSources:
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> ConfigSources:
-        """Return what `record` wrote; anything else there is ignored."""
+        """Return what `record` wrote; anything else there is ignored, so that none of it can be a flag."""
         folders, name = record.get("config_dirs"), record.get("config_name")
+        texts = [one for one in folders if isinstance(one, str)] if isinstance(folders, list) else []
         return ConfigSources(
-            folders=tuple(one for one in folders if isinstance(one, str)) if isinstance(folders, list) else (),
-            name=name if isinstance(name, str) and name else MAIN,
+            folders=tuple(one if "://" in one else str(Path(one).absolute()) for one in texts),
+            name=name if isinstance(name, str) and re.fullmatch(r"\w[\w./-]*", name) else MAIN,
         )
 
     def hydra_record(self) -> dict[str, Any]:

@@ -12,9 +12,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from archsearch.cli.passwords import environment
-
-SHOWS = ("plot=", "samples=", "erf=", "card=")
-"""What `show` takes besides the overrides of `run`."""
+from archsearch.cli.show import SHOWS
 
 
 def complete(arguments: Sequence[str], commands: Iterable[str]) -> int:
@@ -40,7 +38,7 @@ def candidates(words: Sequence[str], shell: str, commands: Iterable[str]) -> lis
             found = [*commands, "--help", "--version"]
         case ["run" | "show" as command, *given]:
             found = _overrides(given, last, shell)
-            found += SHOWS if command == "show" else ()
+            found += [f"{key}=" for key in SHOWS] if command == "show" else []
         case ["study", *given]:
             found = _of_study(given)
         case _:

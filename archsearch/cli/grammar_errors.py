@@ -54,7 +54,10 @@ def grammar_error(override: str, cause: str = "", *, file: str = "") -> SpecErro
         fix = f"Write {_written(key, _EXAMPLES.get(found[1], _EXAMPLES['choice']), file)}"
         return SpecError(where, f"Hydra cannot evaluate {value}: {reason}", fix)
     what = f"Hydra cannot parse the value {value}"
-    if missing := _unclosed(value):
+    if (missing := _unclosed(value)) and value.endswith((":", ",")):
+        fix = f"A shell splits at spaces: quote the whole argument, such as '{key}={value} ...{missing}'"
+        return SpecError(where, what, fix)
+    if missing:
         return SpecError(where, what, f"Close the bracket: {_written(key, value + missing, file)}")
     quote = "'" if '"' in value else '"'
     example = _written(key, f"{quote}{value}{quote}", file) if quote not in value else f"{key}=..."

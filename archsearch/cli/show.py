@@ -16,10 +16,13 @@ from archsearch.cli.main import version_text
 from archsearch.cli.messages import exit_code
 from archsearch.cli.passwords import hidden
 from archsearch.config_files import ConfigSources
+from archsearch.decode import suggest
 from archsearch.errors import SpecError
 from archsearch.formatting import percent
-from archsearch.overrides import text_of
+from archsearch.overrides import key_of, text_of
 
+SHOWS = ("plot", "samples", "erf", "card")
+"""What `show` takes besides the overrides of `run`."""
 _EPILOG = """\
 Overrides are those of archsearch.run, and:
   plot=FILE.png      draws the design
@@ -51,10 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _show(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
     from archsearch.cli.arguments import parsed, sources_given
+    from archsearch.cli.unknown import top_keys
 
     options = parsed(parser, given, "See --help.")
     overrides, sources = options.overrides, sources_given(options.config_dir, options.config_name)
-    places = {key: _taken_out(overrides, key) for key in ("plot", "samples", "erf", "card")}
+    places = {key: _taken_out(overrides, key) for key in SHOWS}
+    for key in map(key_of, overrides):
+        if key not in top_keys() and (close := suggest(key, SHOWS)).startswith("Did"):
+            raise SpecError(key, "unknown key", close)
     if run_dir := places["erf"]:
         return _show_field(run_dir, places["plot"])
     if run_dir := places["card"]:

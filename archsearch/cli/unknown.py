@@ -38,6 +38,8 @@ def top_keys() -> list[str]:
 def unknown_key(key: str) -> SpecError:
     """Return the error of a `key` that the configuration does not have."""
     first, _, rest = key.partition(".")
+    if key in ("plot", "samples", "erf", "card"):
+        return SpecError(key, "unknown key", f"It is one of archsearch.show: python -m archsearch.show {key}=...")
     if first != "hydra":
         return SpecError(key, "unknown key", _elsewhere(key) or suggest(key, top_keys()))
     group, _, name = rest.partition(".")
@@ -46,7 +48,8 @@ def unknown_key(key: str) -> SpecError:
         fix = f"Write {ours}." if ours else "A search is set up by study.*, sampler=, pruner= and space=."
         return SpecError(key, "archsearch's own sweeper has no such key", fix)
     close = suggest(rest, _HYDRA)
-    return SpecError(key, "unknown key", close.replace("'", "'hydra.", 1) if close.startswith("Did") else "")
+    fix = close.replace("'", "'hydra.", 1) if close.startswith("Did") else f"To add a key to Hydra's own: +{key}=VALUE"
+    return SpecError(key, "unknown key", fix)
 
 
 def unknown_option(group: str, option: str, options: Sequence[str]) -> SpecError:

@@ -78,7 +78,7 @@ def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
         f"failed: trial {one.number}: {one.user_attrs.get('cause', 'unknown')}" for one in snapshot.failed[:FAILED]
     ]
     if len(snapshot.failed) > FAILED:
-        lines.append(f"failed: {len(snapshot.failed) - FAILED} more trials")
+        lines.append(f"failed: {number(len(snapshot.failed) - FAILED)} more trials")
     lines += [f"cannot be built: {cause}" for cause in unbuildable(snapshot, sweep.name)]
     if warning := summary.counts.warning():
         lines.append(f"warning: {warning}")

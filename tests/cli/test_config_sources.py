@@ -62,6 +62,8 @@ def test_a_damaged_record_has_none(text: str) -> None:
     assert sources_of_run(Path("run")) == ConfigSources()
     assert sources_of_run(Path("nowhere")) == ConfigSources()
     assert ConfigSources.from_record({"config_dirs": "x", "config_name": 3}) == ConfigSources()
+    hostile = ConfigSources.from_record({"config_dirs": ["--info", 3], "config_name": "--experimental-rerun=x"})
+    assert hostile.flags() == ["--config-dir", str(Path("--info").absolute())]
 
 
 def test_a_search_keeps_them(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:

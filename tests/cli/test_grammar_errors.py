@@ -15,6 +15,7 @@ from hydra_plugins.archsearch_sweeper._grammar import read_request
     [
         ("seed", "seed: is not an override. Write KEY=VALUE, such as train.epochs=20."),
         ("train.epochs=[1", "train.epochs: Hydra cannot parse the value [1. Close the bracket: 'train.epochs=[1]'"),
+        ("a.b={above:", "A shell splits at spaces: quote the whole argument, such as 'a.b={above: ...}'"),
         ("a.b=choice(1,(2", "Close the bracket: 'a.b=choice(1,(2))'"),
         ("a.b=x=y", "a.b: Hydra cannot parse the value x=y. Quote text that contains spaces, brackets, quotes,"),
         ("a.b=x=y", "commas or =: 'a.b=\"x=y\"'."),

@@ -24,6 +24,7 @@ from archsearch.settings.experiment import decode_experiment
         ("hydra.sweeper.n_trials", "archsearch's own sweeper has no such key. Write study.trials=20."),
         ("hydra.sweeper.n_jobs", "Write study.workers=2."),
         ("hydra.sweeper.other", "A search is set up by study.*, sampler=, pruner= and space=."),
+        ("plot", "plot: unknown key. It is one of archsearch.show: python -m archsearch.show plot=..."),
         ("hydra.run.dri", "hydra.run.dri: unknown key. Did you mean 'hydra.run.dir'?"),
     ],
 )

@@ -107,3 +107,12 @@ def test_the_region_is_removed_at_the_end_and_lines_stay() -> None:
     end = out.getvalue()
     display.close()
     assert out.getvalue() == end
+
+
+def test_numbers_are_written_as_everywhere() -> None:
+    out = io.StringIO()
+    view = ProgressView(12_000, ("macs",), ("minimize",), out=out)
+    view(Event(kind="counts", counts=InfeasibleCounts(proposed=4_500, feasible=200)))
+    view(Event(kind="ended", number=1234, end=TrialEnd(number=1234, state="complete", values=(4_395_392.0,))))
+    line = out.getvalue()
+    assert line.startswith("trial 1234: macs 4 395 392  [1/12 000 done, 4 300 infeasible, best 4 395 392 by trial 1234")
