@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.cli.compose import Composer
 from archsearch.decode import decode
+from archsearch.errors import StorageError
 from archsearch.masking import mask
 from archsearch.overrides import assign
 from archsearch.runs.log import NO_LOGGING, JobLogging
@@ -95,7 +96,7 @@ class ExperimentTask:
         from archsearch.data.load import load_dataset
         from archsearch.runs.execute import execute
         from archsearch.runs.finish import finish
-        from archsearch.runs.folder import require_own_folder
+        from archsearch.runs.folder import design_in
         from archsearch.runs.log import logged
         from archsearch.runs.record import read_result
         from archsearch.training.checkpoint import DamagedCheckpoint, set_checkpoint_aside
@@ -108,7 +109,8 @@ class ExperimentTask:
         if self._dataset is None:
             self._dataset = load_dataset(experiment.data)
         dataset = self._dataset
-        require_own_folder(job.run_dir, checked, (), resumed=True)
+        if design_in(job.run_dir) not in (None, checked.design_id):  # no fault of the design
+            raise StorageError(f"{job.run_dir}: holds the run of another design. Move that folder away.")
         with logged(self._logging, job.run_dir):
             record = read_result(job.run_dir) if job.resume else None
             if record is not None:  # an earlier worker had finished the training
