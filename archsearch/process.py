@@ -1,13 +1,21 @@
-"""A command as a process of its own: its end, its garbage and its freed memory. Imports the standard library only."""
+"""A command as a process of its own: its output, its end, its garbage and its freed memory.
+
+Imports the standard library, `output` and `signals` only.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import platform
+import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+from archsearch.output import lost_output, protect_output
+from archsearch.signals import STOP_SIGNALS, interrupt_on_signals
 
 # How often Python looks for garbage by itself, and how often while it imports: torch, Optuna and the
 # like leave hundreds of thousands of objects, none of them garbage; going through them again and again was half a
@@ -25,18 +33,32 @@ _DEFAULT = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 * 2**10, _TOP_PAD: 128 * 2**1
 def run_as_process(command: Callable[[], int], *, brief: bool = False) -> NoReturn:
     """Run `command` and end the process with the exit code that it returns.
 
+    What cannot be written to a terminal or pipe is dropped; a `brief` command, whose output is all that it makes, ends
+    with 2 where the disk of its output is full. SIGTERM ends a command as Ctrl-C does, with 130, from the start on.
+
     At its end Python walks through every object that is left, once for each of its generations: over a second where
     torch has been loaded. The memory goes back to the system anyway, so they are set aside; exit handlers run as ever.
     Meanwhile a command looks for garbage rarely; a `brief` one leaves none that would be worth looking for.
     """
-    if brief:
-        gc.disable()
-    else:
-        gc.set_threshold(*_RARE_THRESHOLDS)
     try:
+        interrupt_on_signals()
+        protect_output()
+        if brief:
+            gc.disable()
+        else:
+            gc.set_threshold(*_RARE_THRESHOLDS)
         code = command()
+        if brief and (error := lost_output()) is not None:
+            sys.stderr.write(f"standard output: cannot be written: {error.strerror}\n")
+            code = code or 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        code = 130
     finally:
         gc.freeze()
+        for number in STOP_SIGNALS:
+            if callable(signal.getsignal(number)):
+                signal.signal(number, lambda *_: os._exit(130))
     sys.exit(code)
 
 

@@ -41,23 +41,18 @@ def compose(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) ->
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
 
     require_folders(sources)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
             _search(GlobalHydra.instance().config_loader(), sources)
-            config = hydra_compose(sources.name, overrides=normalise(overrides), return_hydra_config=True)
+            composed = hydra_compose(sources.name, overrides=normalise(overrides), return_hydra_config=True)
+            return _without_hydra(composed)
     except Exception as error:
         if (known := known_error(error)) is None:
             raise
         raise known from None
-    HydraConfig.instance().set_config(OmegaConf.masked_copy(config, ["hydra"]))  # for `${hydra:...}` in a value
-    OmegaConf.set_struct(config, False)
-    del config["hydra"]
-    return config
 
 
 def _search(loader: Any, sources: ConfigSources) -> None:
@@ -69,6 +64,19 @@ def _search(loader: Any, sources: ConfigSources) -> None:
         place = folder if "://" in folder else f"file://{folder}"
         path.prepend(provider="command-line", path=place, anchor=SearchPathQuery(provider="schema"))
     loader.repository.initialize_sources(path)
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    """Return `config` without Hydra's own node, of which `${hydra:...}` reads from now on, as in a job of Hydra."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf, open_dict
+
+    present: Any = HydraConfig.instance().cfg
+    if present is None or OmegaConf.is_missing(present.hydra.runtime, "output_dir"):  # no job is under way
+        HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:

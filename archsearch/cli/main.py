@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from archsearch.cli.help import version_text
 from archsearch.cli.messages import report_error
 from archsearch.errors import SpecError
 from archsearch.process import run_as_process
@@ -55,13 +56,3 @@ def _usage() -> str:
         f"Commands (python -m archsearch.COMMAND is the same):\n{''.join(lines)}\n"
         "archsearch COMMAND --help: options of a command. archsearch --version: the version.\n"
     )
-
-
-def version_text() -> str:
-    """Return the version of archsearch as `--version` prints it."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return f"archsearch {version('archsearch')}\n"
-    except PackageNotFoundError:
-        return "archsearch (not installed: a checkout)\n"

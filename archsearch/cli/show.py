@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from archsearch.cli.main import version_text
+from archsearch.cli.help import version_text
 from archsearch.cli.messages import exit_code
 from archsearch.cli.passwords import hidden
 from archsearch.config_files import ConfigSources

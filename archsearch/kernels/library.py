@@ -191,9 +191,10 @@ def _built(compiler: str, *more: str) -> Path:
 
 
 def _folders() -> list[Path]:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    homes = [] if cache.startswith("~") else [Path(cache) / "archsearch"]  # a user may have no home
     # Beside it a folder of the user alone: a library that others could write would run their code.
-    return [home / "archsearch", Path(tempfile.gettempdir()) / f"archsearch-{os.getuid()}"]
+    return [*homes, Path(tempfile.gettempdir()) / f"archsearch-{os.getuid()}"]
 
 
 def _compile(compiler: str, work: Path, *more: str) -> Path:

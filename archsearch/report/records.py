@@ -17,7 +17,7 @@ from archsearch.report.designs import blocks_of, read_design
 from archsearch.report.series import value_of
 from archsearch.report.vocabulary import finite, record_of
 from archsearch.search.explain import Why
-from archsearch.search.reproduce import command_again
+from archsearch.search.reproduce import command_again, holds_trial
 from archsearch.search.storage.doctor import Finding
 from archsearch.search.storage.read import Best, Overview, StudyRead, TrialRead
 from archsearch.settings.objectives import OBJECTIVES
@@ -62,6 +62,9 @@ def run_folder(trial: TrialRead) -> Path:
     if not files.found:
         fix = "Run the command in the folder in which the search was started, or train the design again."
         raise SpecError("trial", f"the folder of trial {trial.number}, {files.path}, does not exist", fix)
+    if not holds_trial(files.path, trial):
+        what = f"the folder of trial {trial.number}, {files.path}, holds another run: its design or seed differs"
+        raise SpecError("trial", what, "Train the design again, or export that run by its own trial.")
     return files.path
 
 

@@ -5,6 +5,7 @@ Works on values and files, without optuna.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from archsearch.config_files import ConfigSources, config_folder, sources_of_run
@@ -31,7 +32,11 @@ def _sources(trial: TrialRead) -> ConfigSources:
 def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
     """Return the overrides of the command: those in the run's folder, or else those that the trial's record gives."""
     folder = trial.attrs.get("run_dir")
-    if isinstance(folder, str) and (kept := _overrides_in(Path(folder))) is not None:
+    if (
+        isinstance(folder, str)
+        and holds_trial(Path(folder), trial)
+        and (kept := _overrides_in(Path(folder))) is not None
+    ):
         return [one for one in kept if group_of(one) not in _OF_SEARCH]
     ours = "sweep" in trial.attrs or "key" in trial.attrs
     if not ours or not trial.assignments:
@@ -52,6 +57,19 @@ def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
         if group not in assignments and isinstance(name, str) and (config_folder() / group / f"{name}.yaml").is_file()
     ]
     return [*groups, *(assign(name, value) for name, value in assignments.items())]
+
+
+def holds_trial(folder: Path, trial: TrialRead) -> bool:
+    """Return whether `folder` holds the run of `trial`, as far as its result says: the same design and seed."""
+    try:
+        record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return True
+    if not isinstance(record, dict):
+        return True
+    known = {name: trial.attrs[name] for name in ("design_id", "seed") if name in trial.attrs}
+    known |= {"seed": trial.assignments["seed"]} if "seed" in trial.assignments else {}
+    return all(record.get(name, value) == value for name, value in known.items())
 
 
 def _overrides_in(folder: Path) -> list[str] | None:

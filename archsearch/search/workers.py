@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
+from archsearch.output import protect_output
 from archsearch.search.heartbeat import stop_with_parent
 from archsearch.search.loop import work
 from archsearch.search.progress import Event, Listener
@@ -24,7 +26,7 @@ from archsearch.search.storage.study import Study, load_study
 from archsearch.search.storage.write import finish_row
 from archsearch.search.sweep import Sweep
 from archsearch.search.task import TaskFactory
-from archsearch.signals import StopRequest, raise_interrupt
+from archsearch.signals import STOP_SIGNALS, StopRequest, blocked, raise_interrupt, unblock
 
 MOST_DEATHS = 5  # workers that may die at the same epoch of a trial before it fails
 _THREADS = "OMP_NUM_THREADS"  # read by torch and by the kernels
@@ -58,6 +60,7 @@ def run_workers(
     and `RunError` where workers died repeatedly.
     """
     context = multiprocessing.get_context("spawn")
+    resource_tracker.ensure_running()  # now: it takes signals again once it runs, which `blocked` holds back
     url = study.store.address.url
 
     def start(index: int) -> _Worker:
@@ -66,7 +69,7 @@ def run_workers(
         own = None if seed is None else seed + index
         arguments = (theirs, os.getpid(), url, study.name, sweep, factory, own, device, first)
         process = context.Process(target=_main, args=arguments, name=f"worker-{index}")
-        with _shared_cores(sweep.settings.workers):
+        with _shared_cores(sweep.settings.workers), blocked():
             process.start()
         theirs.close()
         return _Worker(index, process, ours)
@@ -196,9 +199,10 @@ def _main(
     device: str | None,
     first: int,
 ) -> None:
-    """Be one worker. Ctrl-C reaches the parent alone, which stops the workers by SIGTERM."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, raise_interrupt)
+    """Be one worker. Ctrl-C is the parent's, which stops the workers by SIGTERM; that waits for the first `try`."""
+    protect_output()
+    for number in STOP_SIGNALS:
+        signal.signal(number, raise_interrupt if number == signal.SIGTERM else signal.SIG_IGN)
     stop_with_parent(parent)
 
     def send(message: Any) -> None:
@@ -208,6 +212,7 @@ def _main(
     error: BaseException | None = None
     try:
         with StopRequest() as stop:
+            unblock()
             with stop.at_once():
                 store, task = open_store(url, slim=True), factory()
             try:

@@ -77,7 +77,7 @@ class Lines:
             f"{number(round(record.images_per_second))} images/s",
             f"{duration(left)} left",
         ]
-        print("  ".join(parts), file=self._stream, flush=True)
+        self.note("  ".join(parts))
 
     def note(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from archsearch.config_files import ConfigSources
 from archsearch.errors import RunError, SpecError, UsageError
 from archsearch.formatting import number
 from archsearch.overrides import assign, group_of, key_of, run_command
+from archsearch.runs.log import FOLDER, JobLogging
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import INFEASIBLE, take_snapshot
@@ -184,13 +186,14 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     moved = _given_folder(config)
     folder = moved or Path("outputs/sweeps") / f"{study.name}-{sweep.name[:8]}"
     epochs = None if "train.epochs" in request.space.parameters else experiment.train.epochs
-    sweep = replace(sweep, folder=folder, epochs=epochs)
+    sweep = replace(sweep, folder=_own_folder(folder, study, given=moved is not None), epochs=epochs)
     tasks = ExperimentTasks(
         base=request.base,
         sources=sources,
         fingerprint=str(study.raw.user_attrs["data_fingerprint"]),
         objectives=study.objectives,
         repair=settings.repair and not exhaustive,  # listed designs are trained as listed
+        logging=_job_logging(config),
     )
     return Searched(study=study, sweep=sweep, tasks=tasks), request
 
@@ -198,14 +201,14 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
 def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> Study:
     """Open the study; before, check the images against the networks, whose input and output are `shaped` alike."""
     from archsearch.data.load import load_dataset
-    from archsearch.runs.execute import batch_notice, require_shapes
+    from archsearch.runs.fit import batch_notice, require_shapes
     from archsearch.runs.trial import limits_record
 
     dataset = load_dataset(experiment.data)
     design = experiment.design
     if shaped and design.head.linear:
         require_shapes(design.head.classes, design.input_shape, dataset)
-    for notice in (dataset.notice, batch_notice(experiment, dataset)):
+    for notice in (dataset.notice, batch_notice(experiment.train, dataset)):
         if notice:
             print(notice, file=sys.stderr)  # noqa: T201
     return open_study(
@@ -233,6 +236,47 @@ def _no_held_keys(request: Request) -> None:
             raise SpecError(
                 f"space: {name}", "cannot differ between the trials of one study", "Set it on the command line."
             )
+
+
+def _own_folder(folder: Path, study: Study, *, given: bool) -> Path:
+    """Return the folder for the trials of a sweep: `folder`, or one beside it if trials of another study are there.
+
+    Raises `SpecError` instead where the command line has `given` it.
+    """
+    count, chosen = 1, folder
+    while foreign := _foreign_trial(chosen, study):
+        if given:
+            what = f"{folder} holds trials of another study, such as {foreign.name}"
+            raise SpecError("hydra.sweep.dir", what, "Choose another folder, or leave hydra.sweep.dir out.")
+        count += 1
+        chosen = folder.with_name(f"{folder.name}-{count}")
+    return chosen
+
+
+def _foreign_trial(folder: Path, study: Study) -> Path | None:
+    """Return a folder in `folder` that a trial has made which is none of `study`'s."""
+    found = sorted(one.parent for one in folder.glob("[0-9]*/design.yaml"))
+    if not found:
+        return None
+    own = {Path(str(trial.user_attrs.get("run_dir"))).resolve() for trial in study.trials()}
+    return next((one for one in found if one.resolve() not in own), None)
+
+
+def _job_logging(config: Any) -> JobLogging:
+    """Return what `hydra/job_logging` and `hydra.verbose` say, for trials, which are no jobs of Hydra."""
+    from omegaconf import OmegaConf
+
+    of_trial = copy.deepcopy(config)
+    OmegaConf.set_readonly(of_trial, False)
+    OmegaConf.set_readonly(of_trial.hydra, False)
+    OmegaConf.set_struct(of_trial, False)
+    OmegaConf.update(of_trial, "hydra.runtime.output_dir", FOLDER)
+    settings: Any = OmegaConf.to_container(of_trial.hydra.job_logging, resolve=True)
+    verbose = of_trial.hydra.verbose  # true, the name of a logger, or a list of such
+    names = (
+        ([""] if verbose else []) if isinstance(verbose, bool) else [verbose] if isinstance(verbose, str) else verbose
+    )
+    return JobLogging(settings=settings, verbose=tuple(names))
 
 
 def _given_folder(config: Any) -> Path | None:
