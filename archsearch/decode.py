@@ -137,9 +137,47 @@ def is_list(raw: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(raw, list | tuple)
 
 
+_SAME = {
+    "accuracy": "acc",
+    "batch_size": "bs batch batchsize minibatch",
+    "classes": "num_classes n_classes nclasses",
+    "clip": "grad_clip clip_norm gradient_clip max_norm",
+    "compile": "jit torch_compile",
+    "device": "gpu cuda accelerator",
+    "dilation": "rate dil",
+    "epochs": "epoch n_epochs num_epochs max_epochs",
+    "image_size": "img_size resolution input_size",
+    "kernel": "kernel_size ks k",
+    "label_smoothing": "smoothing ls",
+    "learning_rate": "lr max_lr base_lr eta",
+    "macs": "flops madds mult_adds multadds",
+    "momentum": "mom beta beta1 mu",
+    "objectives": "objective metric metrics direction directions",
+    "parameters": "params n_params num_params weights",
+    "precision": "amp dtype fp16 bf16 mixed_precision",
+    "receptive_field": "rf",
+    "repeats": "depth n_blocks num_blocks n_layers num_layers",
+    "root": "path dir data_dir data_root folder",
+    "seed": "random_state random_seed manual_seed",
+    "storage": "db database url",
+    "name": "study_name",
+    "threads": "num_threads n_threads",
+    "trials": "n_trials num_trials ntrials max_trials",
+    "validation": "val valid val_split val_fraction validation_split holdout",
+    "warmup": "warmup_epochs warmup_steps pct_start warm_up",
+    "weight_decay": "wd decay l2",
+    "width": "channels filters features out_channels planes",
+    "workers": "n_jobs num_jobs jobs n_workers num_workers",
+}
+SYNONYMS = {other: name for name, others in _SAME.items() for other in others.split()}
+"""What a key is called elsewhere, in the libraries and papers of the field, and its name here."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return the sentence that suggests the closest of `known` for a misspelt `word`, or lists all of them."""
     names = [str(name) for name in known]
+    if SYNONYMS.get(word.lower()) in names:
+        return f"Did you mean '{SYNONYMS[word.lower()]}'?"
     close = difflib.get_close_matches(shortened(word), names, n=1, cutoff=0.6)
     if close:
         return f"Did you mean '{close[0]}'?"

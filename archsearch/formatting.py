@@ -40,6 +40,21 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def value_text(name: str, value: object) -> str:
+    """Return a value in its unit: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` if there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None else str(value)
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
+    if name.endswith("accuracy") and 0 <= value <= 1:
+        return percent(value)
+    if name == "seconds":
+        return duration(value)
+    if name == "receptive_field":
+        return f"{value:g} px"
+    return number(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+
+
 def moment(when: datetime.datetime) -> str:
     """Return a time to the minute, in UTC: `2026-11-24 01:18 UTC`."""
     return f"{when.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.cli.arguments import normalise
+from archsearch.cli.arguments import normalise, require_folders, with_files
 from archsearch.cli.messages import explain, known_error
-from archsearch.config_files import block_lookup, config_folder, read_design
+from archsearch.config_files import ConfigSources, block_lookup, config_folder, read_design
 from archsearch.config_files.rules import check_overrides
 from archsearch.decode import join
 from archsearch.errors import SpecError
 from archsearch.input_limits.values import check_scalar, check_values, require_size
-from archsearch.overrides import assign, quoted
+from archsearch.overrides import assign
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 
 
-def compose_tree(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:
-    """Return the plain mapping that `overrides` make of the shipped groups and those in `folders`; see `read_tree`."""
-    return read_tree(compose(overrides, folders), folders)
+_SHIPPED = ConfigSources()
 
 
-def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> DictConfig:
-    """Return the configuration that `overrides` make of the shipped groups and those in `folders`.
+def compose_tree(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> tuple[Tree, BlockLookup]:
+    """Return the plain mapping that `overrides` make of the shipped groups and of `sources`; see `read_tree`."""
+    overrides, sources = with_files(list(overrides), sources)
+    return read_tree(compose(overrides, sources), sources.paths)
+
+
+def compose(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> DictConfig:
+    """Return the configuration that `overrides` make of the shipped groups and of `sources`.
 
     Raises `SpecError` for overrides that Hydra cannot use.
     """
@@ -43,21 +47,29 @@ def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> Dict
 
     from archsearch.cli.sources import check_files
 
-    for folder in folders:
-        if not folder.is_dir():
-            raise SpecError("--config-dir", f"{folder}: no such folder")
-    listed = ",".join(quoted(str(folder.resolve())) for folder in folders)
-    searched = [f"hydra.searchpath=[{listed}]"] if folders else []
+    require_folders(sources)
     GlobalHydra.instance().clear()
     check_files()
     try:
         with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
-            composed = hydra_compose("config", overrides=[*normalise(overrides), *searched], return_hydra_config=True)
+            _search(GlobalHydra.instance().config_loader(), sources)
+            composed = hydra_compose(sources.name, overrides=normalise(overrides), return_hydra_config=True)
             return _without_hydra(composed)
     except Exception as error:
         if (known := known_error(error)) is None:
             raise
         raise known from None
+
+
+def _search(loader: Any, sources: ConfigSources) -> None:
+    """Add the folders of `sources` to Hydra's search path, where `--config-dir` of a command adds one."""
+    from hydra.core.config_search_path import SearchPathQuery
+
+    path = loader.get_search_path()
+    for folder in sources.folders:
+        place = folder if "://" in folder else f"file://{folder}"
+        path.prepend(provider="command-line", path=place, anchor=SearchPathQuery(provider="schema"))
+    loader.repository.initialize_sources(path)
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
@@ -171,11 +183,11 @@ def _from_file(arch: DictConfig) -> DictConfig:
 class Composer:
     """Composes many variations of one base configuration: dotted keys cheaply, groups through Hydra and remembered."""
 
-    def __init__(self, base: Sequence[str] = (), folders: Sequence[Path] = ()) -> None:
-        """Compose from the overrides `base`; `folders` hold the user's own groups."""
-        self._base, self._folders = tuple(base), tuple(folders)
+    def __init__(self, base: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> None:
+        """Compose from the overrides `base` and the user's own `sources`."""
+        self._base, self._sources = tuple(base), sources
         self._trees: dict[tuple[str, ...], tuple[Tree, frozenset[str]]] = {}
-        self.blocks = block_lookup([*folders, config_folder()])
+        self.blocks = block_lookup([*sources.paths, config_folder()])
 
     def compose(self, assignments: Mapping[str, Any]) -> Tree:
         """Return the plain, resolved mapping of the base with `assignments` made.
@@ -195,8 +207,8 @@ class Composer:
     def _tree(self, overrides: tuple[str, ...]) -> tuple[Tree, frozenset[str]]:
         if overrides not in self._trees:
             check_overrides(overrides, "study")  # what a trial was given is read from the database
-            config = compose([*self._base, *overrides], self._folders)
-            tree, _ = read_tree(config, self._folders)
+            config = compose([*self._base, *overrides], self._sources)
+            tree, _ = read_tree(config, self._sources.paths)
             self._trees[overrides] = tree, _interpolated(config)
         return self._trees[overrides]
 

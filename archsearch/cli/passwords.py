@@ -73,7 +73,12 @@ def mask_yaml(text: str) -> str:
 
     try:
         tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-    except (OmegaConfBaseException, YAMLError, ValueError):
+    except (
+        OmegaConfBaseException,
+        YAMLError,
+        ValueError,
+        AssertionError,
+    ):  # the last: one number, as of --package seed
         return mask(text)
     if (masked := mask_value(tree)) == tree:
         return mask(text)

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.cli.help import help_asked, help_text
+from archsearch.cli.help import help_asked, help_text, version_text
 from archsearch.cli.messages import exit_code, report_error
+from archsearch.cli.modes import require_no_search
+from archsearch.cli.output_folder import discard_folder, existing_part
 from archsearch.cli.passwords import environment, hidden, mask_folder, mask_yaml, masked_output
-from archsearch.config_files import config_folder
+from archsearch.config_files import ConfigSources, config_folder
 from archsearch.errors import SpecError
 from archsearch.formatting import printable
 from archsearch.masking import hide_passwords, mask
@@ -43,13 +45,16 @@ def _run(arguments: Sequence[str], *, in_full: bool) -> int:
     if (folders := help_asked(arguments)) is not None:
         sys.stdout.write(printable(help_text(folders)))
         return 0
+    if {"--version", "-V"} & set(arguments):
+        sys.stdout.write(version_text())
+        return 0
     codes: list[int] = []
     first, passwords = hide_passwords(arguments)
     with (
         environment({"HYDRA_FULL_ERROR": "1"}),  # Hydra then hands its errors on
         hidden(hydra_arguments(first), passwords) as given,  # a second time, after files of overrides were read
     ):
-        _start(given, _guard(_job, codes, in_full=in_full))
+        _start(given, _guard(_job, codes, in_full=in_full, existing=existing_part(given)))
     return max(codes, default=0)
 
 
@@ -68,8 +73,12 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
     shows = options.cfg or options.info
     prints = shows or any(key_of(one) == "hydra.verbose" for one in given)
     # Hydra would write its files into the folder before the job is checked, and over those of a run that is there.
-    deferred = [] if shows or any(key_of(one) == _SUBDIR for one in given) else [f"{_SUBDIR}=null"]
-    before, sys.argv = sys.argv, [sys.argv[0], *deferred, *given]
+    deferred = (
+        [] if shows or options.shell_completion or any(key_of(one) == _SUBDIR for one in given) else [f"{_SUBDIR}=null"]
+    )
+    # Hydra's completion is of the program's name: `archsearch` completes all commands.
+    program = "archsearch" if options.shell_completion else sys.argv[0]
+    before, sys.argv = sys.argv, [program, *deferred, *given]
     try:
         with masked_output() if prints else contextlib.nullcontext():
             started()
@@ -77,8 +86,13 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
         sys.argv = before
 
 
-def _guard(job: Callable[[DictConfig], None], codes: list[int], *, in_full: bool) -> Callable[[DictConfig], None]:
-    """Return `job` with its errors reported, and its exit code added to `codes`."""
+def _guard(
+    job: Callable[[DictConfig], None], codes: list[int], *, in_full: bool, existing: Path
+) -> Callable[[DictConfig], None]:
+    """Return `job` with its errors reported, and its exit code added to `codes`.
+
+    The folder of a run that is refused is removed again, with the folders around it below `existing`.
+    """
 
     def guarded(config: DictConfig) -> None:
         from hydra.core.hydra_config import HydraConfig
@@ -90,8 +104,8 @@ def _guard(job: Callable[[DictConfig], None], codes: list[int], *, in_full: bool
                 job(config)
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  (reported, with its own exit code)
             codes[-1] = report_error(error, in_full=in_full)
-        if codes[-1] == 2:
-            _remove_empty(Path(runtime.output_dir), Path(runtime.cwd))
+        if codes[-1] == 2 and config.get("resume") is None:
+            discard_folder(existing)
         if codes[-1] == 130:
             sys.exit(130)
 
@@ -112,13 +126,16 @@ def _job(config: DictConfig) -> None:
     files = _configuration(config, HydraConfig.instance().cfg, overrides)  # as it is before interpolations are resolved
     if (folder := hydra_config.output_subdir) is not None:
         mask_folder(run_dir / folder)
-    folders = [Path(source.path) for source in hydra_config.runtime.config_sources if source.schema == "file"]
-    tree, blocks = read_tree(config, [one for one in folders if one != config_folder()])
+    sources = ConfigSources.from_hydra(hydra_config)
+    if config.get("resume") is None:
+        require_no_search(overrides, config.get("space"), sources)
+    tree, blocks = read_tree(config, sources.paths)
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks)
     require(checked)
     from archsearch.runs.folder import require_own_folder
     from archsearch.runs.single import complete, run_single
+    from hydra_plugins.archsearch_sweeper._preflight import require_machine
 
     resumed = experiment.resume is not None
     if experiment.resume is not None and Path(experiment.resume).expanduser().resolve() != run_dir.resolve():
@@ -128,6 +145,7 @@ def _job(config: DictConfig) -> None:
     if resumed and (done := complete(experiment, checked, run_dir, origin)) is not None:
         print(printable(f"{experiment.resume} is already complete: {done}"))
         return
+    require_machine(experiment)
     run_single(experiment, checked, run_dir, origin, {} if folder else files)
 
 
@@ -169,14 +187,6 @@ def _plain_texts(overrides: Any) -> list[str]:
 
     found: Any = OmegaConf.to_container(overrides, resolve=False)
     return [str(one) for one in found]
-
-
-def _remove_empty(folder: Path, above: Path) -> None:
-    """Remove the empty `folder` that Hydra has made for a refused job, and empty ones between it and `above`."""
-    with contextlib.suppress(OSError):  # not empty
-        while above in folder.parents:
-            folder.rmdir()
-            folder = folder.parent
 
 
 def _origin(hydra_config: Any, tree: Mapping[str, Any]) -> Origin:

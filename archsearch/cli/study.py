@@ -47,6 +47,7 @@ def _dispatch(given: list[str]) -> int:
     return 0
 
 
+@click.version_option(message="%(package)s %(version)s", package_name="archsearch")
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def commands() -> None:
     """List, explain, plot and export studies. STUDY can be omitted if the database contains only one."""

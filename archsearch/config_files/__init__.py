@@ -1,11 +1,13 @@
-"""The YAML files of a configuration: where the shipped ones are, a file as Hydra reads it, and blocks by name.
+"""The YAML files of a configuration: where they are, a file as Hydra reads it, and blocks by name.
 
 OmegaConf is imported inside functions.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +16,81 @@ from archsearch.config_files.rules import check_design
 from archsearch.decode import suggest
 from archsearch.errors import SpecError, StorageError
 from archsearch.input_limits.files import read_text
+from archsearch.overrides import quoted
 
 if TYPE_CHECKING:
     from yaml import YAMLError
 
+_OF_USER = ("command-line", "hydra.searchpath in command-line", "hydra.searchpath in main")
 _PACKAGE = Path(__file__).resolve().parents[1]
+MAIN = "config"
+"""The name of the shipped main configuration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigSources:
+    """What a command composes besides the shipped groups: the user's `folders`, and the `name` of the main file."""
+
+    folders: tuple[str, ...] = ()
+    name: str = MAIN
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything besides the shipped groups."""
+        return self != ConfigSources()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The folders of files."""
+        return tuple(Path(one) for one in self.folders if "://" not in one)
+
+    def flags(self) -> list[str]:
+        """Return the arguments of a command that composes from them; Hydra takes one folder as a flag."""
+        first = next((one for one in self.folders if "://" not in one), None)
+        others = ",".join(quoted(one) for one in self.folders if one != first)
+        return [
+            *(["--config-dir", first] if first is not None else []),
+            *(["--config-name", self.name] if self.name != MAIN else []),
+            *([f"hydra.searchpath=[{others}]"] if others else []),
+        ]
+
+    def record(self) -> dict[str, Any]:
+        """Return them as plain values, which `from_record` reads; empty where there is nothing to keep."""
+        folders = {"config_dirs": list(self.folders)} if self.folders else {}
+        return {**folders, **({"config_name": self.name} if self.name != MAIN else {})}
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any]) -> ConfigSources:
+        """Return what `record` wrote; anything else there is ignored, so that none of it can be a flag."""
+        folders, name = record.get("config_dirs"), record.get("config_name")
+        texts = [one for one in folders if isinstance(one, str)] if isinstance(folders, list) else []
+        return ConfigSources(
+            folders=tuple(one if "://" in one else str(Path(one).absolute()) for one in texts),
+            name=name if isinstance(name, str) and re.fullmatch(r"\w[\w./-]*", name) else MAIN,
+        )
+
+    def hydra_record(self) -> dict[str, Any]:
+        """Return them as Hydra's own configuration holds them, for `from_hydra`."""
+        split = [one.rpartition("://") for one in self.folders]
+        sources = [{"path": path, "schema": kind or "file", "provider": _OF_USER[0]} for kind, _, path in split]
+        return {"job": {"config_name": self.name}, "runtime": {"config_sources": sources}}
+
+    @staticmethod
+    def from_hydra(hydra: Any) -> ConfigSources:
+        """Return the sources in Hydra's own configuration."""
+        found = [one for one in hydra["runtime"]["config_sources"] if one["provider"] in _OF_USER]
+        folders = [one["path"] if one["schema"] == "file" else f"{one['schema']}://{one['path']}" for one in found]
+        return ConfigSources.from_record({"config_dirs": folders, "config_name": hydra["job"].get("config_name")})
+
+
+def sources_of_run(run_dir: Path) -> ConfigSources:
+    """Return the sources in the `.hydra/hydra.yaml` of a run's folder; none where it is missing or damaged."""
+    import yaml
+
+    try:
+        text = (run_dir / ".hydra" / "hydra.yaml").read_text(encoding="utf-8")
+        return ConfigSources.from_hydra(yaml.safe_load(text)["hydra"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return ConfigSources()
 
 
 def config_folder(package: Path = _PACKAGE) -> Path:
@@ -44,9 +116,13 @@ def option_file(group: str, name: str) -> Path:
     """Return the file of a shipped option; raises `SpecError` with the closest name if there is none."""
     file = config_folder() / group / f"{name}.yaml"
     if not file.is_file():
-        known = sorted(one.stem for one in file.parent.glob("*.yaml") if one.stem != "file")
-        raise SpecError(group, f"unknown option '{name}'", suggest(name, known))
+        raise SpecError(group, f"unknown option '{name}'", suggest(name, options_of(group)))
     return file
+
+
+def options_of(group: str) -> list[str]:
+    """Return the names of the shipped options of a group."""
+    return sorted(one.stem for one in (config_folder() / group).glob("*.yaml") if one.stem != "file")
 
 
 def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:

@@ -146,6 +146,7 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
     stem_raw, stages_raw = source.get("stem"), source.get("stages")
     if not is_mapping(stages_raw) or not stages_raw:
         raise SpecError(join(where, "stages"), f"must be a mapping of at least one stage, got {describe(stages_raw)}")
+    _require_blocks(stages_raw, join(where, "stages"))
     width = convert(float | Literal["fit"], source.get("width", 1.0), join(where, "width"))
     if width != "fit" and not 0 < width <= 64:
         raise SpecError(join(where, "width"), f"must be above 0 and at most 64, got {width}")
@@ -160,6 +161,17 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
         symmetry=convert(Literal["none", "flip"], source.get("symmetry", "none"), join(where, "symmetry")),
         source=source,
     )
+
+
+def _require_blocks(stages: Mapping[str, Any], where: str) -> None:
+    """Raise `SpecError` at a stage without a block where others have one: its name is probably misspelt."""
+    have = [str(key) for key, stage in stages.items() if is_mapping(stage) and stage.get("block") is not None]
+    for key, stage in stages.items():
+        if have and is_mapping(stage) and stage.get("block") is None:
+            what = f"there is no stage {key} in the design (stages: {', '.join(have)})"
+            close = suggest(str(key), have)
+            fix = close if close.startswith("Did") else f"A new stage needs a block: {join(where, key)}.block=normal."
+            raise SpecError(join(where, key), what, fix)
 
 
 class _Reader:

@@ -11,6 +11,7 @@ from archsearch.analysis.measure import rows
 from archsearch.design.layers import Norm
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.errors import SpecError
+from archsearch.formatting import number
 from archsearch.settings.training import TrainSettings
 
 if TYPE_CHECKING:
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 
 def require_fit(checked: Checked, dataset: Dataset, train: TrainSettings) -> None:
     """Raise `SpecError` unless the network takes the images, has as many outputs as classes, and can normalise."""
-    classes = checked.footprint.output_shape[0]
+    require_shapes(checked.footprint.output_shape[0], checked.plan.input_shape, dataset)
+    _require_norms(checked.plan, len(dataset.train), train)
+
+
+def require_shapes(classes: int, wanted: tuple[int, int, int], dataset: Dataset) -> None:
+    """Raise `SpecError` unless `classes` outputs, and images of the `wanted` shape, are those of the data."""
     if classes != len(dataset.classes):
         fix = f"Set arch.head.classes={len(dataset.classes)}."
         raise SpecError("arch.head.classes", f"is {classes}, but {dataset.name} has {len(dataset.classes)}", fix)
     height, width, channels = dataset.train.images_BHWC.shape[1:]
-    wanted = checked.plan.input_shape
     if wanted != (channels, height, width):
         fix = f"Set arch.input=[{channels},{height},{width}]"
         if wanted[0] in (1, 3) and wanted[1] == wanted[2]:
@@ -33,7 +38,15 @@ def require_fit(checked: Checked, dataset: Dataset, train: TrainSettings) -> Non
             fix += f", or {' '.join(changes)}{' data.resize=true' if wanted[1] != height else ''}"
         what = f"is {list(wanted)}, but images are {channels} x {height} x {width}"
         raise SpecError("arch.input", what, f"{fix}.")
-    _require_norms(checked.plan, len(dataset.train), train)
+
+
+def batch_notice(train: TrainSettings, dataset: Dataset) -> str | None:
+    """Return the notice that a batch is larger than the training images, None where it is not."""
+    images = len(dataset.train)
+    if train.batch_size <= images:
+        return None
+    batch = f"train.batch_size={train.batch_size}"
+    return f"{batch} is more than the {number(images)} training images: every batch has all of them"
 
 
 def _require_norms(plan: Plan, images: int, train: TrainSettings) -> None:

@@ -14,7 +14,7 @@ from archsearch.formatting import duration, number, one_line, percent, printable
 from archsearch.report.terminal.text import relative_path
 from archsearch.runs.execute import RunOutcome, execute
 from archsearch.runs.finish import finish
-from archsearch.runs.fit import require_fit
+from archsearch.runs.fit import batch_notice, require_fit
 from archsearch.runs.log import log
 from archsearch.runs.record import RESULT, read_result
 from archsearch.runs.trial import Origin, prepare_study, record_failure, record_trial
@@ -53,6 +53,8 @@ def run_single(
         f"{number(len(dataset.validation))} validation, {number(len(dataset.test))} test"
     )
     require_fit(checked, dataset, experiment.train)
+    if notice := batch_notice(experiment.train, dataset):
+        _note(f"note: {notice}")
     data = {"data": dataset.name, "data_fingerprint": dataset.fingerprint}
     prepare_study(experiment, data, origin)
     for name, text in files.items():

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 from archsearch.errors import InterruptedRun, RunError
 from archsearch.faults import FaultLasted, Patience, fault_of
+from archsearch.formatting import number as grouped
 from archsearch.process import USUAL_THRESHOLDS
 from archsearch.search.heartbeat import worker_name
 from archsearch.search.infeasible import InfeasibleCounts
@@ -286,7 +287,7 @@ def _require_few_failures(snapshot: StudySnapshot, most: int, first: int) -> Non
 
 def _exhausted_note(counts: InfeasibleCounts) -> str:
     if counts.feasible == 0:
-        return f"no other design of the space is feasible: {counts.proposed} were checked ({counts.worst()})"
+        return f"no other design of the space is feasible: {grouped(counts.proposed)} were checked ({counts.worst()})"
     return "the space has no other feasible design: all that were found are trained"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO, assert_never
 
-from archsearch.formatting import duration, printable
+from archsearch.formatting import duration, number, printable, value_text
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.trial_runner import TrialEnd
 
@@ -75,7 +75,7 @@ class ProgressView:
                 self._training[event.worker] = f"trial {event.number}"
             case "epoch":
                 of_total = "" if self._epochs is None else f"/{self._epochs}"
-                label = f"trial {event.number}, epoch {event.epoch}{of_total}, accuracy {event.accuracy or 0.0:.4f}"
+                label = f"trial {event.number}, epoch {event.epoch}{of_total}, {_accuracy(event)}"
                 self._training[event.worker] = label
             case "note":
                 if event.text not in self._notes:
@@ -111,22 +111,31 @@ class ProgressView:
             if better:
                 self._best = (end.values[0], end.number)
         values = ", ".join(
-            f"{name} {value:.6g}" for name, value in zip(self._objectives, end.values or (), strict=False)
+            f"{name} {value_text(name, value)}" for name, value in zip(self._objectives, end.values or (), strict=False)
         )
         cause = f" ({end.cause})" if end.cause else ""
         self._display.print(f"trial {end.number}: {values or end.state}{cause}  [{self.status()}]")
 
     def status(self) -> str:
         """Return the status in one line: trials done, pruned, failed and infeasible, the best, the time left."""
-        parts = [f"{self._done}/{self._total} done"]
-        parts += [f"{count} {name}" for count, name in ((self._pruned, "pruned"), (self._failed, "failed")) if count]
-        parts += [f"{self._counts.infeasible} infeasible"] if self._counts.infeasible else []
-        parts += [f"best {self._best[0]:.6g} by trial {self._best[1]}"] if self._best else []
+        parts = [f"{number(self._done)}/{number(self._total)} done"]
+        parts += [
+            f"{number(count)} {name}" for count, name in ((self._pruned, "pruned"), (self._failed, "failed")) if count
+        ]
+        parts += [f"{number(self._counts.infeasible)} infeasible"] if self._counts.infeasible else []
+        parts += [self._best_text(*self._best)] if self._best else []
         gained = self._done - self._before
         if gained and self._total > self._done:
             left = (self._clock() - self._start) / gained * (self._total - self._done)
             parts.append(f"about {duration(left)} left")
         return ", ".join(parts)
+
+    def _best_text(self, value: float, trial: int) -> str:
+        return f"best {value_text(self._objectives[0], value)} by trial {trial}"
+
+
+def _accuracy(event: Event) -> str:
+    return f"accuracy {value_text('accuracy', event.accuracy or 0.0)}"
 
 
 BAR = 32  # characters

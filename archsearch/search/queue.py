@@ -186,6 +186,7 @@ class TrialQueue:
                 "assignments": dict(candidate.assignments),
                 "sweep": self.sweep.name,
                 "base": [mask(one) for one in self.sweep.base],
+                **self.sweep.sources.record(),
                 **({"repairs": dict(candidate.repairs)} if candidate.repairs else {}),
                 **({"unused": list(candidate.unused)} if candidate.unused else {}),
                 **attrs,

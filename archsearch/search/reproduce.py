@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archsearch.config_files import config_folder
+from archsearch.config_files import ConfigSources, config_folder, sources_of_run
 from archsearch.config_files.rules import check_overrides
 from archsearch.errors import SpecError
 from archsearch.overrides import SEARCH_GROUPS, assign, group_of, run_command, with_assignments
@@ -23,7 +23,14 @@ def command_again(study: StudyRead, trial: TrialRead) -> str | None:
         overrides = overrides_again(study, trial)
     except SpecError:
         return None
-    return None if overrides is None else run_command(overrides)
+    return None if overrides is None else run_command(overrides, _sources(trial).flags())
+
+
+def _sources(trial: TrialRead) -> ConfigSources:
+    """Return the user's folders and main file: those in the run's folder, or else those of the trial's record."""
+    folder = trial.folder()
+    found = ConfigSources() if folder is None else sources_of_run(folder)
+    return found or ConfigSources.from_record(trial.attrs)
 
 
 def unsafe_command(study: StudyRead, trial: TrialRead) -> str | None:

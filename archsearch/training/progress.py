@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from archsearch.formatting import duration, percent, printable
+from archsearch.formatting import duration, number, percent, printable
 from archsearch.training.result import EpochRecord
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Lines:
             f"loss {record.train_loss:.4f}",
             f"train {percent(record.train_accuracy)}",
             *_validation(record, best),
-            f"{record.images_per_second:.0f} images/s",
+            f"{number(round(record.images_per_second))} images/s",
             f"{duration(left)} left",
         ]
         self.note("  ".join(parts))
@@ -123,7 +123,7 @@ class Bars:
     def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
         if self._bars is None:
             return
-        status = [*_validation(record, best), f"{record.images_per_second:.0f} images/s"]
+        status = [*_validation(record, best), f"{number(round(record.images_per_second))} images/s"]
         self._bars.update(self._run, status="  ".join(status))
         if record.epoch < self._epochs:
             self._bars.reset(

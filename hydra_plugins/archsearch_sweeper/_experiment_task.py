@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.cli.compose import Composer
+from archsearch.config_files import ConfigSources
 from archsearch.decode import decode
-from archsearch.errors import DataError
+from archsearch.errors import DataError, StorageError
 from archsearch.masking import mask
 from archsearch.overrides import assign
 from archsearch.runs.log import NO_LOGGING, JobLogging
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentTasks:
-    """Makes the task in any process, from `base` overrides, the user's config `folders` and what the study holds."""
+    """Makes the task in any process, from `base` overrides, the user's config `sources` and what the study holds."""
 
     base: tuple[str, ...]
-    folders: tuple[Path, ...]
+    sources: ConfigSources
     fingerprint: str
     objectives: tuple[str, ...] = ("accuracy",)
     repair: bool = True
@@ -46,7 +46,7 @@ class ExperimentTask:
     """Checks and trains experiments; the images are read at the first training."""
 
     def __init__(self, made_of: ExperimentTasks) -> None:
-        self._composer = Composer(made_of.base, made_of.folders)
+        self._composer = Composer(made_of.base, made_of.sources)
         self._evaluator = Evaluator(
             self._composer.compose,
             self._composer.blocks,
@@ -56,7 +56,8 @@ class ExperimentTask:
         )
         self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
         self._chosen: tuple[TrainSettings | None, str] = (None, "")
-        self._base, self._objectives, self._fingerprint = made_of.base, made_of.objectives, made_of.fingerprint
+        self._base, self._sources, self._objectives = made_of.base, made_of.sources, made_of.objectives
+        self._fingerprint = made_of.fingerprint
         self._logging = made_of.logging
         self._dataset: Dataset | None = None
         self._read: dict[str, object] = {}
@@ -97,7 +98,7 @@ class ExperimentTask:
         from archsearch.data.load import load_dataset
         from archsearch.runs.execute import execute
         from archsearch.runs.finish import finish
-        from archsearch.runs.folder import require_own_folder
+        from archsearch.runs.folder import design_in
         from archsearch.runs.log import logged
         from archsearch.runs.record import read_result
         from archsearch.training.checkpoint import DamagedCheckpoint, set_checkpoint_aside
@@ -110,7 +111,8 @@ class ExperimentTask:
         if self._dataset is None:
             self._dataset = _require_same(load_dataset(experiment.data), self._fingerprint)
         dataset = self._dataset
-        require_own_folder(job.run_dir, checked, (), resumed=True)
+        if design_in(job.run_dir) not in (None, checked.design_id):  # no fault of the design
+            raise StorageError(f"{job.run_dir}: holds the run of another design. Move that folder away.")
         with logged(self._logging, job.run_dir):
             record = read_result(job.run_dir) if job.resume else None
             if record is not None:  # an earlier worker had finished the training
@@ -138,7 +140,7 @@ class ExperimentTask:
             return outcome_of(run(resume=False, notices=(notice,)))
 
     def _write_overrides(self, job: Job) -> None:
-        """Leave in the run's folder the overrides that compose it again."""
+        """Leave in the run's folder the overrides and the sources that compose it again, in files like Hydra's."""
         import yaml
 
         candidate = job.candidate
@@ -147,6 +149,8 @@ class ExperimentTask:
         lines = [*self._base, *(assign(name, value) for name, value in assignments.items())]
         text = yaml.safe_dump([mask(line) for line in lines])
         write_whole(job.run_dir / ".hydra" / "overrides.yaml", text.encode())
+        hydra = yaml.safe_dump({"hydra": self._sources.hydra_record()})
+        write_whole(job.run_dir / ".hydra" / "hydra.yaml", hydra.encode())
 
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from archsearch.cli.grammar_errors import grammar_error, list_error
 from archsearch.errors import SpecError
-from archsearch.input_limits.values import check_override
 from archsearch.overrides import SEARCH_GROUPS, group_of
 from archsearch.search.space import Choice, Parameter, Range, Space, Value
 
@@ -29,10 +29,13 @@ class Request:
     shuffle: bool = False
 
 
-def read_request(arguments: Iterable[str], space: Mapping[str, Any] | None, loader: Any = None) -> Request:
-    """Return what the overrides `arguments` and the mapping `space` ask for; the former win.
+def read_request(
+    arguments: Iterable[str], space: Mapping[str, Any] | None, loader: Any = None, *, name: str | None = None
+) -> Request:
+    """Return what the overrides `arguments` and the mapping `space`, an option of the group by `name`, ask for.
 
-    `loader` is Hydra's config loader, for globs over config groups. Raises `SpecError` for what cannot be searched.
+    The former win. `loader` is Hydra's config loader, for globs over config groups. Raises `SpecError` for what cannot
+    be searched.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -41,12 +44,11 @@ def read_request(arguments: Iterable[str], space: Mapping[str, Any] | None, load
     fixed: dict[str, Value] = {}
     base: list[str] = []
     sampled, shuffle = bool(space), False
+    file = f"space/{name or '...'}.yaml"
     for name, raw in (space or {}).items():
         if raw is None:
             continue
-        text = f"{name}={raw}" if not isinstance(raw, str) else f"{name}={_unquoted(raw)}"
-        check_override(text)
-        override = parser.parse_override(text)
+        override = _parsed(parser, name, raw, file)
         if override.is_sweep_override():
             parameters[name] = parameter_of(override, loader)
             shuffle |= _shuffled(override)
@@ -71,6 +73,23 @@ def read_request(arguments: Iterable[str], space: Mapping[str, Any] | None, load
     return Request(
         space=Space(parameters=parameters), fixed=fixed, base=tuple(base), exhaustive=not sampled, shuffle=shuffle
     )
+
+
+def _parsed(parser: Any, name: str, raw: Any, file: str) -> Any:
+    """Return a key of a space and its value as an override; raises `SpecError` where it is none."""
+    from hydra.errors import HydraException
+
+    if isinstance(raw, Mapping):
+        raise SpecError(f"{file}: {name}", "is a mapping, not several values", f"Name the keys inside: {name}.KEY.")
+    text = f"{name}={' '.join(raw.split()) if isinstance(raw, str) else raw}"
+    check_override(text)
+    try:
+        override = parser.parse_override(text)
+    except HydraException as error:
+        raise grammar_error(text, str(error), file=file) from None
+    if isinstance(value := override.value(), list):
+        raise list_error(name, value, file)
+    return override
 
 
 def parameter_of(override: Any, loader: Any = None) -> Parameter:
@@ -140,7 +159,3 @@ def _is_list(override: Any) -> bool:
 
 def _shuffled(override: Any) -> bool:
     return bool(getattr(override.value(), "shuffle", False))
-
-
-def _unquoted(text: str) -> str:
-    return " ".join(text.split())

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.cli.compose import Composer
-from archsearch.config_files import config_folder
+from archsearch.cli.modes import require_search
+from archsearch.config_files import ConfigSources
 from archsearch.errors import RunError, SpecError, UsageError
 from archsearch.faults import Patience
-from archsearch.formatting import folder_name, printable
+from archsearch.formatting import folder_name, number, printable
 from archsearch.overrides import assign, group_of, key_of, run_command
 from archsearch.runs.log import FOLDER, JobLogging
 from archsearch.search.identity import hash_of
@@ -25,15 +26,18 @@ from archsearch.search.queue import INFEASIBLE, take_snapshot
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
 from archsearch.search.summary import best_so_far, summarize, summary_text, unbuildable, write_best
-from archsearch.search.sweep import Sweep
+from archsearch.search.sweep import Sweep, require_grid
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
 from hydra_plugins.archsearch_sweeper._preflight import require_usable
+from hydra_plugins.archsearch_sweeper._space import require_names
 
 MOST_LISTED = 10
 """Designs without a result that an error lists."""
+_SHAPES = ("arch.head", "arch.input")
+"""Keys that the shapes of a network's input and output depend on."""
 LOCAL = (".BasicLauncher", ".JoblibLauncher")
 """Launchers whose jobs run on the machine where the command was given."""
 
@@ -127,10 +131,10 @@ def _require_all(study: Study, sweep: Sweep) -> None:
     ]
     lines: list[str] = []
     if infeasible:
-        lines += [f"{len(infeasible)} of {len(own)} designs cannot be trained:", *_causes(infeasible)]
+        lines += [f"{number(len(infeasible))} of {number(len(own))} designs cannot be trained:", *_causes(infeasible)]
         lines.append("python -m archsearch.show with the same overrides shows the limits and fixes.")
     if failed:
-        lines += [f"{len(failed)} of {len(own)} trainings failed:", *_causes(failed)]
+        lines += [f"{number(len(failed))} of {number(len(own))} trainings failed:", *_causes(failed)]
         if any(attrs["state_reason"] == "failed" for attrs in failed):
             lines.append("The same command with study.retry_failed=true retries them.")
     if lines:
@@ -154,7 +158,7 @@ def _causes(trials: list[dict[str, Any]]) -> list[str]:
         named = " ".join(assign(name, value) for name, value in attrs.get("assignments", {}).items())
         lines.append(f"  {named}  {attrs.get('cause')}")
     if len(trials) > MOST_LISTED:
-        lines.append(f"  and {len(trials) - MOST_LISTED} more")
+        lines.append(f"  and {number(len(trials) - MOST_LISTED)} more")
     return lines
 
 
@@ -163,21 +167,32 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
 
     space = OmegaConf.to_container(config.space, resolve=True) if config.get("space") is not None else None
     loader = context.config_loader
-    request = read_request(arguments, space if isinstance(space, Mapping) else None, loader)
-    sources = [Path(one.path) for one in loader.get_search_path().get_path() if "://" not in one.path]
-    sources += [Path(one.path.removeprefix("file://")) for one in loader.get_search_path().get_path()]
-    folders = tuple(
-        dict.fromkeys(one.resolve() for one in sources if one.is_dir() and one.resolve() != config_folder())
-    )
-    composer = Composer(_all_plain(arguments, request), folders)
+    sources, chosen = ConfigSources.from_hydra(config.hydra), config.hydra.runtime.choices.get("space")
+    request = read_request(arguments, space if isinstance(space, Mapping) else None, loader, name=chosen)
+    if not request.space.parameters:
+        require_search(arguments, chosen, sources)
+    composer = Composer(_all_plain(arguments, request), sources)
     experiment = decode_experiment(composer.compose({}), composer.blocks)
     settings = experiment.study
     exhaustive = request.exhaustive or settings.sampler.name == "grid"
     _no_held_keys(request)
+    if exhaustive:
+        require_grid(request.space)
+    else:  # listed designs are reported one by one
+        require_names(request.space, request.fixed, composer)
     here = str(config.hydra.launcher._target_).endswith(LOCAL)
     require_usable(experiment, searched={*request.space.parameters, *request.fixed}, here=here)
-    study, fingerprint = _open_study(experiment, str(config.hydra.runtime.choices.get("constraints") or "none"))
-    sweep = Sweep(space=request.space, fixed=request.fixed, base=request.base, exhaustive=exhaustive, settings=settings)
+    shaped = not any(name == "arch" or name.startswith(_SHAPES) for name in request.space.parameters)
+    limits = str(config.hydra.runtime.choices.get("constraints") or "none")
+    study, fingerprint = _open_study(experiment, limits, shaped=shaped)
+    sweep = Sweep(
+        space=request.space,
+        fixed=request.fixed,
+        base=request.base,
+        sources=sources,
+        exhaustive=exhaustive,
+        settings=settings,
+    )
     moved = _given_folder(config)
     token = hash_of([sweep.name, study.raw.user_attrs.get("token")]) if "token" in study.raw.user_attrs else sweep.name
     folder = moved or Path("outputs/sweeps") / f"{folder_name(study.name)}-{token[:8]}"
@@ -185,7 +200,7 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     sweep = replace(sweep, folder=_own_folder(folder, study, given=moved is not None), epochs=epochs)
     tasks = ExperimentTasks(
         base=request.base,
-        folders=folders,
+        sources=sources,
         fingerprint=fingerprint,
         objectives=study.objectives,
         repair=settings.repair and not exhaustive,  # listed designs are trained as listed
@@ -194,14 +209,22 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     return Searched(study=study, sweep=sweep, tasks=tasks), request
 
 
-def _open_study(experiment: Experiment, limits: str) -> tuple[Study, str]:
-    """Return the study and the fingerprint of its data."""
+def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[Study, str]:
+    """Return the study and the fingerprint of its data.
+
+    Before, the images are checked against the networks, whose input and output are `shaped` alike.
+    """
     from archsearch.data.load import load_dataset
+    from archsearch.runs.fit import batch_notice, require_shapes
     from archsearch.runs.trial import data_record, limits_record
 
     dataset = load_dataset(experiment.data)
-    if dataset.notice:
-        print(printable(dataset.notice), file=sys.stderr)  # noqa: T201
+    design = experiment.design
+    if shaped and design.head.linear:
+        require_shapes(design.head.classes, design.input_shape, dataset)
+    for notice in (dataset.notice, batch_notice(experiment.train, dataset)):
+        if notice:
+            print(printable(notice), file=sys.stderr)  # noqa: T201
     study = open_study(
         open_store(experiment.study.storage, slim=True),
         experiment.study.name,

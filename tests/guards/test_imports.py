@@ -25,7 +25,7 @@ INNER = PURE | TORCH | {"output", "process", "processor", "signals", "search", "
 # What each room may import of archsearch. A new room gets its line here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
-    "config_files": frozenset({"errors", "decode"}),
+    "config_files": frozenset({"errors", "decode", "overrides"}),
     "decode": frozenset({"errors"}),
     "output": frozenset(),
     "process": frozenset({"output", "signals"}),

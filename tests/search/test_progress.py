@@ -21,7 +21,7 @@ def test_a_line_has_the_status_of_the_search() -> None:
     view(Event(kind="ended", number=1, end=TrialEnd(number=1, state="failed", cause="ValueError: no")))
     view(Event(kind="ended", number=2, end=TrialEnd(number=2, state="pruned")))
     first, second, third = out.getvalue().splitlines()
-    assert first == "trial 0: accuracy 0.5  [1/4 done, 10 infeasible, best 0.5 by trial 0, about 3 min left]"
+    assert first == "trial 0: accuracy 50.00 %  [1/4 done, 10 infeasible, best 50.00 % by trial 0, about 3 min left]"
     assert second.startswith("trial 1: failed (ValueError: no)  [1/4 done, 1 failed")
     assert "2/4 done, 1 pruned, 1 failed" in third
 
@@ -57,11 +57,11 @@ def test_on_a_terminal_the_status_stays_at_the_foot_with_the_trial_of_each_worke
     view(Event(kind="epoch", number=4, worker=0, epoch=3, accuracy=0.61234))
     shown = console.export_text()
     assert "1/4 done" in shown
-    assert "  worker 0: trial 4, epoch 3/8, accuracy 0.6123" in shown
+    assert "  worker 0: trial 4, epoch 3/8, accuracy 61.23 %" in shown
     assert "  worker 1: trial 5" in shown
     view(Event(kind="ended", number=4, worker=0, end=TrialEnd(number=4, state="complete", values=(0.7,))))
     shown = console.export_text()
-    assert "trial 4: accuracy 0.7  [2/4 done, best 0.7 by trial 4" in shown
+    assert "trial 4: accuracy 70.00 %  [2/4 done, best 70.00 % by trial 4" in shown
     view(Event(kind="counts", counts=InfeasibleCounts()))
     shown = console.export_text()
     assert "worker 0" not in shown
@@ -107,3 +107,12 @@ def test_the_region_is_removed_at_the_end_and_lines_stay() -> None:
     end = out.getvalue()
     display.close()
     assert out.getvalue() == end
+
+
+def test_numbers_are_written_as_everywhere() -> None:
+    out = io.StringIO()
+    view = ProgressView(12_000, ("macs",), ("minimize",), out=out)
+    view(Event(kind="counts", counts=InfeasibleCounts(proposed=4_500, feasible=200)))
+    view(Event(kind="ended", number=1234, end=TrialEnd(number=1234, state="complete", values=(4_395_392.0,))))
+    line = out.getvalue()
+    assert line.startswith("trial 1234: macs 4 395 392  [1/12 000 done, 4 300 infeasible, best 4 395 392 by trial 1234")

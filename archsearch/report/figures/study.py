@@ -198,7 +198,8 @@ def trade_off_chart(study: StudyRead, cost: str) -> Chart | None:
     return Chart(
         title=title,
         description=(
-            f"Scatter chart: {title}, {len(points)} trials, of which {len(front)} form the Pareto front. {_KEYS}"
+            f"Scatter chart: {title}, {number(len(points))} trials, of which {number(len(front))} form the "
+            f"Pareto front. {_KEYS}"
         ),
         x=x_axis,
         y=y_axis,
@@ -249,7 +250,7 @@ def learning_curves(study: StudyRead, *, best: int = 5, most: int = 60) -> Chart
     return Chart(
         title="Learning curves",
         description=(
-            f"Line chart: validation accuracy by epoch of {len(lines)} trials. "
+            f"Line chart: validation accuracy by epoch of {number(len(lines))} trials. "
             "Arrow keys go from the end of one curve to the next."
         ),
         x=count_axis("Epoch", min(epochs), max(epochs)),
@@ -325,7 +326,7 @@ def _beyond(points: Sequence[Point], holds: Callable[[float], bool]) -> str | No
 
 
 def _left_out(drawn: int, total: int, what: str) -> str | None:
-    return None if drawn >= total else f"Thinned: {drawn} of {total} {what} are drawn."
+    return None if drawn >= total else f"Thinned: {number(drawn)} of {number(total)} {what} are drawn."
 
 
 def _notes(*notes: str | None) -> tuple[str, ...]:

@@ -144,7 +144,9 @@ def infeasible_section(study: StudyRead, why: Why) -> Markup:
         parts.append(el("div", chart(infeasible_chart(counts.by_limit, [text])), _nearest(study, why), class_="charts"))
     elif broken:
         causes = [[str(trial.number), trial.cause or "no cause recorded"] for trial in broken]
-        parts.append(el("p", f"{len(broken)} designs were infeasible; the limits that they broke were not recorded."))
+        parts.append(
+            el("p", f"{number(len(broken))} designs were infeasible; which limits they broke was not recorded.")
+        )
         parts.append(table("Infeasible designs", ["trial", "cause"], causes[:_MOST_LINES]))
     else:
         parts.append(no_data("No design was infeasible."))
@@ -155,7 +157,7 @@ def infeasible_section(study: StudyRead, why: Why) -> Markup:
         lines = [[cut(cause, 400), number(len(trials)), _numbers(trials)] for cause, trials in causes[:_MOST_LINES]]
         parts.append(titled("Failed and diverged", table("Failures", ["cause", "count", "trials"], lines, numbers=[1])))
         if len(causes) > _MOST_LINES:
-            parts.append(note(f"{len(causes) - _MOST_LINES} rarer causes are left out."))
+            parts.append(note(f"{number(len(causes) - _MOST_LINES)} rarer causes are left out."))
         parts += _tracebacks(study)
     return section("infeasible", "Infeasible and failed", *parts)
 

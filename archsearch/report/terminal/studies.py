@@ -90,9 +90,9 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
         lines.append([*cells, safe(blocks_text(blocks) if blocks else NOTHING), safe(relative_path(folder))])
     console.print(table(("trial", *states, *values, "blocks", "files"), lines, right=("trial", *values)))
     if several:
-        console.print(f"* on the Pareto front ({len(front)} trials)", style="dim")
+        console.print(f"* on the Pareto front ({number(len(front))} trials)", style="dim")
     if len(rows) < total:
-        console.print(f"{len(rows)} of {number(total)} are shown: --limit {total} shows all", style="dim")
+        console.print(f"{number(len(rows))} of {number(total)} are shown: --limit {total} shows all", style="dim")
 
 
 def _head(study: StudyRead) -> str:
@@ -246,7 +246,7 @@ def _layers(layers: Mapping[str, Any] | None, heads: Sequence[str], console: Con
     rows = [(safe(name), *map(_layer, pair)) for name, pair in list(layers.items())[:MOST_LAYERS]]
     console.print(table((f"layers that differ ({len(layers)})", *heads), rows))
     if len(layers) > MOST_LAYERS:
-        console.print(f"{MOST_LAYERS} of {len(layers)} are shown: --json shows all", style="dim")
+        console.print(f"{MOST_LAYERS} of {number(len(layers))} are shown: --json shows all", style="dim")
 
 
 def _layer(layer: Mapping[str, Any] | None) -> str:

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.formatting import moment, one_line, printable, short_key
-from archsearch.report.vocabulary import value_text
+from archsearch.formatting import moment, one_line, printable, short_key, value_text
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -86,8 +86,8 @@ def test_why(console: Console) -> None:
     assert "2 000 designs were checked, 1 990 of them infeasible (99.5 %)" in text
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
     assert rows["parameters"] == ["1", "990", "#" * 30]
-    assert "parameters by 25 %" in text
-    assert "only 0.5 % of 2000 proposals keep the limits" in text
+    assert "parameters by 25.0 %" in text
+    assert "only 0.50 % of 2 000 proposals keep the limits" in text
     assert rows["arch.width"] == ["75.0", "%", "#" * 22]
     assert "failed: [b]odd" in text
 
