@@ -49,7 +49,7 @@ def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
     try:
         listed = {one.name: one.stat().st_size for one in sorted(folder.iterdir()) if one.is_file()}
         found = True
-    except OSError:
+    except (OSError, ValueError):  # a name with a null character is that of no folder
         listed, found = {}, False
     return RunFolder(path=folder, found=found, files=listed, tail=tuple(_tail(folder, listed, tail)))
 
