@@ -71,7 +71,7 @@ def _tail(folder: Path, listed: dict[str, int], lines: int) -> list[str]:
         try:
             with file.open(encoding="utf-8", errors="replace") as opened:
                 last = [line.rstrip("\n") for line in deque((one for one in opened if one.strip()), maxlen=lines)]
-        except OSError:
+        except (OSError, ValueError):
             continue
         if last:
             return [_epoch(line) for line in last] if file.name == "metrics.jsonl" else last

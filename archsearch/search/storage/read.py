@@ -80,7 +80,9 @@ class TrialRead:
     def seconds(self) -> float | None:
         """The time of its training; None where it is not recorded."""
         seconds = self.attrs.get("seconds")
-        return float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) < math.inf:
+            return None
+        return float(seconds) if abs(seconds) < 1e300 else None  # a larger whole number may be no float
 
     @property
     def cause(self) -> str | None:
