@@ -26,8 +26,9 @@ def export_study(study: StudyRead, files: Mapping[str, Path], *, trial: TrialRea
     written, and `StorageError` if a file cannot be written.
     """
     wanted = {"csv": csv_text, "json": json_text, "design": lambda one: design_text(one, trial)}
-    texts = {file: wanted[kind](study) for kind, file in files.items()}
-    return [f"{_write(file, text)} ({number(len(text.encode()))} bytes)" for file, text in texts.items()]
+    # What is no letter, such as half of a pair in a name from elsewhere, is written as its code.
+    contents = {file: wanted[kind](study).encode(errors="backslashreplace") for kind, file in files.items()}
+    return [f"{_write(file, content)} ({number(len(content))} bytes)" for file, content in contents.items()]
 
 
 def folder_files(study: StudyRead, folder: Path) -> dict[str, Path]:
@@ -86,11 +87,11 @@ def design_text(study: StudyRead, trial: TrialRead | None = None) -> str:
     return text
 
 
-def _write(file: Path, text: str) -> Path:
+def _write(file: Path, content: bytes) -> Path:
     from archsearch.training.storage import write_whole
 
     try:
-        write_whole(file, text.encode())
+        write_whole(file, content)
     except StorageError as error:
         cause = getattr(error.__cause__, "strerror", None) or error.__cause__
         raise StorageError(f"{file}: cannot be written: {cause}. Choose another file.") from error

@@ -51,7 +51,7 @@ def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
         listed = {one.name: one.stat().st_size for one in sorted(folder.iterdir()) if one.is_file()}
         if listed.keys().isdisjoint(KNOWN) and not (folder / ".hydra").is_dir():
             listed = {}  # not a run's: a study of somebody else's may name any folder, such as that of a system's logs
-    except OSError:
+    except (OSError, ValueError):  # a name with a null character is that of no folder
         listed = {}
     return RunFolder(path=folder, found=True, files=listed, tail=tuple(_tail(folder, listed, tail)))
 
@@ -64,7 +64,7 @@ def _tail(folder: Path, listed: dict[str, int], lines: int) -> list[str]:
         try:
             with file.open(encoding="utf-8", errors="replace") as opened:
                 last = [line.rstrip("\n") for line in deque((one for one in opened if one.strip()), maxlen=lines)]
-        except OSError:
+        except (OSError, ValueError):
             continue
         if last:
             return [_epoch(line) for line in last] if file.name == "metrics.jsonl" else last

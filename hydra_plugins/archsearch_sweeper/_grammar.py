@@ -8,6 +8,7 @@ from typing import Any
 
 from archsearch.cli.grammar_errors import grammar_error, list_error
 from archsearch.errors import SpecError
+from archsearch.input_limits.values import check_override
 from archsearch.overrides import SEARCH_GROUPS, group_of
 from archsearch.search.space import Choice, Parameter, Range, Space, Value
 

@@ -318,7 +318,8 @@ def _margins(trial: TrialRead, console: Console) -> None:
         sign, style = ("kept  ", "green") if margin.get("kept") else ("BROKEN", "bold red")
         name = one_line(margin["limit"])
         console.print(f"[{style}]{sign}[/] {safe(f'{name:<{column}}')}  {safe(_margin_text(margin))}", soft_wrap=True)
-        for fix in margin.get("fixes") or ():
+        fixes = margin.get("fixes")
+        for fix in fixes if isinstance(fixes, list) else ():
             console.print(f"       {'':<{column}}  fix: {safe(fix)}", soft_wrap=True)
 
 

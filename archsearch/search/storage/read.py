@@ -105,7 +105,7 @@ class TrialRead:
             try:
                 if name and Path(name).is_dir() and (self.state not in ("complete", "duplicate") or self._is_of(name)):
                     return Path(name)
-            except OSError:  # a name that no file can have
+            except (OSError, ValueError):  # a name that no file can have
                 continue
         return None
 
@@ -124,7 +124,9 @@ class TrialRead:
     def seconds(self) -> float | None:
         """The time of its training; None where it is not recorded."""
         seconds = self.attrs.get("seconds")
-        return float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) < math.inf:
+            return None
+        return float(seconds) if abs(seconds) < 1e300 else None  # a larger whole number may be no float
 
     @property
     def cause(self) -> str | None:
@@ -196,13 +198,34 @@ def rank_of(values: Sequence[float], directions: Sequence[str]) -> tuple[float, 
 
 
 def front_of(ranks: Mapping[int, tuple[float, ...]]) -> frozenset[int]:
-    """Return the Pareto front: the keys of the ranks that no other one dominates."""
-    front: list[tuple[float, ...]] = []
-    for rank in sorted(set(ranks.values())):  # a rank that dominates another is sorted before it
-        if not any(all(a <= b for a, b in zip(other, rank, strict=True)) for other in front):
-            front.append(rank)
-    best = set(front)
+    """Return the Pareto front: the keys of the ranks that no other one dominates.
+
+    Of up to two values a pass over the sorted ranks is enough; of more the time grows with the square of the front.
+    """
+    ordered = sorted(set(ranks.values()))  # a rank that dominates another is sorted before it
+    best = _front_of_many(ordered) if any(len(rank) > 2 for rank in ordered) else _front_of_two(ordered)
     return frozenset(number for number, rank in ranks.items() if rank in best)
+
+
+def _front_of_two(ordered: Sequence[tuple[float, ...]]) -> set[tuple[float, ...]]:
+    best: set[tuple[float, ...]] = set()
+    least: tuple[float, ...] = ()
+    for rank in ordered:
+        if not best or rank[-1:] < least:
+            best.add(rank)
+            least = rank[-1:]
+    return best
+
+
+def _front_of_many(ordered: Sequence[tuple[float, ...]]) -> set[tuple[float, ...]]:
+    import numpy as np
+
+    front, count = np.empty((len(ordered), len(ordered[0]))), 0
+    for rank in ordered:
+        if not (front[:count] <= rank).all(axis=1).any():
+            front[count] = rank
+            count += 1
+    return set(map(tuple, front[:count].tolist()))
 
 
 def read_study(store: Store, name: str) -> StudyRead:
