@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import RunError, SpecError, StorageError
+from archsearch.search.storage.attributes import present_trial
 from archsearch.search.storage.dashboard import MARGIN, OLDER
 from archsearch.search.storage.lock import PATIENCE, Lock, file_lock, journal_lock, postgresql_lock
 from archsearch.search.storage.optuna_internals import cached_storage
@@ -139,7 +140,7 @@ def _open_database(address: Address, *, slim: bool) -> Store:
         finally:
             bootstrap.dispose()
         lock = postgresql_lock(backend.engine, "studies")
-    storage = cached_storage(backend, Shortener() if slim else None)
+    storage = cached_storage(backend, Shortener() if slim else present_trial)
     return Store(address=address, storage=storage, lock=lock, engine=backend.engine)
 
 
@@ -178,6 +179,7 @@ class Shortener:
 
     def __call__(self, trial: FrozenTrial) -> None:
         """Shorten one trial in place."""
+        present_trial(trial)
         single = {
             sys.intern(name): self._single.setdefault(repr(one), one) for name, one in trial.distributions.items()
         }

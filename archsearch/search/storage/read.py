@@ -292,6 +292,36 @@ def overview_of(study: StudyRead) -> Overview:
     )
 
 
+def settings_apart(studies: Iterable[Overview]) -> dict[str, dict[str, Any]]:
+    """Return by study the settings in which it differs from others of the same data and limits; empty where none do."""
+    groups: dict[tuple[Any, ...], list[Overview]] = {}
+    for study in studies:
+        groups.setdefault((study.attrs.get("data"), study.attrs.get("limits"), study.objectives), []).append(study)
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups.values():
+        settings = [_settings_of(study) for study in group]
+        names = dict.fromkeys(chain(*settings))
+        differ = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
+        if differ != ["data_fingerprint"]:  # it says less than the setting that changes it
+            differ = [name for name in differ if name != "data_fingerprint"]
+        found |= {
+            study.name: {name: each[name] for name in differ if name in each}
+            for study, each in zip(group, settings, strict=True)
+        }
+    return found
+
+
+def _settings_of(study: Overview) -> dict[str, Any]:
+    data, limits = (study.attrs.get(name) or {} for name in ("data_settings", "limits_text"))
+    bounds = {
+        f"constraints.{limit}" + (f".{key}" if key else ""): value
+        for limit, bound in limits.items()
+        for key, value in (bound.items() if isinstance(bound, dict) else [("", bound)])
+    }
+    found = {**{f"data.{name}": value for name, value in data.items()}, **bounds}
+    return found | {name: study.attrs[name] for name in ("data_fingerprint",) if name in study.attrs}
+
+
 def best_of(values: Mapping[int, tuple[float, ...]], directions: Sequence[str]) -> Best | None:
     """Return the best of complete trials, whose values are given by number; None where there are none."""
     ranks = {number: rank_of(each, directions) for number, each in values.items()}

@@ -14,7 +14,7 @@ from archsearch.errors import SpecError
 from archsearch.overrides import assign
 from archsearch.search.identity import hash_of
 from archsearch.search.space import Value
-from archsearch.search.storage.attributes import is_old, present_attrs, present_study_attrs
+from archsearch.search.storage.attributes import present_study_attrs, present_trial
 from archsearch.search.storage.dashboard import limits_note
 from archsearch.search.storage.database import Store, StudyLost
 from archsearch.search.storage.declarations import Declaration, of_value, widened
@@ -53,9 +53,9 @@ class Study:
             found = self.raw.get_trials(deepcopy=False)
         except KeyError:
             raise StudyLost(f"the study '{self.name}' was deleted from {self.store.address}") from None
-        for trial in found:
-            if is_old(trial.user_attrs):
-                trial.user_attrs = present_attrs(trial.user_attrs)
+        if self.store.engine is None:  # elsewhere it is done once, as a trial comes into the cache
+            for trial in found:
+                present_trial(trial)
         return found
 
     def write(self, rows: Sequence[Row], declarations: Mapping[str, Declaration] | None = None) -> list[int]:
