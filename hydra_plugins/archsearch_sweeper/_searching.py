@@ -50,11 +50,12 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
     opened, request = _open(context, config, arguments)
     study, sweep = opened.study, opened.sweep
     task = opened.tasks()
+    patience = Patience(sweep.settings.patience, lambda text: print(text, file=sys.stderr))  # noqa: T201
     try:
-        first = len(study.trials())
+        first = len(patience.call(study.trials))
         if sweep.exhaustive:
-            seed = sweep.settings.sampler.seed or 0
-            total = enqueue(study, sweep, task, shuffle_seed=seed if request.shuffle else None)
+            seed = (sweep.settings.sampler.seed or 0) if request.shuffle else None
+            total = patience.call(lambda: enqueue(study, sweep, task, shuffle_seed=seed))
         else:
             total = sweep.settings.trials
         snapshot = take_snapshot(study.trials(), sweep.name)
@@ -75,7 +76,6 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             else:
                 with contextlib.closing(view):
                     _run(opened, task, view, first)
-        patience = Patience(sweep.settings.patience, lambda text: print(text, file=sys.stderr))  # noqa: T201
         found = patience.call(lambda: _finish(study, sweep))
         if request.exhaustive:
             _require_all(study, sweep)

@@ -5,13 +5,16 @@ A thin layer over Optuna's storages. Imports optuna and sqlalchemy inside functi
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.errors import RunError, SpecError, StorageError
+from archsearch.errors import ArchsearchError, RunError, SpecError, StorageError
+from archsearch.faults import fault_of
 from archsearch.search.storage.attributes import present_trial
 from archsearch.search.storage.dashboard import MARGIN, OLDER
 from archsearch.search.storage.lock import PATIENCE, Lock, file_lock, journal_lock, postgresql_lock
@@ -99,6 +102,19 @@ def open_store(storage: str = DEFAULT_STORAGE, *, create: bool = True, slim: boo
         # From None: the chain of the driver's errors may contain the password.
         cause = cause_of(error.__cause__ or error, address)
         raise StorageError(f"{address}: the study database cannot be opened: {cause}") from None
+
+
+@contextlib.contextmanager
+def readable_errors(address: Address) -> Iterator[None]:
+    """Raise `StorageError`, in one line and without a password, where the database does not answer in the block."""
+    try:
+        yield
+    except ArchsearchError:
+        raise
+    except Exception as error:
+        if (fault := fault_of(error)) is None:
+            raise
+        raise StorageError(f"{address}: {fault}") from None
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from archsearch.search.identity import hash_of
 from archsearch.search.space import Value
 from archsearch.search.storage.attributes import present_study_attrs, present_trial
 from archsearch.search.storage.dashboard import limits_note
-from archsearch.search.storage.database import Store, StudyLost
+from archsearch.search.storage.database import Store, StudyLost, readable_errors
 from archsearch.search.storage.declarations import Declaration, of_value, widened
 from archsearch.search.storage.read import objective_names
 from archsearch.search.storage.rows import Row
@@ -59,8 +59,11 @@ class Study:
         return found
 
     def write(self, rows: Sequence[Row], declarations: Mapping[str, Declaration] | None = None) -> list[int]:
-        """Write trials whole and return their numbers; takes the study's lock itself."""
-        with self.store.lock():
+        """Write trials whole and return their numbers; takes the study's lock itself.
+
+        Raises `StorageError` where the database does not answer.
+        """
+        with readable_errors(self.store.address), self.store.lock():
             return [number for _, number in self.write_locked(rows, declarations)]
 
     def write_locked(
@@ -104,7 +107,8 @@ def open_study(
 
     `data` and `limits` are their names, `fingerprint` that of the data, `limits_text` the limits as plain
     values, `data_settings` those that the images were read with. Raises `SpecError` where the study of that name has
-    other data, limits or objectives, or is another program's: results that cannot be compared are never mixed.
+    other data, limits or objectives, or is another program's: results that cannot be compared are never mixed;
+    `StorageError` where the database does not answer.
     """
     for one in objectives:
         require_objective(one)
@@ -119,7 +123,7 @@ def open_study(
         "limits_hash": hash_of(limits_text),
         "objectives": list(objectives),
     }
-    with store.lock():
+    with readable_errors(store.address), store.lock():
         if name is not None:
             return _load(store, name, attrs) or _create(store, name, attrs)
         plain = "-".join([data, limits, *([] if tuple(objectives) == ("accuracy",) else objectives)])
