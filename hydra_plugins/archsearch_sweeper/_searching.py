@@ -13,10 +13,9 @@ from typing import Any
 from archsearch.cli.compose import Composer
 from archsearch.config_files import config_folder
 from archsearch.errors import RunError, SpecError, UsageError
-from archsearch.faults import Patience
 from archsearch.formatting import folder_name
 from archsearch.overrides import assign, group_of, key_of, run_command
-from archsearch.search.identity import hash_of
+from archsearch.search.faults import Patience
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import INFEASIBLE, take_snapshot
@@ -24,6 +23,7 @@ from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
 from archsearch.search.summary import best_so_far, summarize, summary_text, unbuildable, write_best
 from archsearch.search.sweep import Sweep
+from archsearch.search.task import hash_of
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks

@@ -20,14 +20,13 @@ PACKAGE = CHECKOUT / "archsearch"
 BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "notices", "overrides", "plugins"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
-INNER = PURE | TORCH | {"faults", "process", "processor", "signals", "search", "report", "tracking", "runs"}
+INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
 
 # What each room may import of archsearch. A new room gets its line here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "config_files": frozenset({"errors", "decode"}),
     "decode": frozenset({"errors"}),
-    "faults": frozenset({"errors", "formatting", "masking"}),
     "process": frozenset(),
     "processor": frozenset(),
     "signals": frozenset(),
@@ -45,10 +44,10 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "kernels": frozenset({"errors", "network", "augment"}),  # their plain torch, never a plan
     # An nn.Module and images, never a plan.
     "training": BASE | {"process", "processor", "signals", "settings", "data", "augment", "kernels"},
-    "search": PURE | TORCH | {"faults", "process", "signals"},
+    "search": PURE | TORCH | {"process", "signals"},
     "report": PURE | TORCH | {"search"},
     "tracking": BASE | {"settings"},  # plain values, never a training
-    "runs": PURE | TORCH | {"faults", "search", "report", "tracking"},
+    "runs": PURE | TORCH | {"search", "report", "tracking"},
 }
 # The doors: free to import every room, imported by each other and by the sweeper alone. `library` is what `__init__`
 # offers.
@@ -77,7 +76,7 @@ OPTUNA_PRIVATE = frozenset(
 
 # What must answer at once: all of it, imported together, loads none of these.
 HEAVY = ("torch", "torchvision", "numpy", "optuna", "albumentations", "matplotlib", "scipy", "PIL")
-LIGHT = PURE | DOORS | {"faults", "process", "processor"}
+LIGHT = PURE | DOORS | {"process", "processor"}
 
 
 def sources() -> list[Path]:

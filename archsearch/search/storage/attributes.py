@@ -63,6 +63,14 @@ def _renamed(attrs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, An
     }
 
 
+def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) -> tuple[str, ...]:
+    """Return one name per objective: ours, those set by `set_metric_names`, or `value`."""
+    for names in (attrs.get("objectives"), metric_names):
+        if isinstance(names, list | tuple) and len(names) == count:
+            return tuple(str(name) for name in names)
+    return ("value",) if count == 1 else tuple(f"value_{place}" for place in range(count))
+
+
 STRANGE = "unexpected value of "
 """Begins the name of an attribute whose value is not of the kind that archsearch writes."""
 DEEPEST = 20  # levels of lists and mappings

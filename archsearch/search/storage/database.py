@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import ArchsearchError, RunError, SpecError, StorageError
-from archsearch.faults import fault_of
+from archsearch.search.faults import fault_of
 from archsearch.search.storage.attributes import present_trial
 from archsearch.search.storage.dashboard import MARGIN, OLDER
 from archsearch.search.storage.lock import PATIENCE, Lock, file_lock, journal_lock, postgresql_lock

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from archsearch.errors import SpecError
-from archsearch.search.storage.attributes import present_attrs, present_study_attrs
+from archsearch.search.storage.attributes import objective_names, present_attrs, present_study_attrs
 from archsearch.search.storage.dashboard import MARGIN
 from archsearch.search.storage.read import (
     STATES,
@@ -27,7 +27,6 @@ from archsearch.search.storage.read import (
     best_of,
     excess_of,
     moment_of,
-    objective_names,
     state_of,
 )
 from archsearch.search.storage.readonly import Query
@@ -131,8 +130,8 @@ def _head(query: Query, study: int) -> tuple[dict[str, Any], tuple[str, ...], tu
     )
     system = {key: _plain(text) for key, text in query(_ATTRIBUTES.format("study_system_attributes"), of)}
     rows = query("SELECT direction FROM study_directions WHERE study_id = :study ORDER BY objective", of)
-    found = tuple("maximize" if each == "MAXIMIZE" else "minimize" for (each,) in rows)
-    directions: tuple[Direction, ...] = found or ("minimize",)
+    directions: tuple[Direction, ...] = tuple("maximize" if each == "MAXIMIZE" else "minimize" for (each,) in rows)
+    directions = directions or ("minimize",)
     return user, objective_names(user, system.get("study:metric_names"), len(directions)), directions
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from archsearch.formatting import html_table, percent
 from archsearch.search.storage.attributes import (
     is_usable_number,
+    objective_names,
     plain,
     present_attrs,
     present_margin,
@@ -220,14 +221,6 @@ def excess_of(system: Mapping[str, Any]) -> dict[str, float]:
     if not found and isinstance(listed, list):
         found = {f"constraint {place}": float(each) for place, each in enumerate(listed) if is_usable_number(each)}
     return found
-
-
-def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) -> tuple[str, ...]:
-    """Return one name per objective: ours, those set by `set_metric_names`, or `value`."""
-    for names in (attrs.get("objectives"), metric_names):
-        if isinstance(names, list | tuple) and len(names) == count:
-            return tuple(str(name) for name in names)
-    return ("value",) if count == 1 else tuple(f"value_{place}" for place in range(count))
 
 
 def state_of(state: str, reason: Any) -> TrialState:

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import SpecError
 from archsearch.overrides import assign
-from archsearch.search.identity import hash_of
 from archsearch.search.space import Value
-from archsearch.search.storage.attributes import present_study_attrs, present_trial
+from archsearch.search.storage.attributes import objective_names, present_study_attrs, present_trial
 from archsearch.search.storage.dashboard import limits_note
 from archsearch.search.storage.database import Store, StudyLost, readable_errors
 from archsearch.search.storage.declarations import Declaration, of_value, widened
-from archsearch.search.storage.read import objective_names
 from archsearch.search.storage.rows import Row
 from archsearch.search.storage.write import complete_study, insert_rows, insert_study, widen_declarations
+from archsearch.search.task import hash_of
 from archsearch.settings.objectives import Direction, objective, require_objective
 
 if TYPE_CHECKING:
