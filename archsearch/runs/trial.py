@@ -127,8 +127,8 @@ def record_failure(
 
 
 def _run_record(checked: Checked, record: Mapping[str, Any], run_dir: Path, origin: Origin, **more: Any) -> RunRecord:
-    from archsearch.search.identity import trial_key
     from archsearch.search.storage.rows import RunRecord
+    from archsearch.search.task import trial_key
 
     return RunRecord(
         params=origin.assignments,

@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from archsearch.errors import InterruptedRun, RunError
-from archsearch.faults import FaultLasted, Patience, fault_of
 from archsearch.formatting import number as grouped
 from archsearch.process import USUAL_THRESHOLDS
+from archsearch.search.faults import FaultLasted, Patience, fault_of
 from archsearch.search.heartbeat import worker_name
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.progress import Event, Listener

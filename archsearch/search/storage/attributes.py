@@ -7,9 +7,12 @@ may hold anything: a value that its readers could not use gets another name, and
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archsearch.notices import notice_once
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
 
 OLD_STATES = {"answered": "duplicate", "refused": "infeasible", "withdrawn": "pruned"}
 OLD_NAMES = {"answered_by": "duplicate_of", "beat": "heartbeat"}
@@ -42,6 +45,12 @@ def present_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
     return _usable(found, _OF_TRIAL)
 
 
+def present_trial(trial: FrozenTrial) -> None:
+    """Give the attributes of a trial of Optuna their present names, in place."""
+    if is_old(trial.user_attrs):
+        trial.user_attrs = present_attrs(trial.user_attrs)
+
+
 def present_study_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a study under their present names."""
     return _usable(_renamed(attrs, OLD_STUDY_NAMES), _OF_STUDY)
@@ -52,6 +61,14 @@ def _renamed(attrs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, An
     return {names[name]: value for name, value in attrs.items() if name in names} | {
         name: value for name, value in attrs.items() if name not in names
     }
+
+
+def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) -> tuple[str, ...]:
+    """Return one name per objective: ours, those set by `set_metric_names`, or `value`."""
+    for names in (attrs.get("objectives"), metric_names):
+        if isinstance(names, list | tuple) and len(names) == count:
+            return tuple(str(name) for name in names)
+    return ("value",) if count == 1 else tuple(f"value_{place}" for place in range(count))
 
 
 STRANGE = "unexpected value of "
@@ -71,17 +88,21 @@ def _usable(attrs: Mapping[str, Any], kinds: Mapping[str, Callable[[Any], bool]]
 
 def plain(value: Any, depth: int = 0) -> Any:
     """Return a JSON value that every output can write: no half characters, no endless nesting, no endless numbers."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "replace").decode()
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST:
-        return str(value)
-    if not isinstance(value, dict | list):
-        return value
-    if depth == DEEPEST:
-        return "..."
-    if isinstance(value, dict):
-        return {plain(str(key)): plain(each, depth + 1) for key, each in value.items()}
-    return [plain(each, depth + 1) for each in value]
+    match value:
+        case str():
+            return value if value.isascii() else value.encode("utf-8", "replace").decode()
+        case None | bool() | float():
+            return value
+        case int():
+            return value if abs(value) <= _LARGEST else str(value)
+        case dict() | list() if depth == DEEPEST:
+            return "..."
+        case dict():
+            return {plain(str(key)): plain(each, depth + 1) for key, each in value.items()}
+        case list():
+            return [plain(each, depth + 1) for each in value]
+        case _:
+            return value
 
 
 def _is_text(value: Any) -> bool:

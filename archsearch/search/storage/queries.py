@@ -15,7 +15,7 @@ from typing import Any
 
 from archsearch.errors import SpecError
 from archsearch.formatting import one_line
-from archsearch.search.storage.attributes import present_attrs, present_study_attrs
+from archsearch.search.storage.attributes import objective_names, present_attrs, present_study_attrs
 from archsearch.search.storage.dashboard import MARGIN
 from archsearch.search.storage.read import (
     STATES,
@@ -28,7 +28,6 @@ from archsearch.search.storage.read import (
     best_of,
     excess_of,
     moment_of,
-    objective_names,
     state_of,
 )
 from archsearch.search.storage.readonly import Query

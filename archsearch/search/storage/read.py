@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from archsearch.formatting import html_table, percent
 from archsearch.search.storage.attributes import (
     is_usable_number,
+    objective_names,
     plain,
     present_attrs,
     present_margin,
@@ -282,14 +283,6 @@ def excess_of(system: Mapping[str, Any]) -> dict[str, float]:
     return found
 
 
-def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) -> tuple[str, ...]:
-    """Return one name per objective: ours, those set by `set_metric_names`, or `value`."""
-    for names in (attrs.get("objectives"), metric_names):
-        if isinstance(names, list | tuple) and len(names) == count:
-            return tuple(str(name) for name in names)
-    return ("value",) if count == 1 else tuple(f"value_{place}" for place in range(count))
-
-
 def state_of(state: str, reason: Any) -> TrialState:
     """Return the state of a trial, from its Optuna state and its `state_reason`."""
     reason = present_state(reason)
@@ -350,6 +343,36 @@ def overview_of(study: StudyRead) -> Overview:
         best=best_of(values, study.directions),
         last=max((moment for moment in moments if moment is not None), default=None),
     )
+
+
+def settings_apart(studies: Iterable[Overview]) -> dict[str, dict[str, Any]]:
+    """Return by study the settings in which it differs from others of the same data and limits; empty where none do."""
+    groups: dict[tuple[Any, ...], list[Overview]] = {}
+    for study in studies:
+        groups.setdefault((study.attrs.get("data"), study.attrs.get("limits"), study.objectives), []).append(study)
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups.values():
+        settings = [_settings_of(study) for study in group]
+        names = dict.fromkeys(chain(*settings))
+        differ = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
+        if differ != ["data_fingerprint"]:  # it says less than the setting that changes it
+            differ = [name for name in differ if name != "data_fingerprint"]
+        found |= {
+            study.name: {name: each[name] for name in differ if name in each}
+            for study, each in zip(group, settings, strict=True)
+        }
+    return found
+
+
+def _settings_of(study: Overview) -> dict[str, Any]:
+    data, limits = (study.attrs.get(name) or {} for name in ("data_settings", "limits_text"))
+    bounds = {
+        f"constraints.{limit}" + (f".{key}" if key else ""): value
+        for limit, bound in limits.items()
+        for key, value in (bound.items() if isinstance(bound, dict) else [("", bound)])
+    }
+    found = {**{f"data.{name}": value for name, value in data.items()}, **bounds}
+    return found | {name: study.attrs[name] for name in ("data_fingerprint",) if name in study.attrs}
 
 
 def best_of(values: Mapping[int, tuple[float, ...]], directions: Sequence[str]) -> Best | None:
