@@ -18,6 +18,7 @@ from archsearch.cli.passwords import environment, hidden, mask_folder, masked_ou
 from archsearch.config_files import config_folder
 from archsearch.errors import SpecError
 from archsearch.masking import hide_passwords
+from archsearch.notices import notice_once
 from archsearch.overrides import group_of, key_of
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def _job(config: DictConfig) -> None:
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks)
     require(checked)
+    for notice in checked.notices:
+        notice_once(notice)
     from archsearch.runs.single import finished, run_single
 
     if experiment.resume is not None:

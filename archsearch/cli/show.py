@@ -61,12 +61,15 @@ def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
 def _show_design(overrides: list[str], folders: list[Path], *, as_json: bool, plot: Path | None) -> int:
     from archsearch.analysis.check import check_design
     from archsearch.cli.compose import compose_tree
+    from archsearch.notices import notice_once
     from archsearch.report.terminal.design import design_record, design_text
     from archsearch.settings.experiment import decode_experiment
 
     tree, blocks = compose_tree(overrides, folders)
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks)
+    for notice in checked.notices:
+        notice_once(notice)
     if plot:
         from archsearch.report.figures.design import draw_design
 

@@ -1,4 +1,4 @@
-"""Limits on YAML files: what is larger than any design needs is refused before it is expanded (docs/language.md, "Sizes").
+"""Limits on YAML files: what is larger than any design needs is refused, unexpanded (docs/language.md, "Sizes").
 
 Imports `decode`, `errors` and this package; the reader of YAML inside functions.
 """
