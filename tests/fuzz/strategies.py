@@ -98,8 +98,44 @@ def _joined(inner: Strategy) -> Strategy:
 
 
 EXPRESSION_PAIRS = st.recursive(_atoms, _joined, max_leaves=12)
-_TOKENS = ["in", "out", "mode", "(", ")", ",", "-", "**", "*", "/", "//", "%", "<", "==", " if ", " else ", " not ", " or ", " and ",
-           "9", "1.5", "0", "10", "10 ** 16", "min(", "round(", "multiple_of(", "abs", ".", "é", "'", "[", "½", "٣", "_", "\n"]  # fmt: skip
+_TOKENS = [
+    "in",
+    "out",
+    "mode",
+    "(",
+    ")",
+    ",",
+    "-",
+    "**",
+    "*",
+    "/",
+    "//",
+    "%",
+    "<",
+    "==",
+    " if ",
+    " else ",
+    " not ",
+    " or ",
+    " and ",
+    "9",
+    "1.5",
+    "0",
+    "10",
+    "10 ** 16",
+    "min(",
+    "round(",
+    "multiple_of(",
+    "abs",
+    ".",
+    "é",
+    "'",
+    "[",
+    "½",
+    "٣",
+    "_",
+    "\n",
+]
 SOUP = st.lists(st.sampled_from(_TOKENS), max_size=40).map("".join)
 EXPRESSIONS = st.one_of(
     EXPRESSION_PAIRS,
@@ -119,23 +155,37 @@ _number = st.one_of(
 _window = mostly(st.one_of(st.integers(1, 5), st.sampled_from(["kernel", "x", "stride", "in", "1 + x"])))
 _shortcut = mostly(st.sampled_from(["none", "if_same_shape", "project", "shortcut"]))
 _when = mostly(st.sampled_from(["in != out", "stride == 1", "x > 2", "flag", "not flag", "act == 3", True]))
-_conv = some({
-    "out": mostly(_number), "kernel": _window, "stride": mostly(st.sampled_from([1, 1, 2, "stride"])), "dilation": mostly(st.integers(1, 3)),
-    "groups": mostly(st.sampled_from([1, 1, "in", 2, 3, "x"])), "padding": mostly(st.sampled_from(["same", "same", "valid", 0, 1, 2, "x"])),
-    "bias": mostly(st.booleans()),
-})  # fmt: skip
-_pool = some({
-    "kind": mostly(st.sampled_from(list(POOLS))), "kernel": _window, "stride": _window,
-    "padding": mostly(st.sampled_from(["same", "valid", 0, 1])),
-})  # fmt: skip
+_conv = some(
+    {
+        "out": mostly(_number),
+        "kernel": _window,
+        "stride": mostly(st.sampled_from([1, 1, 2, "stride"])),
+        "dilation": mostly(st.integers(1, 3)),
+        "groups": mostly(st.sampled_from([1, 1, "in", 2, 3, "x"])),
+        "padding": mostly(st.sampled_from(["same", "same", "valid", 0, 1, 2, "x"])),
+        "bias": mostly(st.booleans()),
+    }
+)
+_pool = some(
+    {
+        "kind": mostly(st.sampled_from(list(POOLS))),
+        "kernel": _window,
+        "stride": _window,
+        "padding": mostly(st.sampled_from(["same", "valid", 0, 1])),
+    }
+)
 _layer_kinds: list[tuple[str, Strategy]] = [
-    ("conv", _conv), ("conv", _conv), ("conv", _number),
-    ("norm", mostly(st.sampled_from(list(NORMS)))), ("norm", some({"kind": st.just("group"), "groups": mostly(st.integers(1, 8))})),
+    ("conv", _conv),
+    ("conv", _conv),
+    ("conv", _number),
+    ("norm", mostly(st.sampled_from(list(NORMS)))),
+    ("norm", some({"kind": st.just("group"), "groups": mostly(st.integers(1, 8))})),
     ("act", mostly(st.sampled_from([*ACTIVATIONS, "act"]))),
     ("dropout", mostly(st.sampled_from([0, 0.1, 0.5, "rate", {"rate": 0.2, "channelwise": True}]))),
-    ("pool", _pool), ("pool", mostly(st.sampled_from(list(POOLS)))),
+    ("pool", _pool),
+    ("pool", mostly(st.sampled_from(list(POOLS)))),
     ("linear", some({"out": mostly(_number), "bias": st.booleans()})),
-]  # fmt: skip
+]
 
 
 def _named(layer: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
@@ -170,11 +220,18 @@ def _nested(inner: Strategy) -> Strategy:
 LAYERS = st.lists(mostly(st.recursive(_leaves, _nested, max_leaves=8)), max_size=6)
 _options = mostly(
     st.fixed_dictionaries(
-        {"kernel": mostly(st.integers(1, 5)), "stride": mostly(st.just(1)), "x": mostly(st.integers(1, 6)), "act": mostly(st.just("relu")),
-         "shortcut": mostly(st.just("none")), "rate": mostly(st.just(0.1)), "flag": mostly(st.booleans())},
+        {
+            "kernel": mostly(st.integers(1, 5)),
+            "stride": mostly(st.just(1)),
+            "x": mostly(st.integers(1, 6)),
+            "act": mostly(st.just("relu")),
+            "shortcut": mostly(st.just("none")),
+            "rate": mostly(st.just(0.1)),
+            "flag": mostly(st.booleans()),
+        },
         optional={"dilation": st.just(1)},
     )
-)  # fmt: skip
+)
 BLOCK = mostly(
     st.fixed_dictionaries(
         {"options": _options, "layers": mostly(LAYERS)},
@@ -185,8 +242,15 @@ BLOCK = mostly(
 # Networks.
 _SHIPPED_BLOCKS = [name for group, name in shipped_files() if group == "block"]
 _use = mostly(st.one_of(st.sampled_from(_SHIPPED_BLOCKS), st.sampled_from(_SHIPPED_BLOCKS), BLOCK))
-_common = {"stride": mostly(st.sampled_from([1, 1, 2])), "kernel": mostly(st.sampled_from([3, 5, 1, 2])), "dilation": mostly(st.integers(1, 3)),
-           "act": mostly(st.sampled_from(["silu", "relu"])), "shortcut": _shortcut, "x": ODD, "expand": mostly(st.integers(1, 6))}  # fmt: skip
+_common = {
+    "stride": mostly(st.sampled_from([1, 1, 2])),
+    "kernel": mostly(st.sampled_from([3, 5, 1, 2])),
+    "dilation": mostly(st.integers(1, 3)),
+    "act": mostly(st.sampled_from(["silu", "relu"])),
+    "shortcut": _shortcut,
+    "x": ODD,
+    "expand": mostly(st.integers(1, 6)),
+}
 _stage = mostly(
     st.fixed_dictionaries(
         {"block": _use, "width": mostly(st.sampled_from([2, 4, 8, 12, 3]))},
@@ -204,24 +268,35 @@ _stage = mostly(
 _stages = mostly(
     st.dictionaries(mostly(st.sampled_from(["c1", "c2", "c3"])).filter(_hashable), _stage, min_size=1, max_size=3)
 )
-_head = some({
-    "pool": mostly(st.sampled_from(["global_average", "global_max", "average", "none"])), "kernel": mostly(st.integers(1, 4)),
-    "dropout": mostly(st.sampled_from([0, 0.0, 0.2])), "linear": mostly(st.booleans()), "layers": mostly(LAYERS),
-})  # fmt: skip
+_head = some(
+    {
+        "pool": mostly(st.sampled_from(["global_average", "global_max", "average", "none"])),
+        "kernel": mostly(st.integers(1, 4)),
+        "dropout": mostly(st.sampled_from([0, 0.0, 0.2])),
+        "linear": mostly(st.booleans()),
+        "layers": mostly(LAYERS),
+    }
+)
 NETWORK = mostly(
     st.fixed_dictionaries(
         {
-            "input": mostly(st.tuples(st.sampled_from([1, 3, 4]), st.sampled_from([1, 5, 8, 16]), st.sampled_from([8, 16, 7])).map(list)),
+            "input": mostly(
+                st.tuples(st.sampled_from([1, 3, 4]), st.sampled_from([1, 5, 8, 16]), st.sampled_from([8, 16, 7])).map(
+                    list
+                )
+            ),
             "stages": _stages,
             "head": mostly(_head.map(lambda head: {"classes": 4, **head} if isinstance(head, dict) else head)),
         },
         optional={
-            "name": mostly(st.just("net")), "stem": mostly(some({"block": _use, "out": st.just(4), "width": st.just(4)})),
-            "width": mostly(st.sampled_from([1, 1.0, 0.5, 2.5, "fit"])), "divisor": mostly(st.integers(1, 8)),
+            "name": mostly(st.just("net")),
+            "stem": mostly(some({"block": _use, "out": st.just(4), "width": st.just(4)})),
+            "width": mostly(st.sampled_from([1, 1.0, 0.5, 2.5, "fit"])),
+            "divisor": mostly(st.integers(1, 8)),
             "symmetry": mostly(st.sampled_from(["none", "flip"])),
         },
     )
-)  # fmt: skip
+)
 
 # Limits.
 _bound = mostly(
@@ -231,29 +306,59 @@ _bound = mostly(
         )
     )
 )
-LIMITS = some({
-    **dict.fromkeys(["receptive_field", "parameters", "macs", "activations", "peak_bytes"], _bound),
-    "contains": mostly(st.lists(mostly(st.sampled_from(list(TRAITS))), max_size=3)), "forbids": mostly(st.lists(mostly(st.sampled_from(list(TRAITS))), max_size=3)),
-    "downsampling": mostly(some({"layers": mostly(st.integers(0, 6)), "by": mostly(st.lists(mostly(st.sampled_from(["strided", "dilated"])), max_size=2))})),
-    "head": mostly(st.sampled_from(list(HEADS))),
-})  # fmt: skip
+LIMITS = some(
+    {
+        **dict.fromkeys(["receptive_field", "parameters", "macs", "activations", "peak_bytes"], _bound),
+        "contains": mostly(st.lists(mostly(st.sampled_from(list(TRAITS))), max_size=3)),
+        "forbids": mostly(st.lists(mostly(st.sampled_from(list(TRAITS))), max_size=3)),
+        "downsampling": mostly(
+            some(
+                {
+                    "layers": mostly(st.integers(0, 6)),
+                    "by": mostly(st.lists(mostly(st.sampled_from(["strided", "dilated"])), max_size=2)),
+                }
+            )
+        ),
+        "head": mostly(st.sampled_from(list(HEADS))),
+    }
+)
+
 
 # Overrides and spaces.
-_KEYS = ["arch.width", "arch.stages.c1.width", "arch.stages.c2.block", "arch.stages.c9.width", "arch.stages.c3.repeats", "arch.name", "arch.head.pool",
-         "arch.input", "arch.divisor", "arch.symmetry", "arch.stages", "constraints.parameters", "constraints.macs.below", "constraints.contains",
-         "data.classes", "data.image_size", "data.validation", "train.epochs", "train.batch_size", "optimizer.learning_rate", "augment.transforms",
-         "study.trials", "study.sampler.name", "seed", "block", "arch", "constraints", "augment", "optimizer", "space", "arch.stem", "block@arch.stem.block",
-         "arch.file", "hydra.job.name", "a.b.c", "study.objectives", "schedule.warmup", "arch.stages.c1.entry"]  # fmt: skip
-_PLAIN = ["1", "0", "-1", "8", "0.5", "nan", "inf", "1e400", "9" * 30, "9" * 200, "null", "true", "''", "'a b'", "normal", "dilated", "fit", "resnet20",
-          "quick", "none", "[1,2]", "[]", "{}", "{a:1}", "{below:1000}", "[[1]]", "[" * 40, "(", ")", "a=b", "${seed}", "${arch.width}", "${oc.env:HOME}",
-          "${oc.decode:'1'}", "${a", "${arch}", "???", "a,b", "é", "\\", "'", '"', "*", "a/b", "/", "..", "{below:1000,above:5000}", "x" * 300, "[32,3,3]",
-          "[3,32,32]", "[3,9999999999,1]", "[accuracy]", "[{horizontal_flip:{}}]", "[dilated]"]  # fmt: skip
-_SWEEPS = ["choice(1,2)", "choice(normal,dilated)", "range(1,5)", "range(0,1,0.25)", "range(5,1)", "range(1,5,0)", "range(0,1000000000)", "range(0,1e9,1e-3)",
-           "interval(0,1)", "interval(1,0)", "interval(1,1)", "interval(0,inf)", "interval(nan,1)", "int(interval(1,8))", "tag(log,interval(0,1))",
-           "tag(log,interval(1e-4,1e-1))", "tag(log,range(1,9))", "shuffle(range(1,9))", "sort(3,1,2)", "glob(*)", "glob([a*,n*])", "choice()", "choice(1,[2])",
-           "choice({a:1})", "choice(a,a)", "interval(1e300,-1e300)", "interval(-1e308,1e308)", "float(choice(1,2))", "str(choice(1,2))", "1,2,3", "a,b",
-           "range(1,3),5", "choice(${seed})", "tag(a,b,choice(1,2))", "interval(1)", "range(0.1,0.9,0.1)", "choice(nan,inf)", "choice(null,true)",
-           "int(interval(1,2))", "tag(log,int(interval(1,1)))", "range(-3,3)", "choice('a,b','c')", "choice(1,1.0,true)", "x" * 50]  # fmt: skip
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_KEYS = _words("""
+arch arch.width arch.name arch.input arch.divisor arch.symmetry arch.stages arch.stem arch.file arch.head.pool
+arch.stages.c1.width arch.stages.c2.block arch.stages.c9.width arch.stages.c3.repeats arch.stages.c1.entry
+block block@arch.stem.block constraints constraints.parameters constraints.macs.below constraints.contains
+data.classes data.image_size data.validation train.epochs train.batch_size optimizer optimizer.learning_rate
+schedule.warmup augment augment.transforms study.trials study.sampler.name study.objectives seed space hydra.job.name
+a.b.c
+""")
+_PLAIN = [
+    *_words("""
+1 0 -1 8 0.5 nan inf 1e400 null true '' 'a' normal dilated fit resnet20 quick none [1,2] [] {} {a:1} {below:1000} [[1]]
+( ) a=b ${seed} ${arch.width} ${oc.env:HOME} ${oc.decode:'1'} ${a ${arch} ??? a,b \u00e9 \\ ' " * a/b / ..
+{below:1000,above:5000} [32,3,3] [3,32,32] [3,9999999999,1] [accuracy] [{horizontal_flip:{}}] [dilated]
+"""),
+    "9" * 30,
+    "9" * 200,
+    "[" * 40,
+    "x" * 300,
+    "'a b'",
+    "",
+]
+_SWEEPS = _words("""
+choice(1,2) choice(normal,dilated) choice() choice(1,[2]) choice({a:1}) choice(a,a) choice(${seed}) choice(nan,inf)
+choice(null,true) choice('a,b','c') choice(1,1.0,true) float(choice(1,2)) str(choice(1,2)) tag(a,b,choice(1,2))
+range(1,5) range(0,1,0.25) range(5,1) range(1,5,0) range(0,1000000000) range(0,1e9,1e-3) range(1,3),5
+range(0.1,0.9,0.1) range(-3,3) tag(log,range(1,9)) shuffle(range(1,9)) sort(3,1,2)
+interval(0,1) interval(1,0) interval(1,1) interval(0,inf) interval(nan,1) interval(1) interval(1e300,-1e300)
+interval(-1e308,1e308) int(interval(1,8)) int(interval(1,2)) tag(log,interval(0,1)) tag(log,interval(1e-4,1e-1))
+tag(log,int(interval(1,1))) glob(*) glob([a*,n*]) 1,2,3 a,b
+""")
 _prefix = mostly(st.just(""), st.sampled_from(["+", "++", "~", "-", "+++"]))
 _key = mostly(
     st.sampled_from(_KEYS),

@@ -1,7 +1,6 @@
-"""What is done with each kind of input: all that `show` and a search do before a training, and the checks of the result.
+"""What is done with each kind of input: all that `show` and a search do before a training, and checks of the result.
 
-Every function returns whether the input could be used; errors of the library's own mean that it could not. Anything else
-that is raised is a failure.
+Errors that the commands report by a message mean that an input cannot be used; anything else is a failure.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from random import Random
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-
 from torch_facts import enlarge, positive, recorded, support
 
 from archsearch.analysis.measure import measure, rows

@@ -1,10 +1,10 @@
 """Fuzz: draw inputs of every kind, hand them to the library in processes of their own, and report what must not be.
 
-    python tests/fuzz                                          50 000 inputs, a summary, exit code 1 for any failure
-    python tests/fuzz --inputs 2000 --seed 7 --only yaml       some of one kind, from another seed
-    python tests/fuzz --repeat outputs/fuzz/yaml-7-3.txt       one failing input again, with its traceback
+    python tests/fuzz/fuzz.py                                      50 000 inputs; exit code 1 for any failure
+    python tests/fuzz/fuzz.py --inputs 2000 --seed 7 --only yaml   some of one kind, from another seed
+    python tests/fuzz/fuzz.py --repeat outputs/fuzz/yaml-7-3.txt   one failing input again, with its traceback
 
-Failing inputs are kept in outputs/fuzz, one file each: what was raised, and the input. `docs/reliability.md` has figures.
+Failing inputs are kept in outputs/fuzz, one file each: what was raised, and the input.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def drawn(kind: str, seed: int, count: int) -> list[Any]:
     return found[:count]
 
 
-def attempt(kind: str, payload: Any) -> tuple[str, str, float]:
+def attempt(kind: str, payload: Any, longest: float = LONGEST) -> tuple[str, str, float]:
     """Return `used`, `refused`, `traceback`, `hang` or `disagreement`, with its text, and the seconds it took."""
     from targets import Disagreement, examine
 
@@ -64,7 +64,7 @@ def attempt(kind: str, payload: Any) -> tuple[str, str, float]:
         raise Hang
 
     before, begun = signal.signal(signal.SIGPROF, stop), time.process_time()
-    signal.setitimer(signal.ITIMER_PROF, LONGEST)
+    signal.setitimer(signal.ITIMER_PROF, longest)
     try:
         outcome, text = "used" if examine(kind, payload) else "refused", ""
     except Hang:
@@ -168,7 +168,7 @@ def oversee(inputs: int, seed: int, only: list[str] | None, folder: Path) -> int
 
 def chunk(kind: str, seed: int, count: int, folder: Path) -> dict[str, Any]:
     """Return what one process reports of `count` inputs; one that dies or falls silent counts as killed."""
-    command = [sys.executable, str(HERE), "--folder", str(folder), "--work", kind, str(seed), str(count)]
+    command = [sys.executable, __file__, "--folder", str(folder), "--work", kind, str(seed), str(count)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         last = ""
