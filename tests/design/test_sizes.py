@@ -94,6 +94,10 @@ def test_a_block_as_deep_as_allowed_is_read() -> None:
         ({"stages": {"c1": {"block": "plain", "width": 8, "repeats": 10**9}}}, "repeats: must be at most 1000000"),
         ({"stages": {"c1": {"block": "plain", "width": 8, "repeats": 100_000}}}, "has more than 4096 blocks"),
         ({"stages": {"c1": {"block": "plain", "width": 8, "repeats": 2000}}}, "has more than 4096 layers"),
+        (
+            {"stages": {"c1": {"block": "plain", "width": 8, "kernel": float("inf")}}},
+            "c1.kernel: must be finite, got inf",
+        ),
         ({"stages": {"c1": {"block": [1, 2], "width": 8}}}, "c1.block: a block must be a mapping, got a list"),
     ],
 )
