@@ -28,7 +28,7 @@ from typing import Any
 
 from archsearch.analysis.limits import Margin
 from archsearch.processor import processor_name
-from archsearch.search.identity import hash_of
+from archsearch.search.task import hash_of
 from archsearch.search.progress import Event
 from archsearch.search.space import Choice, Range, Space
 from archsearch.search.storage.database import open_store

@@ -21,6 +21,7 @@ from archsearch.config_files import ConfigSources, config_folder
 from archsearch.errors import SpecError
 from archsearch.formatting import printable
 from archsearch.masking import hide_passwords, mask
+from archsearch.notices import notice_once
 from archsearch.overrides import group_of, key_of
 
 if TYPE_CHECKING:
@@ -133,6 +134,8 @@ def _job(config: DictConfig) -> None:
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks)
     require(checked)
+    for notice in checked.notices:
+        notice_once(notice)
     from archsearch.runs.folder import require_own_folder
     from archsearch.runs.single import complete, run_single
     from hydra_plugins.archsearch_sweeper._preflight import require_machine

@@ -81,12 +81,15 @@ def _show(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
 def _show_design(overrides: list[str], sources: ConfigSources, *, as_json: bool, plot: Path | None) -> int:
     from archsearch.analysis.check import check_design
     from archsearch.cli.compose import compose_tree
+    from archsearch.notices import notice_once
     from archsearch.report.terminal.design import design_record, design_text
     from archsearch.settings.experiment import decode_experiment
 
     tree, blocks = compose_tree(overrides, sources)
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks)
+    for notice in checked.notices:
+        notice_once(notice)
     if plot:
         from archsearch.report.figures.design import draw_design
 

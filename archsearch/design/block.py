@@ -14,6 +14,7 @@ from typing import Any, assert_never, get_args
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, quoted, suggest
 from archsearch.design.expression import (
+    MAX_VALUE,
     WORDS,
     Expression,
     Value,
@@ -116,7 +117,7 @@ class FieldValues:
     def integer(self, field: str) -> int:
         """Return an integer of at least 1; raises `SpecError` for any other value, as all methods do."""
         value = self._fields[field].value
-        if type(value) is int and value >= 1:
+        if type(value) is int and 1 <= value <= MAX_VALUE:
             return value
         return integer(self._fields[field], self._scope, f"{self._where}.{field}", 1)
 

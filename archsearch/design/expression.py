@@ -115,7 +115,8 @@ def parse(text: str, where: str) -> Expression:
 
 def constant(value: Value) -> Expression:
     """Return the expression that is always `value`."""
-    return Expression(text=str(value), names=frozenset(), evaluate=lambda scope: value, value=value)
+    text = value if isinstance(value, str) else describe(value)
+    return Expression(text=text, names=frozenset(), evaluate=lambda scope: value, value=value)
 
 
 def settle(expression: Expression, scope: Scope) -> Expression:

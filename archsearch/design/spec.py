@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Literal, TypeVar
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
@@ -241,6 +242,8 @@ def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, 
     for key, value in raw.items():
         if key in block.defaults:
             default = block.defaults[key]
+            if isinstance(value, float) and not isfinite(value):
+                raise SpecError(join(where, key), f"must be finite, got {value}")
             if type(value) is type(default):
                 options[key] = value
                 continue

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from archsearch.cli.grammar_errors import grammar_error, list_error
+from archsearch.decode import describe
 from archsearch.errors import SpecError
-from archsearch.input_limits.values import check_override
+from archsearch.input_limits.values import check_override, check_scalar
 from archsearch.overrides import SEARCH_GROUPS, group_of
 from archsearch.search.space import Choice, Parameter, Range, Space, Value
 
 # What is the same for all trials of a study: results under other data or limits cannot be compared.
 HELD = (*SEARCH_GROUPS, "data", "constraints", "resume", "experiment", "tracking")
+MOST_VALUES = 10_000
+"""Values of a range; an interval has any number."""
+LARGEST = 1e18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +114,11 @@ def parameter_of(override: Any, loader: Any = None) -> Parameter:
         return Choice(options=tuple(value for _, value in options))
     log = "log" in getattr(sweep, "tags", ())
     if isinstance(sweep, IntervalSweep):
-        low, high = sweep.start, sweep.end
-        assert low is not None, "the grammar asks for it"
-        assert high is not None, "the grammar asks for it"
+        low, high = (_bound(name, bound) for bound in (sweep.start, sweep.end))
         integer = isinstance(low, int) and isinstance(high, int)
         return _checked(name, Range(low=low, high=high, log=log, integer=integer))
     assert isinstance(sweep, RangeSweep), type(sweep)
-    values = list(sweep.range())
+    values = _values_of(name, sweep)
     if not values:
         raise SpecError(name, f"range({sweep.start},{sweep.stop},{sweep.step}) holds no value")
     low, high = min(values), max(values)
@@ -128,13 +131,36 @@ def parameter_of(override: Any, loader: Any = None) -> Parameter:
     return Range(low=low, high=high, integer=integer, step=float(step))
 
 
+def _values_of(name: str, sweep: Any) -> list[Any]:
+    """Return the values of a range; raises `SpecError` for one without a step, or of more than `MOST_VALUES`."""
+    start, stop, step = (_bound(name, bound) for bound in (sweep.start, sweep.stop, sweep.step))
+    if step == 0:
+        raise SpecError(
+            name, f"range({start},{stop},{step}) has no step", f"Write range({start},{stop}) for steps of 1."
+        )
+    if (stop - start) / step > MOST_VALUES:
+        fix = f"Write interval({start},{stop}), or a larger step."
+        raise SpecError(name, f"range({start},{stop},{step}) holds more than {MOST_VALUES} values", fix)
+    return list(sweep.range())
+
+
+def _bound(name: str, bound: Any) -> Any:
+    """Return an end or the step of a range or an interval, a number; raises `SpecError` for any other."""
+    if isinstance(bound, bool) or not isinstance(bound, int | float) or not -LARGEST <= bound <= LARGEST:
+        raise SpecError(name, f"a range or an interval has numbers from -1e18 to 1e18, got {describe(bound)}")
+    return bound
+
+
 def scalar(name: str, value: Any) -> Value:
     """Return one value of a sweep as a plain one; raises `SpecError` for lists and mappings."""
     from hydra.core.override_parser.types import QuotedString
 
     if isinstance(value, QuotedString):
         return value.text
+    if isinstance(value, float) and not isfinite(value):
+        raise SpecError(name, f"must be finite, got {value}")
     if value is None or isinstance(value, str | int | float | bool):
+        check_scalar(value, name)
         return value
     raise SpecError(name, "lists and mappings cannot be searched over", "Name the keys inside them.")
 
