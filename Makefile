@@ -1,4 +1,4 @@
-# make run | test | lint | types | bench | clean. Each makes .venv where it is missing and installs what it
+# make run | test | machines | lint | types | bench | clean. Each makes .venv where it is missing and installs what it
 # needs; once that is done, nothing is installed again until pyproject.toml changes.
 
 PYTHON ?= python3
@@ -8,7 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint types bench clean
+.PHONY: run test machines lint types bench clean
 .DEFAULT_GOAL := run
 
 # Checks, builds, trains and evaluates one design: make run ARGS="block=dilated".
@@ -19,6 +19,10 @@ run: $(VENV)/installed
 # Everything that must hold before a commit: make test ARGS="-k margins" for a part of the tests.
 test: lint types
 	$(PY) -m pytest -n 2 $(ARGS)
+
+# Searches on two hosts (network namespaces), on SLURM and on Ray; each is skipped, with the reason, where it cannot run.
+machines: $(VENV)/installed-dev
+	ARCHSEARCH_SLOW=1 $(PY) -m pytest tests/machines $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(PY) -m ruff check

@@ -106,7 +106,8 @@ class Host:
         )
         environment = {**os.environ, "PASSWORD": quote(PASSWORD), "PYTHONPATH": str(CHECKOUT)}
         process = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.space}", "unshare", "--mount", "--uts", "sh", "-c", inside, "sh", *command],
+            ["nsenter", f"--net=/run/netns/{self.space}", "unshare", "--mount", "--uts", "sh", "-c", inside, "sh",
+             *command],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
         self.started.append(process)
