@@ -1,5 +1,5 @@
-# make run | test | fuzz | faults | lint | types | bench | clean. Each makes .venv where it is missing and installs what it
-# needs; once that is done, nothing is installed again until pyproject.toml changes.
+# make run | test | fuzz | faults | machines | lint | types | bench | clean. Each makes .venv where it is missing and
+# installs what it needs; once that is done, nothing is installed again until pyproject.toml changes.
 
 PYTHON ?= python3
 ARGS ?=
@@ -8,7 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test fuzz faults lint types bench clean
+.PHONY: run test fuzz faults machines lint types bench clean
 .DEFAULT_GOAL := run
 
 # Checks, builds, trains and evaluates one design: make run ARGS="block=dilated".
@@ -24,6 +24,10 @@ test: lint types
 # kept in outputs/fuzz: make fuzz ARGS="--inputs 2000 --seed 7 --only yaml".
 fuzz: $(VENV)/installed-dev
 	$(PY) tests/fuzz/fuzz.py $(ARGS)
+
+# Searches on two hosts (network namespaces), on SLURM and on Ray; each is skipped, with the reason, where it cannot run.
+machines: $(VENV)/installed-dev
+	ARCHSEARCH_SLOW=1 $(PY) -m pytest tests/machines $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(PY) -m ruff check

@@ -28,13 +28,12 @@ from typing import Any
 
 from archsearch.analysis.limits import Margin
 from archsearch.processor import processor_name
-from archsearch.search.task import hash_of
 from archsearch.search.progress import Event
 from archsearch.search.space import Choice, Range, Space
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import open_study
 from archsearch.search.sweep import Sweep
-from archsearch.search.task import Assignments, Candidate, Job, Outcome
+from archsearch.search.task import Assignments, Candidate, Job, Outcome, hash_of
 from archsearch.search.workers import run_workers
 from archsearch.settings.study import SamplerSettings, StudySettings
 

@@ -32,12 +32,14 @@ def why_not() -> str | None:
     """Return why there can be no room here, or None."""
     if os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() != 0:
         return "network namespaces need root"
-    missing = [name for name in ("ip", "unshare", "setpriv") if shutil.which(name) is None]
+    missing = [name for name in ("ip", "nsenter", "unshare", "setpriv") if shutil.which(name) is None]
     if missing:
         return f"{', '.join(missing)} not installed (iproute2, util-linux)"
     if postgres_programs() is None:
         return "no PostgreSQL server programs are installed (postgresql)"
-    made = subprocess.run(["ip", "netns", "exec", _probe(), "true"], capture_output=True, text=True, check=False)
+    made = subprocess.run(
+        ["nsenter", f"--net=/run/netns/{_probe()}", "true"], capture_output=True, text=True, check=False
+    )
     subprocess.run(["ip", "netns", "delete", _probe()], capture_output=True, check=False)
     return f"no network namespaces here: {made.stderr.strip()}" if made.returncode else None
 
@@ -95,16 +97,17 @@ class Host:
         """Start a command of archsearch on this host, `under` another program such as faketime; signals reach it."""
         return self.start_program([*under, sys.executable, "-m", module, *arguments])
 
-    def start_program(self, command: Sequence[str]) -> subprocess.Popen[str]:
-        """Start any program on this host."""
+    def start_program(self, command: Sequence[str], folder: str = HOME) -> subprocess.Popen[str]:
+        """Start any program on this host, in `folder` as it sees it."""
         shared = f"mount --bind {self.room.shared} /media && " if self.room.shared else ""
         inside = (
             f"hostname {self.name} && {shared}mount --bind {self.folder} {HOME} && "
-            f'mount -t tmpfs none {self.room.folder / "hosts"} && cd {HOME} && exec "$@"'
+            f'mount -t tmpfs none {self.room.folder / "hosts"} && cd {folder} && exec "$@"'
         )
         environment = {**os.environ, "PASSWORD": quote(PASSWORD), "PYTHONPATH": str(CHECKOUT)}
         process = subprocess.Popen(
-            ["ip", "netns", "exec", self.space, "unshare", "--mount", "--uts", "sh", "-c", inside, "sh", *command],
+            ["nsenter", f"--net=/run/netns/{self.space}", "unshare", "--mount", "--uts", "sh", "-c", inside, "sh",
+             *command],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
         self.started.append(process)
@@ -241,7 +244,7 @@ class Room:
             (self.folder / "db" / "password").write_text(PASSWORD + "\n")
             for one in (self.folder / "db", self.folder / "db" / "password"):
                 os.chown(one, int(owner), -1)
-        command = ["ip", "netns", "exec", self.space("db"), "setpriv", f"--reuid={owner}", "--clear-groups"]
+        command = ["nsenter", f"--net=/run/netns/{self.space('db')}", "setpriv", f"--reuid={owner}", "--clear-groups"]
         done = subprocess.run(
             [*command, str(self._programs / program), *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, cwd="/",

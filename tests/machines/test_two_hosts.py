@@ -101,6 +101,7 @@ def test_copies_of_the_files_are_fetched_by_a_host_without_them(room: Room) -> N
     assert (beta.folder / "best.safetensors").read_bytes() == weights.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_host_cut_off_inside_the_lock_does_not_keep_the_others_out(room: Room) -> None:
     alpha, beta = room.host("alpha", 2), room.host("beta", 3)
     hold = (
@@ -119,6 +120,7 @@ def test_a_host_cut_off_inside_the_lock_does_not_keep_the_others_out(room: Room)
     assert waiting.communicate(timeout=120)[0] == "entered\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["-10m", "+10m"])
 def test_a_clock_that_is_wrong_takes_no_living_trial_over(room: Room, wrong: str) -> None:
     if shutil.which("faketime") is None:
