@@ -116,9 +116,9 @@ def wait_until_training(lab: Lab, command: Command) -> None:
         time.sleep(0.002)
 
 
-def endured(place: Place, lab: Lab, command: Command, end: Callable[[], object], seconds: float = 3.0) -> list[str]:
+def endured(place: Place, lab: Lab, command: Command, end: Callable[[], object]) -> list[str]:
     """End the disturbance after some seconds; the command must go on by itself and do all that was asked for."""
-    command.wait(seconds)
+    command.wait(2.0 + place.reference.seconds["run"])  # long enough to meet it, also on a busy machine
     end()
     code = command.wait()
     if code is None:
@@ -240,7 +240,7 @@ def server_restarts(place: Place, mode: str = "fast", point: Point = SAVING, kin
         with disturbed(lab, point) as command:
             server.stop(mode)
             server.start()
-    return endured(place, lab, command, lambda: None, 0.0)
+    return endured(place, lab, command, lambda: None)
 
 
 def server_is_down(place: Place, kind: str = "search", *, last: bool = False, point: Point = SAVING) -> list[str]:

@@ -190,12 +190,14 @@ def disturb(campaign: Campaign, names: str) -> list[tuple[str, str, list[str]]]:
 def report(campaign: Campaign, environment: list[tuple[str, str, list[str]]], seconds: float) -> str:
     """Return the tables as Markdown."""
     rows = sorted(campaign.rows.items())
-    lines = _table("disturbance", "command", "database", "how often", "commands given", "trials asked for", "faults")
+    names = ("disturbance", "command", "database", "how often", "commands given", "trials asked for", "faults")
+    lines = _table(*names) if rows else []
     for (how, kind, database), row in rows:
         numbers = (row.disturbances, row.commands, row.trials, len(row.faults))
         lines.append(_line(how, NAMES[kind], database, *numbers))
     totals = [sum(getattr(row, name) for _, row in rows) for name in ("disturbances", "commands", "trials")]
-    lines.append(_line("**all**", "", "", *totals, sum(len(row.faults) for _, row in rows)))
+    if rows:
+        lines.append(_line("**all**", "", "", *totals, sum(len(row.faults) for _, row in rows)))
     if environment:
         lines += ["", *_table("disturbance of the environment", "found")]
         for name, tried, faults in environment:
