@@ -109,8 +109,9 @@ def main() -> int:
         for database, storage in storages.items():
             name = f"scale-{uuid.uuid4().hex[:8]}"
             for mark in search(storage, name, options.trials, options.workers, options.sampler):
-                print(f"| {database} | {mark.trials} | {mark.milliseconds:.0f} | {mark.processor:.0f} | {mark.worker_mb:.0f} | "
-                      f"{mark.parent_mb:.0f} | {mark.handles} |", flush=True)  # fmt: skip
+                times = f"{mark.milliseconds:.0f} | {mark.processor:.0f}"
+                memory = f"{mark.worker_mb:.0f} | {mark.parent_mb:.0f}"
+                print(f"| {database} | {mark.trials} | {times} | {memory} | {mark.handles} |", flush=True)
             shown.append(f"`study show` on {database}: {show_seconds(storage, name):.2f} s (median of 3)")
     print("", *shown, sep="\n")
     return 0

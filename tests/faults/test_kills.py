@@ -18,7 +18,7 @@ MakeLab = Callable[..., Lab]
 @pytest.mark.parametrize(
     ("pattern", "last"),
     [
-        ("within write .hydra/overrides.yaml", False),
+        ("within write .hydra/.*overrides.yaml.*", False),
         ("after commit of .* study_.*", False),
         ("within write .checkpoint.pt.*", True),
         ("after replace result.json", False),
