@@ -22,6 +22,7 @@ MakeLab = Callable[..., Lab]
         ("after commit of .* study_.*", False),
         ("within write .checkpoint.pt.*", True),
         ("after replace result.json", False),
+        ("after unlink checkpoint.pt", False),
         ("after commit of .*", True),
     ],
 )
@@ -38,6 +39,7 @@ def test_a_run_killed_at_a_point_is_whole_in_the_end(
     ("pattern", "last"),
     [
         ("after commit of .* study_.*", False),
+        ("within write .*overrides.yaml.*", False),
         ("after replace result.json", False),
         ("(within write|after open) .*card.json.*", True),
         ("after unlink checkpoint.pt", False),
