@@ -111,6 +111,9 @@ class Campaign:
             row.commands += len(lab.commands)
             row.trials += ASKED[kind]
             row.faults += [f"{lab.folder.name}: {each}" for each in found]
+            done = sum(each.disturbances for each in self.rows.values())
+        if done // 20 > (done - count) // 20:
+            _note(f"{done} disturbances so far")
         for each in found:
             _note(f"{how}, {kind}, {database}, {lab.folder.name}: {each}")
 
