@@ -83,6 +83,7 @@ class Mark:
 
     trials: int
     milliseconds: float
+    processor: float  # milliseconds of all processes together
     worker_mb: float
     parent_mb: float
     handles: int
@@ -97,8 +98,8 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{options.workers} workers, {options.sampler} sampler; {processor_name()}, {os.cpu_count()} cores, "
           f"load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}\n")  # fmt: skip
-    print("| database | trials | ms a trial | MB of a worker | MB of the parent | open files |")
-    print("|---|---|---|---|---|---|")
+    print("| database | trials | ms a trial | ms of processor | MB of a worker | MB of the parent | open files |")
+    print("|---|---|---|---|---|---|---|")
     shown: list[str] = []
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         storages = {"SQLite": f"sqlite:///{folder}/studies.db"}
@@ -107,8 +108,9 @@ def main() -> int:
         for database, storage in storages.items():
             name = f"scale-{uuid.uuid4().hex[:8]}"
             for mark in search(storage, name, options.trials, options.workers, options.sampler):
-                print(f"| {database} | {mark.trials} | {mark.milliseconds:.1f} | {mark.worker_mb:.0f} | "
-                      f"{mark.parent_mb:.0f} | {mark.handles} |", flush=True)  # fmt: skip
+                times = f"{mark.milliseconds:.0f} | {mark.processor:.0f}"
+                memory = f"{mark.worker_mb:.0f} | {mark.parent_mb:.0f}"
+                print(f"| {database} | {mark.trials} | {times} | {memory} | {mark.handles} |", flush=True)
             shown.append(f"`study show` on {database}: {show_seconds(storage, name):.2f} s (median of 3)")
     print("", *shown, sep="\n")
     return 0
@@ -121,33 +123,41 @@ def search(storage: str, name: str, trials: int, workers: int, sampler: str) -> 
     settings = StudySettings(trials=trials, workers=workers, sampler=SamplerSettings(name=sampler, seed=0))
     sweep = replace(Sweep(space=SPACE, folder=Path("runs"), settings=settings))
     found: list[Mark] = []
-    ended, before, since = 0, 0, time.perf_counter()
+    ended, before, since, spent = 0, 0, time.perf_counter(), 0.0
 
     def listen(event: Event) -> None:
-        nonlocal ended, before, since
+        nonlocal ended, before, since, spent
         if event.kind != "ended":
             return
         ended += 1
-        if ended == 1:
-            before, since = 1, time.perf_counter()  # what is done once is not counted
+        processes = [os.getpid(), *(one.pid for one in multiprocessing.active_children() if one.pid)]
+        if ended == 1:  # what is done once is not counted
+            before, since, spent = 1, time.perf_counter(), sum(map(processor_seconds, processes))
         if ended in MARKS or ended == trials:
-            now = time.perf_counter()
-            spent = 1000 * (now - since) / max(1, ended - before)
-            processes = [one.pid for one in multiprocessing.active_children() if one.pid]
+            count, now = max(1, ended - before), sum(map(processor_seconds, processes))
             found.append(
                 Mark(
                     trials=ended,
-                    milliseconds=spent,
-                    worker_mb=max((resident(pid) for pid in processes), default=0.0),
+                    milliseconds=1000 * (time.perf_counter() - since) / count,
+                    processor=1000 * (now - spent) / count,
+                    worker_mb=max((resident(pid) for pid in processes[1:]), default=0.0),
                     parent_mb=resident(os.getpid()),
-                    handles=max(handles(pid) for pid in (os.getpid(), *processes)),
+                    handles=max(map(handles, processes)),
                 )
             )
-            before, since = ended, time.perf_counter()
+            before, since, spent = ended, time.perf_counter(), now
 
     run_workers(study, sweep, Trivial, listen=listen, seed=0)
     store.close()
     return found
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time of a process so far."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def resident(pid: int) -> float:

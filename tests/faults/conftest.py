@@ -14,8 +14,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from environment import Place, can_mount
-from lab import Lab, Reference, Warm, measure
+from lab import ASKED, Lab, Reference, Warm, measure
 from postgres_server import PostgresServer, programs
+
+ASKED.update(search=2, workers=2)  # trials: the long form has more
 
 
 @pytest.fixture(scope="session")

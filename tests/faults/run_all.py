@@ -111,6 +111,9 @@ class Campaign:
             row.commands += len(lab.commands)
             row.trials += ASKED[kind]
             row.faults += [f"{lab.folder.name}: {each}" for each in found]
+            done = sum(each.disturbances for each in self.rows.values())
+        if done // 20 > (done - count) // 20:
+            _note(f"{done} disturbances so far")
         for each in found:
             _note(f"{how}, {kind}, {database}, {lab.folder.name}: {each}")
 
@@ -190,12 +193,14 @@ def disturb(campaign: Campaign, names: str) -> list[tuple[str, str, list[str]]]:
 def report(campaign: Campaign, environment: list[tuple[str, str, list[str]]], seconds: float) -> str:
     """Return the tables as Markdown."""
     rows = sorted(campaign.rows.items())
-    lines = _table("disturbance", "command", "database", "how often", "commands given", "trials asked for", "faults")
+    names = ("disturbance", "command", "database", "how often", "commands given", "trials asked for", "faults")
+    lines = _table(*names) if rows else []
     for (how, kind, database), row in rows:
         numbers = (row.disturbances, row.commands, row.trials, len(row.faults))
         lines.append(_line(how, NAMES[kind], database, *numbers))
     totals = [sum(getattr(row, name) for _, row in rows) for name in ("disturbances", "commands", "trials")]
-    lines.append(_line("**all**", "", "", *totals, sum(len(row.faults) for _, row in rows)))
+    if rows:
+        lines.append(_line("**all**", "", "", *totals, sum(len(row.faults) for _, row in rows)))
     if environment:
         lines += ["", *_table("disturbance of the environment", "found")]
         for name, tried, faults in environment:
