@@ -191,7 +191,7 @@ def _built(compiler: str, *more: str) -> Path:
 
 
 def _folders() -> list[Path]:
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111  (never raises)
     homes = [] if cache.startswith("~") else [Path(cache) / "archsearch"]  # a user may have no home
     # Beside it a folder of the user alone: a library that others could write would run their code.
     return [*homes, Path(tempfile.gettempdir()) / f"archsearch-{os.getuid()}"]
