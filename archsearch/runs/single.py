@@ -37,8 +37,14 @@ def run_single(
     from archsearch.search.storage.url import parse_address
 
     parse_address(experiment.study.storage)
+    lines: list[str] = []
+
+    def opening(text: str) -> None:  # logged once nothing is left to be refused: a refused run leaves no folder
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  (a command prints)
+        lines.append(text)
+
     footprint, limits = checked.footprint, len(checked.margins)
-    _note(
+    opening(
         f"{checked.design.name}: {number(footprint.parameters)} parameters, {number(footprint.macs)} MACs, "
         f"receptive field {footprint.receptive_field} px; {f'keeps all {limits} limits' if limits else 'no limits'}"
     )
@@ -47,8 +53,8 @@ def run_single(
     dataset = load_dataset(experiment.data)
     if dataset.notice:
         rule = "=" * 72
-        _note(f"{rule}\n{dataset.notice}\n{rule}")
-    _note(
+        opening(f"{rule}\n{dataset.notice}\n{rule}")
+    opening(
         f"data: {one_line(dataset.name)}, {number(len(dataset.train))} training images, "
         f"{number(len(dataset.validation))} validation, {number(len(dataset.test))} test"
     )
@@ -59,6 +65,7 @@ def run_single(
     prepare_study(experiment, data, origin)
     for name, text in files.items():
         write_whole(run_dir / name, text.encode())
+    log("\n".join(lines))
     if experiment.resume is not None and not (run_dir / "checkpoint.pt").exists():
         _note(f"resume: no checkpoint in {experiment.resume}: the run starts from the beginning")
     from archsearch.training.progress import make_progress

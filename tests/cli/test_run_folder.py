@@ -32,7 +32,7 @@ def test_a_second_run_in_the_folder_of_a_first_is_refused(capsys: pytest.Capture
     assert main([*TINY, "hydra.run.dir=mine", "seed=5"]) == 2
     assert "mine holds another run: it differs in seed. Choose another folder" in capsys.readouterr().err
     assert main([*TINY, "hydra.run.dir=mine", "arch.stages.c1.width=48"]) == 2
-    assert "mine holds the run of another design" in capsys.readouterr().err
+    assert "mine holds another run: it differs in arch.stages.c1.width" in capsys.readouterr().err
     assert contents(Path("mine")) == before
 
 
