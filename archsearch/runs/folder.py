@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from archsearch.analysis.check import Checked
@@ -11,6 +11,8 @@ from archsearch.masking import mask
 from archsearch.overrides import SEARCH_GROUPS, group_of, key_of
 from archsearch.runs.record import read_result
 
+HYDRA = ".hydra"
+"""The folder in which Hydra leaves the configuration."""
 _OF_NO_RUN = (*SEARCH_GROUPS, "resume", "tracking")
 """Groups that say where and how a run is recorded, not which run it is."""
 
@@ -70,17 +72,14 @@ def _of_the_run(overrides: Iterable[str]) -> set[str]:
 
 
 def refuse_links(run_dir: Path) -> None:
-    """Raise `SpecError` for a link in `run_dir` that leads out of it: a file written there would replace another."""
+    """Raise `SpecError` for a link in `run_dir` that leads out of it, where a file written there replaced another.
+
+    Links to other folders are accepted: a run writes into none but its own and `.hydra`.
+    """
     inside = run_dir.resolve()
-    for one in _entries(run_dir):
-        if one.is_symlink() and not one.resolve().is_relative_to(inside):
-            what = f"is a link that leads out of the run's folder, to {one.readlink()}"
-            raise SpecError(str(one), what, "Remove it, or copy the file that it names.")
-
-
-def _entries(folder: Path) -> Iterator[Path]:
-    """Yield what is in `folder` and in the folders in it."""
-    for one in folder.iterdir() if folder.is_dir() else ():
-        yield one
-        if not one.is_symlink() and one.is_dir():
-            yield from _entries(one)
+    for folder in (run_dir, run_dir / HYDRA):
+        for one in folder.iterdir() if folder.is_dir() else ():
+            written = one.name == HYDRA or not one.is_dir()
+            if written and one.is_symlink() and not one.resolve().is_relative_to(inside):
+                what = f"is a link that leads out of the run's folder, to {one.readlink()}"
+                raise SpecError(str(one), what, "Remove it, or copy the file that it names.")

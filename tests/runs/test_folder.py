@@ -18,7 +18,7 @@ from archsearch.runs.folder import design_in, refuse_links, require_own_folder
 from archsearch.runs.record import write_design
 
 
-@pytest.fixture(params=["curves.png", ".hydra", ".model.safetensors.77.part", "deep/inside/it"])
+@pytest.fixture(params=["curves.png", ".hydra", ".model.safetensors.77.part", ".hydra/config.yaml"])
 def linked(request: pytest.FixtureRequest) -> Path:
     """Return a run's folder with a link to what is outside."""
     Path("precious").write_text("keep me")
@@ -33,13 +33,23 @@ def test_a_link_that_leads_out_is_refused_with_its_place(linked: Path) -> None:
         refuse_links(linked)
 
 
-def test_links_within_the_folder_are_accepted() -> None:
+def test_links_within_the_folder_and_to_folders_are_accepted() -> None:
     Path("run").mkdir()
     Path("run/best.png").symlink_to("curves.png")
     Path("also").symlink_to("run")
+    Path("images").mkdir()
+    Path("run/images").symlink_to("../images")  # with hydra.run.dir=. a run's folder holds more than its own files
     refuse_links(Path("run"))
     refuse_links(Path("also"))
     refuse_links(Path("nowhere"))
+
+
+def test_a_link_to_a_folder_in_the_place_of_hydras_is_refused() -> None:
+    for name in ("run", "elsewhere"):
+        Path(name).mkdir()
+    Path("run/.hydra").symlink_to("../elsewhere")
+    with pytest.raises(SpecError, match=r"\.hydra: is a link that leads out"):
+        refuse_links(Path("run"))
 
 
 @pytest.mark.parametrize(
