@@ -23,7 +23,7 @@ from PIL import Image
 from archsearch.data.cache import cached
 from archsearch.data.dataset import Images, Samples, Source, digest_of, some_of_each_class, statistics
 from archsearch.data.pictures import FORMATS, OtherSizeError, open_picture
-from archsearch.data.pixels import eight_bits
+from archsearch.data.pixels import REDUCED, eight_bits
 from archsearch.errors import DataError
 from archsearch.notices import notice_once
 from archsearch.settings.data import DataSettings, image_shape
@@ -237,6 +237,7 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
     broken: list[str] = []
     other: list[tuple[str, tuple[int, int]]] = []
     animated: list[str] = []
+    reduced: list[int] = []
 
     def decode(start: int) -> None:
         for index in range(start, min(start + _BATCH, len(files))):
@@ -253,6 +254,8 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
                 continue
             if image.size != (size, size):
                 image = image.resize((size, size), Image.Resampling.BICUBIC)
+            if image.info.get(REDUCED):
+                reduced.append(index)
             if image.info.get(ANIMATED):
                 animated.append(path)
             images_NHWC[index] = np.asarray(image).reshape(size, size, channels)
@@ -265,9 +268,10 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
         raise DataError(f"{what}. Fix or remove {'it' if len(broken) == 1 else 'them'}.")
     if other:
         _raise_sizes(sorted(other), len(files), size)
-    if 0 < (highest := images_NHWC.max(initial=0)) < _BLACK:
-        what = f"all images are black, or nearly: the highest of their values is {highest} of 255"
-        raise DataError(f"{Path(files[0].path).parent.parent}: {what}. Scale their values before.")
+    if 0 < (highest := images_NHWC[reduced].max(initial=0)) < _BLACK:
+        where = Path(files[reduced[0]].path).parent.parent
+        what = f"all images of more than 8 bits are nearly black: in 8 bits their highest value is {highest} of 255"
+        raise DataError(f"{where}: {what}. Scale their values before.")
     if animated:
         named = _some(sorted(map(readable, animated)))
         notice_once(f"{len(animated)} of {len(files)} images are animated, of which the first frame is used: {named}")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
+REDUCED = "is reduced"
+"""The mark of a picture that had more than 8 bits, in its `info`."""
+
 _BITS = 258  # the tag of TIFF
 
 
@@ -22,7 +25,9 @@ def eight_bits(image: Image.Image, mode: str) -> Image.Image:
         kind = "floating-point" if image.mode == "F" else "signed or 32-bit"
         raise ValueError(f"its pixels are {kind} numbers, whose range is unknown: save it with 8 or 16 bits")
     if image.mode.startswith("I"):
-        return _reduced(image).convert(mode)
+        image = _reduced(image).convert(mode)
+        image.info[REDUCED] = True
+        return image
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # Pillow warns where a palette with transparency becomes RGB
     return image.convert(mode)

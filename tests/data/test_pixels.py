@@ -148,12 +148,18 @@ def test_a_black_image_of_sixteen_bits_is_an_image() -> None:
     assert not np.asarray(folder.picture(encoded(Image.fromarray(RAMP * 0), "PNG"))).any()
 
 
+def test_dark_images_of_eight_bits_are_images(pictures: Path, settings_of: Make) -> None:
+    for index, path in enumerate(pictures.glob("*/*/*.png")):
+        Image.new("RGB", (8, 8), (index % 5, 0, 0)).save(path)
+    assert folder.load(settings_of(pictures)).train.images_BHWC.max() == 4
+
+
 def test_a_folder_of_nearly_black_images_is_refused(pictures: Path, settings_of: Make) -> None:
     for path in (pictures / "train").glob("*/*.png"):
         Image.fromarray(RAMP * 60).save(path)  # twelve bits in sixteen
     with pytest.raises(DataError) as caught:
         load_dataset(settings_of(pictures))
-    what = "all images are black, or nearly: the highest of their values is 14 of 255"
+    what = "all images of more than 8 bits are nearly black: in 8 bits their highest value is 14 of 255"
     assert str(caught.value) == f"{pictures / 'train'}: {what}. Scale their values before."
 
 

@@ -34,6 +34,7 @@ def three_against_each_other(draw: random.Random, number: int) -> tuple[float, .
 def study_of(values: Callable[[random.Random, int], tuple[float, ...]]) -> StudyRead:
     draw = random.Random(0)
     trials = []
+    count = len(values(draw, 0))
     for number in range(COUNT):
         found = values(draw, number)
         trials.append(
@@ -45,8 +46,8 @@ def study_of(values: Callable[[random.Random, int], tuple[float, ...]]) -> Study
                 attrs={"parameters": 10 + number, "cause": "x" * 50},
             )
         )
-    objectives = ("accuracy", "macs", "seconds")[: len(found)]
-    return make_study(trials, objectives=objectives, directions=("maximize", "minimize", "minimize")[: len(found)])
+    objectives = ("accuracy", "macs", "seconds")[:count]
+    return make_study(trials, objectives=objectives, directions=("maximize", "minimize", "minimize")[:count])
 
 
 @pytest.mark.parametrize("values", [everything_better, two_against_each_other, three_against_each_other])
