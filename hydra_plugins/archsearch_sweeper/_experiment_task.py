@@ -134,7 +134,9 @@ class ExperimentTask:
                 return outcome_of(run(resume=job.resume))
             except DamagedCheckpoint:
                 aside = set_checkpoint_aside(job.run_dir)
-            notice = f"the checkpoint was damaged: it is kept as {aside.name}, and the training starts from the beginning"
+            notice = (
+                f"the checkpoint was damaged: it is kept as {aside.name}, and the training starts from the beginning"
+            )
             return outcome_of(run(resume=False, notices=(notice,)))
 
     def _write_overrides(self, job: Job) -> None:

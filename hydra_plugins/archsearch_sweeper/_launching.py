@@ -13,7 +13,7 @@ from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
 from archsearch.masking import mask
-from archsearch.output import protect_output
+from archsearch.process import protect_output
 from archsearch.search.loop import POLL, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import TrialQueue
