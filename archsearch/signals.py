@@ -155,7 +155,12 @@ def _handle_later(number: int) -> None:
 
     def again() -> None:
         _waiting.discard(number)
-        _thread.interrupt_main(signal.Signals(number))
+        if not callable(signal.getsignal(number)):
+            return
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident or 0, number)  # ends a wait of the main thread as well
+        else:
+            _thread.interrupt_main(signal.Signals(number))
 
     timer = threading.Timer(_AGAIN, again)
     timer.daemon = True

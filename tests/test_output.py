@@ -79,7 +79,7 @@ def test_a_short_command_says_that_its_output_is_cut_short_by_a_full_disk(tmp_pa
 
 def test_no_file_takes_the_number_of_a_closed_stream(tmp_path: Path) -> None:
     program = (
-        "from archsearch.output import protect_output; protect_output(); "
+        "from archsearch.process import protect_output; protect_output(); "
         "open('numbers', 'w').write(str(open('other', 'w').fileno() > 2))"
     )
     (tmp_path / "other.py").write_text(program)

@@ -14,7 +14,7 @@ from typing import Any
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
 from archsearch.formatting import printable
 from archsearch.masking import mask
-from archsearch.output import protect_output
+from archsearch.process import protect_output
 from archsearch.search.loop import POLL, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import TrialQueue

@@ -20,15 +20,14 @@ PACKAGE = CHECKOUT / "archsearch"
 BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "notices", "overrides", "plugins"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
-INNER = PURE | TORCH | {"output", "process", "processor", "signals", "search", "report", "tracking", "runs"}
+INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
 
 # What each room may import of archsearch. A new room gets its line here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
     "config_files": frozenset({"errors", "decode", "overrides"}),
     "decode": frozenset({"errors"}),
-    "output": frozenset(),
-    "process": frozenset({"output", "signals"}),
+    "process": frozenset({"signals"}),
     "processor": frozenset(),
     "signals": frozenset(),
     "formatting": frozenset(),
@@ -45,7 +44,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "kernels": frozenset({"errors", "notices", "network", "augment"}),  # their plain torch, never a plan
     # An nn.Module and images, never a plan.
     "training": BASE | {"process", "processor", "signals", "settings", "data", "augment", "kernels"},
-    "search": PURE | TORCH | {"output", "process", "signals"},
+    "search": PURE | TORCH | {"process", "signals"},
     "report": PURE | TORCH | {"search"},
     "tracking": BASE | {"settings"},  # plain values, never a training
     "runs": PURE | TORCH | {"search", "report", "tracking"},
@@ -77,7 +76,7 @@ OPTUNA_PRIVATE = frozenset(
 
 # What must answer at once: all of it, imported together, loads none of these.
 HEAVY = ("torch", "torchvision", "numpy", "optuna", "albumentations", "matplotlib", "scipy", "PIL")
-LIGHT = PURE | DOORS | {"output", "process", "processor", "signals"}
+LIGHT = PURE | DOORS | {"process", "processor", "signals"}
 
 
 def sources() -> list[Path]:
