@@ -76,6 +76,7 @@ def test_a_file_means_what_hydra_reads(tmp_path: Path, scalar: str, value: objec
         (b"# " + b"x" * (1 << 18), "is larger than 262144 bytes"),
         (b"a: *x\n", "is not valid YAML: found undefined alias"),
         (b"a: ${b\n", "cannot be read"),
+        (b"a: &a ${b}\nc: [" + b"*a," * 200 + b"]", "line 2: more than 5000 values"),
     ],
 )
 def test_a_file_that_holds_no_configuration_is_named(tmp_path: Path, content: bytes, message: str) -> None:

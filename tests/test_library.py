@@ -69,7 +69,7 @@ def test_check_gives_the_fixes_of_the_command_for_blocks_of_ones_own(tmp_path: P
     assert all(len(margin.fixes) > 0 for margin in command.margins)
 
 
-@pytest.mark.parametrize("stages", ["itself", "deep", "wide", "huge"])
+@pytest.mark.parametrize("stages", ["itself", "deep", "wide", "huge", "interpolations", "doubling"])
 def test_a_mapping_that_no_file_could_hold_is_an_error(stages: str) -> None:
     itself: dict[str, Any] = {"block": "normal", "width": 8}
     itself["x"] = itself
@@ -77,6 +77,12 @@ def test_a_mapping_that_no_file_could_hold_is_an_error(stages: str) -> None:
         "itself": {"c1": itself},
         "deep": functools.reduce(lambda inner, _: {"a": inner}, range(100), {}),
         "wide": {f"c{index}": {"block": "normal", "width": 8} for index in range(5000)},
+        "interpolations": {f"c{index}": "${data.classes}" for index in range(300)},
+        "doubling": {
+            f"c{index}": {"a": f"${{arch.stages.c{index + 1}}}", "b": f"${{arch.stages.c{index + 1}}}"}
+            for index in range(20)
+        }
+        | {"c20": {}},
         "huge": {"c1": {"block": "normal", "width": 10**400}},
     }[stages]
     with pytest.raises(SpecError, match=r"levels deep|more than 5000 values|must be at most"):

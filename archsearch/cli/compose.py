@@ -16,7 +16,7 @@ from archsearch.config_files import ConfigSources, block_lookup, config_folder, 
 from archsearch.config_files.rules import check_overrides
 from archsearch.decode import join
 from archsearch.errors import SpecError
-from archsearch.input_limits.values import check_scalar, check_values, require_size
+from archsearch.input_limits.values import INTERPOLATION, check_scalar, check_values, require_size
 from archsearch.overrides import assign
 
 if TYPE_CHECKING:
@@ -126,9 +126,12 @@ def _resolved(node: Any, where: str, depth: int, count: list[int]) -> Any:
 
     OmegaConf's own function would first resolve all of them, however often interpolations repeat each other.
     """
-    from omegaconf import DictConfig, ListConfig
+    from omegaconf import DictConfig, ListConfig, OmegaConf
 
     count[0] += 1
+    if isinstance(node, DictConfig | ListConfig):
+        keys: Any = node.keys() if isinstance(node, DictConfig) else range(len(node))
+        count[0] += INTERPOLATION * sum(OmegaConf.is_interpolation(node, key) for key in keys)
     require_size(where, depth, count[0])
     if isinstance(node, DictConfig):
         return {key: _resolved(node[key], join(where, key), depth + 1, count) for key in node}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.decode import shortened
 from archsearch.errors import SpecError
-from archsearch.input_limits.values import MAX_DEPTH, MAX_DIGITS, MAX_VALUES
+from archsearch.input_limits.values import MAX_DEPTH, MAX_DIGITS, MAX_VALUES, weight
 
 if TYPE_CHECKING:
     from yaml import Event
@@ -81,9 +81,9 @@ class _Counter:
                 case yaml.ScalarEvent():
                     self.child(event, is_key_allowed=True)
                     self.scalar(event)
-                    self.add(event, 1)
+                    self.add(event, weight(event.value))
                     if event.anchor:
-                        self.anchors[event.anchor] = 1
+                        self.anchors[event.anchor] = weight(event.value)
                 case yaml.SequenceStartEvent() | yaml.MappingStartEvent():
                     self.child(event, is_key_allowed=False)
                     self.tag(event)

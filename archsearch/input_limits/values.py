@@ -13,6 +13,8 @@ from archsearch.errors import SpecError
 
 MAX_VALUES = 5_000
 """Keys and values of a configuration, repeated ones (anchors, interpolations) as often as used."""
+INTERPOLATION = 25
+"""Values that an interpolation counts for: it takes as long to read."""
 MAX_DEPTH = 32
 """Lists and mappings inside each other."""
 MAX_OVERRIDE = 10_000
@@ -30,6 +32,8 @@ def check_override(override: str) -> None:
         raise SpecError(where, f"has {len(override)} characters, at most {MAX_OVERRIDE} are allowed")
     if key.count(".") >= MAX_DEPTH:
         raise SpecError(where, f"has more than {MAX_DEPTH} parts")
+    if value.count("${") > MAX_VALUES // INTERPOLATION:
+        raise SpecError(where, f"contains more than {MAX_VALUES // INTERPOLATION} interpolations")
     if _LONG_NUMBER.search(value):
         raise SpecError(where, f"contains a number of more than {MAX_DIGITS} digits")
     depth = 0
@@ -45,7 +49,7 @@ def check_values(raw: object, where: str = "") -> None:
 
 
 def _check_below(raw: object, where: str, depth: int, count: list[int]) -> None:
-    count[0] += 1
+    count[0] += weight(raw)
     require_size(where, depth, count[0])
     if isinstance(raw, Mapping):
         for key, value in raw.items():
@@ -55,6 +59,11 @@ def _check_below(raw: object, where: str, depth: int, count: list[int]) -> None:
             _check_below(value, f"{where}[{index}]", depth + 1, count)
     else:
         check_scalar(raw, where)
+
+
+def weight(raw: object) -> int:
+    """Return how many values a value counts for: more than one if it contains interpolations."""
+    return 1 + INTERPOLATION * raw.count("${") if isinstance(raw, str) else 1
 
 
 def require_size(where: str, depth: int, count: int) -> None:

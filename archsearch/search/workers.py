@@ -16,12 +16,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
-<<<<<<< HEAD
-from archsearch.output import protect_output
-from archsearch.search.faults import Patience, fault_of
-=======
 from archsearch.process import protect_output
->>>>>>> runlife
+from archsearch.search.faults import Patience, fault_of
 from archsearch.search.heartbeat import stop_with_parent
 from archsearch.search.loop import work
 from archsearch.search.progress import Event, Listener
