@@ -249,7 +249,7 @@ def learning_curves(study: StudyRead, *, best: int = 5, most: int = 60) -> Chart
     return Chart(
         title="Learning curves",
         description=(
-            f"Line chart: validation accuracy by epoch of {number(len(lines))} trials. "
+            f"Line chart: validation accuracy by epoch of {len(lines)} trials. "
             "Arrow keys go from the end of one curve to the next."
         ),
         x=count_axis("Epoch", min(epochs), max(epochs)),

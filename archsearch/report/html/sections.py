@@ -147,9 +147,8 @@ def infeasible_section(study: StudyRead, why: Why) -> Markup:
         parts.append(el("div", chart(infeasible_chart(counts.by_limit, [text])), _nearest(study, why), class_="charts"))
     elif broken:
         causes = [[str(trial.number), trial.cause or "no cause recorded"] for trial in broken]
-        parts.append(
-            el("p", f"{number(len(broken))} designs were infeasible; which limits they broke was not recorded.")
-        )
+        text = f"{number(len(broken))} designs were infeasible; the limits that they broke were not recorded."
+        parts.append(el("p", text))
         parts.append(table("Infeasible designs", ["trial", "cause"], causes[:_MOST_LINES]))
     else:
         parts.append(no_data("No design was infeasible."))
