@@ -72,7 +72,8 @@ def small_disk(folder: Path, megabytes: int = 24) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
+        for _ in range(2):  # the second is there while the folder is read-only
+            subprocess.run(["umount", "--lazy", str(folder)], check=False, capture_output=True)
 
 
 def fill(folder: Path) -> Path:
@@ -87,8 +88,12 @@ def fill(folder: Path) -> Path:
 
 
 def set_read_only(folder: Path, value: bool) -> None:
-    """Make the file system of `folder` refuse to be written to, or take it back."""
-    _mount("-o", f"remount,{'ro' if value else 'rw'}", str(folder))
+    """Make a folder refuse to be written to, or take it back; what is open in it already can still be written."""
+    if value:
+        _mount("--bind", str(folder), str(folder))  # the file system itself is busy while a file is open
+        _mount("-o", "remount,bind,ro", str(folder))
+    else:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True, capture_output=True)
 
 
 def _mount(*arguments: str) -> None:
