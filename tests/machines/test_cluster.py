@@ -76,7 +76,7 @@ def test_a_ray_cluster_of_two_nodes_without_a_common_disk(room: Room, monkeypatc
     launcher += ["+hydra.launcher.ray.init.object_store_memory=null"]
     more = ["study.workers=2", "study.trials=8", "train.epochs=20", f"study.storage={room.storage}"]
     command = alpha.start(["-m", *launcher, *more, *TINY])
-    _, errors = command.communicate(timeout=500)
+    _, errors = command.communicate(timeout=900)
     assert command.returncode == 0, errors
     found = trials(room)
     assert Counter(trial.user_attrs["state_reason"] for trial in found) == {"complete": 8}
