@@ -67,11 +67,11 @@ _path = click.Path(path_type=Path)
 @_json
 def _ls(storage: str, as_json: bool) -> None:
     """List the studies: trials by state, best value, last activity."""
-    from archsearch.report.records import overview_record
+    from archsearch.report.records import overview_records
     from archsearch.report.terminal.studies import print_overviews
 
     found = _reader(storage).overviews()
-    _print(as_json, lambda: [overview_record(one) for one in found], lambda console: print_overviews(found, console))
+    _print(as_json, lambda: overview_records(found), lambda console: print_overviews(found, console))
 
 
 @commands.command("show")

@@ -19,7 +19,7 @@ from archsearch.report.vocabulary import finite, record_of
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
 from archsearch.search.storage.doctor import Finding
-from archsearch.search.storage.read import Best, Overview, StudyRead, TrialRead
+from archsearch.search.storage.read import Best, Overview, StudyRead, TrialRead, settings_apart
 from archsearch.settings.objectives import OBJECTIVES
 
 KNOWN = (
@@ -86,6 +86,12 @@ def _epoch(line: str) -> str:
             digits = 0 if unit == " images/s" else 4 if not unit else 2
             parts.append(f"{name} {scale * value:.{digits}f}{unit}".strip())
     return "  ".join(parts)
+
+
+def overview_records(studies: Sequence[Overview]) -> list[dict[str, Any]]:
+    """Return the list of studies, each with the settings by which it differs from others of its data and limits."""
+    apart = settings_apart(studies)
+    return [{**overview_record(one), "differs_by": apart[one.name]} for one in studies]
 
 
 def overview_record(study: Overview) -> dict[str, Any]:

@@ -77,9 +77,9 @@ def record_trial(
 
     `record` is the content of `result.json` (of a failed run: the data's name and fingerprint).
     """
-    from archsearch.search.identity import trial_key
     from archsearch.search.storage.dashboard import attach_files
     from archsearch.search.storage.rows import RunRecord, run_row
+    from archsearch.search.task import trial_key
 
     if error is None:
         accuracy = record["accuracy"]["validation"]

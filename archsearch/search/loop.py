@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from archsearch.errors import InterruptedRun, RunError
-from archsearch.faults import Patience, fault_of
 from archsearch.process import USUAL_THRESHOLDS
+from archsearch.search.faults import FaultLasted, Patience, fault_of
 from archsearch.search.heartbeat import worker_name
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.progress import Event, Listener
@@ -23,6 +23,7 @@ from archsearch.search.queue import INFEASIBLE, Claim, StudySnapshot, TrialQueue
 from archsearch.search.samplers.factory import make_proposer, make_pruner
 from archsearch.search.samplers.proposer import Infeasible, Proposer, evaluate
 from archsearch.search.storage.dashboard import margin_attrs
+from archsearch.search.storage.database import StudyLost
 from archsearch.search.storage.rows import Row
 from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
@@ -53,7 +54,7 @@ def work(
     `study.max_failures` of them, and `InterruptedRun` or `KeyboardInterrupt` once the trial is back in the queue:
     Ctrl-C and SIGTERM end a training or a wait at once, everything else between two steps. A worker that finds no
     memory on its device for its first training, while others train, ends. Faults of the machine are waited for, and
-    raise `RunError` after `study.patience`.
+    raise `FaultLasted` after `study.patience`.
     """
     queue = TrialQueue(study, sweep, worker_name())
     source = None if sweep.exhaustive else _ProposalSource(queue, task, make_proposer(study, sweep, task, seed), listen)
@@ -237,11 +238,11 @@ def _release_on_interrupt(queue: TrialQueue) -> Iterator[None]:
     """Put this worker's claims back when the block is interrupted, in a training or between two."""
     try:
         yield
-    except (InterruptedRun, KeyboardInterrupt, RunError):
+    except (InterruptedRun, KeyboardInterrupt, FaultLasted):
         try:
             queue.release_own()
         except Exception as error:
-            if fault_of(error) is None and not isinstance(error, RunError):
+            if fault_of(error) is None and not isinstance(error, StudyLost):
                 raise
         raise
 

@@ -101,7 +101,8 @@ class ProgressView:
             self._display.print(f"trial {end.number}: another worker has taken it over")
             return
         if end.state in ("released", "waiting"):
-            self._display.print(f"trial {end.number}: put back into the queue ({end.cause})")
+            where = "for another worker" if end.state == "released" else f"into the queue ({end.cause})"
+            self._display.print(f"trial {end.number}: put back {where}")
             return
         self._failed += end.state == "failed"
         self._pruned += end.state in ("pruned", "diverged")

@@ -7,11 +7,12 @@ dead can be claimed by another.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,46 +60,86 @@ class StudySnapshot:
 
 
 def take_snapshot(
-    trials: Iterable[FrozenTrial],
+    trials: Sequence[FrozenTrial],
     sweep: str,
     *,
     is_dead: Callable[[FrozenTrial], bool] = lambda trial: False,
     retry_failed: bool = False,
 ) -> StudySnapshot:
-    """Return the snapshot of `trials` for `sweep`.
+    """Return the snapshot of `trials`, all of a study in order, for `sweep`.
 
     Unfinished trials of another sweep count as known only while their worker is alive (`is_dead`).
     """
-    found = tuple(trials)
-    known: dict[str, FrozenTrial] = {}
-    parts: dict[str, list[FrozenTrial]] = {"trained": [], "failed": [], "running": [], "waiting": []}
-    infeasible = 0
-    for trial in found:
+    return Snapshots(sweep, is_dead=is_dead, retry_failed=retry_failed).take(trials)
+
+
+class Snapshots:
+    """Takes snapshots of a growing study for one sweep; what is finished is read once."""
+
+    def __init__(self, sweep: str, *, is_dead: Callable[[FrozenTrial], bool], retry_failed: bool) -> None:
+        self._sweep, self._is_dead, self._retry_failed = sweep, is_dead, retry_failed
+        self._finished = _Parts()
+        self._unfinished: list[int] = []  # places in the study at the last snapshot
+        self._read = 0
+
+    def take(self, trials: Sequence[FrozenTrial]) -> StudySnapshot:
+        """Return the snapshot of `trials`, which are those of the last call and later ones."""
+        places = [*self._unfinished, *range(self._read, len(trials))]
+        self._unfinished, self._read = [], len(trials)
+        for place in places:
+            if trials[place].state.is_finished():
+                self._add(self._finished, trials[place])
+            else:
+                self._unfinished.append(place)
+        found = self._finished.copy()
+        for place in self._unfinished:
+            self._add(found, trials[place])
+        return StudySnapshot(
+            trials=tuple(trials),
+            known=found.known,
+            infeasible=found.infeasible,
+            **{name: tuple(part) for name, part in found.parts.items()},
+        )
+
+    def _add(self, found: _Parts, trial: FrozenTrial) -> None:
         attrs, state = trial.user_attrs, trial.state.name
         reason, key = attrs.get("state_reason"), attrs.get("key")
-        own = attrs.get("sweep") == sweep
+        own = attrs.get("sweep") == self._sweep
         if reason == INFEASIBLE:
-            infeasible += own
-            continue
+            found.infeasible += own
+            return
         if reason == DUPLICATE:
-            continue
-        idle = not own and (state == "WAITING" or (state == "RUNNING" and is_dead(trial)))
-        retried = state == "FAIL" and retry_failed
-        if isinstance(key, str) and key and not idle and not retried and _RANKS[state] > _rank_of(known.get(key)):
-            known[key] = trial
+            return
+        idle = not own and (state == "WAITING" or (state == "RUNNING" and self._is_dead(trial)))
+        retried = state == "FAIL" and self._retry_failed
+        if isinstance(key, str) and key and not idle and not retried:
+            found.known[key] = max(trial, found.known.get(key, trial), key=_precedence)
         if own:
-            parts[_PARTS[state]].append(trial)
-    return StudySnapshot(
-        trials=found, known=known, infeasible=infeasible, **{name: tuple(part) for name, part in parts.items()}
-    )
+            bisect.insort(found.parts[_PARTS[state]], trial, key=_number_of)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The trials of a study sorted as a snapshot has them."""
+
+    known: dict[str, FrozenTrial] = field(default_factory=dict)
+    parts: dict[str, list[FrozenTrial]] = field(default_factory=lambda: {name: [] for name in set(_PARTS.values())})
+    infeasible: int = 0
+
+    def copy(self) -> _Parts:
+        return _Parts(dict(self.known), {name: list(part) for name, part in self.parts.items()}, self.infeasible)
 
 
 _PARTS = {"COMPLETE": "trained", "PRUNED": "trained", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 _RANKS = {"WAITING": 1, "FAIL": 2, "RUNNING": 3, "PRUNED": 4, "COMPLETE": 5}
 
 
-def _rank_of(trial: FrozenTrial | None) -> int:
-    return 0 if trial is None else _RANKS[trial.state.name]
+def _precedence(trial: FrozenTrial) -> tuple[int, int]:
+    return _RANKS[trial.state.name], -trial.number
+
+
+def _number_of(trial: FrozenTrial) -> int:
+    return trial.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +165,11 @@ class TrialQueue:
     def __init__(self, study: Study, sweep: Sweep, worker: str) -> None:
         self.study, self.sweep, self.worker = study, sweep, worker
         self._monitor = LeaseMonitor(sweep.settings.grace)
+        self._snapshots = Snapshots(sweep.name, is_dead=self.is_dead, retry_failed=sweep.settings.retry_failed)
 
     def snapshot(self) -> StudySnapshot:
         """Return the study as it is now."""
-        retry = self.sweep.settings.retry_failed
-        return take_snapshot(self.study.trials(), self.sweep.name, is_dead=self.is_dead, retry_failed=retry)
+        return self._snapshots.take(self.study.trials())
 
     def is_dead(self, trial: FrozenTrial) -> bool:
         """Return whether the worker of a running trial is dead."""

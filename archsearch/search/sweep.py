@@ -9,9 +9,9 @@ from pathlib import Path
 
 from archsearch.errors import SpecError
 from archsearch.overrides import group_of
-from archsearch.search.identity import hash_of
 from archsearch.search.space import Params, Space, Value
 from archsearch.search.storage.declarations import Declaration, of_parameter
+from archsearch.search.task import hash_of
 from archsearch.settings.study import StudySettings
 
 MOST_COMBINATIONS = 100_000

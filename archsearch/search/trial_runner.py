@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from archsearch.errors import DeviceMemoryError, DivergedError, InterruptedRun, SpecError
-from archsearch.faults import Patience, fault_of
 from archsearch.masking import mask
+from archsearch.search.faults import Patience, fault_of
 from archsearch.search.heartbeat import Lease
 from archsearch.search.queue import Claim, TrialQueue
 from archsearch.search.storage.dashboard import attach_files
@@ -26,7 +26,7 @@ OnEpoch = Callable[[int, float], None]
 """Called with the epoch, 1 being the first, and its validation accuracy."""
 EndState = Literal["complete", "pruned", "diverged", "failed", "lost", "released", "waiting"]
 """How a trial ended for this worker; `lost`: another worker has it, `released`: put back for want of memory,
-`waiting`: put back because of a fault of the machine, see `archsearch.faults`."""
+`waiting`: put back because of a fault of the machine, see `archsearch.search.faults`."""
 KNOWN_BEFORE = ("parameters", "macs", "receptive_field")  # attributes that the claim has written
 HALVED = {"batch": "halved after running out of memory"}
 LONGEST_TRACEBACK = 20_000  # characters

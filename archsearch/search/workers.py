@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
-from archsearch.faults import Patience, fault_of
+from archsearch.search.faults import Patience, fault_of
 from archsearch.search.heartbeat import stop_with_parent
 from archsearch.search.loop import work
 from archsearch.search.progress import Event, Listener

@@ -13,10 +13,9 @@ from typing import Any
 from archsearch.cli.compose import Composer
 from archsearch.config_files import config_folder
 from archsearch.errors import RunError, SpecError, UsageError
-from archsearch.faults import Patience
 from archsearch.formatting import folder_name
 from archsearch.overrides import assign, group_of, key_of, run_command
-from archsearch.search.identity import hash_of
+from archsearch.search.faults import Patience
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import INFEASIBLE, take_snapshot
@@ -24,6 +23,7 @@ from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
 from archsearch.search.summary import best_so_far, summarize, summary_text, unbuildable, write_best
 from archsearch.search.sweep import Sweep
+from archsearch.search.task import hash_of
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
@@ -50,11 +50,12 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
     opened, request = _open(context, config, arguments)
     study, sweep = opened.study, opened.sweep
     task = opened.tasks()
+    patience = Patience(sweep.settings.patience, lambda text: print(text, file=sys.stderr))  # noqa: T201
     try:
-        first = len(study.trials())
+        first = len(patience.call(study.trials))
         if sweep.exhaustive:
-            seed = sweep.settings.sampler.seed or 0
-            total = enqueue(study, sweep, task, shuffle_seed=seed if request.shuffle else None)
+            seed = (sweep.settings.sampler.seed or 0) if request.shuffle else None
+            total = patience.call(lambda: enqueue(study, sweep, task, shuffle_seed=seed))
         else:
             total = sweep.settings.trials
         snapshot = take_snapshot(study.trials(), sweep.name)
@@ -75,7 +76,6 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             else:
                 with contextlib.closing(view):
                     _run(opened, task, view, first)
-        patience = Patience(sweep.settings.patience, lambda text: print(text, file=sys.stderr))  # noqa: T201
         found = patience.call(lambda: _finish(study, sweep))
         if request.exhaustive:
             _require_all(study, sweep)

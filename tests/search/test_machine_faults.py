@@ -29,7 +29,7 @@ FULL = OSError(errno.ENOSPC, "No space left on device", "weights")
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archsearch.faults.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("archsearch.search.faults.FIRST_PAUSE", 0.01)
 
 
 def states(study: Study) -> list[str]:
@@ -80,10 +80,10 @@ def test_epochs_that_cannot_be_recorded_do_not_end_a_training(study: Study, monk
     storage, errors = study.store.storage, [LOCKED, LOCKED]
     write = storage.set_trial_intermediate_value
 
-    def locked(*arguments: object) -> None:
+    def locked(trial_id: int, step: int, value: float) -> None:
         if errors:
             raise errors.pop()
-        write(*arguments)
+        write(trial_id, step, value)
 
     monkeypatch.setattr(storage, "set_trial_intermediate_value", locked)
     search(study, task := FakeTask(), trials=1)
@@ -165,7 +165,7 @@ def test_a_trial_that_vanishes_ends_the_search(study: Study) -> None:
 
 
 def test_a_wait_ends_with_a_signal(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archsearch.faults.FIRST_PAUSE", 600.0)
+    monkeypatch.setattr("archsearch.search.faults.FIRST_PAUSE", 600.0)
     began = time.monotonic()
     timer = threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT))
 

@@ -31,8 +31,20 @@ def test_a_trial_that_goes_to_another_worker_does_not_count() -> None:
     view = ProgressView(4, ("accuracy",), ("maximize",), out=out)
     view(Event(kind="ended", number=0, end=TrialEnd(number=0, state="lost")))
     view(Event(kind="ended", number=1, end=TrialEnd(number=1, state="released", cause="no room")))
-    assert out.getvalue() == "trial 0: another worker has taken it over\ntrial 1: put back for another worker\n"
+    view(Event(kind="ended", number=2, end=TrialEnd(number=2, state="waiting", cause="the disk is full")))
+    first, *rest = out.getvalue().splitlines()
+    assert first == "trial 0: another worker has taken it over"
+    assert rest == ["trial 1: put back for another worker", "trial 2: put back into the queue (the disk is full)"]
     assert view.status() == "0/4 done"
+
+
+def test_the_best_is_that_of_the_whole_sweep() -> None:
+    view = ProgressView(4, ("accuracy",), ("maximize",), done=2, best=(0.75, 1), out=io.StringIO())
+    assert view.status() == "2/4 done, best 0.75 by trial 1"
+    view(Event(kind="ended", number=2, end=TrialEnd(number=2, state="complete", values=(0.5,))))
+    assert "best 0.75 by trial 1" in view.status()
+    view(Event(kind="ended", number=3, end=TrialEnd(number=3, state="complete", values=(0.875,))))
+    assert "best 0.875 by trial 3" in view.status()
 
 
 def test_a_note_is_printed_once() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from archsearch.analysis.check import margin_text
 from archsearch.analysis.limits import Margin
 from archsearch.formatting import number, percent, short_key
+from archsearch.overrides import assign
 from archsearch.report.designs import blocks_of, blocks_text, design_mapping
 from archsearch.report.records import COLUMNS, KNOWN, read_run_folder
 from archsearch.report.series import value_of
@@ -27,7 +28,7 @@ from archsearch.report.vocabulary import counted, misses_text, short_label
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
 from archsearch.search.storage.doctor import Finding
-from archsearch.search.storage.read import Overview, StudyRead, TrialRead
+from archsearch.search.storage.read import Overview, StudyRead, TrialRead, settings_apart
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,17 +47,20 @@ def print_overviews(studies: Sequence[Overview], console: Console) -> None:
     if not studies:
         console.print("The database contains no studies yet.")
         return
+    apart = {name: " ".join(map(assign, found, found.values())) for name, found in settings_apart(studies).items()}
+    differ = ("differs by",) if any(apart.values()) else ()
     rows = [
         (
             safe(study.name),
             *(safe(study.attrs.get(key, NOTHING)) for key in ("data", "limits")),
+            *(safe(apart[study.name] or NOTHING) for _ in differ),
             counted(study.counts),
             _best(study),
             moment_cell(study.last),
         )
         for study in studies
     ]
-    console.print(table(("study", "data", "limits", "trials", "best", "last activity"), rows))
+    console.print(table(("study", "data", "limits", *differ, "trials", "best", "last activity"), rows))
 
 
 def _best(study: Overview) -> str:

@@ -93,7 +93,11 @@ def attach(files: Iterable[Path], folder: Path) -> dict[str, str]:
             continue
         folder.mkdir(parents=True, exist_ok=True)
         name = str(uuid.uuid4())
-        shutil.copyfile(file, folder / name)
+        try:
+            shutil.copyfile(file, folder / name)
+        except OSError:  # no part of it is left on a full disk
+            (folder / name).unlink(missing_ok=True)
+            raise
         kind, encoding = mimetypes.guess_type(file.name)
         entry = {"artifact_id": name, "filename": file.name, "mimetype": kind, "encoding": encoding}
         attrs[f"artifacts:{name}"] = json.dumps(entry)

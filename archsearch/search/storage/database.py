@@ -5,13 +5,17 @@ A thin layer over Optuna's storages. Imports optuna and sqlalchemy inside functi
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.errors import RunError, SpecError, StorageError
+from archsearch.errors import ArchsearchError, RunError, SpecError, StorageError
+from archsearch.search.faults import fault_of
+from archsearch.search.storage.attributes import present_trial
 from archsearch.search.storage.dashboard import MARGIN, OLDER
 from archsearch.search.storage.lock import PATIENCE, Lock, file_lock, journal_lock, postgresql_lock
 from archsearch.search.storage.optuna_internals import cached_storage
@@ -107,6 +111,19 @@ def open_store(storage: str = DEFAULT_STORAGE, *, create: bool = True, slim: boo
         raise StorageError(f"{address}: the study database cannot be opened: {cause}") from None
 
 
+@contextlib.contextmanager
+def readable_errors(address: Address) -> Iterator[None]:
+    """Raise `StorageError`, in one line and without a password, where the database does not answer in the block."""
+    try:
+        yield
+    except ArchsearchError:
+        raise
+    except Exception as error:
+        if (fault := fault_of(error)) is None:
+            raise
+        raise StorageError(f"{address}: {fault}") from None
+
+
 def _identity(path: Path) -> tuple[int, int]:
     found = path.stat()
     return found.st_dev, found.st_ino
@@ -148,7 +165,7 @@ def _open_database(address: Address, *, slim: bool) -> Store:
         sqlalchemy.event.listen(backend.engine, "connect", _prepare_server)
         backend.engine.dispose()
         lock = postgresql_lock(backend.engine, "studies")
-    storage = cached_storage(backend, Shortener() if slim else None)
+    storage = cached_storage(backend, Shortener() if slim else present_trial)
     return Store(address=address, storage=storage, lock=lock, engine=backend.engine)
 
 
@@ -198,6 +215,7 @@ class Shortener:
 
     def __call__(self, trial: FrozenTrial) -> None:
         """Shorten one trial in place."""
+        present_trial(trial)
         single = {
             sys.intern(name): self._single.setdefault(repr(one), one) for name, one in trial.distributions.items()
         }

@@ -17,8 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from archsearch.formatting import html_table, percent
+from archsearch.search.storage.attributes import (
+    is_usable_number,
+    objective_names,
+    plain,
+    present_attrs,
+    present_margin,
+    present_state,
+    present_study_attrs,
+)
 from archsearch.search.storage.dashboard import MARGIN, OLDER
-from archsearch.search.storage.legacy import present_attrs, present_margin, present_state
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -59,12 +67,12 @@ class TrialRead:
         """The margins of the design: limit, bound, found, kept, slack, fixes; empty where none are recorded."""
         text = self.attrs.get("margins")
         try:
-            found = json.loads(text) if isinstance(text, str) else text
-        except ValueError:
+            found = plain(json.loads(text)) if isinstance(text, str) else text
+        except (ValueError, RecursionError):
             return []
         if not isinstance(found, list):
             return []
-        return [present_margin(one) for one in found if isinstance(one, dict) and "limit" in one]
+        return [present_margin(one) for one in found if isinstance(one, dict) and isinstance(one.get("limit"), str)]
 
     @property
     def unused(self) -> Sequence[object]:
@@ -205,7 +213,7 @@ def read_study(store: Store, name: str) -> StudyRead:
         name=name,
         objectives=objective_names(study.raw.user_attrs, study.raw.metric_names, len(study.directions)),
         directions=study.directions,
-        attrs=study.raw.user_attrs,
+        attrs=present_study_attrs(study.raw.user_attrs),
         trials=tuple(trials_read(study.trials())),
     )
 
@@ -242,20 +250,12 @@ def excess_of(system: Mapping[str, Any]) -> dict[str, float]:
     found = {
         key.removeprefix(prefix): float(value)
         for key, value in system.items()
-        if key.startswith(prefix) and isinstance(value, int | float)
+        if key.startswith(prefix) and is_usable_number(value)
     }
     listed = system.get(OLDER)
     if not found and isinstance(listed, list):
-        found = {f"constraint {place}": float(each) for place, each in enumerate(listed)}
+        found = {f"constraint {place}": float(each) for place, each in enumerate(listed) if is_usable_number(each)}
     return found
-
-
-def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) -> tuple[str, ...]:
-    """Return one name per objective: ours, those set by `set_metric_names`, or `value`."""
-    for names in (attrs.get("objectives"), metric_names):
-        if isinstance(names, list | tuple) and len(names) == count:
-            return tuple(str(name) for name in names)
-    return ("value",) if count == 1 else tuple(f"value_{place}" for place in range(count))
 
 
 def state_of(state: str, reason: Any) -> TrialState:
@@ -308,7 +308,7 @@ def overview_of(study: StudyRead) -> Overview:
     """Return the overview of a study."""
     values = {one.number: one.values for one in study.trials if one.state == "complete" and one.values is not None}
     moments = [moment for one in study.trials for moment in (one.started, one.finished)]
-    moments += [_heartbeat(one.attrs) for one in study.trials if one.state == "running"]
+    moments += [moment_of(one.attrs.get("heartbeat")) for one in study.trials if one.state == "running"]
     return Overview(
         name=study.name,
         objectives=study.objectives,
@@ -318,6 +318,36 @@ def overview_of(study: StudyRead) -> Overview:
         best=best_of(values, study.directions),
         last=max((moment for moment in moments if moment is not None), default=None),
     )
+
+
+def settings_apart(studies: Iterable[Overview]) -> dict[str, dict[str, Any]]:
+    """Return by study the settings in which it differs from others of the same data and limits; empty where none do."""
+    groups: dict[tuple[Any, ...], list[Overview]] = {}
+    for study in studies:
+        groups.setdefault((study.attrs.get("data"), study.attrs.get("limits"), study.objectives), []).append(study)
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups.values():
+        settings = [_settings_of(study) for study in group]
+        names = dict.fromkeys(chain(*settings))
+        differ = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
+        if differ != ["data_fingerprint"]:  # it says less than the setting that changes it
+            differ = [name for name in differ if name != "data_fingerprint"]
+        found |= {
+            study.name: {name: each[name] for name in differ if name in each}
+            for study, each in zip(group, settings, strict=True)
+        }
+    return found
+
+
+def _settings_of(study: Overview) -> dict[str, Any]:
+    data, limits = (study.attrs.get(name) or {} for name in ("data_settings", "limits_text"))
+    bounds = {
+        f"constraints.{limit}" + (f".{key}" if key else ""): value
+        for limit, bound in limits.items()
+        for key, value in (bound.items() if isinstance(bound, dict) else [("", bound)])
+    }
+    found = {**{f"data.{name}": value for name, value in data.items()}, **bounds}
+    return found | {name: study.attrs[name] for name in ("data_fingerprint",) if name in study.attrs}
 
 
 def best_of(values: Mapping[int, tuple[float, ...]], directions: Sequence[str]) -> Best | None:
@@ -330,8 +360,11 @@ def best_of(values: Mapping[int, tuple[float, ...]], directions: Sequence[str]) 
     return Best(number=first, values=values[first], front=len(front))
 
 
-def _heartbeat(attrs: Mapping[str, Any]) -> datetime.datetime | None:
-    seconds = attrs.get("heartbeat")
-    if isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0:
+def moment_of(seconds: object) -> datetime.datetime | None:
+    """Return the time that many seconds after 1970; None for what is no time."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    try:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return None
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -6,6 +6,7 @@ SQLite is read through the standard library, a server through SQLAlchemy (import
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import sqlite3
 import tempfile
@@ -94,6 +95,7 @@ def _opened(file: Path, options: str) -> Iterator[Query]:
     address = f"file:{quote(str(file.absolute()))}?{options}"
     connection = sqlite3.connect(address, uri=True, timeout=WAITS)
     try:
+        connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
         # One transaction: all rows are of the same moment.
         connection.execute("BEGIN")
         yield lambda text, places: connection.execute(text, dict(places)).fetchall()

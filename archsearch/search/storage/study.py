@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import SpecError
 from archsearch.overrides import assign
-from archsearch.search.identity import hash_of
 from archsearch.search.space import Value
+from archsearch.search.storage.attributes import objective_names, present_study_attrs, present_trial
 from archsearch.search.storage.dashboard import limits_note
-from archsearch.search.storage.database import Store, StudyLost
+from archsearch.search.storage.database import Store, StudyLost, readable_errors
 from archsearch.search.storage.declarations import Declaration, of_value, widened
-from archsearch.search.storage.legacy import is_old, present_attrs, present_study_attrs
-from archsearch.search.storage.read import objective_names
 from archsearch.search.storage.rows import Row
 from archsearch.search.storage.write import complete_study, insert_rows, insert_study, widen_declarations
+from archsearch.search.task import hash_of
 from archsearch.settings.objectives import Direction, objective, require_objective
 
 if TYPE_CHECKING:
@@ -53,14 +52,17 @@ class Study:
             found = self.raw.get_trials(deepcopy=False)
         except KeyError:
             raise StudyLost(f"the study '{self.name}' was deleted from {self.store.address}") from None
-        for trial in found:
-            if is_old(trial.user_attrs):
-                trial.user_attrs = present_attrs(trial.user_attrs)
+        if self.store.engine is None:  # elsewhere it is done once, as a trial comes into the cache
+            for trial in found:
+                present_trial(trial)
         return found
 
     def write(self, rows: Sequence[Row], declarations: Mapping[str, Declaration] | None = None) -> list[int]:
-        """Write trials whole and return their numbers; takes the study's lock itself."""
-        with self.store.lock():
+        """Write trials whole and return their numbers; takes the study's lock itself.
+
+        Raises `StorageError` where the database does not answer.
+        """
+        with readable_errors(self.store.address), self.store.lock():
             return [number for _, number in self.write_locked(rows, declarations)]
 
     def write_locked(
@@ -104,7 +106,8 @@ def open_study(
 
     `data` and `limits` are their names, `fingerprint` that of the data, `limits_text` the limits as plain
     values, `data_settings` those that the images were read with. Raises `SpecError` where the study of that name has
-    other data, limits or objectives, or is another program's: results that cannot be compared are never mixed.
+    other data, limits or objectives, or is another program's: results that cannot be compared are never mixed;
+    `StorageError` where the database does not answer.
     """
     for one in objectives:
         require_objective(one)
@@ -119,7 +122,7 @@ def open_study(
         "limits_hash": hash_of(limits_text),
         "objectives": list(objectives),
     }
-    with store.lock():
+    with readable_errors(store.address), store.lock():
         if name is not None:
             return _load(store, name, attrs) or _create(store, name, attrs)
         plain = "-".join([data, limits, *([] if tuple(objectives) == ("accuracy",) else objectives)])

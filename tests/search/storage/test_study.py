@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from optuna.trial import TrialState
 from search_fakes import make_study
 
 from archsearch.analysis.limits import Margin
-from archsearch.errors import SpecError
+from archsearch.errors import SpecError, StorageError
 from archsearch.search.storage.database import Store, StudyLost, open_store
 from archsearch.search.storage.read import excess_of
 from archsearch.search.storage.rows import RunRecord, RunState, run_row
@@ -118,6 +119,21 @@ def test_the_study_of_another_program_is_refused_and_stays_whole(storage: str) -
         reopen(store, name="mine")
     assert reopen(store).name.startswith("shapes-tiny-")
     assert len(store.storage.get_all_trials(store.storage.get_study_id_from_name("mine"))) == before
+
+
+def test_a_database_that_does_not_answer_is_a_readable_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archsearch.search.storage.database.BUSY_SECONDS", 0.05)
+    store = open_store("s.db")
+    study = reopen(store)
+    other = sqlite3.connect("s.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StorageError, match=r"^sqlite:///s.db: the study database does not answer: database is locked$"):
+        study.write([ROW])
+    with pytest.raises(StorageError, match="database is locked"):
+        reopen(store, name="new")
+    other.execute("ROLLBACK")
+    other.close()
+    assert study.write([ROW]) == [0]
 
 
 def test_the_study_of_another_program_with_one_objective_is_refused(store: Store) -> None:

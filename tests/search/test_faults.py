@@ -11,7 +11,7 @@ import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
 
 from archsearch.errors import DataError, DeviceMemoryError, DivergedError, RunError, SpecError, StorageError
-from archsearch.faults import Patience, fault_of
+from archsearch.search.faults import Patience, fault_of
 
 LOCKED = sqlalchemy.exc.OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked"))
 CUDA = (

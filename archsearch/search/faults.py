@@ -29,6 +29,10 @@ _OUT_OF_MEMORY = re.compile(rf"Tried to allocate {_SIZE}.*total capacity of {_SI
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
+class FaultLasted(RunError):
+    """A fault of the machine that did not pass while it was waited for."""
+
+
 def fault_of(error: BaseException) -> str | None:
     """Return in one line the fault of the machine behind `error`; None where the design or the program is at fault."""
     text = ""
@@ -84,10 +88,10 @@ class Patience:
         return self._paused >= self.seconds
 
     def wait(self, fault: str) -> None:
-        """Pause; raises `RunError` where the fault has lasted too long, or does not pass by itself."""
+        """Pause; raises `FaultLasted` where it has lasted too long, or does not pass by itself."""
         if self.is_over or any(words in fault for words in _FOR_GOOD):
             waited = f", after {duration(self._paused)} of waiting (study.patience)" if self._paused else ""
-            raise RunError(f"{fault}{waited}. Fix it and repeat the command: no trial is lost.")
+            raise FaultLasted(f"{fault}{waited}. Fix it and repeat the command: no trial is lost.")
         if not self._paused:
             limit = duration(self.seconds)
             self._note(f"waiting: {fault}; tried again with growing pauses for {limit} at most (study.patience)")
