@@ -64,7 +64,7 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-def wait_for(happened: Callable[[], bool], what: str, seconds: float = 300) -> None:
+def wait_for(happened: Callable[[], bool], what: str, seconds: float = 600) -> None:
     """Wait until something has happened; fails with `what` if it does not."""
     until = time.monotonic() + seconds
     while not happened():
@@ -116,7 +116,7 @@ class Host:
     def run(self, arguments: Sequence[str], *, module: str = "archsearch.study") -> subprocess.CompletedProcess[str]:
         """Run a command of archsearch on this host to its end."""
         process = self.start(arguments, module=module)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def cut(self) -> None:

@@ -68,15 +68,15 @@ def test_a_ray_cluster_of_two_nodes_without_a_common_disk(room: Room, monkeypatc
     ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
     head = [f"--node-ip-address={alpha.address}", "--head", "--port=6379", "--include-dashboard=false"]
     alpha.start_program([*ray, *head, "--temp-dir=/mnt/ray"])
-    wait_for((alpha.folder / "ray/session_latest/sockets/raylet").exists, "the first node does not start")
+    wait_for(lambda: any(alpha.folder.glob("ray/session_2*/sockets/raylet")), "the first node does not start")
     beta.start_program([*ray, f"--node-ip-address={beta.address}", f"--address={alpha.address}:6379"])
-    wait_for((beta.folder / "ray/session_latest/sockets/raylet").exists, "the second node does not start")
+    wait_for(lambda: any(beta.folder.glob("ray/session_2*/sockets/raylet")), "the second node does not start")
     launcher = ["hydra/launcher=ray", "+hydra.launcher.ray.remote.num_cpus=1"]
     launcher += [f"+hydra.launcher.ray.init.address={alpha.address}:6379"]
     launcher += ["+hydra.launcher.ray.init.object_store_memory=null"]
     more = ["study.workers=2", "study.trials=8", "train.epochs=20", f"study.storage={room.storage}"]
     command = alpha.start(["-m", *launcher, *more, *TINY])
-    _, errors = command.communicate(timeout=500)
+    _, errors = command.communicate(timeout=900)
     assert command.returncode == 0, errors
     found = trials(room)
     assert Counter(trial.user_attrs["state_reason"] for trial in found) == {"complete": 8}

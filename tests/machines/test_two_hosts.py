@@ -25,6 +25,8 @@ TINY = [
 ]  # fmt: skip
 ADDRESS = f"postgresql://searcher:{quote(PASSWORD)}@{NET}.1/postgres"
 
+LONGEST = 900  # seconds of a search that takes 20 on a machine of its own
+
 
 def trials(room: Room) -> list[FrozenTrial]:
     store = open_store(room.here)
@@ -48,15 +50,15 @@ def host_of(trial: FrozenTrial) -> str:
 
 def test_a_host_that_is_cut_off_loses_its_trial_and_comes_back(room: Room) -> None:
     alpha, beta = room.host("alpha", 2), room.host("beta", 3)
-    command = ["-m", f"study.storage={room.storage}", "study.grace=4", "study.trials=5", "train.epochs=40", *TINY]
+    command = ["-m", f"study.storage={room.storage}", "study.grace=10", "study.trials=5", "train.epochs=40", *TINY]
     first, second = alpha.start(command), beta.start(command)
     wait_for(lambda: is_training(room, alpha) and is_training(room, beta), "they do not both train")
     alpha.cut()
     [lost] = [one.number for one in trials(room) if one.state.name == "RUNNING" and host_of(one) == "alpha"]
     wait_for(lambda: host_of(trials(room)[lost]) == "beta", "beta does not take the trial over")
     alpha.mend()
-    _, beta_err = second.communicate(timeout=300)
-    _, alpha_err = first.communicate(timeout=300)
+    _, beta_err = second.communicate(timeout=LONGEST)
+    _, alpha_err = first.communicate(timeout=LONGEST)
     assert (first.returncode, second.returncode) == (0, 0), alpha_err + beta_err
     assert f"trial {lost} starts from the beginning: it had " in beta_err
     assert "epochs on alpha, and its checkpoint is not in outputs/sweeps/" in beta_err
@@ -93,7 +95,7 @@ def test_copies_of_the_files_are_fetched_by_a_host_without_them(room: Room) -> N
         "train.epochs=1",
     ]
     search = alpha.start(["-m", *arguments, *TINY])
-    assert search.communicate(timeout=300) is not None
+    assert search.communicate(timeout=LONGEST) is not None
     assert search.returncode == 0
     done = beta.run(["export", "--safetensors", "best.safetensors", "--storage", ADDRESS])
     assert done.returncode == 0, done.stderr
@@ -126,12 +128,11 @@ def test_a_clock_that_is_wrong_takes_no_living_trial_over(room: Room, wrong: str
     if shutil.which("faketime") is None:
         pytest.skip("machines: faketime is not installed")
     alpha, beta = room.host("alpha", 2), room.host("beta", 3)
-    command = ["-m", f"study.storage={room.storage}", "study.grace=10", "study.trials=4", "train.epochs=20", *TINY]
+    command = ["-m", f"study.storage={room.storage}", "study.grace=60", "study.trials=5", "train.epochs=40", *TINY]
     first = alpha.start(command)
     second = beta.start(command, under=["faketime", "-f", wrong])
-    outputs = [process.communicate(timeout=300) for process in (first, second)]
+    wait_for(lambda: is_training(room, alpha) and is_training(room, beta), "they do not both train")
+    outputs = [process.communicate(timeout=LONGEST) for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), outputs
     assert not any("taken it over" in err or "from the beginning" in err for _, err in outputs)
-    found = trials(room)
-    assert Counter(trial.user_attrs["state_reason"] for trial in found) == {"complete": 4}
-    assert {host_of(trial) for trial in found} == {"alpha", "beta"}
+    assert Counter(trial.user_attrs["state_reason"] for trial in trials(room)) == {"complete": 5}
