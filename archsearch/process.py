@@ -11,6 +11,7 @@ import ctypes
 import errno
 import gc
 import io
+import logging
 import os
 import platform
 import select
@@ -112,9 +113,11 @@ class _BestEffort(io.FileIO):
 def protect_output() -> None:
     """Make standard output and error of this process best effort; streams that somebody has replaced stay as they are.
 
+    So are the logs: Python would print a traceback for each line that a full disk does not take.
     A descriptor that is closed is opened on the null device: the next file would take its number, and what a library
     prints would be written into it.
     """
+    logging.raiseExceptions = False
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)

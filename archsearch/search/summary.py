@@ -16,6 +16,7 @@ from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
 
 ROWS = 10  # of the table of the best trials
+STALE = 3600.0  # seconds after which a file that is being written is that of a killed process
 FAILED = 5  # failed trials whose cause is shown
 CAUSES = 3  # of designs that cannot be built
 
@@ -119,7 +120,7 @@ def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
         return None
     import yaml
 
-    from archsearch.training.storage import write_whole
+    from archsearch.training.storage import remove_parts, write_whole
 
     best = summary.best[0]
     content = {
@@ -133,6 +134,7 @@ def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
     path = sweep.folder / "best.yaml"
     text = f"# {one_line(summary.command)}\n" + yaml.safe_dump(content, sort_keys=False, width=120)
     write_whole(path, text.encode())
+    remove_parts(sweep.folder, seconds=STALE)
     return path
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -45,11 +46,15 @@ def replace_whole(path: Path, content: bytes) -> None:
             part.unlink(missing_ok=True)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what a killed process has left of files that it was writing into `folder`, which is this process's own."""
-    for part in folder.glob(f".*{_PART}"):
+def remove_parts(folder: Path, *, seconds: float = 0.0) -> None:
+    """Remove what killed processes have left of files that they were writing into `folder` and the folders in it.
+
+    In a folder that living processes write into too, only parts older than `seconds` are theirs no more.
+    """
+    for part in (*folder.glob(f".*{_PART}"), *folder.glob(f"*/.*{_PART}")):
         with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+            if time.time() - part.stat().st_mtime >= seconds:
+                part.unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> Path:

@@ -21,7 +21,7 @@ from archsearch.search.task import Assignments, Candidate, Job, Outcome
 from archsearch.settings.experiment import decode_experiment, require_training
 from archsearch.settings.objectives import OBJECTIVES
 from archsearch.settings.training import TrainSettings
-from archsearch.training.storage import write_whole
+from archsearch.training.storage import read_metrics, write_whole
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
@@ -102,6 +102,7 @@ class ExperimentTask:
         from archsearch.runs.log import logged
         from archsearch.runs.record import read_result
         from archsearch.training.checkpoint import DamagedCheckpoint, set_checkpoint_aside
+        from archsearch.training.loop import METRICS
 
         tree, checked = job.candidate.experiment
         experiment = decode_experiment(tree, self._composer.blocks)
@@ -115,7 +116,10 @@ class ExperimentTask:
             raise StorageError(f"{job.run_dir}: holds the run of another design. Move that folder away.")
         with logged(self._logging, job.run_dir):
             record = read_result(job.run_dir) if job.resume else None
-            if record is not None:  # an earlier worker had finished the training
+            if record is not None:  # an earlier worker had finished the training, and may have recorded no epoch
+                for one in read_metrics(job.run_dir / METRICS):
+                    if one.validation_accuracy is not None:
+                        job.on_epoch(one.epoch, one.validation_accuracy)
                 finish(experiment, checked, dataset, job.run_dir)
                 return outcome_of(record)
             self._write_overrides(job)

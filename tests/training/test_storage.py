@@ -99,10 +99,21 @@ def test_a_file_system_that_cannot_sync_is_written_to_as_well(tmp_path, monkeypa
 
 
 def test_what_a_killed_process_was_writing_is_removed(tmp_path):
-    for name in (".checkpoint.pt.123.part", ".card.png.4.part", "model.safetensors", "parted"):
+    (tmp_path / ".hydra").mkdir()
+    for name in (".checkpoint.pt.123.part", ".card.png.4.part", ".hydra/.a.yaml.5.part", "model.safetensors", "parted"):
         (tmp_path / name).touch()
     remove_parts(tmp_path)
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["model.safetensors", "parted"]
+    assert sorted(one.name for one in tmp_path.rglob("*")) == [".hydra", "model.safetensors", "parted"]
+
+
+def test_what_a_living_process_may_be_writing_stays(tmp_path):
+    fresh, old = tmp_path / ".best.yaml.1.part", tmp_path / ".best.yaml.2.part"
+    fresh.touch()
+    old.touch()
+    os.utime(old, (1.0, 1.0))
+    remove_parts(tmp_path, seconds=3600.0)
+    assert fresh.exists()
+    assert not old.exists()
 
 
 def test_metrics_are_read_up_to_a_line_that_is_cut_short(tmp_path):
