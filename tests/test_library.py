@@ -11,7 +11,7 @@ import torch
 
 from archsearch.analysis.check import check_design
 from archsearch.cli.compose import compose_tree
-from archsearch.config_files import config_folder
+from archsearch.config_files import ConfigSources, config_folder
 from archsearch.errors import SpecError
 from archsearch.library import analyse, build, check, load_design
 from archsearch.settings.experiment import decode_experiment
@@ -60,7 +60,7 @@ def test_check_gives_the_fixes_of_the_command_for_blocks_of_ones_own(tmp_path: P
     stages = "{c1: {block: two-scales, width: 8, repeats: 9}, c2: {block: two-scales, width: 8, stride: 2}}"
     (tmp_path / "arch" / "net.yaml").write_text(f"stages: {stages}\nhead: {{classes: 10}}\n")
     limits = {"receptive_field": {"above": 44}, "parameters": {"below": 4000}}
-    tree, blocks = compose_tree(["arch=net", "constraints=none"], [tmp_path])
+    tree, blocks = compose_tree(["arch=net", "constraints=none"], ConfigSources(folders=(str(tmp_path),)))
     experiment = decode_experiment({**tree, "constraints": limits}, blocks)
     command = check_design(experiment.design, experiment.limits, blocks)
     for source in (tmp_path / "arch" / "net.yaml", load_design(tmp_path / "arch" / "net.yaml")):

@@ -25,7 +25,7 @@ from archsearch.analysis.limits import decode_limits
 from archsearch.analysis.measure import Footprint, measure, rows
 from archsearch.cli.compose import compose_tree, resolve
 from archsearch.cli.messages import known_error
-from archsearch.config_files import block_lookup, config_folder, read_yaml
+from archsearch.config_files import ConfigSources, block_lookup, config_folder, read_yaml
 from archsearch.design.expression import check_names, compute, parse
 from archsearch.design.lower import lower
 from archsearch.design.plan import design_id
@@ -113,7 +113,7 @@ def yaml(payload: tuple[tuple[str, str], int]) -> None:
         file.write_bytes(octets)
         if seed % 8 == 0 and group not in ("space", "sampler", "pruner"):
             extra = [f"arch={name}"] if group == "block" and seed % 16 else []
-            tree, blocks = compose_tree([f"{group}=changed", *extra], [Path(folder)])
+            tree, blocks = compose_tree([f"{group}=changed", *extra], ConfigSources(folders=(folder,)))
             experiment = decode_experiment(tree, blocks)
             return check(experiment.design, tree.get("constraints"))
         raw = read_yaml(file)

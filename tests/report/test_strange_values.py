@@ -39,7 +39,7 @@ WRONG: dict[str, dict[str, Any]] = {
 
 def study_of(of_trial: dict[str, Any], **more: Any) -> StudyRead:
     values = (0.5, 1e-320, -1e308, math.nan, math.inf)
-    states: list[TrialState] = [*STATES[:1] * 6, *STATES]  # the first is complete
+    states: list[TrialState] = [*([STATES[0]] * 6), *STATES]  # the first is complete
     trials = [
         make_trial(
             number,

@@ -153,7 +153,7 @@ def test_the_limits_of_this_version_are_as_expected(checkout: Path) -> None:
     from archsearch.settings.experiment import decode_experiment
 
     for file in sorted((checkout / "conf/constraints").glob("*.yaml")):
-        composer = Composer([f"constraints={file.stem}"], ())
+        composer = Composer([f"constraints={file.stem}"])
         experiment = decode_experiment(composer.compose({}), composer.blocks)
         record = json.loads(json.dumps(limits_record(experiment.limits)))
         assert present_study_attrs({"limits_text": record}) == {"limits_text": record}, file
