@@ -48,9 +48,7 @@ def test_files_that_are_here_are_used_also_of_another_host_through_a_shared_fold
 
 
 def test_files_on_another_host_are_named_with_host_and_folder() -> None:
-    with pytest.raises(
-        RunError, match=r"trial 3 are on alpha in /data/outputs/sweeps/s/0003, not on this"
-    ) as caught:
+    with pytest.raises(RunError, match=r"trial 3 are on alpha in /data/outputs/sweeps/s/0003, not on this") as caught:
         run_folder(STUDY, trial())
     assert caught.value.exit_code == 1
     assert f"scp -r {ELSEWHERE} outputs/sweeps/s/." in str(caught.value)
