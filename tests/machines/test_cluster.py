@@ -70,11 +70,12 @@ def test_a_ray_cluster_of_two_nodes_without_a_common_disk(room: Room, monkeypatc
     alpha.start_program([*ray, *head, "--temp-dir=/mnt/ray"])
     wait_for(lambda: any(alpha.folder.glob("ray/session_2*/sockets/raylet")), "the first node does not start")
     beta.start_program([*ray, f"--node-ip-address={beta.address}", f"--address={alpha.address}:6379"])
-    wait_for(lambda: any(beta.folder.glob("ray/session_2*/sockets/raylet")), "the second node does not start")
+    count = f"import ray, time\nray.init('{alpha.address}:6379')\nwhile len(ray.nodes()) < 2: time.sleep(1)"
+    assert alpha.start_program([sys.executable, "-c", count]).wait(timeout=300) == 0
     launcher = ["hydra/launcher=ray", "+hydra.launcher.ray.remote.num_cpus=1"]
     launcher += [f"+hydra.launcher.ray.init.address={alpha.address}:6379"]
     launcher += ["+hydra.launcher.ray.init.object_store_memory=null"]
-    more = ["study.workers=2", "study.trials=8", "train.epochs=20", f"study.storage={room.storage}"]
+    more = ["study.workers=2", "study.trials=8", "train.epochs=60", f"study.storage={room.storage}"]
     command = alpha.start(["-m", *launcher, *more, *TINY])
     _, errors = command.communicate(timeout=900)
     assert command.returncode == 0, errors
