@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.config_files import block_lookup, config_folder, option_file, read_design, read_yaml
+from archsearch.config_files.limits import check_values
 from archsearch.config_files.rules import check_design
 from archsearch.design.spec import DesignSpec, decode_design
 
@@ -45,6 +46,7 @@ def load_design(
     searched = list(folders)
     if isinstance(source, Mapping):
         raw = dict(source)
+        check_values(raw, "design")
         check_design(raw, "design")
     else:
         file = Path(source)

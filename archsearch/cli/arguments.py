@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from archsearch.config_files import MAIN, ConfigSources, read_yaml, sources_of_run
+from archsearch.config_files.limits import check_override
 from archsearch.config_files.rules import check_overrides
 from archsearch.decode import suggest
 from archsearch.errors import SpecError
-from archsearch.input_limits.values import check_override
 from archsearch.masking import MASK, VARIABLE
 from archsearch.overrides import absent_from, key_of, quoted, text_of
+
+if TYPE_CHECKING:
+    import argparse
 
 _OVERRIDE = re.compile(r"(?P<key>[A-Za-z_][\w./@-]*)=(?P<value>.*)", re.DOTALL)
 _FILE = re.compile(r"""'(?P<single>[^']+\.ya?ml)'|"(?P<double>[^"]+\.ya?ml)"|(?P<bare>[^,()\[\]{}'"]+\.ya?ml)""")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from archsearch.cli.arguments import normalise, require_folders, with_files
 from archsearch.cli.messages import explain, known_error
 from archsearch.config_files import ConfigSources, block_lookup, config_folder, read_design
+from archsearch.config_files.limits import INTERPOLATION, check_scalar, check_values, require_size
 from archsearch.config_files.rules import check_overrides
 from archsearch.decode import join
 from archsearch.errors import SpecError
-from archsearch.input_limits.values import INTERPOLATION, check_scalar, check_values, require_size
 from archsearch.overrides import assign
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, B
 def plain(config: DictConfig) -> Tree:
     """Return `config` as plain mappings and lists with every interpolation resolved, without Hydra's own node.
 
-    Raises `SpecError` for values that cannot be resolved, or are too many (see `input_limits`).
+    Raises `SpecError` for values that cannot be resolved, or are too many (see `config_files.limits`).
     """
     from omegaconf.errors import OmegaConfBaseException
 

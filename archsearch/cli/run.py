@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,10 +81,26 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
     program = "archsearch" if options.shell_completion else sys.argv[0]
     before, sys.argv = sys.argv, [program, *deferred, *given]
     try:
-        with masked_output() if prints else contextlib.nullcontext():
+        with _own_logging(), masked_output() if prints else contextlib.nullcontext():
             started()
     finally:
         sys.argv = before
+
+
+@contextlib.contextmanager
+def _own_logging() -> Iterator[None]:
+    """Give the root logger back its handlers and its level: those of the job are Hydra's."""
+    import logging
+
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        for handler in set(root.handlers) - set(handlers):
+            root.removeHandler(handler)
+            handler.close()
+        root.setLevel(level)
 
 
 def _guard(

@@ -15,9 +15,9 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
 from archsearch.config_files import config_folder
+from archsearch.config_files.limits import read_text
 from archsearch.config_files.rules import check_option, is_hydras
 from archsearch.errors import SpecError
-from archsearch.input_limits.files import read_text
 
 
 class CheckedFiles(FileConfigSource):

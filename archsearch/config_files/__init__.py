@@ -12,10 +12,10 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archsearch.config_files.limits import read_text
 from archsearch.config_files.rules import check_design
 from archsearch.decode import suggest
 from archsearch.errors import SpecError, StorageError
-from archsearch.input_limits.files import read_text
 from archsearch.overrides import quoted
 
 if TYPE_CHECKING:

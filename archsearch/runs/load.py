@@ -20,7 +20,7 @@ from archsearch.design.spec import decode_design, no_blocks
 from archsearch.errors import DataError, SpecError
 from archsearch.network.assemble import assemble
 from archsearch.network.portable import Preprocessed, Takes
-from archsearch.training.weights import read_weights
+from archsearch.network.weights import read_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -132,7 +132,7 @@ def _recorded(
 
 
 def _weights_are_whole(run_dir: Path) -> bool:
-    from archsearch.training.weights import read_weights
+    from archsearch.network.weights import read_weights
 
     try:
         read_weights(run_dir / "model.safetensors")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from archsearch.errors import SpecError, StorageError
+from archsearch.network.weights import encode_weights
 from archsearch.settings.training import (
     RESULT_NEUTRAL,
     OptimizerSettings,
@@ -166,6 +167,11 @@ def _restore(content: Mapping[str, Any], state: RunState, device: torch.device) 
     state.history = [EpochRecord(**record) for record in content["history"]]
     if state.step < 0 or [record.epoch for record in state.history] != list(range(1, state.epoch + 1)):
         raise ValueError("its epochs are not those of its history")
+
+
+def write_weights(path: Path, network: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the weights of `network` to a safetensors file, whole. Raises `StorageError` where that fails."""
+    write_whole(path, encode_weights(network, metadata))
 
 
 def discard_checkpoint(run_dir: Path, settings: TrainSettings) -> None:

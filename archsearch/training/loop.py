@@ -24,7 +24,7 @@ from archsearch.signals import StopRequest
 from archsearch.training import checkpoint
 from archsearch.training.backend import select_backend
 from archsearch.training.batches import Batches
-from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
+from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint, write_weights
 from archsearch.training.device import choose_device, device_name, freed_after, switches
 from archsearch.training.evaluation import (
     DeviceDataset,
@@ -47,7 +47,6 @@ from archsearch.training.progress import Progress, Silent
 from archsearch.training.result import EpochRecord, TrainResult, best_epoch
 from archsearch.training.step import FiniteCheck
 from archsearch.training.storage import append_metrics, write_metrics
-from archsearch.training.weights import write_weights
 from archsearch.training.whitening import whiten_first
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from math import isfinite
 from typing import Any
 
 from archsearch.cli.grammar_errors import grammar_error, list_error
+from archsearch.config_files.limits import check_override, check_scalar
 from archsearch.decode import describe
 from archsearch.errors import SpecError
-from archsearch.input_limits.values import check_override, check_scalar
 from archsearch.overrides import SEARCH_GROUPS, group_of
 from archsearch.search.space import Choice, Parameter, Range, Space, Value
 

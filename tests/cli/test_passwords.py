@@ -178,7 +178,7 @@ def test_an_error_that_names_an_address_is_recorded_without_its_password(
     monkeypatch.setattr(execute, "execute", fail)
     monkeypatch.setattr(single, "execute", fail)
     assert main(SMALL) == 1
-    assert main([*SMALL, "-m", "seed=1"]) == 1
+    assert main([*SMALL, "-m", "seed=1,2"]) == 1
     assert assert_hidden(capsys).count("no answer from http://me:***@localhost:1") > 1
     assert Path("outputs/studies.db").is_file()
 

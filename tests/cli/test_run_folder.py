@@ -42,7 +42,7 @@ def test_an_export_of_a_folder_that_was_overwritten_is_refused(capsys: pytest.Ca
     file.write_text(file.read_text().replace('"design_id": "', '"design_id": "f'))
     capsys.readouterr()
     assert study(["export", "--safetensors", "net.safetensors", "--trial", "0"]) == 2
-    assert "holds another run: its design or seed differs" in capsys.readouterr().err
+    assert "holds the files of another training" in capsys.readouterr().err
     assert not Path("net.safetensors").exists()
 
 

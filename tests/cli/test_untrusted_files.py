@@ -83,7 +83,7 @@ def test_a_resumed_folder_names_no_flag_as_its_folder_of_groups(capsys: pytest.C
 
 def test_no_pickle_is_read_for_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     for flag in ("--experimental-rerun", "--exp"):
-        assert "reads a pickle, which can run any program" in refused(capsys, [flag, "x.pickle"])
+        assert "reads a pickle, which can run code" in refused(capsys, [flag, "x.pickle"])
 
 
 @pytest.mark.parametrize(

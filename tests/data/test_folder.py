@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,7 +259,12 @@ def test_samples_are_few_of_each_class_and_nothing_else_is_decoded(
 ) -> None:
     decoded: list[bytes] = []
     whole = folder.picture
-    monkeypatch.setattr(folder, "picture", lambda octets, channels: decoded.append(octets) or whole(octets, channels))
+
+    def noted(octets: bytes, *how: Any, **more: Any) -> Any:
+        decoded.append(octets)
+        return whole(octets, *how, **more)
+
+    monkeypatch.setattr(folder, "picture", noted)
     samples = load_samples(settings_of(pictures), most=8, each=2)
     assert samples.images.labels_B.tolist() == [0, 1, 0, 1]
     assert len(decoded) == len(set(decoded)) == 4

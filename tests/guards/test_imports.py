@@ -42,8 +42,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "data": BASE | {"settings"},
     "augment": BASE | {"settings"},
     "kernels": frozenset({"errors", "notices", "network", "augment"}),  # their plain torch, never a plan
-    # An nn.Module and images, never a plan.
-    "training": BASE | {"process", "processor", "signals", "settings", "data", "augment", "kernels"},
+    # An nn.Module and images, never a plan; of `network` the file of weights alone.
+    "training": BASE | {"process", "processor", "signals", "settings", "data", "augment", "kernels", "network"},
     "search": PURE | TORCH | {"process", "signals"},
     "report": PURE | TORCH | {"search"},
     "tracking": BASE | {"settings"},  # plain values, never a training

@@ -47,7 +47,7 @@ def test_a_network_is_built_trained_and_exported_without_the_kernels(bare: Path,
     exported = run(bare, tmp_path, *export)
     assert exported.returncode == 0, exported.stderr
     assert (tmp_path / "net.pt2").stat().st_size > 0
-    refused = run(bare, tmp_path, "-m", "archsearch.run", *few, "train.kernels=native")
+    refused = run(bare, tmp_path, "-m", "archsearch.run", *few, "train.kernels=native", "hydra.run.dir=refused")
     assert refused.returncode == 1
     assert "train.kernels=native: archsearch/kernels is not installed" in refused.stderr
 

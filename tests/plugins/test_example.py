@@ -81,7 +81,7 @@ def test_an_objective_is_used_by_name(command: Command) -> None:
     ],
 )
 def test_a_near_miss_is_named(command: Command, override: str, message: str) -> None:
-    done = command("run", override)
+    done = command("run", "-m", "block=normal,dilated", override)
     assert done.returncode == 2
     assert message in done.stderr
 

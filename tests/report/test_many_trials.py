@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from study_fakes import make_study, make_trial
 
+from archsearch import formatting
 from archsearch.report.figures.charts import Chart
 from archsearch.report.figures.study import MOST_POINTS, study_figures
 from archsearch.report.html.page import study_page
@@ -62,7 +63,7 @@ def test_the_figures_and_the_page_have_a_bounded_size(
             assert isinstance(chart, Chart)
             assert sum(len(points.data) for points in chart.points) <= MOST_POINTS
             if any(points.label for points in chart.points):
-                assert f"of {COUNT} points are drawn" in " ".join(chart.notes)
+                assert f"of {formatting.number(COUNT)} points are drawn" in " ".join(chart.notes)
     page = study_page(study, importances={})
     assert page.count("<tr") < 700
     assert len(page) < 3_000_000

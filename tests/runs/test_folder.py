@@ -17,6 +17,8 @@ from archsearch.runs.execute import execute
 from archsearch.runs.folder import design_in, refuse_links, require_own_folder
 from archsearch.runs.record import write_design
 
+Make = Callable[..., Any]
+
 
 @pytest.fixture(params=["curves.png", ".hydra", ".model.safetensors.77.part", ".hydra/config.yaml"])
 def linked(request: pytest.FixtureRequest) -> Path:
@@ -65,13 +67,10 @@ def test_pictures_are_not_drawn_through_a_link(use: Callable[[Path], object], li
         use(linked)
 
 
-def test_a_training_does_not_write_through_a_link(linked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from archsearch.runs import execute as module
-
-    monkeypatch.setattr(module, "require", lambda checked: None)
-    monkeypatch.setattr(module, "_fit_together", lambda checked, dataset: None)
+def test_a_training_does_not_write_through_a_link(tiny: Make, linked: Path) -> None:
+    experiment, checked, dataset = tiny("arch.width=0.1")
     with pytest.raises(SpecError, match="leads out of the run's folder"):
-        execute(None, None, linked, dataset=None)  # type: ignore[arg-type]
+        execute(experiment, checked, linked, dataset=dataset)
     assert not (linked / "design.yaml").exists()
 
 
@@ -81,7 +80,6 @@ def test_a_folder_with_a_link_is_not_resumed(linked: Path, capsys: pytest.Captur
     assert Path("precious").read_text() == "keep me"
 
 
-Make = Callable[..., Any]
 GIVEN = ["arch.width=0.1", "++train.epochs=1", "study.name=a"]
 
 

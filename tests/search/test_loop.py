@@ -336,7 +336,7 @@ def test_a_continuum_has_no_combinations() -> None:
 
 def test_too_many_combinations_are_an_error_with_a_fix() -> None:
     space = Space(parameters={f"p{i}": Choice(options=tuple(range(10))) for i in range(6)})
-    with pytest.raises(SpecError, match=r"1000000 combinations are too many.*sampler=footprint"):
+    with pytest.raises(SpecError, match=r"1 000 000 combinations are too many.*sampler=footprint"):
         list(make_sweep(space=space).combinations())
 
 

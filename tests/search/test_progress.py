@@ -40,11 +40,11 @@ def test_a_trial_that_goes_to_another_worker_does_not_count() -> None:
 
 def test_the_best_is_that_of_the_whole_sweep() -> None:
     view = ProgressView(4, ("accuracy",), ("maximize",), done=2, best=(0.75, 1), out=io.StringIO())
-    assert view.status() == "2/4 done, best 0.75 by trial 1"
+    assert view.status() == "2/4 done, best 75.00 % by trial 1"
     view(Event(kind="ended", number=2, end=TrialEnd(number=2, state="complete", values=(0.5,))))
-    assert "best 0.75 by trial 1" in view.status()
+    assert "best 75.00 % by trial 1" in view.status()
     view(Event(kind="ended", number=3, end=TrialEnd(number=3, state="complete", values=(0.875,))))
-    assert "best 0.875 by trial 3" in view.status()
+    assert "best 87.50 % by trial 3" in view.status()
 
 
 def test_a_note_is_printed_once() -> None:

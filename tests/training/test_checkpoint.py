@@ -12,9 +12,8 @@ from archsearch.errors import StorageError
 from archsearch.kernels import load_kernels
 from archsearch.settings.training import TrainSettings
 from archsearch.training import backend
-from archsearch.training.checkpoint import DamagedCheckpoint, discard_checkpoint, set_checkpoint_aside
+from archsearch.training.checkpoint import DamagedCheckpoint, discard_checkpoint, set_checkpoint_aside, write_weights
 from archsearch.training.optimizers import make_optimizers
-from archsearch.training.weights import write_weights
 
 
 @pytest.fixture
@@ -124,7 +123,7 @@ def test_weights_carry_their_metadata(tmp_path: Path) -> None:
     network = nn.Linear(2, 3)
     write_weights(tmp_path / "w.safetensors", network, {"design": "text"})
     with safe_open(tmp_path / "w.safetensors", framework="pt") as opened:
-        assert opened.metadata() == {"design": "text"}
+        assert {"design": "text"}.items() < opened.metadata().items()
         assert torch.equal(opened.get_tensor("weight"), network.weight.detach())
 
 

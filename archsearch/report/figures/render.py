@@ -253,10 +253,12 @@ def write_drawing(drawing: Drawing, file: Path, *, inch: float = INCH, dpi: int 
 
 
 def _rendered(drawing: Drawing, kind: str, inch: float, dpi: int) -> bytes:
-    os.environ.pop(
-        "MPLBACKEND", None
-    )  # never used here, but importing matplotlib fails by a name that it does not know
-    from matplotlib import style
+    backend = os.environ.pop("MPLBACKEND", None)  # not used here, but importing matplotlib fails by an unknown name
+    try:
+        from matplotlib import style
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
 
     content = io.BytesIO()
     with style.context(["default", {"hatch.linewidth": 0.7}]), warnings.catch_warnings():

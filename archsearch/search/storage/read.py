@@ -114,11 +114,18 @@ class TrialRead:
         """Return whether the result in `folder` is the recorded one: no two trainings take equally long."""
         try:
             record = json.loads(Path(folder, "result.json").read_text(encoding="utf-8"))
-            seconds, design, seed = float(record["seconds"]), record["design_id"], record["seed"]
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # an unfinished training, or an old folder
+            seconds, design, seed = float(record["seconds"]), record["design_id"], record.get("seed")
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ):  # an unfinished training, or an old folder
             return "location" not in self.attrs or str(self.attrs["location"]).startswith(f"{socket.gethostname()}:")
         wanted = self.assignments.get("seed", self.attrs.get("seed", seed))
-        same = design == self.attrs.get("design_id", design) and seed == wanted
+        same = design == self.attrs.get("design_id", design) and seed in (wanted, None)
         return same and abs(seconds - (self.seconds or seconds)) < SAME_SECONDS
 
     @property

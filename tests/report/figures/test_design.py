@@ -64,7 +64,7 @@ def test_an_unusual_design_is_drawn_too(designed: Check) -> None:
     limits = {
         **{name: {"below": 10} for name in ("parameters", "macs", "activations", "peak_bytes")},
         "receptive_field": {"above": 1, "at_most": 9999},
-        "contains": ["depthwise", "pointwise", "grouped", "dilated", "strided", "residual", "gate"],
+        "contains": ["depthwise", "pointwise", "grouped", "dilated", "strided", "dropout", "gate"],
         "forbids": ["max_pool", "residual"],
         "downsampling": {"layers": 3},
         "head": "none",

@@ -10,7 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from archsearch.errors import DataError
-from archsearch.training.weights import read_weights, write_weights
+from archsearch.network.weights import read_weights
+from archsearch.training.checkpoint import write_weights
 
 
 def written(folder: Path) -> tuple[Path, nn.Module]:

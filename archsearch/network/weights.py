@@ -1,4 +1,4 @@
-"""The final weights of a training as a safetensors file with a checksum; imports torch, never a design."""
+"""Weights as a safetensors file with a checksum; imports torch, never a design."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from archsearch.errors import DataError
-from archsearch.training.storage import write_whole
 
 CHECKSUM = "checksum"
 """The key of the metadata that holds it; files of earlier versions have none."""
 
 
-def write_weights(path: Path, network: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the state dict of `network` as safetensors, whole. Raises `StorageError` where that fails."""
+def encode_weights(network: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return the state dict of `network` as the content of a safetensors file."""
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     described = dict(metadata or {})
     described[CHECKSUM] = checksum(tensors, described)
-    write_whole(path, save(tensors, metadata=described))
+    return save(tensors, metadata=described)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
