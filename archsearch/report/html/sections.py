@@ -96,8 +96,8 @@ def trade_off_section(study: StudyRead) -> Markup:
     charts = [chart(each) for each in trade_off_charts(study)[:_MOST_CHARTS]]
     if not charts:
         return section("trade-off", "Accuracy and cost", no_data("No data: no trial has both a value and a cost."))
-    which = "of the two values shown"
-    if len(study.objectives) > 1:
+    which, several = "of the two values shown", len(study.objectives) > 1
+    if several:
         which = f"of the study's objectives where a chart shows two of them, and otherwise {which}"
     text = f"Diamonds form the Pareto front {which}. Dashed lines are limits."
     title = f"{capitalised(label(study.objectives[0]))} and cost"
