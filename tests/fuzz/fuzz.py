@@ -46,7 +46,7 @@ def drawn(kind: str, seed: int, count: int) -> list[Any]:
     @seeded(seed)
     @settings(
         max_examples=count, phases=[Phase.generate], database=None, deadline=None,
-        suppress_health_check=[*HealthCheck.__members__.values()],
+        suppress_health_check=tuple(HealthCheck),  # pyright: ignore[reportArgumentType]
     )  # fmt: skip
     @given(STRATEGIES[kind])
     def keep(payload: Any) -> None:
