@@ -38,6 +38,7 @@ Trait = Literal[
     "gate",
     "max_pool",
     "average_pool",
+    "smoothing",
     "dropout",
 ]
 """A property of layers that limits ask for; read off the layers, never off a block's name."""
@@ -58,6 +59,8 @@ class Leaf:
     """Whether the receptive field of a network is measured at the last of these."""
     is_global: ClassVar[bool] = False
     """Whether each output sees the whole map, so that receptive fields are not measured behind it."""
+    is_window_pool: ClassVar[bool] = False
+    """Whether the same holds where its output is one value per channel."""
 
     def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
         """Return the shape of its output for an input of `shape`."""
@@ -88,6 +91,10 @@ class Leaf:
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
         """Return its traits; `before` is the convolution before it on the path of the data."""
         return ()
+
+    def simplified(self, shape: Shape) -> Primitive | None:
+        """Return the plainest layer that computes the same from an input of `shape`, which fits; None for nothing."""
+        return self  # pyright: ignore[reportReturnType] - every leaf is one of the primitives
 
     def canonical(self) -> str:
         """Return the text that equal layers share, without the name; empty for a layer that does nothing."""
@@ -148,6 +155,29 @@ class Conv(Leaf):
     @property
     def total_stride(self) -> int:
         return self.stride
+
+    def covers(self, shape: Shape) -> bool:
+        """Return whether its one window is a map of `shape`, as that of a dense layer is."""
+        spans_one = self.kernel == 1 or self.dilation == 1
+        is_whole = shape[1] == shape[2] == self.kernel and self.padding[0] == 0 and spans_one
+        return is_whole and self.output_shape(shape)[1:] == (1, 1)
+
+    def simplified(self, shape: Shape) -> Conv | Linear:
+        if not self.covers(shape):
+            dilation = self.dilation if self.kernel > 1 else 1
+            after = _plain_padding(shape, self.kernel, self.stride, dilation, self.padding)
+            if (after, dilation) == (self.padding[1], self.dilation):
+                return self
+            return replace(self, padding=(self.padding[0], after), dilation=dilation)
+        if self.groups == 1 and (self.kernel == 1 or self.symmetry == "none"):
+            return Linear(
+                name=self.name,
+                in_features=prod(shape),
+                out_features=self.out_channels,
+                bias=self.bias,
+                symmetry=self.symmetry,
+            )
+        return replace(self, stride=1, dilation=1, padding=(0, 0))
 
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
         found: list[Trait] = []
@@ -218,6 +248,18 @@ class Norm(Leaf):
         """A scale and a shift per channel; running means are not trained."""
         return _untied(2 * self.channels, 0, self.symmetry)
 
+    def simplified(self, shape: Shape) -> Norm:
+        if self.kind != "group":
+            return replace(self, kind="layer") if self.kind == "instance" and self._count == 1 else self
+        one_kind = {1: "layer", self._count: "instance"} if self._count > 1 else {1: "layer"}
+        kind = one_kind.get(self.groups)
+        return self if kind is None else replace(self, kind=kind, groups=1)
+
+    @property
+    def _count(self) -> int:
+        """The number of channels that have a scale of their own."""
+        return self.channels // 2 if self.symmetry == "pairs" else self.channels
+
     def canonical(self) -> str:
         return f"{self.kind}{self.channels},{self.groups}{tie_text(self.symmetry)}"
 
@@ -246,8 +288,11 @@ class Dropout(Leaf):
 
     row: ClassVar[str] = "dropout"
 
+    def simplified(self, shape: Shape) -> Dropout | None:
+        return self if self.rate else None
+
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
-        return ("dropout",)
+        return ("dropout",) if self.rate else ()
 
     def canonical(self) -> str:
         return f"drop{self.rate},{self.channelwise:d}" if self.rate else ""
@@ -263,6 +308,7 @@ class Pool(Leaf):
     padding: tuple[int, int] = (0, 0)
 
     row: ClassVar[str] = "pool"
+    is_window_pool: ClassVar[bool] = True
 
     def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
         kernel, (before, after) = self.kernel, self.padding
@@ -278,12 +324,32 @@ class Pool(Leaf):
     def total_stride(self) -> int:
         return self.stride
 
+    def simplified(self, shape: Shape) -> Pool | GlobalPool | None:
+        is_whole = self.kernel - self.padding[0] >= max(shape[1:]) and self.output_shape(shape)[1:] == (1, 1)
+        if (is_whole and shape[1:] == (1, 1)) or self._is_idle:
+            return None
+        if is_whole:
+            return GlobalPool(name=self.name, kind=self.kind)
+        after = _plain_padding(shape, self.kernel, self.stride, 1, self.padding)
+        kind: PoolKind = "max" if self.kernel == 1 else self.kind
+        if (after, kind) == (self.padding[1], self.kind):
+            return self
+        return replace(self, kind=kind, padding=(self.padding[0], after))
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.kernel == self.stride == 1
+
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
-        return ("max_pool" if self.kind == "max" else "average_pool",)
+        if self._is_idle:
+            return ()
+        if self.kernel == 1:  # takes every so many px: the maximum, and the average, of one
+            return "max_pool", "average_pool"
+        return ("max_pool",) if self.kind == "max" else ("smoothing" if self.stride == 1 else "average_pool",)
 
     def canonical(self) -> str:
-        k, (before, after) = self.kernel, self.padding
-        return "" if k == self.stride == 1 and not before + after else f"{self.kind}{k},{self.stride},{before},{after}"
+        before, after = self.padding
+        return "" if self._is_idle else f"{self.kind}{self.kernel},{self.stride},{before},{after}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +363,9 @@ class GlobalPool(Leaf):
 
     def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
         return shape[0], 1, 1
+
+    def simplified(self, shape: Shape) -> GlobalPool | None:
+        return None if shape[1:] == (1, 1) else self
 
     def canonical(self) -> str:
         return f"global{self.kind}"
@@ -343,6 +412,22 @@ class Linear(Leaf):
 
 Primitive = Conv | Norm | Activation | Dropout | Pool | GlobalPool | Linear
 """Every kind of layer."""
+
+
+def _plain_padding(shape: Shape, kernel: int, stride: int, dilation: int, padding: tuple[int, int]) -> int:
+    """Return the padding behind a map of `shape` that stands for all that give as many windows.
+
+    It is that of `same` where this is one of them, or the least.
+    """
+    if stride == 1:
+        return padding[1]
+    before, reach = padding[0], dilation * (kernel - 1)
+    slacks = [length + before - reach - 1 for length in shape[1:]]
+    lasts = [(slack + padding[1]) // stride for slack in slacks]
+    same = reach - before
+    if same >= 0 and [(slack + same) // stride for slack in slacks] == lasts:
+        return same
+    return max(0, *(last * stride - slack for last, slack in zip(lasts, slacks, strict=True)))
 
 
 def _untied(weights: int, biases: int, symmetry: Symmetry) -> int:

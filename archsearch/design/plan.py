@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from collections.abc import Sequence as Listed
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal, NoReturn
 
 from archsearch.design.geometry import Shape, shape_text
-from archsearch.design.layers import MapKind, Primitive, Symmetry, Trait, tie_text
+from archsearch.design.layers import Activation, Conv, MapKind, Primitive, Symmetry, Trait, tie_text
 from archsearch.errors import SpecError
 
 Combine = Literal["add", "concat", "multiply"]
@@ -96,10 +97,33 @@ class Parallel:
         return max(branch.total_stride for branch in self.branches)
 
     def traits(self) -> tuple[Trait, ...]:
-        """Return the traits of the merge itself."""
-        if self.combine == "add" and any(not one.layers or one.name == "shortcut" for one in self.branches):
+        """Return the traits of the merge itself; a sum with a branch that is linear in each pixel is a residual."""
+        if len(self.branches) < 2:
+            return ()
+        if self.combine == "add" and any(_is_shortcut(one) for one in self.branches):
             return ("residual",)
         return ("gate",) if self.combine == "multiply" else ()
+
+    def simplified(self, shape: Shape) -> tuple[tuple[Layer, ...], Shape]:
+        """Return the plainest layers that compute the same from a map of `shape`, and the shape of their output."""
+        branches: list[Sequence] = []
+        shapes: list[Shape] = []
+        for branch in self.branches:
+            layers, end = simplify(branch.layers, shape)
+            shapes.append(end)
+            inner = layers[0] if len(layers) == 1 else None
+            if isinstance(inner, Parallel) and self.continues(inner):
+                branches += inner.branches
+            else:
+                branches.append(replace(branch, layers=layers))
+        merged = self.merged_shape(shapes, self.name)
+        if len(branches) == 1:
+            return branches[0].layers, merged
+        return (replace(self, branches=tuple(branches)),), merged
+
+    def continues(self, inner: Parallel) -> bool:
+        """Return whether `inner`, alone in a branch, could be merged together with the other branches."""
+        return inner.combine == self.combine and inner.symmetry == self.symmetry
 
     def canonical(self) -> str:
         """Return the canonical texts of the branches; only `concat` depends on their order."""
@@ -147,9 +171,43 @@ class Plan:
     layers: tuple[Sequence, ...]
 
 
+def simplify(layers: Iterable[Layer], shape: Shape) -> tuple[tuple[Layer, ...], Shape]:
+    """Return the plainest layers that compute the same from a map of `shape`, and the shape of their output.
+
+    They are without nesting and layers that do nothing. Raises `SpecError` where a layer does not fit its input.
+    """
+    made: list[Layer] = []
+    for layer in layers:
+        if isinstance(layer, Sequence):
+            inner, shape = simplify(layer.layers, shape)
+            made += inner
+        elif isinstance(layer, Parallel):
+            inner, shape = layer.simplified(shape)
+            made += inner
+        else:
+            after = layer.output_shape(shape)
+            one = layer.simplified(shape)
+            shape = after
+            if one is not None:
+                made.append(one)
+    return tuple(made), shape
+
+
+def _is_shortcut(layer: Layer) -> bool:
+    """Return whether a branch of a sum is the identity or a projection: no activation, and no window but of a pool."""
+    if isinstance(layer, Sequence):
+        return all(map(_is_shortcut, layer.layers))
+    if isinstance(layer, Parallel):
+        return layer.combine != "multiply" and all(map(_is_shortcut, layer.branches))
+    return not isinstance(layer, Activation | Conv) or (isinstance(layer, Conv) and layer.kernel == 1)
+
+
 def canonical_text(plan: Plan) -> str:
-    """Return `plan` as text without names, nesting and layers that do nothing."""
-    return f"{plan.input_shape}:{Sequence(name='', layers=plan.layers).canonical()}"
+    """Return the text that equal networks share: `plan` simplified, without names."""
+    layers = plan.layers
+    with suppress(SpecError):  # a plan that is no network has a text, too
+        layers, _ = simplify(plan.layers, plan.input_shape)
+    return f"{plan.input_shape}:{Sequence(name='', layers=layers).canonical()}"
 
 
 def design_id(plan: Plan) -> str:
