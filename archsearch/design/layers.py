@@ -71,6 +71,11 @@ class Leaf:
         return extent
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it does nothing, whatever its input."""
+        return False
+
+    @property
     def parameters(self) -> int:
         """The number of trained weights, biases, scales and shifts; tied ones count once."""
         return 0
@@ -289,10 +294,15 @@ class Dropout(Leaf):
     row: ClassVar[str] = "dropout"
 
     def simplified(self, shape: Shape) -> Dropout | None:
-        return self if self.rate else None
+        return None if self.is_idle else self
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is dropped."""
+        return not self.rate
 
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
-        return ("dropout",) if self.rate else ()
+        return () if self.is_idle else ("dropout",)
 
     def canonical(self) -> str:
         return f"drop{self.rate},{self.channelwise:d}" if self.rate else ""
@@ -326,7 +336,7 @@ class Pool(Leaf):
 
     def simplified(self, shape: Shape) -> Pool | GlobalPool | None:
         is_whole = self.kernel - self.padding[0] >= max(shape[1:]) and self.output_shape(shape)[1:] == (1, 1)
-        if (is_whole and shape[1:] == (1, 1)) or self._is_idle:
+        if (is_whole and shape[1:] == (1, 1)) or self.is_idle:
             return None
         if is_whole:
             return GlobalPool(name=self.name, kind=self.kind)
@@ -337,11 +347,12 @@ class Pool(Leaf):
         return replace(self, kind=kind, padding=(self.padding[0], after))
 
     @property
-    def _is_idle(self) -> bool:
+    def is_idle(self) -> bool:
+        """Whether its windows are single px, one beside the other."""
         return self.kernel == self.stride == 1
 
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
-        if self._is_idle:
+        if self.is_idle:
             return ()
         if self.kernel == 1:  # takes every so many px: the maximum, and the average, of one
             return "max_pool", "average_pool"
@@ -349,7 +360,7 @@ class Pool(Leaf):
 
     def canonical(self) -> str:
         before, after = self.padding
-        return "" if self._is_idle else f"{self.kind}{self.kernel},{self.stride},{before},{after}"
+        return "" if self.is_idle else f"{self.kind}{self.kernel},{self.stride},{before},{after}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from collections.abc import Sequence as Listed
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
+from operator import is_
 from typing import Literal, NoReturn
 
 from archsearch.design.geometry import Shape, shape_text
@@ -121,6 +122,22 @@ class Parallel:
             return branches[0].layers, merged
         return (replace(self, branches=tuple(branches)),), merged
 
+    def flattened(self) -> Parallel | Sequence:
+        """Return it with the branches of the merges that are a branch of it, as `flatten` describes."""
+        branches: list[Sequence] = []
+        for branch in self.branches:
+            layers = flatten(branch.layers)
+            inner, path = _alone(layers, branch.name)
+            if isinstance(inner, Parallel) and self.continues(inner):
+                branches += [replace(one, name=f"{path}.{one.name}") for one in inner.branches]
+            else:
+                branches.append(branch if layers is branch.layers else replace(branch, layers=layers))
+        if len(branches) == 1:
+            return replace(branches[0], name=f"{self.name}.{branches[0].name}")
+        if len(branches) == len(self.branches) and all(map(is_, branches, self.branches)):
+            return self
+        return replace(self, branches=tuple(branches))
+
     def continues(self, inner: Parallel) -> bool:
         """Return whether `inner`, alone in a branch, could be merged together with the other branches."""
         return inner.combine == self.combine and inner.symmetry == self.symmetry
@@ -191,6 +208,34 @@ def simplify(layers: Iterable[Layer], shape: Shape) -> tuple[tuple[Layer, ...], 
             if one is not None:
                 made.append(one)
     return tuple(made), shape
+
+
+def flatten(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """Return `layers`, with their paths, but a merge that is alone in a branch of the same kind is part of the outer one.
+
+    Layers that do nothing, and merges of a single branch, are left out; the same tuple is returned where there are none.
+    """
+    made: list[Layer] = []
+    for layer in layers:
+        if isinstance(layer, Sequence):
+            inner = flatten(layer.layers)
+            made.append(layer if inner is layer.layers else replace(layer, layers=inner))
+        elif isinstance(layer, Parallel):
+            made.append(layer.flattened())
+        elif not layer.is_idle:
+            made.append(layer)
+    return layers if len(made) == len(layers) and all(map(is_, made, layers)) else tuple(made)
+
+
+def _alone(layers: tuple[Layer, ...], path: str) -> tuple[Layer | None, str]:
+    """Return the only layer of a branch that is `layers`, or None, and the path to it, which `path` begins."""
+    while len(layers) == 1:
+        (only,) = layers
+        path += f".{only.name}"
+        if not isinstance(only, Sequence):
+            return only, path
+        layers = only.layers
+    return None, path
 
 
 def _is_shortcut(layer: Layer) -> bool:
