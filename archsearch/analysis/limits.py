@@ -98,7 +98,7 @@ class Measured:
     def traits(self) -> Traits:
         """The traits, read once."""
         if self._traits is None:
-            self._traits = read_traits(self._plan, self.footprint.output_shape)
+            self._traits = read_traits(self._plan)
         return self._traits
 
 
