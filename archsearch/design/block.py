@@ -56,7 +56,7 @@ MAX_DEPTH = 16
 """The largest number of lists of layers inside each other."""
 MAX_SPAN = 4096
 """The largest kernel, stride, dilation and padding of a window: no input has more px."""
-WINDOW = ("kernel", "stride", "dilation", "padding")
+WINDOW = ("kernel", "stride", "dilation", "padding", "ceil_mode")
 """Fields of a layer that shapes and receptive fields come from."""
 
 
@@ -158,6 +158,10 @@ class FieldValues:
             raise self.error(field, f"must be at most {MAX_SPAN} px, got {amount}")
         return amount, amount
 
+    def text(self, field: str) -> str:
+        """Return the value as text."""
+        return str(compute(self._fields[field], self._scope, f"{self._where}.{field}"))
+
     def error(self, field: str, what: str, fix: str = "") -> SpecError:
         """Return the error that the value of `field` cannot be used."""
         return SpecError(f"{self._where}.{field}", what, fix)
@@ -223,16 +227,33 @@ def _pool(values: FieldValues, name: str) -> Pool | GlobalPool:
     kind = values.choice("kind", POOLS)
     if kind.startswith("global_"):
         return GlobalPool(name=name, kind="max" if kind == "global_max" else "average")
-    kernel = values.span("kernel")
-    stride, padding = values.span("stride"), values.padding("padding", kernel - 1)
+    kernel, stride = values.span("kernel"), values.span("stride")
+    padding = _pool_padding(values, kernel, stride)
     return Pool(name=name, kind="max" if kind == "max" else "average", kernel=kernel, stride=stride, padding=padding)
+
+
+def _pool_padding(values: FieldValues, kernel: int, stride: int) -> tuple[int, int]:
+    """Return (before, after) of a pool: 'same' keeps the map at stride 1, and else spreads what a window overlaps.
+
+    With `ceil_mode` a last window may begin on the map and end outside of it, as in torch.
+    """
+    is_same = values.text("padding") == "same"
+    before, after = values.padding("padding", kernel - 1)
+    ceil_mode = values.flag("ceil_mode")
+    if not is_same:
+        return before, max(after, min(after + stride - 1, kernel - 1)) if ceil_mode else after
+    if stride == 1:
+        return before, after
+    if kernel <= stride:
+        return 0, kernel - 1 if ceil_mode else 0
+    return before, after if ceil_mode else before
 
 
 def _linear(values: FieldValues, name: str) -> Linear:
     return Linear(name=name, in_features=values.channels, out_features=values.integer("out"), bias=values.flag("bias"))
 
 
-_POOL = {"kind": "max", "kernel": 2, "stride": 2, "padding": "same"}
+_POOL = {"kind": "max", "kernel": 2, "stride": 2, "padding": "same", "ceil_mode": False}
 _CONV = {"out": "out", "kernel": 3, "stride": 1, "dilation": 1, "groups": 1, "padding": "same", "bias": False}
 KINDS: Mapping[str, LayerKind] = {
     "conv": LayerKind(main="out", fields=_CONV, choices={"padding": PADDINGS}, make=_conv),
