@@ -21,7 +21,7 @@ from archsearch.design.layers import Conv, Linear, MapKind, Primitive
 from archsearch.design.lower import FixedBlock, blocks_of, first_map, layers_of, lower, lower_head, stages_of
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, flatten, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 from archsearch.formatting import html_cell, html_table
 
 LARGEST_FIELD = 10**12
@@ -333,9 +333,14 @@ class Widths:
         return tuple([multiple_of(own * width, step) for own, _ in self._stages])
 
     def totals(self, width: float) -> Totals:
-        """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does."""
+        """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does.
+
+        The path of a `ChannelsError` is that in the block: of many widths it is the answer that they cannot be.
+        """
         try:
             return _sum(self.parts(self.channels(width)))
+        except ChannelsError:
+            raise
         except SpecError:  # re-raise with the full path of the layer
             found = measure(lower(self._design.at_width(width)))
             return Totals(found.parameters, found.macs, found.activations, found.peak_bytes)

@@ -39,7 +39,7 @@ from archsearch.design.layers import (
     Primitive,
 )
 from archsearch.design.plan import Combine
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 from archsearch.notices import notice_once
 
 NORMS = (*get_args(NormKind), "none")
@@ -109,17 +109,17 @@ class BlockSpec:
 class FieldValues:
     """The fields of one layer, evaluated for the options in `scope` and its input `channels`."""
 
-    __slots__ = ("_fields", "_scope", "_where", "channels")
+    __slots__ = ("_fields", "_scope", "channels", "where")
 
     def __init__(self, spec: LayerSpec, scope: Mapping[str, Value], channels: int) -> None:
-        self._fields, self._where, self._scope, self.channels = spec.fields, spec.where, scope, channels
+        self._fields, self.where, self._scope, self.channels = spec.fields, spec.where, scope, channels
 
     def integer(self, field: str) -> int:
         """Return an integer of at least 1; raises `SpecError` for any other value, as all methods do."""
         value = self._fields[field].value
         if type(value) is int and 1 <= value <= MAX_VALUE:
             return value
-        return integer(self._fields[field], self._scope, f"{self._where}.{field}", 1)
+        return integer(self._fields[field], self._scope, f"{self.where}.{field}", 1)
 
     def span(self, field: str) -> int:
         """Return an integer from 1 to `MAX_SPAN`."""
@@ -130,22 +130,22 @@ class FieldValues:
 
     def flag(self, field: str) -> bool:
         """Return whether the value is true."""
-        return condition(self._fields[field], self._scope, f"{self._where}.{field}")
+        return condition(self._fields[field], self._scope, f"{self.where}.{field}")
 
     def choice(self, field: str, choices: tuple[str, ...]) -> str:
         """Return one of `choices`."""
-        return choice_of(self._fields[field], self._scope, f"{self._where}.{field}", choices)
+        return choice_of(self._fields[field], self._scope, f"{self.where}.{field}", choices)
 
     def rate(self, field: str) -> float:
         """Return a probability below 1."""
-        value = compute(self._fields[field], self._scope, f"{self._where}.{field}")
+        value = compute(self._fields[field], self._scope, f"{self.where}.{field}")
         if isinstance(value, str) or not 0 <= value < 1:
-            raise SpecError(f"{self._where}.{field}", f"must be at least 0 and below 1, got {describe(value)}")
+            raise SpecError(f"{self.where}.{field}", f"must be at least 0 and below 1, got {describe(value)}")
         return float(value)
 
     def padding(self, field: str, reach: int) -> tuple[int, int]:
         """Return (before, after): 'same' spreads `reach` = dilation * (kernel - 1), the odd one after."""
-        where = f"{self._where}.{field}"
+        where = f"{self.where}.{field}"
         value = compute(self._fields[field], self._scope, where)
         if value == "same":
             return reach // 2, reach - reach // 2
@@ -160,11 +160,11 @@ class FieldValues:
 
     def text(self, field: str) -> str:
         """Return the value as text."""
-        return str(compute(self._fields[field], self._scope, f"{self._where}.{field}"))
+        return str(compute(self._fields[field], self._scope, f"{self.where}.{field}"))
 
     def error(self, field: str, what: str, fix: str = "") -> SpecError:
         """Return the error that the value of `field` cannot be used."""
-        return SpecError(f"{self._where}.{field}", what, fix)
+        return SpecError(f"{self.where}.{field}", what, fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +204,7 @@ def _norm(values: FieldValues, name: str) -> Norm | None:
     if channels % groups:
         nearest = min(_divisors(channels), key=lambda divisor: (abs(divisor - groups), divisor))
         what = f"{channels} channels are not divisible by {groups} groups"
-        raise values.error("groups", what, f"Use groups={nearest}.")
+        raise ChannelsError(f"{values.where}.groups", what, f"Use groups={nearest}.")
     return Norm(name=name, kind=kind, channels=channels, groups=groups)  # type: ignore[arg-type]
 
 

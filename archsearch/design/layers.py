@@ -12,7 +12,7 @@ from math import gcd, prod
 from typing import ClassVar, Literal, NoReturn, Self
 
 from archsearch.design.geometry import Extent, Shape, nearest_multiple, shape_text, slide, window_shape
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 
 NormKind = Literal["batch", "group", "layer", "instance"]
 ActivationKind = Literal[
@@ -241,7 +241,7 @@ class Norm(Leaf):
         groups = {"group": self.groups, "layer": 1, "instance": channels}[self.kind]
         if channels % groups:
             fix = f"Use {nearest_multiple(channels, groups)} channels, or {gcd(channels, groups)} groups."
-            raise SpecError(prefix + self.name, f"{channels} channels are not divisible by {groups} groups", fix)
+            raise ChannelsError(prefix + self.name, f"{channels} channels are not divisible by {groups} groups", fix)
         if channels // groups * height * width == 1:
             what = f"a norm of kind '{self.kind}' over one value per group ({shape_text(shape)}, {groups} groups)"
             fix = "Use a batch norm here, fewer groups, or no norm."
@@ -454,7 +454,7 @@ def tie_text(symmetry: Symmetry) -> str:
 
 
 def _reject_channels(expected: int, got: int, path: str) -> NoReturn:
-    raise SpecError(path, f"expected {expected} input channels, got {got}", f"Set its input channels to {got}.")
+    raise ChannelsError(path, f"expected {expected} input channels, got {got}", f"Set its input channels to {got}.")
 
 
 def _reject_groups(conv: Conv, path: str) -> NoReturn:
@@ -462,7 +462,7 @@ def _reject_groups(conv: Conv, path: str) -> NoReturn:
     side, width = ("input", inputs) if inputs % groups else ("output", outputs)
     fitting = gcd(gcd(inputs, outputs), groups)
     fix = f"Use {nearest_multiple(width, groups)} {side} channels, or {fitting} group{'s' if fitting > 1 else ''}."
-    raise SpecError(path, f"{width} {side} channels are not divisible by {groups} groups", fix)
+    raise ChannelsError(path, f"{width} {side} channels are not divisible by {groups} groups", fix)
 
 
 def _reject_odd(count: int, what: str, path: str) -> NoReturn:

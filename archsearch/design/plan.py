@@ -18,7 +18,7 @@ from typing import Literal, NoReturn
 
 from archsearch.design.geometry import Shape, shape_text
 from archsearch.design.layers import Activation, Conv, MapKind, Primitive, Symmetry, Trait, tie_text
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 
 Combine = Literal["add", "concat", "multiply"]
 
@@ -169,9 +169,10 @@ class Parallel:
             fix = "Use the same strides in both, and padding that gives maps of equal size."
         else:
             fix = f"End '{names[1]}' with a 1x1 convolution to {shapes[one][0]} channels."
+        kind = SpecError if shapes[one][1:] != shapes[other][1:] else ChannelsError
         texts = shape_text(shapes[one]), shape_text(shapes[other])
         what = f"branches '{names[0]}' ({texts[0]}) and '{names[1]}' ({texts[1]}) cannot be {verb}"
-        raise SpecError(path, what, fix)
+        raise kind(path, what, fix)
 
 
 Layer = Primitive | Sequence | Parallel
@@ -211,9 +212,9 @@ def simplify(layers: Iterable[Layer], shape: Shape) -> tuple[tuple[Layer, ...], 
 
 
 def flatten(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """Return `layers`, with their paths, but a merge that is alone in a branch of the same kind is part of the outer one.
+    """Return `layers`, with their paths, but a merge that is alone in a branch of its kind is part of the outer one.
 
-    Layers that do nothing, and merges of a single branch, are left out; the same tuple is returned where there are none.
+    Layers that do nothing and merges of one branch are left out; the same tuple is returned where there are none.
     """
     made: list[Layer] = []
     for layer in layers:
