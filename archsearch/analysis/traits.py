@@ -52,6 +52,13 @@ def read_traits(plan: Plan) -> Traits:
     )
 
 
+def traits_of(layers: Iterable[Layer], shape: Shape) -> frozenset[str]:
+    """Return the traits of `layers` by themselves, for an input of `shape`."""
+    reader = _Reader()
+    count, _ = reader.through(layers, shape)
+    return frozenset([*reader.found, *count.pooled])
+
+
 def windows_on_one_pixel(plan: Plan) -> dict[str, int]:
     """Return the kernel of the first convolution above 1 x 1 that slides over a map of 1 x 1, by its stage.
 
