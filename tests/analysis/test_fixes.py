@@ -40,7 +40,10 @@ def test_a_stride_can_make_the_receptive_field_large_enough(make_design: Make, s
     stages = {f"c{i}": {"block": plain, "width": 16, "repeats": 1 + i} for i in range(4)}
     design, limits = make_design(stages), {"receptive_field": {"above": 29}}
     found = fixes_of(design, limits, shipped)
-    assert found[0] == "arch.stages.c1.stride=2 gives 37 px, same parameters"
+    assert found[:2] == (
+        "arch.stages.c2.stride=2 gives 33 px, same parameters",
+        "arch.stages.c1.stride=2 gives 37 px, same parameters",
+    )
     assert all(after(design, fix, limits, shipped).kept for fix in found)
 
 
@@ -49,7 +52,8 @@ def test_two_changes_are_tried_where_one_does_not_do(make_design: Make, shipped:
     limits = {"receptive_field": {"above": 100}}
     found = fixes_of(design, limits, shipped)
     assert found
-    assert all(fix.count("arch.stages.") == 2 and fix.endswith("same parameters") for fix in found), found
+    assert all(fix.count("arch.stages.") == 2 for fix in found), found
+    assert found[0].endswith("same parameters")
     assert all(after(design, fix, limits, shipped).kept for fix in found)
 
 
