@@ -220,9 +220,12 @@ def flatten(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
     for layer in layers:
         if isinstance(layer, Sequence):
             inner = flatten(layer.layers)
-            made.append(layer if inner is layer.layers else replace(layer, layers=inner))
+            if inner:
+                made.append(layer if inner is layer.layers else replace(layer, layers=inner))
         elif isinstance(layer, Parallel):
-            made.append(layer.flattened())
+            one = layer.flattened()
+            if isinstance(one, Parallel) or one.layers:
+                made.append(one)
         elif not layer.is_idle:
             made.append(layer)
     return layers if len(made) == len(layers) and all(map(is_, made, layers)) else tuple(made)
