@@ -19,7 +19,7 @@ from archsearch.design.expression import multiple_of
 from archsearch.design.geometry import ONE_PIXEL, Extent, Shape, union
 from archsearch.design.layers import Conv, Linear, MapKind, Primitive
 from archsearch.design.lower import FixedBlock, blocks_of, first_map, layers_of, lower, lower_head, stages_of
-from archsearch.design.plan import Layer, Parallel, Plan, Sequence, flatten, tie_layers
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec
 from archsearch.errors import ChannelsError, SpecError
 from archsearch.formatting import html_cell, html_table
@@ -118,7 +118,7 @@ class Footprint:
 def measure(plan: Plan) -> Footprint:
     """Return the footprint of `plan`; raises `SpecError` at the first layer that does not fit its input."""
     walk = _Walk(rows=None)
-    shape, end = walk.through(flatten(plan.layers), "", plan.input_shape, ONE_PIXEL)
+    shape, end = walk.through(plan.layers, "", plan.input_shape, ONE_PIXEL)
     totals = Totals(walk.parameters, walk.macs, walk.activations, BYTES_PER_ACTIVATION * walk.peak)
     return _footprint(plan, totals, walk.at_last_conv, end, shape)
 
@@ -188,6 +188,11 @@ class _Walk:
                 inputs = shape[0] * shape[1] * shape[2]
                 continue
             if isinstance(layer, Parallel):
+                if len(layer.branches) == 1 and self.rows is None:
+                    (only,) = layer.branches
+                    shape, extent = self.through(only.layers, f"{prefix}{layer.name}.{only.name}.", shape, extent)
+                    inputs = shape[0] * shape[1] * shape[2]
+                    continue
                 parameters = macs = 0
                 shape, extent, inputs = self._across(layer, prefix + layer.name, shape, extent)
             else:
@@ -200,8 +205,11 @@ class _Walk:
                     extent = self._at_one_value(layer, plain, before, extent)
                 else:
                     extent = layer.grow(extent)
-                    if layer.is_convolution and not self.is_global:
-                        self.at_last_conv = extent
+                    if layer.is_convolution:
+                        if not self.is_global:
+                            self.at_last_conv = extent
+                    elif layer.is_idle and self.rows is None:
+                        continue
             outputs = shape[0] * shape[1] * shape[2]
             self.parameters += parameters
             self.macs += macs
@@ -248,6 +256,8 @@ class _Walk:
 
     def _across(self, parallel: Parallel, path: str, shape: Shape, extent: Extent) -> tuple[Shape, Extent, int]:
         """Return merged shape and extent of the branches, and how many elements the merge reads."""
+        if self.rows is None:
+            parallel = parallel.flattened()
         source = shape[0] * shape[1] * shape[2]
         waiting, pending = self.waiting, self.pending
         was_global, conv_before = self.is_global, self.at_last_conv
@@ -428,7 +438,7 @@ def _head_part(head: HeadSpec, shape: Shape, kind: MapKind) -> Part:
 def _walked(layers: tuple[Layer, ...], shape: Shape, kind: MapKind = "plain") -> Part:
     walk = _Walk(rows=None)
     walk.at_last_conv = NO_CONV
-    after, end = walk.through(flatten(layers), "", shape, ONE_PIXEL)
+    after, end = walk.through(layers, "", shape, ONE_PIXEL)
     return Part(
         shape=_shared(after),
         parameters=walk.parameters,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from archsearch.design.geometry import ONE_PIXEL, Shape
-from archsearch.design.layers import Conv, GlobalPool, Pool, Primitive, Trait
+from archsearch.design.layers import Activation, Conv, GlobalPool, Norm, Pool, Primitive, Trait
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 
 TRAITS: tuple[str, ...] = get_args(Trait)
@@ -130,37 +130,48 @@ class _Reader:
         """Return `before`, to which `layers` are added, and the shape of their output."""
         count = before or _Count()
         for layer in layers:
+            if isinstance(layer, Norm | Activation):  # they have no traits, and leave the shape alone
+                continue
             if isinstance(layer, Sequence):
                 count, shape = self.through(layer.layers, shape, count)
             elif isinstance(layer, Parallel):
                 shape = self._across(layer, shape, count)
             else:
                 after = layer.output_shape(shape)
-                plain = layer.simplified(shape) if after[1] == 1 == after[2] else layer
-                if plain is not None:
-                    self._add(plain, shape, after, count)
+                if after[1] == 1 == after[2]:
+                    self._add_at_one_value(layer, shape, count)
+                else:
+                    if count.head is not None:
+                        self._reopen(count)
+                    if traits := layer.traits(count.conv):
+                        self._add(traits, count)
+                    if layer.is_convolution:
+                        count.conv = layer
                 shape = after
         return count, shape
 
-    def _add(self, layer: Primitive, shape: Shape, after: Shape, count: _Count) -> None:
-        traits = layer.traits(count.conv)
-        if after[1] == 1 == after[2]:
-            if shape[1:] != (1, 1):
-                count.head, is_pool = _reduced_by(layer, shape), isinstance(layer, Pool | GlobalPool)
-                if is_pool:
-                    count.pooled, traits = traits, ()
-            elif layer.is_convolution and layer.grow(ONE_PIXEL).size > 1:
-                self._reopen(count)
-        elif count.head is not None:
+    def _add(self, traits: tuple[Trait, ...], count: _Count) -> None:
+        self.found.update(traits)
+        is_strided, is_dilated = "strided" in traits, "dilated" in traits
+        count.strided += is_strided
+        count.dilated += is_dilated
+        count.either += is_strided or is_dilated
+
+    def _add_at_one_value(self, layer: Primitive, shape: Shape, count: _Count) -> None:
+        """Add `layer`, which leaves a map of `shape` as one value per channel."""
+        plain = layer.simplified(shape)
+        if plain is None:
+            return
+        traits = plain.traits(count.conv)
+        if shape[1:] != (1, 1):
+            count.head = _reduced_by(plain, shape)
+            if isinstance(plain, Pool | GlobalPool):
+                count.pooled, traits = traits, ()
+        elif plain.is_convolution and plain.grow(ONE_PIXEL).size > 1:
             self._reopen(count)
-        if traits:
-            self.found.update(traits)
-            is_strided, is_dilated = "strided" in traits, "dilated" in traits
-            count.strided += is_strided
-            count.dilated += is_dilated
-            count.either += is_strided or is_dilated
-        if layer.is_convolution:
-            count.conv = layer
+        self._add(traits, count)
+        if plain.is_convolution:
+            count.conv = plain
 
     def _reopen(self, count: _Count) -> None:
         """Let the pool that would have been the head be an ordinary one."""
@@ -170,17 +181,27 @@ class _Reader:
     def _across(self, parallel: Parallel, shape: Shape, count: _Count) -> Shape:
         """Add the branches of `parallel`, the longest of which counts, and return the shape of their merge."""
         self.found.update(parallel.traits())
-        ends = [self.through(branch.layers, shape, _Count(conv=count.conv)) for branch in parallel.branches]
-        after = parallel.merged_shape([end for _, end in ends], parallel.name)
-        counts = [one for one, _ in ends]
-        for one in counts:
-            self.found.update(one.pooled)
-        convs = [one.conv for one in counts if one.conv is not count.conv]
-        # The branches of a sum are in no order: one that ends in a depthwise convolution is the one to look at.
-        count.conv = next(filter(_is_depthwise, convs), convs[0] if convs else count.conv)
-        count.strided += max(one.strided for one in counts)
-        count.dilated += max(one.dilated for one in counts)
-        count.either += max(one.either for one in counts)
+        counts: list[_Count] = []
+        shapes: list[Shape] = []
+        conv = before = count.conv
+        strided = dilated = either = 0
+        for branch in parallel.branches:
+            one = _Count()
+            one.conv = before
+            one, end = self.through(branch.layers, shape, one) if branch.layers else (one, shape)
+            counts.append(one)
+            shapes.append(end)
+            if one.pooled:
+                self.found.update(one.pooled)
+            strided, dilated, either = max(strided, one.strided), max(dilated, one.dilated), max(either, one.either)
+            # The branches of a sum are in no order: one that ends in a depthwise convolution is the one to look at.
+            if one.conv is not before and (conv is before or (_is_depthwise(one.conv) and not _is_depthwise(conv))):
+                conv = one.conv
+        after = parallel.merged_shape(shapes, parallel.name)
+        count.conv = conv
+        count.strided += strided
+        count.dilated += dilated
+        count.either += either
         if after[1] == 1 == after[2] and shape[1:] != (1, 1):
             heads = {one.head for one in counts}
             count.head = heads.pop() if len(heads) == 1 else "none"

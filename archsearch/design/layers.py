@@ -163,12 +163,14 @@ class Conv(Leaf):
 
     def covers(self, shape: Shape) -> bool:
         """Return whether its one window is a map of `shape`, as that of a dense layer is."""
-        spans_one = self.kernel == 1 or self.dilation == 1
-        is_whole = shape[1] == shape[2] == self.kernel and self.padding[0] == 0 and spans_one
-        return is_whole and self.output_shape(shape)[1:] == (1, 1)
+        if not shape[1] == self.kernel == shape[2] or self.padding[0]:
+            return False
+        return (self.kernel == 1 or self.dilation == 1) and self.output_shape(shape)[1:] == (1, 1)
 
     def simplified(self, shape: Shape) -> Conv | Linear:
         if not self.covers(shape):
+            if self.stride == self.dilation == 1:
+                return self
             dilation = self.dilation if self.kernel > 1 else 1
             after = _plain_padding(shape, self.kernel, self.stride, dilation, self.padding)
             if (after, dilation) == (self.padding[1], self.dilation):

@@ -8,16 +8,15 @@ the state dict alike. Imports the standard library, `errors` and the layers only
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Listed
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
-from operator import is_
 from typing import Literal, NoReturn
 
 from archsearch.design.geometry import Shape, shape_text
-from archsearch.design.layers import Activation, Conv, MapKind, Primitive, Symmetry, Trait, tie_text
+from archsearch.design.layers import Activation, Conv, MapKind, Norm, Primitive, Symmetry, Trait, tie_text
 from archsearch.errors import ChannelsError, SpecError
 
 Combine = Literal["add", "concat", "multiply"]
@@ -116,27 +115,26 @@ class Parallel:
             if isinstance(inner, Parallel) and self.continues(inner):
                 branches += inner.branches
             else:
-                branches.append(replace(branch, layers=layers))
+                branches.append(Sequence(name=branch.name, layers=layers))
         merged = self.merged_shape(shapes, self.name)
         if len(branches) == 1:
             return branches[0].layers, merged
-        return (replace(self, branches=tuple(branches)),), merged
+        made = Parallel(name=self.name, branches=tuple(branches), combine=self.combine, symmetry=self.symmetry)
+        return (made,), merged
 
-    def flattened(self) -> Parallel | Sequence:
-        """Return it with the branches of the merges that are a branch of it, as `flatten` describes."""
+    def flattened(self) -> Parallel:
+        """Return it with the branches of a merge of its kind in place of a branch that is nothing else; paths stay."""
         branches: list[Sequence] = []
         for branch in self.branches:
-            layers = flatten(branch.layers)
-            inner, path = _alone(layers, branch.name)
-            if isinstance(inner, Parallel) and self.continues(inner):
-                branches += [replace(one, name=f"{path}.{one.name}") for one in inner.branches]
+            acting = _acting(branch.layers, branch.name)
+            only, path = next(acting, (None, ""))
+            if isinstance(only, Parallel) and self.continues(only) and next(acting, None) is None:
+                branches += [
+                    Sequence(name=f"{path}.{one.name}", layers=one.layers) for one in only.flattened().branches
+                ]
             else:
-                branches.append(branch if layers is branch.layers else replace(branch, layers=layers))
-        if len(branches) == 1:
-            return replace(branches[0], name=f"{self.name}.{branches[0].name}")
-        if len(branches) == len(self.branches) and all(map(is_, branches, self.branches)):
-            return self
-        return replace(self, branches=tuple(branches))
+                branches.append(branch)
+        return self if len(branches) == len(self.branches) else replace(self, branches=tuple(branches))
 
     def continues(self, inner: Parallel) -> bool:
         """Return whether `inner`, alone in a branch, could be merged together with the other branches."""
@@ -196,7 +194,9 @@ def simplify(layers: Iterable[Layer], shape: Shape) -> tuple[tuple[Layer, ...], 
     """
     made: list[Layer] = []
     for layer in layers:
-        if isinstance(layer, Sequence):
+        if isinstance(layer, Activation) or (isinstance(layer, Norm) and layer.kind == "batch"):
+            made.append(layer)  # most layers: nothing is plainer
+        elif isinstance(layer, Sequence):
             inner, shape = simplify(layer.layers, shape)
             made += inner
         elif isinstance(layer, Parallel):
@@ -211,35 +211,16 @@ def simplify(layers: Iterable[Layer], shape: Shape) -> tuple[tuple[Layer, ...], 
     return tuple(made), shape
 
 
-def flatten(layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
-    """Return `layers`, with their paths, but a merge that is alone in a branch of its kind is part of the outer one.
-
-    Layers that do nothing and merges of one branch are left out; the same tuple is returned where there are none.
-    """
-    made: list[Layer] = []
+def _acting(layers: Iterable[Layer], path: str) -> Iterator[tuple[Primitive | Parallel, str]]:
+    """Yield the layers that do something with their paths, which `path` begins; merges of one branch are its layers."""
     for layer in layers:
         if isinstance(layer, Sequence):
-            inner = flatten(layer.layers)
-            if inner:
-                made.append(layer if inner is layer.layers else replace(layer, layers=inner))
-        elif isinstance(layer, Parallel):
-            one = layer.flattened()
-            if isinstance(one, Parallel) or one.layers:
-                made.append(one)
-        elif not layer.is_idle:
-            made.append(layer)
-    return layers if len(made) == len(layers) and all(map(is_, made, layers)) else tuple(made)
-
-
-def _alone(layers: tuple[Layer, ...], path: str) -> tuple[Layer | None, str]:
-    """Return the only layer of a branch that is `layers`, or None, and the path to it, which `path` begins."""
-    while len(layers) == 1:
-        (only,) = layers
-        path += f".{only.name}"
-        if not isinstance(only, Sequence):
-            return only, path
-        layers = only.layers
-    return None, path
+            yield from _acting(layer.layers, f"{path}.{layer.name}")
+        elif isinstance(layer, Parallel) and len(layer.branches) == 1:
+            (only,) = layer.branches
+            yield from _acting(only.layers, f"{path}.{layer.name}.{only.name}")
+        elif isinstance(layer, Parallel) or not layer.is_idle:
+            yield layer, f"{path}.{layer.name}"
 
 
 def _is_shortcut(layer: Layer) -> bool:
