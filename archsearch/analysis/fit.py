@@ -54,13 +54,14 @@ def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
     """
     counts = _Counts(design, upper)
     low, high = 0, round(WIDEST / STEP) + 1  # low keeps the bounds, high breaks them
-    at, power, beyond = min(max(round(_guessed(design, upper) / STEP), 1), high - 1), POWER, BEYOND
+    power, beyond = POWER, BEYOND
+    at: int = min(max(round(_guessed(design, upper) / STEP), 1), high - 1)
     before: tuple[int, bool, float] | None = None
     while high - max(low, 1) > 1:
         found = counts.near(at, max(low, 1), high)
         if found is None:
             break
-        at, (kept, headroom) = found
+        at, kept, headroom = found
         low, high = (at, high) if kept else (low, at)
         if high <= max(low, 1) * NARROW:
             at = (max(low, 1) + high) // 2
@@ -95,11 +96,11 @@ class _Counts:
                 self._known[channels] = None
         return self._known[channels]
 
-    def near(self, steps: int, low: int, high: int) -> tuple[int, tuple[bool, float]] | None:
-        """Return the multiplier between `low` and `high` that fits, narrower than `steps` if one is, and `at` of it."""
+    def near(self, steps: int, low: int, high: int) -> tuple[int, bool, float] | None:
+        """Return a multiplier between `low` and `high` that fits, at most `steps` if one is, with `at` of it."""
         for one in chain(range(steps, low, -1), range(steps + 1, high)):
             if (found := self.at(one)) is not None:
-                return one, found
+                return one, *found
         return None
 
 

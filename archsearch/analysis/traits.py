@@ -13,6 +13,8 @@ from archsearch.design.geometry import ONE_PIXEL, Shape
 from archsearch.design.layers import Activation, Conv, GlobalPool, Norm, Pool, Primitive, Trait
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 
+_WITHOUT_TRAITS = (Norm, Activation)
+"""Layers that leave the shape alone, too: most of a plan. (A tuple: a union is made anew at every look.)"""
 TRAITS: tuple[str, ...] = get_args(Trait)
 HeadKind = Literal["global_average", "global_max", "none"]
 HEADS: tuple[str, ...] = get_args(HeadKind)
@@ -130,14 +132,14 @@ class _Reader:
         """Return `before`, to which `layers` are added, and the shape of their output."""
         count = before or _Count()
         for layer in layers:
-            if isinstance(layer, Norm | Activation):  # they have no traits, and leave the shape alone
+            if isinstance(layer, _WITHOUT_TRAITS):
                 continue
             if isinstance(layer, Sequence):
                 count, shape = self.through(layer.layers, shape, count)
             elif isinstance(layer, Parallel):
                 shape = self._across(layer, shape, count)
             else:
-                after = layer.output_shape(shape)
+                after = layer.shape_after(shape)
                 if after[1] == 1 == after[2]:
                     self._add_at_one_value(layer, shape, count)
                 else:
@@ -203,8 +205,8 @@ class _Reader:
         count.dilated += dilated
         count.either += either
         if after[1] == 1 == after[2] and shape[1:] != (1, 1):
-            heads = {one.head for one in counts}
-            count.head = heads.pop() if len(heads) == 1 else "none"
+            head = counts[0].head
+            count.head = head if all(one.head == head for one in counts) else "none"
         elif after[1:] != (1, 1) and count.head is not None:
             self._reopen(count)
         return after

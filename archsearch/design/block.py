@@ -26,6 +26,7 @@ from archsearch.design.expression import (
     parse,
     settle,
 )
+from archsearch.design.geometry import pool_padding
 from archsearch.design.layers import (
     Activation,
     ActivationKind,
@@ -158,9 +159,9 @@ class FieldValues:
             raise self.error(field, f"must be at most {MAX_SPAN} px, got {amount}")
         return amount, amount
 
-    def text(self, field: str) -> str:
-        """Return the value as text."""
-        return str(compute(self._fields[field], self._scope, f"{self.where}.{field}"))
+    def is_same(self, field: str) -> bool:
+        """Return whether the value is the text 'same'."""
+        return compute(self._fields[field], self._scope, f"{self.where}.{field}") == "same"
 
     def error(self, field: str, what: str, fix: str = "") -> SpecError:
         """Return the error that the value of `field` cannot be used."""
@@ -228,25 +229,9 @@ def _pool(values: FieldValues, name: str) -> Pool | GlobalPool:
     if kind.startswith("global_"):
         return GlobalPool(name=name, kind="max" if kind == "global_max" else "average")
     kernel, stride = values.span("kernel"), values.span("stride")
-    padding = _pool_padding(values, kernel, stride)
+    given = None if values.is_same("padding") else values.padding("padding", 0)
+    padding = pool_padding(kernel, stride, given, ceil_mode=values.flag("ceil_mode"))
     return Pool(name=name, kind="max" if kind == "max" else "average", kernel=kernel, stride=stride, padding=padding)
-
-
-def _pool_padding(values: FieldValues, kernel: int, stride: int) -> tuple[int, int]:
-    """Return (before, after) of a pool: 'same' keeps the map at stride 1, and else spreads what a window overlaps.
-
-    With `ceil_mode` a last window may begin on the map and end outside of it, as in torch.
-    """
-    is_same = values.text("padding") == "same"
-    before, after = values.padding("padding", kernel - 1)
-    ceil_mode = values.flag("ceil_mode")
-    if not is_same:
-        return before, max(after, min(after + stride - 1, kernel - 1)) if ceil_mode else after
-    if stride == 1:
-        return before, after
-    if kernel <= stride:
-        return 0, kernel - 1 if ceil_mode else 0
-    return before, after if ceil_mode else before
 
 
 def _linear(values: FieldValues, name: str) -> Linear:

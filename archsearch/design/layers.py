@@ -66,6 +66,10 @@ class Leaf:
         """Return the shape of its output for an input of `shape`."""
         return shape
 
+    def shape_after(self, shape: Shape) -> Shape:
+        """Return `output_shape` for an input that is known to fit, which takes less time."""
+        return self.output_shape(shape)
+
     def grow(self, extent: Extent) -> Extent:
         """Return the extent of its outputs for inputs of `extent`."""
         return extent
@@ -139,6 +143,12 @@ class Conv(Leaf):
         window = self.kernel, self.stride, self.dilation, self.padding
         return window_shape(shape, self.out_channels, *window, prefix, self.name)
 
+    def shape_after(self, shape: Shape) -> Shape:
+        before, after = self.padding
+        if self.stride == 1 and before + after == self.dilation * (self.kernel - 1):
+            return self.out_channels, shape[1], shape[2]
+        return self.output_shape(shape)
+
     def grow(self, extent: Extent) -> Extent:
         return slide(extent, self.kernel, self.stride, self.dilation, self.padding[0])
 
@@ -168,9 +178,9 @@ class Conv(Leaf):
         return (self.kernel == 1 or self.dilation == 1) and self.output_shape(shape)[1:] == (1, 1)
 
     def simplified(self, shape: Shape) -> Conv | Linear:
+        if shape[1] > self.kernel and self.stride == self.dilation == 1:  # most convolutions
+            return self
         if not self.covers(shape):
-            if self.stride == self.dilation == 1:
-                return self
             dilation = self.dilation if self.kernel > 1 else 1
             after = _plain_padding(shape, self.kernel, self.stride, dilation, self.padding)
             if (after, dilation) == (self.padding[1], self.dilation):
@@ -255,7 +265,12 @@ class Norm(Leaf):
         """A scale and a shift per channel; running means are not trained."""
         return _untied(2 * self.channels, 0, self.symmetry)
 
+    def shape_after(self, shape: Shape) -> Shape:
+        return shape
+
     def simplified(self, shape: Shape) -> Norm:
+        if self.kind == "batch":
+            return self
         if self.kind != "group":
             return replace(self, kind="layer") if self.kind == "instance" and self._count == 1 else self
         one_kind = {1: "layer", self._count: "instance"} if self._count > 1 else {1: "layer"}
@@ -403,6 +418,9 @@ class Linear(Leaf):
             raise SpecError(prefix + self.name, what, f"Set in_features to {features}, or pool the map before it.")
         if self.symmetry not in ("none", "project") and self.out_features % 2:
             _reject_odd(self.out_features, "output features", prefix + self.name)
+        return self.out_features, 1, 1
+
+    def shape_after(self, shape: Shape) -> Shape:
         return self.out_features, 1, 1
 
     @property

@@ -10,10 +10,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Listed
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Literal, NoReturn
+from typing import Literal, NamedTuple, NoReturn
 
 from archsearch.design.geometry import Shape, shape_text
 from archsearch.design.layers import Activation, Conv, MapKind, Norm, Primitive, Symmetry, Trait, tie_text
@@ -39,10 +38,6 @@ class Sequence:
     def total_stride(self) -> int:
         """The product of the strides."""
         return prod(layer.total_stride for layer in self.layers)
-
-    def canonical(self) -> str:
-        """Return the canonical texts of the layers, without nesting and layers that do nothing."""
-        return ";".join([text for layer in self.layers if (text := layer.canonical())])
 
     def tied(self, kind: MapKind) -> tuple[Sequence, MapKind]:
         """Return it with `symmetry: flip` for an input of `kind`, and the kind of its output."""
@@ -104,26 +99,10 @@ class Parallel:
             return ("residual",)
         return ("gate",) if self.combine == "multiply" else ()
 
-    def simplified(self, shape: Shape) -> tuple[tuple[Layer, ...], Shape]:
-        """Return the plainest layers that compute the same from a map of `shape`, and the shape of their output."""
-        branches: list[Sequence] = []
-        shapes: list[Shape] = []
-        for branch in self.branches:
-            layers, end = simplify(branch.layers, shape)
-            shapes.append(end)
-            inner = layers[0] if len(layers) == 1 else None
-            if isinstance(inner, Parallel) and self.continues(inner):
-                branches += inner.branches
-            else:
-                branches.append(Sequence(name=branch.name, layers=layers))
-        merged = self.merged_shape(shapes, self.name)
-        if len(branches) == 1:
-            return branches[0].layers, merged
-        made = Parallel(name=self.name, branches=tuple(branches), combine=self.combine, symmetry=self.symmetry)
-        return (made,), merged
-
     def flattened(self) -> Parallel:
         """Return it with the branches of a merge of its kind in place of a branch that is nothing else; paths stay."""
+        if not any(map(_may_be_merge, self.branches)):  # most merges
+            return self
         branches: list[Sequence] = []
         for branch in self.branches:
             acting = _acting(branch.layers, branch.name)
@@ -139,13 +118,6 @@ class Parallel:
     def continues(self, inner: Parallel) -> bool:
         """Return whether `inner`, alone in a branch, could be merged together with the other branches."""
         return inner.combine == self.combine and inner.symmetry == self.symmetry
-
-    def canonical(self) -> str:
-        """Return the canonical texts of the branches; only `concat` depends on their order."""
-        texts = [branch.canonical() for branch in self.branches]
-        if self.combine != "concat":
-            texts.sort()
-        return f"{self.combine}({'|'.join(texts)}){tie_text(self.symmetry)}"
 
     def tied(self, kind: MapKind) -> tuple[Parallel, MapKind]:
         """Return it with `symmetry: flip` for an input of `kind`, and the kind of its output."""
@@ -187,28 +159,10 @@ class Plan:
     layers: tuple[Sequence, ...]
 
 
-def simplify(layers: Iterable[Layer], shape: Shape) -> tuple[tuple[Layer, ...], Shape]:
-    """Return the plainest layers that compute the same from a map of `shape`, and the shape of their output.
-
-    They are without nesting and layers that do nothing. Raises `SpecError` where a layer does not fit its input.
-    """
-    made: list[Layer] = []
-    for layer in layers:
-        if isinstance(layer, Activation) or (isinstance(layer, Norm) and layer.kind == "batch"):
-            made.append(layer)  # most layers: nothing is plainer
-        elif isinstance(layer, Sequence):
-            inner, shape = simplify(layer.layers, shape)
-            made += inner
-        elif isinstance(layer, Parallel):
-            inner, shape = layer.simplified(shape)
-            made += inner
-        else:
-            after = layer.output_shape(shape)
-            one = layer.simplified(shape)
-            shape = after
-            if one is not None:
-                made.append(one)
-    return tuple(made), shape
+def _may_be_merge(branch: Sequence) -> bool:
+    """Return whether a branch may be a merge and nothing else; quick, and sure where it is not."""
+    first = branch.layers[0] if branch.layers else None
+    return first is not None and (isinstance(first, Sequence) or isinstance(first, Parallel) or first.is_idle)  # noqa: SIM101 - a union takes as long again
 
 
 def _acting(layers: Iterable[Layer], path: str) -> Iterator[tuple[Primitive | Parallel, str]]:
@@ -229,15 +183,76 @@ def _is_shortcut(layer: Layer) -> bool:
         return all(map(_is_shortcut, layer.layers))
     if isinstance(layer, Parallel):
         return layer.combine != "multiply" and all(map(_is_shortcut, layer.branches))
-    return not isinstance(layer, Activation | Conv) or (isinstance(layer, Conv) and layer.kernel == 1)
+    if isinstance(layer, Conv):
+        return layer.kernel == 1
+    return not isinstance(layer, Activation)
 
 
 def canonical_text(plan: Plan) -> str:
-    """Return the text that equal networks share: `plan` simplified, without names."""
-    layers = plan.layers
-    with suppress(SpecError):  # a plan that is no network has a text, too
-        layers, _ = simplify(plan.layers, plan.input_shape)
-    return f"{plan.input_shape}:{Sequence(name='', layers=layers).canonical()}"
+    """Return the text that equal networks share: the plainest layers that compute the same, without names and nesting.
+
+    Raises `SpecError` where branches cannot be merged.
+    """
+    return f"{plan.input_shape}:{_joined(_texts(plan.layers, plan.input_shape)[0])}"
+
+
+class _Merge(NamedTuple):
+    """The canonical text of a merge, by its parts: the kind, and the texts of the branches."""
+
+    kind: tuple[Combine, Symmetry]
+    branches: list[str]
+
+    def text(self) -> str:
+        """Return the text; only that of `concat` depends on the order of the branches."""
+        combine, symmetry = self.kind
+        texts = self.branches if combine == "concat" else sorted(self.branches)
+        return f"{combine}({'|'.join(texts)}){tie_text(symmetry)}"
+
+
+def _joined(texts: Iterable[str | _Merge]) -> str:
+    return ";".join([one if isinstance(one, str) else one.text() for one in texts])
+
+
+def _texts(layers: Iterable[Layer], shape: Shape) -> tuple[list[str | _Merge], Shape]:
+    """Return the canonical texts of `layers` for an input of `shape`, without nesting and layers that do nothing.
+
+    The second value is the shape of their output.
+    """
+    found: list[str | _Merge] = []
+    for layer in layers:
+        if isinstance(layer, Conv):
+            found.append(layer.simplified(shape).canonical())
+            shape = layer.shape_after(shape)
+        elif isinstance(layer, Activation) or (isinstance(layer, Norm) and layer.kind == "batch"):
+            found.append(layer.canonical())  # as plain as it is, and the shape stays
+        elif isinstance(layer, Sequence):
+            inner, shape = _texts(layer.layers, shape)
+            found += inner
+        elif isinstance(layer, Parallel):
+            inner, shape = _merge_texts(layer, shape)
+            found += inner
+        else:
+            plain = layer.simplified(shape)
+            shape = layer.shape_after(shape)
+            if plain is not None:
+                found.append(plain.canonical())
+    return found, shape
+
+
+def _merge_texts(parallel: Parallel, shape: Shape) -> tuple[list[str | _Merge], Shape]:
+    kind = parallel.combine, parallel.symmetry
+    branches: list[str] = []
+    shapes: list[Shape] = []
+    inner: list[str | _Merge] = []
+    for branch in parallel.branches:
+        inner, end = _texts(branch.layers, shape) if branch.layers else ([], shape)
+        shapes.append(end)
+        if len(inner) == 1 and isinstance(only := inner[0], _Merge) and only.kind == kind:
+            branches += only.branches
+        else:
+            branches.append(_joined(inner))
+    merged = parallel.merged_shape(shapes, parallel.name)
+    return inner if len(shapes) == 1 else [_Merge(kind, branches)], merged
 
 
 def design_id(plan: Plan) -> str:

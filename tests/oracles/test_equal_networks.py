@@ -1,4 +1,4 @@
-"""Equal networks are equal however they are spelled: ids, traits and footprints; simplified, they compute the same."""
+"""Equal networks are equal however they are spelled: ids, traits and footprints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archsearch.analysis.measure import measure
 from archsearch.analysis.traits import read_traits
 from archsearch.design.geometry import Shape
 from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, Norm, Pool
-from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id, simplify
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
 from archsearch.errors import SpecError
 from archsearch.network.assemble import assemble
 
@@ -92,11 +92,17 @@ class Respeller:
         match layer:
             case Linear() if shape[1] == shape[2]:
                 kernel, stride = shape[1], self.random.choice([1, 2, shape[1]])
-                channels = {"in_channels": shape[0], "out_channels": layer.out_features}
-                other = Conv(name="as_conv", **channels, kernel=kernel, stride=stride, bias=layer.bias)
+                other = Conv(
+                    name="as_conv",
+                    in_channels=shape[0],
+                    out_channels=layer.out_features,
+                    kernel=kernel,
+                    stride=stride,
+                    bias=layer.bias,
+                )
             case Conv(groups=1) if layer.covers(shape):
-                features = {"in_features": prod(shape), "out_features": layer.out_channels}
-                other = Linear(name="as_linear", **features, bias=layer.bias)
+                features, classes = prod(shape), layer.out_channels
+                other = Linear(name="as_linear", in_features=features, out_features=classes, bias=layer.bias)
             case GlobalPool() if shape[1] == shape[2]:
                 kernel, before = self.random.choice([(shape[1], 0), (shape[1] + 2, 1)])
                 other = Pool(name="as_window", kind=layer.kind, kernel=kernel, stride=5, padding=(before, before))
@@ -144,20 +150,21 @@ def test_they_have_the_same_id_traits_and_footprint(first: int, random_plan: Gro
 
 
 @pytest.mark.parametrize("first", range(0, len(SEEDS), 50))
-def test_simplified_and_respelled_they_compute_the_same(first: int, random_plan: Grow) -> None:
+def test_they_compute_the_same(first: int, random_plan: Grow) -> None:
+    compared = 0
     for seed in SEEDS[first : first + 50]:
         plan = random_plan(seed)
-        original, _ = respelled(plan, seed)
-        layers, _ = simplify(original.layers, plan.input_shape)
-        named = tuple(replace(layer, name=f"l{number}") for number, layer in enumerate(layers))
-        generator = torch.Generator().manual_seed(seed)
-        images = torch.randn(2, *plan.input_shape, generator=generator, dtype=torch.float64)
-        one = assemble(original).double().eval()
-        two = assemble(replace(plan, layers=(Sequence(name="all", layers=named),))).double().eval()
+        other, in_order = respelled(plan, seed)
+        if not in_order:
+            continue
+        compared += 1
+        one, two = assemble(plan).double().eval(), assemble(other).double().eval()
         state, known = list(one.state_dict().values()), two.state_dict()
-        assert len(known) == len(state), seed
         two.load_state_dict(
             {key: value.reshape(own.shape) for (key, own), value in zip(known.items(), state, strict=True)}
         )
+        generator = torch.Generator().manual_seed(seed)
+        images = torch.randn(2, *plan.input_shape, generator=generator, dtype=torch.float64)
         with torch.no_grad():
             torch.testing.assert_close(one(images), two(images), rtol=1e-9, atol=1e-9)
+    assert compared > 15
