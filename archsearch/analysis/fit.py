@@ -62,7 +62,10 @@ def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
         if found is None:
             break
         at, kept, headroom = found
-        low, high = (at, high) if kept else (low, at)
+        if kept:
+            low = at
+        else:
+            high = at
         if high <= max(low, 1) * NARROW:
             at = (max(low, 1) + high) // 2
             continue

@@ -95,8 +95,8 @@ def window_shape(  # positional: this is the hot path of measuring
 def pool_padding(kernel: int, stride: int, given: tuple[int, int] | None, *, ceil_mode: bool) -> tuple[int, int]:
     """Return the padding (before, after) of a pool, `given` or, for None, that of 'same'.
 
-    That keeps the map at stride 1, and else spreads what neighbouring windows overlap, so that there are none where they
-    do not. With `ceil_mode` the last window may begin on the map and end outside of it, as in torch.
+    That keeps the map at stride 1, and is else half of what neighbouring windows may overlap: none where they do not.
+    With `ceil_mode` the last window may begin on the map and end outside of it, as in torch.
     """
     reach = kernel - 1
     if given is not None:

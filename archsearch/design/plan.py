@@ -234,8 +234,8 @@ def _texts(layers: Iterable[Layer], shape: Shape) -> tuple[list[str | _Merge], S
         else:
             plain = layer.simplified(shape)
             shape = layer.shape_after(shape)
-            if plain is not None:
-                found.append(plain.canonical())
+            if plain is not None and (text := plain.canonical()):
+                found.append(text)
     return found, shape
 
 
