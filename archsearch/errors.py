@@ -3,6 +3,7 @@
     ArchsearchError            1   an error that archsearch raises
     ├── UsageError             2   the input cannot be used: nothing was started
     │   ├── SpecError          2   a configuration or a design that cannot be read
+    │   │   └── ChannelsError  2   channels that a layer cannot have, where others may do
     │   ├── LimitError         2   a design that breaks its limits
     │   └── DataError          2   images that are missing, broken or do not fit
     ├── RunError               1   a run that failed after its start
@@ -42,6 +43,10 @@ class SpecError(UsageError):
     def __reduce__(self) -> tuple[type[SpecError], tuple[str, str, str]]:
         """Return how to unpickle it, for the transfer between processes."""
         return type(self), (self.where, self.what, self.fix)
+
+
+class ChannelsError(SpecError):
+    """Channels that a layer of a design cannot have, such as some that its groups do not divide; others may do."""
 
 
 class LimitError(UsageError):

@@ -5,9 +5,9 @@ Imports the design and this package; no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import combinations, islice
 from typing import Any
 
 from archsearch.analysis.fit import lowered
@@ -23,6 +23,8 @@ from archsearch.formatting import html_table, number
 
 MAX_FIXES = 3
 """Fixes that are given for one limit."""
+MOST_JOINED = 10
+"""Changes of which two are tried together for one limit, where none keeps it alone."""
 MOST_WORK = 40_000
 """Stages and layers that the changes tried for one limit have together: of a huge design fewer are tried."""
 
@@ -120,49 +122,75 @@ def broken_limits_text(checked: Checked) -> str:
     return "\n".join(lines)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """A change, and what the changed design has: its footprint and its margins."""
+
+    change: Change
+    footprint: Footprint
+    margins: Mapping[str, Margin]
+
+
 def _fixes(
     design: DesignSpec, limits: Limits, margin: Margin, kept: set[str], parameters: int, blocks: BlockLookup
 ) -> tuple[str, ...]:
     """Return up to `MAX_FIXES` texts `change gives result` for a broken limit; each change is verified.
 
-    A change that keeps every limit of `kept` comes before one that breaks another; among equals the one that changes
-    the `parameters` less comes first, where they are not what the limit is about.
+    Where no single change keeps the limit, two that come nearer to it are tried together. A change that keeps every
+    limit of `kept` comes before one that breaks another; among equals the gentler, and then the one that changes the
+    `parameters` less, where they are not what the limit is about. A dense block replaces an efficient one only where
+    nothing gentler keeps the limit.
     """
     limit = LIMITS[margin.limit]
     size = sum(1 + sum(block.layers for block in blocks_of(stage)) for stage in stages_of(design))
-    changes = islice(limit.changes(design, margin), max(MAX_FIXES, MOST_WORK // size))
-    working: list[tuple[tuple[int, int, int], str]] = []
+    most = max(MAX_FIXES, MOST_WORK // size)
+    tried = _tried(design, limits, islice(limit.changes(design, margin), most), blocks)
+    working = [one for one in tried if one.margins[margin.limit].kept]
+    if not working:
+        tried = _tried(design, limits, islice(_pairs(tried, margin), most), blocks)
+        working = [one for one in tried if one.margins[margin.limit].kept]
+    if any(one.change.roughness == 0 for one in working):
+        working = [one for one in working if one.change.roughness < 2]
+    ranked: list[tuple[tuple[int, int, int, int], str]] = []
     results: set[object] = set()
-    for order, change in enumerate(changes):
-        tried = _try(design, limits, change, blocks)
-        if tried is None or not tried[1][margin.limit].kept:
-            continue
-        footprint, after = tried
-        found = after[margin.limit].found
-        if limit.grows_with_width and found in results:
-            continue
+    for order, one in enumerate(working):
+        after = one.margins[margin.limit]
         if limit.grows_with_width:
-            results.add(found)
-        more = footprint.parameters - parameters
-        text = change[0] + limit.result_text(after[margin.limit])
+            if after.found in results:
+                continue
+            results.add(after.found)
+        more = one.footprint.parameters - parameters
+        text = one.change.override + limit.result_text(after)
         if isinstance(limit, NumberLimit) and not limit.grows_with_width:
             cost = f"{number(abs(more))} {'more' if more > 0 else 'fewer'} parameters" if more else "same parameters"
             text += f", {cost}"
-        harm = sum(not after[name].kept for name in kept)
-        working.append(((harm, 0 if limit.grows_with_width else abs(more), order), text))
-    return tuple(text for _, text in sorted(working)[:MAX_FIXES])
+        harm = sum(not one.margins[name].kept for name in kept)
+        ranked.append(((harm, one.change.roughness, 0 if limit.grows_with_width else abs(more), order), text))
+    return tuple(text for _, text in sorted(ranked)[:MAX_FIXES])
 
 
-def _try(
-    design: DesignSpec, limits: Limits, change: Change, blocks: BlockLookup
-) -> tuple[Footprint, Mapping[str, Margin]] | None:
-    """Return the footprint and the margins of the changed design; None if it is no network."""
-    override, source = change
-    try:
-        changed = decode_design(source, blocks)
-        if design.width != "fit" and "width" not in override.partition("=")[0].rpartition(".")[2]:
-            changed = changed.at_width(design.width)
-        _, plan, footprint = lowered(changed, limits)
-        return footprint, {margin.limit: margin for margin in margins(plan, footprint, limits)}
-    except SpecError:
-        return None
+def _pairs(tried: Iterable[_Tried], margin: Margin) -> Iterator[Change]:
+    """Yield the joined pairs of the `MOST_JOINED` changes of other keys that come nearest to the limit."""
+    nearer = [one for one in tried if one.margins[margin.limit].slack > margin.slack]
+    nearer.sort(
+        key=lambda one: (one.change.roughness, -one.margins[margin.limit].slack)
+    )  # stable: the first stay first
+    for one, other in combinations(nearer[:MOST_JOINED], 2):
+        if one.change.is_apart_from(other.change):
+            yield one.change.joined(other.change)
+
+
+def _tried(design: DesignSpec, limits: Limits, changes: Iterable[Change], blocks: BlockLookup) -> list[_Tried]:
+    """Return the changes after which the design is a network, with what it then has."""
+    found: list[_Tried] = []
+    for change in changes:
+        try:
+            changed = decode_design(change.applied(design.source), blocks)
+            if design.width != "fit" and all(path[-1] != "width" for path, _ in change.edits):
+                changed = changed.at_width(design.width)
+            _, plan, footprint = lowered(changed, limits)
+            after = {margin.limit: margin for margin in margins(plan, footprint, limits)}
+        except SpecError:
+            continue
+        found.append(_Tried(change=change, footprint=footprint, margins=after))
+    return found

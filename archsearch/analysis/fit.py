@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import chain
 
 from archsearch.analysis.limits import LIMITS, Bound, Limits
-from archsearch.analysis.measure import Footprint, Totals, Widths, measure_design
+from archsearch.analysis.measure import Footprint, Totals, Widths, measure, measure_design
 from archsearch.design.lower import lower
 from archsearch.design.plan import Plan
 from archsearch.design.spec import DesignSpec
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 
 STEP = 1 / 1024
 """Multipliers are tried in these steps: finer than one divisor of channels for widths up to 8 192."""
@@ -32,7 +33,8 @@ def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
     Counts grow with the multiplier, so bisection finds it, the same one every time. They fall a little where rounding
     makes two widths equal and a shortcut needs no projection: a still wider network may then keep the bounds too.
     Where even the narrowest network breaks an upper limit, that one is returned, and its margins show by how much.
-    Raises `SpecError` if no upper limit is set.
+    Multipliers whose channels do not fit the design, such as those that its groups do not divide, are skipped.
+    Raises `SpecError` if no upper limit is set, or if no multiplier gives a network.
     """
     if design.width != "fit":
         return design
@@ -50,27 +52,59 @@ def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
     The bracket closes by steps a little past the point where the counts, growing by a power of the multiplier, would
     meet their bounds; then it is bisected. Multipliers that give the same channels are measured once.
     """
-    widths = Widths(design)
-    measured: dict[tuple[int, ...], tuple[bool, float]] = {}
-    low, high = 1, round(WIDEST / STEP) + 1  # low keeps the bounds, high breaks them
-    at, power, beyond = min(max(round(_guessed(design, upper) / STEP), 1), high - 1), POWER, BEYOND
+    counts = _Counts(design, upper)
+    low, high = 0, round(WIDEST / STEP) + 1  # low keeps the bounds, high breaks them
+    power, beyond = POWER, BEYOND
+    at: int = min(max(round(_guessed(design, upper) / STEP), 1), high - 1)
     before: tuple[int, bool, float] | None = None
-    while high - low > 1:
-        channels = widths.channels(at * STEP)
-        if channels not in measured:
-            measured[channels] = _headroom(widths.totals(at * STEP), upper)
-        kept, headroom = measured[channels]
-        low, high = (at, high) if kept else (low, at)
-        if high <= low * NARROW:
-            at = (low + high) // 2
+    while high - max(low, 1) > 1:
+        found = counts.near(at, max(low, 1), high)
+        if found is None:
+            break
+        at, kept, headroom = found
+        if kept:
+            low = at
+        else:
+            high = at
+        if high <= max(low, 1) * NARROW:
+            at = (max(low, 1) + high) // 2
             continue
-        if before is not None:
+        if before is not None and at != before[0]:
             power = min(max((before[2] - headroom) / math.log(at / before[0]), 0.5), 2.5)
             beyond *= 2 if before[1] == kept else 1
         before = (at, kept, headroom)
         guess = at * math.exp(min(headroom, MAX_LOG_STEP) / power) * (1 + beyond if kept else 1 - beyond)
-        at = min(max(round(guess), low + 1), high - 1)
+        at = min(max(round(guess), max(low, 1) + 1), high - 1)
+    if not low:  # nothing between the narrowest and `high` fits the design
+        low = 1 if counts.at(1) is not None else high
+    if low * STEP > WIDEST:
+        measure(lower(design.at_width(1.0)))  # raises, with the path of the layer
     return low * STEP
+
+
+class _Counts:
+    """What a design counts at its multipliers, in steps, against upper bounds."""
+
+    def __init__(self, design: DesignSpec, upper: Mapping[str, Bound]) -> None:
+        self._design, self._widths, self._upper = design, Widths(design), upper
+        self._known: dict[tuple[int, ...], tuple[bool, float] | None] = {}
+
+    def at(self, steps: int) -> tuple[bool, float] | None:
+        """Return whether the bounds are kept, and the headroom; None where the channels do not fit the design."""
+        channels = self._widths.channels(steps * STEP)
+        if channels not in self._known:
+            try:
+                self._known[channels] = _headroom(self._widths.totals(steps * STEP), self._upper)
+            except ChannelsError:
+                self._known[channels] = None
+        return self._known[channels]
+
+    def near(self, steps: int, low: int, high: int) -> tuple[int, bool, float] | None:
+        """Return a multiplier between `low` and `high` that fits, at most `steps` if one is, with `at` of it."""
+        for one in chain(range(steps, low, -1), range(steps + 1, high)):
+            if (found := self.at(one)) is not None:
+                return one, *found
+        return None
 
 
 def lowered(design: DesignSpec, limits: Limits) -> tuple[DesignSpec, Plan, Footprint]:

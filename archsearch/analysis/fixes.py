@@ -1,42 +1,106 @@
 """Changes of a design that may keep a limit: each is an override that a user can type, with the mapping it leads to.
 
 Which of them a limit tries is in `limits`; that they work is found by checking the changed design (`check`).
-Imports the design only; no torch.
+Imports the design and its traits; no torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from archsearch.design.spec import DesignSpec
+from archsearch.analysis.traits import traits_of
+from archsearch.design.lower import FixedBlock, blocks_of, layers_of
+from archsearch.design.spec import BlockUse, DesignSpec, StageSpec
+from archsearch.errors import SpecError
 
-Change = tuple[str, Mapping[str, Any]]
-"""The override as text, and the source of the changed design."""
+Path = tuple[str, ...]
 _TRIES = 200
+_SHARED = ("kernel", "stride", "dilation", "act", "norm", "dropout", "shortcut")
+"""Options that the blocks which `set_block` gives have in common."""
+_DENSE = ("normal", "strided", "dilated")
+"""Of these, the blocks of a dense convolution."""
 
 
-def set_key(design: DesignSpec, path: tuple[str, ...], value: Any) -> Change:
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Keys of a design with their new values."""
+
+    edits: tuple[tuple[Path, Any], ...]
+    roughness: int = 0
+    """0 changes a number, 1 replaces a block, 2 an efficient block by a dense one."""
+
+    @property
+    def override(self) -> str:
+        """The change as a user types it."""
+        return " ".join(f"arch.{'.'.join(path)}={_text(value)}" for path, value in self.edits)
+
+    def applied(self, source: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the mapping of the changed design, given that of the design."""
+        for path, value in self.edits:
+            source = _with(source, path, value)
+        return source
+
+    def joined(self, other: Change) -> Change:
+        """Return both changes as one."""
+        return Change((*self.edits, *other.edits), max(self.roughness, other.roughness))
+
+    def is_apart_from(self, other: Change) -> bool:
+        """Return whether it changes other keys than `other`."""
+        return not {path for path, _ in self.edits} & {path for path, _ in other.edits}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A stage, its entry or the stem: the keys of its mapping, its use of a block, and the blocks that it makes."""
+
+    path: Path
+    use: BlockUse
+    blocks: tuple[FixedBlock, ...]
+
+    def has(self, *traits: str) -> bool:
+        """Return whether one of its blocks has one of `traits`, whatever its channels."""
+        return any(not _block_traits(block).isdisjoint(traits) for block in self.blocks)
+
+
+def set_key(path: Path, value: Any) -> Change:
     """Return the change of one key of the design."""
-    return f"arch.{'.'.join(path)}={value}", _with(design.source, path, value)
+    return Change(((path, value),))
 
 
 def set_option(design: DesignSpec, option: str, *values: Any) -> Iterator[Change]:
-    """Yield `option` at each of `values`, in each stage whose block has it; the last stage first."""
+    """Yield `option` at each of `values`, in each stage whose blocks have it; the last stage first."""
     for value in values:
         for stage in reversed(design.stages):
             if stage.repeats > 0 and option in stage.use.block.defaults:
-                yield set_key(design, ("stages", stage.name, option), value)
+                yield set_key(("stages", stage.name, option), value)
 
 
 def set_block(design: DesignSpec, block: str, **options: Any) -> Iterator[Change]:
-    """Yield `block`, with its `options`, in each stage; the last stage first."""
-    for stage in reversed(design.stages):
-        change, source = set_key(design, ("stages", stage.name, "block"), block)
-        for option, value in options.items():
-            change += f" arch.stages.{stage.name}.{option}={value}"
-            source = _with(source, ("stages", stage.name, option), value)
-        yield change, source
+    """Yield `block`, with its `options`, in each stage; the last stage first.
+
+    A depthwise convolution over the image, or one that makes the logits, is left out.
+    """
+    for part in reversed(_parts(design)):
+        if part.path[0] == "stages" and len(part.path) == 2 and (block in _DENSE or not _is_end(design, part.path[1])):
+            yield _replaced(part, block, options)
+
+
+def remove(design: DesignSpec, traits: Sequence[str], option: str, value: Any) -> Iterator[Change]:
+    """Yield the change of `option` to `value` in every part that has one of `traits`; none where a part has not it."""
+    parts = [part for part in _parts(design) if part.has(*traits)]
+    if parts and all(option in part.use.block.defaults for part in parts):
+        yield Change(tuple(((*part.path, option), value) for part in parts))
+
+
+def replace_blocks(design: DesignSpec, traits: Sequence[str], block: str) -> Iterator[Change]:
+    """Yield `block` in place of all blocks that have one of `traits`."""
+    changes = [_replaced(part, block, {}) for part in _parts(design) if part.has(*traits)]
+    if changes:
+        yield Change(
+            tuple(edit for change in changes for edit in change.edits), max(change.roughness for change in changes)
+        )
 
 
 def add_repeats(design: DesignSpec, *steps: int) -> Iterator[Change]:
@@ -44,7 +108,7 @@ def add_repeats(design: DesignSpec, *steps: int) -> Iterator[Change]:
     for step in steps:
         for stage in reversed(design.stages):
             if stage.repeats + step >= 1:
-                yield set_key(design, ("stages", stage.name, "repeats"), stage.repeats + step)
+                yield set_key(("stages", stage.name, "repeats"), stage.repeats + step)
 
 
 def narrow(design: DesignSpec) -> Iterator[Change]:
@@ -54,10 +118,56 @@ def narrow(design: DesignSpec) -> Iterator[Change]:
     top = round(design.width * 100)
     steps = sorted({max(1, top - step) for step in (*range(1, 60), *range(60, top, 5))}, reverse=True)
     for step in steps[:_TRIES]:
-        yield f"arch.width={step / 100:g}", _with(design.source, ("width",), step / 100)
+        yield set_key(("width",), step / 100)
 
 
-def _with(source: Mapping[str, Any], path: tuple[str, ...], value: Any) -> Mapping[str, Any]:
+def _parts(design: DesignSpec) -> list[_Part]:
+    """Return the stem, and for each stage its entry and its other blocks, in order."""
+    parts = [] if design.stem is None else [_Part(("stem",), design.stem.use, blocks_of(design.stem))]
+    for stage in design.stages:
+        path, blocks = ("stages", stage.name), blocks_of(stage)
+        if stage.entry is not None:
+            parts.append(_Part((*path, "entry"), stage.entry, blocks[:1]))
+            blocks = blocks[1:]
+        parts.append(_Part(path, stage.use, blocks))
+    return parts
+
+
+def _is_end(design: DesignSpec, stage: str) -> bool:
+    """Return whether `stage` sees the image, or makes the logits."""
+    used: list[StageSpec] = [one for one in design.stages if one.repeats > 0]
+    if not used:
+        return False
+    first = design.stem is None and used[0].name == stage
+    return first or (used[-1].name == stage and not design.head.linear and not design.head.layers)
+
+
+def _replaced(part: _Part, block: str, options: Mapping[str, Any]) -> Change:
+    """Return the change of the block of `part`; options of its own that the new one does not have become null."""
+    edits: list[tuple[Path, Any]] = [((*part.path, "block"), block)]
+    edits += [((*part.path, option), None) for option in part.use.options if option not in _SHARED]
+    edits += [((*part.path, option), value) for option, value in options.items()]
+    is_rough = block in _DENSE and part.has("depthwise", "grouped")
+    return Change(tuple(edits), 2 if is_rough else 1)
+
+
+def _block_traits(block: FixedBlock) -> frozenset[str]:
+    """Return the traits of `block` by itself, at some channels."""
+    for channels, width in ((64, 64), (48, 96)):
+        try:
+            return traits_of(layers_of(block, channels, width), (channels, 64, 64))
+        except SpecError:
+            continue
+    return frozenset()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:g}" if isinstance(value, float) and value < 1e5 else str(value)
+
+
+def _with(source: Mapping[str, Any], path: Path, value: Any) -> Mapping[str, Any]:
     """Return a copy of `source` in which the item at `path` is `value`."""
     head, *rest = path
     inner: Mapping[str, Any] = source.get(head) or {}

@@ -98,7 +98,7 @@ class Measured:
     def traits(self) -> Traits:
         """The traits, read once."""
         if self._traits is None:
-            self._traits = read_traits(self._plan, self.footprint.output_shape)
+            self._traits = read_traits(self._plan)
         return self._traits
 
 
@@ -256,8 +256,10 @@ def _field_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
     upper = "below" in margin.bound or "at_most" in margin.bound
     if upper:
         yield from fixes.set_option(design, "dilation", 1)
+        yield from fixes.set_option(design, "stride", 1)
         yield from fixes.set_option(design, "kernel", 1, 3)
     yield from fixes.set_option(design, "dilation", 2, 3, 4)
+    yield from fixes.set_option(design, "stride", 2)
     yield from fixes.set_option(design, "kernel", 5, 7)
     yield from fixes.add_repeats(design, 1, 2, 3)
     if upper:
@@ -266,7 +268,7 @@ def _field_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
 
 def _parameter_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
     if design.symmetry == "none":
-        yield fixes.set_key(design, ("symmetry",), "flip")
+        yield fixes.set_key(("symmetry",), "flip")
     yield from _cost_changes(design, margin)
 
 
@@ -278,8 +280,9 @@ def _cost_changes(design: DesignSpec, _: Margin) -> Iterator[Change]:
 def _added_traits(design: DesignSpec, margin: Margin) -> Iterator[Change]:
     """Yield changes that add the missing traits, one by one and, for a dilated one, two at once."""
     missing = [trait for trait in margin.bound if trait not in margin.found]
-    if "dilated" in missing:
-        yield from fixes.set_option(design, "dilation", 2)
+    for trait, option in (("dilated", "dilation"), ("strided", "stride")):
+        if trait in missing:
+            yield from fixes.set_option(design, option, 2)
     blocks = [_BLOCKS[trait] for trait in missing if trait in _BLOCKS]
     for block in blocks:
         yield from fixes.set_block(design, block)
@@ -289,10 +292,12 @@ def _added_traits(design: DesignSpec, margin: Margin) -> Iterator[Change]:
 
 
 def _removed_traits(design: DesignSpec, margin: Margin) -> Iterator[Change]:
-    if "dropout" in margin.found:
-        yield from fixes.set_option(design, "dropout", 0.0)
+    """Yield changes that remove the traits wherever they are: options first, then blocks."""
+    for trait, (option, value) in _WITHOUT.items():
+        if trait in margin.found:
+            yield from fixes.remove(design, (trait,), option, value)
     for block in ("normal", "strided"):
-        yield from fixes.set_block(design, block)
+        yield from fixes.replace_blocks(design, margin.found, block)
 
 
 def _downsampling_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
@@ -301,10 +306,12 @@ def _downsampling_changes(design: DesignSpec, margin: Margin) -> Iterator[Change
             yield from fixes.set_option(design, option, 2)
 
 
-def _head_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
-    yield fixes.set_key(design, ("head", "pool"), margin.bound)
+def _head_changes(_: DesignSpec, margin: Margin) -> Iterator[Change]:
+    yield fixes.set_key(("head", "pool"), margin.bound)
 
 
+_WITHOUT = {"dropout": ("dropout", 0.0), "dilated": ("dilation", 1), "strided": ("stride", 1)}
+"""The option of shipped blocks, and its value, that leaves a trait out."""
 _BLOCKS = {"depthwise_separable": "depthwise", "depthwise": "depthwise", "dilated": "dilated", "strided": "strided"}
 """Shipped blocks that bring a trait."""
 _IMPLIED = {"depthwise_separable": ("depthwise", "pointwise")}

@@ -17,11 +17,11 @@ from typing import NamedTuple, NoReturn
 from archsearch.design.block import is_shape_settled
 from archsearch.design.expression import multiple_of
 from archsearch.design.geometry import ONE_PIXEL, Extent, Shape, union
-from archsearch.design.layers import MapKind
+from archsearch.design.layers import Conv, Linear, MapKind, Primitive
 from archsearch.design.lower import FixedBlock, blocks_of, first_map, layers_of, lower, lower_head, stages_of
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 from archsearch.formatting import html_cell, html_table
 
 LARGEST_FIELD = 10**12
@@ -41,7 +41,7 @@ class LayerFootprint:
     output_shape: Shape
     """(C, H, W)."""
     receptive_field: int
-    """px; from a global pool or a dense layer on, which see everything, that of its input."""
+    """px; from a global pool or a dense layer on, which see the whole map, that of its input."""
     jump: int
     """px between the fields of neighbouring outputs."""
     start: int
@@ -69,7 +69,11 @@ class Footprint:
     macs: int
     """Multiply-accumulates of convolutions and dense layers; half of what torch's counter calls flops."""
     activations: int
-    """Output elements of all rows. (pycls' "activations" are those of the convolutions' rows alone.)"""
+    """Output elements of all rows. (pycls' "activations" are those of the convolutions' rows alone.)
+
+    Layers that do nothing do not count, and of sums in sums (or concatenations, products) the outermost one alone: they
+    are the same network as one sum.
+    """
     activation_bytes: int
     """fp32 bytes kept for the backward pass of one image: the input and every row's output, once each.
 
@@ -81,11 +85,12 @@ class Footprint:
     The input of a parallel waits until its last branch has begun, finished branches until the merge.
     """
     receptive_field: int
-    """px, at the last convolution that is not behind a global pool or a dense layer; 1 without any.
+    """px, at the last convolution before the map becomes one value per channel; 1 without any.
 
-    Pools after that convolution do not count. A convolution inside a parallel stands for the whole
-    parallel, whose field is the union over its branches; a branch that passes a global pool (the
-    gate of squeeze and excitation) is left out of it, or else every limit would be kept by any gate.
+    It does so at a global pool, at a pool whose window leaves one value, and at a dense layer or the convolution that
+    equals one; no layer from there on counts, and no pool right before. A convolution inside a parallel stands for the
+    whole parallel, whose field is the union over its branches; a branch that passes a global pool (the gate of squeeze
+    and excitation) is left out of it, or else every limit would be kept by any gate.
     """
     jump: int
     """px between the fields of neighbouring outputs of that convolution."""
@@ -169,7 +174,7 @@ class _Walk:
         self.rows = rows
         self.parameters = self.macs = self.activations = 0
         self.at_last_conv = ONE_PIXEL
-        self.is_global = False  # after a global pool or a dense layer
+        self.is_global = False  # the map has become one value per channel
         self.peak = 0  # all three in elements
         self.waiting = 0  # kept in addition to the running layer's input and output
         self.pending = 0  # the running layer's input, if it is still needed after that layer
@@ -183,16 +188,28 @@ class _Walk:
                 inputs = shape[0] * shape[1] * shape[2]
                 continue
             if isinstance(layer, Parallel):
+                if len(layer.branches) == 1 and self.rows is None:
+                    (only,) = layer.branches
+                    shape, extent = self.through(only.layers, f"{prefix}{layer.name}.{only.name}.", shape, extent)
+                    inputs = shape[0] * shape[1] * shape[2]
+                    continue
                 parameters = macs = 0
                 shape, extent, inputs = self._across(layer, prefix + layer.name, shape, extent)
             else:
-                shape = layer.output_shape(shape, prefix)
-                extent = layer.grow(extent)
+                before, shape = shape, layer.output_shape(shape, prefix)
                 parameters, macs = layer.parameters, layer.macs(shape)
-                if layer.is_global:
-                    self.is_global = True
-                elif layer.is_convolution and not self.is_global:
-                    self.at_last_conv = extent
+                if shape[1] == 1 == shape[2]:
+                    plain = layer.simplified(before)
+                    if plain is None and self.rows is None:
+                        continue
+                    extent = self._at_one_value(layer, plain, before, extent)
+                else:
+                    extent = layer.grow(extent)
+                    if layer.is_convolution:
+                        if not self.is_global:
+                            self.at_last_conv = extent
+                    elif layer.is_idle and self.rows is None:
+                        continue
             outputs = shape[0] * shape[1] * shape[2]
             self.parameters += parameters
             self.macs += macs
@@ -218,13 +235,34 @@ class _Walk:
                 )
         return shape, extent
 
+    def _at_one_value(self, layer: Primitive, plain: Primitive | None, shape: Shape, extent: Extent) -> Extent:
+        """Return the extent behind `layer`, which leaves a map of `shape` as one value per channel.
+
+        `plain` is what it simplifies to: what equal layers have in common decides what counts.
+        """
+        if plain is None:
+            return extent
+        if shape[1] == 1 == shape[2]:
+            extent = plain.grow(extent)
+            if (plain.is_convolution or isinstance(plain, Linear)) and not self.is_global:
+                self.at_last_conv = extent
+            return extent
+        grown = extent if plain.is_global and layer.is_window_pool else layer.grow(extent)
+        if plain.is_global or plain.is_window_pool or (isinstance(plain, Conv) and plain.covers(shape)):
+            self.is_global = True
+        elif plain.is_convolution and not self.is_global:
+            self.at_last_conv = grown
+        return grown
+
     def _across(self, parallel: Parallel, path: str, shape: Shape, extent: Extent) -> tuple[Shape, Extent, int]:
         """Return merged shape and extent of the branches, and how many elements the merge reads."""
+        if self.rows is None:
+            parallel = parallel.flattened()
         source = shape[0] * shape[1] * shape[2]
         waiting, pending = self.waiting, self.pending
         was_global, conv_before = self.is_global, self.at_last_conv
         shapes: list[Shape] = []
-        ends: list[tuple[Extent, bool, bool]] = []  # extent, is it global, has it a convolution that counts
+        ends: list[tuple[Extent, bool, Extent | None]] = []  # extent, is it global, extent at a convolution that counts
         done = 0
         source_is_output = False
         for i, branch in enumerate(parallel.branches, start=1):
@@ -234,7 +272,7 @@ class _Walk:
             made_before = self.activations
             end_shape, end = self.through(branch.layers, f"{path}.{branch.name}.", shape, extent)
             shapes.append(end_shape)
-            ends.append((end, self.is_global, self.at_last_conv is not conv_before))
+            ends.append((end, self.is_global, None if self.at_last_conv is conv_before else self.at_last_conv))
             if self.activations == made_before:
                 source_is_output = True  # an identity: no new tensor
             else:
@@ -244,16 +282,16 @@ class _Walk:
         # A branch that is global, or spread over a larger map, sees the same px from every position: left out.
         counted = [end for end, sees in zip(ends, shapes, strict=True) if not end[1] and sees[1:] == merged[1:]]
         self.is_global = not counted
-        counted = counted or ends
-        extents = [end[0] for end in counted]
+        extents = [end[0] for end in counted or ends]
         if merged[1:] != (1, 1) and any(one.jump != extents[0].jump for one in extents):
             _reject_jumps(parallel, ends, path)
         extent = union(extents)
-        self.at_last_conv = extent if any(end[2] for end in counted) else conv_before
+        convs = [end[2] for end in counted or ends if end[2] is not None]
+        self.at_last_conv = conv_before if not convs else extent if counted else union(convs)
         return merged, extent, done + source if source_is_output else done
 
 
-def _reject_jumps(parallel: Parallel, ends: list[tuple[Extent, bool, bool]], path: str) -> NoReturn:
+def _reject_jumps(parallel: Parallel, ends: list[tuple[Extent, bool, Extent | None]], path: str) -> NoReturn:
     strides = ", ".join(
         f"'{branch.name}' {end[0].jump} px" for branch, end in zip(parallel.branches, ends, strict=True) if not end[1]
     )
@@ -277,7 +315,7 @@ class Part(NamedTuple):
     peak: int  # elements
     end: Extent
     at_last_conv: Extent | None  # None without a convolution
-    is_global: bool  # later convolutions do not count: a global pool or a dense layer follows them
+    is_global: bool  # later convolutions do not count: the map has become one value per channel
     kind: MapKind  # of the map after it
 
 
@@ -305,9 +343,14 @@ class Widths:
         return tuple([multiple_of(own * width, step) for own, _ in self._stages])
 
     def totals(self, width: float) -> Totals:
-        """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does."""
+        """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does.
+
+        The path of a `ChannelsError` is that in the block: of many widths it is the answer that they cannot be.
+        """
         try:
             return _sum(self.parts(self.channels(width)))
+        except ChannelsError:
+            raise
         except SpecError:  # re-raise with the full path of the layer
             found = measure(lower(self._design.at_width(width)))
             return Totals(found.parameters, found.macs, found.activations, found.peak_bytes)

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from archsearch.design.geometry import ONE_PIXEL, Shape
-from archsearch.design.layers import Conv, GlobalPool, Pool, Primitive, Trait
+from archsearch.design.layers import Activation, Conv, GlobalPool, Norm, Pool, Primitive, Trait
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 
+_WITHOUT_TRAITS = (Norm, Activation)
+"""Layers that leave the shape alone, too: most of a plan. (A tuple: a union is made anew at every look.)"""
 TRAITS: tuple[str, ...] = get_args(Trait)
 HeadKind = Literal["global_average", "global_max", "none"]
 HEADS: tuple[str, ...] = get_args(HeadKind)
@@ -33,27 +35,36 @@ class Traits:
     either: int
 
 
-def read_traits(plan: Plan, output_shape: Shape) -> Traits:
-    """Return the traits of `plan`, whose last map is `output_shape`.
+def read_traits(plan: Plan) -> Traits:
+    """Return the traits of `plan`; equal networks have the same.
 
-    An average pool that ends the map at one value per channel is the head's global average, whatever
-    its window: the assignment's own network pools a 4x4 map with one 3x3 window.
+    The head is what leaves the map as one value per channel: a global pool, or a pool with any window that leaves one
+    value (the assignment's own network pools a 4x4 map with one 3x3 window), and no window on that value afterwards. It
+    is none of the pools that `present` counts. A map that strides have left as one value is its own global average.
     """
-    head: HeadKind = "none"
-    last = _last_reduction(plan)
-    if isinstance(last, GlobalPool) or (last is not None and output_shape[1:] == (1, 1)):
-        head = "global_max" if last.kind == "max" else "global_average"
-    else:
-        last = None
-    found: set[str] = set()
-    strided, dilated, either, _ = _collect(plan.layers, found, last, None)
-    return Traits(present=frozenset(found), head=head, strided_layers=strided, dilated_layers=dilated, either=either)
+    reader = _Reader()
+    count, shape = reader.through(plan.layers, plan.input_shape)
+    head = (count.head or "global_average") if shape[1:] == (1, 1) else "none"
+    return Traits(
+        present=frozenset(reader.found),
+        head=head,
+        strided_layers=count.strided,
+        dilated_layers=count.dilated,
+        either=count.either,
+    )
+
+
+def traits_of(layers: Iterable[Layer], shape: Shape) -> frozenset[str]:
+    """Return the traits of `layers` by themselves, for an input of `shape`."""
+    reader = _Reader()
+    count, _ = reader.through(layers, shape)
+    return frozenset([*reader.found, *count.pooled])
 
 
 def windows_on_one_pixel(plan: Plan) -> dict[str, int]:
     """Return the kernel of the first convolution above 1 x 1 that slides over a map of 1 x 1, by its stage.
 
-    Convolutions behind a global pool do not count: a gate has such a map on purpose.
+    Convolutions behind a pool that leaves one value do not count: a gate has such a map on purpose.
     """
     found: dict[str, int] = {}
     for path, layer, (_, height, width) in _with_inputs(plan.layers, "", plan.input_shape):
@@ -72,11 +83,18 @@ def _with_inputs(layers: Iterable[Layer], prefix: str, shape: Shape) -> Iterator
         elif isinstance(layer, Parallel):
             for branch in layer.branches:
                 yield from _with_inputs(branch.layers, f"{path}.{branch.name}.", shape)
-        elif layer.is_global:
+        elif _reduces(layer, shape):
             return
         else:
             yield path, layer, shape
         shape = _shape_after(layer, shape)
+
+
+def _reduces(layer: Primitive, shape: Shape) -> bool:
+    """Return whether a pool or a dense layer leaves a map of `shape` as one value per channel."""
+    if shape[1:] == (1, 1) or layer.output_shape(shape)[1:] != (1, 1):
+        return False
+    return _reduced_by(layer, shape) is not None
 
 
 def _shape_after(layer: Layer, shape: Shape) -> Shape:
@@ -89,51 +107,117 @@ def _shape_after(layer: Layer, shape: Shape) -> Shape:
     return layer.output_shape(shape)
 
 
-def _collect(
-    layers: Iterable[Layer], found: set[str], head: Primitive | None, before: Primitive | None
-) -> tuple[int, int, int, Primitive | None]:
-    """Add the traits of `layers` to `found`; return how many are strided, dilated and either, and the last convolution.
+@dataclass(slots=True)
+class _Count:
+    """What is known of the layers up to one: how many downsample, and how the map became one value per channel."""
 
-    `before` is the convolution before them, and `head` the pool that does not count.
-    """
-    strided = dilated = either = 0
-    for layer in layers:
-        if isinstance(layer, Sequence):
-            one, two, three, before = _collect(layer.layers, found, head, before)
-            strided, dilated, either = strided + one, dilated + two, either + three
-        elif isinstance(layer, Parallel):
-            found.update(layer.traits())
-            branches = [_collect(branch.layers, found, head, before) for branch in layer.branches]
-            before = branches[0][3]
-            strided += max(branch[0] for branch in branches)
-            dilated += max(branch[1] for branch in branches)
-            either += max(branch[2] for branch in branches)
-        else:
-            traits = () if layer is head else layer.traits(before)
-            if traits:
-                found.update(traits)
-                is_strided, is_dilated = "strided" in traits, "dilated" in traits
-                strided += is_strided
-                dilated += is_dilated
-                either += is_strided or is_dilated
-            if layer.is_convolution:
-                before = layer
-    return strided, dilated, either, before
+    strided: int = 0
+    dilated: int = 0
+    either: int = 0
+    conv: Primitive | None = None
+    """The last convolution."""
+    head: HeadKind | None = None
+    """None where the map is no single value, or was left so by strides."""
+    pooled: tuple[Trait, ...] = ()
+    """The traits of the pool that is the head, if nothing makes it an ordinary one."""
 
 
-def _last_reduction(plan: Plan) -> GlobalPool | Pool | None:
-    """Return the pool of the head: the last pool of the plan with no spatial convolution or parallel after it."""
-    for layer in _backwards(plan.layers):
-        if isinstance(layer, GlobalPool | Pool):
-            return layer
-        if isinstance(layer, Parallel) or (layer.is_convolution and layer.grow(ONE_PIXEL).size > 1):
-            return None
-    return None
+class _Reader:
+    """Adds the traits of layers to `found`."""
+
+    def __init__(self) -> None:
+        self.found: set[Trait] = set()
+
+    def through(self, layers: Iterable[Layer], shape: Shape, before: _Count | None = None) -> tuple[_Count, Shape]:
+        """Return `before`, to which `layers` are added, and the shape of their output."""
+        count = before or _Count()
+        for layer in layers:
+            if isinstance(layer, _WITHOUT_TRAITS):
+                continue
+            if isinstance(layer, Sequence):
+                count, shape = self.through(layer.layers, shape, count)
+            elif isinstance(layer, Parallel):
+                shape = self._across(layer, shape, count)
+            else:
+                after = layer.shape_after(shape)
+                if after[1] == 1 == after[2]:
+                    self._add_at_one_value(layer, shape, count)
+                else:
+                    if count.head is not None:
+                        self._reopen(count)
+                    if traits := layer.traits(count.conv):
+                        self._add(traits, count)
+                    if layer.is_convolution:
+                        count.conv = layer
+                shape = after
+        return count, shape
+
+    def _add(self, traits: tuple[Trait, ...], count: _Count) -> None:
+        self.found.update(traits)
+        is_strided, is_dilated = "strided" in traits, "dilated" in traits
+        count.strided += is_strided
+        count.dilated += is_dilated
+        count.either += is_strided or is_dilated
+
+    def _add_at_one_value(self, layer: Primitive, shape: Shape, count: _Count) -> None:
+        """Add `layer`, which leaves a map of `shape` as one value per channel."""
+        plain = layer.simplified(shape)
+        if plain is None:
+            return
+        traits = plain.traits(count.conv)
+        if shape[1:] != (1, 1):
+            count.head = _reduced_by(plain, shape)
+            if isinstance(plain, Pool | GlobalPool):
+                count.pooled, traits = traits, ()
+        elif plain.is_convolution and plain.grow(ONE_PIXEL).size > 1:
+            self._reopen(count)
+        self._add(traits, count)
+        if plain.is_convolution:
+            count.conv = plain
+
+    def _reopen(self, count: _Count) -> None:
+        """Let the pool that would have been the head be an ordinary one."""
+        self.found.update(count.pooled)
+        count.head, count.pooled = None, ()
+
+    def _across(self, parallel: Parallel, shape: Shape, count: _Count) -> Shape:
+        """Add the branches of `parallel`, the longest of which counts, and return the shape of their merge."""
+        self.found.update(parallel.traits())
+        counts: list[_Count] = []
+        shapes: list[Shape] = []
+        conv = before = count.conv
+        strided = dilated = either = 0
+        for branch in parallel.branches:
+            one = _Count()
+            one.conv = before
+            one, end = self.through(branch.layers, shape, one) if branch.layers else (one, shape)
+            counts.append(one)
+            shapes.append(end)
+            if one.pooled:
+                self.found.update(one.pooled)
+            strided, dilated, either = max(strided, one.strided), max(dilated, one.dilated), max(either, one.either)
+            # The branches of a sum are in no order: one that ends in a depthwise convolution is the one to look at.
+            if one.conv is not before and (conv is before or (_is_depthwise(one.conv) and not _is_depthwise(conv))):
+                conv = one.conv
+        after = parallel.merged_shape(shapes, parallel.name)
+        count.conv = conv
+        count.strided += strided
+        count.dilated += dilated
+        count.either += either
+        if after[1] == 1 == after[2] and shape[1:] != (1, 1):
+            head = counts[0].head
+            count.head = head if all(one.head == head for one in counts) else "none"
+        elif after[1:] != (1, 1) and count.head is not None:
+            self._reopen(count)
+        return after
 
 
-def _backwards(layers: tuple[Layer, ...]) -> Iterator[Primitive | Parallel]:
-    for layer in reversed(layers):
-        if isinstance(layer, Sequence):
-            yield from _backwards(layer.layers)
-        else:
-            yield layer
+def _reduced_by(layer: Primitive, shape: Shape) -> HeadKind | None:
+    """Return the kind of head that `layer` is, which leaves a map of `shape` as one value per channel."""
+    if isinstance(layer, Pool | GlobalPool):
+        return "global_max" if layer.kind == "max" else "global_average"
+    return None if isinstance(layer, Conv) and not layer.covers(shape) else "none"
+
+
+def _is_depthwise(layer: Primitive | None) -> bool:
+    return isinstance(layer, Conv) and layer.kernel > 1 and layer.groups == layer.in_channels > 1

@@ -26,6 +26,7 @@ from archsearch.design.expression import (
     parse,
     settle,
 )
+from archsearch.design.geometry import pool_padding
 from archsearch.design.layers import (
     Activation,
     ActivationKind,
@@ -39,7 +40,7 @@ from archsearch.design.layers import (
     Primitive,
 )
 from archsearch.design.plan import Combine
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 from archsearch.notices import notice_once
 
 NORMS = (*get_args(NormKind), "none")
@@ -56,7 +57,7 @@ MAX_DEPTH = 16
 """The largest number of lists of layers inside each other."""
 MAX_SPAN = 4096
 """The largest kernel, stride, dilation and padding of a window: no input has more px."""
-WINDOW = ("kernel", "stride", "dilation", "padding")
+WINDOW = ("kernel", "stride", "dilation", "padding", "ceil_mode")
 """Fields of a layer that shapes and receptive fields come from."""
 
 
@@ -109,17 +110,17 @@ class BlockSpec:
 class FieldValues:
     """The fields of one layer, evaluated for the options in `scope` and its input `channels`."""
 
-    __slots__ = ("_fields", "_scope", "_where", "channels")
+    __slots__ = ("_fields", "_scope", "channels", "where")
 
     def __init__(self, spec: LayerSpec, scope: Mapping[str, Value], channels: int) -> None:
-        self._fields, self._where, self._scope, self.channels = spec.fields, spec.where, scope, channels
+        self._fields, self.where, self._scope, self.channels = spec.fields, spec.where, scope, channels
 
     def integer(self, field: str) -> int:
         """Return an integer of at least 1; raises `SpecError` for any other value, as all methods do."""
         value = self._fields[field].value
         if type(value) is int and 1 <= value <= MAX_VALUE:
             return value
-        return integer(self._fields[field], self._scope, f"{self._where}.{field}", 1)
+        return integer(self._fields[field], self._scope, f"{self.where}.{field}", 1)
 
     def span(self, field: str) -> int:
         """Return an integer from 1 to `MAX_SPAN`."""
@@ -130,22 +131,22 @@ class FieldValues:
 
     def flag(self, field: str) -> bool:
         """Return whether the value is true."""
-        return condition(self._fields[field], self._scope, f"{self._where}.{field}")
+        return condition(self._fields[field], self._scope, f"{self.where}.{field}")
 
     def choice(self, field: str, choices: tuple[str, ...]) -> str:
         """Return one of `choices`."""
-        return choice_of(self._fields[field], self._scope, f"{self._where}.{field}", choices)
+        return choice_of(self._fields[field], self._scope, f"{self.where}.{field}", choices)
 
     def rate(self, field: str) -> float:
         """Return a probability below 1."""
-        value = compute(self._fields[field], self._scope, f"{self._where}.{field}")
+        value = compute(self._fields[field], self._scope, f"{self.where}.{field}")
         if isinstance(value, str) or not 0 <= value < 1:
-            raise SpecError(f"{self._where}.{field}", f"must be at least 0 and below 1, got {describe(value)}")
+            raise SpecError(f"{self.where}.{field}", f"must be at least 0 and below 1, got {describe(value)}")
         return float(value)
 
     def padding(self, field: str, reach: int) -> tuple[int, int]:
         """Return (before, after): 'same' spreads `reach` = dilation * (kernel - 1), the odd one after."""
-        where = f"{self._where}.{field}"
+        where = f"{self.where}.{field}"
         value = compute(self._fields[field], self._scope, where)
         if value == "same":
             return reach // 2, reach - reach // 2
@@ -158,9 +159,13 @@ class FieldValues:
             raise self.error(field, f"must be at most {MAX_SPAN} px, got {amount}")
         return amount, amount
 
+    def is_same(self, field: str) -> bool:
+        """Return whether the value is the text 'same'."""
+        return compute(self._fields[field], self._scope, f"{self.where}.{field}") == "same"
+
     def error(self, field: str, what: str, fix: str = "") -> SpecError:
         """Return the error that the value of `field` cannot be used."""
-        return SpecError(f"{self._where}.{field}", what, fix)
+        return SpecError(f"{self.where}.{field}", what, fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +205,7 @@ def _norm(values: FieldValues, name: str) -> Norm | None:
     if channels % groups:
         nearest = min(_divisors(channels), key=lambda divisor: (abs(divisor - groups), divisor))
         what = f"{channels} channels are not divisible by {groups} groups"
-        raise values.error("groups", what, f"Use groups={nearest}.")
+        raise ChannelsError(f"{values.where}.groups", what, f"Use groups={nearest}.")
     return Norm(name=name, kind=kind, channels=channels, groups=groups)  # type: ignore[arg-type]
 
 
@@ -223,8 +228,9 @@ def _pool(values: FieldValues, name: str) -> Pool | GlobalPool:
     kind = values.choice("kind", POOLS)
     if kind.startswith("global_"):
         return GlobalPool(name=name, kind="max" if kind == "global_max" else "average")
-    kernel = values.span("kernel")
-    stride, padding = values.span("stride"), values.padding("padding", kernel - 1)
+    kernel, stride = values.span("kernel"), values.span("stride")
+    given = None if values.is_same("padding") else values.padding("padding", 0)
+    padding = pool_padding(kernel, stride, given, ceil_mode=values.flag("ceil_mode"))
     return Pool(name=name, kind="max" if kind == "max" else "average", kernel=kernel, stride=stride, padding=padding)
 
 
@@ -232,7 +238,7 @@ def _linear(values: FieldValues, name: str) -> Linear:
     return Linear(name=name, in_features=values.channels, out_features=values.integer("out"), bias=values.flag("bias"))
 
 
-_POOL = {"kind": "max", "kernel": 2, "stride": 2, "padding": "same"}
+_POOL = {"kind": "max", "kernel": 2, "stride": 2, "padding": "same", "ceil_mode": False}
 _CONV = {"out": "out", "kernel": 3, "stride": 1, "dilation": 1, "groups": 1, "padding": "same", "bias": False}
 KINDS: Mapping[str, LayerKind] = {
     "conv": LayerKind(main="out", fields=_CONV, choices={"padding": PADDINGS}, make=_conv),

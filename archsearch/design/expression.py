@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from archsearch.decode import describe, suggest
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 
 Value = int | float | bool | str
 Scope = Mapping[str, Value]
@@ -138,13 +138,14 @@ def check_names(expression: Expression, known: Mapping[str, object], where: str)
 def integer(expression: Expression, scope: Scope, where: str, least: int) -> int:
     """Return the value of `expression`, an integer from `least` to `MAX_VALUE`; raises `SpecError` for any other."""
     value = compute(expression, scope, where)
+    kind = SpecError if expression.value is not None else ChannelsError
     if type(value) is not int and not (isinstance(value, float) and value.is_integer()):
         fix = "Round it: round(...), floor(...) or //." if isinstance(value, float) else ""
-        raise SpecError(where, f"'{expression.text}' gives {describe(value)}, must be an integer", fix)
+        raise kind(where, f"'{expression.text}' gives {describe(value)}, must be an integer", fix)
     if value < least:
-        raise SpecError(where, f"'{expression.text}' gives {describe(value)}, must be at least {least}")
+        raise kind(where, f"'{expression.text}' gives {describe(value)}, must be at least {least}")
     if value > MAX_VALUE:
-        raise SpecError(where, f"'{expression.text}' gives {describe(value)}, must be at most {MAX_VALUE}")
+        raise kind(where, f"'{expression.text}' gives {describe(value)}, must be at most {MAX_VALUE}")
     return int(value)
 
 

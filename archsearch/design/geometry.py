@@ -92,6 +92,20 @@ def window_shape(  # positional: this is the hot path of measuring
     return channels, (height + slack) // stride + 1, (width + slack) // stride + 1
 
 
+def pool_padding(kernel: int, stride: int, given: tuple[int, int] | None, *, ceil_mode: bool) -> tuple[int, int]:
+    """Return the padding (before, after) of a pool, `given` or, for None, that of 'same'.
+
+    That keeps the map at stride 1, and is else half of what neighbouring windows may overlap: none where they do not.
+    With `ceil_mode` the last window may begin on the map and end outside of it, as in torch.
+    """
+    reach = kernel - 1
+    if given is not None:
+        before, after = given
+        return before, max(after, min(after + stride - 1, reach)) if ceil_mode else after
+    before = reach // 2 if kernel > stride else 0
+    return before, reach - before if ceil_mode or stride == 1 else before
+
+
 def nearest_multiple(number: int, factor: int) -> int:
     """Return the multiple of `factor` nearest to `number` and above 0; of two, the larger."""
     return max(factor, (2 * number + factor) // (2 * factor) * factor)

@@ -12,7 +12,7 @@ from math import gcd, prod
 from typing import ClassVar, Literal, NoReturn, Self
 
 from archsearch.design.geometry import Extent, Shape, nearest_multiple, shape_text, slide, window_shape
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 
 NormKind = Literal["batch", "group", "layer", "instance"]
 ActivationKind = Literal[
@@ -38,6 +38,7 @@ Trait = Literal[
     "gate",
     "max_pool",
     "average_pool",
+    "smoothing",
     "dropout",
 ]
 """A property of layers that limits ask for; read off the layers, never off a block's name."""
@@ -58,14 +59,25 @@ class Leaf:
     """Whether the receptive field of a network is measured at the last of these."""
     is_global: ClassVar[bool] = False
     """Whether each output sees the whole map, so that receptive fields are not measured behind it."""
+    is_window_pool: ClassVar[bool] = False
+    """Whether the same holds where its output is one value per channel."""
 
     def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
         """Return the shape of its output for an input of `shape`."""
         return shape
 
+    def shape_after(self, shape: Shape) -> Shape:
+        """Return `output_shape` for an input that is known to fit, which takes less time."""
+        return self.output_shape(shape)
+
     def grow(self, extent: Extent) -> Extent:
         """Return the extent of its outputs for inputs of `extent`."""
         return extent
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it does nothing, whatever its input."""
+        return False
 
     @property
     def parameters(self) -> int:
@@ -88,6 +100,10 @@ class Leaf:
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
         """Return its traits; `before` is the convolution before it on the path of the data."""
         return ()
+
+    def simplified(self, shape: Shape) -> Primitive | None:
+        """Return the plainest layer that computes the same from an input of `shape`, which fits; None for nothing."""
+        return self  # pyright: ignore[reportReturnType] - every leaf is one of the primitives
 
     def canonical(self) -> str:
         """Return the text that equal layers share, without the name; empty for a layer that does nothing."""
@@ -127,6 +143,12 @@ class Conv(Leaf):
         window = self.kernel, self.stride, self.dilation, self.padding
         return window_shape(shape, self.out_channels, *window, prefix, self.name)
 
+    def shape_after(self, shape: Shape) -> Shape:
+        before, after = self.padding
+        if self.stride == 1 and before + after == self.dilation * (self.kernel - 1):
+            return self.out_channels, shape[1], shape[2]
+        return self.output_shape(shape)
+
     def grow(self, extent: Extent) -> Extent:
         return slide(extent, self.kernel, self.stride, self.dilation, self.padding[0])
 
@@ -148,6 +170,31 @@ class Conv(Leaf):
     @property
     def total_stride(self) -> int:
         return self.stride
+
+    def covers(self, shape: Shape) -> bool:
+        """Return whether its one window is a map of `shape`, as that of a dense layer is."""
+        if not shape[1] == self.kernel == shape[2] or self.padding[0]:
+            return False
+        return (self.kernel == 1 or self.dilation == 1) and self.output_shape(shape)[1:] == (1, 1)
+
+    def simplified(self, shape: Shape) -> Conv | Linear:
+        if shape[1] > self.kernel and self.stride == self.dilation == 1:  # most convolutions
+            return self
+        if not self.covers(shape):
+            dilation = self.dilation if self.kernel > 1 else 1
+            after = _plain_padding(shape, self.kernel, self.stride, dilation, self.padding)
+            if (after, dilation) == (self.padding[1], self.dilation):
+                return self
+            return replace(self, padding=(self.padding[0], after), dilation=dilation)
+        if self.groups == 1 and (self.kernel == 1 or self.symmetry == "none"):
+            return Linear(
+                name=self.name,
+                in_features=prod(shape),
+                out_features=self.out_channels,
+                bias=self.bias,
+                symmetry=self.symmetry,
+            )
+        return replace(self, stride=1, dilation=1, padding=(0, 0))
 
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
         found: list[Trait] = []
@@ -206,7 +253,7 @@ class Norm(Leaf):
         groups = {"group": self.groups, "layer": 1, "instance": channels}[self.kind]
         if channels % groups:
             fix = f"Use {nearest_multiple(channels, groups)} channels, or {gcd(channels, groups)} groups."
-            raise SpecError(prefix + self.name, f"{channels} channels are not divisible by {groups} groups", fix)
+            raise ChannelsError(prefix + self.name, f"{channels} channels are not divisible by {groups} groups", fix)
         if channels // groups * height * width == 1:
             what = f"a norm of kind '{self.kind}' over one value per group ({shape_text(shape)}, {groups} groups)"
             fix = "Use a batch norm here, fewer groups, or no norm."
@@ -217,6 +264,23 @@ class Norm(Leaf):
     def parameters(self) -> int:
         """A scale and a shift per channel; running means are not trained."""
         return _untied(2 * self.channels, 0, self.symmetry)
+
+    def shape_after(self, shape: Shape) -> Shape:
+        return shape
+
+    def simplified(self, shape: Shape) -> Norm:
+        if self.kind == "batch":
+            return self
+        if self.kind != "group":
+            return replace(self, kind="layer") if self.kind == "instance" and self._count == 1 else self
+        one_kind = {1: "layer", self._count: "instance"} if self._count > 1 else {1: "layer"}
+        kind = one_kind.get(self.groups)
+        return self if kind is None else replace(self, kind=kind, groups=1)
+
+    @property
+    def _count(self) -> int:
+        """The number of channels that have a scale of their own."""
+        return self.channels // 2 if self.symmetry == "pairs" else self.channels
 
     def canonical(self) -> str:
         return f"{self.kind}{self.channels},{self.groups}{tie_text(self.symmetry)}"
@@ -246,8 +310,16 @@ class Dropout(Leaf):
 
     row: ClassVar[str] = "dropout"
 
+    def simplified(self, shape: Shape) -> Dropout | None:
+        return None if self.is_idle else self
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is dropped."""
+        return not self.rate
+
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
-        return ("dropout",)
+        return () if self.is_idle else ("dropout",)
 
     def canonical(self) -> str:
         return f"drop{self.rate},{self.channelwise:d}" if self.rate else ""
@@ -263,6 +335,7 @@ class Pool(Leaf):
     padding: tuple[int, int] = (0, 0)
 
     row: ClassVar[str] = "pool"
+    is_window_pool: ClassVar[bool] = True
 
     def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
         kernel, (before, after) = self.kernel, self.padding
@@ -278,12 +351,33 @@ class Pool(Leaf):
     def total_stride(self) -> int:
         return self.stride
 
+    def simplified(self, shape: Shape) -> Pool | GlobalPool | None:
+        is_whole = self.kernel - self.padding[0] >= max(shape[1:]) and self.output_shape(shape)[1:] == (1, 1)
+        if (is_whole and shape[1:] == (1, 1)) or self.is_idle:
+            return None
+        if is_whole:
+            return GlobalPool(name=self.name, kind=self.kind)
+        after = _plain_padding(shape, self.kernel, self.stride, 1, self.padding)
+        kind: PoolKind = "max" if self.kernel == 1 else self.kind
+        if (after, kind) == (self.padding[1], self.kind):
+            return self
+        return replace(self, kind=kind, padding=(self.padding[0], after))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether its windows are single px, one beside the other."""
+        return self.kernel == self.stride == 1
+
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
-        return ("max_pool" if self.kind == "max" else "average_pool",)
+        if self.is_idle:
+            return ()
+        if self.kernel == 1:  # takes every so many px: the maximum, and the average, of one
+            return "max_pool", "average_pool"
+        return ("max_pool",) if self.kind == "max" else ("smoothing" if self.stride == 1 else "average_pool",)
 
     def canonical(self) -> str:
-        k, (before, after) = self.kernel, self.padding
-        return "" if k == self.stride == 1 and not before + after else f"{self.kind}{k},{self.stride},{before},{after}"
+        before, after = self.padding
+        return "" if self.is_idle else f"{self.kind}{self.kernel},{self.stride},{before},{after}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,6 +391,9 @@ class GlobalPool(Leaf):
 
     def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
         return shape[0], 1, 1
+
+    def simplified(self, shape: Shape) -> GlobalPool | None:
+        return None if shape[1:] == (1, 1) else self
 
     def canonical(self) -> str:
         return f"global{self.kind}"
@@ -323,6 +420,9 @@ class Linear(Leaf):
             _reject_odd(self.out_features, "output features", prefix + self.name)
         return self.out_features, 1, 1
 
+    def shape_after(self, shape: Shape) -> Shape:
+        return self.out_features, 1, 1
+
     @property
     def parameters(self) -> int:
         weights = self.out_features * self.in_features
@@ -345,6 +445,22 @@ Primitive = Conv | Norm | Activation | Dropout | Pool | GlobalPool | Linear
 """Every kind of layer."""
 
 
+def _plain_padding(shape: Shape, kernel: int, stride: int, dilation: int, padding: tuple[int, int]) -> int:
+    """Return the padding behind a map of `shape` that stands for all that give as many windows.
+
+    It is that of `same` where this is one of them, or the least.
+    """
+    if stride == 1:
+        return padding[1]
+    before, reach = padding[0], dilation * (kernel - 1)
+    slacks = [length + before - reach - 1 for length in shape[1:]]
+    lasts = [(slack + padding[1]) // stride for slack in slacks]
+    same = reach - before
+    if same >= 0 and [(slack + same) // stride for slack in slacks] == lasts:
+        return same
+    return max(0, *(last * stride - slack for last, slack in zip(lasts, slacks, strict=True)))
+
+
 def _untied(weights: int, biases: int, symmetry: Symmetry) -> int:
     """Return how many of the weights and biases a layer with `symmetry` has; the others mirror them."""
     if symmetry == "none":
@@ -358,7 +474,7 @@ def tie_text(symmetry: Symmetry) -> str:
 
 
 def _reject_channels(expected: int, got: int, path: str) -> NoReturn:
-    raise SpecError(path, f"expected {expected} input channels, got {got}", f"Set its input channels to {got}.")
+    raise ChannelsError(path, f"expected {expected} input channels, got {got}", f"Set its input channels to {got}.")
 
 
 def _reject_groups(conv: Conv, path: str) -> NoReturn:
@@ -366,7 +482,7 @@ def _reject_groups(conv: Conv, path: str) -> NoReturn:
     side, width = ("input", inputs) if inputs % groups else ("output", outputs)
     fitting = gcd(gcd(inputs, outputs), groups)
     fix = f"Use {nearest_multiple(width, groups)} {side} channels, or {fitting} group{'s' if fitting > 1 else ''}."
-    raise SpecError(path, f"{width} {side} channels are not divisible by {groups} groups", fix)
+    raise ChannelsError(path, f"{width} {side} channels are not divisible by {groups} groups", fix)
 
 
 def _reject_odd(count: int, what: str, path: str) -> NoReturn:

@@ -31,7 +31,7 @@ from archsearch.design.expression import MAX_VALUE, Value, condition, multiple_o
 from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Norm, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 
 MAX_LAYERS = 4096
 """The largest number of layers of a design, and of its blocks: a bound against a misplaced digit."""
@@ -170,7 +170,7 @@ def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[
             layers.append(Dropout(name="dropout", rate=head.dropout))
         layers.append(Linear(name="linear", in_features=channels, out_features=head.classes))
     elif channels != head.classes:
-        raise SpecError(
+        raise ChannelsError(
             "arch.head",
             f"without a linear layer the last layer needs {head.classes} channels, one per class, got {channels}",
             "Set arch.head.linear=true, or give the last layer as many channels as classes.",
@@ -201,7 +201,7 @@ def _lower_at(
     except SpecError as error:
         if error.where.startswith(where):  # a block defined in the stage
             raise
-        raise SpecError(f"{where}, {error.where}", error.what, error.fix) from None
+        raise type(error)(f"{where}, {error.where}", error.what, error.fix) from None
     return Sequence(name=name, layers=layers), kind
 
 

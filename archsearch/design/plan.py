@@ -8,15 +8,15 @@ the state dict alike. Imports the standard library, `errors` and the layers only
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Listed
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Literal, NoReturn
+from typing import Literal, NamedTuple, NoReturn
 
 from archsearch.design.geometry import Shape, shape_text
-from archsearch.design.layers import MapKind, Primitive, Symmetry, Trait, tie_text
-from archsearch.errors import SpecError
+from archsearch.design.layers import Activation, Conv, MapKind, Norm, Primitive, Symmetry, Trait, tie_text
+from archsearch.errors import ChannelsError, SpecError
 
 Combine = Literal["add", "concat", "multiply"]
 
@@ -38,10 +38,6 @@ class Sequence:
     def total_stride(self) -> int:
         """The product of the strides."""
         return prod(layer.total_stride for layer in self.layers)
-
-    def canonical(self) -> str:
-        """Return the canonical texts of the layers, without nesting and layers that do nothing."""
-        return ";".join([text for layer in self.layers if (text := layer.canonical())])
 
     def tied(self, kind: MapKind) -> tuple[Sequence, MapKind]:
         """Return it with `symmetry: flip` for an input of `kind`, and the kind of its output."""
@@ -96,17 +92,32 @@ class Parallel:
         return max(branch.total_stride for branch in self.branches)
 
     def traits(self) -> tuple[Trait, ...]:
-        """Return the traits of the merge itself."""
-        if self.combine == "add" and any(not one.layers or one.name == "shortcut" for one in self.branches):
+        """Return the traits of the merge itself; a sum with a branch that is linear in each pixel is a residual."""
+        if len(self.branches) < 2:
+            return ()
+        if self.combine == "add" and any(_is_shortcut(one) for one in self.branches):
             return ("residual",)
         return ("gate",) if self.combine == "multiply" else ()
 
-    def canonical(self) -> str:
-        """Return the canonical texts of the branches; only `concat` depends on their order."""
-        texts = [branch.canonical() for branch in self.branches]
-        if self.combine != "concat":
-            texts.sort()
-        return f"{self.combine}({'|'.join(texts)}){tie_text(self.symmetry)}"
+    def flattened(self) -> Parallel:
+        """Return it with the branches of a merge of its kind in place of a branch that is nothing else; paths stay."""
+        if not any(map(_may_be_merge, self.branches)):  # most merges
+            return self
+        branches: list[Sequence] = []
+        for branch in self.branches:
+            acting = _acting(branch.layers, branch.name)
+            only, path = next(acting, (None, ""))
+            if isinstance(only, Parallel) and self.continues(only) and next(acting, None) is None:
+                branches += [
+                    Sequence(name=f"{path}.{one.name}", layers=one.layers) for one in only.flattened().branches
+                ]
+            else:
+                branches.append(branch)
+        return self if len(branches) == len(self.branches) else replace(self, branches=tuple(branches))
+
+    def continues(self, inner: Parallel) -> bool:
+        """Return whether `inner`, alone in a branch, could be merged together with the other branches."""
+        return inner.combine == self.combine and inner.symmetry == self.symmetry
 
     def tied(self, kind: MapKind) -> tuple[Parallel, MapKind]:
         """Return it with `symmetry: flip` for an input of `kind`, and the kind of its output."""
@@ -128,9 +139,10 @@ class Parallel:
             fix = "Use the same strides in both, and padding that gives maps of equal size."
         else:
             fix = f"End '{names[1]}' with a 1x1 convolution to {shapes[one][0]} channels."
+        kind = SpecError if shapes[one][1:] != shapes[other][1:] else ChannelsError
         texts = shape_text(shapes[one]), shape_text(shapes[other])
         what = f"branches '{names[0]}' ({texts[0]}) and '{names[1]}' ({texts[1]}) cannot be {verb}"
-        raise SpecError(path, what, fix)
+        raise kind(path, what, fix)
 
 
 Layer = Primitive | Sequence | Parallel
@@ -147,9 +159,100 @@ class Plan:
     layers: tuple[Sequence, ...]
 
 
+def _may_be_merge(branch: Sequence) -> bool:
+    """Return whether a branch may be a merge and nothing else; quick, and sure where it is not."""
+    first = branch.layers[0] if branch.layers else None
+    return first is not None and (isinstance(first, Sequence) or isinstance(first, Parallel) or first.is_idle)  # noqa: SIM101 - a union takes as long again
+
+
+def _acting(layers: Iterable[Layer], path: str) -> Iterator[tuple[Primitive | Parallel, str]]:
+    """Yield the layers that do something with their paths, which `path` begins; merges of one branch are its layers."""
+    for layer in layers:
+        if isinstance(layer, Sequence):
+            yield from _acting(layer.layers, f"{path}.{layer.name}")
+        elif isinstance(layer, Parallel) and len(layer.branches) == 1:
+            (only,) = layer.branches
+            yield from _acting(only.layers, f"{path}.{layer.name}.{only.name}")
+        elif isinstance(layer, Parallel) or not layer.is_idle:
+            yield layer, f"{path}.{layer.name}"
+
+
+def _is_shortcut(layer: Layer) -> bool:
+    """Return whether a branch of a sum is the identity or a projection: no activation, and no window but of a pool."""
+    if isinstance(layer, Sequence):
+        return all(map(_is_shortcut, layer.layers))
+    if isinstance(layer, Parallel):
+        return layer.combine != "multiply" and all(map(_is_shortcut, layer.branches))
+    if isinstance(layer, Conv):
+        return layer.kernel == 1
+    return not isinstance(layer, Activation)
+
+
 def canonical_text(plan: Plan) -> str:
-    """Return `plan` as text without names, nesting and layers that do nothing."""
-    return f"{plan.input_shape}:{Sequence(name='', layers=plan.layers).canonical()}"
+    """Return the text that equal networks share: the plainest layers that compute the same, without names and nesting.
+
+    Raises `SpecError` where branches cannot be merged.
+    """
+    return f"{plan.input_shape}:{_joined(_texts(plan.layers, plan.input_shape)[0])}"
+
+
+class _Merge(NamedTuple):
+    """The canonical text of a merge, by its parts: the kind, and the texts of the branches."""
+
+    kind: tuple[Combine, Symmetry]
+    branches: list[str]
+
+    def text(self) -> str:
+        """Return the text; only that of `concat` depends on the order of the branches."""
+        combine, symmetry = self.kind
+        texts = self.branches if combine == "concat" else sorted(self.branches)
+        return f"{combine}({'|'.join(texts)}){tie_text(symmetry)}"
+
+
+def _joined(texts: Iterable[str | _Merge]) -> str:
+    return ";".join([one if isinstance(one, str) else one.text() for one in texts])
+
+
+def _texts(layers: Iterable[Layer], shape: Shape) -> tuple[list[str | _Merge], Shape]:
+    """Return the canonical texts of `layers` for an input of `shape`, without nesting and layers that do nothing.
+
+    The second value is the shape of their output.
+    """
+    found: list[str | _Merge] = []
+    for layer in layers:
+        if isinstance(layer, Conv):
+            found.append(layer.simplified(shape).canonical())
+            shape = layer.shape_after(shape)
+        elif isinstance(layer, Activation) or (isinstance(layer, Norm) and layer.kind == "batch"):
+            found.append(layer.canonical())  # as plain as it is, and the shape stays
+        elif isinstance(layer, Sequence):
+            inner, shape = _texts(layer.layers, shape)
+            found += inner
+        elif isinstance(layer, Parallel):
+            inner, shape = _merge_texts(layer, shape)
+            found += inner
+        else:
+            plain = layer.simplified(shape)
+            shape = layer.shape_after(shape)
+            if plain is not None and (text := plain.canonical()):
+                found.append(text)
+    return found, shape
+
+
+def _merge_texts(parallel: Parallel, shape: Shape) -> tuple[list[str | _Merge], Shape]:
+    kind = parallel.combine, parallel.symmetry
+    branches: list[str] = []
+    shapes: list[Shape] = []
+    inner: list[str | _Merge] = []
+    for branch in parallel.branches:
+        inner, end = _texts(branch.layers, shape) if branch.layers else ([], shape)
+        shapes.append(end)
+        if len(inner) == 1 and isinstance(only := inner[0], _Merge) and only.kind == kind:
+            branches += only.branches
+        else:
+            branches.append(_joined(inner))
+    merged = parallel.merged_shape(shapes, parallel.name)
+    return inner if len(shapes) == 1 else [_Merge(kind, branches)], merged
 
 
 def design_id(plan: Plan) -> str:

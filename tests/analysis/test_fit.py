@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable, Mapping
 
@@ -136,3 +137,37 @@ def test_few_widths_are_looked_at(shipped: BlockLookup, monkeypatch: pytest.Monk
     for design in designs:
         widest(design, {"parameters": Bound(below=100_000)})
     assert len(looked_at) < 7 * len(designs)  # a plain bisection takes 16 each
+
+
+GROUPED = {"layers": [{"conv": {"groups": "groups"}}, {"norm": "batch"}], "options": {"groups": 1}}
+
+
+@pytest.mark.parametrize("groups", [3, 7, 12])
+@pytest.mark.parametrize("bound", [100, 20_000, 60_000, 10**12])
+def test_widths_that_groups_do_not_divide_are_skipped(shipped: BlockLookup, groups: int, bound: int) -> None:
+    stages = {
+        "a": {"block": "normal", "width": 48},
+        "b": {"block": GROUPED, "width": 48, "groups": groups},
+        "c": {"block": GROUPED, "width": 96, "groups": groups},
+    }
+    design = decode_design({"stages": stages, "head": {"classes": 10}, "width": "fit"}, shipped)
+    fitting: dict[float, int] = {}
+    for step in (1, *range(7, round(WIDEST / STEP) + 1, 5)):
+        with contextlib.suppress(SpecError):
+            fitting[step * STEP] = parameters(design.at_width(step * STEP))
+        if len(fitting) > 300 and fitting[max(fitting)] > bound:
+            break
+    found = resolve(design, decode_limits({"parameters": {"at_most": bound}}))
+    assert isinstance(found.width, float)
+    kept = [width for width, count in fitting.items() if count <= bound]
+    known = max(kept) if kept else min(fitting)
+    assert parameters(found) == fitting[known]
+    if kept:
+        assert found.width >= known
+
+
+def test_a_design_that_no_width_fits_is_an_error_with_the_path_of_its_layer(shipped: BlockLookup) -> None:
+    stages = {"a": {"block": GROUPED, "width": 48, "groups": 2}}
+    design = decode_design({"stages": stages, "head": {"classes": 10}, "width": "fit"}, shipped)
+    with pytest.raises(SpecError, match=r"^stages\.a\.0\.conv: 3 input channels are not divisible by 2 groups"):
+        resolve(design, decode_limits({"parameters": {"at_most": 1000}}))

@@ -115,6 +115,35 @@ def test_a_dense_layer_sees_everything_and_ends_the_count() -> None:
     assert footprint.receptive_field == 3
 
 
+@pytest.mark.parametrize(
+    "last", [conv(kernel=1, name="classes"), Linear(name="classes", in_features=3, out_features=3)]
+)
+@pytest.mark.parametrize("window", [GLOBAL, *(Pool(name="pool", kind="average", kernel=k, stride=k) for k in (6, 8))])
+def test_the_head_is_measured_the_same_however_it_is_spelled(last: Layer, window: Layer) -> None:
+    footprint = measure(plan_of(conv(stride=2), conv(stride=2, name="last"), window, last))
+    assert (footprint.receptive_field, footprint.jump, footprint.output_shape) == (7, 4, (3, 1, 1))
+
+
+def test_a_convolution_over_the_whole_map_is_a_dense_layer() -> None:
+    body = (conv(stride=2), conv(stride=2, name="second"))
+    dense = Linear(name="classes", in_features=3 * 64, out_features=5)
+    whole = Conv(name="classes", in_channels=3, out_channels=5, kernel=8, stride=8, bias=True)
+    for last in (dense, whole):
+        footprint = measure(plan_of(*body, last))
+        assert (footprint.receptive_field, footprint.parameters) == (7, 2 * 81 + 5 * 193)
+    assert measure(plan_of(*body, replace(whole, kernel=6, stride=3))).receptive_field == 7 + 4 * 5
+
+
+def test_pools_on_one_value_do_nothing() -> None:
+    strided = [conv(kernel=5, stride=4, name=f"c{i}") for i in range(3)]
+    padded = Pool(name="padded", kind="max", kernel=3, stride=1, padding=(1, 1))
+    last = conv(name="last")
+    footprint = measure(plan_of(*strided, last))
+    for idle in ((GLOBAL,), (padded, GLOBAL)):
+        found = measure(plan_of(*strided, *idle, last))
+        assert found == replace(footprint, plan=found.plan)
+
+
 def test_without_a_convolution_an_output_sees_one_pixel() -> None:
     assert measure(plan_of(Pool(name="shrink", kind="max", kernel=4, stride=4))).receptive_field == 1
 
@@ -222,6 +251,35 @@ def test_a_convolution_behind_a_gate_or_a_dense_layer_counts_as_in_the_whole_pla
     for some in (stages, {"a": stages["a"]}, {"a": stages["a"], "b": stages["b"]}):
         plan = lower(design := make_design(some))
         assert measure_design(design, plan) == measure(plan)
+
+
+HEADS = [
+    {"pool": "average", "kernel": 4},
+    {"pool": "average", "kernel": 3},
+    {"pool": "average", "kernel": 3, "linear": False, "layers": [{"conv": {"out": "classes", "kernel": 1}}]},
+    {"pool": "none", "linear": False, "layers": [{"pool": "global_max"}, {"conv": {"out": "classes", "kernel": 1}}]},
+    {"pool": "none", "linear": False, "layers": [{"conv": {"out": "classes", "kernel": 4, "padding": "valid"}}]},
+    {"pool": "none", "linear": False, "layers": [{"pool": {"kind": "average", "kernel": 4}}, {"conv": "classes"}]},
+]
+
+
+@pytest.mark.parametrize("head", HEADS, ids=str)
+@pytest.mark.parametrize("side", [32, 17, 16, 8])
+def test_by_blocks_a_head_is_measured_as_in_the_whole_plan(
+    make_design: Callable[..., DesignSpec], head: dict[str, object], side: int
+) -> None:
+    pooled = {"layers": [{"conv": {}}, {"pool": {"kind": "max", "kernel": 4, "stride": 1, "padding": "valid"}}]}
+    stages = {name: {"block": "strided", "width": 8} for name in ("a", "b")}
+    for last in ({"block": "strided", "width": 8, "kernel": 5}, {"block": pooled, "width": 8}):
+        design = make_design({**stages, "c": last}, head={"classes": 10, **head}, input=[3, side, side])
+        assert outcome(lambda d=design: measure_design(d, lower(d))) == outcome(lambda d=design: measure(lower(d)))
+
+
+def outcome(count: Callable[[], object]) -> object:
+    try:
+        return count()
+    except SpecError as error:
+        return str(error)
 
 
 @pytest.mark.parametrize("arch", ARCHES)

@@ -78,7 +78,7 @@ def test_a_class_is_all_that_analysis_needs_of_a_new_kind() -> None:
     assert [row.kind for row in footprint.layers] == ["conv", "channel_shuffle"]
     assert canonical_text(plan(2)).endswith(";channel_shuffle,2")
     assert design_id(plan(2)) != design_id(plan(4))
-    assert read_traits(plan(2), footprint.output_shape).present == set()
+    assert read_traits(plan(2)).present == set()
     assert plan(2).layers[0].channels_after(3) == 8
     with pytest.raises(SpecError, match=r"^stem\.shuffle: 8 channels are not divisible by 3 groups"):
         measure(plan(3))

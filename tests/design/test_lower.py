@@ -197,8 +197,24 @@ def test_branches_are_concatenated() -> None:
 
 def test_pools_take_their_kernel_as_stride() -> None:
     pool, whole = lowered([{"pool": {"kind": "max", "kernel": 3}}, {"pool": "global_average"}])
-    assert pool == Pool(name="pool", kind="max", kernel=3, stride=3, padding=(1, 1))
+    assert pool == Pool(name="pool", kind="max", kernel=3, stride=3, padding=(0, 0))
     assert isinstance(whole, GlobalPool)
+
+
+def test_the_same_padding_of_a_pool_is_what_its_windows_overlap() -> None:
+    def padding(**fields: object) -> tuple[int, int]:
+        (pool,) = lowered([{"pool": {"kind": "max", **fields}}])
+        assert isinstance(pool, Pool)
+        return pool.padding
+
+    assert padding(kernel=2, stride=1) == (0, 1)
+    assert padding(kernel=3, stride=2) == (1, 1)
+    assert padding(kernel=4, stride=2) == (1, 1)
+    assert padding(kernel=4, stride=2, ceil_mode=True) == (1, 2)
+    assert padding(kernel=2) == (0, 0)
+    assert padding(kernel=2, ceil_mode=True) == (0, 1)
+    assert padding(kernel=3, ceil_mode=True) == (0, 2)
+    assert padding(kernel=3, stride=2, padding=1, ceil_mode=True) == (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,7 @@ _pool = some(
         "kernel": _window,
         "stride": _window,
         "padding": mostly(st.sampled_from(["same", "valid", 0, 1])),
+        "ceil_mode": mostly(st.booleans()),
     }
 )
 _layer_kinds: list[tuple[str, Strategy]] = [

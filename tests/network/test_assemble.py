@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from archsearch.analysis.measure import measure
+from archsearch.design.block import decode_block
 from archsearch.design.layers import Activation, ActivationKind, Conv, Dropout, GlobalPool, Linear, Norm, Pool
+from archsearch.design.lower import lower_block, with_options
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.errors import SpecError
 from archsearch.network.assemble import ACTIVATIONS, assemble
@@ -174,3 +176,24 @@ def test_layers_that_do_not_fit_are_refused_before_torch_sees_them() -> None:
     plan = Plan(input_shape=(3, 4, 4), layers=(Sequence(name="head", layers=(conv(),)),))
     with pytest.raises(SpecError, match=r"^head\.conv: expected 8 input channels, got 3"):
         assemble(plan)
+
+
+@pytest.mark.parametrize("kind", ["max", "average"])
+@pytest.mark.parametrize("ceil_mode", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [(2, 2, 0), (3, 3, 0), (3, 2, 0), (3, 2, 1), (2, 2, 1), (4, 3, 2)]
+)
+def test_a_pool_in_yaml_is_that_of_torch(kind: str, ceil_mode: bool, kernel: int, stride: int, padding: int) -> None:
+    fields = {"kind": kind, "kernel": kernel, "stride": stride, "ceil_mode": ceil_mode}
+    given = [padding] if padding else [0, "valid", "same"] if kernel == stride else [0, "valid"]
+    for side in range(5, 14):
+        images = torch.randn(2, 3, side, side)
+        if kind == "max":
+            known = nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)(images)
+        else:
+            known = nn.AvgPool2d(kernel, stride, padding, ceil_mode, count_include_pad=False)(images)
+        for one in given:
+            block = decode_block({"layers": [{"pool": {**fields, "padding": one}}]}, "b")
+            layers = (*lower_block(with_options(block), 3, 3), GlobalPool(name="global", kind="average"))
+            network = assemble(Plan(input_shape=(3, side, side), layers=(Sequence(name="a", layers=layers),)))
+            torch.testing.assert_close(network.get_submodule("a.pool")(images), known)

@@ -157,15 +157,33 @@ class Grower:
         return Sequence(name=name, layers=tuple(layers))
 
     def head(self) -> Sequence:
-        which = self.pick(0, 1, 2)
-        pool = GlobalPool(name="pool", kind="average" if self.chance(0.7) else "max")
-        if which == 0:
-            linear = Linear(name="linear", in_features=self.channels, out_features=CLASSES, bias=self.chance(0.5))
-            return Sequence(name="head", layers=(pool, linear))
+        which = self.pick(0, 1, 2, 3, 3, 3)
         if which == 1:
             features = self.channels * self.side**2
             return Sequence(name="head", layers=(Linear(name="linear", in_features=features, out_features=CLASSES),))
-        return Sequence(name="head", layers=(self.conv("conv", out=CLASSES), pool))
+        if which == 2:
+            return Sequence(name="head", layers=(self.conv("conv", out=CLASSES), self.reduction("pool")))
+        layers: list[Layer] = []
+        if which == 3:  # layers of its own, then layers behind the pool
+            layers += [self.conv("own"), self.pointwise("between")] if self.chance(0.5) else []
+            layers += [self.pool("smooth")] if self.chance(0.3) else []
+            layers.append(self.reduction("pool"))
+            layers += [self.conv("hidden", kernel=1), self.pointwise("act")] if self.chance(0.5) else []
+        else:
+            layers.append(self.reduction("pool"))
+        if self.chance(0.5):
+            linear = Linear(name="linear", in_features=self.channels, out_features=CLASSES, bias=self.chance(0.5))
+            return Sequence(name="head", layers=(*layers, linear))
+        return Sequence(name="head", layers=(*layers, self.conv("classes", out=CLASSES, kernel=1)))
+
+    def reduction(self, name: str) -> Layer:
+        """A global pool, or a window that leaves one value: the whole map, or all but a rest of it."""
+        side, self.side = self.side, 1
+        kind = "average" if self.chance(0.7) else "max"
+        if self.chance(0.4):
+            return GlobalPool(name=name, kind=kind)
+        kernel = self.random.randint(side // 2 + 1, side)
+        return Pool(name=name, kind=kind, kernel=kernel, stride=self.random.choice([kernel, side]))
 
 
 def grow_plan(seed: int) -> Plan:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from archsearch.analysis.measure import Footprint, LayerFootprint, rows
-from archsearch.design.geometry import Extent
-from archsearch.design.layers import GlobalPool, Linear
+from archsearch.design.geometry import Extent, Shape
+from archsearch.design.layers import Dropout, GlobalPool, Linear, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.network.assemble import assemble
-from archsearch.network.modules import PaddedPool2d
+from archsearch.network.modules import Branches, PaddedPool2d
 
 
 def count_disagreements(plan: Plan, footprint: Footprint) -> list[str]:
@@ -99,13 +100,61 @@ def recorded(network: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 
 def enlarge(plan: Plan) -> tuple[Plan, int]:
-    """Return the body of `plan` on an input so large that no row's field at the unit returned leaves the image."""
-    body = (*plan.layers[:-1], Sequence(name="head", layers=(GlobalPool(name="pool", kind="average"),)))
+    """Return the local part of `plan` on an input so large that no row's field at the unit returned leaves the image.
+
+    It ends in front of the head's first global pool or dense layer.
+    """
+    own = list(takewhile(lambda layer: not isinstance(layer, GlobalPool | Linear), _head(plan)))
+    end = GlobalPool(name="reduced", kind="average")
+    body = (*plan.layers[:-1], Sequence(name="head", layers=(*own, end)))
     large = replace(plan, input_shape=(plan.input_shape[0], 4096, 4096), layers=body)
     table = rows(large)
     unit = max(-(-max(0, -row.start) // row.jump) for row in table)
     side = max(right_edge(row, unit) for row in table) + max(row.jump for row in table)
     return replace(large, input_shape=(plan.input_shape[0], side, side)), unit
+
+
+def _head(plan: Plan) -> tuple[Layer, ...]:
+    head = plan.layers[-1]
+    assert isinstance(head, Sequence)
+    return head.layers
+
+
+def last_local_convolution(plan: Plan) -> str | None:
+    """Return the path of the last convolution before the map becomes one value per channel, as torch runs `plan`.
+
+    Of one in a merge the path is that of the outermost merge; gates do not count. None where there is none.
+    """
+    network = assemble(plan).eval()
+    order: list[tuple[str, nn.Module, tuple[int, ...], tuple[int, ...]]] = []
+
+    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        return lambda module, inputs, output: order.append(
+            (name, module, tuple(inputs[0].shape[2:]), tuple(output.shape[2:]))
+        )
+
+    for name, module in network.named_modules():
+        if not list(module.children()):
+            module.register_forward_hook(keep(name))
+    with torch.no_grad():
+        network(torch.zeros(1, *plan.input_shape))
+    found: str | None = None
+    for name, module, before, after in order:
+        if ".gate." in name:
+            continue
+        whole = not isinstance(module, nn.Conv2d) or (
+            module.kernel_size == before and set(module.padding) == {0} and not hasattr(module, "border")
+        )
+        changes = not isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d)
+        if after == (1, 1) != before and whole and changes:
+            break
+        if isinstance(module, nn.Conv2d):
+            found = name
+    if found is None:
+        return None
+    parts = found.split(".")
+    paths = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    return next((path for path in paths if isinstance(network.get_submodule(path), Branches)), found)
 
 
 def right_edge(row: LayerFootprint, unit: int) -> int:
@@ -146,3 +195,40 @@ def support(output: Tensor, pixels: Tensor, unit: int) -> tuple[int, int]:
     (gradient,) = torch.autograd.grad(output[0, :, unit, unit].sum(), pixels, retain_graph=True)
     seen = gradient[0].amax((0, 2)).nonzero().flatten()
     return int(seen[0]), int(seen[-1]) + 1
+
+
+def idle_rows(plan: Plan) -> set[str]:
+    """Return the paths of layers that do nothing, and of merges that are part of a merge of the same kind."""
+    found: set[str] = set()
+
+    def walk(layers: Iterable[Layer], prefix: str, shape: Shape) -> tuple[Shape, str | None]:
+        """Return the shape behind `layers`, and the path of the one merge that they come to, if any."""
+        real: list[str | None] = []
+        for layer in layers:
+            path = prefix + layer.name
+            if isinstance(layer, Sequence):
+                shape, inner = walk(layer.layers, f"{path}.", shape)
+                real += [inner] if inner != "" else []
+            elif isinstance(layer, Parallel):
+                ends = [walk(branch.layers, f"{path}.{branch.name}.", shape) for branch in layer.branches]
+                shape = layer.merged_shape([end for end, _ in ends], path)
+                combined[path] = layer.combine
+                if len(ends) == 1:
+                    found.add(path)
+                else:
+                    found.update(one for _, one in ends if one and combined[one] == layer.combine)
+                real.append(ends[0][1] if len(ends) == 1 else path)
+            else:
+                after = layer.output_shape(shape)
+                idle = isinstance(layer, Pool | GlobalPool) and shape[1:] == after[1:] == (1, 1)
+                idle = idle or (isinstance(layer, Pool) and layer.kernel == layer.stride == 1)
+                if idle or (isinstance(layer, Dropout) and not layer.rate):
+                    found.add(path)
+                else:
+                    real.append(None)
+                shape = after
+        return shape, (real[0] if len(real) == 1 else None if real else "")
+
+    combined: dict[str, str] = {}
+    walk(plan.layers, "", plan.input_shape)
+    return found
