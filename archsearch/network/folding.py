@@ -53,6 +53,7 @@ class Block:
     """Consecutive layers of one stage, before equal ones are folded."""
 
     path: str
+    """Of the author's module; of the first layer where it is loose."""
     layers: list[Layer] = field(default_factory=list[Layer])
     loose: bool = False
     """Whether it was cut from layers between blocks."""
@@ -98,7 +99,7 @@ def _begins(layer: Layer, block: Block) -> bool:
 
 
 def _block_classes(steps: Listed[Step]) -> frozenset[str]:
-    """Return the author's classes that are blocks: those that merge maps themselves, and recurring ones without these."""
+    """Return the author's classes that are blocks: those that merge maps, and recurring ones without these inside."""
     paths: dict[str, set[str]] = {}
     inside: dict[str, set[str]] = {}
     merging: set[str] = set()
@@ -152,7 +153,8 @@ class _Writer:
                 and len(dropout) <= 1
             ):
                 self.order += [int(each.name) for each in tail]
-                rate = {"dropout": each.rate for each in dropout if isinstance(each, Dropout)}
+                rates = [each.rate for each in dropout if isinstance(each, Dropout)]
+                rate = {"dropout": rates[0]} if rates else {}
                 return {"pool": f"global_{pool.kind}", **rate, "classes": classes}
             case _:
                 channels = self._channels_before(tail) if tail else 0
@@ -215,8 +217,8 @@ class _Writer:
     def _stage_name(self, first: Block, blocks: list[Block], taken: Mapping[str, Any], repeats: int) -> str:
         """Return a name from the author's path: that of the parent where it holds this one stage, else its own."""
         parent = _parent(first.path)
-        siblings = sum(_parent(each.path) == parent for each in blocks if not each.loose)
-        path = parent if parent and not first.loose and siblings == repeats else first.path
+        siblings = sum(_parent(each.path) == parent for each in blocks)
+        path = parent if parent and siblings == repeats else first.path
         name = re.sub(r"\W", "_", path) or "stage"
         name = name if name.isidentifier() else f"stage_{name}"
         number, free = 2, name
@@ -285,9 +287,17 @@ def _item(layer: Primitive, known: Mapping[str, int]) -> dict[str, Any]:
         case GlobalPool():
             return {"pool": f"global_{layer.kind}"}
         case Linear():
-            return {"linear": {"out": layer.out_features, **({} if layer.bias else {"bias": False})}}
+            features = {} if layer.in_features == known["in"] else {"in": Size((*_multiples(layer, known),))}
+            return {"linear": {**features, "out": layer.out_features, **({} if layer.bias else {"bias": False})}}
         case _:
             assert_never(layer)
+
+
+def _multiples(layer: Linear, known: Mapping[str, int]) -> Iterator[str | int]:
+    """Yield the expressions of a dense layer's inputs: the elements of the map are a multiple of its channels."""
+    if layer.in_features % known["in"] == 0:
+        yield f"in * {layer.in_features // known['in']}"
+    yield layer.in_features
 
 
 def _padding(padding: tuple[int, int], reach: int, default: str) -> dict[str, Any]:

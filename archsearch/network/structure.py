@@ -1,4 +1,4 @@
-"""The tree of a traced network: sequences of layers, and parallels whose branches begin at one map and end in one merge.
+"""The tree of a traced network: sequences, and parallels whose branches begin at one map and end in one merge.
 
 The branches of a merge begin at the nearest map that all of them pass (the common dominator of its inputs). A network
 whose maps cannot be nested like this is refused. Imports the design's plan and the trace.
@@ -79,7 +79,7 @@ class _Structure:
 
 
 def _dominators(steps: Listed[Step]) -> list[int]:
-    """Return the immediate dominator of every step (Cooper, Harvey and Kennedy 2001; one pass, since inputs precede)."""
+    """Return the immediate dominator of every step (Cooper, Harvey and Kennedy 2001), in one pass: inputs precede."""
     found = [0] * len(steps)
     for index, step in enumerate(steps):
         if not step.inputs:

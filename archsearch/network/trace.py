@@ -510,5 +510,7 @@ def _concat(reader: _Reader, given: dict[str, Any]) -> int:
     if given["dim"] % len(nodes[0].meta["val"].shape) != 1:
         reader.refuse("a concatenation along another dimension than the channels")
     inputs = [reader.source(node) for node in nodes]
+    if len(inputs) == 1:
+        return inputs[0]
     shapes = [reader.shape(index) for index in inputs]
     return reader.add(*inputs, combine="concat", shape=(sum(shape[0] for shape in shapes), *shapes[0][1:]))

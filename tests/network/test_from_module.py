@@ -1,0 +1,338 @@
+"""Modules of many forms become the same network as a design, and what a design cannot express is refused by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from archsearch.analysis.measure import measure
+from archsearch.design.lower import lower
+from archsearch.design.plan import design_id
+from archsearch.design.spec import decode_design, no_blocks, self_contained
+from archsearch.errors import SpecError
+from archsearch.network.assemble import assemble
+from archsearch.network.from_module import from_module
+
+SHAPE = (3, 16, 16)
+
+
+def conv_norm(inputs: int, outputs: int, stride: int = 1, groups: int = 1, kernel: int = 3) -> list[nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return [conv, nn.BatchNorm2d(outputs)]
+
+
+class Assignment(nn.Module):
+    """What students write: sequential blocks, a dilated and a depthwise convolution, a pool by window, log_softmax."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convblock1 = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.BatchNorm2d(8), nn.Dropout(0.1))
+        self.convblock2 = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1, dilation=2), nn.ReLU())
+        self.depthwise = nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False)
+        self.pointwise = nn.Conv2d(16, 24, 1, bias=False)
+        self.gap = nn.AvgPool2d(kernel_size=7)
+        self.fc = nn.Conv2d(24, 10, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.convblock2(self.convblock1(x))
+        x = self.pointwise(self.depthwise(x))
+        x = self.fc(self.gap(functional.relu(x)))
+        return functional.log_softmax(x.view(-1, 10), dim=-1)
+
+
+class Residual(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = conv_norm(inputs, outputs, stride)
+        self.conv2, self.bn2 = conv_norm(outputs, outputs)
+        self.shortcut = nn.Sequential(*(conv_norm(inputs, outputs, stride, kernel=1) if inputs != outputs else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
+        return functional.relu(self.shortcut(x) + out)
+
+
+class ResNet(nn.Module):
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(*conv_norm(3, 8), nn.ReLU(inplace=inplace))
+        self.layer1 = nn.Sequential(*(Residual(8, 8, 1) for _ in range(3)))
+        self.layer2 = nn.Sequential(Residual(8, 16, 2), Residual(16, 16, 1), Residual(16, 16, 1))
+        self.linear = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layer2(self.layer1(self.stem(x)))
+        return self.linear(functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.fc1, self.fc2 = nn.Conv2d(8, 2, 1), nn.Conv2d(2, 8, 1)
+        self.out = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        scale = torch.sigmoid(self.fc2(functional.relu(self.fc1(x.mean((2, 3), keepdim=True)))))
+        return self.out((x * scale).amax((2, 3)))
+
+
+class Dense(nn.Module):
+    """Every layer reads all maps before it, joined anew each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1)
+        self.layers = nn.ModuleList(nn.Conv2d(6 + 4 * i, 4, 3, padding=1) for i in range(3))
+        self.out = nn.Linear(18, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [self.first(x)]
+        for layer in self.layers:
+            maps.append(torch.relu(layer(torch.cat(maps, 1))))
+        return self.out(torch.cat(maps, 1).mean((2, 3)))
+
+
+class Overwritten(nn.Module):
+    """The activation in place changes what the sum reads too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.next, self.out = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        y = self.next(functional.relu(x, inplace=True))
+        return self.out((x + y).mean((2, 3)))
+
+
+class Classic(nn.Module):
+    """Flattened maps, several dense layers, a batch norm over features, a norm with an eps of its own, unused layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 5, padding="same")
+        self.norm = nn.BatchNorm2d(4, eps=1e-3)
+        self.fc1, self.bn, self.fc2 = nn.Linear(4 * 4 * 4, 12, bias=False), nn.BatchNorm1d(12), nn.Linear(12, 10)
+        self.old = nn.Linear(7, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            x = x + self.old.weight.sum()
+        x = functional.avg_pool2d(functional.max_pool2d(functional.silu(self.norm(self.conv(x))), 2), 2)
+        x = functional.dropout(torch.flatten(x, 1), 0.2, self.training)
+        return self.fc2(functional.gelu(self.bn(self.fc1(x))))
+
+
+@pytest.mark.parametrize("kind", [Assignment, ResNet, lambda: ResNet(inplace=True), Gate, Dense, Overwritten, Classic])
+def test_the_design_is_the_same_network(kind: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    network = kind()
+    with torch.no_grad():
+        for buffer in network.buffers():
+            if buffer.is_floating_point():
+                buffer.uniform_(0.5, 1.5)
+    imported = from_module(network, SHAPE)
+    ours = assemble(lower(imported.design)).eval()
+    ours.load_state_dict(dict(imported.weights), strict=False)
+    images = torch.randn(4, *SHAPE)
+    expected = network.eval()(images)
+    got = ours(images).log_softmax(1) if kind is Assignment else ours(images)
+    torch.testing.assert_close(got, expected.flatten(1), rtol=1e-4, atol=1e-5)
+    used = sum(each.numel() for name, each in network.named_parameters() if not name.startswith("old"))
+    assert measure(lower(imported.design)).parameters == used
+
+
+def test_equal_blocks_fold_into_stages_whose_sizes_follow_the_width() -> None:
+    imported = from_module(ResNet(), SHAPE)
+    stages = imported.design.source["stages"]
+    assert {
+        name: (stage["width"], stage.get("repeats", 1), stage.get("stride", 1)) for name, stage in stages.items()
+    } == {
+        "stem": (8, 1, 1),
+        "layer1": (8, 3, 1),
+        "layer2": (16, 3, 2),
+    }
+    assert imported.design.source["head"] == {"pool": "global_average", "classes": 10}
+    doubled, whole = measure(lower(imported.design.at_width(2.0))), measure(lower(imported.design))
+    assert 3.5 < doubled.parameters / whole.parameters < 4.0
+
+
+def test_the_weights_have_the_paths_of_the_author() -> None:
+    weights = from_module(ResNet(), SHAPE).weights
+    assert {"stages.layer1.2.residual.main.conv1.weight", "stages.layer2.0.residual.shortcut.conv.weight"} <= set(
+        weights
+    )
+
+
+def test_what_differs_is_noted() -> None:
+    notes = from_module(Classic(), SHAPE).notes
+    assert notes == ("56 parameters are not used in inference and left out: old",)
+    assert from_module(Assignment(), (3, 16, 16)).notes == (
+        "the output is that before log_softmax: a design gives logits",
+    )
+
+
+@pytest.mark.parametrize("kind", [Assignment, ResNet, Gate, Dense, Overwritten, Classic])
+def test_the_written_design_reads_back_as_the_same_network(kind: type[nn.Module]) -> None:
+    design = from_module(kind(), SHAPE).design
+    again = decode_design(self_contained(design), no_blocks)
+    assert design_id(lower(again)) == design_id(lower(design))
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    network = ResNet()
+    network.train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    from_module(network, SHAPE)
+    assert network.training and network.layer1.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+class Body(nn.Module):
+    """One convolution, a step of the test's, and a classifier."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.out = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 10)
+        self.gain = nn.Parameter(torch.ones(8, 1, 1))
+        self.wide = nn.Conv2d(8, 8, (1, 3), padding=(0, 1))
+        self.norm = nn.LayerNorm([8, 16, 16])
+
+    def classify(self, x: Tensor) -> Tensor:
+        return self.out(x.mean((2, 3)))
+
+
+class Constant(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x * 0.5
+        return self.classify(x)
+
+
+class Parameter(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x * self.gain
+        return self.classify(x)
+
+
+class Wide(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = self.wide(x)
+        return self.classify(x)
+
+
+class Shuffled(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x.view(-1, 2, 4, 16, 16).transpose(1, 2).reshape(-1, 8, 16, 16)
+        return self.classify(x)
+
+
+class Sorted(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x.sort(dim=2).values
+        return self.classify(x)
+
+
+class Sliced(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = self.conv(x[:, :3])
+        return self.classify(x)
+
+
+class LayerNormed(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = self.norm(x)
+        return self.classify(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation", "code"),
+    [
+        (Constant, "aten.mul.Tensor: .* constant", "x = x * 0.5"),
+        (Parameter, "aten.mul.Tensor: .* not computed from the image", "x = x * self.gain"),
+        (Wide, "wide: aten.conv2d: .* a kernel of 1 x 3", "x = self.wide"),
+        (Shuffled, "aten.view: .* a view of", "x = x.view"),
+        (Sorted, "aten.sort", "x = x.sort"),
+        (Sliced, "aten.slice", "x = self.conv(x[:, :3])"),
+        (LayerNormed, "norm: aten.layer_norm", "x = self.norm"),
+    ],
+)
+def test_what_a_design_cannot_express_is_refused_with_operation_and_line(
+    kind: type[nn.Module], operation: str, code: str
+) -> None:
+    with pytest.raises(SpecError, match=operation) as caught:
+        from_module(kind(), SHAPE)
+    assert "test_from_module.py, line " in str(caught.value)
+    assert code in str(caught.value)
+
+
+class Shared(Body):
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = self.again(self.again(x))
+        return self.classify(x)
+
+
+def test_weights_used_twice_are_refused() -> None:
+    with pytest.raises(SpecError, match=r"again: .*weights that are used twice \('again.weight'"):
+        from_module(Shared(), SHAPE)
+
+
+class Data(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = x if bool(x.sum() > 0) else -x
+        return self.classify(x)
+
+
+class Crossed(nn.Module):
+    """Two maps that are both read by two later ones: not nested branches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c, self.d, self.out = (
+            *(nn.Conv2d(3, 3, 3, padding=1) for _ in range(4)),
+            nn.Linear(3, 2),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.a(x), self.b(x)
+        c, d = self.c(a + b), self.d(a * b)
+        return self.out((c + d).mean((2, 3)))
+
+
+def test_code_that_depends_on_values_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"torch\.export cannot read it"):
+        from_module(Data(), SHAPE)
+
+
+def test_branches_that_are_not_nested_are_refused() -> None:
+    with pytest.raises(SpecError, match=r"no branches of one merge"):
+        from_module(Crossed(), SHAPE)
+
+
+def test_an_import_that_would_differ_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from archsearch.network import trace
+
+    def wrong(reader: object, given: dict[str, object]) -> int:
+        return trace.OPERATIONS["tanh"](reader, given)  # type: ignore[arg-type]
+
+    monkeypatch.setitem(trace.OPERATIONS, "relu", wrong)
+    with pytest.raises(SpecError, match="not the same network: its logits differ"):
+        from_module(ResNet(), SHAPE)
