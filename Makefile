@@ -1,5 +1,5 @@
-# make run | test | lint | types | bench | clean. Each makes .venv where it is missing and installs what it
-# needs; once that is done, nothing is installed again until pyproject.toml changes.
+# make run | test | fuzz | faults | machines | lint | types | bench | clean. Each makes .venv where it is missing and
+# installs what it needs; once that is done, nothing is installed again until pyproject.toml changes.
 
 PYTHON ?= python3
 ARGS ?=
@@ -8,7 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test lint types bench clean
+.PHONY: run test fuzz faults machines lint types bench clean
 .DEFAULT_GOAL := run
 
 # Checks, builds, trains and evaluates one design: make run ARGS="block=dilated".
@@ -20,12 +20,26 @@ run: $(VENV)/installed
 test: lint types
 	$(PY) -m pytest -n 2 $(ARGS)
 
+# 50 000 malformed and odd inputs, of which none may end in a traceback, a hang or a wrong number; the failing ones are
+# kept in outputs/fuzz: make fuzz ARGS="--inputs 2000 --seed 7 --only yaml".
+fuzz: $(VENV)/installed-dev
+	$(PY) tests/fuzz/fuzz.py $(ARGS)
+
+# Searches on two hosts (network namespaces), on SLURM and on Ray; each is skipped, with the reason, where it cannot run.
+machines: $(VENV)/installed-dev
+	ARCHSEARCH_SLOW=1 $(PY) -m pytest tests/machines $(ARGS)
+
 lint: $(VENV)/installed-dev
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 
 types: $(VENV)/installed-dev
 	$(PY) -m pyright
+
+# The long form of tests/faults: 200 kills, signals, and faults of disks, files and servers; half an hour. As root, to
+# mount small disks. Its tables go to outputs/faults.md: make faults ARGS="--kills 20 --environment server".
+faults: $(VENV)/installed-dev
+	$(PY) tests/faults/run_all.py $(ARGS)
 
 # Every benchmark in turn, with its tables, into outputs/benchmarks.md: make bench ARGS="--root DIR --only startup accuracy".
 bench: $(VENV)/installed

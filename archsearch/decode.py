@@ -20,6 +20,9 @@ from archsearch.errors import SpecError
 
 T = TypeVar("T")
 
+MAX_INTEGER = 2**63 - 1
+"""The largest integer of a configuration, either way: that of 64 bits."""
+_SHOWN = 80  # characters of a value or a key in a message
 _NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", type(None): "null"}
 
 
@@ -48,7 +51,7 @@ class Range:
         if self.at_least is not None and self.at_most is not None:
             return f"from {self.at_least:g} to {self.at_most:g}"
         words = {"at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
-        return " and ".join(f"{word} {bound:g}" for word, bound in words.items() if bound is not None)
+        return " and ".join(f"{word} {bound:g}" for word, bound in words.items() if bound is not None) or "finite"
 
 
 def check_ranges(settings: object, where: str) -> None:
@@ -96,8 +99,7 @@ def convert(hint: Any, raw: object, where: str) -> Any:
     if origin is Literal:
         if any(raw is choice or (type(raw) is type(choice) and raw == choice) for choice in arguments):
             return raw
-        value = f"'{raw}'" if isinstance(raw, str) else describe(raw)
-        raise SpecError(where, f"unknown value {value}", _choices(raw, arguments))
+        raise SpecError(where, f"unknown value {quoted(raw)}", _choices(raw, arguments))
     if origin is tuple:
         return _convert_tuple(hint, raw, where)
     if origin in (dict, Mapping) or (isinstance(origin, type) and issubclass(origin, Mapping)):
@@ -106,6 +108,8 @@ def convert(hint: Any, raw: object, where: str) -> Any:
         return {str(key): convert(arguments[1], item, join(where, key)) for key, item in raw.items()}
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return raw if isinstance(raw, hint) else decode(hint, raw, where)
+    if type(raw) is int and abs(raw) > MAX_INTEGER and hint in (int, float):
+        raise SpecError(where, f"must be an integer of at most {MAX_INTEGER}, got one of {len(f'{raw:x}')} hex digits")
     if hint is float and type(raw) is int:
         return float(raw)
     if type(raw) is hint:
@@ -133,10 +137,48 @@ def is_list(raw: object) -> TypeGuard[Sequence[Any]]:
     return isinstance(raw, list | tuple)
 
 
+_SAME = {
+    "accuracy": "acc",
+    "batch_size": "bs batch batchsize minibatch",
+    "classes": "num_classes n_classes nclasses",
+    "clip": "grad_clip clip_norm gradient_clip max_norm",
+    "compile": "jit torch_compile",
+    "device": "gpu cuda accelerator",
+    "dilation": "rate dil",
+    "epochs": "epoch n_epochs num_epochs max_epochs",
+    "image_size": "img_size resolution input_size",
+    "kernel": "kernel_size ks k",
+    "label_smoothing": "smoothing ls",
+    "learning_rate": "lr max_lr base_lr eta",
+    "macs": "flops madds mult_adds multadds",
+    "momentum": "mom beta beta1 mu",
+    "objectives": "objective metric metrics direction directions",
+    "parameters": "params n_params num_params weights",
+    "precision": "amp dtype fp16 bf16 mixed_precision",
+    "receptive_field": "rf",
+    "repeats": "depth n_blocks num_blocks n_layers num_layers",
+    "root": "path dir data_dir data_root folder",
+    "seed": "random_state random_seed manual_seed",
+    "storage": "db database url",
+    "name": "study_name",
+    "threads": "num_threads n_threads",
+    "trials": "n_trials num_trials ntrials max_trials",
+    "validation": "val valid val_split val_fraction validation_split holdout",
+    "warmup": "warmup_epochs warmup_steps pct_start warm_up",
+    "weight_decay": "wd decay l2",
+    "width": "channels filters features out_channels planes",
+    "workers": "n_jobs num_jobs jobs n_workers num_workers",
+}
+SYNONYMS = {other: name for name, others in _SAME.items() for other in others.split()}
+"""What a key is called elsewhere, in the libraries and papers of the field, and its name here."""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return the sentence that suggests the closest of `known` for a misspelt `word`, or lists all of them."""
     names = [str(name) for name in known]
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if SYNONYMS.get(word.lower()) in names:
+        return f"Did you mean '{SYNONYMS[word.lower()]}'?"
+    close = difflib.get_close_matches(shortened(word), names, n=1, cutoff=0.6)
     if close:
         return f"Did you mean '{close[0]}'?"
     return f"Known: {', '.join(names)}." if names else ""
@@ -149,12 +191,24 @@ def describe(raw: object) -> str:
     if isinstance(raw, bool):
         return str(raw).lower()
     if isinstance(raw, str):
-        return f"the string '{raw}'"
+        return f"the string '{shortened(raw)}'"
+    if isinstance(raw, int) and abs(raw) > MAX_INTEGER:
+        return f"an integer of {len(f'{raw:x}')} hex digits"
     if isinstance(raw, Mapping):
         return "a mapping"
     if isinstance(raw, list | tuple):
         return "a list"
-    return str(raw)
+    return shortened(str(raw))
+
+
+def quoted(raw: object) -> str:
+    """Return `raw` for a message where a string is expected: strings in quotes, others as `describe` has them."""
+    return f"'{shortened(raw)}'" if isinstance(raw, str) else describe(raw)
+
+
+def shortened(text: str) -> str:
+    """Return `text` for a message: whole, or its beginning if it is long."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def expected(hint: Any) -> str:
@@ -176,7 +230,7 @@ def expected(hint: Any) -> str:
 
 def join(where: str, key: object) -> str:
     """Return the dotted key of `key` below `where`."""
-    return f"{where}.{key}" if where else str(key)
+    return f"{where}.{shortened(str(key))}" if where else shortened(str(key))
 
 
 @functools.cache
@@ -227,7 +281,7 @@ def _unquoted(raw: object, hints: tuple[Any, ...]) -> str:
 
 def _choices(raw: object, arguments: tuple[object, ...]) -> str:
     names = [str(choice) for choice in arguments]
-    guess = suggest(str(raw), names)
+    guess = suggest(raw, names) if isinstance(raw, str) else ""
     return guess if guess.startswith("Did") else f"Choose one of {', '.join(names)}."
 
 

@@ -1,9 +1,15 @@
-"""How numbers, shares, durations, times and tables for notebooks are written. Imports the standard library alone."""
+"""How numbers, shares, durations, times, text of users and tables for notebooks are written.
+
+Imports the standard library alone.
+"""
 
 from __future__ import annotations
 
 import datetime
+import hashlib
 import math
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -34,9 +40,33 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def value_text(name: str, value: object) -> str:
+    """Return a value in its unit: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` if there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None else str(value)
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
+    if name.endswith("accuracy") and 0 <= value <= 1:
+        return percent(value)
+    if name == "seconds":
+        return duration(value)
+    if name == "receptive_field":
+        return f"{value:g} px"
+    return number(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+
+
 def moment(when: datetime.datetime) -> str:
     """Return a time to the minute, in UTC: `2026-11-24 01:18 UTC`."""
     return f"{when.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def folder_name(name: str) -> str:
+    """Return `name` as that of one folder, whatever it is: a changed one ends with digits that tell it from others."""
+    kept = re.sub(r"[^\w.-]+", "_", name).strip("._").encode()[:_LONGEST_NAME].decode(errors="ignore")
+    return kept if kept == name else f"{kept or 'study'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+_LONGEST_NAME = 120  # bytes; a name of a file may have 255
 
 
 def setting_text(value: object) -> str:
@@ -51,11 +81,34 @@ def short_key(name: str) -> str:
     return name.removeprefix("arch.stages.").removeprefix("arch.")
 
 
+def printable(text: object) -> str:
+    """Return `text` with � for each character that a terminal would obey or that turns the text around it.
+
+    Lines stay lines; `one_line` is for a value within a line.
+    """
+    given = str(text)
+    return given if given.isprintable() else "".join("�" if _is_control(one) else one for one in given)
+
+
+def one_line(text: object) -> str:
+    """Return `text` as `printable` does, in one line: a name cannot add a line of its own."""
+    return printable(text).replace("\n", "�").replace("\t", " ")
+
+
+def _is_control(character: str) -> bool:
+    """Return whether it is a control, a format character such as those that turn the direction, or a line separator."""
+    return character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
 def html_table(caption: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return an HTML table for a notebook, every text escaped."""
-    head = "".join(f"<th>{escape(one)}</th>" for one in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(html_cell(cell))}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    head = "".join(f"<th>{_escaped(one)}</th>" for one in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{_escaped(html_cell(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><caption>{_escaped(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _escaped(text: str) -> str:
+    return escape(printable(text))
 
 
 def html_cell(value: object) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.config_files import block_lookup, config_folder, option_file, read_yaml
+from archsearch.config_files import block_lookup, config_folder, option_file, read_design, read_yaml
+from archsearch.config_files.rules import check_design
 from archsearch.design.spec import DesignSpec, decode_design
 
 if TYPE_CHECKING:
@@ -44,11 +45,12 @@ def load_design(
     searched = list(folders)
     if isinstance(source, Mapping):
         raw = dict(source)
+        check_design(raw, "design")
     else:
         file = Path(source)
         if file.suffix not in (".yaml", ".yml"):
             file = option_file("arch", str(source))
-        raw = read_yaml(file)
+        raw = read_design(file)
         searched.append(file.resolve().parent.parent)
     blocks = block_lookup([*searched, config_folder()])
     tree = {"arch": raw, "block": block, "data": {"classes": classes, "channels": channels, "image_size": image_size}}

@@ -63,6 +63,6 @@ def with_assignments(base: Iterable[str], assignments: Mapping[str, object]) -> 
     ]
 
 
-def run_command(overrides: Iterable[str]) -> str:
+def run_command(overrides: Iterable[str], flags: Iterable[str] = ()) -> str:
     """Return the shell command that runs `overrides`."""
-    return shlex.join([*RUN.split(), *overrides])
+    return shlex.join([*RUN.split(), *flags, *overrides])

@@ -1,13 +1,29 @@
-"""A command as a process of its own: its end, its garbage and its freed memory. Imports the standard library only."""
+"""A command as a process of its own: its output, its end, its garbage and its freed memory.
+
+A terminal may be closed, a pipe's reader may end (`| head`), a stream may be closed from the start (`>&-`), and an
+encoding may lack a letter; a training is worth more than its lines. Imports the standard library and `signals` only.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import gc
+import io
+import logging
+import os
 import platform
+import select
+import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from archsearch.signals import STOP_SIGNALS, interrupt_on_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer  # type: ignore[attr-defined]
 
 # How often Python looks for garbage by itself, and how often while it imports: torch, Optuna and the
 # like leave hundreds of thousands of objects, none of them garbage; going through them again and again was half a
@@ -25,18 +41,32 @@ _DEFAULT = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 * 2**10, _TOP_PAD: 128 * 2**1
 def run_as_process(command: Callable[[], int], *, brief: bool = False) -> NoReturn:
     """Run `command` and end the process with the exit code that it returns.
 
+    What cannot be written to a terminal or pipe is dropped; a `brief` command, whose output is all that it makes, ends
+    with 2 where the disk of its output is full. SIGTERM ends a command as Ctrl-C does, with 130, from the start on.
+
     At its end Python walks through every object that is left, once for each of its generations: over a second where
     torch has been loaded. The memory goes back to the system anyway, so they are set aside; exit handlers run as ever.
     Meanwhile a command looks for garbage rarely; a `brief` one leaves none that would be worth looking for.
     """
-    if brief:
-        gc.disable()
-    else:
-        gc.set_threshold(*_RARE_THRESHOLDS)
     try:
+        interrupt_on_signals()
+        protect_output()
+        if brief:
+            gc.disable()
+        else:
+            gc.set_threshold(*_RARE_THRESHOLDS)
         code = command()
+        if brief and (error := lost_output()) is not None:
+            sys.stderr.write(f"standard output: cannot be written: {error.strerror}\n")
+            code = code or 2
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        code = 130
     finally:
         gc.freeze()
+        for number in STOP_SIGNALS:
+            if callable(signal.getsignal(number)):
+                signal.signal(number, lambda *_: os._exit(130))
     sys.exit(code)
 
 
@@ -59,3 +89,69 @@ def _set(options: dict[int, int]) -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     results = [mallopt(option, value) for option, value in options.items()]  # all of them, also after a refusal
     return all(result == 1 for result in results)
+
+
+_READER_GONE = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO})
+
+
+class _BestEffort(io.FileIO):
+    """A file that takes all that is written to it; `lost` is the first error of a write."""
+
+    lost: OSError | None = None
+
+    def write(self, data: Buffer, /) -> int:
+        size = memoryview(data).nbytes
+        try:
+            while (written := super().write(data)) is None:  # a pipe that does not block is full
+                select.select([], [self], [], 1.0)
+        except (OSError, ValueError) as error:
+            self.lost = self.lost or (error if isinstance(error, OSError) else OSError(errno.EBADF, str(error)))
+            return size
+        return written
+
+
+def protect_output() -> None:
+    """Make standard output and error of this process best effort; streams that somebody has replaced stay as they are.
+
+    So are the logs: Python would print a traceback for each line that a full disk does not take.
+    A descriptor that is closed is opened on the null device: the next file would take its number, and what a library
+    prints would be written into it.
+    """
+    logging.raiseExceptions = False
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = sys.__stdout__ = _protected(sys.stdout, 1)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = sys.__stderr__ = _protected(sys.stderr, 2)
+
+
+def lost_output() -> OSError | None:
+    """Return why standard output is incomplete although somebody reads it, as on a full disk; None if it is whole."""
+    raw: Any = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(raw, _BestEffort):
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    return None if raw.lost is None or raw.lost.errno in _READER_GONE else raw.lost
+
+
+def _protected(stream: TextIO | None, descriptor: int) -> TextIO:
+    """Return a stream like `stream`, which may be missing, whose writes cannot fail."""
+    if isinstance(getattr(getattr(stream, "buffer", None), "raw", None), _BestEffort):
+        assert stream is not None, "it has a buffer"
+        return stream
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        stream.flush()  # type: ignore[union-attr]
+    buffer = io.BufferedWriter(_BestEffort(descriptor, "wb", closefd=False))
+    return io.TextIOWrapper(
+        buffer,
+        encoding=getattr(stream, "encoding", None) or "utf-8",
+        errors="backslashreplace",
+        newline=None if os.name == "nt" else "\n",
+        line_buffering=getattr(stream, "line_buffering", True),
+        write_through=getattr(stream, "write_through", False),
+    )

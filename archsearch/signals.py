@@ -1,11 +1,13 @@
 """Ctrl-C and SIGTERM as a stop request that is checked between two steps; imports the standard library only.
 
 An exception raised by a signal handler may appear anywhere: within a transaction, or in a callback that swallows it.
-Code that must not be interrupted there checks a request instead.
+Code that must not be interrupted there checks a request instead. None is raised within an import: one that passes
+through the C++ of a library under way ends the process with `terminate called`, or is swallowed.
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import signal
 import threading
@@ -13,9 +15,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
+STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that ask to stop: Ctrl-C, the usual kill, and a terminal that was closed."""
+_AGAIN = 0.05  # seconds until a signal that came within an import is handled
+
 
 class StopRequest:
-    """A context in which the first SIGINT or SIGTERM only sets `asked`.
+    """A context in which the first signal of `STOP_SIGNALS` only sets `asked`.
 
     The previous handlers are restored at that moment, so that a second signal has its usual effect (it ends the
     program), and at the end of the context. In nested contexts the innermost one takes the signal and passes the
@@ -36,7 +42,7 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
             self._around, StopRequest._innermost = StopRequest._innermost, self
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in STOP_SIGNALS:
                 old = signal.getsignal(number)
                 if old is not None and old != signal.SIG_IGN:
                     self._old[number] = old
@@ -79,6 +85,9 @@ class StopRequest:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+        if self._raises and _importing(frame):
+            _handle_later(number)
+            return
         self._restore()
         if self._on_request is not None:
             with contextlib.suppress(RuntimeError):  # a signal during a write: Python refuses a reentrant one
@@ -92,7 +101,67 @@ class StopRequest:
         self._old.clear()
 
 
-def raise_interrupt(number: int, frame: object) -> None:
-    """Handle a signal as Ctrl-C is."""
-    del number, frame
+def raise_interrupt(number: int, frame: FrameType | None) -> None:
+    """Handle a signal as Ctrl-C is, after the import under way."""
+    if _importing(frame):
+        _handle_later(number)
+        return
     raise KeyboardInterrupt
+
+
+def interrupt_on_signals() -> None:
+    """Handle every signal of `STOP_SIGNALS` that is not ignored by `raise_interrupt`, from now on."""
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) not in (None, signal.SIG_IGN):
+            signal.signal(number, raise_interrupt)
+
+
+@contextlib.contextmanager
+def blocked() -> Iterator[None]:
+    """Hold signals back within the block; a process that is started there does so too, until it calls `unblock`."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def unblock() -> None:
+    """Take the signals that `blocked` held back in the process that started this one."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Return whether an import is under way at `frame`."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib._bootstrap"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+_waiting: set[int] = set()  # signals that are handled later
+
+
+def _handle_later(number: int) -> None:
+    """Call the handler of signal `number` once more in a moment."""
+    if number in _waiting:
+        return
+    _waiting.add(number)
+
+    def again() -> None:
+        _waiting.discard(number)
+        if not callable(signal.getsignal(number)):
+            return
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident or 0, number)  # ends a wait of the main thread as well
+        else:
+            _thread.interrupt_main(signal.Signals(number))
+
+    timer = threading.Timer(_AGAIN, again)
+    timer.daemon = True
+    timer.start()

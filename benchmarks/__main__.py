@@ -47,7 +47,9 @@ JOBS = (
     "accuracy",
     "killed_sweeps",
     "sweep_overhead",
+    "search_scale",
     "search_efficiency",
+    "long_searches",
     "ablation",
 )
 PACKAGES = ("torch", "torchvision", "albumentations", "optuna", "hydra-core", "numpy")

@@ -58,9 +58,25 @@ def test_a_file_means_what_hydra_reads(tmp_path: Path, scalar: str, value: objec
     ("content", "message"),
     [
         (b"a: 1\na: 2\n", "is not valid YAML: found duplicate key a"),
-        (b"a: \xe9\n", "cannot be read"),
+        (b"a: 1\nb: \xe9\n", r"is not UTF-8 text \(byte 0xe9 in line 2\)\. Save it as UTF-8"),
         (b"- a\n", "must contain a mapping"),
-        (b"a: !!python/object/apply:os.getcwd []\n", "is not valid YAML"),
+        (b"a: !!python/object/apply:os.getcwd []\n", "line 1: the tag .* is not allowed"),
+        (b"a: !!python/object/apply:pathlib.Path [x]\n", "line 1: the tag .* is not allowed"),
+        (b"a: !!int x\n", "cannot be read"),
+        (b"a: 1\nb: \0\n", "line 2: contains the control character 0x00"),
+        (b"? [1, 2]\n: 1\n", "line 1: a list or a mapping cannot be a key"),
+        (b"a: &x [1]\n*x : 2\n", "is not valid YAML: found unhashable key|cannot be a key"),
+        (b"a: &x [1, *x]\n", "line 1: the anchor 'x' contains itself"),
+        (b"a: &x {b: {<<: *x}}\n", "the anchor 'x' contains itself"),
+        (b"a: 0x" + b"f" * 4000, "line 1: a number of 4002 characters. At most 100 are allowed"),
+        (b"a: " + b"9" * 5000, "line 1: a number of 5000 characters"),
+        (b"a: " + b"[" * 40 + b"]" * 40, "line 1: is nested more than 32 levels deep"),
+        (b"a: " + b"[" * 100_000, "line 1: is nested more than 32 levels deep"),
+        (b"a: [" + b"1," * 5_000 + b"]", "line 1: more than 5000 values"),
+        (b"# " + b"x" * (1 << 18), "is larger than 262144 bytes"),
+        (b"a: *x\n", "is not valid YAML: found undefined alias"),
+        (b"a: ${b\n", "cannot be read"),
+        (b"a: &a ${b}\nc: [" + b"*a," * 200 + b"]", "line 2: more than 5000 values"),
     ],
 )
 def test_a_file_that_holds_no_configuration_is_named(tmp_path: Path, content: bytes, message: str) -> None:
@@ -70,6 +86,42 @@ def test_a_file_that_holds_no_configuration_is_named(tmp_path: Path, content: by
     assert str(tmp_path / "file.yaml") in str(caught.value)
     with pytest.raises(SpecError, match="is a folder"):
         read_yaml(tmp_path)
+
+
+def test_anchors_that_multiply_are_refused_before_they_do(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{one}: &a{one} [{', '.join([f'*a{one - 1}'] * 10)}]" for one in range(1, 30)]
+    (tmp_path / "file.yaml").write_text("\n".join(lines))
+    with pytest.raises(SpecError, match=r"file\.yaml, line 4: more than 5000 values\. An anchor counts wherever"):
+        read_yaml(tmp_path / "file.yaml")
+
+
+def test_anchors_and_merged_keys_are_read(tmp_path: Path) -> None:
+    (tmp_path / "file.yaml").write_bytes(b"\xef\xbb\xbfa: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: [*a, *a]\n")
+    assert read_yaml(tmp_path / "file.yaml") == {
+        "a": {"x": 1, "y": 2},
+        "b": {"x": 1, "y": 3},
+        "c": [{"x": 1, "y": 2}, {"x": 1, "y": 2}],
+    }
+
+
+@pytest.mark.parametrize("name", ["two-scales", "my.block", "sub/two scales", "größe"])
+def test_a_block_may_have_the_name_of_any_file(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "block" / f"{name}.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("layers: []\n")
+    assert block_lookup([tmp_path])(name) == {"layers": []}
+
+
+@pytest.mark.parametrize(
+    "name", ["../arch/net", "/arch/net", "sub/../../arch/net", "a\0b", "x" * 300, "a/" * 3000, "."]
+)
+def test_a_blocks_name_leads_nowhere_else(tmp_path: Path, name: str) -> None:
+    (tmp_path / "block" / "sub").mkdir(parents=True)
+    (tmp_path / "arch").mkdir()
+    (tmp_path / "arch" / "net.yaml").write_text("layers: []\n")
+    with pytest.raises(SpecError, match="unknown block"):
+        block_lookup([tmp_path])(name)
 
 
 def test_options_are_found_by_group_and_name() -> None:

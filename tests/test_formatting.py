@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from archsearch.formatting import duration, html_table, moment, number, percent
+from archsearch.formatting import duration, folder_name, html_table, moment, number, percent
 from archsearch.library import analyse, check
 from archsearch.search.storage.read import StudyRead, TrialRead
 
@@ -89,3 +89,19 @@ def test_a_study_shows_its_trials_best_first_without_markup_of_theirs() -> None:
     assert "<td>block=&lt;img 1&gt;</td>" in html, "what differs, and meant something"
     assert "&lt;s&gt;: 2 trials, 2 complete" in html
     assert "<img" not in html
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("a/../b", "a_.._b-"), ("..", "study-"), ("\u540d" * 200, "\u540d" * 40 + "-"), ("x" * 300, "xxx")],
+)
+def test_any_name_is_that_of_one_folder(name: str, start: str) -> None:
+    found = folder_name(name)
+    assert found.startswith(start)
+    assert "/" not in found
+    assert len(found.encode()) < 150
+    assert found != folder_name(f"{name}/")
+
+
+def test_a_plain_name_stays_as_it_is() -> None:
+    assert folder_name("shapes-tiny.2_\u540d") == "shapes-tiny.2_\u540d"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,3 +77,41 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(platform, "libc_ver", lambda: ("musl", "1.2"))
     assert keep_freed_memory() is False
     assert give_freed_memory_back() is False
+
+
+ENDED = """
+import sys, time
+from archsearch.process import run_as_process
+def command():
+    {body}
+    return 0
+run_as_process(command)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+@pytest.mark.parametrize("body", ["print('here', flush=True)", "import slow"])
+def test_a_signal_ends_it_with_130_and_one_line(name: str, body: str, tmp_path: Path) -> None:
+    """Also within an import, which then goes to its end first."""
+    (tmp_path / "slow.py").write_text(
+        "import time\nfrom pathlib import Path\nprint('here', flush=True)\n"
+        "end = time.monotonic() + 1\n"
+        "while time.monotonic() < end: time.sleep(0.01)\n"
+        "Path('imported').touch()\n"
+    )
+    (tmp_path / "program.py").write_text(ENDED.format(body=body + "; time.sleep(60)"))
+    path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])
+    process = subprocess.Popen(
+        [sys.executable, "program.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(getattr(signal, name))
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "interrupted\n")
+    assert (tmp_path / "imported").exists() is ("slow" in body)

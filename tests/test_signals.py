@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from archsearch.signals import StopRequest
+from archsearch.signals import StopRequest, blocked
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -115,3 +115,15 @@ def test_a_signal_whose_exception_is_swallowed_is_heard_all_the_same():
             Closing()
         with pytest.raises(KeyboardInterrupt):
             request.check()
+
+
+def test_signals_are_held_back_within_a_block():
+    came = []
+    old = signal.signal(signal.SIGTERM, lambda *_: came.append("SIGTERM"))
+    try:
+        with blocked():
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert came == []
+        assert came == ["SIGTERM"]
+    finally:
+        signal.signal(signal.SIGTERM, old)

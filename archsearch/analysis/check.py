@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
 
 from archsearch.analysis.fit import lowered
 from archsearch.analysis.fixes import Change
 from archsearch.analysis.limits import LIMITS, Limits, Margin, NumberLimit, margin_text, margins
 from archsearch.analysis.measure import Footprint
+from archsearch.analysis.traits import windows_on_one_pixel
+from archsearch.design.lower import blocks_of, stages_of
 from archsearch.design.plan import Plan, design_id
 from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
 from archsearch.errors import LimitError, SpecError
@@ -19,6 +23,8 @@ from archsearch.formatting import html_table, number
 
 MAX_FIXES = 3
 """Fixes that are given for one limit."""
+MOST_WORK = 40_000
+"""Stages and layers that the changes tried for one limit have together: of a huge design fewer are tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +40,15 @@ class Checked:
     def kept(self) -> bool:
         """Whether every limit is kept."""
         return all(margin.kept for margin in self.margins)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user hardly meant although it works: stages whose windows see a single pixel."""
+        return tuple(
+            f"stage {stage}: its convolutions of {kernel} x {kernel} see a map of 1 x 1, and padding around it; "
+            "use fewer strides before it, or a kernel of 1"
+            for stage, kernel in windows_on_one_pixel(self.plan).items()
+        )
 
     @property
     def design_id(self) -> str:
@@ -56,6 +71,7 @@ def check_design(design: DesignSpec, limits: Limits, blocks: BlockLookup | None 
     resolved, plan, footprint = lowered(design, limits)
     found = margins(plan, footprint, limits)
     if blocks is not None and not all(margin.kept for margin in found):
+        blocks = _with_own(design, blocks)
         kept = {margin.limit for margin in found if margin.kept}
         found = tuple(
             margin
@@ -64,6 +80,23 @@ def check_design(design: DesignSpec, limits: Limits, blocks: BlockLookup | None 
             for margin in found
         )
     return Checked(design=resolved, plan=plan, footprint=footprint, margins=found)
+
+
+def _with_own(design: DesignSpec, blocks: BlockLookup) -> BlockLookup:
+    """Return the lookup `blocks`, except that names which `design` uses mean what they mean there."""
+    own: dict[str, Mapping[str, Any]] = {}
+    raw: list[Any] = list(design.source["stages"].values())
+    if design.stem is not None:
+        raw.insert(0, design.source["stem"])
+    for given, stage in zip(raw, stages_of(design), strict=True):
+        for part, use in ((given, stage.use), (given.get("entry"), stage.entry)):
+            if use is not None and isinstance(part["block"], str):
+                own[part["block"]] = use.block.source
+
+    def find(name: str) -> Mapping[str, Any]:
+        return own[name] if name in own else blocks(name)
+
+    return find
 
 
 def require(checked: Checked) -> None:
@@ -96,9 +129,11 @@ def _fixes(
     the `parameters` less comes first, where they are not what the limit is about.
     """
     limit = LIMITS[margin.limit]
+    size = sum(1 + sum(block.layers for block in blocks_of(stage)) for stage in stages_of(design))
+    changes = islice(limit.changes(design, margin), max(MAX_FIXES, MOST_WORK // size))
     working: list[tuple[tuple[int, int, int], str]] = []
     results: set[object] = set()
-    for order, change in enumerate(limit.changes(design, margin)):
+    for order, change in enumerate(changes):
         tried = _try(design, limits, change, blocks)
         if tried is None or not tried[1][margin.limit].kept:
             continue

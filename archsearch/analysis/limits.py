@@ -8,36 +8,46 @@ Imports `errors`, `decode`, the design and this package; no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, fields
+from math import ceil, floor, inf
+from typing import Annotated, Any, Literal
 
 from archsearch.analysis import fixes
 from archsearch.analysis.fixes import Change
 from archsearch.analysis.measure import Footprint, rows, stage_ends
 from archsearch.analysis.traits import HEADS, TRAITS, HeadKind, Traits, read_traits
-from archsearch.decode import decode, describe, is_list, is_mapping, join
+from archsearch.decode import Range, decode, describe, is_list, is_mapping, join
 from archsearch.design.layers import Trait
 from archsearch.design.plan import Plan
 from archsearch.design.spec import DesignSpec
 from archsearch.errors import SpecError
 from archsearch.formatting import number
 
+Number = Annotated[float, Range(at_least=-1e18, at_most=1e18)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """A bound on a number; at least one of the four is given, each must be kept on its own."""
+    """A bound on a whole number; at least one of the four is given, each must be kept on its own."""
 
-    above: float | None = None
-    below: float | None = None
-    at_least: float | None = None
-    at_most: float | None = None
+    above: Number | None = None
+    below: Number | None = None
+    at_least: Number | None = None
+    at_most: Number | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no whole number from 0 on keeps every bound."""
+        least = (0.0, self.at_least or 0.0, -1.0 if self.above is None else floor(self.above) + 1)
+        most = (inf if self.at_most is None else self.at_most, inf if self.below is None else ceil(self.below) - 1)
+        return ceil(max(least)) > min(most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downsampling:
     """At least `layers` convolutions that are strided, dilated, or either."""
 
-    layers: int
+    layers: Annotated[int, Range(at_least=0)]
     by: tuple[Literal["strided", "dilated"], ...] = ("strided", "dilated")
 
 
@@ -297,6 +307,8 @@ def _head_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
 
 _BLOCKS = {"depthwise_separable": "depthwise", "depthwise": "depthwise", "dilated": "dilated", "strided": "strided"}
 """Shipped blocks that bring a trait."""
+_IMPLIED = {"depthwise_separable": ("depthwise", "pointwise")}
+"""Traits that a trait cannot be without."""
 LIMITS: Mapping[str, Limit] = {
     limit.name: limit
     for limit in (
@@ -332,7 +344,26 @@ def decode_limits(raw: object, where: str = "constraints") -> Limits:
             raise SpecError(join(where, field.name), "no bound given", fix)
     if limits.downsampling is not None and not limits.downsampling.by:
         raise SpecError(join(where, "downsampling.by"), "must name strided, dilated or both")
+    _require_possible(limits, where)
     return limits
+
+
+def _require_possible(limits: Limits, where: str) -> None:
+    """Raise `SpecError` for limits that contradict each other, so that no design keeps them."""
+    for field in fields(limits):
+        bound = getattr(limits, field.name)
+        if isinstance(bound, Bound) and bound.is_empty:
+            text = bound_text(field.name, {name: value for name, value in asdict(bound).items() if value is not None})
+            raise SpecError(join(where, field.name), f"no design keeps it: {text}", "Change one of the bounds.")
+    forbidden = set(limits.forbids or ())
+    for trait in limits.contains or ():
+        if lost := forbidden.intersection((trait, *_IMPLIED.get(trait, ()))):
+            what = f"no design keeps it: contains has {trait}, and forbids has {', '.join(sorted(lost))}"
+            raise SpecError(join(where, "forbids"), what, "Remove one of them.")
+    wanted = limits.downsampling
+    if wanted is not None and wanted.layers > 0 and forbidden >= set(wanted.by):
+        what = f"no design keeps it: downsampling asks for layers that are {' or '.join(wanted.by)}"
+        raise SpecError(join(where, "forbids"), what, f"Remove {' or '.join(wanted.by)} here.")
 
 
 def margins(plan: Plan, footprint: Footprint, limits: Limits) -> tuple[Margin, ...]:

@@ -24,6 +24,8 @@ from archsearch.design.spec import DesignSpec, HeadSpec
 from archsearch.errors import SpecError
 from archsearch.formatting import html_cell, html_table
 
+LARGEST_FIELD = 10**12
+"""px: a bound against strides that go on where the map has one pixel."""
 BYTES_PER_ACTIVATION = 4
 """float32, the precision that memory is given in."""
 
@@ -111,9 +113,9 @@ class Footprint:
 def measure(plan: Plan) -> Footprint:
     """Return the footprint of `plan`; raises `SpecError` at the first layer that does not fit its input."""
     walk = _Walk(rows=None)
-    shape, _ = walk.through(plan.layers, "", plan.input_shape, ONE_PIXEL)
+    shape, end = walk.through(plan.layers, "", plan.input_shape, ONE_PIXEL)
     totals = Totals(walk.parameters, walk.macs, walk.activations, BYTES_PER_ACTIVATION * walk.peak)
-    return _footprint(plan, totals, walk.at_last_conv, shape)
+    return _footprint(plan, totals, walk.at_last_conv, end, shape)
 
 
 def rows(plan: Plan) -> tuple[LayerFootprint, ...]:
@@ -143,7 +145,10 @@ class Totals(NamedTuple):
     peak_bytes: int
 
 
-def _footprint(plan: Plan, totals: Totals, at_last_conv: Extent, output_shape: Shape) -> Footprint:
+def _footprint(plan: Plan, totals: Totals, at_last_conv: Extent, end: Extent, output_shape: Shape) -> Footprint:
+    if max(at_last_conv.size, end.size, end.jump) > LARGEST_FIELD:
+        what = f"its strides and dilations multiply to a receptive field above {LARGEST_FIELD} px"
+        raise SpecError("arch.stages", what, "Use fewer of them; no input has more than 4096 px.")
     return Footprint(
         plan=plan,
         **totals._asdict(),
@@ -329,7 +334,7 @@ def measure_design(design: DesignSpec, plan: Plan) -> Footprint:
     field = joined(parts)
     if field is None:
         return measure(plan)
-    return _footprint(plan, _sum(parts), field.at_last_conv or ONE_PIXEL, parts[-1].shape)
+    return _footprint(plan, _sum(parts), field.at_last_conv or ONE_PIXEL, field.end, parts[-1].shape)
 
 
 def joined(parts: Iterable[Part | Field | None]) -> Field | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from archsearch.design.geometry import ONE_PIXEL, Shape
-from archsearch.design.layers import GlobalPool, Pool, Primitive, Trait
+from archsearch.design.layers import Conv, GlobalPool, Pool, Primitive, Trait
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 
 TRAITS: tuple[str, ...] = get_args(Trait)
@@ -48,6 +48,45 @@ def read_traits(plan: Plan, output_shape: Shape) -> Traits:
     found: set[str] = set()
     strided, dilated, either, _ = _collect(plan.layers, found, last, None)
     return Traits(present=frozenset(found), head=head, strided_layers=strided, dilated_layers=dilated, either=either)
+
+
+def windows_on_one_pixel(plan: Plan) -> dict[str, int]:
+    """Return the kernel of the first convolution above 1 x 1 that slides over a map of 1 x 1, by its stage.
+
+    Convolutions behind a global pool do not count: a gate has such a map on purpose.
+    """
+    found: dict[str, int] = {}
+    for path, layer, (_, height, width) in _with_inputs(plan.layers, "", plan.input_shape):
+        if isinstance(layer, Conv) and layer.kernel > 1 and height == width == 1:
+            part, *inner = path.split(".")
+            found.setdefault(inner[0] if part == "stages" else part, layer.kernel)
+    return found
+
+
+def _with_inputs(layers: Iterable[Layer], prefix: str, shape: Shape) -> Iterator[tuple[str, Primitive, Shape]]:
+    """Yield each layer in front of the first global pool with its path and the shape of its input."""
+    for layer in layers:
+        path = prefix + layer.name
+        if isinstance(layer, Sequence):
+            yield from _with_inputs(layer.layers, f"{path}.", shape)
+        elif isinstance(layer, Parallel):
+            for branch in layer.branches:
+                yield from _with_inputs(branch.layers, f"{path}.{branch.name}.", shape)
+        elif layer.is_global:
+            return
+        else:
+            yield path, layer, shape
+        shape = _shape_after(layer, shape)
+
+
+def _shape_after(layer: Layer, shape: Shape) -> Shape:
+    if isinstance(layer, Sequence):
+        for inner in layer.layers:
+            shape = _shape_after(inner, shape)
+        return shape
+    if isinstance(layer, Parallel):
+        return layer.merged_shape([_shape_after(branch, shape) for branch in layer.branches], layer.name)
+    return layer.output_shape(shape)
 
 
 def _collect(

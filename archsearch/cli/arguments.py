@@ -2,23 +2,87 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from archsearch.config_files import read_yaml
+from archsearch.config_files import MAIN, ConfigSources, read_yaml, sources_of_run
+from archsearch.config_files.rules import check_overrides
+from archsearch.decode import suggest
 from archsearch.errors import SpecError
+from archsearch.input_limits.values import check_override
 from archsearch.masking import MASK, VARIABLE
 from archsearch.overrides import absent_from, key_of, quoted, text_of
 
 _OVERRIDE = re.compile(r"(?P<key>[A-Za-z_][\w./@-]*)=(?P<value>.*)", re.DOTALL)
 _FILE = re.compile(r"""'(?P<single>[^']+\.ya?ml)'|"(?P<double>[^"]+\.ya?ml)"|(?P<bare>[^,()\[\]{}'"]+\.ya?ml)""")
+_NONE = ConfigSources()
+REFUSED = {
+    "config_path": (
+        "takes the place of the shipped groups, which archsearch needs",
+        "To add groups of your own: --config-dir FOLDER; to use a main file of your own there: --config-name NAME.",
+    ),
+    "experimental_rerun": ("reads a pickle, which can run code", "Continue a run with resume=RUN_DIR."),
+}
+"""Flags of Hydra that archsearch refuses, with the error and the fix."""
 _HIDDEN = re.compile(rf"\$\{{oc\.env:({VARIABLE}\w*)\}}")
 
 
 def hydra_arguments(given: Sequence[str]) -> list[str]:
-    """Return the command line `given` to `run` as Hydra takes it: overrides first, flags after them."""
-    return _resumed(_in_order(list(given)))
+    """Return the command line `given` to `run` as Hydra takes it: overrides first, flags after them.
+
+    The user's folders of groups and main file that a resumed run or a file of overrides records are among the flags.
+    """
+    options = parse_flags(given)
+    overrides, flags = list(options.overrides), list(given)
+    for override in overrides:
+        flags.remove(override)
+    own = sources_given([options.config_dir] if options.config_dir else [], options.config_name)
+    overrides, sources = with_files(overrides, own)
+    overrides, sources = _resumed(normalise(overrides), flags, sources)
+    added = ConfigSources(
+        folders=() if own.folders else sources.folders, name=MAIN if options.config_name else sources.name
+    ).flags()
+    searched = [one for one in added if key_of(one) == "hydra.searchpath"]
+    return [*absent_from(overrides, searched), *overrides, *flags, *(one for one in added if one not in searched)]
+
+
+def parse_flags(given: Sequence[str]) -> argparse.Namespace:
+    """Return the flags and overrides of a command line of `run`; raises `SpecError` for those that it does not have."""
+    from hydra._internal.utils import get_args_parser
+
+    options = parsed(get_args_parser(), given, "The flags are those of Hydra: see --hydra-help.")
+    for flag, value in REFUSED.items():
+        if getattr(options, flag) is not None:
+            raise SpecError(f"--{flag.replace('_', '-')}", *value)
+    return options
+
+
+def parsed(parser: argparse.ArgumentParser, given: Sequence[str], fix: str) -> argparse.Namespace:
+    """Return what `parser` finds in `given`; raises `SpecError` with the closest flag, or `fix`, for the rest."""
+    known = [name for action in parser._actions for name in action.option_strings]
+
+    def refuse(message: str) -> NoReturn:
+        unknown = next((one for one in given if one.startswith("-") and one.partition("=")[0] not in known), "")
+        close = suggest(unknown.partition("=")[0], known) if unknown else ""
+        raise SpecError("", message, close if close.startswith("Did") else fix)
+
+    parser.error = refuse
+    return parser.parse_intermixed_args(list(given))
+
+
+def sources_given(folders: Sequence[str], name: str | None) -> ConfigSources:
+    """Return the sources that `--config-dir` and `--config-name` give."""
+    return ConfigSources(folders=tuple(str(Path(one).resolve()) for one in folders), name=name or MAIN)
+
+
+def require_folders(sources: ConfigSources, where: str = "--config-dir", fix: str = "") -> None:
+    """Raise `SpecError` at `where` if one of the folders does not exist."""
+    for folder in sources.paths:
+        if not folder.is_dir():
+            raise SpecError(where, f"the folder '{folder}' not found", fix)
 
 
 def normalise(arguments: Iterable[str]) -> list[str]:
@@ -31,7 +95,8 @@ def normalise(arguments: Iterable[str]) -> list[str]:
     Flags and overrides with a prefix (`+ ++ ~`) are unchanged.
     """
     found: list[str] = []
-    for argument in _with_files(list(arguments)):
+    for argument in with_files(list(arguments))[0]:
+        check_override(argument)
         match = _OVERRIDE.fullmatch(argument)
         if match is None:
             found.append(argument)
@@ -48,13 +113,28 @@ def normalise(arguments: Iterable[str]) -> list[str]:
     return found
 
 
-def _with_files(given: list[str]) -> list[str]:
-    """Return `given` with each file that lists overrides replaced by those that `given` does not make itself."""
+def with_files(given: list[str], sources: ConfigSources = _NONE) -> tuple[list[str], ConfigSources]:
+    """Return `given` with each file that lists overrides replaced by those that `given` does not make itself.
+
+    The folders of groups and the main file that such a file records come with them, unless `sources` has its own.
+    """
     found: list[str] = []
     for one in given:
         is_file = "=" not in one and one.endswith((".yaml", ".yml")) and not one.startswith("~")
         found += absent_from(given, _listed_in(one)) if is_file else [one]
-    return found
+        if is_file:
+            recorded = ConfigSources.from_record(read_yaml(Path(one).expanduser()))
+            sources = _recorded(recorded, sources, one)
+    return found, sources
+
+
+def _recorded(recorded: ConfigSources, given: ConfigSources, where: str) -> ConfigSources:
+    """Return the sources `given`, and what they lack from those `recorded` in `where`, whose folders must exist."""
+    name = given.name if given.name != MAIN else recorded.name
+    if given.folders:
+        return ConfigSources(folders=given.folders, name=name)
+    require_folders(recorded, where, "If it has moved, give the new folder: --config-dir FOLDER.")
+    return ConfigSources(folders=recorded.folders, name=name)
 
 
 def _listed_in(file: str) -> list[str]:
@@ -63,6 +143,11 @@ def _listed_in(file: str) -> list[str]:
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         fix = f"A search writes such a file as best.yaml. For a design use arch={file}."
         raise SpecError(file, "contains no list of overrides", fix)
+    check_overrides(found, file)
+    if any(key_of(one) == "resume" for one in found):
+        raise SpecError(
+            f"{file}: resume", "must be given on the command line", "Write resume=RUN_DIR after the command."
+        )
     return found
 
 
@@ -75,33 +160,27 @@ def _design_file(value: str) -> Path | None:
     return folder.resolve() / "design.yaml" if "/" in value and folder.is_dir() else None
 
 
-def _in_order(given: list[str]) -> list[str]:
-    """Return `given` with the overrides first and the flags after them: Hydra's parser accepts only this order."""
-    from hydra._internal.utils import get_args_parser
-
-    overrides = get_args_parser().parse_intermixed_args(given).overrides
-    flags = list(given)
-    for override in overrides:
-        flags.remove(override)
-    return [*normalise(overrides), *flags]
-
-
-def _resumed(given: list[str]) -> list[str]:
-    """Return `given` with the overrides and the folder of the stopped run, if it has `resume=RUN_DIR`."""
+def _resumed(given: list[str], flags: Sequence[str], sources: ConfigSources) -> tuple[list[str], ConfigSources]:
+    """Return the overrides `given` with those and the folder of the stopped run, if they have `resume=RUN_DIR`."""
     asked = [text_of(one) for one in given if key_of(one) == "resume"]
     if not asked or asked[-1] in ("", "null"):
-        return given
-    if {"-m", "--multirun"} & set(given):
+        return given, sources
+    if {"-m", "--multirun"} & set(flags):
         fix = "Leave out -m. To continue a search, repeat its command."
         raise SpecError("resume", "continues a single run, got -m", fix)
+    from archsearch.runs.folder import refuse_links
+
     run_dir = Path(asked[-1]).expanduser().resolve()
-    earlier = absent_from(given, _overrides_of_run(run_dir / ".hydra" / "overrides.yaml", asked[-1]))
+    refuse_links(run_dir)
+    recorded = normalise(_overrides_of_run(run_dir / ".hydra" / "overrides.yaml", asked[-1]))
+    earlier = absent_from(given, recorded)
     used = {name for one in given for name in _HIDDEN.findall(one)}  # variables that now hold other passwords
     for one in earlier:
         if f":{MASK}@" in one or f"={MASK}" in one or used & {*_HIDDEN.findall(one)}:
             fix = f"Give it again: {key_of(one)}=...; ${{oc.env:VARIABLE}} in place of the password can be stored."
             raise SpecError("resume", f"the password of {key_of(one)} was not stored", fix)
-    return [*earlier, *given, f"hydra.run.dir={quoted(str(run_dir))}", *_config_dir(run_dir, given)]
+    sources = _recorded(sources_of_run(run_dir), sources, f"resume={asked[-1]}")
+    return [*earlier, *given, f"hydra.run.dir={quoted(str(run_dir))}"], sources
 
 
 def _overrides_of_run(file: Path, named: str) -> list[str]:
@@ -117,19 +196,5 @@ def _overrides_of_run(file: Path, named: str) -> list[str]:
         overrides = None
     if not isinstance(overrides, list) or not all(isinstance(one, str) for one in overrides):
         raise SpecError("resume", f"{file} is damaged: expected a list of overrides", fix)
+    check_overrides(overrides, str(file))
     return overrides
-
-
-def _config_dir(run_dir: Path, given: list[str]) -> list[str]:
-    """Return the flag for the user's own folder of groups that the run had, unless `given` has one."""
-    import yaml
-
-    file = run_dir / ".hydra" / "hydra.yaml"
-    if not file.is_file() or any(one.partition("=")[0] in ("--config-dir", "-cd") for one in given):
-        return []
-    try:
-        sources = yaml.safe_load(file.read_text(encoding="utf-8"))["hydra"]["runtime"]["config_sources"]
-        found = [source["path"] for source in sources if source["provider"] == "command-line"]
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
-        return []
-    return ["--config-dir", found[0]] if found else []

@@ -10,11 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.cli.arguments import normalise
+from archsearch.cli.arguments import normalise, require_folders, with_files
 from archsearch.cli.messages import explain, known_error
-from archsearch.config_files import block_lookup, config_folder, read_yaml
+from archsearch.config_files import ConfigSources, block_lookup, config_folder, read_design
+from archsearch.config_files.rules import check_overrides
+from archsearch.decode import join
 from archsearch.errors import SpecError
-from archsearch.overrides import assign, quoted
+from archsearch.input_limits.values import INTERPOLATION, check_scalar, check_values, require_size
+from archsearch.overrides import assign
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,13 +27,17 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 
 
-def compose_tree(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:
-    """Return the plain mapping that `overrides` make of the shipped groups and those in `folders`; see `read_tree`."""
-    return read_tree(compose(overrides, folders), folders)
+_SHIPPED = ConfigSources()
 
 
-def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> DictConfig:
-    """Return the configuration that `overrides` make of the shipped groups and those in `folders`.
+def compose_tree(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> tuple[Tree, BlockLookup]:
+    """Return the plain mapping that `overrides` make of the shipped groups and of `sources`; see `read_tree`."""
+    overrides, sources = with_files(list(overrides), sources)
+    return read_tree(compose(overrides, sources), sources.paths)
+
+
+def compose(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> DictConfig:
+    """Return the configuration that `overrides` make of the shipped groups and of `sources`.
 
     Raises `SpecError` for overrides that Hydra cannot use.
     """
@@ -38,19 +45,44 @@ def compose(overrides: Sequence[str] = (), folders: Sequence[Path] = ()) -> Dict
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    for folder in folders:
-        if not folder.is_dir():
-            raise SpecError("--config-dir", f"{folder}: no such folder")
-    listed = ",".join(quoted(str(folder.resolve())) for folder in folders)
-    searched = [f"hydra.searchpath=[{listed}]"] if folders else []
+    from archsearch.cli.sources import check_files
+
+    require_folders(sources)
     GlobalHydra.instance().clear()
+    check_files()
     try:
         with initialize_config_dir(config_dir=str(config_folder()), version_base="1.3"):
-            return hydra_compose("config", overrides=[*normalise(overrides), *searched])
+            _search(GlobalHydra.instance().config_loader(), sources)
+            composed = hydra_compose(sources.name, overrides=normalise(overrides), return_hydra_config=True)
+            return _without_hydra(composed)
     except Exception as error:
         if (known := known_error(error)) is None:
             raise
         raise known from None
+
+
+def _search(loader: Any, sources: ConfigSources) -> None:
+    """Add the folders of `sources` to Hydra's search path, where `--config-dir` of a command adds one."""
+    from hydra.core.config_search_path import SearchPathQuery
+
+    path = loader.get_search_path()
+    for folder in sources.folders:
+        place = folder if "://" in folder else f"file://{folder}"
+        path.prepend(provider="command-line", path=place, anchor=SearchPathQuery(provider="schema"))
+    loader.repository.initialize_sources(path)
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    """Return `config` without Hydra's own node, of which `${hydra:...}` reads from now on, as in a job of Hydra."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf, open_dict
+
+    present: Any = HydraConfig.instance().cfg
+    if present is None or OmegaConf.is_missing(present.hydra.runtime, "output_dir"):  # no job is under way
+        HydraConfig.instance().set_config(config)
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:
@@ -74,25 +106,52 @@ def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, B
 
 
 def plain(config: DictConfig) -> Tree:
-    """Return `config` as plain mappings and lists with every interpolation resolved, without Hydra's own node."""
-    from omegaconf import OmegaConf
+    """Return `config` as plain mappings and lists with every interpolation resolved, without Hydra's own node.
+
+    Raises `SpecError` for values that cannot be resolved, or are too many (see `input_limits`).
+    """
     from omegaconf.errors import OmegaConfBaseException
 
+    count = [0]
     try:
-        tree = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        return {str(key): _resolved(config[key], str(key), 1, count) for key in config if key != "hydra"}
     except OmegaConfBaseException as error:
         key = str(getattr(error, "full_key", "") or "")
         known = explain(error)
         raise SpecError(key or known.where, known.what, known.fix) from None
-    assert isinstance(tree, dict), "a composed configuration is a mapping"
-    return {str(key): value for key, value in tree.items() if key != "hydra"}
+
+
+def _resolved(node: Any, where: str, depth: int, count: list[int]) -> Any:
+    """Return the value of a node without OmegaConf's types; `count` is that of the values so far.
+
+    OmegaConf's own function would first resolve all of them, however often interpolations repeat each other.
+    """
+    from omegaconf import DictConfig, ListConfig, OmegaConf
+
+    count[0] += 1
+    if isinstance(node, DictConfig | ListConfig):
+        keys: Any = node.keys() if isinstance(node, DictConfig) else range(len(node))
+        count[0] += INTERPOLATION * sum(OmegaConf.is_interpolation(node, key) for key in keys)
+    require_size(where, depth, count[0])
+    if isinstance(node, DictConfig):
+        return {key: _resolved(node[key], join(where, key), depth + 1, count) for key in node}
+    if isinstance(node, ListConfig):
+        return [_resolved(item, f"{where}[{index}]", depth + 1, count) for index, item in enumerate(node)]
+    check_scalar(node, where)
+    return node
 
 
 def resolve(tree: Mapping[str, Any]) -> Tree:
-    """Return `tree` with every interpolation resolved."""
+    """Return `tree` with every interpolation resolved; raises `SpecError` for what no YAML file could hold."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    return plain(OmegaConf.create(dict(tree)))
+    check_values(tree)
+    try:
+        config = OmegaConf.create(dict(tree))
+    except OmegaConfBaseException as error:
+        raise explain(error) from None
+    return plain(config)
 
 
 def _image_shape(data: Mapping[str, Any]) -> Tree:
@@ -119,7 +178,7 @@ def _from_file(arch: DictConfig) -> DictConfig:
     assert isinstance(changes, dict), "a DictConfig holds a mapping"
     del changes["file"]
     try:
-        return OmegaConf.merge(read_yaml(file), changes)  # type: ignore[return-value]
+        return OmegaConf.merge(read_design(file), changes)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise SpecError(str(file), explain(error).what) from None
 
@@ -127,11 +186,11 @@ def _from_file(arch: DictConfig) -> DictConfig:
 class Composer:
     """Composes many variations of one base configuration: dotted keys cheaply, groups through Hydra and remembered."""
 
-    def __init__(self, base: Sequence[str] = (), folders: Sequence[Path] = ()) -> None:
-        """Compose from the overrides `base`; `folders` hold the user's own groups."""
-        self._base, self._folders = tuple(base), tuple(folders)
+    def __init__(self, base: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> None:
+        """Compose from the overrides `base` and the user's own `sources`."""
+        self._base, self._sources = tuple(base), sources
         self._trees: dict[tuple[str, ...], tuple[Tree, frozenset[str]]] = {}
-        self.blocks = block_lookup([*folders, config_folder()])
+        self.blocks = block_lookup([*sources.paths, config_folder()])
 
     def compose(self, assignments: Mapping[str, Any]) -> Tree:
         """Return the plain, resolved mapping of the base with `assignments` made.
@@ -150,8 +209,9 @@ class Composer:
 
     def _tree(self, overrides: tuple[str, ...]) -> tuple[Tree, frozenset[str]]:
         if overrides not in self._trees:
-            config = compose([*self._base, *overrides], self._folders)
-            tree, _ = read_tree(config, self._folders)
+            check_overrides(overrides, "study")  # what a trial was given is read from the database
+            config = compose([*self._base, *overrides], self._sources)
+            tree, _ = read_tree(config, self._sources.paths)
             self._trees[overrides] = tree, _interpolated(config)
         return self._trees[overrides]
 

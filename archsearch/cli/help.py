@@ -1,4 +1,4 @@
-"""The text of `run --help`, built without Hydra from the folders of groups.
+"""The version, and the text of `run --help`, built without Hydra from the folders of groups.
 
 Hydra would compose the whole configuration for it and parse the overrides again for every group: two seconds. The text
 is that of `conf/hydra/help/archsearch.yaml`, which Hydra prints too. Imports PyYAML and `config_files` only.
@@ -60,3 +60,13 @@ def _listed(folders: Sequence[Path]) -> str:
             if group.parts and group.parts[0] != "hydra":
                 found[group.as_posix()] |= {file[:-5] for file in files if file.endswith(".yaml")}
     return "".join(f"{group}: {', '.join(sorted(options))}\n" for group, options in sorted(found.items()) if options)
+
+
+def version_text() -> str:
+    """Return the version of archsearch as `--version` prints it."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"archsearch {version('archsearch')}\n"
+    except PackageNotFoundError:
+        return "archsearch (not installed: a checkout)\n"

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from archsearch.cli.help import version_text
 from archsearch.cli.messages import report_error
 from archsearch.errors import SpecError
 from archsearch.process import run_as_process
@@ -31,11 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = (given[0], given[1:]) if given else ("--help", [])
     if name in ("--version", "-V"):
-        sys.stdout.write(f"archsearch {_version()}\n")
+        sys.stdout.write(version_text())
         return 0
     if name in ("--help", "-h", "help"):
         sys.stdout.write(_usage())
         return 0
+    if name in ("-sc", "--shell-completion"):
+        from archsearch.cli.completion import complete
+
+        return complete(given, COMMANDS)
     if name not in COMMANDS:
         from archsearch.decode import suggest
 
@@ -51,12 +56,3 @@ def _usage() -> str:
         f"Commands (python -m archsearch.COMMAND is the same):\n{''.join(lines)}\n"
         "archsearch COMMAND --help: options of a command. archsearch --version: the version.\n"
     )
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("archsearch")
-    except PackageNotFoundError:
-        return "(not installed: a checkout)"

@@ -8,17 +8,20 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shlex
 import sys
 import traceback
 from collections.abc import Callable
 
+from archsearch.cli.grammar_errors import grammar_error
+from archsearch.cli.unknown import unknown_key, unknown_option
 from archsearch.config_files import groups, yaml_error
-from archsearch.decode import suggest
 from archsearch.errors import ArchsearchError, SpecError, StorageError
+from archsearch.formatting import printable
 from archsearch.masking import mask
 
 _LIBRARIES = frozenset({"hydra", "omegaconf", "yaml", "antlr4"})
+# What these raise where they do not expect a value, a list, a mapping or a name that a file or an override has.
+_UNEXPECTED = (ValueError, TypeError, AttributeError, LookupError, AssertionError, RecursionError)
 
 
 def exit_code(command: Callable[[], int], *, in_full: bool | None = None) -> int:
@@ -48,7 +51,7 @@ def report_error(error: BaseException, *, in_full: bool | None = None) -> int:
     if in_full is None:
         in_full = bool(os.environ.get("HYDRA_FULL_ERROR"))
     text = "".join(traceback.format_exception(error)) if in_full or known is None else str(known)
-    sys.stderr.write(f"{mask(text).rstrip()}\n")
+    sys.stderr.write(f"{printable(mask(text)).rstrip()}\n")
     return 1 if known is None else known.exit_code
 
 
@@ -64,20 +67,32 @@ def known_error(error: BaseException) -> ArchsearchError | None:
         return explain(error)
     if isinstance(error, OSError):
         return _system_error(error)
-    if isinstance(error, ValueError) and _raised_by(error) in _LIBRARIES:
+    if isinstance(error, _UNEXPECTED) and _raised_by(error) in _LIBRARIES:
         return explain(error)
     return None
+
+
+def _unreadable(error: BaseException) -> SpecError | None:
+    """Return the error of a file that is no YAML text; None for another."""
+    from yaml import MarkedYAMLError
+
+    match error:
+        case MarkedYAMLError() if error.problem_mark is not None:
+            return yaml_error(error)
+        case UnicodeDecodeError():
+            return SpecError("", f"a configuration file is not UTF-8 text ({error})")
+        case RecursionError():
+            return SpecError("", "the configuration is nested too deeply, or refers to itself")
+        case _:
+            return None
 
 
 def explain(error: BaseException) -> SpecError:
     """Return an error of Hydra, OmegaConf or the reader of YAML as a `SpecError`, with the likeliest known name."""
     from hydra.errors import OverrideParseException
-    from yaml import MarkedYAMLError
 
-    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
-        return yaml_error(error)
-    if isinstance(error, UnicodeDecodeError):
-        return SpecError("", f"a configuration file is not UTF-8 text ({error})")
+    if (unreadable := _unreadable(error)) is not None:
+        return unreadable
     lines: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
@@ -87,37 +102,36 @@ def explain(error: BaseException) -> SpecError:
     if match := re.search(r"Could not find '([\w/]+)/([^'/]*)'", text):
         listed = text.partition("Available options")[2].partition("Config search")[0]
         options = [one for one in re.findall(r"^(\S+)$", listed, re.MULTILINE) if ":" not in one]
-        return SpecError(match[1], f"unknown option '{match[2]}'", suggest(match[2], options))
-    if match := re.search(r"Key '([^']+)' is not in", text) or re.search(r"Could not override '([^']+)'", text):
-        return SpecError(match[1], "unknown key", suggest(match[1], top_keys()))
+        return unknown_option(match[1], match[2], options)
+    if match := re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in", text):
+        return unknown_key(match[1])
+    if match := re.search(r"Ambiguous value for argument '([^=]+)=|Sweep parameters '([^=]+)=", text):
+        fix = "Add -m to try each of them. A list is written [a,b]; quote text that contains commas."
+        return SpecError(
+            (match[1] or match[2]).lstrip("+"), "has several values, which only a command with -m tries", fix
+        )
     if match := re.search(r"Environment variable '([^']+)' not found", text):
         return SpecError("", f"the environment variable '{match[1]}' is not set", f"Set it: export {match[1]}=...")
     if match := re.search(r"Missing mandatory value: (\S+)", text):
         key = str(getattr(error, "full_key", "") or match[1])
         return SpecError(key, "a value is required", f"Set it: {key}=...")
     if isinstance(error, OverrideParseException):
-        return _grammar_error(str(error.override))
+        return grammar_error(str(error.override), str(error))
+    if match := re.search(
+        r"Multiple values for (\S+)\.|force-add of config groups is not supported: '\+\+([^=]+)", text
+    ):
+        group = match[1] or match[2]
+        return SpecError(group, "has one option already", f"Set another without +: {group}=OPTION.")
+    if match := re.search(r"Additional config directory ('.+' not found)", text):
+        return SpecError("--config-dir", f"the folder {match[1]}")
+    if match := re.search(r"Cannot find primary config '([^']+)'", text):
+        fix = "Give the folder that contains it: --config-dir FOLDER."
+        return SpecError("--config-name", f"no file {match[1]}.yaml in the folders of groups", fix)
     if "Config group override must be" in text:
         fix = f"Write GROUP=OPTION (no limits: constraints=none). Groups: {', '.join(groups())}."
         return SpecError("", "a group must be set to the name of one of its options", fix)
-    return SpecError("", mask(text))
-
-
-def top_keys() -> list[str]:
-    """Return the keys at the top of a configuration."""
-    return sorted({"seed", "resume", *groups()})
-
-
-def _grammar_error(override: str) -> SpecError:
-    """Return the error of an override that is not in Hydra's grammar, with an example of one that is."""
-    masked = mask(override)
-    key, equals, value = masked.lstrip("+~").partition("=")
-    if not equals or not re.fullmatch(r"[\w./@-]+", key):
-        return SpecError(masked, "is not an override", "Write KEY=VALUE, such as train.epochs=20.")
-    quote = "'" if '"' in value else '"'
-    example = shlex.quote(f"{key}={quote}{value}{quote}") if quote not in value else f"{key}=..."
-    fix = f"Quote text that contains spaces, brackets, quotes, commas or =: {example}."
-    return SpecError(key, f"Hydra cannot parse the value {value}", fix)
+    fallback = f"the configuration cannot be composed ({type(error).__name__})"
+    return SpecError(str(getattr(error, "full_key", "") or ""), mask(text) or fallback)
 
 
 def _system_error(error: OSError) -> StorageError:

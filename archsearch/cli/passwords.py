@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from archsearch.formatting import printable
 from archsearch.masking import hide_passwords, mask, mask_value
 
 
@@ -37,7 +38,7 @@ def hidden(arguments: Sequence[str], known: Mapping[str, str] | None = None) -> 
 
 @contextlib.contextmanager
 def masked_output() -> Iterator[None]:
-    """Mask the passwords in all that is written to `sys.stdout` within the block."""
+    """Mask the passwords and remove the control characters in all that is written to `sys.stdout` within the block."""
     with contextlib.redirect_stdout(_Masked(sys.stdout)):
         yield
 
@@ -49,7 +50,7 @@ class _Masked:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(mask_yaml(text))
+        self._stream.write(printable(mask_yaml(text)))
         return len(text)
 
     def flush(self) -> None:
@@ -72,7 +73,12 @@ def mask_yaml(text: str) -> str:
 
     try:
         tree = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-    except (OmegaConfBaseException, YAMLError, ValueError):
+    except (
+        OmegaConfBaseException,
+        YAMLError,
+        ValueError,
+        AssertionError,
+    ):  # the last: one number, as of --package seed
         return mask(text)
     if (masked := mask_value(tree)) == tree:
         return mask(text)

@@ -12,12 +12,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.cli.help import help_asked, help_text
+from archsearch.cli.help import help_asked, help_text, version_text
 from archsearch.cli.messages import exit_code, report_error
-from archsearch.cli.passwords import environment, hidden, mask_folder, masked_output
-from archsearch.config_files import config_folder
+from archsearch.cli.modes import require_no_search
+from archsearch.cli.output_folder import discard_folder, existing_part
+from archsearch.cli.passwords import environment, hidden, mask_folder, mask_yaml, masked_output
+from archsearch.config_files import ConfigSources, config_folder
 from archsearch.errors import SpecError
-from archsearch.masking import hide_passwords
+from archsearch.formatting import printable
+from archsearch.masking import hide_passwords, mask
+from archsearch.notices import notice_once
 from archsearch.overrides import group_of, key_of
 
 if TYPE_CHECKING:
@@ -40,7 +44,10 @@ def _run(arguments: Sequence[str], *, in_full: bool) -> int:
     from archsearch.cli.arguments import hydra_arguments
 
     if (folders := help_asked(arguments)) is not None:
-        sys.stdout.write(help_text(folders))
+        sys.stdout.write(printable(help_text(folders)))
+        return 0
+    if {"--version", "-V"} & set(arguments):
+        sys.stdout.write(version_text())
         return 0
     codes: list[int] = []
     first, passwords = hide_passwords(arguments)
@@ -48,7 +55,7 @@ def _run(arguments: Sequence[str], *, in_full: bool) -> int:
         environment({"HYDRA_FULL_ERROR": "1"}),  # Hydra then hands its errors on
         hidden(hydra_arguments(first), passwords) as given,  # a second time, after files of overrides were read
     ):
-        _start(given, _guard(_job, codes, in_full=in_full))
+        _start(given, _guard(_job, codes, in_full=in_full, existing=existing_part(given)))
     return max(codes, default=0)
 
 
@@ -58,11 +65,21 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
     from hydra._internal.utils import get_args_parser
     from omegaconf import OmegaConf
 
+    from archsearch.cli.sources import check_files
+
+    check_files()
     OmegaConf.register_new_resolver("archsearch_token", lambda: os.urandom(2).hex(), replace=True, use_cache=True)
     started = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)
     options = get_args_parser().parse_args(given)
-    prints = options.cfg or options.info or any(key_of(one) == "hydra.verbose" for one in given)
-    before, sys.argv = sys.argv, [sys.argv[0], *given]
+    shows = options.cfg or options.info
+    prints = shows or any(key_of(one) == "hydra.verbose" for one in given)
+    # Hydra would write its files into the folder before the job is checked, and over those of a run that is there.
+    deferred = (
+        [] if shows or options.shell_completion or any(key_of(one) == _SUBDIR for one in given) else [f"{_SUBDIR}=null"]
+    )
+    # Hydra's completion is of the program's name: `archsearch` completes all commands.
+    program = "archsearch" if options.shell_completion else sys.argv[0]
+    before, sys.argv = sys.argv, [program, *deferred, *given]
     try:
         with masked_output() if prints else contextlib.nullcontext():
             started()
@@ -70,15 +87,26 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
         sys.argv = before
 
 
-def _guard(job: Callable[[DictConfig], None], codes: list[int], *, in_full: bool) -> Callable[[DictConfig], None]:
-    """Return `job` with its errors reported, and its exit code added to `codes`."""
+def _guard(
+    job: Callable[[DictConfig], None], codes: list[int], *, in_full: bool, existing: Path
+) -> Callable[[DictConfig], None]:
+    """Return `job` with its errors reported, and its exit code added to `codes`.
+
+    The folder of a run that is refused is removed again, with the folders around it below `existing`.
+    """
 
     def guarded(config: DictConfig) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
         codes.append(0)
+        runtime = HydraConfig.get().runtime
         try:
-            job(config)
+            with contextlib.chdir(runtime.cwd):  # where relative paths mean what they do without hydra.job.chdir
+                job(config)
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  (reported, with its own exit code)
             codes[-1] = report_error(error, in_full=in_full)
+        if codes[-1] == 2 and config.get("resume") is None:
+            discard_folder(existing)
         if codes[-1] == 130:
             sys.exit(130)
 
@@ -93,24 +121,75 @@ def _job(config: DictConfig) -> None:
     from archsearch.cli.compose import read_tree
     from archsearch.settings.experiment import decode_experiment
 
-    runtime = HydraConfig.get().runtime
-    run_dir = Path(runtime.output_dir)
-    if (folder := HydraConfig.get().output_subdir) is not None:
+    hydra_config = HydraConfig.get()
+    _mask_logs(verbose=bool(hydra_config.verbose))
+    run_dir, overrides = Path(hydra_config.runtime.output_dir), _plain_texts(hydra_config.overrides.task)
+    files = _configuration(config, HydraConfig.instance().cfg, overrides)  # as it is before interpolations are resolved
+    if (folder := hydra_config.output_subdir) is not None:
         mask_folder(run_dir / folder)
-    folders = [Path(source.path) for source in runtime.config_sources if source.schema == "file"]
-    tree, blocks = read_tree(config, [one for one in folders if one != config_folder()])
+    sources = ConfigSources.from_hydra(hydra_config)
+    if config.get("resume") is None:
+        require_no_search(overrides, config.get("space"), sources)
+    tree, blocks = read_tree(config, sources.paths)
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks)
     require(checked)
-    from archsearch.runs.single import finished, run_single
+    for notice in checked.notices:
+        notice_once(notice)
+    from archsearch.runs.folder import require_own_folder
+    from archsearch.runs.single import complete, run_single
+    from hydra_plugins.archsearch_sweeper._preflight import require_machine
 
-    if experiment.resume is not None:
-        if Path(experiment.resume).expanduser().resolve() != run_dir.resolve():
-            raise SpecError("resume", "must be given on the command line", "Write resume=RUN_DIR after the command.")
-        if (done := finished(run_dir)) is not None:
-            print(f"{experiment.resume} is already complete: {done}")
-            return
-    run_single(experiment, checked, run_dir, _origin(HydraConfig.get(), tree))
+    resumed = experiment.resume is not None
+    if experiment.resume is not None and Path(experiment.resume).expanduser().resolve() != run_dir.resolve():
+        raise SpecError("resume", "must be given on the command line", "Write resume=RUN_DIR after the command.")
+    require_own_folder(run_dir, checked, overrides, resumed=resumed)
+    origin = _origin(hydra_config, tree)
+    if resumed and (done := complete(experiment, checked, run_dir, origin)) is not None:
+        print(printable(f"{experiment.resume} is already complete: {done}"))
+        return
+    require_machine(experiment)
+    run_single(experiment, checked, run_dir, origin, {} if folder else files)
+
+
+def _mask_logs(*, verbose: bool) -> None:
+    """Mask the passwords in all that is logged; show it on stderr where it is to be `verbose` and no handler does."""
+    import logging
+
+    def masked(record: logging.LogRecord) -> bool:
+        record.msg, record.args = mask(record.getMessage()), ()
+        return True
+
+    def not_shown_yet(record: logging.LogRecord) -> bool:
+        return record.name != "archsearch" or record.levelno < logging.INFO
+
+    root = logging.getLogger()
+    if verbose and all(isinstance(handler, logging.FileHandler) for handler in root.handlers):
+        console = logging.StreamHandler()
+        console.setFormatter(logging.Formatter("[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"))
+        console.addFilter(not_shown_yet)
+        root.addHandler(console)
+    for handler in root.handlers:
+        handler.addFilter(masked)
+
+
+_SUBDIR = "hydra.output_subdir"
+
+
+def _configuration(config: DictConfig, hydra_config: Any, overrides: Sequence[str]) -> dict[str, str]:
+    """Return the files that Hydra leaves of a job, by name below the run's folder, with passwords masked."""
+    from omegaconf import OmegaConf
+
+    found = {"config.yaml": config, "hydra.yaml": hydra_config, "overrides.yaml": OmegaConf.create(list(overrides))}
+    return {f".hydra/{name}": mask_yaml(OmegaConf.to_yaml(one)) for name, one in found.items()}
+
+
+def _plain_texts(overrides: Any) -> list[str]:
+    """Return the overrides of a job as they were given: `${oc.env:...}` in them stays what it is."""
+    from omegaconf import OmegaConf
+
+    found: Any = OmegaConf.to_container(overrides, resolve=False)
+    return [str(one) for one in found]
 
 
 def _origin(hydra_config: Any, tree: Mapping[str, Any]) -> Origin:

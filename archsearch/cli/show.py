@@ -11,13 +11,19 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
+from archsearch.cli.help import version_text
 from archsearch.cli.messages import exit_code
 from archsearch.cli.passwords import hidden
+from archsearch.config_files import ConfigSources
+from archsearch.decode import suggest
 from archsearch.errors import SpecError
-from archsearch.formatting import percent
-from archsearch.overrides import text_of
+from archsearch.formatting import percent, printable
+from archsearch.overrides import key_of, text_of
 
+SHOWS = ("plot", "samples", "erf", "card")
+"""What `show` takes besides the overrides of `run`."""
 _EPILOG = """\
 Overrides are those of archsearch.run, and:
   plot=FILE.png      draws the design
@@ -29,9 +35,15 @@ Exit code 2 if a limit is broken.
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Report wrong arguments, which may hold control characters, and end the command."""
+        super().error(printable(message))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Show the design that `arguments` (overrides and flags) describe; return the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m archsearch.show",
         description="Show a design's layers, costs and receptive fields, and whether it keeps its limits; no torch, "
         "no data.",
@@ -40,38 +52,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("overrides", nargs="*", help="key=value, as for archsearch.run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--config-dir", action="append", default=[], help="folder with your own config groups")
+    parser.add_argument("--config-dir", "-cd", action="append", default=[], help="folder with your own config groups")
+    parser.add_argument("--config-name", "-cn", help="main file of your own, in that folder")
+    parser.add_argument("--version", "-V", action="version", version=version_text(), help="print the version")
     with hidden(sys.argv[1:] if arguments is None else arguments) as given:
-        options = parser.parse_intermixed_args(given)
-        folders = [Path(one) for one in options.config_dir]
-        return exit_code(lambda: _show(options.overrides, as_json=options.json, folders=folders))
+        return exit_code(lambda: _show(parser, given))
 
 
-def _show(overrides: list[str], *, as_json: bool, folders: list[Path]) -> int:
-    places = {key: _taken_out(overrides, key) for key in ("plot", "samples", "erf", "card")}
+def _show(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
+    from archsearch.cli.arguments import parsed, sources_given
+    from archsearch.cli.unknown import top_keys
+
+    options = parsed(parser, given, "See --help.")
+    overrides, sources = options.overrides, sources_given(options.config_dir, options.config_name)
+    places = {key: _taken_out(overrides, key) for key in SHOWS}
+    for key in map(key_of, overrides):
+        if key not in top_keys() and (close := suggest(key, SHOWS)).startswith("Did"):
+            raise SpecError(key, "unknown key", close)
     if run_dir := places["erf"]:
         return _show_field(run_dir, places["plot"])
     if run_dir := places["card"]:
-        return _show_card(run_dir, places["plot"], overrides, folders)
+        return _show_card(run_dir, places["plot"], overrides, sources)
     if file := places["samples"]:
-        return _show_samples(file, overrides, folders)
-    return _show_design(overrides, folders, as_json=as_json, plot=places["plot"])
+        return _show_samples(file, overrides, sources)
+    return _show_design(overrides, sources, as_json=options.json, plot=places["plot"])
 
 
-def _show_design(overrides: list[str], folders: list[Path], *, as_json: bool, plot: Path | None) -> int:
+def _show_design(overrides: list[str], sources: ConfigSources, *, as_json: bool, plot: Path | None) -> int:
     from archsearch.analysis.check import check_design
     from archsearch.cli.compose import compose_tree
+    from archsearch.notices import notice_once
     from archsearch.report.terminal.design import design_record, design_text
     from archsearch.settings.experiment import decode_experiment
 
-    tree, blocks = compose_tree(overrides, folders)
+    tree, blocks = compose_tree(overrides, sources)
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks)
+    for notice in checked.notices:
+        notice_once(notice)
     if plot:
         from archsearch.report.figures.design import draw_design
 
         draw_design(checked, plot)
-        print(f"drawing: {plot}", file=sys.stderr)
+        print(printable(f"drawing: {plot}"), file=sys.stderr)
     if as_json:
         print(json.dumps(design_record(checked)))
     else:
@@ -81,12 +104,12 @@ def _show_design(overrides: list[str], folders: list[Path], *, as_json: bool, pl
     return 0 if checked.kept else 2
 
 
-def _show_samples(file: Path, overrides: list[str], folders: list[Path]) -> int:
+def _show_samples(file: Path, overrides: list[str], sources: ConfigSources) -> int:
     from archsearch.cli.compose import compose_tree
     from archsearch.runs.card import draw_samples
 
-    draw_samples(compose_tree(overrides, folders)[0], file)
-    print(f"augmented samples: {file}", file=sys.stderr)
+    draw_samples(compose_tree(overrides, sources)[0], file)
+    print(printable(f"augmented samples: {file}"), file=sys.stderr)
     return 0
 
 
@@ -95,23 +118,23 @@ def _show_field(run_dir: Path, plot: Path | None) -> int:
 
     file = plot or run_dir / "erf.png"
     for stage in draw_erf(run_dir, file):
-        print(f"{stage.stage}: {stage.size} px, effective {stage.effective:.1f} px")
-    print(f"effective receptive field: {file}", file=sys.stderr)
+        print(printable(f"{stage.stage}: {stage.size} px, effective {stage.effective:.1f} px"))
+    print(printable(f"effective receptive field: {file}"), file=sys.stderr)
     return 0
 
 
-def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], folders: list[Path]) -> int:
+def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], sources: ConfigSources) -> int:
     from archsearch.cli.compose import compose_tree
     from archsearch.runs.card import renew_card
     from archsearch.settings.augment import decode_policy
 
     policy = None
     if overrides:  # another one than the run's own
-        policy = decode_policy(compose_tree(overrides, folders)[0].get("augment", {}))
+        policy = decode_policy(compose_tree(overrides, sources)[0].get("augment", {}))
     card, file = renew_card(run_dir, plot, policy=policy)
-    print(f"{card.images} {card.split} images, accuracy {percent(card.accuracy)}, "
-          f"calibration error {percent(card.calibration_error, 1)}")  # fmt: skip
-    print(f"report card: {file}", file=sys.stderr)
+    figures = f"accuracy {percent(card.accuracy)}, calibration error {percent(card.calibration_error, 1)}"
+    print(printable(f"{card.images} {card.split} images, {figures}"))
+    print(printable(f"report card: {file}"), file=sys.stderr)
     return 0
 
 

@@ -16,6 +16,7 @@ import click
 
 from archsearch.cli.messages import exit_code, report_error
 from archsearch.errors import SpecError, UsageError
+from archsearch.formatting import printable
 from archsearch.masking import mask
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def _dispatch(given: list[str]) -> int:
     return 0
 
 
+@click.version_option(message="%(package)s %(version)s", package_name="archsearch")
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def commands() -> None:
     """List, explain, plot and export studies. STUDY can be omitted if the database contains only one."""
@@ -67,11 +69,11 @@ _path = click.Path(path_type=Path)
 @_json
 def _ls(storage: str, as_json: bool) -> None:
     """List the studies: trials by state, best value, last activity."""
-    from archsearch.report.records import overview_record
+    from archsearch.report.records import overview_records
     from archsearch.report.terminal.studies import print_overviews
 
     found = _reader(storage).overviews()
-    _print(as_json, lambda: [overview_record(one) for one in found], lambda console: print_overviews(found, console))
+    _print(as_json, lambda: overview_records(found), lambda console: print_overviews(found, console))
 
 
 @commands.command("show")
@@ -153,7 +155,7 @@ def _compare(names: tuple[str, ...], study: str | None, plot: Path | None, stora
     record = comparison_record(found, *trials)
     if plot is not None:
         draw_comparison(found, trials, plot)
-        click.echo(f"drawing: {plot}", err=True)
+        click.echo(printable(f"drawing: {plot}"), err=True)
     _print(as_json, lambda: record, lambda console: print_comparison(found, record, trials, console))
 
 
@@ -191,8 +193,8 @@ def _export(
     **named: Path | None,
 ) -> None:
     """Write the study as CSV and JSON, its best design as YAML, its best network for other programs."""
-    from archsearch.report.export import export_study, folder_files, folder_name
-    from archsearch.report.records import run_folder
+    from archsearch.formatting import folder_name
+    from archsearch.report.export import export_study, folder_files
 
     found = _reader(storage).study(study)
     trial = None if number is None else _trial_of(found, number)
@@ -200,16 +202,17 @@ def _export(
     files = {kind: file for kind, file in named.items() if file is not None}
     if onnx or torch_export or safetensors:
         from archsearch.runs.export import export_network
+        from archsearch.runs.files import run_folder
 
-        run_dir = run_folder(trial or _best_of(found))
+        run_dir = run_folder(found, trial or _best_of(found))
         lines = export_network(run_dir, onnx=onnx, torch_export=torch_export, safetensors=safetensors)
-        click.echo("\n".join(lines))
+        click.echo(printable("\n".join(lines)))
         if not (files or folder):
             return
     if not files or folder is not None:
-        files = {**folder_files(found, folder or Path("outputs/exports", folder_name(found))), **files}
+        files = {**folder_files(found, folder or Path("outputs/exports", folder_name(found.name))), **files}
     for line in export_study(found, files, trial=trial):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 @commands.command("report")
@@ -219,11 +222,11 @@ def _export(
 @_json
 def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -> None:
     """Write a report as one self-contained HTML page."""
-    from archsearch.report.export import folder_name
+    from archsearch.formatting import folder_name
     from archsearch.report.html.page import write_report
 
     found = _reader(storage).study(study)
-    target = file or Path("outputs/reports", f"{folder_name(found)}.html")
+    target = file or Path("outputs/reports", f"{folder_name(found.name)}.html")
     write_report(found, target)
     _print_files([target], as_json=as_json)
 
@@ -236,11 +239,11 @@ def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -
 @_json
 def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], storage: str, as_json: bool) -> None:
     """Plot a study: history, Pareto front, importance, learning curves."""
-    from archsearch.report.export import folder_name
+    from archsearch.formatting import folder_name
     from archsearch.report.figures.study import draw_study
 
     found = _reader(storage).study(study)
-    drawn = draw_study(found, folder or Path("outputs/reports", folder_name(found)), formats or ("png", "svg"))
+    drawn = draw_study(found, folder or Path("outputs/reports", folder_name(found.name)), formats or ("png", "svg"))
     _print_files(drawn, as_json=as_json)
 
 
@@ -314,4 +317,4 @@ def _print(as_json: bool, record: Callable[[], Any], show: Callable[[Console], N
 
 def _print_files(files: Sequence[Path], *, as_json: bool) -> None:
     names = [str(file) for file in files]
-    _print(as_json, lambda: {"files": names}, lambda _: click.echo("\n".join(names)))
+    _print(as_json, lambda: {"files": names}, lambda _: click.echo(printable("\n".join(names))))

@@ -1,14 +1,16 @@
 """Decoded images on disk, so that a data set is decoded once. Numpy and the standard library; no format of images.
 
-A file is a magic line, a header in JSON and the bare arrays. It is written under another name and then renamed, so a
-reader sees a complete file or none, and several processes may write the same file: the last one wins.
-A file that is incomplete, damaged, or made from other files is not an error: it is rebuilt.
+A file is a magic line, the length and the SHA-256 of the header, the header in JSON (with check sums of the arrays)
+and the bare arrays. It is written under another name and then renamed, so a reader sees a complete file or none, and
+several processes may write the same file: the last one wins. A file that is incomplete, damaged, or made from other
+files is not an error: it is rebuilt. Where it cannot be written, the images are used without it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -25,41 +27,58 @@ import numpy as np
 
 from archsearch.data.dataset import Images, Source
 from archsearch.errors import StorageError
+from archsearch.notices import notice_once
 
-MAGIC = b"archsearch images 1\n"
+MAGIC = b"archsearch images 2\n"
+_ANY_VERSION = MAGIC[:-2]
 _UNFINISHED = ".part"
 _STALE = 3600.0  # seconds after which an unfinished file is taken for that of a killed writer
 _PIECE = 1 << 24  # bytes checked at once
 
 
+class _DamagedError(Exception):
+    """A cache file that does not hold what was written."""
+
+
 def cached(path: Path, key: str, build: Callable[[], Source]) -> Source:
     """Return the source in the cache file `path` if it was made for `key`, otherwise `build()`, then written there.
 
-    Raises `StorageError` if the file cannot be written.
+    A file that cannot be written is no error: a notice says so, and the source is used without it.
     """
     source = read(path, key)
     if source is None:
         source = build()
-        write(path, key, source)
+        try:
+            write(path, key, source)
+        except StorageError as error:
+            notice_once(f"the decoded images are not cached, every run decodes them: {error}")
     return source
 
 
 def read(path: Path, key: str) -> Source | None:
-    """Return the source in `path`, or None if there is no complete file for `key`."""
+    """Return the source in `path`, or None if there is no complete file for `key`; a notice names a damaged one."""
     try:
         with path.open("rb") as file:
-            header = _header(file)
-            if header is None or header["key"] != key:
-                return None
-            shapes: list[list[int]] = header["shapes"]
-            sizes = [math.prod(shapes[0]), shapes[0][0] * 8, math.prod(shapes[1]), shapes[1][0] * 8]
-            if os.fstat(file.fileno()).st_size != file.tell() + sum(sizes):
-                return None
-            arrays = [np.fromfile(file, np.uint8, size) for size in sizes]
-    except (OSError, ValueError, KeyError, TypeError):
+            return _read(file, key)
+    except OSError:
         return None
+    except _DamagedError:
+        notice_once(f"{path}: the cached images are damaged; they are decoded again")
+        return None
+
+
+def _read(file: IO[bytes], key: str) -> Source | None:
+    """Return the source in `file`, None if it is of another version or key; raises `_DamagedError`."""
+    header = _header(file)
+    if header is None or header["key"] != key:
+        return None
+    shapes: list[list[int]] = header["shapes"]
+    sizes = [math.prod(shapes[0]), shapes[0][0] * 8, math.prod(shapes[1]), shapes[1][0] * 8]
+    if os.fstat(file.fileno()).st_size != file.tell() + sum(sizes):
+        raise _DamagedError
+    arrays = [np.fromfile(file, np.uint8, size) for size in sizes]
     if [len(array) for array in arrays] != sizes or _sums(arrays) != header["sums"]:
-        return None
+        raise _DamagedError
     train, train_labels, test, test_labels = arrays
     return Source(
         name=header["name"],
@@ -91,7 +110,7 @@ def write(path: Path, key: str, source: Source) -> None:
     }
     encoded = json.dumps(header).encode()
     with replacing(path, fix="Free some space, or put the cache elsewhere with data.cache=DIR.") as file:
-        file.write(MAGIC + len(encoded).to_bytes(8, "little") + encoded)
+        file.write(MAGIC + len(encoded).to_bytes(8, "little") + hashlib.sha256(encoded).digest() + encoded)
         for array in arrays:
             file.write(array.data)
 
@@ -103,9 +122,9 @@ def replacing(path: Path, *, fix: str) -> Iterator[IO[bytes]]:
     Raises `StorageError`, which ends with `fix`, where the system refuses to write.
     """
     with staging(path, fix=fix) as folder:
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        with (folder / "file").open("xb") as file:  # with the permissions of any file, unlike a temporary one
             yield file
-        Path(file.name).replace(path)
+        (folder / "file").replace(path)
 
 
 @contextlib.contextmanager
@@ -144,10 +163,17 @@ def _sweep(path: Path) -> None:
 
 
 def _header(file: IO[bytes]) -> dict[str, Any] | None:
-    if file.read(len(MAGIC)) != MAGIC:
-        return None
-    length = int.from_bytes(file.read(8), "little")
-    return json.loads(file.read(length)) if length < 1 << 24 else None
+    """Return the header, None if the file is of another version; raises `_DamagedError`."""
+    magic = file.read(len(MAGIC))
+    if magic != MAGIC:
+        if magic.startswith(_ANY_VERSION):
+            return None
+        raise _DamagedError
+    length, digest = int.from_bytes(file.read(8), "little"), file.read(32)
+    encoded = file.read(length) if length < 1 << 24 else b""
+    if hashlib.sha256(encoded).digest() != digest:
+        raise _DamagedError
+    return json.loads(encoded)
 
 
 def _labels(octets: np.ndarray) -> np.ndarray:

@@ -37,7 +37,8 @@ class Source:
     """A data set as read, before the validation split.
 
     `mean` and `std` are over all pixels of all training images, per channel, in 0..1; `digest` is the SHA-256 of the
-    contents: equal digests mean equal images, labels and classes.
+    contents: equal digests mean equal images, labels and classes. `validation` are the images that the data set itself
+    holds out; None leaves that to `data.validation`.
     """
 
     name: str
@@ -47,6 +48,16 @@ class Source:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     digest: str
+    validation: Images | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Samples:
+    """Some training images, and the mean and deviation (per channel, in 0..1) that they are normalised with."""
+
+    images: Images
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,7 +66,7 @@ class Dataset:
 
     `mean` and `std` (per channel, in 0..1) are those of the whole training set, so that they do not change with the
     validation fraction. `fingerprint` is the first part of a SHA-256 over contents, labels, classes and split. `notice`
-    is a text for the user if another data set is used.
+    is a text for the user if another data set is used, or a class has no validation image.
     """
 
     name: str
@@ -87,7 +98,8 @@ class DatasetPlugin(Protocol):
 def statistics(images_BHWC: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation (of the population) of each channel, in 0..1.
 
-    The sums are exact whole numbers, so the result does not depend on the machine.
+    The sums are exact whole numbers, so the result does not depend on the machine. The deviation of a channel that is
+    constant is given as 1: images are divided by it.
     """
     count = images_BHWC.shape[0] * images_BHWC.shape[1] * images_BHWC.shape[2]
     flat = images_BHWC.reshape(len(images_BHWC), -1)
@@ -102,7 +114,7 @@ def statistics(images_BHWC: np.ndarray) -> tuple[tuple[float, ...], tuple[float,
     for channel in range(channels):
         first, second = int(total[channel::channels].sum()), int(squares[channel::channels].sum())
         mean.append(first / count / 255)
-        std.append(max(second * count - first * first, 0) ** 0.5 / count / 255)
+        std.append(max(second * count - first * first, 0) ** 0.5 / count / 255 or 1.0)
     return tuple(mean), tuple(std)
 
 
@@ -116,13 +128,27 @@ def digest_of(parts: Iterable[bytes | np.ndarray]) -> str:
     return whole.hexdigest()
 
 
-def source_of(name: str, classes: tuple[str, ...], train: Images, test: Images) -> Source:
+def source_of(
+    name: str, classes: tuple[str, ...], train: Images, test: Images, validation: Images | None = None
+) -> Source:
     """Return the source of decoded images: its statistics and digest are computed from them."""
     mean, std = statistics(train.images_BHWC)
-    shapes = repr((train.images_BHWC.shape, test.images_BHWC.shape))
-    arrays = (train.images_BHWC, train.labels_B, test.images_BHWC, test.labels_B)
-    parts = ["\0".join(classes).encode(), shapes.encode(), *arrays]
-    return Source(name=name, classes=classes, train=train, test=test, mean=mean, std=std, digest=digest_of(parts))
+    splits = [train, test, *([] if validation is None else [validation])]
+    shapes = repr(tuple(split.images_BHWC.shape for split in splits))
+    arrays = (array for split in splits for array in (split.images_BHWC, split.labels_B))
+    digest = digest_of(["\0".join(classes).encode(), shapes.encode(), *arrays])
+    return Source(
+        name=name, classes=classes, train=train, test=test, mean=mean, std=std, digest=digest, validation=validation
+    )
+
+
+def some_of_each_class(labels_B: np.ndarray, most: int, each: int) -> np.ndarray:
+    """Return the indices of at most `most` images, at most `each` of a class; the classes are spread over all."""
+    classes = np.unique(labels_B)
+    chosen = classes[np.linspace(0, len(classes) - 1, min(len(classes), most)).astype(int)]
+    places = [np.flatnonzero(labels_B == label) for label in chosen]
+    rounds = [place[turn * len(place) // each] for turn in range(each) for place in places if turn < len(place)]
+    return np.array(rounds[:most], np.int64)
 
 
 def _portable(array: np.ndarray) -> np.ndarray:

@@ -1,31 +1,49 @@
-"""A folder of images, `train/CLASS/*` and `test/CLASS/*`, decoded in threads and cached. Numpy, Pillow; never torch."""
+"""A folder of images, decoded in threads and cached: `train/CLASS/*`, `test/CLASS/*`, and `val/CLASS/*` for validation.
+
+Numpy and Pillow; never torch.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
+import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import permutations
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from archsearch.data.cache import cached
-from archsearch.data.dataset import Images, Source, digest_of, statistics
+from archsearch.data.dataset import Images, Samples, Source, digest_of, some_of_each_class, statistics
+from archsearch.data.pictures import FORMATS, OtherSizeError, open_picture
+from archsearch.data.pixels import REDUCED, eight_bits
 from archsearch.errors import DataError
+from archsearch.notices import notice_once
 from archsearch.settings.data import DataSettings, image_shape
 
 IGNORED = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 """Names, in lower case, that systems leave in folders; names that begin with a dot are ignored too."""
 
+HELD_OUT = ("val", "valid", "validation")
+"""The names that the folder of the validation images may have."""
+
+ANIMATED = "is animated"
+"""The mark of the first frame of an animation, in an image's `info`."""
+
 _SPLITS = ("train", "test")
-_VERSION = 1  # of the decoding; a new one makes caches invalid
+_VERSION = 2  # of the decoding; a new one makes caches invalid
 _BATCH = 200  # files decoded by a thread before it takes the next
+_LONG = 120  # bytes of a folder's name in that of its cache
 _NAMED = 5  # files named in a message, of all that are wrong
+_BLACK = 16  # a picture of lower values, of 255, cannot be told from a black one
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # the text around them
 
 
 class Found(NamedTuple):
@@ -44,12 +62,35 @@ def load(settings: DataSettings) -> Source:
     """Return the images below `settings.root`; raises `DataError` as soon as one of them cannot be used, naming it."""
     root = root_of(settings)
     classes = classes_of(root)
-    listing = {split: list(_files(root / split, classes)) for split in _SPLITS}
+    held_out = _held_out(root)
+    if held_out and settings.validation is not None:
+        what = f"is {settings.validation}, but {root / held_out[0]} has the validation images"
+        raise DataError(f"data.validation: {what}. Set data.validation=null to use these, or rename the folder.")
+    listing = {split: list(_files(root / split, classes)) for split in ("train", *held_out, "test")}
     channels, size, _ = image_shape(settings)
     resize = "resized" if settings.resize else "as it is"
-    place = hashlib.sha256(f"{root}\0{size}\0{resize}{_grey(channels)}".encode()).hexdigest()[:12]
-    path = Path(settings.cache) / f"{root.name}-{place}.images"
-    return cached(path, _key(listing), lambda: _decode(root, classes, listing, settings))
+    place = hashlib.sha256(os.fsencode(f"{root}\0{size}\0{resize}{_grey(channels)}")).hexdigest()[:12]
+    name = readable(root.name).encode()[:_LONG].decode(errors="ignore")
+    path = Path(settings.cache) / f"{name}-{place}.images"
+    source = cached(path, _key(listing), lambda: _decode(root, classes, listing, settings))
+    if not held_out:
+        return source
+    images_BHWC, labels_B, count = source.train.images_BHWC, source.train.labels_B, len(listing["train"])
+    train = Images(images_BHWC=images_BHWC[:count], labels_B=labels_B[:count])
+    validation = Images(images_BHWC=images_BHWC[count:], labels_B=labels_B[count:])
+    return replace(source, train=train, validation=validation)
+
+
+def load_samples(settings: DataSettings, *, most: int, each: int) -> Samples:
+    """Return at most `most` training images below `settings.root`, at most `each` of a class; no others are decoded."""
+    root = root_of(settings)
+    files = list(_files(root / "train", classes_of(root)))
+    labels_B = np.array([file.label for file in files], np.int64)
+    chosen = some_of_each_class(labels_B, most, each)
+    channels, size, _ = image_shape(settings)
+    images_BHWC, _ = _decode_all([files[index] for index in chosen], size, channels, settings.resize)
+    mean, std = statistics(images_BHWC)
+    return Samples(images=Images(images_BHWC=images_BHWC, labels_B=labels_B[chosen]), mean=mean, std=std)
 
 
 def root_of(settings: DataSettings) -> Path:
@@ -62,9 +103,9 @@ def root_of(settings: DataSettings) -> Path:
 
 
 def classes_of(root: Path) -> tuple[str, ...]:
-    """Return the names of the classes below `root`, sorted; raises `DataError` if train and test disagree."""
+    """Return the names of the class folders below `root`, sorted; raises `DataError` if the splits disagree."""
     names: dict[str, set[str]] = {}
-    for split in _SPLITS:
+    for split in (*_SPLITS, *_held_out(root)):
         folder = root / split
         if not folder.is_dir():
             held = ", ".join(sorted(entry.name for entry in _entries(root))[:_NAMED]) or "nothing"
@@ -74,12 +115,12 @@ def classes_of(root: Path) -> tuple[str, ...]:
         names[split] = {entry.name for entry in _entries(folder) if entry.is_dir()}
         if not names[split]:
             raise DataError(f"{folder}: contains no class folders. Expected: {split}/CLASS/*, one folder per class.")
-    for split, other in (_SPLITS, _SPLITS[::-1]):
+    for split, other in permutations(names, 2):
         lacking = sorted(names[split] - names[other])
         if lacking:
             what = f"class {_some(lacking)} is in {split}/ but missing from {other}/"
             fix = (
-                f"Both must contain the same class folders: add {root / other / lacking[0]}, or remove its counterpart."
+                f"All must contain the same class folders: add {root / other / lacking[0]}, or remove its counterpart."
             )
             raise DataError(f"{root}: {what}. {fix}")
     if len(names["train"]) < 2:
@@ -87,6 +128,31 @@ def classes_of(root: Path) -> tuple[str, ...]:
             f"{root / 'train'}: contains only one class, {names['train'].pop()}. At least two are required."
         )
     return tuple(sorted(names["train"]))
+
+
+def _held_out(root: Path) -> list[str]:
+    """Return the name of the folder of the validation images, or nothing if there is none."""
+    there = [name for name in HELD_OUT if (root / name).is_dir()]
+    if len(there) > 1:
+        named = " and ".join(f"{name}/" for name in there)
+        raise DataError(
+            f"{root}: contains {named}, but validation images are in one folder. Remove or rename the others."
+        )
+    return there
+
+
+def readable(name: str) -> str:
+    """Return the name of a file as text that any output can hold: what is no letter there is written as its code.
+
+    That is bytes that are not UTF-8, control characters, and those that turn the text around them.
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    codes = {one: one.encode("unicode_escape").decode() for one in set(text) if one in _TURNING or _is_control(one)}
+    return text.translate(str.maketrans(codes))
+
+
+def _is_control(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Zl", "Zp")
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry[str]]:
@@ -112,6 +178,8 @@ def _files(folder: Path, classes: Sequence[str]) -> Iterator[Found]:
                 state = entry.stat()
             except OSError as error:
                 raise DataError(f"{entry.path}: cannot be read: {error.strerror}. Fix or remove it.") from error
+            if not stat.S_ISREG(state.st_mode):  # to open a pipe would wait for its other end
+                raise DataError(f"{entry.path}: is not a regular file, expected an image. Remove it.")
             yield Found(entry.path, label, state.st_size, state.st_mtime_ns)
 
 
@@ -121,21 +189,40 @@ def _key(listing: dict[str, list[Found]]) -> str:
 
 
 def _decode(root: Path, classes: tuple[str, ...], listing: dict[str, list[Found]], settings: DataSettings) -> Source:
-    """Return the decoded images.
+    """Return the decoded images, those of the validation behind the training images.
 
     The digest is over the files' bytes, not over pixels: decoders of JPEG may differ by a shade between machines.
     """
     splits, digests = [], []
     channels, size, _ = image_shape(settings)
-    for split in _SPLITS:
-        files = listing[split]
-        images, hashes = _decode_all(files, size, channels, settings.resize)
+    *seen, test = listing.values()
+    hashes: list[list[bytes]] = []
+    for files in ([file for split in seen for file in split], test):
+        images, found = _decode_all(files, size, channels, settings.resize)
         labels = np.array([file.label for file in files], np.int64)
         splits.append(Images(images_BHWC=images, labels_B=labels))
-        digests += [labels, b"".join(hashes)]
-    mean, std = statistics(splits[0].images_BHWC)
-    digest = digest_of(["\0".join(classes).encode(), f"{size}{_grey(channels)}".encode(), *digests])
-    return Source(name=root.name, classes=classes, train=splits[0], test=splits[1], mean=mean, std=std, digest=digest)
+        digests += [labels, b"".join(found)]
+        hashes.append(found)
+    _note_equal(listing, [*hashes[0], *hashes[1]])
+    count = len(listing["train"])
+    mean, std = statistics(splits[0].images_BHWC[:count])
+    names = tuple(map(readable, classes))
+    held_out = f"\0{count}" if len(seen) > 1 else ""
+    digest = digest_of(["\0".join(names).encode(), f"{size}{_grey(channels)}{held_out}".encode(), *digests])
+    return Source(
+        name=readable(root.name), classes=names, train=splits[0], test=splits[1], mean=mean, std=std, digest=digest
+    )
+
+
+def _note_equal(listing: dict[str, list[Found]], hashes: list[bytes]) -> None:
+    """Write a notice of the images that are training images and in another split too."""
+    train = set(hashes[: (start := len(listing["train"]))])
+    for split, files in list(listing.items())[1:]:
+        equal = [file.path for file, one in zip(files, hashes[start:], strict=False) if one in train]
+        start += len(files)
+        if equal:
+            what = f"{len(equal)} of {len(files)} images in {split}/ are training images too, byte for byte"
+            notice_once(f"{what}: {_some(list(map(readable, equal)))}")
 
 
 def _grey(channels: int) -> str:
@@ -149,6 +236,8 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
     hashes: list[bytes] = [b""] * len(files)
     broken: list[str] = []
     other: list[tuple[str, tuple[int, int]]] = []
+    animated: list[str] = []
+    reduced: list[int] = []
 
     def decode(start: int) -> None:
         for index in range(start, min(start + _BATCH, len(files))):
@@ -156,15 +245,19 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
             try:
                 with Path(path).open("rb") as file:
                     octets = file.read()
-                image = picture(octets, channels)
+                image = picture(octets, channels, size=None if resize else size)
+            except OtherSizeError as error:
+                other.append((path, error.size))
+                continue
             except Exception as error:  # noqa: BLE001  (a broken file makes Pillow's decoders raise anything)
                 broken.append(f"{path} ({_reason(error)})")
                 continue
             if image.size != (size, size):
-                if not resize:
-                    other.append((path, image.size))
-                    continue
                 image = image.resize((size, size), Image.Resampling.BICUBIC)
+            if image.info.get(REDUCED):
+                reduced.append(index)
+            if image.info.get(ANIMATED):
+                animated.append(path)
             images_NHWC[index] = np.asarray(image).reshape(size, size, channels)
             hashes[index] = hashlib.sha256(octets).digest()
 
@@ -175,24 +268,30 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
         raise DataError(f"{what}. Fix or remove {'it' if len(broken) == 1 else 'them'}.")
     if other:
         _raise_sizes(sorted(other), len(files), size)
+    if 0 < (highest := images_NHWC[reduced].max(initial=0)) < _BLACK:
+        where = Path(files[reduced[0]].path).parent.parent
+        what = f"all images of more than 8 bits are nearly black: in 8 bits their highest value is {highest} of 255"
+        raise DataError(f"{where}: {what}. Scale their values before.")
+    if animated:
+        named = _some(sorted(map(readable, animated)))
+        notice_once(f"{len(animated)} of {len(files)} images are animated, of which the first frame is used: {named}")
     return images_NHWC, hashes
 
 
-def picture(octets: bytes, channels: int = 3) -> Image.Image:
-    """Return an encoded image in RGB, or in grey for one channel, in its EXIF orientation.
+def picture(octets: bytes, channels: int = 3, *, size: int | None = None) -> Image.Image:
+    """Return an encoded image in RGB, or in grey for one channel, upright; see `eight_bits`.
 
-    Alpha is dropped, 16 bits are reduced to 8; for grey, colours become their luma (ITU-R BT.601).
+    Of an animation it is the first frame, with a mark in its `info`. Raises `OtherSizeError`, before it is decoded, for
+    one that is not `size` px wide and high.
     """
-    mode = "L" if channels == 1 else "RGB"
-    with Image.open(io.BytesIO(octets)) as image:
+    with open_picture(octets) as image:
+        if size is not None and image.size != (size, size):
+            raise OtherSizeError(image.size)
+        is_animated = image.format != "MPO" and getattr(image, "is_animated", False)
         image.load()
-        if image.mode == mode and "exif" not in image.info:
-            return image
-        if image.mode.startswith("I"):
-            image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
-        elif image.mode == "P" and "transparency" in image.info:
-            image = image.convert("RGBA")
-        return ImageOps.exif_transpose(image).convert(mode)
+        found = eight_bits(image, "L" if channels == 1 else "RGB")
+    found.info[ANIMATED] = is_animated
+    return found
 
 
 def _raise_sizes(other: list[tuple[str, tuple[int, int]]], total: int, size: int) -> None:
@@ -207,7 +306,7 @@ def _raise_sizes(other: list[tuple[str, tuple[int, int]]], total: int, size: int
 
 def _reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
-        return "unknown image format"
+        return f"not an image in one of the formats {', '.join(FORMATS)}"
     return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__
 
 

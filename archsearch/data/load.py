@@ -1,4 +1,4 @@
-"""From settings to a data set: the selected one, in the requested form, with with its validation split.
+"""From settings to a data set: the selected one, in the requested form, with its validation split.
 
 Numpy and Pillow. torchvision is imported by `published` alone, and only to download or decode.
 """
@@ -12,7 +12,7 @@ from PIL import Image
 
 from archsearch import plugins
 from archsearch.data import folder, published, shapes
-from archsearch.data.dataset import Dataset, DatasetPlugin, Images, Source, source_of
+from archsearch.data.dataset import Dataset, DatasetPlugin, Images, Samples, Source, some_of_each_class, source_of
 from archsearch.data.split import divide
 from archsearch.errors import ArchsearchError, DataError, SpecError
 from archsearch.settings.data import DataSettings, image_shape
@@ -49,7 +49,20 @@ def load_dataset(settings: DataSettings) -> Dataset:
     if settings.classes is not None and settings.classes != len(source.classes):
         what = f"data.classes is {settings.classes}, but {source.name} has {len(source.classes)} classes"
         raise DataError(f"{what}. Set data.classes={len(source.classes)}, or null to use all of them.")
-    return replace(divide(_converted(source, settings), settings), notice=notice)
+    dataset = divide(_converted(source, settings), settings)
+    return replace(dataset, notice="\n".join(text for text in (notice, dataset.notice) if text) or None)
+
+
+def load_samples(settings: DataSettings, *, most: int, each: int) -> Samples:
+    """Return at most `most` training images, at most `each` of a class.
+
+    Of a folder no other image is decoded; mean and deviation are then those of the samples. Raises as `load_dataset`.
+    """
+    if settings.name == "folder":
+        return folder.load_samples(settings, most=most, each=each)
+    dataset = load_dataset(settings)
+    chosen = some_of_each_class(dataset.train.labels_B, most, each)
+    return Samples(images=dataset.train.take(chosen), mean=dataset.mean, std=dataset.std)
 
 
 def count_classes(settings: DataSettings) -> int:
@@ -97,14 +110,16 @@ def _converted(source: Source, settings: DataSettings) -> Source:
         raise DataError(f"{what}. Set data.resize=true to resize them, or data.image_size to their size.")
     if channels != found and not {channels, found} <= {1, 3}:
         raise DataError(f"{source.name} has images of {found} channels, not {channels}. Set data.channels={found}.")
-    train, test = (
-        Images(
-            images_BHWC=np.stack([_converted_image(image, channels, size) for image in part.images_BHWC]),
-            labels_B=part.labels_B,
-        )
-        for part in (source.train, source.test)
-    )
-    return source_of(source.name, source.classes, train, test)
+    validation = None if source.validation is None else _converted_images(source.validation, channels, size)
+    train, test = (_converted_images(part, channels, size) for part in (source.train, source.test))
+    return source_of(source.name, source.classes, train, test, validation)
+
+
+def _converted_images(part: Images, channels: int, size: int) -> Images:
+    images_BHWC = np.empty((len(part), size, size, channels), np.uint8)
+    for place, image_HWC in enumerate(part.images_BHWC):
+        images_BHWC[place] = _converted_image(image_HWC, channels, size)
+    return Images(images_BHWC=images_BHWC, labels_B=part.labels_B)
 
 
 def _converted_image(image_HWC: np.ndarray, channels: int, size: int) -> np.ndarray:

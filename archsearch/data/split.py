@@ -9,32 +9,56 @@ import numpy as np
 
 from archsearch.data.dataset import Dataset, Source, digest_of
 from archsearch.errors import DataError
-from archsearch.settings.data import DataSettings
+from archsearch.settings.data import VALIDATION, DataSettings
 
 
 def divide(source: Source, settings: DataSettings) -> Dataset:
-    """Return `source` cut to the limits, with a stratified slice of its training images held out for validation.
+    """Return `source` cut to the limits, with the validation images that it has, or else a stratified slice held out.
 
-    Raises `DataError` if a fraction above 0 gives no validation image, or no training image.
+    Raises `DataError` for a limit that leaves a class without a training image, for a fraction above 0 that gives no
+    validation image or no training image, and for a fraction beside validation images.
     """
     kept = subset(source.train.labels_B, settings.limit_train, settings.seed)
     tested = subset(source.test.labels_B, settings.limit_test, settings.seed)
-    held = held_out(source.train.labels_B[kept], settings.validation, settings.seed)
-    if settings.validation > 0 and not 0 < held.sum() < len(kept):
-        what = f"data.validation={settings.validation} of {len(kept)} training images holds out {held.sum()} of them"
-        raise DataError(f"{what}. Use more images, another fraction, or data.validation=0.")
-    train, validation = kept[~held], kept[held]
-    parts = [source.digest.encode(), train, validation, tested]
+    if len(kept) < len(source.classes):
+        what = f"{source.name} has {len(source.classes)} classes, but only {len(kept)} training images are used"
+        limit = f"data.limit_train={settings.limit_train}" if settings.limit_train else "data"
+        raise DataError(f"{limit}: {what}. Use at least {len(source.classes)}.")
+    train, held, validation = kept, kept[:0], source.validation
+    if validation is None:
+        fraction = VALIDATION if settings.validation is None else settings.validation
+        mask_B = held_out(source.train.labels_B[kept], fraction, settings.seed)
+        train, held = kept[~mask_B], kept[mask_B]
+        if fraction > 0 and not (len(train) and len(held)):
+            what = f"data.validation={fraction} of {len(kept)} training images holds out {len(held)} of them"
+            raise DataError(f"{what}. Use more images, another fraction, or data.validation=0.")
+        validation = source.train.take(held)
+    elif settings.validation is not None:
+        what = f"is {settings.validation}, but {source.name} itself has {len(validation)} validation images"
+        raise DataError(f"data.validation: {what}. Set data.validation=null to use these.")
+    parts = [source.digest.encode(), train, held, tested]
     return Dataset(
         name=source.name,
         classes=source.classes,
         train=source.train.take(train),
-        validation=source.train.take(validation),
+        validation=validation,
         test=source.test if len(tested) == len(source.test) else source.test.take(tested),
         mean=source.mean,
         std=source.std,
         fingerprint=digest_of(parts)[:16],
+        notice=_unseen(source.classes, validation.labels_B),
     )
+
+
+def _unseen(classes: tuple[str, ...], labels_B: np.ndarray) -> str | None:
+    """Return a notice of the classes that have no validation image; None if all have, or there are none at all."""
+    there = set(labels_B.tolist())
+    lacking = [name for label, name in enumerate(classes) if label not in there]
+    if not lacking or not len(labels_B):
+        return None
+    named = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if len(lacking) > 5 else "")
+    what = f"{len(lacking)} of {len(classes)} classes have no validation image: {named}"
+    return f"data: {what}. The validation accuracy does not count them. Use more images, or a larger data.validation."
 
 
 def subset(labels_B: np.ndarray, limit: int | None, seed: int) -> np.ndarray:

@@ -9,10 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite, isqrt
 from typing import Any, assert_never, get_args
 
-from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
-from archsearch.design.expression import Expression, Value, check_names, compute, constant, integer, parse, settle
+from archsearch.decode import convert, describe, is_list, is_mapping, join, quoted, suggest
+from archsearch.design.expression import (
+    MAX_VALUE,
+    WORDS,
+    Expression,
+    Value,
+    check_names,
+    compute,
+    condition,
+    constant,
+    integer,
+    parse,
+    settle,
+)
 from archsearch.design.layers import (
     Activation,
     ActivationKind,
@@ -37,6 +50,12 @@ SHORTCUTS = ("none", "if_same_shape", "project")
 CHANNEL_NAMES = ("in", "out", "block_in")
 """Names that an expression may read besides the block's options: channels entering this layer, leaving
 the block, and entering the block."""
+MAX_ITEMS = 1024
+"""The largest number of layers of a block, those of residuals and branches included."""
+MAX_DEPTH = 16
+"""The largest number of lists of layers inside each other."""
+MAX_SPAN = 4096
+"""The largest kernel, stride, dilation and padding of a window: no input has more px."""
 WINDOW = ("kernel", "stride", "dilation", "padding")
 """Fields of a layer that shapes and receptive fields come from."""
 
@@ -98,13 +117,20 @@ class FieldValues:
     def integer(self, field: str) -> int:
         """Return an integer of at least 1; raises `SpecError` for any other value, as all methods do."""
         value = self._fields[field].value
-        if type(value) is int and value >= 1:
+        if type(value) is int and 1 <= value <= MAX_VALUE:
             return value
         return integer(self._fields[field], self._scope, f"{self._where}.{field}", 1)
 
+    def span(self, field: str) -> int:
+        """Return an integer from 1 to `MAX_SPAN`."""
+        value = self.integer(field)
+        if value > MAX_SPAN:
+            raise self.error(field, f"must be at most {MAX_SPAN} px, got {value}")
+        return value
+
     def flag(self, field: str) -> bool:
         """Return whether the value is true."""
-        return bool(compute(self._fields[field], self._scope, f"{self._where}.{field}"))
+        return condition(self._fields[field], self._scope, f"{self._where}.{field}")
 
     def choice(self, field: str, choices: tuple[str, ...]) -> str:
         """Return one of `choices`."""
@@ -114,7 +140,7 @@ class FieldValues:
         """Return a probability below 1."""
         value = compute(self._fields[field], self._scope, f"{self._where}.{field}")
         if isinstance(value, str) or not 0 <= value < 1:
-            raise SpecError(f"{self._where}.{field}", f"must be at least 0 and below 1, got {value}")
+            raise SpecError(f"{self._where}.{field}", f"must be at least 0 and below 1, got {describe(value)}")
         return float(value)
 
     def padding(self, field: str, reach: int) -> tuple[int, int]:
@@ -126,8 +152,10 @@ class FieldValues:
         if value == "valid":
             return 0, 0
         if isinstance(value, str):
-            raise SpecError(where, f"unknown value '{value}'", suggest(value, PADDINGS))
+            raise SpecError(where, f"unknown value {quoted(value)}", suggest(value, PADDINGS))
         amount = integer(self._fields[field], self._scope, where, 0)
+        if amount > MAX_SPAN:
+            raise self.error(field, f"must be at most {MAX_SPAN} px, got {amount}")
         return amount, amount
 
     def error(self, field: str, what: str, fix: str = "") -> SpecError:
@@ -150,13 +178,13 @@ class LayerKind:
 
 
 def _conv(values: FieldValues, name: str) -> Conv:
-    kernel, dilation = values.integer("kernel"), values.integer("dilation")
+    kernel, dilation = values.span("kernel"), values.span("dilation")
     return Conv(
         name=name,
         in_channels=values.channels,
         out_channels=values.integer("out"),
         kernel=kernel,
-        stride=values.integer("stride"),
+        stride=values.span("stride"),
         dilation=dilation,
         groups=values.integer("groups"),
         padding=values.padding("padding", dilation * (kernel - 1)),
@@ -170,10 +198,15 @@ def _norm(values: FieldValues, name: str) -> Norm | None:
         return None
     groups, channels = values.integer("groups") if kind == "group" else 1, values.channels
     if channels % groups:
-        nearest = min((d for d in range(1, channels + 1) if channels % d == 0), key=lambda d: abs(d - groups))
+        nearest = min(_divisors(channels), key=lambda divisor: (abs(divisor - groups), divisor))
         what = f"{channels} channels are not divisible by {groups} groups"
         raise values.error("groups", what, f"Use groups={nearest}.")
     return Norm(name=name, kind=kind, channels=channels, groups=groups)  # type: ignore[arg-type]
+
+
+def _divisors(number: int) -> list[int]:
+    small = [divisor for divisor in range(1, isqrt(number) + 1) if number % divisor == 0]
+    return [*small, *(number // divisor for divisor in small)]
 
 
 def _act(values: FieldValues, name: str) -> Activation | None:
@@ -190,8 +223,8 @@ def _pool(values: FieldValues, name: str) -> Pool | GlobalPool:
     kind = values.choice("kind", POOLS)
     if kind.startswith("global_"):
         return GlobalPool(name=name, kind="max" if kind == "global_max" else "average")
-    kernel = values.integer("kernel")
-    stride, padding = values.integer("stride"), values.padding("padding", kernel - 1)
+    kernel = values.span("kernel")
+    stride, padding = values.span("stride"), values.padding("padding", kernel - 1)
     return Pool(name=name, kind="max" if kind == "max" else "average", kernel=kernel, stride=stride, padding=padding)
 
 
@@ -212,6 +245,9 @@ KINDS: Mapping[str, LayerKind] = {
 }
 """The kinds of layers by their names in YAML."""
 _ITEMS = (*KINDS, "residual", "parallel")
+_STAGES = "Write several blocks, or a stage with repeats."
+MAX_NAME = 200
+"""Characters of the name of a block or a network."""
 _BLOCK_KEYS = ("name", "options", "layers", "residual")
 _OLD_OPTIONS = "defaults_of"
 
@@ -240,14 +276,49 @@ def decode_block(raw: object, where: str, name: str = "") -> BlockSpec:
         at = join(where, "residual")
         shortcut = _text_field(residual, at, scope, SHORTCUTS)
         items = (ResidualSpec(name=None, where=at, layers=items, shortcut=shortcut, when=None),)
-    return BlockSpec(name=str(block.get("name") or name), defaults=defaults, items=items, source=block)
+    if (count := count_layers(items)) > MAX_ITEMS:
+        raise SpecError(join(where, "layers"), f"has {count} layers, at most {MAX_ITEMS} are allowed", _STAGES)
+    return BlockSpec(
+        name=own_name(block.get("name"), name, join(where, "name")), defaults=defaults, items=items, source=block
+    )
 
 
 def decode_items(raw: object, where: str, scope: Mapping[str, Value]) -> tuple[ItemSpec, ...]:
     """Return the list `raw` of layers as specs; expressions may read the names in `scope`."""
     if not is_list(raw):
         raise SpecError(where, f"must be a list of layers, got {describe(raw)}")
+    if where.count("[") >= MAX_DEPTH:
+        raise SpecError(where, f"more than {MAX_DEPTH} lists of layers are inside each other")
+    if len(raw) > MAX_ITEMS:
+        raise SpecError(where, f"has {len(raw)} layers, at most {MAX_ITEMS} are allowed", _STAGES)
     return tuple(_decode_item(item, f"{where}[{i}]", scope) for i, item in enumerate(raw))
+
+
+def count_layers(items: Iterable[ItemSpec]) -> int:
+    """Return how many layers, merges of branches included, `items` make at most."""
+    count = 0
+    for item in items:
+        match item:
+            case LayerSpec():
+                count += 1
+            case ResidualSpec(layers=layers):
+                count += 3 + count_layers(layers)  # with the two of a projection
+            case ParallelSpec(branches=branches):
+                count += 1 + sum(count_layers(branch) for branch in branches.values())
+            case _:
+                assert_never(item)
+    return count
+
+
+def own_name(raw: object, default: str, where: str) -> str:
+    """Return the name `raw` of a block or a network, or `default` for null; raises `SpecError` for no text."""
+    if raw is None or raw == "":
+        return default
+    if not isinstance(raw, str | int | float):
+        raise SpecError(where, f"must be a string, got {describe(raw)}")
+    if len(str(raw)) > MAX_NAME:
+        raise SpecError(where, f"has {len(str(raw))} characters, at most {MAX_NAME} are allowed")
+    return str(raw)
 
 
 def settle_items(items: Iterable[ItemSpec], options: Mapping[str, Value]) -> tuple[ItemSpec, ...]:
@@ -258,7 +329,7 @@ def settle_items(items: Iterable[ItemSpec], options: Mapping[str, Value]) -> tup
     found: list[ItemSpec] = []
     for item in items:
         when = None if item.when is None else settle(item.when, options)
-        if when is not None and when.value is not None:
+        if when is not None and when.value is not None and not isinstance(when.value, str):
             if not when.value:
                 continue
             when = None
@@ -298,7 +369,7 @@ def choice_of(expression: Expression, scope: Mapping[str, Value], where: str, ch
     """Return the value of `expression`, one of `choices`; raises `SpecError` for any other."""
     value = compute(expression, scope, where)
     if value not in choices:
-        raise SpecError(where, f"unknown value '{value}'", suggest(str(value), choices))
+        raise SpecError(where, f"unknown value {quoted(value)}", suggest(str(value), choices))
     return str(value)
 
 
@@ -320,10 +391,12 @@ def _decode_defaults(raw: object, where: str) -> dict[str, Value]:
     if not is_mapping(raw):
         raise SpecError(where, f"must be a mapping, got {describe(raw)}")
     for key, value in raw.items():
-        if key in CHANNEL_NAMES or not str(key).isidentifier():
+        if key in CHANNEL_NAMES or key in WORDS or key != str(key) or not key.isidentifier():
             raise SpecError(join(where, key), "is not a valid name for an option of a block")
         if not isinstance(value, int | float | bool | str):
             raise SpecError(join(where, key), f"must be a number, true, false or a string, got {describe(value)}")
+        if isinstance(value, float) and not isfinite(value):
+            raise SpecError(join(where, key), f"must be finite, got {value}")
     return {str(key): value for key, value in raw.items()}
 
 
@@ -406,7 +479,7 @@ def _text_field(raw: object, where: str, scope: Mapping[str, Value], choices: tu
     if raw in scope or " " in raw:
         return _number_field(raw, where, scope)
     options = [name for name, value in scope.items() if isinstance(value, str)]
-    raise SpecError(where, f"unknown value '{raw}'", suggest(raw, (*choices, *options)))
+    raise SpecError(where, f"unknown value {quoted(raw)}", suggest(raw, (*choices, *options)))
 
 
 def _number_field(raw: object, where: str, scope: Mapping[str, Value]) -> Expression:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from archsearch.decode import suggest
+from archsearch.decode import describe, suggest
 from archsearch.errors import SpecError
 
 Value = int | float | bool | str
@@ -24,10 +24,15 @@ Scope = Mapping[str, Value]
 Evaluator = Callable[[Scope], Value]
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d+\.\d*|\.\d+|\d+)|(?P<name>[A-Za-z_]\w*)|(?P<sign>\*\*|//|==|!=|<=|>=|[-+*/%()<>,]))"
+    r"\s*(?:(?P<number>[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)|(?P<name>[^\W\d]\w*)|(?P<sign>\*\*|//|==|!=|<=|>=|[-+*/%()<>,]))"
 )
 _MAX_LENGTH = 200
-_WORDS = frozenset({"if", "else", "or", "and", "not"})
+_MAX_DEPTH = 32  # of brackets, signs and conditions inside each other
+_LARGEST = 10**18  # of any number on the way to a value
+MAX_VALUE = 1_000_000
+"""The largest number of channels, taps or px of a layer: a bound against a misplaced digit."""
+WORDS = frozenset({"if", "else", "or", "and", "not"})
+"""Words of the grammar, which name nothing."""
 
 
 def multiple_of(value: float, divisor: float) -> int:
@@ -55,7 +60,7 @@ def _both(left: Value, right: Value) -> bool:
     return bool(left and right)
 
 
-_Operation = Callable[..., Any]  # raises TypeError for strings
+_Operation = Callable[..., Any]  # of numbers
 _FUNCTIONS: dict[str, tuple[_Operation, range]] = {
     "min": (min, range(1, 9)),
     "max": (max, range(1, 9)),
@@ -70,6 +75,8 @@ _FUNCTIONS: dict[str, tuple[_Operation, range]] = {
 def _power(base: float, exponent: float) -> float:
     if abs(exponent) > 16 or abs(base) > 1e6:
         raise SpecError("", f"{base} ** {exponent} is out of bounds", "Exponents are at most 16, bases at most 1e6.")
+    if base < 0 and not float(exponent).is_integer():
+        raise SpecError("", f"{base} ** {exponent} is not a real number", "Use abs(...), or a whole exponent.")
     return base**exponent
 
 
@@ -80,6 +87,7 @@ _BINARY: tuple[dict[str, _Operation], ...] = (
     {"+": operator.add, "-": operator.sub},
     {"*": operator.mul, "/": _divide, "//": _divide_down, "%": operator.mod},
 )
+_TAKES_TEXT = frozenset({operator.eq, operator.ne, _either, _both})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +115,8 @@ def parse(text: str, where: str) -> Expression:
 
 def constant(value: Value) -> Expression:
     """Return the expression that is always `value`."""
-    return Expression(text=str(value), names=frozenset(), evaluate=lambda scope: value, value=value)
+    text = value if isinstance(value, str) else describe(value)
+    return Expression(text=text, names=frozenset(), evaluate=lambda scope: value, value=value)
 
 
 def settle(expression: Expression, scope: Scope) -> Expression:
@@ -127,16 +136,24 @@ def check_names(expression: Expression, known: Mapping[str, object], where: str)
 
 
 def integer(expression: Expression, scope: Scope, where: str, least: int) -> int:
-    """Return the value of `expression`, an integer of at least `least`; raises `SpecError` for any other."""
+    """Return the value of `expression`, an integer from `least` to `MAX_VALUE`; raises `SpecError` for any other."""
     value = compute(expression, scope, where)
-    if type(value) is not int:
-        if isinstance(value, bool) or not isinstance(value, float) or not value.is_integer():
-            fix = "Round it: round(...), floor(...) or //." if isinstance(value, float) else ""
-            raise SpecError(where, f"'{expression.text}' gives {value}, must be an integer", fix)
-        value = int(value)
+    if type(value) is not int and not (isinstance(value, float) and value.is_integer()):
+        fix = "Round it: round(...), floor(...) or //." if isinstance(value, float) else ""
+        raise SpecError(where, f"'{expression.text}' gives {describe(value)}, must be an integer", fix)
     if value < least:
-        raise SpecError(where, f"'{expression.text}' gives {value}, must be at least {least}")
-    return value
+        raise SpecError(where, f"'{expression.text}' gives {describe(value)}, must be at least {least}")
+    if value > MAX_VALUE:
+        raise SpecError(where, f"'{expression.text}' gives {describe(value)}, must be at most {MAX_VALUE}")
+    return int(value)
+
+
+def condition(expression: Expression, scope: Scope, where: str) -> bool:
+    """Return whether `expression` is true; raises `SpecError` for a string, which is neither true nor false."""
+    value = compute(expression, scope, where)
+    if isinstance(value, str):
+        raise SpecError(where, f"'{expression.text}' gives {describe(value)}, must be true or false")
+    return bool(value)
 
 
 def compute(expression: Expression, scope: Scope, where: str) -> Value:
@@ -150,7 +167,7 @@ def compute(expression: Expression, scope: Scope, where: str) -> Value:
     except TypeError:
         raise SpecError(where, f"'{expression.text}' mixes strings and numbers") from None
     except (OverflowError, ValueError):
-        raise SpecError(where, f"'{expression.text}' is not finite") from None
+        raise SpecError(where, f"'{expression.text}' is not a number from -1e18 to 1e18") from None
     except SpecError as error:
         raise SpecError(where, error.what, error.fix) from None
 
@@ -162,7 +179,7 @@ class _Parser:
         self.text, self.where = text, where
         self.names: set[str] = set()
         self.tokens = self._split(text)
-        self.at = 0
+        self.at = self.depth = 0
 
     def _split(self, text: str) -> list[str]:
         tokens: list[str] = []
@@ -194,6 +211,15 @@ class _Parser:
         if self.peek():
             raise self.error(f"unexpected '{self.peek()}'")
 
+    def inner(self, part: Callable[[], Evaluator]) -> Evaluator:
+        """Return `part()`, one level deeper; raises `SpecError` where that is too deep."""
+        self.depth += 1
+        if self.depth > _MAX_DEPTH:
+            raise self.error(f"is nested more than {_MAX_DEPTH} levels deep")
+        found = part()
+        self.depth -= 1
+        return found
+
     def ternary(self) -> Evaluator:
         value = self.binary(0)
         if self.peek() != "if":
@@ -201,7 +227,7 @@ class _Parser:
         self.take()
         condition = self.binary(0)
         self.expect("else")
-        otherwise = self.ternary()
+        otherwise = self.inner(self.ternary)
         return lambda scope: value(scope) if condition(scope) else otherwise(scope)
 
     def binary(self, level: int) -> Evaluator:
@@ -209,7 +235,7 @@ class _Parser:
             return self.unary()
         if level == 2 and self.peek() == "not":
             self.take()
-            inner = self.binary(level)
+            inner = self.inner(lambda: self.binary(level))
             return lambda scope: not inner(scope)
         left = self.binary(level + 1)
         while self.peek() in _BINARY[level]:
@@ -219,24 +245,23 @@ class _Parser:
     def unary(self) -> Evaluator:
         if self.peek() == "-":
             self.take()
-            inner = self.unary()
-            return lambda scope: operator.neg(inner(scope))  # type: ignore[arg-type]
+            return _apply(operator.neg, self.inner(self.unary))
         base = self.atom()
         if self.peek() == "**":
             self.take()
-            return _apply(_power, base, self.unary())
+            return _apply(_power, base, self.inner(self.unary))
         return base
 
     def atom(self) -> Evaluator:
         token = self.take()
         if token == "(":
-            inner = self.ternary()
+            inner = self.inner(self.ternary)
             self.expect(")")
             return inner
         if token[:1].isdigit() or token[:1] == ".":
             number: Value = float(token) if "." in token else int(token)
             return lambda scope: number
-        if not token or token in _WORDS or not (token[0].isalpha() or token[0] == "_"):
+        if not token or token in WORDS or not (token[0].isalpha() or token[0] == "_"):
             raise self.error(f"expected a value, got {_quoted(token)}")
         if self.peek() == "(":
             return self.call(token)
@@ -248,18 +273,33 @@ class _Parser:
             raise self.error(f"unknown function '{name}'")
         function, counts = _FUNCTIONS[name]
         self.expect("(")
-        arguments = [self.ternary()]
+        arguments = [self.inner(self.ternary)]
         while self.peek() == ",":
             self.take()
-            arguments.append(self.ternary())
+            arguments.append(self.inner(self.ternary))
         self.expect(")")
         if len(arguments) not in counts:
             raise self.error(f"{name}() takes {counts[0]} argument(s), got {len(arguments)}")
-        return lambda scope: function(*(argument(scope) for argument in arguments))
+        return _apply(function, *arguments)
 
 
-def _apply(function: _Operation, left: Evaluator, right: Evaluator) -> Evaluator:
-    return lambda scope: function(left(scope), right(scope))
+def _apply(function: _Operation, *arguments: Evaluator) -> Evaluator:
+    """Return the evaluator of `function` of `arguments`; text, and numbers beyond `_LARGEST`, raise."""
+    if function in _TAKES_TEXT:
+        return lambda scope: function(*[argument(scope) for argument in arguments])
+    return lambda scope: _bounded(function(*[_number(argument(scope)) for argument in arguments]))
+
+
+def _number(value: Value) -> float:
+    if isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _bounded(value: float) -> float:
+    if not -_LARGEST <= value <= _LARGEST:  # also for nan
+        raise OverflowError
+    return value
 
 
 def _quoted(token: str) -> str:

@@ -24,16 +24,17 @@ from archsearch.design.block import (
     ParallelSpec,
     ResidualSpec,
     choice_of,
+    count_layers,
     settle_items,
 )
-from archsearch.design.expression import Value, compute, multiple_of
+from archsearch.design.expression import MAX_VALUE, Value, condition, multiple_of
 from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Norm, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
 from archsearch.errors import SpecError
 
 MAX_LAYERS = 4096
-"""The largest number of blocks of a design: a bound against a misplaced digit."""
+"""The largest number of layers of a design, and of its blocks: a bound against a misplaced digit."""
 Options = tuple[tuple[str, Value], ...]
 """Options of a block with their values, hashable."""
 
@@ -45,6 +46,8 @@ class FixedBlock:
     block: BlockSpec
     options: Mapping[str, Value]
     items: tuple[ItemSpec, ...]
+    layers: int
+    """How many layers it makes at most."""
 
 
 def lower(design: DesignSpec) -> Plan:
@@ -54,8 +57,7 @@ def lower(design: DesignSpec) -> Plan:
     """
     if design.width == "fit":
         raise SpecError("arch.width", "'fit' needs limits", "Set a number, or use limits.")
-    if sum(stage.repeats for stage in design.stages) > MAX_LAYERS:
-        raise SpecError("arch.stages", f"has more than {MAX_LAYERS} blocks")
+    _require_size(design)
     channels, kind = design.input_shape[0], first_map(design.symmetry)
     top: list[Sequence] = []
     if design.stem is not None:
@@ -71,6 +73,19 @@ def lower(design: DesignSpec) -> Plan:
     top.append(Sequence(name="stages", layers=tuple(stages)))
     top.append(Sequence(name="head", layers=lower_head(design.head, channels, kind)))
     return Plan(input_shape=design.input_shape, layers=tuple(top))
+
+
+def _require_size(design: DesignSpec) -> None:
+    """Raise `SpecError` for more blocks or layers than `MAX_LAYERS`."""
+    if sum(stage.repeats for stage in design.stages) > MAX_LAYERS:
+        raise SpecError("arch.stages", f"has more than {MAX_LAYERS} blocks")
+    if sum(_layers_of_stage(blocks_of(stage)) for stage in stages_of(design)) > MAX_LAYERS:
+        raise SpecError("arch.stages", f"has more than {MAX_LAYERS} layers")
+
+
+@lru_cache(maxsize=64)
+def _layers_of_stage(blocks: tuple[FixedBlock, ...]) -> int:
+    return sum(block.layers for block in blocks)
 
 
 def scaled(width: int, design: DesignSpec) -> int:
@@ -108,7 +123,8 @@ def blocks_of(stage: StageSpec) -> tuple[FixedBlock, ...]:
 def with_options(block: BlockSpec, options: Options = ()) -> FixedBlock:
     """Return `block` with `options` over its defaults; the same value for the same ones (remembered, bounded)."""
     known = {**block.defaults, **dict(options)}
-    return FixedBlock(block=block, options=known, items=settle_items(block.items, known))
+    items = settle_items(block.items, known)
+    return FixedBlock(block=block, options=known, items=items, layers=count_layers(items))
 
 
 @lru_cache(maxsize=1024)
@@ -127,7 +143,7 @@ def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value]) -> tuple[Lay
     layers: list[Layer] = []
     taken: set[str] = set()
     for item in items:
-        if item.when is not None and not compute(item.when, scope, f"{item.where}.when"):
+        if item.when is not None and not condition(item.when, scope, f"{item.where}.when"):
             continue
         for layer in _lower_item(item, scope, taken):
             if layer.name in taken:
@@ -235,6 +251,8 @@ def _lower_item(item: ItemSpec, scope: dict[str, Value], taken: set[str]) -> tup
                 branches.append(Sequence(name=name, layers=lower_items(branch, inner)))
                 ends.append(_channels(inner))
             scope["in"] = sum(ends) if item.combine == "concat" else max(ends)
+            if scope["in"] > MAX_VALUE:
+                raise SpecError(item.where, f"gives {scope['in']} channels, at most {MAX_VALUE} are allowed")
             return (Parallel(name=item.name or "parallel", branches=tuple(branches), combine=item.combine),)
         case ResidualSpec():
             return _lower_residual(item, scope)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, Literal, TypeVar
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
-from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items, known_mapping
-from archsearch.design.expression import Value
+from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items, known_mapping, own_name
+from archsearch.design.expression import MAX_VALUE, Value
 from archsearch.errors import SpecError
+from archsearch.formatting import one_line
 
 Decoded = TypeVar("Decoded")
 BlockLookup = Callable[[str], Mapping[str, Any]]
@@ -87,7 +89,6 @@ _ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "sy
 _STAGE_KEYS = ("block", "width", "repeats", "entry")
 _HEAD_KEYS = ("layers", "pool", "kernel", "dropout", "linear", "classes")
 _OWN = ("block",)
-_MOST = 1_000_000  # of any integer: a bound against a misplaced digit
 
 
 class BlockReader:
@@ -146,11 +147,12 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
     stem_raw, stages_raw = source.get("stem"), source.get("stages")
     if not is_mapping(stages_raw) or not stages_raw:
         raise SpecError(join(where, "stages"), f"must be a mapping of at least one stage, got {describe(stages_raw)}")
+    _require_blocks(stages_raw, join(where, "stages"))
     width = convert(float | Literal["fit"], source.get("width", 1.0), join(where, "width"))
     if width != "fit" and not 0 < width <= 64:
         raise SpecError(join(where, "width"), f"must be above 0 and at most 64, got {width}")
     return DesignSpec(
-        name=str(source.get("name") or "unnamed"),
+        name=one_line(own_name(source.get("name"), "unnamed", join(where, "name"))),
         input_shape=memory.once(source.get("input", (3, 32, 32)), join(where, "input"), _input_shape),
         stem=None if stem_raw is None else memory.once(stem_raw, join(where, "stem"), reader.stem),
         stages=tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items()),
@@ -160,6 +162,17 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
         symmetry=convert(Literal["none", "flip"], source.get("symmetry", "none"), join(where, "symmetry")),
         source=source,
     )
+
+
+def _require_blocks(stages: Mapping[str, Any], where: str) -> None:
+    """Raise `SpecError` at a stage without a block where others have one: its name is probably misspelt."""
+    have = [str(key) for key, stage in stages.items() if is_mapping(stage) and stage.get("block") is not None]
+    for key, stage in stages.items():
+        if have and is_mapping(stage) and stage.get("block") is None:
+            what = f"there is no stage {key} in the design (stages: {', '.join(have)})"
+            close = suggest(str(key), have)
+            fix = close if close.startswith("Did") else f"A new stage needs a block: {join(where, key)}.block=normal."
+            raise SpecError(join(where, key), what, fix)
 
 
 class _Reader:
@@ -229,6 +242,8 @@ def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, 
     for key, value in raw.items():
         if key in block.defaults:
             default = block.defaults[key]
+            if isinstance(value, float) and not isfinite(value):
+                raise SpecError(join(where, key), f"must be finite, got {value}")
             if type(value) is type(default):
                 options[key] = value
                 continue
@@ -269,8 +284,8 @@ def _integer(raw: object, where: str, least: int) -> int:
     value = raw if type(raw) is int else convert(int, raw, where)
     if value < least:
         raise SpecError(where, f"must be at least {least}, got {value}")
-    if value > _MOST:
-        raise SpecError(where, f"must be at most {_MOST}, got {value}")
+    if value > MAX_VALUE:
+        raise SpecError(where, f"must be at most {MAX_VALUE}, got {value}")
     return value
 
 

@@ -14,7 +14,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 
 from archsearch.errors import RunError
+from archsearch.kernels.cache import load_library
 
 _HERE = Path(__file__).parent
 _UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "pairs", "muon", "augment")
@@ -166,34 +166,11 @@ def load_kernels() -> Kernels:
 
 def _load(compiler: str, *more: str, build_narrower: Callable[[], Kernels] | None = None) -> Kernels:
     """Return the kernels that `compiler` builds with `more` flags; raises `RunError`."""
+    name = f"kernels-{_digest(compiler, *more)}"
     try:
-        return Kernels(ctypes.CDLL(str(_built(compiler, *more))), build_narrower)
+        return Kernels(load_library(name, lambda work: _compile(compiler, work, *more)), build_narrower)
     except (OSError, AttributeError) as error:
         raise RunError(f"the kernels could not be loaded: {error}") from error
-
-
-def _built(compiler: str, *more: str) -> Path:
-    """Return the shared library of these sources, compiler with `more` flags, and processor."""
-    name = f"kernels-{_digest(compiler, *more)}.so"
-    for folder in _folders():
-        library = folder / name
-        if library.exists():
-            return library
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryDirectory(dir=folder) as work:
-                fresh = _compile(compiler, Path(work), *more)
-                fresh.replace(library)  # at once, so that no process loads half of it
-        except OSError:
-            continue
-        return library
-    raise RunError("no writable folder for the kernels; set XDG_CACHE_HOME")
-
-
-def _folders() -> list[Path]:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    # Beside it a folder of the user alone: a library that others could write would run their code.
-    return [home / "archsearch", Path(tempfile.gettempdir()) / f"archsearch-{os.getuid()}"]
 
 
 def _compile(compiler: str, work: Path, *more: str) -> Path:

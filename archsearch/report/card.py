@@ -118,6 +118,8 @@ class Card:
 
 def read_card(folder: Path) -> Card | None:
     """Return the card of the run in `folder`; None if there is none, or if it cannot be read."""
+    if not (folder / CARD).is_file():
+        return None
     try:
         return parse_card(json.loads((folder / CARD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
@@ -134,14 +136,17 @@ def parse_card(record: Mapping[str, Any]) -> Card:
     if not any(map(sum, confusion)) or {len(classes)} != {len(confusion), *map(len, confusion)}:
         raise ValueError("the confusion does not fit the classes")
     calibration = record["calibration"]
+    bins = tuple(
+        Bin(images=_count(one["images"]), **{name: _share(one[key]) for key, name in _SHARES.items()})
+        for one in calibration["bins"]
+    )
+    if sum(one.images for one in bins) != sum(map(sum, confusion)):
+        raise ValueError("the bins are not those of the images")
     return Card(
         split=split,
         classes=classes,
         confusion=confusion,
-        bins=tuple(
-            Bin(images=_count(one["images"]), **{name: _share(one[key]) for key, name in _SHARES.items()})
-            for one in calibration["bins"]
-        ),
+        bins=bins,
         calibration_error=_share(calibration["expected_error"]),
         mistakes=tuple(
             Mistake(

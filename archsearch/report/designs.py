@@ -284,7 +284,7 @@ def _from_folder(folder: Any) -> str | None:
         return None
     try:
         file = Path(folder, "design.yaml")
-        return file.read_text(encoding="utf-8") if file.stat().st_size <= _LONGEST else None
+        return file.read_text(encoding="utf-8") if file.is_file() and file.stat().st_size <= _LONGEST else None
     except (OSError, ValueError):
         return None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,9 @@ def export_study(study: StudyRead, files: Mapping[str, Path], *, trial: TrialRea
     written, and `StorageError` if a file cannot be written.
     """
     wanted = {"csv": csv_text, "json": json_text, "design": lambda one: design_text(one, trial)}
-    texts = {file: wanted[kind](study) for kind, file in files.items()}
-    return [f"{_write(file, text)} ({number(len(text.encode()))} bytes)" for file, text in texts.items()]
+    # What is no letter, such as half of a pair in a name from elsewhere, is written as its code.
+    contents = {file: wanted[kind](study).encode(errors="backslashreplace") for kind, file in files.items()}
+    return [f"{_write(file, content)} ({number(len(content))} bytes)" for file, content in contents.items()]
 
 
 def folder_files(study: StudyRead, folder: Path) -> dict[str, Path]:
@@ -38,11 +38,6 @@ def folder_files(study: StudyRead, folder: Path) -> dict[str, Path]:
     return {kind: folder / name for kind, name in FILES.items() if kind != "design" or there}
 
 
-def folder_name(study: StudyRead) -> str:
-    """Return the study's name as that of a folder, safe whatever the name is."""
-    return re.sub(r"[^\w.-]+", "_", study.name).strip("._") or "study"
-
-
 def csv_text(study: StudyRead) -> str:
     """Return one line per trial: state, values, figures, one column per assignment, its files."""
     keys = list(dict.fromkeys(name for trial in study.trials for name in trial.assignments))
@@ -50,14 +45,19 @@ def csv_text(study: StudyRead) -> str:
     head = ["trial", "state", *study.objectives, *columns, "started", "finished", "design_id", "run_dir", "cause"]
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow([*head, *(f"set:{name}" for name in keys)])
+    writer.writerow(map(_cell, (*head, *(f"set:{name}" for name in keys))))
     for trial in study.trials:
         values: Sequence[Any] = trial.values or [None] * len(study.objectives)
         row = [trial.number, trial.state, *values, *(value_of(study, trial, name) for name in columns)]
         row += [when.isoformat(timespec="seconds") if when else None for when in (trial.started, trial.finished)]
         row += [trial.attrs.get("design_id"), trial.attrs.get("run_dir"), trial.cause]
-        writer.writerow([*row, *(trial.assignments.get(name) for name in keys)])
+        writer.writerow(map(_cell, (*row, *(trial.assignments.get(name) for name in keys))))
     return written.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Return `value` for a spreadsheet: a quote is put before text that it would compute as a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def json_text(study: StudyRead) -> str:
@@ -87,11 +87,11 @@ def design_text(study: StudyRead, trial: TrialRead | None = None) -> str:
     return text
 
 
-def _write(file: Path, text: str) -> Path:
+def _write(file: Path, content: bytes) -> Path:
     from archsearch.training.storage import write_whole
 
     try:
-        write_whole(file, text.encode())
+        write_whole(file, content)
     except StorageError as error:
         cause = getattr(error.__cause__, "strerror", None) or error.__cause__
         raise StorageError(f"{file}: cannot be written: {cause}. Choose another file.") from error

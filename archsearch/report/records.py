@@ -19,7 +19,7 @@ from archsearch.report.vocabulary import finite, record_of
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again
 from archsearch.search.storage.doctor import Finding
-from archsearch.search.storage.read import Best, Overview, StudyRead, TrialRead
+from archsearch.search.storage.read import Best, Overview, StudyRead, TrialRead, settings_apart
 from archsearch.settings.objectives import OBJECTIVES
 
 KNOWN = (
@@ -42,36 +42,29 @@ class RunFolder:
 
 def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
     """Return the content of the trial's folder; None if it has no folder."""
-    name = trial.attrs.get("run_dir")
-    if not isinstance(name, str) or not name:
+    if trial.place is None:
         return None
-    folder = Path(name)
+    folder = trial.folder()
+    if folder is None:
+        return RunFolder(path=Path(trial.place), found=False, files={}, tail=())
     try:
         listed = {one.name: one.stat().st_size for one in sorted(folder.iterdir()) if one.is_file()}
-        found = True
-    except OSError:
-        listed, found = {}, False
-    return RunFolder(path=folder, found=found, files=listed, tail=tuple(_tail(folder, listed, tail)))
-
-
-def run_folder(trial: TrialRead) -> Path:
-    """Return the folder of the trial's run; raises `SpecError` if it has none, or it does not exist."""
-    files = read_run_folder(trial, tail=0)
-    if files is None:
-        raise SpecError("trial", f"trial {trial.number} names no folder: it was made by another program")
-    if not files.found:
-        fix = "Run the command in the folder in which the search was started, or train the design again."
-        raise SpecError("trial", f"the folder of trial {trial.number}, {files.path}, does not exist", fix)
-    return files.path
+        if listed.keys().isdisjoint(KNOWN) and not (folder / ".hydra").is_dir():
+            listed = {}  # not a run's: a study of somebody else's may name any folder, such as that of a system's logs
+    except (OSError, ValueError):  # a name with a null character is that of no folder
+        listed = {}
+    return RunFolder(path=folder, found=True, files=listed, tail=tuple(_tail(folder, listed, tail)))
 
 
 def _tail(folder: Path, listed: dict[str, int], lines: int) -> list[str]:
     logs = [folder / name for name in listed if name.endswith((".log", ".out", ".err"))]
     for file in (*sorted(logs, key=lambda one: one.stat().st_mtime, reverse=True), folder / "metrics.jsonl"):
+        if not file.is_file():  # to open a pipe would wait for its other end
+            continue
         try:
             with file.open(encoding="utf-8", errors="replace") as opened:
                 last = [line.rstrip("\n") for line in deque((one for one in opened if one.strip()), maxlen=lines)]
-        except OSError:
+        except (OSError, ValueError):
             continue
         if last:
             return [_epoch(line) for line in last] if file.name == "metrics.jsonl" else last
@@ -97,6 +90,12 @@ def _epoch(line: str) -> str:
             digits = 0 if unit == " images/s" else 4 if not unit else 2
             parts.append(f"{name} {scale * value:.{digits}f}{unit}".strip())
     return "  ".join(parts)
+
+
+def overview_records(studies: Sequence[Overview]) -> list[dict[str, Any]]:
+    """Return the list of studies, each with the settings by which it differs from others of its data and limits."""
+    apart = settings_apart(studies)
+    return [{**overview_record(one), "differs_by": apart[one.name]} for one in studies]
 
 
 def overview_record(study: Overview) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from archsearch.report.vocabulary import BOUNDS, bound_text, finite
@@ -45,17 +44,6 @@ def is_higher_better(study: StudyRead, place: int = 0) -> bool:
     return place >= len(study.directions) or study.directions[place] == "maximize"
 
 
-def front_of_pairs(ranks: Mapping[int, tuple[float, float]]) -> set[int]:
-    """Return the keys of the pairs that no other one beats, less being better; in one pass over the sorted ones."""
-    best: set[int] = set()
-    least, last = math.inf, (math.inf, math.inf)
-    for number, rank in sorted(ranks.items(), key=lambda item: item[1]):
-        if rank[1] < least or rank == last:
-            best.add(number)
-            least, last = min(least, rank[1]), rank
-    return best
-
-
 def finite_history(trial: TrialRead) -> tuple[tuple[int, float], ...]:
     """Return the (epoch, value) that the trial reported, in order, without what is not a number."""
     reported = ((epoch, finite(trial.history[epoch])) for epoch in sorted(trial.history))
@@ -71,11 +59,21 @@ def cost_bounds(study: StudyRead, cost: str) -> dict[str, float]:
 
 
 def thinned(items: Sequence[_T], most: int, kept: Callable[[_T], bool]) -> list[_T]:
-    """Return at most about `most` of `items` in their order: all that must be `kept`, and others evenly spread."""
-    others = [place for place, item in enumerate(items) if not kept(item)]
-    room = max(0, most - (len(items) - len(others)))
-    chosen = set(others if len(others) <= room else (others[step * len(others) // room] for step in range(room)))
-    return [item for place, item in enumerate(items) if place in chosen or kept(item)]
+    """Return at most `most` of `items` in their order: those that are to be `kept`, and others evenly spread.
+
+    If there are more than `most` to be kept, these are spread, and there are no others.
+    """
+    wanted = {place for place, item in enumerate(items) if kept(item)}
+    others = [place for place in range(len(items)) if place not in wanted]
+    chosen = {*_spread(sorted(wanted), most), *_spread(others, most - len(wanted))}
+    return [item for place, item in enumerate(items) if place in chosen]
+
+
+def _spread(places: Sequence[int], most: int) -> Sequence[int]:
+    """Return at most `most` of the places, the first and the last among them."""
+    if len(places) <= most:
+        return places
+    return [places[step * (len(places) - 1) // max(most - 1, 1)] for step in range(most)]
 
 
 def central_range(values: Iterable[float]) -> tuple[float, float]:

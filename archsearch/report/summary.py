@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 
-from archsearch.formatting import duration, number, percent
+from archsearch.formatting import duration, number, percent, value_text
 from archsearch.report.series import is_higher_better, last_accuracy, pareto_front, ranked_finite, value_of
-from archsearch.report.vocabulary import DUPLICATE, TRAINED, finite, labelled_value, value_text
+from archsearch.report.vocabulary import DUPLICATE, TRAINED, finite, labelled_value
 from archsearch.search.explain import Why
 from archsearch.search.storage.read import StudyRead, TrialState
 

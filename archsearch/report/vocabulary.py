@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from archsearch.formatting import duration, number, percent
+from archsearch.formatting import number, percent, value_text
 from archsearch.settings.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -43,21 +42,6 @@ def finite(value: object) -> float | None:
     return value if abs(value) < _MOST else None
 
 
-def value_text(name: str, value: object) -> str:
-    """Return a value in its unit: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` if there is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "–" if value is None else str(value)
-    if not math.isfinite(value):
-        return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
-    if name.endswith("accuracy") and 0 <= value <= 1:
-        return percent(value)
-    if name == "seconds":
-        return duration(value)
-    if name == "receptive_field":
-        return f"{value:g} px"
-    return number(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
-
-
 def labelled_value(name: str, value: object) -> str:
     """Return a value with its label: `validation accuracy 86.12 %`, `152 000 parameters`."""
     text = value_text(name, value)
@@ -81,11 +65,14 @@ def cut(text: str, most: int) -> str:
 
 
 def misses_text(excess: Mapping[str, float]) -> str:
-    """Return by how much a design misses each limit, relative to the bound: `macs by 13 %`."""
-    texts = {
-        name: f"{100 * each:.2g} %" if each < 10 else f"{each:.3g} times the bound" for name, each in excess.items()
-    }
-    return ", ".join(f"{name} by {text}" for name, text in sorted(texts.items()))
+    """Return by how much a design misses each limit, relative to the bound: `macs by 13.0 %`."""
+    return ", ".join(f"{name} by {_excess_text(each)}" for name, each in sorted(excess.items()))
+
+
+def _excess_text(excess: float) -> str:
+    if excess < 10:
+        return percent(excess, 1)
+    return f"{excess:.3g} times the bound" if excess < 999.5 else f"{number(round(excess))} times the bound"
 
 
 def record_of(value: object, names: Iterable[str]) -> dict[str, Any]:
@@ -96,7 +83,7 @@ def record_of(value: object, names: Iterable[str]) -> dict[str, Any]:
 
 def counted(counts: Mapping[Any, int]) -> str:
     """Return the counts: `96 complete, 4 failed`."""
-    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
+    return ", ".join(f"{number(count)} {name}" for name, count in counts.items()) or "none"
 
 
 def bound_text(bound: object) -> str:

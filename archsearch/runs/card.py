@@ -16,11 +16,12 @@ import torch
 from torch import nn
 
 from archsearch.augment.samples import augmented_samples, write_samples
-from archsearch.data.load import load_dataset
+from archsearch.data.load import load_samples
 from archsearch.decode import decode
 from archsearch.errors import DataError
 from archsearch.report.card import CARD, Bin, Card, Mistake, Split
 from archsearch.report.figures.card import draw_card
+from archsearch.runs.folder import refuse_links
 from archsearch.runs.load import read_trained
 from archsearch.runs.record import run_dataset, run_policy, was_tested, write_json
 from archsearch.settings.augment import decode_policy
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 BINS = 15
 MISTAKES = 20
 _SAMPLES, _DRAWS = 3, 17
-_DRAWN = 20  # images of a picture of samples: all of CIFAR-10 would make one of 4 million rows
+_DRAWN, _EACH = 8, 2  # images of a picture of samples, and of one class
+_WIDE = 96  # px up to which the images of that picture are enlarged, to three times their size at most
 _BATCH = 500
 _LARGEST = 64  # px of a mistake in `card.json`
 _WIDEST = 1200  # px of the mosaic there
@@ -86,6 +88,7 @@ def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy
     A trial of a study never uses the test images, and neither does its card. It shows what `policy`, by default the
     training's own, does to training images. Raises `DataError` if the run, its weights or its images are missing.
     """
+    refuse_links(run_dir)
     split: Split = "test" if was_tested(run_dir) else "validation"
     trained, dataset = read_trained(run_dir), run_dataset(run_dir)
     if not len(dataset.test if split == "test" else dataset.validation):
@@ -165,8 +168,11 @@ def _samples(dataset: Dataset, policy: AugmentPolicy) -> np.ndarray:
 def draw_samples(tree: Mapping[str, Any], file: Path) -> None:
     """Write to `file` some training images of the data in `tree`, each with several augmentations."""
     policy = decode_policy(tree.get("augment", {}))
-    dataset = load_dataset(decode(DataSettings, tree.get("data", {}), "data"))
-    write_samples(file, policy, _spread(dataset, _DRAWN), mean=dataset.mean, std=dataset.std)
+    settings = decode(DataSettings, tree.get("data", {}), "data")
+    samples = load_samples(settings, most=_DRAWN, each=_EACH)
+    images_NHWC = samples.images.images_BHWC
+    zoom = max(1, min(3, _WIDE // images_NHWC.shape[2]))
+    write_samples(file, policy, images_NHWC, mean=samples.mean, std=samples.std, zoom=zoom)
 
 
 def _spread(dataset: Dataset, most: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from archsearch.analysis.measure import rows, stage_ends
 from archsearch.augment.normalise import Normaliser
 from archsearch.report.figures.erf import EffectiveField, draw_effective_fields
+from archsearch.runs.folder import refuse_links
 from archsearch.runs.load import Trained, read_trained
 from archsearch.runs.record import run_dataset
 
@@ -29,6 +30,7 @@ def draw_erf(run_dir: Path, file: Path) -> list[EffectiveField]:
 
     Raises `DataError` if the run, its weights or its images are missing, `SpecError` for a file that is no picture.
     """
+    refuse_links(run_dir)
     trained, dataset = read_trained(run_dir), run_dataset(run_dir)
     images_BHWC = dataset.test.images_BHWC[:IMAGES]
     sights = look(trained, np.ascontiguousarray(images_BHWC.transpose(0, 3, 1, 2)))

@@ -5,28 +5,31 @@ A single run calls `execute`, and a search for each of its trials.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked, require
-from archsearch.errors import InterruptedRun, SpecError
+from archsearch.errors import InterruptedRun
 from archsearch.report.vocabulary import record_of
-from archsearch.runs.record import result_record, weights_metadata, write_design, write_json
+from archsearch.runs.finish import discard_pictures, finish
+from archsearch.runs.fit import require_fit
+from archsearch.runs.folder import refuse_links
+from archsearch.runs.log import LoggedProgress, log, log_error
+from archsearch.runs.record import RESULT, result_record, weights_metadata, write_design, write_json
 from archsearch.settings.experiment import Experiment
 from archsearch.settings.objectives import added_objectives
 from archsearch.tracking.base import Scalar, Tracked
 from archsearch.tracking.guarded import GuardedTracker
+from archsearch.training.storage import remove_parts
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
     from torch import nn
 
     from archsearch.augment.make import Augmenter
     from archsearch.data.dataset import Dataset
-    from archsearch.report.card import Split
     from archsearch.training.progress import Progress
     from archsearch.training.result import EpochRecord, TrainResult
 
@@ -66,26 +69,27 @@ def execute(
     on_result: Callable[[dict[str, Any]], None] | None = None,
     resume: bool = False,
     evaluate_test: bool = True,
+    notices: Sequence[str] = (),
 ) -> RunOutcome:
     """Train the checked design and write its files to `run_dir`.
 
-    `on_result` receives the content of `result.json` as soon as it is written; the pictures are drawn later. Raises
+    `on_result` receives the content of `result.json` as soon as it is written; the pictures are drawn later. `notices`
+    are on what happened before, and are kept with the result. Raises
     `LimitError` for a design that breaks a limit, `SpecError` if the network does not fit the images, and what
     `archsearch.training.loop.train` raises.
     """
     require(checked)
-    _fit_together(checked, dataset)
+    require_fit(checked, dataset, experiment.train)
     import torch
 
     from archsearch.augment.make import make_augmenter
     from archsearch.network.assemble import assemble
-    from archsearch.report.figures.design import draw_design
-    from archsearch.report.figures.study import draw_training
-    from archsearch.training.checkpoint import discard_checkpoint
     from archsearch.training.device import choose_device, freed_after
     from archsearch.training.loop import train
 
     run_dir.mkdir(parents=True, exist_ok=True)
+    refuse_links(run_dir)
+    remove_parts(run_dir)
     design_text = write_design(run_dir / "design.yaml", checked)
     network = assemble(
         checked.plan, scheme=experiment.train.initialise, generator=torch.Generator().manual_seed(experiment.seed)
@@ -95,7 +99,11 @@ def execute(
     def augmenter() -> Augmenter:  # the first that touches the device, which other processes may have filled
         return make_augmenter(experiment.augment, mean=dataset.mean, std=dataset.std, device=device)
 
+    for key, value in settings_of(experiment, checked, dataset).items():
+        log(f"{key}={value}", logging.DEBUG)
     tracked = track(experiment, checked, dataset, run_dir, progress)
+    for notice in notices:
+        tracked.note(notice)
     try:
         result = train(
             network,
@@ -113,120 +121,59 @@ def execute(
             metadata=weights_metadata(design_text, dataset),
         )
         record = result_record(experiment, checked, dataset, result)
+        record["notices"] = [*notices, *record["notices"]]
         if not result.pruned:
             trained = TrainedRun(network=network, checked=checked, dataset=dataset, record=record, run_dir=run_dir)
             added = added_objectives(experiment.study.objectives)
             record["objectives"] = {name: float(measure(trained)) for name, measure in added.items()}
-        write_json(run_dir / "result.json", record)
+        discard_pictures(run_dir)
+        write_json(run_dir / RESULT, record)
         if on_result is not None:
             on_result(record)
-        title = f"{checked.design.name} on {dataset.name}"
-        _draw(lambda file: draw_training(result.history, file, title=title), run_dir / "curves.png")
-        if not result.pruned:
-            _draw(lambda file: draw_design(checked, file), run_dir / "design.png")
-        notices = []
-        split: Split = "test" if evaluate_test else "validation"
-        if not result.pruned and len(dataset.test if evaluate_test else dataset.validation) > 0:
-            notices += _card(experiment, checked, dataset, network, run_dir, device, split, result.probabilities_NK)
-        for notice in notices:
-            tracked.note(notice)
-        if notices := [*notices, *tracked.finish(record, [run_dir / name for name in TRACKED_FILES])]:
-            record["notices"] += notices
-            write_json(run_dir / "result.json", record)
-        discard_checkpoint(run_dir, experiment.train)  # only now: before, a kill would have lost the result
+
+        def follow_up(finished: dict[str, Any]) -> list[str]:
+            for notice in finished["notices"][len(record["notices"]) :]:
+                tracked.note(notice)
+            return tracked.finish(finished, [run_dir / name for name in TRACKED_FILES])
+
+        probabilities_NK = result.probabilities_NK
+        record["notices"] += finish(
+            experiment, checked, dataset, run_dir, network=network, probabilities_NK=probabilities_NK, then=follow_up
+        )
     except BaseException as error:
         tracked.fail(error)
+        log_error(error)
         raise
     return RunOutcome(result=result, record=record, run_dir=run_dir)
 
 
-def _draw(draw: Callable[[Path], object], file: Path) -> None:
-    from archsearch.training.storage import cannot_write
-
-    try:
-        draw(file)
-    except OSError as error:
-        raise cannot_write(file, error) from error
-
-
-def _card(
-    experiment: Experiment,
-    checked: Checked,
-    dataset: Dataset,
-    network: nn.Module,
-    run_dir: Path,
-    device: torch.device,
-    split: Split,
-    probabilities_NK: np.ndarray | None,
-) -> list[str]:
-    """Write the report card; return its failure as a notice, which is no reason to lose the run.
-
-    A trial of a search gets the values alone: the report draws the best one's, and `show card=RUN_DIR` any.
-    """
-    from archsearch.runs.card import write_card
-    from archsearch.training.device import evaluation_precision
-
-    try:
-        write_card(
-            run_dir,
-            network,
-            dataset,
-            experiment.augment,
-            split=split,
-            title=f"{checked.design.name} on {dataset.name}",
-            device=device,
-            precision=evaluation_precision(experiment.train, device),
-            batch_size=experiment.train.eval_batch_size,
-            picture=run_dir / "card.png" if split == "test" else None,
-            probabilities_NK=probabilities_NK,
-        )
-    except Exception as error:  # noqa: BLE001  (the run has succeeded)
-        return [f"the report card cannot be written ({type(error).__name__}: {error})"]
-    return []
-
-
-def _fit_together(checked: Checked, dataset: Dataset) -> None:
-    """Raise `SpecError` unless the network takes the data's images and has an output for each class."""
-    classes = checked.footprint.output_shape[0]
-    if classes != len(dataset.classes):
-        fix = f"Set arch.head.classes={len(dataset.classes)}."
-        raise SpecError("arch.head.classes", f"is {classes}, but {dataset.name} has {len(dataset.classes)}", fix)
-    height, width, channels = dataset.train.images_BHWC.shape[1:]
-    wanted = checked.plan.input_shape
-    if wanted != (channels, height, width):
-        fix = f"Set arch.input=[{channels},{height},{width}]"
-        if wanted[0] in (1, 3) and wanted[1] == wanted[2]:
-            keys = {"channels": (wanted[0], channels), "image_size": (wanted[1], height)}
-            changes = [f"data.{key}={value}" for key, (value, found) in keys.items() if value != found]
-            fix += f", or {' '.join(changes)}{' data.resize=true' if wanted[1] != height else ''}"
-        what = f"is {list(wanted)}, but images are {channels} x {height} x {width}"
-        raise SpecError("arch.input", what, f"{fix}.")
-
-
 class TrackedProgress:
-    """A `Progress` that passes everything to `shown`, and every epoch to a tracker too."""
+    """A `Progress` that passes everything to `shown`, every line to the log, and every epoch to a tracker too."""
 
     def __init__(self, shown: Progress, tracker: GuardedTracker) -> None:
-        self._shown = shown
+        self._shown, self._logged = shown, LoggedProgress()
         self._tracker = tracker
         self._noted = 0
         self._note()
 
     def begin(self, *, epochs: int, steps: int, epoch: int, step: int) -> None:
-        self._shown.begin(epochs=epochs, steps=steps, epoch=epoch, step=step)
+        for each in (self._shown, self._logged):
+            each.begin(epochs=epochs, steps=steps, epoch=epoch, step=step)
 
     def advance(self) -> None:
         self._shown.advance()
 
     def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
-        self._shown.end_epoch(record, best)
+        for each in (self._shown, self._logged):
+            each.end_epoch(record, best)
         values = {name: float(value) for name, value in asdict(record).items() if value is not None}
         del values["epoch"]
         self._tracker.epoch(record.epoch, values)
         self._note()
 
     def note(self, text: str) -> None:
-        self._shown.note(text)
+        for each in (self._shown, self._logged):
+            each.note(text)
 
     def close(self) -> None:
         self._shown.close()
@@ -245,7 +192,7 @@ class TrackedProgress:
 
     def _note(self) -> None:
         for notice in self._tracker.notices[self._noted :]:
-            self._shown.note(notice)
+            self.note(notice)
         self._noted = len(self._tracker.notices)
 
 

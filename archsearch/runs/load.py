@@ -1,7 +1,7 @@
 """Trained networks loaded from the folders of their runs, or from their weights alone.
 
 The metadata of `model.safetensors` hold all that is needed: the design, the classes, mean and deviation of the images.
-Nothing of training, data or search is imported.
+Nothing of data or search is imported, and of training the reader of the file alone.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from archsearch.design.spec import decode_design, no_blocks
 from archsearch.errors import DataError, SpecError
 from archsearch.network.assemble import assemble
 from archsearch.network.portable import Preprocessed, Takes
+from archsearch.training.weights import read_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,15 +102,9 @@ def _why_none(run_dir: Path) -> str:
 
 def _read(path: Path) -> tuple[nn.Module, Plan, Mapping[str, Any], Mapping[str, str]]:
     import yaml
-    from safetensors import SafetensorError, safe_open
 
     file = weights_of(path)
-    try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{file}: is not a complete safetensors file ({error})") from None
+    weights, metadata = read_weights(file)
     if "design" not in metadata:
         raise DataError(f"{file}: contains no design; it was not written by archsearch")
     try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from archsearch.settings.experiment import Experiment
     from archsearch.training.result import TrainResult
 
+RESULT = "result.json"
 _TRAINED = ("epochs", "pruned", "images_per_second", "seconds", "device", "precision", "backend", "compiled", "kernels")
 
 
@@ -104,9 +107,11 @@ def run_dataset(run_dir: Path) -> Dataset:
     from archsearch.data.load import load_dataset
 
     record = _result(run_dir)
-    raw = dict(record.get("data_settings") or {"name": "auto"})
+    raw = record.get("data_settings") or {"name": "auto"}
+    if not isinstance(raw, dict) or "name" not in raw:
+        raise DataError(f"{run_dir / RESULT}: is damaged: data_settings names no data")
     if raw["name"] == "auto":  # the set that was found then; a result has its title
-        raw["name"] = "shapes" if record.get("data") == "shapes" else "cifar10"
+        raw = {**raw, "name": "shapes" if record.get("data") == "shapes" else "cifar10"}
     dataset = load_dataset(decode(DataSettings, {**raw, "download": False}, "data"))
     if dataset.fingerprint != record.get("data_fingerprint"):
         raise DataError(f"{run_dir}: its images ({record.get('data')}) are not those of its training")
@@ -125,13 +130,36 @@ def was_tested(run_dir: Path) -> bool:
     return isinstance(accuracy, dict) and accuracy.get("test") is not None
 
 
+def read_result(run_dir: Path) -> dict[str, Any] | None:
+    """Return the content of `result.json` in `run_dir`; None where it is missing or no whole result of a run."""
+    try:
+        record = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and _is_whole(record) else None
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    kinds: Mapping[type | UnionType, Sequence[str]] = {
+        str: ("design", "design_id", "data", "data_fingerprint", "device"),
+        int: ("parameters", "macs", "receptive_field", "epochs", "seed"),
+        int | float: ("seconds",),
+        dict: ("accuracy", "loss", "versions"),
+        list: ("notices",),
+    }
+    accuracy = record.get("accuracy") or {}
+    return all(isinstance(record.get(name), kind) for kind, names in kinds.items() for name in names) and all(
+        isinstance(accuracy.get(name, ""), int | float | None) for name in ("test", "test_flip", "validation")
+    )
+
+
 def _result(run_dir: Path) -> dict[str, Any]:
-    file = run_dir / "result.json"
+    file = run_dir / RESULT
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except OSError:
         raise DataError(f"{file}: no result: {run_dir} is not the folder of a finished run") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
         raise DataError(f"{file}: is damaged: expected a JSON object")

@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TextIO
 
 from archsearch.analysis.check import Checked
-from archsearch.errors import ArchsearchError, InterruptedRun, UsageError
-from archsearch.formatting import duration, number, percent
+from archsearch.errors import ArchsearchError, DataError, InterruptedRun, StorageError, UsageError
+from archsearch.formatting import duration, number, one_line, percent, printable
 from archsearch.report.terminal.text import relative_path
 from archsearch.runs.execute import RunOutcome, execute
-from archsearch.runs.trial import Origin, prepare_study, record_trial
+from archsearch.runs.finish import finish
+from archsearch.runs.fit import batch_notice, require_fit
+from archsearch.runs.log import log
+from archsearch.runs.record import RESULT, read_result
+from archsearch.runs.trial import Origin, prepare_study, record_failure, record_trial
 from archsearch.settings.experiment import Experiment
+from archsearch.training.storage import set_aside, write_whole
 
 
-def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: Origin) -> RunOutcome:
+def run_single(
+    experiment: Experiment,
+    checked: Checked,
+    run_dir: Path,
+    origin: Origin,
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> RunOutcome:
     """Train the checked design in `run_dir`, record it as a trial of the study database, and return the outcome.
 
+    `files` are texts by their names below `run_dir`, written once nothing is left to be refused.
     A run that fails is recorded too, with its cause, before its error is raised.
     """
     from archsearch.search.storage.url import parse_address
 
     parse_address(experiment.study.storage)
+    lines: list[str] = []
+
+    def opening(text: str) -> None:  # logged once nothing is left to be refused: a refused run leaves no folder
+        print(text, file=sys.stderr, flush=True)  # noqa: T201  (a command prints)
+        lines.append(text)
+
     footprint, limits = checked.footprint, len(checked.margins)
-    _note(
+    opening(
         f"{checked.design.name}: {number(footprint.parameters)} parameters, {number(footprint.macs)} MACs, "
         f"receptive field {footprint.receptive_field} px; {f'keeps all {limits} limits' if limits else 'no limits'}"
     )
@@ -35,13 +53,19 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
     dataset = load_dataset(experiment.data)
     if dataset.notice:
         rule = "=" * 72
-        _note(f"{rule}\n{dataset.notice}\n{rule}")
-    _note(
-        f"data: {dataset.name}, {number(len(dataset.train))} training images, "
+        opening(f"{rule}\n{dataset.notice}\n{rule}")
+    opening(
+        f"data: {one_line(dataset.name)}, {number(len(dataset.train))} training images, "
         f"{number(len(dataset.validation))} validation, {number(len(dataset.test))} test"
     )
+    require_fit(checked, dataset, experiment.train)
+    if notice := batch_notice(experiment.train, dataset):
+        _note(f"note: {notice}")
     data = {"data": dataset.name, "data_fingerprint": dataset.fingerprint}
     prepare_study(experiment, data, origin)
+    for name, text in files.items():
+        write_whole(run_dir / name, text.encode())
+    log("\n".join(lines))
     if experiment.resume is not None and not (run_dir / "checkpoint.pt").exists():
         _note(f"resume: no checkpoint in {experiment.resume}: the run starts from the beginning")
     from archsearch.training.progress import make_progress
@@ -57,37 +81,67 @@ def run_single(experiment: Experiment, checked: Checked, run_dir: Path, origin: 
             on_result=_report,
             resume=experiment.resume is not None,
         )
-    except (InterruptedRun, UsageError):
+    except (InterruptedRun, UsageError, StorageError):  # none of them is the design's
         raise
     except Exception as error:
         progress.close()
         try:
-            record_trial(experiment, checked, data, run_dir, origin, error=error)
+            record_failure(experiment, checked, data, run_dir, origin, error)
         except ArchsearchError as second:  # the first one is the cause, and is raised
             _note(f"the failure cannot be recorded in the study database: {second}")
         raise
     finally:
         progress.close()
     _print(f"files: {relative_path(run_dir)}")
-    epochs = outcome.result.history
-    history = {one.epoch: one.validation_accuracy for one in epochs if one.validation_accuracy is not None}
-    place = record_trial(experiment, checked, outcome.record, run_dir, origin, history=history)
-    _print(f"study: {place}")
+    _print(f"study: {_recorded(experiment, checked, outcome.record, run_dir, origin)}")
     return outcome
 
 
-def finished(run_dir: Path) -> str | None:
-    """Return the summary of the finished run in `run_dir`, or None if there is more to do."""
-    if (run_dir / "checkpoint.pt").exists():
+def complete(experiment: Experiment, checked: Checked, run_dir: Path, origin: Origin) -> str | None:
+    """Finish the run in `run_dir` whose result is written, and return its summary; None if there is more to train.
+
+    Its trial is written into the study where it is missing, and what its folder lacks is drawn.
+    """
+    from archsearch.data.load import load_dataset
+
+    record = read_result(run_dir)
+    if record is None:
+        if (run_dir / RESULT).exists():
+            _note(f"{run_dir / RESULT}: is damaged, and is kept as {set_aside(run_dir / RESULT).name}")
+        return None
+    checkpoint = (run_dir / "checkpoint.pt").exists()
+    if checkpoint and (record["epochs"] < experiment.train.epochs or not _weights_are_whole(run_dir)):
         return None
     try:
-        return summary(json.loads((run_dir / "result.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        for notice in finish(experiment, checked, load_dataset(experiment.data), run_dir):
+            _note(f"note: {notice}")
+    except DataError as error:
+        _note(f"note: the report card needs the images: {error}")
+    _recorded(experiment, checked, record, run_dir, origin)
+    return summary(record)
+
+
+def _recorded(
+    experiment: Experiment, checked: Checked, record: Mapping[str, Any], run_dir: Path, origin: Origin
+) -> str:
+    """Return the place of the run's trial in its study, where it is written unless it is there."""
+    try:
+        return record_trial(experiment, checked, record, run_dir, origin)
+    except StorageError as error:
+        raise StorageError(f"{error} The result is in {run_dir}: resume={run_dir} records it.") from error
+
+
+def _weights_are_whole(run_dir: Path) -> bool:
+    from archsearch.training.weights import read_weights
+
+    try:
+        read_weights(run_dir / "model.safetensors")
+    except DataError:
+        return False
+    return True
 
 
 def _report(record: Mapping[str, Any]) -> None:
-    """Print the result at once: the pictures that follow take seconds."""
     for notice in record["notices"]:
         _note(f"note: {notice}")
     _print(summary(record))
@@ -96,7 +150,7 @@ def _report(record: Mapping[str, Any]) -> None:
 def summary(record: Mapping[str, Any]) -> str:
     """Return the result in `record`, the content of `result.json`, with its conditions in one line."""
     accuracy = record["accuracy"]
-    parts = [f"test accuracy {_percent(accuracy['test'])} on {record['data']}"]
+    parts = [f"test accuracy {_percent(accuracy['test'])} on {one_line(record['data'])}"]
     if accuracy["test_flip"] is not None:
         parts.append(f"with flip test-time augmentation {_percent(accuracy['test_flip'])}")
     if accuracy["validation"] is not None:
@@ -117,7 +171,8 @@ def _percent(accuracy: float | None) -> str:
 
 
 def _print(text: str, stream: TextIO | None = None) -> None:
-    print(text, file=stream, flush=True)
+    print(printable(text), file=stream, flush=True)
+    log(text)
 
 
 def _note(text: str) -> None:

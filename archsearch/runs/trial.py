@@ -5,21 +5,27 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked
 from archsearch.analysis.limits import Limits
-from archsearch.errors import DivergedError
+from archsearch.errors import DivergedError, StorageError
+from archsearch.formatting import one_line
 from archsearch.masking import mask
 from archsearch.runs.record import design_yaml
+from archsearch.settings.data import DataSettings
 from archsearch.settings.experiment import Experiment
+from archsearch.training.storage import read_metrics
 
 if TYPE_CHECKING:
+    from archsearch.search.storage.rows import RunRecord
     from archsearch.search.storage.study import Study
 
+_DATABASE = frozenset({"sqlalchemy", "sqlite3", "psycopg", "optuna"})  # whose errors are those of the database
 LONGEST_TRACE = 20_000  # characters of a traceback that are kept
+FINISHED = ("complete", "pruned")  # states of a trial whose run has a result
 NO_VALUE = "no validation images (data.validation=0), so there is no accuracy to compare"
 
 
@@ -46,6 +52,7 @@ def prepare_study(experiment: Experiment, data: Mapping[str, Any], origin: Origi
 def _opened(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> Iterator[Study]:
     from archsearch.search.storage.database import open_store
     from archsearch.search.storage.study import open_study
+    from archsearch.search.storage.url import cause_of
 
     store = open_store(experiment.study.storage)
     try:
@@ -56,61 +63,109 @@ def _opened(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> 
             fingerprint=data["data_fingerprint"],
             limits=origin.limits,
             limits_text=limits_record(experiment.limits),
+            data_settings=data_record(experiment.data),
         )
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _DATABASE:
+            raise
+        cause = cause_of(error.__cause__ or error, store.address)
+        raise StorageError(f"{store.address}: the study database does not answer: {cause}.") from None
     finally:
         store.close()
 
 
 def record_trial(
+    experiment: Experiment, checked: Checked, record: Mapping[str, Any], run_dir: Path, origin: Origin
+) -> str:
+    """Write the finished run in `run_dir` into its study, unless it is there; return the study's and trial's name.
+
+    `record` is the content of `result.json`.
+    """
+    accuracy = record["accuracy"]["validation"]
+    history = {
+        one.epoch: one.validation_accuracy
+        for one in read_metrics(run_dir / "metrics.jsonl")
+        if one.validation_accuracy is not None
+    }
+    run = _run_record(
+        checked,
+        record,
+        run_dir,
+        origin,
+        state="complete" if accuracy is not None else "pruned",
+        values=None if accuracy is None else [accuracy],
+        history=history,
+        reason=None if accuracy is not None else NO_VALUE,
+        more={"test_accuracy": record["accuracy"]["test"]},
+    )
+    return _written(experiment, record, origin, run, once=True)
+
+
+def record_failure(
     experiment: Experiment,
     checked: Checked,
-    record: Mapping[str, Any],
+    data: Mapping[str, Any],
     run_dir: Path,
     origin: Origin,
-    *,
-    history: Mapping[int, float] | None = None,
-    error: BaseException | None = None,
+    error: BaseException,
 ) -> str:
-    """Write the run, finished or failed with `error`, into its study; return the study's and the trial's name.
+    """Write a run that failed with `error` into its study; return the study's and the trial's name.
 
-    `record` is the content of `result.json` (of a failed run: the data's name and fingerprint).
+    `data` are the data's name and fingerprint.
     """
-    from archsearch.search.identity import trial_key
-    from archsearch.search.storage.dashboard import attach_pictures
-    from archsearch.search.storage.rows import RunRecord, run_row
+    run = _run_record(
+        checked,
+        data,
+        run_dir,
+        origin,
+        state="diverged" if isinstance(error, DivergedError) else "failed",
+        values=None,
+        reason=mask(str(error)),
+        more={"traceback": mask("".join(traceback.format_exception(error)))[-LONGEST_TRACE:]},
+    )
+    return _written(experiment, data, origin, run, once=False)
 
-    if error is None:
-        accuracy = record["accuracy"]["validation"]
-        state, reason = ("complete", None) if accuracy is not None else ("pruned", NO_VALUE)
-        more = {"test_accuracy": record["accuracy"]["test"]}
-    else:
-        accuracy, reason = None, mask(str(error))
-        state = "diverged" if isinstance(error, DivergedError) else "failed"
-        more = {"traceback": mask("".join(traceback.format_exception(error)))[-LONGEST_TRACE:]}
-    with _opened(experiment, record, origin) as study:
-        run = run_row(
-            RunRecord(
-                params=origin.assignments,
-                state=state,
-                values=None if accuracy is None else [accuracy],
-                key=trial_key(checked.design_id, origin.tree, record["data_fingerprint"], record.get("precision")),
-                design_id=checked.design_id,
-                design_yaml=design_yaml(checked),
-                margins=checked.margins,
-                parameters=checked.footprint.parameters,
-                macs=checked.footprint.macs,
-                receptive_field=checked.footprint.receptive_field,
-                run_dir=str(run_dir),
-                seconds=record.get("seconds"),
-                versions=record.get("versions", {}),
-                history=dict(history or {}),
-                reason=reason,
-                artifacts=attach_pictures(run_dir, study.store.address),
-                more=more,
-            )
-        )
-        [number] = study.write([run])
-        return f"{study.name}, trial {number}, in {study.store.address}"
+
+def _run_record(checked: Checked, record: Mapping[str, Any], run_dir: Path, origin: Origin, **more: Any) -> RunRecord:
+    from archsearch.search.storage.rows import RunRecord
+    from archsearch.search.task import trial_key
+
+    return RunRecord(
+        params=origin.assignments,
+        key=trial_key(checked.design_id, origin.tree, record["data_fingerprint"], record.get("precision")),
+        design_id=checked.design_id,
+        design_yaml=design_yaml(checked),
+        margins=checked.margins,
+        parameters=checked.footprint.parameters,
+        macs=checked.footprint.macs,
+        receptive_field=checked.footprint.receptive_field,
+        run_dir=str(run_dir),
+        seconds=record.get("seconds"),
+        versions=record.get("versions", {}),
+        **more,
+    )
+
+
+def _written(experiment: Experiment, data: Mapping[str, Any], origin: Origin, run: RunRecord, *, once: bool) -> str:
+    """Write the trial of `run`, where it is to be there `once` unless it is; return the names of study and trial."""
+    from archsearch.search.storage.dashboard import attach_files
+    from archsearch.search.storage.rows import run_row
+
+    with _opened(experiment, data, origin) as study, study.store.lock():
+        number = _number_of(study, run.run_dir) if once else None
+        if number is None:
+            pictures, stored = attach_files(Path(run.run_dir), study.store.address, experiment.study.artifacts)
+            whole = replace(run, artifacts=pictures, more={**run.more, **stored})
+            ((_, number),) = study.write_locked([run_row(whole)])
+        return f"{one_line(study.name)}, trial {number}, in {study.store.address}"
+
+
+def _number_of(study: Study, run_dir: str) -> int | None:
+    """Return the number of the trial of the finished run in `run_dir`, None if the study has none."""
+    for trial in study.trials():
+        if trial.user_attrs.get("run_dir") == run_dir and trial.user_attrs.get("state_reason") in FINISHED:
+            return trial.number
+    return None
 
 
 def limits_record(limits: Limits) -> dict[str, Any]:
@@ -120,3 +175,10 @@ def limits_record(limits: Limits) -> dict[str, Any]:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in items if value is not None}
 
     return asdict(limits, dict_factory=set_items)
+
+
+def data_record(settings: DataSettings) -> dict[str, Any]:
+    """Return the settings by which the images are read, as plain values by key below `data`."""
+    plain = {key: value for key, value in asdict(settings).items() if key not in ("cache", "download")}
+    shapes = plain.pop("shapes")
+    return plain | ({f"shapes.{key}": value for key, value in shapes.items()} if settings.name == "shapes" else {})

@@ -20,9 +20,8 @@ from archsearch.design.layers import Conv, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.design.spec import BlockLookup, BlockReader, decode_design
 from archsearch.errors import SpecError
-from archsearch.search.identity import trial_key
 from archsearch.search.space import Value
-from archsearch.search.task import Assignments, Candidate
+from archsearch.search.task import Assignments, Candidate, trial_key
 
 Compose = Callable[[Mapping[str, Value]], Mapping[str, Any]]
 """From assignments to the plain, resolved configuration."""

@@ -20,7 +20,7 @@ def worker_name() -> str:
 def is_alive(worker: str) -> bool | None:
     """Return whether the worker's process lives, or None where it cannot be seen from here."""
     parts = worker.rsplit(":", 3)
-    if len(parts) != 4 or parts[0] != socket.gethostname() or parts[1] != _boot():
+    if len(parts) != 4 or parts[0] != socket.gethostname() or parts[1] != _boot() or not parts[2].isdecimal():
         return None
     pid, start = int(parts[2]), parts[3]
     try:
@@ -55,6 +55,10 @@ class LeaseMonitor:
             self._seen[trial, worker] = (heartbeat, now)
             return False
         return now - since > self.grace
+
+    def forget(self) -> None:
+        """Forget all heartbeats: while this process could not read the study, no other could write one."""
+        self._seen.clear()
 
 
 def _boot() -> str:

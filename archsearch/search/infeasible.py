@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from archsearch.analysis.limits import Margin
+from archsearch.formatting import number, percent
 from archsearch.search.storage.read import TrialRead
 
 UNBUILDABLE = "design"  # the name of the broken limit where a design cannot be built
@@ -46,15 +47,15 @@ class InfeasibleCounts:
         """Return the warning that hardly any proposal is feasible, or None where enough are."""
         if self.proposed < ENOUGH or self.feasible >= FEW * self.proposed:
             return None
-        share = 100 * self.feasible / self.proposed
+        share = percent(self.feasible / self.proposed)
         fix = "Widen that limit, narrow the space, or add arch.width: fit to the space."
         if self.by_limit.most_common(1)[0][0] == UNBUILDABLE:
             fix = "Most cannot be built at all."
-        return f"only {share:.2g} % of {self.proposed} proposals keep the limits ({self.worst()}). {fix}"
+        return f"only {share} of {number(self.proposed)} proposals keep the limits ({self.worst()}). {fix}"
 
     def worst(self, count: int | None = 3) -> str:
         """Return the limits that most designs break: `parameters: 12, receptive_field: 3`."""
-        return ", ".join(f"{name}: {number}" for name, number in self.by_limit.most_common(count))
+        return ", ".join(f"{name}: {number(broken)}" for name, broken in self.by_limit.most_common(count))
 
     def as_json(self) -> dict[str, object]:
         """Return plain values, for a study's attribute."""

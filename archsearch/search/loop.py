@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from archsearch.errors import InterruptedRun, RunError
+from archsearch.formatting import number as grouped
 from archsearch.process import USUAL_THRESHOLDS
+from archsearch.search.faults import FaultLasted, Patience, fault_of
 from archsearch.search.heartbeat import worker_name
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.progress import Event, Listener
@@ -22,6 +24,7 @@ from archsearch.search.queue import INFEASIBLE, Claim, StudySnapshot, TrialQueue
 from archsearch.search.samplers.factory import make_proposer, make_pruner
 from archsearch.search.samplers.proposer import Infeasible, Proposer, evaluate
 from archsearch.search.storage.dashboard import margin_attrs
+from archsearch.search.storage.database import StudyLost
 from archsearch.search.storage.rows import Row
 from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
@@ -51,39 +54,90 @@ def work(
     `first` is the number from which failures in a row are counted. Raises `SearchStopped` after
     `study.max_failures` of them, and `InterruptedRun` or `KeyboardInterrupt` once the trial is back in the queue:
     Ctrl-C and SIGTERM end a training or a wait at once, everything else between two steps. A worker that finds no
-    memory on its device for its first training, while others train, ends.
+    memory on its device for its first training, while others train, ends. Faults of the machine are waited for, and
+    raise `FaultLasted` after `study.patience`.
     """
     queue = TrialQueue(study, sweep, worker_name())
     source = None if sweep.exhaustive else _ProposalSource(queue, task, make_proposer(study, sweep, task, seed), listen)
     pruner = make_pruner(sweep.settings.pruner, sweep.epochs)
+    claims = _Claims(queue, source, first)
     first_training = True
     with _deferred_garbage_collection() as collect, StopRequest() as stop, _release_on_interrupt(queue):
+
+        def sleep(seconds: float) -> None:
+            with stop.at_once():
+                time.sleep(seconds)
+
+        def patience() -> Patience:
+            return Patience(sweep.settings.patience, lambda text: listen(Event(kind="note", text=text)), sleep)
+
+        database, trainings = patience(), patience()
         while True:
             stop.check()
-            snapshot = queue.snapshot()
-            _require_few_failures(snapshot, sweep.settings.max_failures, first)
-            claim = queue.claim_waiting() if snapshot.waiting or snapshot.running else None
-            if claim is None and source is not None and source.wanted(snapshot):
-                claim = source.claim(snapshot)
-                if claim is None and not source.exhausted:
-                    continue  # another worker was faster, or nothing was found yet
+            claim = database.call(claims.next)
             if claim is None:
-                snapshot = queue.snapshot()
-                exhausted = source is not None and source.exhausted
-                if is_done(snapshot, sweep) or (exhausted and not snapshot.running and not snapshot.waiting):
+                if claims.over:
                     return
-                with stop.at_once():
-                    time.sleep(POLL)
+                if claims.idle:
+                    sleep(POLL)
                 continue
             listen(Event(kind="claimed", number=claim.number))
+            if claim.note:
+                listen(Event(kind="note", text=claim.note))
             on_epoch = _epoch_listener(listen, claim.number)
-            end = run_trial(queue, task, claim, pruner, device, on_epoch, stop, first_training=first_training)
+            end = run_trial(
+                queue, task, claim, pruner, device, on_epoch, stop, first_training=first_training, database=database
+            )
             listen(Event(kind="ended", number=claim.number, end=end))
             if end.state == "released":
                 listen(Event(kind="note", text=f"a worker stopped, the others continue: {end.cause}"))
                 return
+            if end.state == "waiting":
+                database.call(lambda trial=claim: queue.release(trial))
+                if trainings.is_over and database.call(lambda trial=claim: queue.others_train(trial.number)):
+                    listen(Event(kind="note", text=f"a worker stopped, the others continue: {end.cause}"))
+                    return
+                trainings.wait(end.cause)
+                continue
+            trainings.end_fault()
             first_training = first_training and end.state == "failed"
             collect()
+
+
+class _Claims:
+    """The next trial for a worker: one that waits, or a new one."""
+
+    def __init__(self, queue: TrialQueue, source: _ProposalSource | None, first: int) -> None:
+        self._queue, self._source, self._first = queue, source, first
+        self._interrupted = False  # the last call, which may have claimed a trial and not known it
+        self.over = self.idle = False  # all that the sweep asks for is done, or others are training the rest
+
+    def next(self) -> Claim | None:
+        """Return a claimed trial; None where there is none at this moment."""
+        queue, source = self._queue, self._source
+        if self._interrupted:
+            queue.release_own()
+        self._interrupted = True
+        claim = self._claim(queue, source)
+        self._interrupted = False
+        return claim
+
+    def _claim(self, queue: TrialQueue, source: _ProposalSource | None) -> Claim | None:
+        self.idle = False
+        snapshot = queue.snapshot()
+        _require_few_failures(snapshot, queue.sweep.settings.max_failures, self._first)
+        claim = queue.claim_waiting() if snapshot.waiting or snapshot.running else None
+        if claim is None and source is not None and source.wanted(snapshot):
+            claim = source.claim(snapshot)
+            if claim is None and not source.exhausted:
+                return None  # another worker was faster, or nothing was found yet
+        if claim is None:
+            snapshot = queue.snapshot()
+            exhausted = source is not None and source.exhausted
+            unfinished = snapshot.running or snapshot.waiting
+            self.over = is_done(snapshot, queue.sweep) or (exhausted and not unfinished)
+            self.idle = not self.over
+        return claim
 
 
 def enqueue(study: Study, sweep: Sweep, task: Task, *, shuffle_seed: int | None = None) -> int:
@@ -169,7 +223,11 @@ class _ProposalSource:
             self.exhausted = proposer.exhausted
             return None, counts
         attrs = {**self._task.describe(proposal.candidate), "screened": proposer.counts.as_json()}
-        claim = queue.claim_new(proposal.candidate, attrs, proposal.system)
+        try:
+            claim = queue.claim_new(proposal.candidate, attrs, proposal.system)
+        except Exception:
+            proposer.on_claimed(proposal, None)
+            raise
         proposer.on_claimed(proposal, None if claim is None else claim.number)
         if claim is not None:
             proposer.counts = InfeasibleCounts()  # the next ones are recorded with the next trial
@@ -181,8 +239,12 @@ def _release_on_interrupt(queue: TrialQueue) -> Iterator[None]:
     """Put this worker's claims back when the block is interrupted, in a training or between two."""
     try:
         yield
-    except (InterruptedRun, KeyboardInterrupt):
-        queue.release_own()
+    except (InterruptedRun, KeyboardInterrupt, FaultLasted):
+        try:
+            queue.release_own()
+        except Exception as error:
+            if fault_of(error) is None and not isinstance(error, StudyLost):
+                raise
         raise
 
 
@@ -225,7 +287,7 @@ def _require_few_failures(snapshot: StudySnapshot, most: int, first: int) -> Non
 
 def _exhausted_note(counts: InfeasibleCounts) -> str:
     if counts.feasible == 0:
-        return f"no other design of the space is feasible: {counts.proposed} were checked ({counts.worst()})"
+        return f"no other design of the space is feasible: {grouped(counts.proposed)} were checked ({counts.worst()})"
     return "the space has no other feasible design: all that were found are trained"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO, assert_never
 
-from archsearch.formatting import duration
+from archsearch.formatting import duration, number, printable, value_text
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.trial_runner import TrialEnd
 
@@ -47,13 +47,15 @@ class ProgressView:
         directions: tuple[str, ...],
         *,
         done: int = 0,
+        best: tuple[float, int] | None = None,
         epochs: int | None = None,
         out: TextIO | None = None,
         display: Display | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with `done` of `total` trials; `epochs` are those of a whole training, where all have the same.
+        """Begin with `done` of `total` trials, of them `best` (its value and number) by the only objective.
 
+        `epochs` are those of a whole training, where all have the same.
         Writes to `display`, or as suits `out` (stderr unless given).
         """
         self._total, self._objectives, self._maximize = total, objectives, directions[0] == "maximize"
@@ -62,7 +64,7 @@ class ProgressView:
         self._clock, self._start = clock, clock()
         self._before, self._done, self._pruned, self._failed = done, done, 0, 0
         self._counts = InfeasibleCounts()
-        self._best: tuple[float, int] | None = None
+        self._best = best
         self._notes: set[str] = set()
         self._training: dict[int, str] = {}
 
@@ -73,7 +75,7 @@ class ProgressView:
                 self._training[event.worker] = f"trial {event.number}"
             case "epoch":
                 of_total = "" if self._epochs is None else f"/{self._epochs}"
-                label = f"trial {event.number}, epoch {event.epoch}{of_total}, accuracy {event.accuracy or 0.0:.4f}"
+                label = f"trial {event.number}, epoch {event.epoch}{of_total}, {_accuracy(event)}"
                 self._training[event.worker] = label
             case "note":
                 if event.text not in self._notes:
@@ -98,8 +100,9 @@ class ProgressView:
         if end.state == "lost":
             self._display.print(f"trial {end.number}: another worker has taken it over")
             return
-        if end.state == "released":
-            self._display.print(f"trial {end.number}: put back for another worker")
+        if end.state in ("released", "waiting"):
+            where = "for another worker" if end.state == "released" else f"into the queue ({end.cause})"
+            self._display.print(f"trial {end.number}: put back {where}")
             return
         self._failed += end.state == "failed"
         self._pruned += end.state in ("pruned", "diverged")
@@ -109,22 +112,31 @@ class ProgressView:
             if better:
                 self._best = (end.values[0], end.number)
         values = ", ".join(
-            f"{name} {value:.6g}" for name, value in zip(self._objectives, end.values or (), strict=False)
+            f"{name} {value_text(name, value)}" for name, value in zip(self._objectives, end.values or (), strict=False)
         )
         cause = f" ({end.cause})" if end.cause else ""
         self._display.print(f"trial {end.number}: {values or end.state}{cause}  [{self.status()}]")
 
     def status(self) -> str:
         """Return the status in one line: trials done, pruned, failed and infeasible, the best, the time left."""
-        parts = [f"{self._done}/{self._total} done"]
-        parts += [f"{count} {name}" for count, name in ((self._pruned, "pruned"), (self._failed, "failed")) if count]
-        parts += [f"{self._counts.infeasible} infeasible"] if self._counts.infeasible else []
-        parts += [f"best {self._best[0]:.6g} by trial {self._best[1]}"] if self._best else []
+        parts = [f"{number(self._done)}/{number(self._total)} done"]
+        parts += [
+            f"{number(count)} {name}" for count, name in ((self._pruned, "pruned"), (self._failed, "failed")) if count
+        ]
+        parts += [f"{number(self._counts.infeasible)} infeasible"] if self._counts.infeasible else []
+        parts += [self._best_text(*self._best)] if self._best else []
         gained = self._done - self._before
         if gained and self._total > self._done:
             left = (self._clock() - self._start) / gained * (self._total - self._done)
             parts.append(f"about {duration(left)} left")
         return ", ".join(parts)
+
+    def _best_text(self, value: float, trial: int) -> str:
+        return f"best {value_text(self._objectives[0], value)} by trial {trial}"
+
+
+def _accuracy(event: Event) -> str:
+    return f"accuracy {value_text('accuracy', event.accuracy or 0.0)}"
 
 
 BAR = 32  # characters
@@ -171,7 +183,7 @@ class PlainDisplay:
         self._out = out
 
     def print(self, text: str) -> None:
-        print(text, file=self._out, flush=True)
+        print(printable(text), file=self._out, flush=True)
 
     def show(self, status: Status) -> None: ...
     def close(self) -> None: ...
@@ -185,7 +197,7 @@ class LiveDisplay:
         self._live: Live | None = None
 
     def print(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     def show(self, status: Status) -> None:
         from rich.live import Live

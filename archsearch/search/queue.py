@@ -7,15 +7,18 @@ dead can be claimed by another.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
+import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.masking import mask
 from archsearch.search.heartbeat import Lease, LeaseMonitor, heartbeat
+from archsearch.search.storage.database import StudyLost
 from archsearch.search.storage.optuna_internals import id_of
 from archsearch.search.storage.rows import Row, State, constraints_of, design_attrs
 from archsearch.search.storage.study import Study
@@ -57,51 +60,94 @@ class StudySnapshot:
 
 
 def take_snapshot(
-    trials: Iterable[FrozenTrial],
+    trials: Sequence[FrozenTrial],
     sweep: str,
     *,
     is_dead: Callable[[FrozenTrial], bool] = lambda trial: False,
     retry_failed: bool = False,
 ) -> StudySnapshot:
-    """Return the snapshot of `trials` for `sweep`.
+    """Return the snapshot of `trials`, all of a study in order, for `sweep`.
 
     Unfinished trials of another sweep count as known only while their worker is alive (`is_dead`).
     """
-    found = tuple(trials)
-    known: dict[str, FrozenTrial] = {}
-    parts: dict[str, list[FrozenTrial]] = {"trained": [], "failed": [], "running": [], "waiting": []}
-    infeasible = 0
-    for trial in found:
+    return Snapshots(sweep, is_dead=is_dead, retry_failed=retry_failed).take(trials)
+
+
+class Snapshots:
+    """Takes snapshots of a growing study for one sweep; what is finished is read once."""
+
+    def __init__(self, sweep: str, *, is_dead: Callable[[FrozenTrial], bool], retry_failed: bool) -> None:
+        self._sweep, self._is_dead, self._retry_failed = sweep, is_dead, retry_failed
+        self._finished = _Parts()
+        self._unfinished: list[int] = []  # places in the study at the last snapshot
+        self._read = 0
+
+    def take(self, trials: Sequence[FrozenTrial]) -> StudySnapshot:
+        """Return the snapshot of `trials`, which are those of the last call and later ones."""
+        places = [*self._unfinished, *range(self._read, len(trials))]
+        self._unfinished, self._read = [], len(trials)
+        for place in places:
+            if trials[place].state.is_finished():
+                self._add(self._finished, trials[place])
+            else:
+                self._unfinished.append(place)
+        found = self._finished.copy()
+        for place in self._unfinished:
+            self._add(found, trials[place])
+        return StudySnapshot(
+            trials=tuple(trials),
+            known=found.known,
+            infeasible=found.infeasible,
+            **{name: tuple(part) for name, part in found.parts.items()},
+        )
+
+    def _add(self, found: _Parts, trial: FrozenTrial) -> None:
         attrs, state = trial.user_attrs, trial.state.name
         reason, key = attrs.get("state_reason"), attrs.get("key")
-        own = attrs.get("sweep") == sweep
+        own = attrs.get("sweep") == self._sweep
         if reason == INFEASIBLE:
-            infeasible += own
-            continue
+            found.infeasible += own
+            return
         if reason == DUPLICATE:
-            continue
-        idle = not own and (state == "WAITING" or (state == "RUNNING" and is_dead(trial)))
-        retried = state == "FAIL" and retry_failed
-        if key and not idle and not retried and _RANKS[state] > _rank_of(known.get(key)):
-            known[key] = trial
+            return
+        idle = not own and (state == "WAITING" or (state == "RUNNING" and self._is_dead(trial)))
+        retried = state == "FAIL" and self._retry_failed
+        if isinstance(key, str) and key and not idle and not retried:
+            found.known[key] = max(trial, found.known.get(key, trial), key=_precedence)
         if own:
-            parts[_PARTS[state]].append(trial)
-    return StudySnapshot(
-        trials=found, known=known, infeasible=infeasible, **{name: tuple(part) for name, part in parts.items()}
-    )
+            bisect.insort(found.parts[_PARTS[state]], trial, key=_number_of)
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The trials of a study sorted as a snapshot has them."""
+
+    known: dict[str, FrozenTrial] = field(default_factory=dict)
+    parts: dict[str, list[FrozenTrial]] = field(default_factory=lambda: {name: [] for name in set(_PARTS.values())})
+    infeasible: int = 0
+
+    def copy(self) -> _Parts:
+        return _Parts(dict(self.known), {name: list(part) for name, part in self.parts.items()}, self.infeasible)
 
 
 _PARTS = {"COMPLETE": "trained", "PRUNED": "trained", "FAIL": "failed", "RUNNING": "running", "WAITING": "waiting"}
 _RANKS = {"WAITING": 1, "FAIL": 2, "RUNNING": 3, "PRUNED": 4, "COMPLETE": 5}
 
 
-def _rank_of(trial: FrozenTrial | None) -> int:
-    return 0 if trial is None else _RANKS[trial.state.name]
+def _precedence(trial: FrozenTrial) -> tuple[int, int]:
+    return _RANKS[trial.state.name], -trial.number
+
+
+def _number_of(trial: FrozenTrial) -> int:
+    return trial.number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A trial that this worker alone may train; `resumed` where another worker has begun it."""
+    """A trial that this worker alone may train; `resumed` where another worker has begun it.
+
+    `note` is for the user: why a resumed trial does not go on from where it was.
+    """
 
     trial_id: int
     number: int
@@ -110,6 +156,7 @@ class Claim:
     run_dir: Path
     worker: str
     resumed: bool
+    note: str = ""
 
 
 class TrialQueue:
@@ -118,11 +165,11 @@ class TrialQueue:
     def __init__(self, study: Study, sweep: Sweep, worker: str) -> None:
         self.study, self.sweep, self.worker = study, sweep, worker
         self._monitor = LeaseMonitor(sweep.settings.grace)
+        self._snapshots = Snapshots(sweep.name, is_dead=self.is_dead, retry_failed=sweep.settings.retry_failed)
 
     def snapshot(self) -> StudySnapshot:
         """Return the study as it is now."""
-        retry = self.sweep.settings.retry_failed
-        return take_snapshot(self.study.trials(), self.sweep.name, is_dead=self.is_dead, retry_failed=retry)
+        return self._snapshots.take(self.study.trials())
 
     def is_dead(self, trial: FrozenTrial) -> bool:
         """Return whether the worker of a running trial is dead."""
@@ -180,6 +227,7 @@ class TrialQueue:
                 "assignments": dict(candidate.assignments),
                 "sweep": self.sweep.name,
                 "base": [mask(one) for one in self.sweep.base],
+                **self.sweep.sources.record(),
                 **({"repairs": dict(candidate.repairs)} if candidate.repairs else {}),
                 **({"unused": list(candidate.unused)} if candidate.unused else {}),
                 **attrs,
@@ -189,7 +237,9 @@ class TrialQueue:
     def holds(self, claim: Claim) -> bool:
         """Return whether the trial is still this worker's: it is not if this worker was taken for dead."""
         attrs = read_attrs(self.study.store, claim.trial_id, ("worker", "state_reason"))
-        return attrs.get("worker") == claim.worker and "state_reason" not in attrs
+        if "worker" not in attrs:
+            raise StudyLost(f"trial {claim.number} has vanished from {self.study.store.address}: was it replaced?")
+        return attrs["worker"] == claim.worker and "state_reason" not in attrs
 
     @contextlib.contextmanager
     def lease(self, claim: Claim) -> Iterator[Lease]:
@@ -197,9 +247,13 @@ class TrialQueue:
         storage = self.study.store.storage
 
         def renew() -> bool:
-            held = self.holds(claim)
-            if held:
-                storage.set_trial_user_attr(claim.trial_id, "heartbeat", round(time.time(), 1))
+            try:
+                held = self.holds(claim)
+                if held:
+                    storage.set_trial_user_attr(claim.trial_id, "heartbeat", round(time.time(), 1))
+            except Exception:
+                self._monitor.forget()
+                raise
             return held
 
         try:
@@ -216,30 +270,47 @@ class TrialQueue:
         values: Sequence[float] | None = None,
         pictures: Mapping[str, str] | None = None,
     ) -> bool:
-        """End the claimed trial in one transaction and return True, or return False where another worker has it."""
+        """End the claimed trial in one transaction and return True, or return False where another worker has it.
+
+        A second call returns the same, so that it can follow a first whose answer was lost.
+        """
         with self.study.store.lock():
             if not self.holds(claim):
-                return False
+                return self._has_ended(claim, attrs)
             for key, value in (pictures or {}).items():
                 self.study.store.storage.set_trial_system_attr(claim.trial_id, key, value)
             finish_row(self.study.store, claim.trial_id, state, attrs, values)
         return True
 
+    def _has_ended(self, claim: Claim, attrs: Mapping[str, Any]) -> bool:
+        found = read_attrs(self.study.store, claim.trial_id, ("worker", "state_reason"))
+        return found == {"worker": claim.worker, "state_reason": attrs.get("state_reason")}
+
     def release_own(self) -> None:
         """Put back all that this worker has claimed: another worker, or a later run, goes on with it."""
+        self._monitor.forget()
         with self.study.store.lock():
             for trial in self.snapshot().running:
                 if trial.user_attrs.get("worker") == self.worker:
                     release(self.study, id_of(trial))
 
+    def release(self, claim: Claim) -> None:
+        """Put the claimed trial back into the queue, unless another worker has it."""
+        with self.study.store.lock():
+            if self.holds(claim):
+                release(self.study, claim.trial_id)
+
     def release_if_others_train(self, claim: Claim) -> bool:
         """Put the trial back if other workers train; of several that leave at once the last one finds none."""
         with self.study.store.lock():
-            others = any(one.number != claim.number and not self.is_dead(one) for one in self.snapshot().running)
-            if others and self.holds(claim):
+            if self.others_train(claim.number) and self.holds(claim):
                 release(self.study, claim.trial_id)
                 return True
         return False
+
+    def others_train(self, number: int) -> bool:
+        """Return whether a living worker trains another trial than that `number`."""
+        return any(one.number != number and not self.is_dead(one) for one in self.snapshot().running)
 
     def _claim(self, trial: FrozenTrial) -> Claim:
         from optuna.trial import TrialState
@@ -257,15 +328,31 @@ class TrialQueue:
             run_dir=Path(trial.user_attrs["run_dir"]),
             worker=self.worker,
             resumed=begun,
+            note=_restart_note(trial),
         )
 
     def _finish_as_duplicate(self, trial: FrozenTrial, known: FrozenTrial) -> None:
         copied = {
-            name: known.user_attrs[name] for name in ("run_dir", "seconds", "accuracy") if name in known.user_attrs
+            name: known.user_attrs[name]
+            for name in ("run_dir", "location", "artifacts", "seconds", "accuracy")
+            if name in known.user_attrs
         }
         attrs = {**copied, "duplicate_of": known.number, "state_reason": DUPLICATE}
         states: dict[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned"}
         finish_row(self.study.store, id_of(trial), states.get(known.state.name, "fail"), attrs, known.values)
+
+
+def _restart_note(trial: FrozenTrial) -> str:
+    """Return why a trial that has had epochs starts from its beginning; empty where its files are here."""
+    folder, epochs = Path(trial.user_attrs["run_dir"]), max(trial.intermediate_values, default=0)
+    if not epochs or any((folder / name).is_file() for name in ("checkpoint.pt", "result.json")):
+        return ""
+    host = str(trial.user_attrs.get("worker") or trial.user_attrs.get("released", "")).partition(":")[0]
+    where = f" on {host}" if host else ""
+    return (
+        f"trial {trial.number} starts from the beginning: it had {epochs} epochs{where}, "
+        f"and its checkpoint is not in {folder} on {socket.gethostname()}"
+    )
 
 
 def release(study: Study, trial_id: int) -> None:

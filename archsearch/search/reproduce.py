@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from archsearch.config_files import config_folder
+from archsearch.config_files import ConfigSources, config_folder, sources_of_run
+from archsearch.config_files.rules import check_overrides
+from archsearch.errors import SpecError
 from archsearch.overrides import SEARCH_GROUPS, assign, group_of, run_command, with_assignments
 from archsearch.search.storage.read import StudyRead, TrialRead
 
@@ -16,15 +18,43 @@ _OUTSIDE_DESIGN = ("train", "optimizer", "schedule", "augment", "seed")
 
 
 def command_again(study: StudyRead, trial: TrialRead) -> str | None:
-    """Return the command, or None where the trial does not record how its design is made."""
-    overrides = overrides_again(study, trial)
-    return None if overrides is None else run_command(overrides)
+    """Return the command, or None where the trial records none, or one that no file may give (`unsafe_command`)."""
+    try:
+        overrides = overrides_again(study, trial)
+    except SpecError:
+        return None
+    return None if overrides is None else run_command(overrides, _sources(trial).flags())
+
+
+def _sources(trial: TrialRead) -> ConfigSources:
+    """Return the user's folders and main file: those in the run's folder, or else those of the trial's record."""
+    folder = trial.folder()
+    found = ConfigSources() if folder is None else sources_of_run(folder)
+    return found or ConfigSources.from_record(trial.attrs)
+
+
+def unsafe_command(study: StudyRead, trial: TrialRead) -> str | None:
+    """Return why the command that the trial records is not shown: it would run code or read a secret."""
+    try:
+        overrides_again(study, trial)
+    except SpecError as error:
+        return str(error)
+    return None
 
 
 def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
-    """Return the overrides of the command: those in the run's folder, or else those that the trial's record gives."""
-    folder = trial.attrs.get("run_dir")
-    if isinstance(folder, str) and (kept := _overrides_in(Path(folder))) is not None:
+    """Return the overrides of the command: those in the run's folder, or else those that the trial's record gives.
+
+    Raises `SpecError` where they run code or read a secret: folder and record may be somebody else's.
+    """
+    found = _recorded_overrides(study, trial)
+    check_overrides(found or (), f"trial {trial.number}")
+    return found
+
+
+def _recorded_overrides(study: StudyRead, trial: TrialRead) -> list[str] | None:
+    folder = trial.folder()
+    if folder is not None and (kept := _overrides_in(folder)) is not None:
         return [one for one in kept if group_of(one) not in _OF_SEARCH]
     ours = "sweep" in trial.attrs or "key" in trial.attrs
     if not ours or not trial.assignments:
@@ -33,7 +63,7 @@ def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
     base = trial.attrs.get("base")
     if isinstance(base, list):
         return with_assignments((str(one) for one in base if group_of(str(one)) not in _OF_SEARCH), assignments)
-    if "sweep" in trial.attrs and isinstance(folder, str) and (design := Path(folder, "design.yaml")).is_file():
+    if "sweep" in trial.attrs and folder is not None and (design := folder / "design.yaml").is_file():
         # The assignments lack the overrides of the sweep's own command line; the design file is complete.
         assignments = {
             "arch": str(design),
@@ -51,8 +81,11 @@ def _overrides_in(folder: Path) -> list[str] | None:
     """Return the overrides in a run's folder; None where they are missing or cannot be read."""
     import yaml
 
+    file = folder / ".hydra" / "overrides.yaml"
+    if not file.is_file():
+        return None
     try:
-        found = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return None
     texts = isinstance(found, list) and all(isinstance(one, str) for one in found)

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from archsearch.formatting import setting_text, short_key
+from archsearch.formatting import number, one_line, setting_text, short_key, value_text
 from archsearch.overrides import SEARCH_GROUPS, group_of, run_command, with_assignments
 from archsearch.search.infeasible import UNBUILDABLE, InfeasibleCounts, count_infeasible
 from archsearch.search.queue import StudySnapshot, take_snapshot
-from archsearch.search.storage.read import TrialRead, front_of, rank_of, trials_read
+from archsearch.search.storage.read import TrialRead, best_of, front_of, rank_of, trials_read
 from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
 
 ROWS = 10  # of the table of the best trials
+STALE = 3600.0  # seconds after which a file that is being written is that of a killed process
 FAILED = 5  # failed trials whose cause is shown
 CAUSES = 3  # of designs that cannot be built
 
@@ -50,6 +51,13 @@ def summarize(study: Study, sweep: Sweep) -> Summary:
     )
 
 
+def best_so_far(study: Study, snapshot: StudySnapshot) -> tuple[float, int] | None:
+    """Return the value and the number of the sweep's best trial; None without one, or with several objectives."""
+    complete = {trial.number: tuple(trial.values) for trial in snapshot.trained if trial.values}
+    best = best_of(complete, study.directions) if len(study.directions) == 1 else None
+    return None if best is None else (best.values[0], best.number)
+
+
 def overrides_of(sweep: Sweep, trial: TrialRead) -> list[str]:
     """Return the overrides of the command line that trains the trial's design again."""
     base = (one for one in sweep.base if group_of(one) not in SEARCH_GROUPS)
@@ -58,25 +66,27 @@ def overrides_of(sweep: Sweep, trial: TrialRead) -> list[str]:
 
 def command_of(sweep: Sweep, trial: TrialRead) -> str:
     """Return the command that trains the trial's design again."""
-    return run_command(overrides_of(sweep, trial))
+    return run_command(overrides_of(sweep, trial), sweep.sources.flags())
 
 
 def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
     """Return the summary as text."""
     snapshot, names = summary.snapshot, study.objectives
     ends = Counter(trial.user_attrs.get("state_reason", "?") for trial in snapshot.trained)
-    parts = [f"{count} {end}" for end, count in ends.items()]
-    parts += [f"{len(snapshot.failed)} failed"] if snapshot.failed else []
-    parts += [f"{summary.duplicates} duplicates of other designs"] if summary.duplicates else []
-    lines = [f"study {study.name}: {', '.join(parts) or 'nothing trained'}"]
+    parts = [f"{number(count)} {end}" for end, count in ends.items()]
+    parts += [f"{number(len(snapshot.failed))} failed"] if snapshot.failed else []
+    parts += [f"{number(summary.duplicates)} duplicates of other designs"] if summary.duplicates else []
+    lines = [f"study {one_line(study.name)}: {', '.join(parts) or 'nothing trained'}"]
     if summary.counts.by_limit:
         counts = summary.counts
-        lines.append(f"{counts.infeasible} of {counts.proposed} proposals infeasible: {counts.worst(None)}")
+        lines.append(
+            f"{number(counts.infeasible)} of {number(counts.proposed)} proposals infeasible: {counts.worst(None)}"
+        )
     lines += [
         f"failed: trial {one.number}: {one.user_attrs.get('cause', 'unknown')}" for one in snapshot.failed[:FAILED]
     ]
     if len(snapshot.failed) > FAILED:
-        lines.append(f"failed: {len(snapshot.failed) - FAILED} more trials")
+        lines.append(f"failed: {number(len(snapshot.failed) - FAILED)} more trials")
     lines += [f"cannot be built: {cause}" for cause in unbuildable(snapshot, sweep.name)]
     if warning := summary.counts.warning():
         lines.append(f"warning: {warning}")
@@ -85,7 +95,7 @@ def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
         first = "a trial of the Pareto front" if len(names) > 1 else "the best"
         lines += [
             "",
-            f"files of {first}: {summary.best[0].attrs.get('run_dir')}",
+            f"files of {first}: {summary.best[0].place}",
             f"{first} again: {summary.command}",
         ]
     return "\n".join(lines)
@@ -110,19 +120,21 @@ def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
         return None
     import yaml
 
-    from archsearch.training.storage import write_whole
+    from archsearch.training.storage import remove_parts, write_whole
 
     best = summary.best[0]
     content = {
         "study": study.name,
         "trial": best.number,
         "values": dict(zip(study.objectives, best.values or (), strict=True)),
+        **sweep.sources.record(),
         "overrides": overrides_of(sweep, best),
         "run_dir": best.attrs.get("run_dir"),
     }
     path = sweep.folder / "best.yaml"
-    text = f"# {summary.command}\n" + yaml.safe_dump(content, sort_keys=False, width=120)
+    text = f"# {one_line(summary.command)}\n" + yaml.safe_dump(content, sort_keys=False, width=120)
     write_whole(path, text.encode())
+    remove_parts(sweep.folder, seconds=STALE)
     return path
 
 
@@ -131,8 +143,8 @@ def _table(summary: Summary, names: Sequence[str], parameters: Sequence[str]) ->
     rows = [head]
     for trial in summary.best[:ROWS]:
         mark = "*" if len(names) > 1 and trial.number in summary.front else ""
-        cells = [f"{trial.number}{mark}", *(f"{value:.6g}" for value in trial.values or ())]
-        cells += [str(trial.attrs.get(one, "")) for one in head[len(cells) : -1]]
+        cells = [f"{trial.number}{mark}", *map(value_text, names, trial.values or ())]
+        cells += [value_text(one, trial.attrs.get(one, "")) for one in head[len(cells) : -1]]
         used = (one for one in parameters if one not in trial.unused)
         cells.append(" ".join(f"{short_key(one)}={setting_text(trial.assignments.get(one))}" for one in used))
         rows.append(cells)

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from archsearch.config_files import ConfigSources
 from archsearch.errors import SpecError
+from archsearch.formatting import number
 from archsearch.overrides import group_of
-from archsearch.search.identity import hash_of
 from archsearch.search.space import Params, Space, Value
 from archsearch.search.storage.declarations import Declaration, of_parameter
+from archsearch.search.task import hash_of
 from archsearch.settings.study import StudySettings
 
 MOST_COMBINATIONS = 100_000
@@ -19,7 +21,9 @@ MOST_COMBINATIONS = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """A search over `space`; `fixed` are assignments that all its designs share (`base` those of the command line).
+    """A search over `space`; `fixed` are assignments that all its designs share, `base` those of the command line.
+
+    Designs are composed from `base` and the user's own `sources`.
 
     `exhaustive` asks for every combination once, in the order of `combinations`; otherwise
     `settings.trials` designs are trained. Trials leave their files below `folder`.
@@ -28,6 +32,7 @@ class Sweep:
     space: Space
     fixed: Mapping[str, Value] = field(default_factory=dict)
     base: tuple[str, ...] = ()
+    sources: ConfigSources = field(default_factory=ConfigSources)
     exhaustive: bool = False
     folder: Path = Path("outputs/sweeps")
     settings: StudySettings = field(default_factory=StudySettings)
@@ -51,14 +56,7 @@ class Sweep:
 
     def combinations(self) -> Iterator[dict[str, Value]]:
         """Yield every point, the last parameter varying fastest, as Hydra's own sweeper orders them."""
-        size = self.space.size
-        if size is None:
-            names = [name for name, each in self.space.parameters.items() if each.size is None]
-            fix = "Give it a step, name its values with choice(...), or take another sampler."
-            raise SpecError(names[0], "is continuous: a grid needs finitely many values", fix)
-        if size > MOST_COMBINATIONS:
-            what = f"{size} combinations are too many for a grid"
-            raise SpecError("study.sampler", what, "Take another sampler: sampler=footprint study.trials=100.")
+        size = require_grid(self.space)
         sizes = [(name, each, each.size or 1) for name, each in self.space.parameters.items()]
         for index in range(size):
             point: dict[str, Value] = {}
@@ -71,3 +69,16 @@ class Sweep:
     def run_dir(self) -> str:
         """Return the folder of a trial's files, with `{number}` where its number belongs."""
         return str(self.folder / "{number}")
+
+
+def require_grid(space: Space) -> int:
+    """Return the number of points of `space`; raises `SpecError` where it has infinitely many, or too many to list."""
+    size = space.size
+    if size is None:
+        names = [name for name, each in space.parameters.items() if each.size is None]
+        fix = "Give it a step, name its values with choice(...), or take another sampler."
+        raise SpecError(names[0], "is continuous: a grid needs finitely many values", fix)
+    if size > MOST_COMBINATIONS:
+        what = f"{number(size)} combinations are too many for a grid"
+        raise SpecError("study.sampler", what, "Take another sampler: sampler=footprint study.trials=100.")
+    return size

@@ -1,10 +1,12 @@
 """What passes between the search and what it searches over: candidates, jobs, outcomes, and the task that makes them.
 
-Plain values; no hydra, no optuna, no torch.
+Plain values, and the keys by which two trainings are the same; no hydra, no optuna, no torch.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any, Protocol
 
 from archsearch.analysis.limits import Margin
 from archsearch.search.space import Value
+from archsearch.settings.training import RESULT_NEUTRAL
 
 Assignments = Mapping[str, Value]
 """Dotted keys of the configuration (or groups) and what they are set to."""
@@ -96,3 +99,26 @@ class Task(Protocol):
 
 TaskFactory = Callable[[], Task]
 """Makes the task in a worker process; can be pickled."""
+
+
+TRAINING = ("augment", "optimizer", "schedule", "train", "seed")
+"""The parts of a configuration that decide the result of a training, beside the design and the data."""
+
+
+def hash_of(value: object) -> str:
+    """Return 16 hexadecimal digits of plain values, the same for equal ones (SHA-256 of their JSON)."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def trial_key(design_id: str, tree: Mapping[str, Any], fingerprint: str, precision: str | None = None) -> str:
+    """Return 16 digits that trainings share which give the same result: design, training settings, data.
+
+    `precision` is what `train.precision` stands for on the device; None leaves the word of the settings.
+    """
+    parts = {name: tree.get(name) for name in TRAINING}
+    if isinstance(parts["train"], Mapping):
+        parts["train"] = {key: value for key, value in parts["train"].items() if key not in RESULT_NEUTRAL}
+        if precision is not None:
+            # bf16 keeps the word under which earlier versions recorded it, so that their studies go on.
+            parts["train"]["precision"] = "auto" if precision == "bf16" else precision
+    return hash_of([design_id, json.dumps(parts, sort_keys=True, default=str), fingerprint])

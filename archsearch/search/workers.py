@@ -10,11 +10,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
+from archsearch.process import protect_output
+from archsearch.search.faults import Patience, fault_of
 from archsearch.search.heartbeat import stop_with_parent
 from archsearch.search.loop import work
 from archsearch.search.progress import Event, Listener
@@ -24,7 +27,7 @@ from archsearch.search.storage.study import Study, load_study
 from archsearch.search.storage.write import finish_row
 from archsearch.search.sweep import Sweep
 from archsearch.search.task import TaskFactory
-from archsearch.signals import StopRequest, raise_interrupt
+from archsearch.signals import STOP_SIGNALS, StopRequest, blocked, raise_interrupt, unblock
 
 MOST_DEATHS = 5  # workers that may die at the same epoch of a trial before it fails
 _THREADS = "OMP_NUM_THREADS"  # read by torch and by the kernels
@@ -58,6 +61,7 @@ def run_workers(
     and `RunError` where workers died repeatedly.
     """
     context = multiprocessing.get_context("spawn")
+    resource_tracker.ensure_running()  # now: it takes signals again once it runs, which `blocked` holds back
     url = study.store.address.url
 
     def start(index: int) -> _Worker:
@@ -66,7 +70,7 @@ def run_workers(
         own = None if seed is None else seed + index
         arguments = (theirs, os.getpid(), url, study.name, sweep, factory, own, device, first)
         process = context.Process(target=_main, args=arguments, name=f"worker-{index}")
-        with _shared_cores(sweep.settings.workers):
+        with _shared_cores(sweep.settings.workers), blocked():
             process.start()
         theirs.close()
         return _Worker(index, process, ours)
@@ -85,7 +89,11 @@ def run_workers(
                     worker.over = True
                     code = worker.process.exitcode
                     listen(Event(kind="note", text=f"worker {worker.index} died ({_end_of(code)})"))
-                    _count_death(study, worker)
+                    try:
+                        _count_death(study, worker)
+                    except Exception as error:
+                        if fault_of(error) is None:
+                            raise
                     restarts += 1
                     if restarts > MOST_DEATHS * len(workers):
                         raise RunError(f"workers died repeatedly, the last one by {_end_of(code)}")
@@ -98,6 +106,7 @@ def run_workers(
             raise InterruptedRun("the search was stopped; repeat the command to resume it") from None
         finally:
             _kill(workers)
+    study.store.require_present()
     for worker in workers:
         if worker.error is not None:
             raise worker.error
@@ -196,9 +205,10 @@ def _main(
     device: str | None,
     first: int,
 ) -> None:
-    """Be one worker. Ctrl-C reaches the parent alone, which stops the workers by SIGTERM."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, raise_interrupt)
+    """Be one worker. Ctrl-C is the parent's, which stops the workers by SIGTERM; that waits for the first `try`."""
+    protect_output()
+    for number in STOP_SIGNALS:
+        signal.signal(number, raise_interrupt if number == signal.SIGTERM else signal.SIG_IGN)
     stop_with_parent(parent)
 
     def send(message: Any) -> None:
@@ -208,10 +218,14 @@ def _main(
     error: BaseException | None = None
     try:
         with StopRequest() as stop:
+            patience = Patience(sweep.settings.patience, lambda text: send(Event(kind="note", text=text)))
+            unblock()
             with stop.at_once():
-                store, task = open_store(url, slim=True), factory()
+                store = patience.call(lambda: open_store(url, slim=True, create=False))
             try:
-                work(load_study(store, name), sweep, task, listen=send, seed=seed, device=device, first=first)
+                with stop.at_once():
+                    study, task = patience.call(lambda: load_study(store, name)), patience.call(factory)
+                work(study, sweep, task, listen=send, seed=seed, device=device, first=first)
             finally:
                 store.close()
     except (InterruptedRun, KeyboardInterrupt):

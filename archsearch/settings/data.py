@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,6 +9,8 @@ from archsearch.errors import SpecError
 from archsearch.plugins import DATASETS, load, require_name
 from archsearch.settings.datasets import PUBLISHED
 
+VALIDATION = 0.1
+"""The fraction of the training images that is held out, unless the data set or the settings say otherwise."""
 NAMES = ("auto", *PUBLISHED, "folder", "shapes")
 """The data sets that archsearch brings itself; installed packages add others."""
 
@@ -62,8 +63,9 @@ class DataSettings:
 
     `name` is one of `NAMES` or of an installed package's entry points. `channels`, `image_size` and `classes` are
     those of the data if they are null. `validation` is the fraction of the training images that is held out, class
-    by class; `seed` decides which. `limit_train` and `limit_test` keep that many images, class by class, before
-    anything is held out.
+    by class; `seed` decides which. It is null for the images that the data set itself holds out, such as a folder's
+    `val/`, and for `VALIDATION` where it has none. `limit_train` and `limit_test` keep that many images, class by
+    class, before anything is held out.
     """
 
     name: str = "auto"
@@ -74,7 +76,7 @@ class DataSettings:
     image_size: int | None = None
     classes: int | None = None
     resize: bool = False
-    validation: float = 0.1
+    validation: float | None = None
     seed: int = 0
     limit_train: int | None = None
     limit_test: int | None = None
@@ -98,7 +100,7 @@ class DataSettings:
             raise SpecError("data.classes", f"must be at least 2, got {self.classes}", "null is as in the data.")
         if self.image_size is not None and not 1 <= self.image_size <= 4096:
             raise SpecError("data.image_size", f"must be from 1 to 4096 px, got {self.image_size}")
-        if not math.isfinite(self.validation) or not 0 <= self.validation < 1:
+        if self.validation is not None and not 0 <= self.validation < 1:
             fix = "It is the fraction of the training images used for validation, such as 0.1."
             raise SpecError("data.validation", f"must be at least 0 and below 1, got {self.validation}", fix)
         if self.seed < 0:

@@ -7,6 +7,7 @@ Imports the standard library, `errors`, `decode`, `plugins` and `objectives` onl
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Annotated, Literal, get_args
 
 from archsearch.decode import Range, check_ranges
@@ -17,6 +18,8 @@ from archsearch.settings.objectives import require_objective
 SamplerName = Literal["footprint", "tpe", "random", "grid", "nsgaii", "gp", "qmc"]
 BUILT_IN_SAMPLERS: tuple[str, ...] = get_args(SamplerName)
 PrunerName = Literal["none", "median", "hyperband", "patient"]
+
+LONGEST_NAME = 500  # characters of a study's name; the database has room for 512
 
 Count = Annotated[int, Range(at_least=1)]
 CountFromZero = Annotated[int, Range(at_least=0)]
@@ -65,7 +68,8 @@ class StudySettings:
     """A search: `trials` is the total of trained designs over all runs of the same command.
 
     A worker writes a heartbeat every `heartbeat` seconds; one without a heartbeat for `grace` seconds counts as dead
-    (on this machine as soon as its process is gone).
+    (on this machine as soon as its process is gone). It waits `patience` seconds at most for a fault of the machine to
+    pass: a full disk, a database that does not answer, data that are missing.
     """
 
     name: str | None = None  # null: one per data set and limits
@@ -80,12 +84,20 @@ class StudySettings:
     max_failures: Count = 5  # in a row, after which the search stops
     heartbeat: float = 10.0
     grace: float = 60.0
+    patience: Annotated[float, Range(at_least=0)] = 600.0  # seconds
+    artifacts: str | None = None  # a folder that all machines reach, for copies of the files of finished trials
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or values that do not go together."""
         if self.name == "":
             raise SpecError("study.name", "must not be empty", "null makes a name from the data set and the limits.")
+        if self.name is not None and (len(self.name) > LONGEST_NAME or not self.name.isprintable()):
+            what = f"must be at most {LONGEST_NAME} characters, none of them a control character"
+            raise SpecError("study.name", what, "Its folders are named after it.")
         check_ranges(self, "study")
+        if self.artifacts is not None and not PurePath(self.artifacts).is_absolute():
+            fix = "Give the whole path of a folder that is mounted on all machines."
+            raise SpecError("study.artifacts", f"expected an absolute folder, got '{self.artifacts}'", fix)
         if not self.objectives or len(set(self.objectives)) != len(self.objectives):
             raise SpecError("study.objectives", "must list at least one objective, without repetition")
         for name in self.objectives:

@@ -34,7 +34,7 @@ class TensorBoardTracker:
         self._writer.add_hparams(self._settings, dict(values), run_name=".")
         for file in files:
             if file.suffix == ".png":
-                with Image.open(file) as picture:
+                with Image.open(file, formats=["PNG"]) as picture:
                     self._writer.add_image(file.stem, np.asarray(picture.convert("RGB")), dataformats="HWC")
 
     def close(self, end: End) -> None:

@@ -1,4 +1,4 @@
-"""Everything a training needs to go on, in one file, and its final weights in another; imports torch, never a design.
+"""Everything a training needs to go on, in one file; imports torch, never a design.
 
 A checkpoint is complete: weights, running statistics, average, optimizers, gradient scale, generators, and the
 position within the epoch. A training that goes on from it takes the same steps, bit for bit on the CPU.
@@ -27,11 +27,16 @@ from archsearch.settings.training import (
     TrainSettings,
 )
 from archsearch.training.result import EpochRecord
-from archsearch.training.storage import write_whole
+from archsearch.training.storage import set_aside, write_whole
 
 NAME = "checkpoint.pt"
 _FORMAT = 1
 _DEVICE_OPTIONS = ("foreach", "fused", "capturable")  # of an optimizer's group: those of the device it was made for
+
+
+class DamagedCheckpoint(StorageError):
+    """A checkpoint that no training can go on from: cut short, changed, or of another version."""
+
 
 Identity = Mapping[str, str | int | float | bool | None]
 
@@ -125,10 +130,19 @@ def save_checkpoint(path: Path, state: RunState, identity: Identity, *, device: 
 def restore_checkpoint(path: Path, state: RunState, identity: Identity, *, device: torch.device) -> str:
     """Put the checkpoint at `path` into `state`, generators included, and return the conditions it was made under.
 
-    Raises `StorageError` where the file is damaged, `SpecError` where it is of another run, naming what differs.
+    Raises `DamagedCheckpoint` where no run can go on from the file, `SpecError` where it is of another run, naming
+    what differs.
     """
     content = _read(path)
-    _refuse_other_run(path, content["identity"], identity)
+    try:
+        _refuse_other_run(path, content["identity"], identity)
+        _restore(content, state, device)
+        return str(content["conditions"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:  # not of `save`
+        raise DamagedCheckpoint(_damaged(path)) from error
+
+
+def _restore(content: Mapping[str, Any], state: RunState, device: torch.device) -> None:
     state.network.load_state_dict(content["network"])
     if state.average is not None:
         state.average.load_state_dict(content["average"])
@@ -147,16 +161,22 @@ def restore_checkpoint(path: Path, state: RunState, identity: Identity, *, devic
         torch.cuda.set_rng_state(content["dropout_on_device"], device)
     state.loss_sum.copy_(content["loss_sum"])
     state.correct.copy_(content["correct"])
-    state.epoch, state.step = content["epoch"], content["step"]
-    state.epoch_seconds, state.seconds = content["epoch_seconds"], content["seconds"]
+    state.epoch, state.step = int(content["epoch"]), int(content["step"])
+    state.epoch_seconds, state.seconds = float(content["epoch_seconds"]), float(content["seconds"])
     state.history = [EpochRecord(**record) for record in content["history"]]
-    return str(content["conditions"])
+    if state.step < 0 or [record.epoch for record in state.history] != list(range(1, state.epoch + 1)):
+        raise ValueError("its epochs are not those of its history")
 
 
 def discard_checkpoint(run_dir: Path, settings: TrainSettings) -> None:
     """Remove the checkpoint of a run whose result is safe on disk, unless `train.keep_checkpoint`."""
     if not settings.keep_checkpoint:
         (run_dir / NAME).unlink(missing_ok=True)
+
+
+def set_checkpoint_aside(run_dir: Path) -> Path:
+    """Keep the damaged checkpoint of a run under another name, and return that."""
+    return set_aside(run_dir / NAME)
 
 
 def _lay_out_state(optimizer: Optimizer) -> None:
@@ -167,16 +187,7 @@ def _lay_out_state(optimizer: Optimizer) -> None:
                 held[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
-def write_weights(path: Path, network: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the state dict of `network` as safetensors, whole. Raises `StorageError` where that fails."""
-    from safetensors.torch import save
-
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_whole(path, save(tensors, metadata=dict(metadata or {})))
-
-
 def _read(path: Path) -> dict[str, Any]:
-    damaged = f"{path}: the checkpoint is damaged or cut short. Delete it to start this run from its beginning."
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -184,17 +195,21 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch does not compare checksums, this does
             if archive.testzip() is not None:
-                raise StorageError(damaged)
+                raise DamagedCheckpoint(_damaged(path))
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except StorageError:
+    except DamagedCheckpoint:
         raise
     except Exception as error:  # zipfile and torch answer damage with a dozen kinds
-        raise StorageError(damaged) from error
+        raise DamagedCheckpoint(_damaged(path)) from error
     if not isinstance(loaded, dict) or loaded.get("format") != _FORMAT:
-        raise StorageError(
+        raise DamagedCheckpoint(
             f"{path}: not a checkpoint of this version of archsearch. Delete it to start from the beginning."
         )
     return loaded
+
+
+def _damaged(path: Path) -> str:
+    return f"{path}: the checkpoint is damaged or cut short. Delete it to start this run from its beginning."
 
 
 def _refuse_other_run(path: Path, held: Identity, asked: Identity) -> None:

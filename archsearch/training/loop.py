@@ -24,7 +24,7 @@ from archsearch.signals import StopRequest
 from archsearch.training import checkpoint
 from archsearch.training.backend import select_backend
 from archsearch.training.batches import Batches
-from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint, write_weights
+from archsearch.training.checkpoint import RunState, make_identity, restore_checkpoint, save_checkpoint
 from archsearch.training.device import choose_device, device_name, freed_after, switches
 from archsearch.training.evaluation import (
     DeviceDataset,
@@ -36,11 +36,18 @@ from archsearch.training.evaluation import (
     score_of,
     to_device,
 )
-from archsearch.training.optimizers import learning_rate_ratio, make_average, set_learning_rate, update_average
+from archsearch.training.optimizers import (
+    learning_rate_ratio,
+    make_average,
+    no_step_learns,
+    set_learning_rate,
+    update_average,
+)
 from archsearch.training.progress import Progress, Silent
 from archsearch.training.result import EpochRecord, TrainResult, best_epoch
 from archsearch.training.step import FiniteCheck
 from archsearch.training.storage import append_metrics, write_metrics
+from archsearch.training.weights import write_weights
 from archsearch.training.whitening import whiten_first
 
 if TYPE_CHECKING:
@@ -135,6 +142,8 @@ class _Run:
             self.images, augmenter, batch_size=settings.batch_size, seed=derive_seed(seed, "sides"), layout=layout
         )
         self.steps, self.batch_size = batches.steps, batches.batch_size
+        if warning := no_step_learns(schedule, settings.epochs * self.steps, self.batch_size):
+            notice(warning)
         self.backend = select_backend(
             network,
             settings,

@@ -273,6 +273,17 @@ def learning_rate_ratio(schedule: ScheduleSettings, progress: float) -> float:
             assert_never(schedule.name)
 
 
+def no_step_learns(schedule: ScheduleSettings, steps: int, batch_size: int) -> str:
+    """Return a notice where each of the `steps` of a run has the learning rate 0, with its fixes; else nothing."""
+    if any(learning_rate_ratio(schedule, step / steps) > 0 for step in range(min(steps, 2))):
+        return ""
+    what = "the only step of this run has" if steps == 1 else f"all {steps} steps of this run have"
+    return (
+        f"{what} learning rate 0: the network stays as it is initialised. Set train.epochs higher, "
+        f"train.batch_size={max(1, batch_size // 4)}, or schedule.initial_ratio=0.1."
+    )
+
+
 def _line(start: float, end: float, share: float) -> float:
     return start + (end - start) * share
 

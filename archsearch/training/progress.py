@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from archsearch.formatting import duration, percent
+from archsearch.formatting import duration, number, percent, printable
 from archsearch.training.result import EpochRecord
 
 if TYPE_CHECKING:
@@ -74,13 +74,13 @@ class Lines:
             f"loss {record.train_loss:.4f}",
             f"train {percent(record.train_accuracy)}",
             *_validation(record, best),
-            f"{record.images_per_second:.0f} images/s",
+            f"{number(round(record.images_per_second))} images/s",
             f"{duration(left)} left",
         ]
-        print("  ".join(parts), file=self._stream, flush=True)
+        self.note("  ".join(parts))
 
     def note(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
     def close(self) -> None: ...
 
@@ -123,7 +123,7 @@ class Bars:
     def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
         if self._bars is None:
             return
-        status = [*_validation(record, best), f"{record.images_per_second:.0f} images/s"]
+        status = [*_validation(record, best), f"{number(round(record.images_per_second))} images/s"]
         self._bars.update(self._run, status="  ".join(status))
         if record.epoch < self._epochs:
             self._bars.reset(
@@ -134,9 +134,9 @@ class Bars:
 
     def note(self, text: str) -> None:
         if self._bars is None:
-            print(text, file=self._stream, flush=True)
+            print(printable(text), file=self._stream, flush=True)
         else:
-            self._bars.console.print(text, markup=False, highlight=False)
+            self._bars.console.print(printable(text), markup=False, highlight=False)
 
     def close(self) -> None:
         if self._bars is not None:

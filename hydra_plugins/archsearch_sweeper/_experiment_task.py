@@ -5,21 +5,23 @@ Torch is imported for the first feasible candidate, whose precision depends on t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.cli.compose import Composer
+from archsearch.config_files import ConfigSources
 from archsearch.decode import decode
+from archsearch.errors import DataError, StorageError
 from archsearch.masking import mask
 from archsearch.overrides import assign
+from archsearch.runs.log import NO_LOGGING, JobLogging
 from archsearch.search.evaluator import Evaluator
 from archsearch.search.task import Assignments, Candidate, Job, Outcome
 from archsearch.settings.experiment import decode_experiment, require_training
 from archsearch.settings.objectives import OBJECTIVES
 from archsearch.settings.training import TrainSettings
+from archsearch.training.storage import read_metrics, write_whole
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
@@ -27,13 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentTasks:
-    """Makes the task in any process, from `base` overrides, the user's config `folders` and what the study holds."""
+    """Makes the task in any process, from `base` overrides, the user's config `sources` and what the study holds."""
 
     base: tuple[str, ...]
-    folders: tuple[Path, ...]
+    sources: ConfigSources
     fingerprint: str
     objectives: tuple[str, ...] = ("accuracy",)
     repair: bool = True
+    logging: JobLogging = NO_LOGGING
 
     def __call__(self) -> ExperimentTask:
         return ExperimentTask(self)
@@ -43,7 +46,7 @@ class ExperimentTask:
     """Checks and trains experiments; the images are read at the first training."""
 
     def __init__(self, made_of: ExperimentTasks) -> None:
-        self._composer = Composer(made_of.base, made_of.folders)
+        self._composer = Composer(made_of.base, made_of.sources)
         self._evaluator = Evaluator(
             self._composer.compose,
             self._composer.blocks,
@@ -53,7 +56,9 @@ class ExperimentTask:
         )
         self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
         self._chosen: tuple[TrainSettings | None, str] = (None, "")
-        self._base, self._objectives = made_of.base, made_of.objectives
+        self._base, self._sources, self._objectives = made_of.base, made_of.sources, made_of.objectives
+        self._fingerprint = made_of.fingerprint
+        self._logging = made_of.logging
         self._dataset: Dataset | None = None
         self._read: dict[str, object] = {}
 
@@ -92,40 +97,66 @@ class ExperimentTask:
     def train(self, job: Job) -> Outcome:
         from archsearch.data.load import load_dataset
         from archsearch.runs.execute import execute
+        from archsearch.runs.finish import finish
+        from archsearch.runs.folder import design_in
+        from archsearch.runs.log import logged
+        from archsearch.runs.record import read_result
+        from archsearch.training.checkpoint import DamagedCheckpoint, set_checkpoint_aside
+        from archsearch.training.loop import METRICS
 
-        record = _finished(job.run_dir) if job.resume else None
-        if record is None:
-            tree, checked = job.candidate.experiment
-            experiment = decode_experiment(tree, self._composer.blocks)
-            experiment = replace(experiment, study=replace(experiment.study, objectives=self._objectives))
-            if job.device is not None and experiment.train.device in ("auto", "cuda"):
-                experiment = replace(experiment, train=replace(experiment.train, device=job.device))
-            if self._dataset is None:
-                self._dataset = load_dataset(experiment.data)
+        tree, checked = job.candidate.experiment
+        experiment = decode_experiment(tree, self._composer.blocks)
+        experiment = replace(experiment, study=replace(experiment.study, objectives=self._objectives))
+        if job.device is not None and experiment.train.device in ("auto", "cuda"):
+            experiment = replace(experiment, train=replace(experiment.train, device=job.device))
+        if self._dataset is None:
+            self._dataset = _require_same(load_dataset(experiment.data), self._fingerprint)
+        dataset = self._dataset
+        if design_in(job.run_dir) not in (None, checked.design_id):  # no fault of the design
+            raise StorageError(f"{job.run_dir}: holds the run of another design. Move that folder away.")
+        with logged(self._logging, job.run_dir):
+            record = read_result(job.run_dir) if job.resume else None
+            if record is not None:  # an earlier worker had finished the training, and may have recorded no epoch
+                for one in read_metrics(job.run_dir / METRICS):
+                    if one.validation_accuracy is not None:
+                        job.on_epoch(one.epoch, one.validation_accuracy)
+                finish(experiment, checked, dataset, job.run_dir)
+                return outcome_of(record)
             self._write_overrides(job)
-            record = execute(
-                experiment,
-                checked,
-                job.run_dir,
-                dataset=self._dataset,
-                on_epoch=job.on_epoch,
-                resume=job.resume,
-                evaluate_test=False,
-            ).record
-        return outcome_of(record)
+
+            def run(*, resume: bool, notices: tuple[str, ...] = ()) -> dict[str, Any]:
+                return execute(
+                    experiment,
+                    checked,
+                    job.run_dir,
+                    dataset=dataset,
+                    on_epoch=job.on_epoch,
+                    resume=resume,
+                    evaluate_test=False,
+                    notices=notices,
+                ).record
+
+            try:
+                return outcome_of(run(resume=job.resume))
+            except DamagedCheckpoint:
+                aside = set_checkpoint_aside(job.run_dir)
+            notice = (
+                f"the checkpoint was damaged: it is kept as {aside.name}, and the training starts from the beginning"
+            )
+            return outcome_of(run(resume=False, notices=(notice,)))
 
     def _write_overrides(self, job: Job) -> None:
-        """Leave in the run's folder the overrides that compose it again."""
+        """Leave in the run's folder the overrides and the sources that compose it again, in files like Hydra's."""
         import yaml
 
         candidate = job.candidate
         used = {name: value for name, value in candidate.assignments.items() if name not in candidate.unused}
         assignments = {**used, **candidate.repairs}
         lines = [*self._base, *(assign(name, value) for name, value in assignments.items())]
-        folder = job.run_dir / ".hydra"
-        folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump([mask(line) for line in lines])
-        (folder / "overrides.yaml").write_text(text, encoding="utf-8")
+        write_whole(job.run_dir / ".hydra" / "overrides.yaml", text.encode())
+        hydra = yaml.safe_dump({"hydra": self._sources.hydra_record()})
+        write_whole(job.run_dir / ".hydra" / "hydra.yaml", hydra.encode())
 
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:
@@ -139,10 +170,11 @@ def outcome_of(record: Mapping[str, Any]) -> Outcome:
     )
 
 
-def _finished(run_dir: Path) -> dict[str, Any] | None:
-    """Return the result that an earlier worker left, or None where it had not finished."""
-    try:
-        found = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and "accuracy" in found else None
+def _require_same(dataset: Dataset, fingerprint: str) -> Dataset:
+    """Return the data; raises `DataError` where they are not those of the study."""
+    if dataset.fingerprint != fingerprint:
+        what = (
+            f"the images of {dataset.name} here are not those of the study ({dataset.fingerprint}, not {fingerprint})"
+        )
+        raise DataError(f"{what}. Put the same images on every machine.")
+    return dataset

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
+from archsearch.cli.grammar_errors import grammar_error, list_error
+from archsearch.decode import describe
 from archsearch.errors import SpecError
+from archsearch.input_limits.values import check_override, check_scalar
 from archsearch.overrides import SEARCH_GROUPS, group_of
 from archsearch.search.space import Choice, Parameter, Range, Space, Value
 
 # What is the same for all trials of a study: results under other data or limits cannot be compared.
 HELD = (*SEARCH_GROUPS, "data", "constraints", "resume", "experiment", "tracking")
+MOST_VALUES = 10_000
+"""Values of a range; an interval has any number."""
+LARGEST = 1e18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +35,13 @@ class Request:
     shuffle: bool = False
 
 
-def read_request(arguments: Iterable[str], space: Mapping[str, Any] | None, loader: Any = None) -> Request:
-    """Return what the overrides `arguments` and the mapping `space` ask for; the former win.
+def read_request(
+    arguments: Iterable[str], space: Mapping[str, Any] | None, loader: Any = None, *, name: str | None = None
+) -> Request:
+    """Return what the overrides `arguments` and the mapping `space`, an option of the group by `name`, ask for.
 
-    `loader` is Hydra's config loader, for globs over config groups. Raises `SpecError` for what cannot be searched.
+    The former win. `loader` is Hydra's config loader, for globs over config groups. Raises `SpecError` for what cannot
+    be searched.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -40,10 +50,11 @@ def read_request(arguments: Iterable[str], space: Mapping[str, Any] | None, load
     fixed: dict[str, Value] = {}
     base: list[str] = []
     sampled, shuffle = bool(space), False
+    file = f"space/{name or '...'}.yaml"
     for name, raw in (space or {}).items():
         if raw is None:
             continue
-        override = parser.parse_override(f"{name}={raw}" if not isinstance(raw, str) else f"{name}={_unquoted(raw)}")
+        override = _parsed(parser, name, raw, file)
         if override.is_sweep_override():
             parameters[name] = parameter_of(override, loader)
             shuffle |= _shuffled(override)
@@ -70,6 +81,23 @@ def read_request(arguments: Iterable[str], space: Mapping[str, Any] | None, load
     )
 
 
+def _parsed(parser: Any, name: str, raw: Any, file: str) -> Any:
+    """Return a key of a space and its value as an override; raises `SpecError` where it is none."""
+    from hydra.errors import HydraException
+
+    if isinstance(raw, Mapping):
+        raise SpecError(f"{file}: {name}", "is a mapping, not several values", f"Name the keys inside: {name}.KEY.")
+    text = f"{name}={' '.join(raw.split()) if isinstance(raw, str) else raw}"
+    check_override(text)
+    try:
+        override = parser.parse_override(text)
+    except HydraException as error:
+        raise grammar_error(text, str(error), file=file) from None
+    if isinstance(value := override.value(), list):
+        raise list_error(name, value, file)
+    return override
+
+
 def parameter_of(override: Any, loader: Any = None) -> Parameter:
     """Return the values that a sweep override names: choices, a range with a step, or an interval."""
     from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
@@ -86,13 +114,11 @@ def parameter_of(override: Any, loader: Any = None) -> Parameter:
         return Choice(options=tuple(value for _, value in options))
     log = "log" in getattr(sweep, "tags", ())
     if isinstance(sweep, IntervalSweep):
-        low, high = sweep.start, sweep.end
-        assert low is not None, "the grammar asks for it"
-        assert high is not None, "the grammar asks for it"
+        low, high = (_bound(name, bound) for bound in (sweep.start, sweep.end))
         integer = isinstance(low, int) and isinstance(high, int)
         return _checked(name, Range(low=low, high=high, log=log, integer=integer))
     assert isinstance(sweep, RangeSweep), type(sweep)
-    values = list(sweep.range())
+    values = _values_of(name, sweep)
     if not values:
         raise SpecError(name, f"range({sweep.start},{sweep.stop},{sweep.step}) holds no value")
     low, high = min(values), max(values)
@@ -105,13 +131,36 @@ def parameter_of(override: Any, loader: Any = None) -> Parameter:
     return Range(low=low, high=high, integer=integer, step=float(step))
 
 
+def _values_of(name: str, sweep: Any) -> list[Any]:
+    """Return the values of a range; raises `SpecError` for one without a step, or of more than `MOST_VALUES`."""
+    start, stop, step = (_bound(name, bound) for bound in (sweep.start, sweep.stop, sweep.step))
+    if step == 0:
+        raise SpecError(
+            name, f"range({start},{stop},{step}) has no step", f"Write range({start},{stop}) for steps of 1."
+        )
+    if (stop - start) / step > MOST_VALUES:
+        fix = f"Write interval({start},{stop}), or a larger step."
+        raise SpecError(name, f"range({start},{stop},{step}) holds more than {MOST_VALUES} values", fix)
+    return list(sweep.range())
+
+
+def _bound(name: str, bound: Any) -> Any:
+    """Return an end or the step of a range or an interval, a number; raises `SpecError` for any other."""
+    if isinstance(bound, bool) or not isinstance(bound, int | float) or not -LARGEST <= bound <= LARGEST:
+        raise SpecError(name, f"a range or an interval has numbers from -1e18 to 1e18, got {describe(bound)}")
+    return bound
+
+
 def scalar(name: str, value: Any) -> Value:
     """Return one value of a sweep as a plain one; raises `SpecError` for lists and mappings."""
     from hydra.core.override_parser.types import QuotedString
 
     if isinstance(value, QuotedString):
         return value.text
+    if isinstance(value, float) and not isfinite(value):
+        raise SpecError(name, f"must be finite, got {value}")
     if value is None or isinstance(value, str | int | float | bool):
+        check_scalar(value, name)
         return value
     raise SpecError(name, "lists and mappings cannot be searched over", "Name the keys inside them.")
 
@@ -137,7 +186,3 @@ def _is_list(override: Any) -> bool:
 
 def _shuffled(override: Any) -> bool:
     return bool(getattr(override.value(), "shuffle", False))
-
-
-def _unquoted(text: str) -> str:
-    return " ".join(text.split())

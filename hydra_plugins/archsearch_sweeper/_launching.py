@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.errors import ArchsearchError, InterruptedRun, RunError
+from archsearch.formatting import printable
 from archsearch.masking import mask
+from archsearch.process import protect_output
 from archsearch.search.loop import POLL, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import TrialQueue
@@ -38,6 +40,7 @@ class LaunchedWorker:
 
     def __call__(self, config: Any) -> None:
         """Be one worker until the search is done."""
+        protect_output()
         store = open_store(str(config.study.storage), slim=True)
         try:
             study = load_study(store, self.study)
@@ -61,7 +64,9 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
     travelling = replace(worker, sweep=replace(worker.sweep, settings=replace(worker.sweep.settings, storage="-")))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=travelling, config=config)
     # A worker has no output of its own: the files of a training are in the folder of its trial.
-    jobs = [[*overrides, "hydra.output_subdir=null"] for _ in range(worker.sweep.settings.workers)]
+    jobs = [
+        [*overrides, "hydra.output_subdir=null", "hydra.job.chdir=false"] for _ in range(worker.sweep.settings.workers)
+    ]
     lost: Exception | None = None
     try:
         launched = launcher.launch(jobs, initial_job_idx=0)
@@ -84,7 +89,7 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
     text = f"hydra/launcher: the jobs failed: {_in_short(lost)}"
     if not _others_finish(study, worker.sweep):
         raise RunError(text) from lost
-    print(mask(f"{text}\nOther jobs trained the remaining designs."), file=sys.stderr)  # noqa: T201
+    print(printable(mask(f"{text}\nOther jobs trained the remaining designs.")), file=sys.stderr)  # noqa: T201
 
 
 def _remove_empty(folder: Path, jobs: int) -> None:

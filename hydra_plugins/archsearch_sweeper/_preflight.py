@@ -17,13 +17,21 @@ def require_usable(experiment: Experiment, *, searched: Collection[str], here: b
 
     Keys that are `searched` over are not checked, nor is the device where the jobs run on other machines (not `here`).
     """
-    from archsearch.tracking.guarded import require_tracker
-
-    require_tracker(experiment.tracking)
     measured = [name for name in experiment.study.objectives if objective(name).measured]
     if measured and experiment.data.validation == 0:
         what = f"is 0: no images are held out to measure the {measured[0]} that study.objectives asks for"
         raise SpecError("data.validation", what, "Set data.validation=0.1.")
+    require_machine(experiment, searched=searched, here=here)
+
+
+def require_machine(experiment: Experiment, *, searched: Collection[str] = (), here: bool = True) -> None:
+    """Raise `SpecError` where this machine lacks what the experiment asks for: the tracker, the device, its precision.
+
+    `searched` and `here` as in `require_usable`.
+    """
+    from archsearch.tracking.guarded import require_tracker
+
+    require_tracker(experiment.tracking)
     if not here or "train" in searched or "train.device" in searched:
         return
     from archsearch.training.device import choose_device, choose_precision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 from collections.abc import Mapping
@@ -11,24 +12,32 @@ from pathlib import Path
 from typing import Any
 
 from archsearch.cli.compose import Composer
-from archsearch.config_files import config_folder
+from archsearch.cli.modes import require_search
+from archsearch.config_files import ConfigSources
 from archsearch.errors import RunError, SpecError, UsageError
+from archsearch.formatting import folder_name, number, printable
 from archsearch.overrides import assign, group_of, key_of, run_command
+from archsearch.runs.log import FOLDER, JobLogging
+from archsearch.search.faults import Patience
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import INFEASIBLE, take_snapshot
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
-from archsearch.search.summary import summarize, summary_text, unbuildable, write_best
-from archsearch.search.sweep import Sweep
+from archsearch.search.summary import best_so_far, summarize, summary_text, unbuildable, write_best
+from archsearch.search.sweep import Sweep, require_grid
+from archsearch.search.task import hash_of
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
 from hydra_plugins.archsearch_sweeper._preflight import require_usable
+from hydra_plugins.archsearch_sweeper._space import require_names
 
 MOST_LISTED = 10
 """Designs without a result that an error lists."""
+_SHAPES = ("arch.head", "arch.input")
+"""Keys that the shapes of a network's input and output depend on."""
 LOCAL = (".BasicLauncher", ".JoblibLauncher")
 """Launchers whose jobs run on the machine where the command was given."""
 
@@ -47,15 +56,23 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
     opened, request = _open(context, config, arguments)
     study, sweep = opened.study, opened.sweep
     task = opened.tasks()
+    patience = Patience(sweep.settings.patience, lambda text: print(text, file=sys.stderr))  # noqa: T201
     try:
-        first = len(study.trials())
+        first = len(patience.call(study.trials))
         if sweep.exhaustive:
-            seed = sweep.settings.sampler.seed or 0
-            total = enqueue(study, sweep, task, shuffle_seed=seed if request.shuffle else None)
+            seed = (sweep.settings.sampler.seed or 0) if request.shuffle else None
+            total = patience.call(lambda: enqueue(study, sweep, task, shuffle_seed=seed))
         else:
             total = sweep.settings.trials
         snapshot = take_snapshot(study.trials(), sweep.name)
-        view = ProgressView(total, study.objectives, study.directions, done=len(snapshot.trained), epochs=sweep.epochs)
+        view = ProgressView(
+            total,
+            study.objectives,
+            study.directions,
+            done=len(snapshot.trained),
+            best=best_so_far(study, snapshot),
+            epochs=sweep.epochs,
+        )
         if not is_done(snapshot, sweep):
             if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
                 from hydra_plugins.archsearch_sweeper._launching import LaunchedWorker, launch
@@ -65,7 +82,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             else:
                 with contextlib.closing(view):
                     _run(opened, task, view, first)
-        found = _finish(study, sweep)
+        found = patience.call(lambda: _finish(study, sweep))
         if request.exhaustive:
             _require_all(study, sweep)
         elif not found:
@@ -94,10 +111,10 @@ def _run(opened: Searched, task: ExperimentTask, view: ProgressView, first: int)
 
 def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
     summary = summarize(study, sweep)
-    print(summary_text(study, sweep, summary), file=sys.stdout, flush=True)  # noqa: T201  (a command prints)
+    print(printable(summary_text(study, sweep, summary)), file=sys.stdout, flush=True)  # noqa: T201  (a command prints)
     if best := write_best(study, sweep, summary):
-        print(f"the same as a file: {run_command([str(best)])}", flush=True)  # noqa: T201
-    print(f"study database: {study.store.address}", flush=True)  # noqa: T201
+        print(printable(f"the same as a file: {run_command([str(best)])}"), flush=True)  # noqa: T201
+    print(printable(f"study database: {study.store.address}"), flush=True)  # noqa: T201
     return {trial.number: tuple(trial.values or ()) for trial in summary.best}
 
 
@@ -114,10 +131,10 @@ def _require_all(study: Study, sweep: Sweep) -> None:
     ]
     lines: list[str] = []
     if infeasible:
-        lines += [f"{len(infeasible)} of {len(own)} designs cannot be trained:", *_causes(infeasible)]
+        lines += [f"{number(len(infeasible))} of {number(len(own))} designs cannot be trained:", *_causes(infeasible)]
         lines.append("python -m archsearch.show with the same overrides shows the limits and fixes.")
     if failed:
-        lines += [f"{len(failed)} of {len(own)} trainings failed:", *_causes(failed)]
+        lines += [f"{number(len(failed))} of {number(len(own))} trainings failed:", *_causes(failed)]
         if any(attrs["state_reason"] == "failed" for attrs in failed):
             lines.append("The same command with study.retry_failed=true retries them.")
     if lines:
@@ -141,7 +158,7 @@ def _causes(trials: list[dict[str, Any]]) -> list[str]:
         named = " ".join(assign(name, value) for name, value in attrs.get("assignments", {}).items())
         lines.append(f"  {named}  {attrs.get('cause')}")
     if len(trials) > MOST_LISTED:
-        lines.append(f"  and {len(trials) - MOST_LISTED} more")
+        lines.append(f"  and {number(len(trials) - MOST_LISTED)} more")
     return lines
 
 
@@ -150,43 +167,65 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
 
     space = OmegaConf.to_container(config.space, resolve=True) if config.get("space") is not None else None
     loader = context.config_loader
-    request = read_request(arguments, space if isinstance(space, Mapping) else None, loader)
-    sources = [Path(one.path) for one in loader.get_search_path().get_path() if "://" not in one.path]
-    sources += [Path(one.path.removeprefix("file://")) for one in loader.get_search_path().get_path()]
-    folders = tuple(
-        dict.fromkeys(one.resolve() for one in sources if one.is_dir() and one.resolve() != config_folder())
-    )
-    composer = Composer(_all_plain(arguments, request), folders)
+    sources, chosen = ConfigSources.from_hydra(config.hydra), config.hydra.runtime.choices.get("space")
+    request = read_request(arguments, space if isinstance(space, Mapping) else None, loader, name=chosen)
+    if not request.space.parameters:
+        require_search(arguments, chosen, sources)
+    composer = Composer(_all_plain(arguments, request), sources)
     experiment = decode_experiment(composer.compose({}), composer.blocks)
     settings = experiment.study
     exhaustive = request.exhaustive or settings.sampler.name == "grid"
     _no_held_keys(request)
+    if exhaustive:
+        require_grid(request.space)
+    else:  # listed designs are reported one by one
+        require_names(request.space, request.fixed, composer)
     here = str(config.hydra.launcher._target_).endswith(LOCAL)
     require_usable(experiment, searched={*request.space.parameters, *request.fixed}, here=here)
-    study = _open_study(experiment, str(config.hydra.runtime.choices.get("constraints") or "none"))
-    sweep = Sweep(space=request.space, fixed=request.fixed, base=request.base, exhaustive=exhaustive, settings=settings)
+    shaped = not any(name == "arch" or name.startswith(_SHAPES) for name in request.space.parameters)
+    limits = str(config.hydra.runtime.choices.get("constraints") or "none")
+    study, fingerprint = _open_study(experiment, limits, shaped=shaped)
+    sweep = Sweep(
+        space=request.space,
+        fixed=request.fixed,
+        base=request.base,
+        sources=sources,
+        exhaustive=exhaustive,
+        settings=settings,
+    )
     moved = _given_folder(config)
-    folder = moved or Path("outputs/sweeps") / f"{study.name}-{sweep.name[:8]}"
+    token = hash_of([sweep.name, study.raw.user_attrs.get("token")]) if "token" in study.raw.user_attrs else sweep.name
+    folder = moved or Path("outputs/sweeps") / f"{folder_name(study.name)}-{token[:8]}"
     epochs = None if "train.epochs" in request.space.parameters else experiment.train.epochs
-    sweep = replace(sweep, folder=folder, epochs=epochs)
+    sweep = replace(sweep, folder=_own_folder(folder, study, given=moved is not None), epochs=epochs)
     tasks = ExperimentTasks(
         base=request.base,
-        folders=folders,
-        fingerprint=str(study.raw.user_attrs["data_fingerprint"]),
+        sources=sources,
+        fingerprint=fingerprint,
         objectives=study.objectives,
         repair=settings.repair and not exhaustive,  # listed designs are trained as listed
+        logging=_job_logging(config),
     )
     return Searched(study=study, sweep=sweep, tasks=tasks), request
 
 
-def _open_study(experiment: Experiment, limits: str) -> Study:
+def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[Study, str]:
+    """Return the study and the fingerprint of its data.
+
+    Before, the images are checked against the networks, whose input and output are `shaped` alike.
+    """
     from archsearch.data.load import load_dataset
-    from archsearch.runs.trial import limits_record
+    from archsearch.runs.fit import batch_notice, require_shapes
+    from archsearch.runs.trial import data_record, limits_record
 
     dataset = load_dataset(experiment.data)
-    if dataset.notice:
-        print(dataset.notice, file=sys.stderr)  # noqa: T201
-    return open_study(
+    design = experiment.design
+    if shaped and design.head.linear:
+        require_shapes(design.head.classes, design.input_shape, dataset)
+    for notice in (dataset.notice, batch_notice(experiment.train, dataset)):
+        if notice:
+            print(printable(notice), file=sys.stderr)  # noqa: T201
+    study = open_study(
         open_store(experiment.study.storage, slim=True),
         experiment.study.name,
         data=dataset.name,
@@ -194,7 +233,9 @@ def _open_study(experiment: Experiment, limits: str) -> Study:
         limits=limits,
         limits_text=limits_record(experiment.limits),
         objectives=experiment.study.objectives,
+        data_settings=data_record(experiment.data),
     )
+    return study, dataset.fingerprint
 
 
 def _all_plain(arguments: list[str], request: Request) -> list[str]:
@@ -211,6 +252,47 @@ def _no_held_keys(request: Request) -> None:
             raise SpecError(
                 f"space: {name}", "cannot differ between the trials of one study", "Set it on the command line."
             )
+
+
+def _own_folder(folder: Path, study: Study, *, given: bool) -> Path:
+    """Return the folder for the trials of a sweep: `folder`, or one beside it if trials of another study are there.
+
+    Raises `SpecError` instead where the command line has `given` it.
+    """
+    count, chosen = 1, folder
+    while foreign := _foreign_trial(chosen, study):
+        if given:
+            what = f"{folder} holds trials of another study, such as {foreign.name}"
+            raise SpecError("hydra.sweep.dir", what, "Choose another folder, or leave hydra.sweep.dir out.")
+        count += 1
+        chosen = folder.with_name(f"{folder.name}-{count}")
+    return chosen
+
+
+def _foreign_trial(folder: Path, study: Study) -> Path | None:
+    """Return a folder in `folder` that a trial has made which is none of `study`'s."""
+    found = sorted(one.parent for one in folder.glob("[0-9]*/design.yaml"))
+    if not found:
+        return None
+    own = {Path(str(trial.user_attrs.get("run_dir"))).resolve() for trial in study.trials()}
+    return next((one for one in found if one.resolve() not in own), None)
+
+
+def _job_logging(config: Any) -> JobLogging:
+    """Return what `hydra/job_logging` and `hydra.verbose` say, for trials, which are no jobs of Hydra."""
+    from omegaconf import OmegaConf
+
+    of_trial = copy.deepcopy(config)
+    OmegaConf.set_readonly(of_trial, False)
+    OmegaConf.set_readonly(of_trial.hydra, False)
+    OmegaConf.set_struct(of_trial, False)
+    OmegaConf.update(of_trial, "hydra.runtime.output_dir", FOLDER)
+    settings: Any = OmegaConf.to_container(of_trial.hydra.job_logging, resolve=True)
+    verbose = of_trial.hydra.verbose  # true, the name of a logger, or a list of such
+    names = (
+        ([""] if verbose else []) if isinstance(verbose, bool) else [verbose] if isinstance(verbose, str) else verbose
+    )
+    return JobLogging(settings=settings, verbose=tuple(names))
 
 
 def _given_folder(config: Any) -> Path | None:

@@ -38,8 +38,12 @@ class ArchsearchSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search what `arguments` ask for and return the trained trials' values by number."""
+        from hydra.core.hydra_config import HydraConfig
+
         from hydra_plugins.archsearch_sweeper._searching import search
 
         context, config = self.hydra_context, self.config
         assert context is not None, "Hydra calls setup before sweep"
+        assert config is not None, "Hydra calls setup before sweep"
+        HydraConfig.instance().set_config(config)  # for ${hydra:...}, as in a job
         return search(context, config, arguments)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from archsearch.analysis import check as check_module
 from archsearch.analysis.check import MAX_FIXES, broken_limits_text, check_design, require
 from archsearch.analysis.limits import Limits, decode_limits, margin_text
 from archsearch.cli.compose import Composer
@@ -77,17 +78,17 @@ def test_no_limits_are_always_kept(make_design: Make) -> None:
 def test_margins_in_words(make_design: Make) -> None:
     limits = {
         "receptive_field": {"above": 3, "at_most": 99},
-        "contains": ["dilated", "strided"],
+        "contains": ["dilated", "pointwise"],
         "forbids": ["strided"],
-        "downsampling": {"layers": 9, "by": ["strided"]},
+        "downsampling": {"layers": 9, "by": ["strided", "dilated"]},
         "head": "global_max",
     }
     texts = [margin_text(margin) for margin in check_design(make_design(), decode_limits(limits)).margins]
     assert texts == [
         "23 px, must be above 3 and at most 99",
-        "lacks dilated",
+        "lacks dilated, pointwise",
         "has strided",
-        "2 strided layers, must be at least 9",
+        "2 strided or dilated layers, must be at least 9",
         "global_average, must be global_max",
     ]
 
@@ -159,3 +160,43 @@ def test_a_fix_is_an_override_that_the_command_takes() -> None:
     after = decode_design(composer.compose({key: yaml.safe_load(value)})["arch"], composer.blocks)
     (margin,) = check_design(after, decode_limits({"parameters": {"below": 200_000}})).margins
     assert margin.kept
+
+
+def test_a_stage_that_goes_on_at_one_pixel_is_a_notice(make_design: Make) -> None:
+    stages = {
+        "c1": {"block": "normal", "width": 8, "stride": 8},
+        "c2": {"block": "normal", "width": 8, "stride": 4},
+        "c3": {"block": "squeeze_excite", "width": 8, "kernel": 5},
+        "c4": {"block": "normal", "width": 8, "kernel": 1},
+    }
+    (notice,) = check_design(make_design(stages), Limits()).notices
+    assert notice.startswith("stage c3: its convolutions of 5 x 5 see a map of 1 x 1, and padding around it; use fewer")
+    stages["c2"]["stride"] = 2
+    stages["c4"]["kernel"] = 3
+    assert check_design(make_design(stages), Limits()).notices == ()
+
+
+def test_of_a_huge_design_fewer_changes_are_tried(
+    make_design: Make, shipped: BlockLookup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[object] = []
+    real = check_module.decode_design
+
+    def counted(source: Any, blocks: BlockLookup) -> DesignSpec:
+        tried.append(source)
+        return real(source, blocks)
+
+    monkeypatch.setattr(check_module, "decode_design", counted)
+    design = make_design({f"c{index}": {"block": "normal", "width": 8} for index in range(500)})
+    checked = check_design(design, decode_limits({"receptive_field": {"above": 9999}}), shipped)
+    assert not checked.kept
+    assert 3 <= len(tried) <= check_module.MOST_WORK // 500
+
+
+def test_names_of_blocks_mean_in_a_fix_what_they_mean_in_the_design(shipped: BlockLookup) -> None:
+    own = {"options": {"kernel": 3}, "layers": [{"conv": {"kernel": "kernel"}}]}
+    stages = {"c1": {"block": "own", "width": 8}, "c2": {"block": {**own, "name": "normal"}, "width": 8}}
+    raw = {"name": "a", "stages": stages, "head": {"classes": 4}}
+    design = decode_design(raw, lambda name: own if name == "own" else shipped(name))
+    (margin,) = check_design(design, decode_limits({"receptive_field": {"above": 6}}), shipped).margins
+    assert margin.fixes[0] == "arch.stages.c1.kernel=5 gives 7 px, 384 more parameters"

@@ -66,10 +66,11 @@ def test_structure(make_design: Make) -> None:
     got = found(
         make_design(),
         contains=["strided", "dilated"],
-        forbids=["strided", "max_pool"],
+        forbids=["max_pool"],
         downsampling={"layers": 3},
         head="global_max",
     )
+    got["forbids"] = found(make_design(), forbids=["strided", "max_pool"])["forbids"]
     assert (got["contains"].found, got["contains"].slack) == (["strided"], -1)
     assert (got["forbids"].found, got["forbids"].kept) == (["strided"], False)
     assert (got["downsampling"].found, got["downsampling"].kept) == (2, False)
@@ -105,6 +106,58 @@ def test_messages(raw: Any, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         decode_limits(raw)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (
+            {"parameters": {"below": 1000, "above": 5000}},
+            "constraints.parameters: no design keeps it: above 5 000 and below 1 000. Change one of the bounds.",
+        ),
+        ({"macs": {"at_most": 4, "above": 4}}, "constraints.macs: no design keeps it: above 4 and at most 4"),
+        ({"macs": {"above": 4, "below": 5}}, "no design keeps it: above 4 and below 5"),
+        ({"macs": {"at_least": 4.2, "at_most": 4.8}}, "no design keeps it: at least 4.2 and at most 4.8"),
+        ({"receptive_field": {"below": 0}}, "constraints.receptive_field: no design keeps it: below 0"),
+        (
+            {"contains": ["dilated", "strided"], "forbids": ["max_pool", "strided"]},
+            "constraints.forbids: no design keeps it: contains has strided, and forbids has strided. Remove one of",
+        ),
+        (
+            {"contains": ["depthwise_separable"], "forbids": ["pointwise", "depthwise"]},
+            "contains has depthwise_separable, and forbids has depthwise, pointwise",
+        ),
+        (
+            {"downsampling": {"layers": 1, "by": ["dilated"]}, "forbids": ["dilated"]},
+            "constraints.forbids: no design keeps it: downsampling asks for layers that are dilated",
+        ),
+        ({"macs": {"below": float("nan")}}, "constraints.macs.below: must be from -1e+18 to 1e+18, got nan"),
+        ({"macs": {"below": float("inf")}}, "constraints.macs.below: must be from -1e+18 to 1e+18, got inf"),
+        (
+            {"macs": {"below": 10**400}},
+            "constraints.macs.below: must be an integer of at most 9223372036854775807",
+        ),
+        ({"downsampling": {"layers": -1}}, "constraints.downsampling.layers: must be at least 0, got -1"),
+    ],
+)
+def test_limits_that_no_design_keeps_are_an_error(raw: Any, message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        decode_limits(raw)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {"macs": {"above": 4, "at_most": 5, "below": 5.5}},
+        {"macs": {"at_least": 4, "at_most": 4}},
+        {"contains": ["dilated"], "forbids": ["strided"], "downsampling": {"layers": 1}},
+        {"forbids": ["strided", "dilated"], "downsampling": {"layers": 0}},
+    ],
+    ids=str,
+)
+def test_limits_that_some_design_may_keep_are_none(raw: Any) -> None:
+    assert decode_limits(raw) != Limits()
 
 
 def test_no_limits() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from archsearch.cli.compose import Composer, compose, plain, read_tree
+from archsearch.config_files import ConfigSources
 from archsearch.errors import SpecError
 
 
@@ -24,7 +25,7 @@ from archsearch.errors import SpecError
         ("arch.name='a", """commas or =: 'arch.name="'"'"'a"'."""),
         ("arch=null", "a group must be set to the name of one of its options. Write GROUP=OPTION (no limits: constr"),
         ("=3", "a group must be set to the name of one of its options"),
-        ("block=normal,depthwise", "Ambiguous value for argument 'block=normal,depthwise'"),
+        ("block=normal,depthwise", "block: has several values, which only a command with -m tries. Add -m"),
         ("+seed=3", "Either remove + prefix: 'seed=3'"),
     ],
 )
@@ -71,7 +72,7 @@ def test_files_that_are_no_design(tmp_path: Path, content: str | None, message: 
 def test_the_users_groups_can_be_chosen(tmp_path: Path) -> None:
     (tmp_path / "block").mkdir()
     (tmp_path / "block" / "mine.yaml").write_text("options: {kernel: 7, shortcut: none}\nlayers: [act]\n")
-    tree, _ = read_tree(compose(["block=mine"], [tmp_path]), [tmp_path])
+    tree, _ = read_tree(compose(["block=mine"], ConfigSources(folders=(str(tmp_path),))), [tmp_path])
     assert tree["block"]["options"]["kernel"] == 7
 
 

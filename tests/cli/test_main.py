@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -23,8 +24,10 @@ def test_the_commands_are_listed(arguments: list[str], capsys: pytest.CaptureFix
     assert set(COMMANDS) == {"run", "show", "study"}
 
 
-def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--version"]) == 0
+@pytest.mark.parametrize("command", [[], ["run"], ["show"], ["study"]])
+def test_the_version_is_that_of_the_package(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):  # argparse prints a version so
+        assert main([*command, "--version"]) == 0
     assert capsys.readouterr().out == f"archsearch {version('archsearch')}\n"
 
 

@@ -12,9 +12,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from archsearch.cli.messages import exit_code, explain, known_error, report_error, top_keys
-from archsearch.config_files import groups
-from archsearch.errors import ArchsearchError, InterruptedRun, RunError, SpecError
+from archsearch.cli.messages import exit_code, explain, known_error, report_error
+from archsearch.errors import InterruptedRun, RunError, SpecError
 
 
 @pytest.mark.parametrize(
@@ -82,13 +81,6 @@ def test_an_error_of_hydra_without_a_place_is_passed_on() -> None:
     assert str(explain(HydraException("all is lost at postgresql://me:s3cret@h/d"))) == (
         "all is lost at postgresql://me:***@h/d"
     )
-
-
-def test_groups_and_keys_are_the_shipped_ones() -> None:
-    assert {"arch", "block", "constraints", "data", "train"} <= set(groups())
-    assert set(top_keys()) - set(groups()) == {"resume", "seed"}
-    assert all(isinstance(one, str) for one in groups())
-    assert ArchsearchError.exit_code == 1
 
 
 def test_a_closed_pipe_is_no_error(capfd: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from archsearch.cli.passwords import mask_yaml
+from archsearch.errors import SpecError
 from archsearch.run import main
 from archsearch.show import main as show
 from archsearch.study import main as study
@@ -56,6 +57,28 @@ def assert_hidden(capsys: pytest.CaptureFixture[str], folder: Path = Path()) -> 
     return printed
 
 
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run get as far as its configuration on disk, and no further."""
+    from archsearch.runs import single
+    from archsearch.search.storage import url
+
+    def refuse(*given: object, **more: object) -> None:
+        raise SpecError("here", "the training would begin")
+
+    monkeypatch.setattr(url, "parse_address", lambda address: None)
+    monkeypatch.setattr(single, "prepare_study", lambda *given: None)
+    monkeypatch.setattr(single, "execute", refuse)
+
+
+@pytest.mark.usefixtures("begun")
+@pytest.mark.parametrize("form", [form for form in FORMS if form.startswith(("study.storage='", 'study.storage="'))])
+def test_a_password_is_not_in_the_files_of_a_run(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*SMALL, form]) == 2
+    assert "the training would begin" in assert_hidden(capsys)
+    assert list(Path("outputs/runs").rglob("overrides.yaml"))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_password_is_neither_printed_nor_written(
     form: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -63,7 +86,7 @@ def test_a_password_is_neither_printed_nor_written(
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     assert main([*SMALL, form]) == 2
     assert "Traceback" in assert_hidden(capsys)
-    assert list(Path("outputs/runs").rglob("overrides.yaml"))
+    assert not Path("outputs/runs").exists()
     assert main([*SMALL, form, "--cfg", "all"]) == 0
     assert "localhost:1" in assert_hidden(capsys)
     assert "ARCHSEARCH_PASSWORD" not in os.environ
@@ -113,6 +136,7 @@ def test_an_address_in_two_parts_by_an_at_sign_is_refused(capsys: pytest.Capture
     assert "has an '@' in its user or password. Write %40 for it." in assert_hidden(capsys)
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("flags", [["--cfg", "job"], ["--cfg", "all", "-p", "study"], []])
 def test_a_long_password_in_a_file_of_settings_is_masked(
     flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -127,13 +151,15 @@ def test_a_long_password_in_a_file_of_settings_is_masked(
     assert code == (0 if flags else 2)
     Path("run").mkdir(exist_ok=True)
     printed = assert_hidden(capsys, Path("run"))
-    assert "://me:***@localhost:1/db" in printed
-    if not flags:
+    if flags:
+        assert "://me:***@localhost:1/db" in printed
+    else:
         stored = yaml.safe_load(Path("run/.hydra/config.yaml").read_text())
         assert stored["study"]["storage"] == "postgresql://me:***@localhost:1/db"
         assert stored["arch"]["stages"]["c1"]["block"] == "${block}"
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_password_in_a_file_of_overrides_is_hidden(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.yaml").write_text("overrides: [\"study.storage='postgresql://me:hunter22@localhost:1/db'\"]\n")
     assert main([*SMALL, "mine.yaml", "hydra.run.dir=run"]) == 2
@@ -172,6 +198,7 @@ def test_text_that_is_no_yaml_is_masked_as_text() -> None:
     assert mask_yaml("no password: 1\n") == "no password: 1\n"
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_password_is_neither_printed_nor_stored(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,6 +230,7 @@ def test_a_password_in_a_shown_configuration_is_masked(capsys: pytest.CaptureFix
         assert "hunter22" not in shown
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_password_in_a_file_of_settings_is_masked_on_disk(tmp_path: Path) -> None:
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     text = "# @package _global_\nstudy: {storage: 'postgresql://me:hunter22@localhost:1/db'}\n"

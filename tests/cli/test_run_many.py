@@ -125,10 +125,17 @@ def test_a_missing_tracker_is_reported_before_anything_is_recorded(
 
 
 def test_a_search_that_can_train_nothing_reports_why(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-m", *TINY, "optimizer.lr=choice(0.1,0.2)"]) == 2
+    assert main(["-m", *TINY, "arch.stages.c2.kernel=choice(0,-1)"]) == 2
     caught = capsys.readouterr()
-    assert "cannot be built: optimizer.lr: unknown key for optimizer" in caught.out
-    assert "nothing was trained: no design of the space is feasible (optimizer.lr: unknown key" in caught.err
+    assert "cannot be built: arch.stages.c2, block 'strided'.layers[0].conv.kernel: 'kernel' gives " in caught.out
+    assert "nothing was trained: no design of the space is feasible (arch.stages.c2, block 'strided'" in caught.err
+
+
+def test_a_key_that_no_design_has_is_refused_before_the_first_proposal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["-m", *TINY, "optimizer.lr=choice(0.1,0.2)"]) == 2
+    message = "optimizer.lr: unknown key for optimizer. Did you mean 'learning_rate'?\n"
+    assert capsys.readouterr().err == message
+    assert not Path("outputs").exists()
 
 
 def test_the_best_is_run_again_from_its_file() -> None:

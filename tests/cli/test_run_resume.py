@@ -50,6 +50,18 @@ def test_it_goes_on_with_all_that_it_was_given(stopped: Path, capsys: pytest.Cap
     assert "a run is already complete: test accuracy" in message
 
 
+def test_the_folder_of_groups_may_have_moved(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path("mine").absolute()
+    Path("mine").rename("moved")
+    assert main([f"resume={stopped}"]) == 2
+    assert capsys.readouterr().err == (
+        f"resume={stopped}: the folder '{before}' not found. "
+        "If it has moved, give the new folder: --config-dir FOLDER.\n"
+    )
+    assert main([f"resume={stopped}", "--config-dir", "moved"]) == 0
+    assert (stopped / "result.json").is_file()
+
+
 def test_settings_that_would_make_another_run_are_refused(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([f"resume={stopped}", "optimizer.learning_rate=0.001"]) == 2
     assert "optimizer.learning_rate (" in capsys.readouterr().err

@@ -47,6 +47,8 @@ def test_a_broken_limit_ends_with_2_and_shows_all(capsys: pytest.CaptureFixture[
         (["arch.input=[3,2,2]", "arch.stages.c1.entry.block=normal", "stem=1"], "stem"),
         (["arch=nowhere.yaml"], "no such file"),
         (["plot=x.docx"], "plot"),
+        (["plto=x.png"], "plto: unknown key. Did you mean 'plot'?"),
+        (["--jsn"], "unrecognized arguments: --jsn. Did you mean '--json'?"),
         (["data=folder"], "data.root"),
         (["data=folder", "data.root=nowhere"], "nowhere"),
     ],

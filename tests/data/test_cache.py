@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -43,7 +44,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "longer", "empty", "flipped", "header", "magic", "length"])
-def test_a_damaged_file_is_built_anew(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_built_anew(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "made.images"
     cache.write(path, "key", make_source())
     octets = bytearray(path.read_bytes())
@@ -64,6 +65,7 @@ def test_a_damaged_file_is_built_anew(tmp_path: Path, damage: str) -> None:
             octets[len(cache.MAGIC) : len(cache.MAGIC) + 8] = b"\xff" * 8
     path.write_bytes(octets)
     assert cache.read(path, "key") is None
+    assert capsys.readouterr().err == f"notice: {path}: the cached images are damaged; they are decoded again\n"
     built: list[int] = []
 
     def build() -> Source:
@@ -75,29 +77,59 @@ def test_a_damaged_file_is_built_anew(tmp_path: Path, damage: str) -> None:
     assert built == [1]
 
 
+def test_no_flipped_bit_is_believed(tmp_path: Path) -> None:
+    path = tmp_path / "made.images"
+    cache.write(path, "key", make_source(2))
+    whole = path.read_bytes()
+    believed: list[int] = []
+    for bit in range(8 * len(whole)):
+        octets = bytearray(whole)
+        octets[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(octets)
+        if cache.read(path, "key") is not None:
+            believed.append(bit)
+    assert believed == []
+
+
+def test_a_file_of_an_earlier_version_is_built_anew_without_a_notice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "made.images"
+    path.write_bytes(b"archsearch images 1\n" + b"x" * 1000)
+    assert cache.read(path, "key") is None
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("mask", [0o002, 0o022, 0o077])
+def test_the_file_has_the_permissions_of_any_file(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        cache.write(tmp_path / "cache" / "made.images", "key", make_source())
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "cache" / "made.images").stat().st_mode) == 0o666 & ~mask
+    assert stat.S_IMODE((tmp_path / "cache").stat().st_mode) == 0o777 & ~mask
+
+
 @pytest.mark.parametrize(
     ("number", "words"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "Read-only file system")]
 )
-def test_a_disk_that_takes_nothing_is_told_with_the_fix(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str
+def test_a_disk_that_takes_nothing_is_an_error_of_writing_and_none_of_the_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int, words: str
 ) -> None:
     path = tmp_path / "made.images"
-    real = cache.tempfile.NamedTemporaryFile
 
-    def failing(*arguments: Any, **named: Any) -> Any:
-        file = real(*arguments, **named)
+    def failing(*arguments: Any) -> Any:
+        raise OSError(number, os.strerror(number))
 
-        def write(octets: Any) -> int:
-            raise OSError(number, os.strerror(number))
-
-        file.write = write
-        return file
-
-    monkeypatch.setattr(cache.tempfile, "NamedTemporaryFile", failing)
+    monkeypatch.setattr(Path, "replace", failing)
     with pytest.raises(StorageError) as caught:
-        cache.cached(path, "key", make_source)
+        cache.write(path, "key", make_source())
     fix = "Free some space, or put the cache elsewhere with data.cache=DIR."
     assert str(caught.value) == f"{path}: cannot be written: {words}. {fix}"
+    assert equal(cache.cached(path, "key", make_source), make_source())
+    notice = f"notice: the decoded images are not cached, every run decodes them: {caught.value}\n"
+    assert capsys.readouterr().err == notice
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,46 @@ def test_a_full_disk_is_no_missing_set(
     monkeypatch.setattr(utils, "download_url", full)
     with pytest.raises(StorageError, match="the disk is full"):
         load("cifar10", settings(tmp_path))
+
+
+def test_two_processes_may_download_at_once(publish: Publish, serve: Any, mirrors: Any, tmp_path: Path) -> None:
+    mirrors("mnist", serve(publish("mnist", tmp_path / "there", packed=True) / "MNIST" / "raw"))
+    with ThreadPoolExecutor(4) as pool:
+        digests = set(pool.map(lambda _: load("mnist", settings(tmp_path, "mnist")).digest, range(4)))
+    assert len(digests) == 1
+    left = {file.relative_to(tmp_path / "cache").parts[0] for file in (tmp_path / "cache").rglob("*") if file.is_file()}
+    assert left == {"MNIST", "mnist.images"}, "nothing unfinished is left"
+
+
+def test_a_download_that_ended_between_two_of_its_files_is_done_again(
+    publish: Publish, serve: Any, mirrors: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirrors("mnist", serve(publish("mnist", tmp_path / "there", packed=True) / "MNIST" / "raw"))
+    replace_file, moved = Path.replace, []
+
+    def replace_once(path: Path, target: Path) -> Path:
+        moved.append(path.name)
+        if len(moved) > 1:
+            raise KeyboardInterrupt
+        return replace_file(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replace_once)
+        with pytest.raises(KeyboardInterrupt):
+            load("mnist", settings(tmp_path, "mnist"))
+    [alone] = [file for file in (tmp_path / "cache").rglob("*") if file.is_file()]
+    assert alone.name == moved[0]
+    alone.write_bytes(b"and even this one is damaged")
+    assert len(load("mnist", settings(tmp_path, "mnist")).train) == 12
+
+
+@pytest.mark.parametrize("name", ["cifar10", "mnist", "svhn"])
+def test_a_cache_that_cannot_be_written_is_named(
+    name: str, publish: Publish, serve: Any, mirrors: Any, tmp_path: Path
+) -> None:
+    there = publish(name, tmp_path / "there", packed=True)
+    mirrors(name, serve(there / ("MNIST/raw" if name == "mnist" else ".")))
+    (tmp_path / "cache").write_text("a file in the place of the folder")
+    for root in (None, str(there)):
+        with pytest.raises(StorageError, match=rf"cache/{name}.images: cannot be written: .* data.cache=DIR"):
+            load(name, settings(tmp_path, name, root=root))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from archsearch.data import folder
-from archsearch.data.load import count_classes, load_dataset
+from archsearch.data.load import count_classes, load_dataset, load_samples
 from archsearch.errors import DataError
 from archsearch.settings.data import DataSettings
 
@@ -65,29 +65,6 @@ def test_one_channel_holds_the_luma(pictures: Path, settings_of: Make, mode: str
     assert (grey.train.images_BHWC[0, :, :, 0] == np.asarray(colour.convert("L"))).all()
     assert (len(grey.mean), grey.digest) != (3, folder.load(settings_of(pictures)).digest)
     assert len(list((pictures.parent / "cache").iterdir())) == 2, "each form has its cache"
-
-
-def test_sixteen_bits_are_cut_to_eight() -> None:
-    wide = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1024
-    file = io.BytesIO()
-    Image.fromarray(wide).save(file, format="png")
-    assert (np.asarray(folder.picture(file.getvalue()))[..., 0] == wide // 256).all()
-    assert (np.asarray(folder.picture(file.getvalue(), 1)) == wide // 256).all()
-
-
-def test_a_palette_with_transparency_is_read_without_a_warning() -> None:
-    file = io.BytesIO()
-    Image.new("P", (4, 4), 1).save(file, format="png", transparency=b"\x00\x80")
-    assert folder.picture(file.getvalue()).mode == "RGB"
-
-
-def test_a_photograph_is_turned_upright() -> None:
-    upright = Image.fromarray(np.repeat(np.arange(0, 192, 12, dtype=np.uint8), 8).reshape(16, 8))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # "turn by 90 degrees clockwise to see it"
-    file = io.BytesIO()
-    upright.save(file, format="jpeg", exif=exif.tobytes())
-    assert folder.picture(file.getvalue()).size == (16, 8)
 
 
 def _message(settings: DataSettings) -> str:
@@ -155,7 +132,7 @@ def test_corrupt_images_are_counted_and_the_first_are_named(pictures: Path, sett
     (pictures / "train" / "cat" / "0.png").write_text("this is text")
     message = _message(settings_of(pictures))
     assert message.startswith("2 of 10 files cannot be read as images: ")
-    assert f"{pictures / 'train' / 'cat' / '0.png'} (unknown image format)" in message
+    assert f"{pictures / 'train' / 'cat' / '0.png'} (not an image in one of the formats PNG, " in message
     assert str(broken) in message
     assert message.endswith("Fix or remove them.")
 
@@ -233,3 +210,57 @@ def test_the_digest_is_that_of_the_contents_and_not_of_the_place(
     moved = folder.load(settings_of(tmp_path / "moved" / "elsewhere"))
     assert moved.digest == folder.load(settings_of(pictures)).digest
     assert moved.name == "elsewhere"
+
+
+ODD_NAMES = [
+    (b"caf\xe9", r"caf\xe9"),
+    ("猫".encode(), "猫"),
+    ("قطة".encode(), "قطة"),
+    ("👩\u200d🚀".encode(), "👩\u200d🚀"),
+    (b"red\x1b[31m", r"red\x1b[31m"),
+    (b"two\nlines", r"two\nlines"),
+    ("turned\u202e".encode(), r"turned\u202e"),
+    (b"<b>&'\"", "<b>&'\""),
+]
+
+
+@pytest.mark.parametrize(("octets", "text"), ODD_NAMES)
+def test_a_class_of_any_name_is_text_that_every_output_holds(
+    pictures: Path, settings_of: Make, octets: bytes, text: str
+) -> None:
+    root = pictures.rename(pictures.with_name(os.fsdecode(octets.replace(b"\n", b" "))))
+    for split in ("train", "test"):
+        (root / split / "dog").rename(root / split / os.fsdecode(octets))
+    settings = settings_of(root)
+    for turn in ("decoded", "from the cache"):
+        dataset = load_dataset(settings)
+        assert set(dataset.classes) == {"cat", text}, turn
+        assert (dataset.name + text).encode().decode().count("\x1b") == 0
+        assert json.loads(json.dumps(dataset.classes, ensure_ascii=False).encode()) == list(dataset.classes)
+
+
+def test_long_names_have_a_cache(tmp_path: Path, pictures: Path, settings_of: Make) -> None:
+    root = pictures.rename(tmp_path / ("\N{SNOWMAN}" * 80))
+    assert len(folder.load(settings_of(root)).train) == 10
+
+
+def test_images_of_two_splits_that_are_equal_are_noticed(
+    pictures: Path, settings_of: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(pictures / "train" / "dog" / "3.png", pictures / "test" / "dog" / "1.png")
+    folder.load(settings_of(pictures))
+    what = "notice: 1 of 4 images in test/ are training images too, byte for byte: "
+    assert capsys.readouterr().err == f"{what}{pictures / 'test' / 'dog' / '1.png'}\n"
+
+
+def test_samples_are_few_of_each_class_and_nothing_else_is_decoded(
+    pictures: Path, settings_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+    whole = folder.picture
+    monkeypatch.setattr(folder, "picture", lambda octets, channels: decoded.append(octets) or whole(octets, channels))
+    samples = load_samples(settings_of(pictures), most=8, each=2)
+    assert samples.images.labels_B.tolist() == [0, 1, 0, 1]
+    assert len(decoded) == len(set(decoded)) == 4
+    assert not (pictures.parent / "cache").exists()
+    assert all(0 < deviation <= 1 for deviation in samples.std)

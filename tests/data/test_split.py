@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from archsearch.data.dataset import Images, Source, source_of
+from archsearch.data.dataset import Images, Source, some_of_each_class, source_of
 from archsearch.data.split import divide, held_out, subset
 from archsearch.errors import DataError
 from archsearch.settings.data import DataSettings
@@ -106,3 +106,41 @@ def test_no_class_is_held_out_whole() -> None:
     assert held_out(labels, 0.9, 0).tolist().count(True) == 3
     assert not held_out(labels, 0.9, 0)[0]
     assert held_out(np.zeros(0, np.int64), 0.5, 0).shape == (0,)
+
+
+def test_a_limit_that_leaves_a_class_without_training_images_is_refused() -> None:
+    with pytest.raises(DataError) as caught:
+        divide(_source(), DataSettings(limit_train=4, validation=0))
+    what = "data.limit_train=4: made has 5 classes, but only 4 training images are used"
+    assert str(caught.value) == f"{what}. Use at least 5."
+    assert len(divide(_source(), DataSettings(limit_train=5, validation=0)).train) == 5
+
+
+def test_classes_without_a_validation_image_are_noticed() -> None:
+    def images(*counts: int) -> Images:
+        labels = np.repeat(np.arange(len(counts)), counts)
+        return Images(images_BHWC=np.zeros((len(labels), 2, 2, 3), np.uint8), labels_B=labels)
+
+    source = source_of("made", tuple("abcdefgh"), images(50, *[3] * 7), images(*[1] * 8))
+    notice = divide(source, DataSettings()).notice
+    assert notice is not None
+    assert notice.startswith("data: 7 of 8 classes have no validation image: b, c, d, e, f and 2 more. ")
+    assert divide(source, DataSettings(validation=0)).notice is None
+    assert divide(source, DataSettings(validation=0.4)).notice is None
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([6000] * 10, [0, 1, 2, 3, 5, 6, 7, 9]),
+        ([9, 9], [0, 1, 0, 1]),
+        ([1, 9, 9], [0, 1, 2, 1, 2]),
+        ([5, 5, 5, 5, 5], [0, 1, 2, 3, 4, 0, 1, 2]),
+        ([2], [0, 0]),
+    ],
+)
+def test_samples_are_spread_over_the_classes(counts: list[int], expected: list[int]) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    chosen = some_of_each_class(labels, 8, 2)
+    assert labels[chosen].tolist() == expected
+    assert len(set(chosen.tolist())) == len(chosen)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archsearch.design.expression import check_names, compute, constant, integer, multiple_of, parse
+from archsearch.design.expression import check_names, compute, condition, constant, integer, multiple_of, parse
 from archsearch.errors import SpecError
 
 SCOPE = {"in": 32, "out": 48, "expand": 6, "ratio": 0.25, "flag": True, "mode": "wide"}
@@ -69,12 +69,35 @@ def test_a_text_that_is_too_long_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    ["(" * 99 + "1" + ")" * 99, "-" * 199 + "1", "2**" * 60 + "2", "not " * 49 + "1", "abs(" * 39 + "1" + ")" * 39],
+)
+def test_what_is_nested_too_deeply_is_an_error(text: str) -> None:
+    with pytest.raises(SpecError, match=r"is nested more than 32 levels deep"):
+        parse(text, "here")
+
+
+def test_a_condition_is_no_string() -> None:
+    assert condition(parse("mode == 3 or flag", "here"), SCOPE, "here") is True
+    with pytest.raises(SpecError, match=r"^here: 'mode' gives the string 'wide', must be true or false"):
+        condition(parse("mode", "here"), SCOPE, "here")
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("in / 0", "divides by zero"),
         ("in % 0", "divides by zero"),
         ("9 ** 99", "out of bounds"),
-        ("(0-2) ** 0.5 + mode", "mixes strings and numbers"),
+        ("(0-2) ** 0.5 + mode", "-2 ** 0.5 is not a real number"),
+        ("10 ** 16 * 10 ** 16", "is not a number from -1e18 to 1e18"),
+        ("0.1 * 10 ** 16 * 10 ** 16", "is not a number from -1e18 to 1e18"),
+        ("floor(10 ** 16 * 1000.0)", "is not a number from -1e18 to 1e18"),
+        ("mode * 1000000000", "mixes strings and numbers"),
+        ("mode % 1", "mixes strings and numbers"),
+        ("mode + mode", "mixes strings and numbers"),
+        ("min(mode, mode)", "mixes strings and numbers"),
+        ("mode < mode", "mixes strings and numbers"),
         ("mode + 1", "mixes strings and numbers"),
         ("-mode", "mixes strings and numbers"),
     ],
@@ -94,8 +117,10 @@ def test_integer_takes_whole_numbers_alone() -> None:
     assert integer(parse("in * ratio", "w"), SCOPE, "w", 1) == 8
     with pytest.raises(SpecError, match=r"gives 16.5, must be an integer. Round it"):
         integer(parse("in * 0.5 + 0.5", "w"), SCOPE, "w", 1)
-    with pytest.raises(SpecError, match=r"gives True, must be an integer"):
+    with pytest.raises(SpecError, match=r"gives true, must be an integer"):
         integer(parse("flag", "w"), SCOPE, "w", 1)
+    with pytest.raises(SpecError, match=r"gives 1000001, must be at most 1000000"):
+        integer(parse("10 ** 6 + 1", "w"), SCOPE, "w", 1)
     with pytest.raises(SpecError, match=r"'in - 40' gives -8, must be at least 1"):
         integer(parse("in - 40", "w"), SCOPE, "w", 1)
     assert integer(constant(7), {}, "w", 1) == 7

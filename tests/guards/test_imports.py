@@ -25,14 +25,14 @@ INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "
 # What each room may import of archsearch. A new room gets its line here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
-    "config_files": frozenset({"errors", "decode"}),
+    "config_files": frozenset({"errors", "decode", "overrides"}),
     "decode": frozenset({"errors"}),
-    "process": frozenset(),
+    "process": frozenset({"signals"}),
     "processor": frozenset(),
     "signals": frozenset(),
     "formatting": frozenset(),
     "masking": frozenset(),
-    "notices": frozenset(),
+    "notices": frozenset({"formatting"}),
     "overrides": frozenset(),
     "plugins": frozenset({"decode", "errors"}),
     "design": BASE,
@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "network": PURE,
     "data": BASE | {"settings"},
     "augment": BASE | {"settings"},
-    "kernels": frozenset({"errors", "network", "augment"}),  # their plain torch, never a plan
+    "kernels": frozenset({"errors", "notices", "network", "augment"}),  # their plain torch, never a plan
     # An nn.Module and images, never a plan.
     "training": BASE | {"process", "processor", "signals", "settings", "data", "augment", "kernels"},
     "search": PURE | TORCH | {"process", "signals"},
@@ -76,7 +76,7 @@ OPTUNA_PRIVATE = frozenset(
 
 # What must answer at once: all of it, imported together, loads none of these.
 HEAVY = ("torch", "torchvision", "numpy", "optuna", "albumentations", "matplotlib", "scipy", "PIL")
-LIGHT = PURE | DOORS | {"process", "processor"}
+LIGHT = PURE | DOORS | {"process", "processor", "signals"}
 
 
 def sources() -> list[Path]:

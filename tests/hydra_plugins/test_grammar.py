@@ -33,6 +33,26 @@ def test_every_sweep_is_a_parameter(text: str, found: Parameter) -> None:
     assert request.space.parameters == {"train.x": found}
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("range(1,5,0)", r"train\.x: range\(1,5,0\) has no step\. Write range\(1,5\) for steps of 1"),
+        ("range(0,1000000000)", r"holds more than 10000 values\. Write interval\(0,1000000000\), or a larger step"),
+        ("range(0,1e9,1e-3)", r"holds more than 10000 values"),
+        ("interval(0,inf)", r"train\.x: a range or an interval has numbers from -1e18 to 1e18, got inf"),
+        ("interval(nan,1)", r"got nan"),
+        ("interval(-1e308,1e308)", r"got -1e\+308"),
+        ("choice(nan,1)", r"train\.x: must be finite, got nan"),
+        ("choice(1,99999999999999999999)", r"train\.x: must be at most 9223372036854775807"),
+        ("x" * 20_000, r"train\.x: has 20008 characters, at most 10000 are allowed"),
+        ("[" * 40, r"train\.x: is nested more than 32 levels deep"),
+    ],
+)
+def test_values_that_cannot_be_searched_over_are_an_error_at_once(text: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        read_request([], {"train.x": text})
+
+
 def test_comma_lists_alone_ask_for_every_combination() -> None:
     assert read_request(["block=a,b", "seed=1,2", "train.epochs=3"], None).exhaustive
     assert not read_request(["block=a,b", "train.x=interval(0,1)"], None).exhaustive

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from archsearch.errors import RunError
-from archsearch.kernels import Kernels, library
+from archsearch.kernels import Kernels, cache, library
 from archsearch.kernels.library import KernelCall, calls_into, laid_out, load_kernels
 
 
@@ -82,7 +82,7 @@ def test_where_the_cache_cannot_be_written_a_folder_of_the_user_alone_serves(
     kernels: Kernels, fresh, monkeypatch, tmp_path
 ) -> None:
     fresh.parent.parent.joinpath("cache").write_text("a file is in the way")
-    monkeypatch.setattr(library.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(cache.tempfile, "tempdir", str(tmp_path))
     load_kernels()
     [folder] = tmp_path.glob("archsearch-*")
     assert folder.stat().st_mode & 0o077 == 0

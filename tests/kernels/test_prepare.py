@@ -18,7 +18,7 @@ from archsearch.kernels.prepare import AveragePool, SharingBranches, SuitingNetw
 from archsearch.library import build, load_design
 from archsearch.network.modules import Branches, GlobalPool2d, Network, PaddedPool2d, UnevenConv2d
 from archsearch.network.symmetry import PairedBatchNorm2d, PairedBoth
-from archsearch.training.checkpoint import write_weights
+from archsearch.training.weights import write_weights
 
 ARCH: dict[str, Any] = {
     "name": "a",

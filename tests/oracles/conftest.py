@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import get_args
 
@@ -12,6 +14,7 @@ import pytest
 from archsearch.design.layers import Activation, ActivationKind, Conv, Dropout, GlobalPool, Linear, Norm, NormKind, Pool
 from archsearch.design.plan import Combine, Layer, Parallel, Plan, Sequence
 
+sys.path.insert(0, str(Path(__file__).parent))  # for the module that these tests share
 CLASSES = 3
 
 

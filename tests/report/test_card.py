@@ -42,6 +42,8 @@ WRONG: list[Callable[[dict[str, Any]], object]] = [
     lambda record: record.update(confusion=[[-1, 2, 0]] * 3),
     lambda record: record["calibration"].update(expected_error=float("nan")),
     lambda record: record["calibration"]["bins"][0].update(accuracy="high"),
+    lambda record: record["calibration"]["bins"][0].update(images=9),
+    lambda record: record["calibration"].update(bins=[]),
     lambda record: record["mistakes"][0].update(taken_for="nothing"),
     lambda record: record["mistakes"][0].update(picture="PHNjcmlwdD4="),
     lambda record: record["mistakes"][0].update(picture="/9j/<"),

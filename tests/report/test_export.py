@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from trial_fakes import checked, empty, mixed, odd
+from trial_fakes import bare, checked, empty, mixed, odd, study
 
 from archsearch.errors import SpecError, StorageError
 from archsearch.library import analyse
-from archsearch.report.export import csv_text, export_study, folder_files, folder_name, json_text
+from archsearch.report.export import csv_text, export_study, folder_files, json_text
 from archsearch.search.storage.read import StudyRead
 
 STUDIES = [mixed(), odd(), empty()]
@@ -56,6 +58,9 @@ def test_a_file_that_cannot_be_written_is_named() -> None:
         export_study(mixed(), {"csv": Path("file/a.csv")})
 
 
-@pytest.mark.parametrize(("name", "folder"), [("a/../b", "a_.._b"), ("..", "study"), ("shapes-tiny", "shapes-tiny")])
-def test_no_name_leads_out_of_the_folder(name: str, folder: str) -> None:
-    assert folder_name(StudyRead(name=name, objectives=("x",), directions=("minimize",), attrs={}, trials=())) == folder
+def test_no_cell_is_a_formula() -> None:
+    evil = replace(bare(0, cause="+1", run_dir="-x"), assignments={"a": "=HYPERLINK(1)", "b": "@x", "c": -1.5})
+    text = csv_text(study(evil))
+    cells = [cell for row in csv.reader(io.StringIO(text)) for cell in row]
+    assert {"'=HYPERLINK(1)", "'@x", "'+1", "'-x", "-1.5"} <= set(cells)
+    assert not [cell for cell in cells if cell[:1] in ("=", "+", "@")]

@@ -27,7 +27,7 @@ def test_thinning_keeps_what_must_be_kept_and_the_order() -> None:
     assert found == sorted(found)
     assert {7, 107, 907} <= set(found)
     assert thinned([1, 2, 3], 5, lambda _: False) == [1, 2, 3]
-    assert thinned([1, 2, 3], 1, lambda _: True) == [1, 2, 3]
+    assert thinned([1, 2, 3], 2, lambda _: True) == [1, 3], "no more than asked for, and both ends"
 
 
 def test_the_central_range_leaves_out_what_lies_far_off() -> None:

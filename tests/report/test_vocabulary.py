@@ -7,7 +7,7 @@ import math
 import pytest
 from study_fakes import LIMITS, make_study, make_trial
 
-from archsearch.formatting import setting_text, short_key
+from archsearch.formatting import setting_text, short_key, value_text
 from archsearch.report.vocabulary import (
     INFEASIBLE,
     bound_text,
@@ -19,7 +19,6 @@ from archsearch.report.vocabulary import (
     labelled_value,
     misses_text,
     short_label,
-    value_text,
 )
 from archsearch.search.explain import explain
 
@@ -101,7 +100,8 @@ def test_bounds_are_written_out() -> None:
 
 
 def test_misses_are_relative_to_the_bound() -> None:
-    assert misses_text({"parameters": 0.126, "macs": 12.34}) == "macs by 12.3 times the bound, parameters by 13 %"
+    assert misses_text({"parameters": 0.126, "macs": 12.34}) == "macs by 12.3 times the bound, parameters by 12.6 %"
+    assert misses_text({"parameters": 5.234, "macs": 12340}) == "macs by 12 340 times the bound, parameters by 523.4 %"
 
 
 def test_settings_are_short() -> None:

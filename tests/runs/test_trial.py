@@ -11,7 +11,7 @@ import pytest
 
 from archsearch.analysis.limits import Limits, decode_limits
 from archsearch.errors import SpecError, StorageError
-from archsearch.runs.trial import NO_VALUE, Origin, limits_record, prepare_study, record_trial
+from archsearch.runs.trial import NO_VALUE, Origin, limits_record, prepare_study, record_failure, record_trial
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import load_study
 
@@ -29,7 +29,7 @@ def trials(name: str) -> list[Any]:
 def test_a_trial_explains_itself(tiny: Callable[..., Any], tmp_path: Path) -> None:
     experiment, checked, _ = tiny()
     origin = Origin(limits="loose", assignments={"block": "normal", "train.epochs": 1})
-    name = record_trial(experiment, checked, RECORD, tmp_path, origin, history={1: 0.5})
+    name = record_trial(experiment, checked, RECORD, tmp_path, origin)
     assert name == "shapes-loose, trial 0, in sqlite:///outputs/studies.db"
     (trial,) = trials("shapes-loose")
     assert trial.params == {"block": "normal", "train.epochs": 1}
@@ -54,7 +54,7 @@ def test_a_failure_is_recorded_with_its_traceback(tiny: Callable[..., Any], tmp_
     try:
         raise RuntimeError("no connection to postgresql://me:geheim@host/x")
     except RuntimeError as error:
-        record_trial(experiment, checked, RECORD, tmp_path, Origin(), error=error)
+        record_failure(experiment, checked, RECORD, tmp_path, Origin(), error)
     (trial,) = trials("shapes-none")
     assert (trial.state.name, trial.user_attrs["state_reason"]) == ("FAIL", "failed")
     assert trial.user_attrs["traceback"].startswith("Traceback")

@@ -107,7 +107,7 @@ def make_settings(name: str = "random", *, pruner: str = "none", **changes: Any)
         sampler=sampler,
         pruner=PrunerSettings(name=pruner),  # type: ignore[arg-type]
         heartbeat=0.2,
-        grace=1.0,
+        grace=60.0,  # a busy machine may stall a living worker for seconds
     )
     return replace(settings, **changes)
 

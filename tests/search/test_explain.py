@@ -133,7 +133,7 @@ def test_counts_add_up_and_are_restored_from_json() -> None:
 def test_below_one_percent_there_is_a_warning_with_the_worst_limit() -> None:
     warning = counted(2, *["macs"] * 98, *["parameters"] * 400).warning()
     assert warning is not None
-    assert "0.4 % of 500 proposals keep the limits (parameters: 400, macs: 98)" in warning
+    assert "0.40 % of 500 proposals keep the limits (parameters: 400, macs: 98)" in warning
 
 
 def test_above_one_percent_or_with_few_proposals_there_is_no_warning() -> None:

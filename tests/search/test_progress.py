@@ -21,7 +21,7 @@ def test_a_line_has_the_status_of_the_search() -> None:
     view(Event(kind="ended", number=1, end=TrialEnd(number=1, state="failed", cause="ValueError: no")))
     view(Event(kind="ended", number=2, end=TrialEnd(number=2, state="pruned")))
     first, second, third = out.getvalue().splitlines()
-    assert first == "trial 0: accuracy 0.5  [1/4 done, 10 infeasible, best 0.5 by trial 0, about 3 min left]"
+    assert first == "trial 0: accuracy 50.00 %  [1/4 done, 10 infeasible, best 50.00 % by trial 0, about 3 min left]"
     assert second.startswith("trial 1: failed (ValueError: no)  [1/4 done, 1 failed")
     assert "2/4 done, 1 pruned, 1 failed" in third
 
@@ -31,8 +31,20 @@ def test_a_trial_that_goes_to_another_worker_does_not_count() -> None:
     view = ProgressView(4, ("accuracy",), ("maximize",), out=out)
     view(Event(kind="ended", number=0, end=TrialEnd(number=0, state="lost")))
     view(Event(kind="ended", number=1, end=TrialEnd(number=1, state="released", cause="no room")))
-    assert out.getvalue() == "trial 0: another worker has taken it over\ntrial 1: put back for another worker\n"
+    view(Event(kind="ended", number=2, end=TrialEnd(number=2, state="waiting", cause="the disk is full")))
+    first, *rest = out.getvalue().splitlines()
+    assert first == "trial 0: another worker has taken it over"
+    assert rest == ["trial 1: put back for another worker", "trial 2: put back into the queue (the disk is full)"]
     assert view.status() == "0/4 done"
+
+
+def test_the_best_is_that_of_the_whole_sweep() -> None:
+    view = ProgressView(4, ("accuracy",), ("maximize",), done=2, best=(0.75, 1), out=io.StringIO())
+    assert view.status() == "2/4 done, best 0.75 by trial 1"
+    view(Event(kind="ended", number=2, end=TrialEnd(number=2, state="complete", values=(0.5,))))
+    assert "best 0.75 by trial 1" in view.status()
+    view(Event(kind="ended", number=3, end=TrialEnd(number=3, state="complete", values=(0.875,))))
+    assert "best 0.875 by trial 3" in view.status()
 
 
 def test_a_note_is_printed_once() -> None:
@@ -57,11 +69,11 @@ def test_on_a_terminal_the_status_stays_at_the_foot_with_the_trial_of_each_worke
     view(Event(kind="epoch", number=4, worker=0, epoch=3, accuracy=0.61234))
     shown = console.export_text()
     assert "1/4 done" in shown
-    assert "  worker 0: trial 4, epoch 3/8, accuracy 0.6123" in shown
+    assert "  worker 0: trial 4, epoch 3/8, accuracy 61.23 %" in shown
     assert "  worker 1: trial 5" in shown
     view(Event(kind="ended", number=4, worker=0, end=TrialEnd(number=4, state="complete", values=(0.7,))))
     shown = console.export_text()
-    assert "trial 4: accuracy 0.7  [2/4 done, best 0.7 by trial 4" in shown
+    assert "trial 4: accuracy 70.00 %  [2/4 done, best 70.00 % by trial 4" in shown
     view(Event(kind="counts", counts=InfeasibleCounts()))
     shown = console.export_text()
     assert "worker 0" not in shown
@@ -107,3 +119,12 @@ def test_the_region_is_removed_at_the_end_and_lines_stay() -> None:
     end = out.getvalue()
     display.close()
     assert out.getvalue() == end
+
+
+def test_numbers_are_written_as_everywhere() -> None:
+    out = io.StringIO()
+    view = ProgressView(12_000, ("macs",), ("minimize",), out=out)
+    view(Event(kind="counts", counts=InfeasibleCounts(proposed=4_500, feasible=200)))
+    view(Event(kind="ended", number=1234, end=TrialEnd(number=1234, state="complete", values=(4_395_392.0,))))
+    line = out.getvalue()
+    assert line.startswith("trial 1234: macs 4 395 392  [1/12 000 done, 4 300 infeasible, best 4 395 392 by trial 1234")

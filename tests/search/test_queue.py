@@ -8,7 +8,8 @@ import pytest
 from search_fakes import FakeTask, make_settings, make_sweep
 
 from archsearch.search.heartbeat import worker_name
-from archsearch.search.queue import Claim, TrialQueue, take_snapshot
+from archsearch.search.queue import Claim, Snapshots, TrialQueue, take_snapshot
+from archsearch.search.storage.optuna_internals import id_of
 from archsearch.search.storage.study import Study
 from archsearch.search.storage.write import Row, State, finish_row
 from archsearch.search.sweep import Sweep
@@ -43,6 +44,22 @@ def test_trials_are_grouped_by_their_state(study: Study) -> None:
         "e": 5,
         "f": 7,
     }
+
+
+def test_later_snapshots_of_a_growing_study_are_those_of_the_whole(study: Study) -> None:
+    snapshots = Snapshots("s", is_dead=lambda trial: False, retry_failed=False)
+    first = write_trial(study, "running", key="a", worker="w")
+    write_trial(study, "fail", key="b", state_reason="failed")
+    assert snapshots.take(study.trials()) == take_snapshot(study.trials(), "s")
+    write_trial(study, "complete", key="b", state_reason="complete")
+    write_trial(study, "pruned", key=["no", "text"], state_reason="pruned")
+    assert snapshots.take(study.trials()) == take_snapshot(study.trials(), "s")
+    with study.store.lock():
+        finish_row(study.store, id_of(study.trials()[first]), "complete", {"state_reason": "complete"}, (0.5,))
+    last = snapshots.take(study.trials())
+    assert last == take_snapshot(study.trials(), "s")
+    assert [trial.number for trial in last.trained] == [0, 2, 3]
+    assert last.known["b"].number == 2
 
 
 def test_failed_designs_are_unknown_where_they_are_retried(study: Study) -> None:

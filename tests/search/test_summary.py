@@ -9,11 +9,12 @@ import yaml
 from search_fakes import FakeTask, make_settings, make_study, make_sweep
 
 from archsearch.search.loop import work
+from archsearch.search.queue import take_snapshot
 from archsearch.search.space import Choice, Space
 from archsearch.search.storage.database import Store
 from archsearch.search.storage.read import trials_read
 from archsearch.search.storage.study import Study
-from archsearch.search.summary import command_of, summarize, summary_text, write_best
+from archsearch.search.summary import best_so_far, command_of, summarize, summary_text, write_best
 
 
 def test_the_best_comes_first_with_its_command(study: Study) -> None:
@@ -35,6 +36,15 @@ def test_the_best_comes_first_with_its_command(study: Study) -> None:
     assert path == Path("outputs/sweep/best.yaml")
     assert yaml.safe_load(path.read_text())["values"] == {"accuracy": values[0]}
     assert path.read_text().startswith(f"# {expected}\n")
+
+
+def test_the_best_so_far_is_that_of_all_calls(store: Store) -> None:
+    study = make_study(store)
+    assert best_so_far(study, take_snapshot(study.trials(), make_sweep().name)) is None
+    work(study, make_sweep(), FakeTask(most=20), seed=1)
+    work(study, make_sweep(make_settings(trials=9)), FakeTask(most=20), seed=2)
+    best = max(study.trials(), key=lambda trial: trial.value if trial.value is not None else -1.0)
+    assert best_so_far(study, take_snapshot(study.trials(), make_sweep().name)) == (best.value, best.number)
 
 
 def test_repairs_are_part_of_the_command_and_unused_options_are_not(study: Study) -> None:

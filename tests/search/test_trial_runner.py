@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from optuna.pruners import NopPruner
@@ -67,3 +69,44 @@ def test_a_worker_whose_trial_was_taken_over_drops_it(study: Study) -> None:
     assert end.state == "lost"
     assert study.trials()[0].state.name == "RUNNING"
     assert not study.trials()[0].intermediate_values
+
+
+def test_a_training_that_is_lost_writes_nothing_more(study: Study) -> None:
+    queue, claim = claimed(study)
+    after: list[bool] = []
+
+    class Writes(FakeTask):
+        def train(self, job: Job) -> Outcome:
+            study.store.storage.set_trial_user_attr(claim.trial_id, "worker", "somebody else")
+            after.append(job.on_epoch(1, 0.5))  # a return would be taken for pruning, with a result in the folder
+            return Outcome(measures={"accuracy": 0.5})
+
+    assert run_trial(queue, Writes(), claim, NopPruner()).state == "lost"
+    assert after == []
+
+
+def test_the_end_says_on_which_machine_the_files_are(study: Study) -> None:
+    ended(study, FakeTask())
+    trial = study.trials()[0]
+    assert trial.user_attrs["location"] == f"{socket.gethostname()}:{Path(trial.user_attrs['run_dir']).absolute()}"
+    assert "artifacts" not in trial.user_attrs
+
+
+def test_a_trial_without_its_checkpoint_starts_anew_and_says_so(study: Study) -> None:
+    queue, claim = claimed(study)
+    storage = study.store.storage
+    storage.set_trial_intermediate_value(claim.trial_id, 3, 0.5)
+    storage.set_trial_user_attr(claim.trial_id, "worker", "alpha:abcdef:1:1")
+    monitor = queue._monitor
+    monitor.is_dead = lambda *of: True  # type: ignore[method-assign]
+    again = queue.claim_waiting()
+    assert again is not None
+    assert again.resumed
+    assert again.note.startswith(
+        "trial 0 starts from the beginning: it had 3 epochs on alpha, and its checkpoint is not"
+    )
+    claim.run_dir.mkdir(parents=True)
+    (claim.run_dir / "checkpoint.pt").touch()
+    again = queue.claim_waiting()
+    assert again is not None
+    assert again.note == ""

@@ -13,7 +13,7 @@ import yaml
 from archsearch.cli.compose import Composer, compose_tree
 from archsearch.decode import decode
 from archsearch.errors import SpecError
-from archsearch.settings.data import NAMES, DataSettings, image_shape
+from archsearch.settings.data import NAMES, VALIDATION, DataSettings, image_shape
 from archsearch.settings.datasets import PUBLISHED
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
@@ -22,7 +22,11 @@ CONF = Path(__file__).parents[2] / "conf" / "data"
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "folder"])
 def test_the_yaml_of_each_set_holds_the_defaults(name: str) -> None:
     raw = yaml.safe_load((CONF / f"{name}.yaml").read_text())
-    assert decode(DataSettings, raw, "data") == DataSettings(name=name)
+    assert decode(DataSettings, raw, "data") == DataSettings(name=name, validation=VALIDATION)
+
+
+def test_the_yaml_of_a_folder_leaves_the_validation_images_to_it() -> None:
+    assert yaml.safe_load((CONF / "folder.yaml").read_text())["validation"] is None
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

@@ -17,6 +17,9 @@ from archsearch.settings.study import StudySettings
         ({"trials": 0}, "study.trials"),
         ({"workers": 0}, "study.workers"),
         ({"name": ""}, "study.name"),
+        ({"name": "n" * 501}, "study.name"),
+        ({"name": "a\nb"}, "study.name"),
+        ({"patience": -1}, "study.patience"),
         ({"trial": 3}, "study.trial: unknown key for study"),
         ({"objectives": []}, "study.objectives"),
         ({"objectives": ["accuracy", "accuracy"]}, "study.objectives"),
@@ -26,6 +29,8 @@ from archsearch.settings.study import StudySettings
         ({"pruner": {"name": "median", "warmup": -1}}, "study.pruner.warmup"),
         ({"pruner": {"name": "median"}, "objectives": ["accuracy", "macs"]}, "study.pruner"),
         ({"pruner": {"name": "median"}, "objectives": ["loss"]}, "study.pruner"),
+        ({"artifacts": "shared"}, "study.artifacts: expected an absolute folder"),
+        ({"artifacts": "s3://bucket"}, "study.artifacts"),
     ],
 )
 def test_an_error_names_the_key(raw: dict[str, Any], where: str) -> None:

@@ -12,8 +12,9 @@ from archsearch.errors import StorageError
 from archsearch.kernels import load_kernels
 from archsearch.settings.training import TrainSettings
 from archsearch.training import backend
-from archsearch.training.checkpoint import discard_checkpoint, write_weights
+from archsearch.training.checkpoint import DamagedCheckpoint, discard_checkpoint, set_checkpoint_aside
 from archsearch.training.optimizers import make_optimizers
+from archsearch.training.weights import write_weights
 
 
 @pytest.fixture
@@ -143,3 +144,31 @@ def test_precision_and_identity_do_not_depend_on_a_compiler(fit, tmp_path, monke
     assert [one["conditions"] for one in held] == ["cpu in bf16 with kernels", "cpu in bf16"]
     notices = fit(train=automatic, run_dir=tmp_path / "with", resume=True)[1].notices
     assert any("the run began on cpu in bf16 with kernels and goes on on cpu in bf16:" in text for text in notices)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": "two"},
+        {"epoch": 5},
+        {"step": -1},
+        {"network": {}},
+        {"optimizers": []},
+        {"order": None},
+        {"history": [{"epoch": 1}]},
+        {"identity": None},
+        {"conditions": ...},
+    ],
+)
+def test_a_checkpoint_that_this_program_has_not_written_is_damaged(fit, path, change):
+    content = torch.load(path, weights_only=True)
+    for key, value in change.items():
+        if value is ...:
+            del content[key]
+        else:
+            content[key] = value
+    torch.save(content, path)
+    with pytest.raises(DamagedCheckpoint, match=r"checkpoint\.pt: the checkpoint is damaged or cut short"):
+        fit(train={"epochs": 1}, resume=True)
+    aside = set_checkpoint_aside(path.parent)
+    assert (aside.name, path.exists()) == ("checkpoint.damaged.pt", False)

@@ -38,10 +38,10 @@ def test_a_line_per_epoch_with_last_best_and_time_left():
     lines.close()
     one, note, two = stream.getvalue().splitlines()
     assert one.startswith("epoch  1/10  loss 1.2346  train 50.00 %  validation 60.00 % (best 60.00 % at 1)  ")
-    assert one.endswith("  1234 images/s  4 min 30 s left")
+    assert one.endswith("  1 234 images/s  4 min 30 s left")
     assert note == "a note"
     assert two.startswith("epoch  2/10  loss 1.2346  train 50.00 %  validation 55.00 % (best 60.00 % at 1)  ")
-    assert two.endswith("  1234 images/s  4 min left")
+    assert two.endswith("  1 234 images/s  4 min left")
 
 
 def test_time_left_of_a_resumed_run_counts_this_part_only():
@@ -50,7 +50,7 @@ def test_time_left_of_a_resumed_run_counts_this_part_only():
     lines = Lines(stream, clock=lambda: next(clock))
     lines.begin(epochs=4, steps=5, epoch=1, step=0)
     lines.end_epoch(record(2, None), None)
-    assert stream.getvalue() == "epoch 2/4  loss 1.2346  train 50.00 %  1234 images/s  2 h left\n"
+    assert stream.getvalue() == "epoch 2/4  loss 1.2346  train 50.00 %  1 234 images/s  2 h left\n"
 
 
 def test_bars_show_run_epoch_last_and_best():

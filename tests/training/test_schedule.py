@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archsearch.settings.training import ScheduleSettings
-from archsearch.training.optimizers import learning_rate_ratio
+from archsearch.training.optimizers import learning_rate_ratio, no_step_learns
 
 NAMES = ("onecycle", "triangular", "cosine", "constant")
 ratios = st.floats(0.0, 1.0)
@@ -66,3 +66,12 @@ def test_no_warmup_starts_at_the_top():
 def test_progress_outside_the_run_is_an_error(progress):
     with pytest.raises(ValueError, match="progress must be from 0 to 1"):
         learning_rate_ratio(ScheduleSettings(), progress)
+
+
+def test_a_run_whose_only_step_has_no_rate_is_noticed():
+    triangular = ScheduleSettings(name="triangular", warmup=0.2, initial_ratio=0.0)
+    notice = no_step_learns(triangular, 1, 90)
+    assert notice.startswith("the only step of this run has learning rate 0")
+    assert "train.batch_size=22" in notice
+    assert no_step_learns(triangular, 2, 90) == ""
+    assert no_step_learns(ScheduleSettings(name="constant", warmup=0.0), 1, 90) == ""

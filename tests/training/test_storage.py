@@ -9,7 +9,7 @@ import pytest
 
 from archsearch.errors import StorageError
 from archsearch.training.result import EpochRecord
-from archsearch.training.storage import append_metrics, write_metrics, write_whole
+from archsearch.training.storage import append_metrics, read_metrics, remove_parts, write_metrics, write_whole
 
 
 def record(epoch: int) -> EpochRecord:
@@ -86,3 +86,39 @@ def test_a_full_device_is_named_where_there_is_one():
         pytest.skip("needs /dev/full")
     with pytest.raises(StorageError, match="/dev/full: cannot be written: the disk is full"):
         append_metrics(Path("/dev/full"), record(1))
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync_is_written_to_as_well(tmp_path, monkeypatch, number):
+    def fail(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    write_whole(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    for name in (".checkpoint.pt.123.part", ".card.png.4.part", ".hydra/.a.yaml.5.part", "model.safetensors", "parted"):
+        (tmp_path / name).touch()
+    remove_parts(tmp_path)
+    assert sorted(one.name for one in tmp_path.rglob("*")) == [".hydra", "model.safetensors", "parted"]
+
+
+def test_what_a_living_process_may_be_writing_stays(tmp_path):
+    fresh, old = tmp_path / ".best.yaml.1.part", tmp_path / ".best.yaml.2.part"
+    fresh.touch()
+    old.touch()
+    os.utime(old, (1.0, 1.0))
+    remove_parts(tmp_path, seconds=3600.0)
+    assert fresh.exists()
+    assert not old.exists()
+
+
+def test_metrics_are_read_up_to_a_line_that_is_cut_short(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert read_metrics(path) == []
+    write_metrics(path, [record(1), record(2)])
+    path.write_bytes(path.read_bytes()[:-5])
+    assert read_metrics(path) == [record(1)]

@@ -27,9 +27,10 @@ from archsearch.report.figures.drawing import (
 from archsearch.report.vocabulary import capitalised, compact, label
 
 WIDTH, HEIGHT = 400.0, 270.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 12.0, 38.0  # room for the axes around the plot
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 15.0, 38.0  # room for the axes around the plot
 MOST_NAMES = 24  # rows of a heat map that are named
 MOST_COUNTS = 14  # rows up to which a cell holds its number
+_LEAST = 1e-200  # a smaller number is 0 on a logarithmic axis
 _STRIP = 34.0  # height of the strip of counts
 _GAP, _MARGIN = 28.0, 20.0  # between charts of a sheet, and around them
 
@@ -165,8 +166,8 @@ class Figure:
 def value_axis(name: str, low: float, high: float, *, is_log: bool = False, room: float = 0.06) -> Axis:
     """Return an axis that shows `low` to `high` of the quantity `name` with some room at either end."""
     is_share = "accuracy" in name and -1 <= low <= high <= 1
-    if is_log and low > 0:
-        margin = max(0.04, room * math.log10(high / low))
+    if is_log and low > _LEAST:
+        margin = min(max(0.04, room * (math.log10(high) - math.log10(low))), 1)
         low, high = low / 10**margin, high * 10**margin
         ticks = log_ticks(low, high)
     else:
@@ -183,7 +184,7 @@ def value_axis(name: str, low: float, high: float, *, is_log: bool = False, room
 def count_axis(text: str, low: int, high: int) -> Axis:
     """Return an axis of whole numbers, such as trials or epochs."""
     room = max(0.5, 0.03 * (high - low))
-    ticks = sorted({round(tick) for tick in linear_ticks(low, max(high, low + 1))} & set(range(low, high + 1)))
+    ticks = sorted({tick for each in linear_ticks(low, max(high, low + 1)) if low <= (tick := round(each)) <= high})
     return Axis(label=text, low=low - room, high=high + room, ticks=tuple((tick, str(tick)) for tick in ticks))
 
 
@@ -395,7 +396,7 @@ def _axes(
         yield Text(x=across(value), y=edge + 15, text=text, anchor="middle", color="muted")
     yield Line(points=((LEFT, edge), (right, edge)), look="base")
     yield Text(x=right, y=edge + 30, text=x.label, anchor="end", is_bold=True)
-    yield Text(x=2, y=TOP - 3, text=y.label, is_bold=True)
+    yield Text(x=2, y=TOP - 5, text=y.label, is_bold=True)
 
 
 def _bar_chart(chart: BarChart) -> Drawing:
@@ -422,7 +423,8 @@ def _bar_chart(chart: BarChart) -> Drawing:
         else:
             parts.append(Text(x=left - 6, y=y + 10, text=short, size=size, anchor="end"))
         parts.append(Rect(x=left, y=y, width=long, height=high, look=chart.look))
-        parts.append(Text(x=left + long + 5, y=y + high / 2 + 3.8, text=text, has_halo=True))
+        end = left + (room if chart.limits else long)  # right of all lines, which would run through a value
+        parts.append(Text(x=end + 5, y=y + high / 2 + 3.8, text=text, has_halo=True))
     label = f"{chart.description}. " + "; ".join(f"{name} {text}" for name, _, text in chart.bars)
     return Drawing(width=WIDTH, height=height, parts=tuple(parts), label=label)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import errno
 import io
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import count, groupby
@@ -33,6 +34,7 @@ from archsearch.report.figures.drawing import (
     outline,
 )
 from archsearch.report.html.markup import Markup, el, shown, verbatim
+from archsearch.training.storage import replace_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -242,8 +244,7 @@ def write_drawing(drawing: Drawing, file: Path, *, inch: float = INCH, dpi: int 
     kind = picture_format(file)
     content = document(drawing).encode() if kind == "svg" else _rendered(drawing, kind, inch, dpi)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        replace_whole(file, content)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         fix = "Free some space." if full else "Name a file in a folder that can be written."
@@ -252,6 +253,9 @@ def write_drawing(drawing: Drawing, file: Path, *, inch: float = INCH, dpi: int 
 
 
 def _rendered(drawing: Drawing, kind: str, inch: float, dpi: int) -> bytes:
+    os.environ.pop(
+        "MPLBACKEND", None
+    )  # never used here, but importing matplotlib fails by a name that it does not know
     from matplotlib import style
 
     content = io.BytesIO()

@@ -28,7 +28,6 @@ from archsearch.report.series import (
     central_range,
     cost_bounds,
     finite_history,
-    front_of_pairs,
     is_higher_better,
     last_accuracy,
     pareto_front,
@@ -45,7 +44,7 @@ from archsearch.report.vocabulary import (
     value_text,
 )
 from archsearch.search.explain import importances as search_importances
-from archsearch.search.storage.read import StudyRead, TrialRead, TrialState
+from archsearch.search.storage.read import StudyRead, TrialRead, TrialState, front_of
 
 if TYPE_CHECKING:
     from archsearch.training.result import EpochRecord
@@ -182,7 +181,7 @@ def trade_off_chart(study: StudyRead, cost: str) -> Chart | None:
         elif trial.state == "pruned" and name == "accuracy" and (last := last_accuracy(trial)) is not None:
             points.append(Point(trial.number, x, last, "pruned"))
     across, up = (1 if less else -1), (-1 if is_higher_better(study) else 1)
-    of_pair = front_of_pairs({number: (across * x, up * y) for number, (x, y) in complete.items()})
+    of_pair = front_of({number: (across * x, up * y) for number, (x, y) in complete.items()})
     best = pareto_front(study) & complete.keys() if cost in study.objectives else of_pair
     front = sorted((Point(number, *complete[number], "best") for number in best), key=lambda each: (each.x, each.y))
     points += [Point(number, *place, "complete") for number, place in complete.items() if number not in best]
@@ -198,7 +197,8 @@ def trade_off_chart(study: StudyRead, cost: str) -> Chart | None:
     return Chart(
         title=title,
         description=(
-            f"Scatter chart: {title}, {len(points)} trials, of which {len(front)} form the Pareto front. {_KEYS}"
+            f"Scatter chart: {title}, {number(len(points))} trials, of which {number(len(front))} form the "
+            f"Pareto front. {_KEYS}"
         ),
         x=x_axis,
         y=y_axis,
@@ -325,7 +325,7 @@ def _beyond(points: Sequence[Point], holds: Callable[[float], bool]) -> str | No
 
 
 def _left_out(drawn: int, total: int, what: str) -> str | None:
-    return None if drawn >= total else f"Thinned: {drawn} of {total} {what} are drawn."
+    return None if drawn >= total else f"Thinned: {number(drawn)} of {number(total)} {what} are drawn."
 
 
 def _notes(*notes: str | None) -> tuple[str, ...]:

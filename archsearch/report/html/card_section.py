@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from pathlib import Path
 
 from archsearch.formatting import percent
 from archsearch.report.card import CARD, Card, read_card
@@ -27,15 +26,18 @@ def card_section(study: StudyRead) -> Markup:
     best = next(iter(ranked_finite(study)), None)
     if best is None:
         return section("card", title, no_data("No design has been fully trained."))
-    folder = best.attrs.get("run_dir")
-    card = read_card(Path(folder)) if isinstance(folder, str) and folder else None
+    folder = best.folder()
+    card = None if folder is None else read_card(folder)
     if card is None:
-        cause = (
-            f"{folder} has no readable {CARD}. If its weights and images are available, "
-            f"python -m archsearch.show card={folder} creates it"
-            if folder
-            else "the trial has no folder"
-        )
+        if folder is not None:
+            cause = (
+                f"{folder} has no readable {CARD}. If its weights and images are available, "
+                f"python -m archsearch.show card={folder} creates it"
+            )
+        else:
+            cause = (
+                "the trial has no folder" if best.place is None else f"its files are not on this machine: {best.place}"
+            )
         return section("card", title, no_data(f"Trial {best.number} has no report card: {cause}."))
     untouched = "; a study never uses the test images" if card.split == "validation" else ""
     text = f"Trial {best.number} on {card_summary(card)}{untouched}. {_confidence(card)}"

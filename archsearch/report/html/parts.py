@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from archsearch.formatting import setting_text, short_key
+from archsearch.formatting import setting_text, short_key, value_text
 from archsearch.report.figures.charts import WIDTH, Key, Panel, layout, legend
 from archsearch.report.figures.drawing import Drawing
 from archsearch.report.figures.render import element, sample
 from archsearch.report.html.markup import Child, Markup, el
-from archsearch.report.vocabulary import cut, finite, value_text
+from archsearch.report.vocabulary import cut, finite
 from archsearch.search.storage.read import TrialRead
 
 _TIED = re.compile(r"(?<=\d) (?=\d{3}\b|%|px\b|k\b|[MGT]\b|s\b|min\b|h\b|d\b|parameters\b|MACs\b)")

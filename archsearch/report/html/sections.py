@@ -96,7 +96,10 @@ def trade_off_section(study: StudyRead) -> Markup:
     charts = [chart(each) for each in trade_off_charts(study)[:_MOST_CHARTS]]
     if not charts:
         return section("trade-off", "Accuracy and cost", no_data("No data: no trial has both a value and a cost."))
-    text = "Diamonds form the Pareto front, of the objectives or else of the two values shown. Dashed lines are limits."
+    which = "of the two values shown"
+    if len(study.objectives) > 1:
+        which = f"of the study's objectives where a chart shows two of them, and otherwise {which}"
+    text = f"Diamonds form the Pareto front {which}. Dashed lines are limits."
     title = f"{capitalised(label(study.objectives[0]))} and cost"
     return section("trade-off", title, el("p", text), el("div", charts, class_="charts"))
 
@@ -144,7 +147,8 @@ def infeasible_section(study: StudyRead, why: Why) -> Markup:
         parts.append(el("div", chart(infeasible_chart(counts.by_limit, [text])), _nearest(study, why), class_="charts"))
     elif broken:
         causes = [[str(trial.number), trial.cause or "no cause recorded"] for trial in broken]
-        parts.append(el("p", f"{len(broken)} designs were infeasible; the limits that they broke were not recorded."))
+        text = f"{number(len(broken))} designs were infeasible; the limits that they broke were not recorded."
+        parts.append(el("p", text))
         parts.append(table("Infeasible designs", ["trial", "cause"], causes[:_MOST_LINES]))
     else:
         parts.append(no_data("No design was infeasible."))
@@ -155,7 +159,7 @@ def infeasible_section(study: StudyRead, why: Why) -> Markup:
         lines = [[cut(cause, 400), number(len(trials)), _numbers(trials)] for cause, trials in causes[:_MOST_LINES]]
         parts.append(titled("Failed and diverged", table("Failures", ["cause", "count", "trials"], lines, numbers=[1])))
         if len(causes) > _MOST_LINES:
-            parts.append(note(f"{len(causes) - _MOST_LINES} rarer causes are left out."))
+            parts.append(note(f"{number(len(causes) - _MOST_LINES)} rarer causes are left out."))
         parts += _tracebacks(study)
     return section("infeasible", "Infeasible and failed", *parts)
 
@@ -352,8 +356,8 @@ def _margins(trial: TrialRead) -> Markup | None:
 
 def _files(study: StudyRead, trial: TrialRead) -> Markup:
     lines: list[Markup] = []
-    if (folder := trial.attrs.get("run_dir")) is not None:
-        lines += [el("dt", "files"), el("dd", el("code", str(folder)))]
+    if (place := trial.place) is not None:
+        lines += [el("dt", "files"), el("dd", el("code", place))]
     if command := command_again(study, trial):
         lines += [el("dt", "command"), el("dd", el("pre", command, tabindex=0, class_="command"))]
     seconds = finite(trial.seconds)

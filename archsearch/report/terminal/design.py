@@ -8,7 +8,7 @@ from typing import Any
 from archsearch.analysis.check import Checked, margin_text
 from archsearch.analysis.limits import margin_record
 from archsearch.analysis.measure import rows, stage_ends
-from archsearch.formatting import number
+from archsearch.formatting import number, one_line
 from archsearch.report.vocabulary import record_of
 
 _TOTALS = (
@@ -60,7 +60,7 @@ def design_text(checked: Checked, *, styled: bool = False) -> str:
     bars = f"bars: # is {image / 20:g} px of the {image} px image, clipped at twice its size"
     return "\n".join(
         [
-            _style(f"{checked.design.name}   {checked.design_id}", _ITALIC, styled),
+            _style(f"{one_line(checked.design.name)}   {checked.design_id}", _ITALIC, styled),
             *_columns(table, "<<>>>>>", styled),
             "",
             _style("receptive field", _ITALIC, styled),
@@ -85,13 +85,14 @@ def margins_text(checked: Checked, *, styled: bool = False) -> str:
     lines: list[str] = []
     for margin in checked.margins:
         sign = _style("kept  ", _GREEN, styled) if margin.kept else _style("BROKEN", _RED, styled)
-        lines.append(f"{sign} {margin.limit:<{column}}  {margin_text(margin)}")
-        lines += [f"       {'':<{column}}  fix: {fix}" for fix in margin.fixes]
+        lines.append(f"{sign} {margin.limit:<{column}}  {one_line(margin_text(margin))}")
+        lines += [f"       {'':<{column}}  fix: {one_line(fix)}" for fix in margin.fixes]
     return "\n".join([*lines, ""])
 
 
 def _columns(table: Sequence[tuple[str, ...]], sides: str, styled: bool) -> list[str]:
     """Return `table`, its first row the heading, in lines; a column is aligned left (<) or right (>) by `sides`."""
+    table = [tuple(map(one_line, row)) for row in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [
         "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()

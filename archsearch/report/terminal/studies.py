@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import margin_text
 from archsearch.analysis.limits import Margin
-from archsearch.formatting import number, percent, short_key
+from archsearch.formatting import number, one_line, percent, short_key
+from archsearch.overrides import assign
 from archsearch.report.designs import blocks_of, blocks_text, design_mapping
 from archsearch.report.records import COLUMNS, KNOWN, read_run_folder
 from archsearch.report.series import value_of
 from archsearch.report.terminal.text import (
     NOTHING,
     moment_cell,
-    printable,
     relative_path,
     safe,
+    safe_lines,
     setting_cell,
     settings_line,
     sparkline,
@@ -25,9 +26,9 @@ from archsearch.report.terminal.text import (
 )
 from archsearch.report.vocabulary import counted, misses_text, short_label
 from archsearch.search.explain import Why
-from archsearch.search.reproduce import command_again
+from archsearch.search.reproduce import command_again, unsafe_command
 from archsearch.search.storage.doctor import Finding
-from archsearch.search.storage.read import Overview, StudyRead, TrialRead
+from archsearch.search.storage.read import Overview, StudyRead, TrialRead, settings_apart
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,17 +47,20 @@ def print_overviews(studies: Sequence[Overview], console: Console) -> None:
     if not studies:
         console.print("The database contains no studies yet.")
         return
+    apart = {name: " ".join(map(assign, found, found.values())) for name, found in settings_apart(studies).items()}
+    differ = ("differs by",) if any(apart.values()) else ()
     rows = [
         (
             safe(study.name),
             *(safe(study.attrs.get(key, NOTHING)) for key in ("data", "limits")),
+            *(safe(apart[study.name] or NOTHING) for _ in differ),
             counted(study.counts),
             _best(study),
             moment_cell(study.last),
         )
         for study in studies
     ]
-    console.print(table(("study", "data", "limits", "trials", "best", "last activity"), rows))
+    console.print(table(("study", "data", "limits", *differ, "trials", "best", "last activity"), rows))
 
 
 def _best(study: Overview) -> str:
@@ -86,13 +90,13 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
     for trial in rows:
         cells = [f"{trial.number}{'*' if trial.number in front else ''}", *[trial.state] * len(states)]
         cells += [safe(value_cell(name, value_of(study, trial, name))) for name in names]
-        blocks, folder = blocks_of(trial), trial.attrs.get("run_dir") or NOTHING
+        blocks, folder = blocks_of(trial), trial.place or NOTHING
         lines.append([*cells, safe(blocks_text(blocks) if blocks else NOTHING), safe(relative_path(folder))])
     console.print(table(("trial", *states, *values, "blocks", "files"), lines, right=("trial", *values)))
     if several:
-        console.print(f"* on the Pareto front ({len(front)} trials)", style="dim")
+        console.print(f"* on the Pareto front ({number(len(front))} trials)", style="dim")
     if len(rows) < total:
-        console.print(f"{len(rows)} of {number(total)} are shown: --limit {total} shows all", style="dim")
+        console.print(f"{number(len(rows))} of {number(total)} are shown: --limit {total} shows all", style="dim")
 
 
 def _head(study: StudyRead) -> str:
@@ -181,7 +185,7 @@ def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
     """Print one trial in full."""
     console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {trial.state}")
     if trial.cause:
-        console.print(safe(trial.cause), style="bold", soft_wrap=True)
+        console.print(safe_lines(trial.cause), style="bold", soft_wrap=True)
     _figures(study, trial, console)
     console.print(f"started {moment_cell(trial.started)}, finished {moment_cell(trial.finished)}")
     for key, text in _FACTS.items():
@@ -205,7 +209,7 @@ def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
             console.print(safe(line), soft_wrap=True)
     if trace := trial.attrs.get("traceback"):
         console.print("\n[bold]traceback[/]")
-        console.print(safe(str(trace).rstrip()), soft_wrap=True)
+        console.print(safe_lines(str(trace).rstrip()), soft_wrap=True)
 
 
 def print_comparison(
@@ -246,7 +250,7 @@ def _layers(layers: Mapping[str, Any] | None, heads: Sequence[str], console: Con
     rows = [(safe(name), *map(_layer, pair)) for name, pair in list(layers.items())[:MOST_LAYERS]]
     console.print(table((f"layers that differ ({len(layers)})", *heads), rows))
     if len(layers) > MOST_LAYERS:
-        console.print(f"{MOST_LAYERS} of {len(layers)} are shown: --json shows all", style="dim")
+        console.print(f"{MOST_LAYERS} of {number(len(layers))} are shown: --json shows all", style="dim")
 
 
 def _layer(layer: Mapping[str, Any] | None) -> str:
@@ -313,12 +317,13 @@ def _margins(trial: TrialRead, console: Console) -> None:
     if not trial.margins:
         return
     console.print("\n[bold]limits[/]")
-    column = max(len(printable(margin["limit"])) for margin in trial.margins)
+    column = max(len(one_line(margin["limit"])) for margin in trial.margins)
     for margin in trial.margins:
         sign, style = ("kept  ", "green") if margin.get("kept") else ("BROKEN", "bold red")
-        name = printable(margin["limit"])
+        name = one_line(margin["limit"])
         console.print(f"[{style}]{sign}[/] {safe(f'{name:<{column}}')}  {safe(_margin_text(margin))}", soft_wrap=True)
-        for fix in margin.get("fixes") or ():
+        fixes = margin.get("fixes")
+        for fix in fixes if isinstance(fixes, list) else ():
             console.print(f"       {'':<{column}}  fix: {safe(fix)}", soft_wrap=True)
 
 
@@ -337,9 +342,11 @@ def _places(study: StudyRead, trial: TrialRead, console: Console) -> None:
     if files is None:
         console.print("files  the trial has no folder")
     elif not files.found:
-        console.print(f"files  {safe(relative_path(files.path))}, which does not exist", soft_wrap=True)
+        gone = "not on this machine" if "location" in trial.attrs else "which does not exist"
+        console.print(f"files  {safe(relative_path(files.path))}, {gone}", soft_wrap=True)
     else:
         known = [name for name in KNOWN if name in files.files]
         console.print(f"files  {safe(relative_path(files.path))}: {safe(', '.join(known) or 'none')}", soft_wrap=True)
-    command = command_again(study, trial)
-    console.print(f"command  {safe(command or 'not recorded')}", soft_wrap=True)
+    unsafe = unsafe_command(study, trial)
+    command = command_again(study, trial) or (f"not shown: {unsafe}" if unsafe else "not recorded")
+    console.print(f"command  {safe(command)}", soft_wrap=True)

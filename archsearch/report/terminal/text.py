@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import datetime
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.formatting import moment, short_key
-from archsearch.report.vocabulary import value_text
+from archsearch.formatting import moment, one_line, printable, short_key, value_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,21 +22,20 @@ MOST_MARKS = 60  # characters of a sparkline
 
 
 def safe(text: object) -> str:
-    """Return `text` for a terminal as rich prints it: markup is text, and control characters are shown as �."""
+    """Return `text` in one line for a terminal as rich prints it: markup is text, control characters are �."""
+    return safe_lines(one_line(text))
+
+
+def safe_lines(text: object) -> str:
+    """Return `text` as `safe` does, its lines kept."""
     from rich.markup import escape
 
     return escape(printable(text))
 
 
-def printable(text: object) -> str:
-    """Return `text` without control characters, which a terminal would obey; lines stay lines."""
-    kept = (one if one in "\n\t" or unicodedata.category(one) not in ("Cc", "Cf", "Cs") else "�" for one in str(text))
-    return "".join(kept)
-
-
 def value_cell(name: str, value: object) -> str:
     """Return a value in its unit: 84.93 %, 187 312, 109 px, 38 s."""
-    return NOTHING if value is None else printable(value_text(name, value))
+    return NOTHING if value is None else one_line(value_text(name, value))
 
 
 def moment_cell(when: datetime.datetime | None) -> str:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 Direction = Literal["maximize", "minimize"]
 
 STARTUP = 8  # designs spread over the features before the first model
-SCREENED = 256  # points that are passed to `admit` for one proposal
+SCREENED = 256  # points that are passed to `admit` for one proposal, unless the clock decides
 CAPACITY = 2048  # designs in the pool
 FITTED, CONDITIONED = 160, 480  # observations that the kernel is fitted to, and that the posterior is conditioned on
 GROWN = 1.02  # growth of the observations after which a kernel of more than `FITTED` is fitted again
@@ -286,13 +286,14 @@ def _usable(observation: Observation) -> bool:
 
 
 def gaussianised(scores_N: Array) -> Array:
-    """Return scores of mean 0 and variance 1 after the power transform of Yeo and Johnson (2000).
+    """Return finite scores at mean 0 and variance 1 after the power transform of Yeo and Johnson (2000).
 
     The score of a bad training is an outlier; transformed, it does not hide the differences between good ones.
     The power is the most likely one (their equation 3.1).
     """
+    scores_N = scores_N / max(float(np.abs(scores_N).max()), 1.0)  # otherwise squares of huge scores overflow
     spread = float(scores_N.std())
-    if spread < 1e-12 * (1.0 + float(np.abs(scores_N).max())):
+    if spread < 1e-12:
         return np.zeros_like(scores_N)
     standard_N = (scores_N - scores_N.mean()) / spread
     slope = float(np.sum(np.sign(standard_N) * np.log1p(np.abs(standard_N))))
@@ -305,7 +306,8 @@ def gaussianised(scores_N: Array) -> Array:
 
     found: Any = minimize_scalar(cost, bounds=POWERS, method="bounded")
     transformed_N = _transformed(standard_N, float(found.x))
-    return (transformed_N - transformed_N.mean()) / transformed_N.std()
+    deviation = float(transformed_N.std())
+    return (transformed_N - transformed_N.mean()) / deviation if deviation > 0 else standard_N
 
 
 def _transformed(standard_N: Array, power: float) -> Array:
@@ -353,7 +355,7 @@ class FootprintSearch:
             self._admit,
             directions=study.directions,
             startup=sweep.settings.sampler.startup,
-            screened=self._affordable(),
+            screened=self._affordable() if seed is None else SCREENED,  # with a seed nothing depends on the clock
         )
         self._designs: dict[int, Design | None] = {}  # by the trial's number
         self._empty_in_a_row = 0
@@ -394,7 +396,7 @@ class FootprintSearch:
         self.infeasible.clear()
 
     def _affordable(self) -> int:
-        """Return the number of checks that fit into the time of a proposal."""
+        """Return the number of checks that fit into the time of a proposal, as measured."""
         points = [self._sweep.space.draw(self._rng) for _ in range(2 * TIMED)]
         start = 0.0
         for number, point in enumerate(points):

@@ -53,6 +53,8 @@ _HOW = (
 
 PICTURES = ("curves.png", "card.png", "design.png")
 """Files of a run's folder that are attached where they exist."""
+FILES = ("design.yaml", "model.safetensors", "card.json", "metrics.jsonl", *PICTURES, "result.json")
+"""Files of a run that `study.artifacts` keeps; the result last, so that a copy that has it is complete."""
 
 
 def artifact_folder(address: Address) -> Path:
@@ -60,12 +62,23 @@ def artifact_folder(address: Address) -> Path:
     return (Path("outputs") if address.path is None else address.path.parent) / "artifacts"
 
 
-def attach_pictures(run_dir: Path, address: Address) -> dict[str, str]:
-    """Attach the pictures of a run and return their system attributes; none where they cannot be copied."""
+def attach_files(run_dir: Path, address: Address, artifacts: str | None) -> tuple[dict[str, str], dict[str, Any]]:
+    """Copy the files of a finished run for others, and return the system and the user attributes that name the copies.
+
+    The pictures are copied for the dashboard, and with `study.artifacts` all of `FILES` into that folder. None where
+    they cannot be copied: the run keeps its own.
+    """
+    folder = artifact_folder(address) if artifacts is None else Path(artifacts)
     try:
-        return attach((run_dir / name for name in PICTURES), artifact_folder(address))
-    except OSError:
-        return {}
+        system = attach((run_dir / name for name in (PICTURES if artifacts is None else FILES)), folder)
+    except OSError as error:
+        cause = {"folder": str(folder), "error": error.strerror or str(error)}
+        return {}, {} if artifacts is None else {"artifacts": cause}
+    if artifacts is None:
+        return system, {}
+    entries = [json.loads(entry) for entry in system.values()]
+    files = {entry["filename"]: entry["artifact_id"] for entry in entries}
+    return system, {"artifacts": {"folder": str(folder), "files": files}}
 
 
 def attach(files: Iterable[Path], folder: Path) -> dict[str, str]:
@@ -80,7 +93,11 @@ def attach(files: Iterable[Path], folder: Path) -> dict[str, str]:
             continue
         folder.mkdir(parents=True, exist_ok=True)
         name = str(uuid.uuid4())
-        shutil.copyfile(file, folder / name)
+        try:
+            shutil.copyfile(file, folder / name)
+        except OSError:  # no part of it is left on a full disk
+            (folder / name).unlink(missing_ok=True)
+            raise
         kind, encoding = mimetypes.guess_type(file.name)
         entry = {"artifact_id": name, "filename": file.name, "mimetype": kind, "encoding": encoding}
         attrs[f"artifacts:{name}"] = json.dumps(entry)

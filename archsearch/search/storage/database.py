@@ -5,15 +5,21 @@ A thin layer over Optuna's storages. Imports optuna and sqlalchemy inside functi
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archsearch.errors import SpecError, StorageError
+from archsearch.errors import ArchsearchError, RunError, SpecError, StorageError
+from archsearch.search.faults import fault_of
+from archsearch.search.storage.attributes import present_trial
 from archsearch.search.storage.dashboard import MARGIN, OLDER
-from archsearch.search.storage.lock import Lock, file_lock, postgresql_lock
+from archsearch.search.storage.lock import PATIENCE, Lock, file_lock, journal_lock, postgresql_lock
 from archsearch.search.storage.optuna_internals import cached_storage
+from archsearch.search.storage.readonly import distrust
 from archsearch.search.storage.url import (
     DEFAULT_STORAGE,
     Address,
@@ -21,6 +27,7 @@ from archsearch.search.storage.url import (
     driver_missing,
     file_missing,
     parse_address,
+    server_options,
 )
 
 if TYPE_CHECKING:
@@ -30,7 +37,18 @@ if TYPE_CHECKING:
 
 
 BUSY_SECONDS = 60.0  # that a SQLite writer waits for another
+SEARCH_SECONDS = 10.0  # the same in a search, which tries again and listens to Ctrl-C in between
+SERVER_NOTICES = {
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 PAGES_KIB = 512  # of the file that SQLite caches; the system's file cache has the rest
+
+
+class StudyLost(RunError):
+    """The database was deleted or replaced while it was used: nothing that is written to it now is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +59,22 @@ class Store:
     storage: BaseStorage = field(repr=False)
     lock: Lock = field(repr=False)
     engine: Any = field(default=None, repr=False)  # SQLAlchemy's, None for a journal
+    file: tuple[Path, tuple[int, int]] | None = field(default=None, repr=False)  # of a local one: device and inode
+
+    def require_present(self) -> None:
+        """Raise `StudyLost` where the file was deleted or replaced: an open one is written to even then."""
+        if self.file is None:
+            return
+        path, opened = self.file
+        try:
+            end = "replaced by another file" if _identity(path) != opened else ""
+        except FileNotFoundError:
+            end = "deleted"
+        if end:
+            raise StudyLost(
+                f"{self.address}: the file of the study database was {end} while it was in use. "
+                "Put the old file back, or choose another with study.storage, and repeat the command."
+            )
 
     def close(self) -> None:
         """Close the database's connections."""
@@ -63,7 +97,11 @@ def open_store(storage: str = DEFAULT_STORAGE, *, create: bool = True, slim: boo
         if address.path is not None:
             address.path.parent.mkdir(parents=True, exist_ok=True)
         quiet_optuna()
-        return _open_journal(address) if address.kind == "journal" else _open_database(address, slim=slim)
+        store = _open_journal(address) if address.kind == "journal" else _open_database(address, slim=slim)
+        if address.path is None:
+            return store
+        path = address.path.absolute()
+        return replace(store, file=(path, _identity(path)))
     except ImportError as error:
         raise driver_missing("study.storage", address, error) from error
     except (SpecError, StorageError):
@@ -72,6 +110,24 @@ def open_store(storage: str = DEFAULT_STORAGE, *, create: bool = True, slim: boo
         # From None: the chain of the driver's errors may contain the password.
         cause = cause_of(error.__cause__ or error, address)
         raise StorageError(f"{address}: the study database cannot be opened: {cause}") from None
+
+
+@contextlib.contextmanager
+def readable_errors(address: Address) -> Iterator[None]:
+    """Raise `StorageError`, in one line and without a password, where the database does not answer in the block."""
+    try:
+        yield
+    except ArchsearchError:
+        raise
+    except Exception as error:
+        if (fault := fault_of(error)) is None:
+            raise
+        raise StorageError(f"{address}: {fault}") from None
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def quiet_optuna() -> None:
@@ -87,33 +143,52 @@ def _open_database(address: Address, *, slim: bool) -> Store:
     import sqlalchemy.event
     from optuna.storages import RDBStorage
 
+    url = address.url.replace("{", "{{").replace("}", "}}")  # Optuna takes braces for a template
     if address.kind == "sqlite":
         assert address.path is not None, "a SQLite database is a file"
-        lock = file_lock(address.path.with_name(f"{address.path.name}.lock"))
+        path, seconds = address.path.absolute(), SEARCH_SECONDS if slim else BUSY_SECONDS
+        url = url.replace("%", "%25")  # SQLAlchemy takes %20 for a space
+        lock = file_lock(path.with_name(f"{path.name}.lock"), min(PATIENCE, 3 * seconds))
         with lock():  # two processes must not make the tables at once
-            backend = RDBStorage(address.url, engine_kwargs={"connect_args": {"timeout": BUSY_SECONDS}})
+            if not path.exists():
+                path.touch()  # with the rights that the umask grants a group; SQLite's own would be narrower
+            backend = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": seconds}})
             sqlalchemy.event.listen(backend.engine, "connect", _prepare_sqlite)
             backend.engine.dispose()  # connections older than the listener
     else:
-        options = {"pool_pre_ping": True, "pool_size": 4}
-        bootstrap = sqlalchemy.create_engine(address.url, pool_pre_ping=True)
+        options = {"pool_pre_ping": True, "pool_size": 4, "connect_args": server_options(address)}
+        bootstrap = sqlalchemy.create_engine(address.url, pool_pre_ping=True, connect_args=server_options(address))
         try:
             with postgresql_lock(bootstrap, "tables")():
-                backend = RDBStorage(address.url, engine_kwargs=options)
+                backend = RDBStorage(url, engine_kwargs=options)
         finally:
             bootstrap.dispose()
+        sqlalchemy.event.listen(backend.engine, "connect", _prepare_server)
+        backend.engine.dispose()
         lock = postgresql_lock(backend.engine, "studies")
-    storage = cached_storage(backend, Shortener() if slim else None)
+    storage = cached_storage(backend, Shortener() if slim else present_trial)
     return Store(address=address, storage=storage, lock=lock, engine=backend.engine)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     try:
+        distrust(cursor)
         # With a log of writes a reader never blocks a writer; some network file systems keep the earlier mode.
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute(f"PRAGMA cache_size=-{PAGES_KIB}")
+    finally:
+        cursor.close()
+
+
+def _prepare_server(connection: Any, _record: Any) -> None:
+    """Let the server notice within half a minute that this machine is gone: it holds the lock until then."""
+    cursor = connection.cursor()
+    try:
+        for name, value in SERVER_NOTICES.items():
+            cursor.execute(f"SELECT set_config('{name}', '{value}', false)")
+        connection.commit()
     finally:
         cursor.close()
 
@@ -123,8 +198,10 @@ def _open_journal(address: Address) -> Store:
     from optuna.storages.journal import JournalFileBackend
 
     assert address.path is not None, "a journal is a file"
-    lock = file_lock(address.path.with_name(f"{address.path.name}.section"))
-    return Store(address=address, storage=JournalStorage(JournalFileBackend(str(address.path))), lock=lock, engine=None)
+    path = address.path.absolute()
+    lock = file_lock(path.with_name(f"{path.name}.section"))
+    backend = JournalFileBackend(str(path), lock_obj=journal_lock(path))
+    return Store(address=address, storage=JournalStorage(backend), lock=lock)
 
 
 LONG = ("design", "margins", "versions", "traceback", "notices", "base")
@@ -140,6 +217,7 @@ class Shortener:
 
     def __call__(self, trial: FrozenTrial) -> None:
         """Shorten one trial in place."""
+        present_trial(trial)
         single = {
             sys.intern(name): self._single.setdefault(repr(one), one) for name, one in trial.distributions.items()
         }

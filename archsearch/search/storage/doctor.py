@@ -6,14 +6,17 @@ Dead workers are recognised as in a search, see `archsearch.search.heartbeat`.
 from __future__ import annotations
 
 import os
+import socket
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from archsearch.search.heartbeat import LeaseMonitor, is_alive
+from archsearch.search.storage.lock import torn_bytes
 from archsearch.search.storage.optuna_internals import id_of
 from archsearch.search.storage.queries import select_versions
 from archsearch.search.storage.read import StudyRead, TrialRead
@@ -161,18 +164,6 @@ def is_stale(lock: Path) -> bool:
         return False
 
 
-def torn_bytes(file: Path) -> int:
-    """Return the number of bytes after the end of the last whole line."""
-    with file.open("rb") as opened:
-        size = opened.seek(0, 2)
-        tail, at = b"", size
-        while at > 0 and b"\n" not in tail:
-            at = max(0, at - 65536)
-            opened.seek(at)
-            tail = opened.read(min(65536, size - at)) + tail
-    return len(tail) - tail.rfind(b"\n") - 1
-
-
 def _of_running(study: StudyRead, dead: dict[tuple[str, int], bool | None]) -> Iterable[Finding]:
     is_dead = {trial.number: dead.get((study.name, trial.number)) for trial in study.trials if trial.state == "running"}
     ours = {number for number in is_dead if (study.name, number) in dead}
@@ -210,15 +201,24 @@ def _of_running(study: StudyRead, dead: dict[tuple[str, int], bool | None]) -> I
 def _of_files(study: StudyRead) -> Iterable[Finding]:
     gone: list[int] = []
     bare: list[int] = []
+    elsewhere: dict[str, list[int]] = defaultdict(list)
     for trial in study.trials:
-        folder = trial.attrs.get("run_dir")
-        if not isinstance(folder, str) or trial.state not in ("complete", "pruned", "diverged", "failed"):
+        if trial.place is None or trial.state not in ("complete", "pruned", "diverged", "failed"):
             continue
-        if not Path(folder).is_dir():
-            gone.append(trial.number)
-        elif trial.state == "complete" and not Path(folder, "model.safetensors").is_file():
+        if (folder := trial.folder()) is None:
+            host = str(trial.attrs.get("location", "")).partition(":")[0]
+            (gone if host in ("", socket.gethostname()) else elsewhere[host]).append(trial.number)
+        elif trial.state == "complete" and not (folder / "model.safetensors").is_file():
             bare.append(trial.number)
     fix = "Train each again: python -m archsearch.study trial STUDY NUMBER prints the command."
+    for host, numbers in elsewhere.items():
+        yield Finding(
+            kind="files",
+            what=f"{_trials(numbers)} with their files on {host}, not on this machine",
+            fix="Run what needs them (study export --onnx, show card=) there, or keep copies: study.artifacts=FOLDER.",
+            study=study.name,
+            trials=tuple(numbers),
+        )
     if gone:
         yield Finding(
             kind="files",

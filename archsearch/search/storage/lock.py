@@ -1,43 +1,126 @@
 """A lock between processes, released by the operating system or the database when its owner dies.
 
-Inside it a study is read and changed in several steps without interference of other workers. Imports `errors` only; a
-database is used through the engine passed in.
+Inside it a study is read and changed in several steps without interference of other workers. A database is used
+through the engine passed in; optuna is imported inside functions.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import StorageError
+from archsearch.search.heartbeat import is_alive, worker_name
+
+if TYPE_CHECKING:
+    from optuna.storages.journal import JournalFileSymlinkLock
 
 Lock = Callable[[], AbstractContextManager[None]]
 PATIENCE = 120.0  # seconds; a lock is usually held for milliseconds
+PAUSE = 0.002
+_HELD = (errno.EAGAIN, errno.EACCES, errno.EINTR, errno.EDEADLK)
+"""What the system answers while another process has the lock; anything else means that it cannot lock there."""
 
 
 def file_lock(path: Path, patience: float = PATIENCE) -> Lock:
-    """Return the lock on the file `path`; the kernel releases it with the process, also on SIGKILL."""
+    """Return the lock on the file `path`; the kernel releases it with the process, also on SIGKILL.
+
+    The file gets the rights that the umask grants, so that a group can share it. Where the file system has no locks,
+    a second file names the owner, see `_owner_file`.
+    """
 
     @contextlib.contextmanager
     def lock() -> Iterator[None]:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        handle = _open(path)
         try:
-            until = time.monotonic() + patience
-            while not _try_lock(handle):
-                if time.monotonic() > until:
-                    raise StorageError(f"{path}: locked by another process for over {patience:.0f} s; is it suspended?")
-                time.sleep(0.002)
-            yield
+            wait = _waiter(path, patience)
+            while (got := _try_lock(handle)) is False:
+                wait()
+            if got:
+                yield
+            else:
+                with _owner_file(path.with_name(f"{path.name}.owner"), patience):
+                    yield
         finally:
             os.close(handle)
 
     return lock
+
+
+def _open(path: Path) -> int:
+    try:
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except PermissionError:  # another user's, of before: for a lock it is enough to read it
+            return os.open(path, os.O_RDONLY)
+    except OSError as error:
+        fix = "Make its folder writable, or choose another with study.storage."
+        raise StorageError(
+            f"{path}: the lock of the study cannot be opened: {error.strerror or error}. {fix}"
+        ) from error
+
+
+def _waiter(path: Path, patience: float) -> Callable[[], None]:
+    """Return a function that waits a moment, and raises `StorageError` once `patience` is over."""
+    until = time.monotonic() + patience
+
+    def wait() -> None:
+        if time.monotonic() > until:
+            raise StorageError(f"{path}: locked by another process for over {patience:.0f} s; is it suspended?")
+        time.sleep(PAUSE)
+
+    return wait
+
+
+def _try_lock(handle: int) -> bool | None:
+    """Return whether this process now has the lock; None where the file system has no locks."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in _HELD else None
+    return True
+
+
+@contextlib.contextmanager
+def _owner_file(path: Path, patience: float) -> Iterator[None]:
+    """Hold `path`, which only one process can create; that of a dead process, or a very old one, is removed."""
+    wait = _waiter(path, patience)
+    while True:
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            break
+        _remove_left(path, patience)
+        wait()
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(worker_name())
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _remove_left(path: Path, patience: float) -> None:
+    with contextlib.suppress(OSError):  # released, or removed by another process, meanwhile
+        is_old = time.time() - path.stat().st_mtime > patience
+        if is_old or is_alive(path.read_text(encoding="utf-8", errors="replace")) is False:
+            aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+            path.rename(aside)  # of two processes that remove it at once, one fails here
+            aside.unlink()
 
 
 def postgresql_lock(engine: Any, name: str) -> Lock:
@@ -55,16 +138,34 @@ def postgresql_lock(engine: Any, name: str) -> Lock:
     return lock
 
 
-def _try_lock(handle: int) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
+def journal_lock(path: Path) -> JournalFileSymlinkLock:
+    """Return Optuna's lock of a journal; with it goes an incomplete last line, which a full disk or a kill left.
 
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
+    The next line would be appended to it, and no program could read the journal any more.
+    """
+    from optuna.storages.journal import JournalFileSymlinkLock
 
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    class WholeLines(JournalFileSymlinkLock):
+        def acquire(self) -> bool:
+            acquired = super().acquire()
+            try:
+                if torn := torn_bytes(path):
+                    os.truncate(path, path.stat().st_size - torn)
+            except OSError:
+                self.release()
+                raise
+            return acquired
+
+    return WholeLines(str(path))
+
+
+def torn_bytes(file: Path) -> int:
+    """Return the number of bytes after the end of the last whole line."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, 2)
+        tail, at = b"", size
+        while at > 0 and b"\n" not in tail:
+            at = max(0, at - 65536)
+            opened.seek(at)
+            tail = opened.read(min(65536, size - at)) + tail
+    return len(tail) - tail.rfind(b"\n") - 1

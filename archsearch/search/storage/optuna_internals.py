@@ -33,20 +33,17 @@ def models() -> Any:
     return models
 
 
-def cached_storage(backend: RDBStorage, shorten: Callable[[FrozenTrial], None] | None = None) -> BaseStorage:
-    """Return Optuna's cache over `backend`; `shorten` changes every trial before it is cached."""
+def cached_storage(backend: RDBStorage, prepare: Callable[[FrozenTrial], None]) -> BaseStorage:
+    """Return Optuna's cache over `backend`; `prepare` changes every trial before it is cached."""
     from optuna.storages._cached_storage import _CachedStorage
 
-    if shorten is None:
-        return _CachedStorage(backend)
-
-    class ShortenedCache(_CachedStorage):
+    class PreparingCache(_CachedStorage):
         def _add_trials_to_cache(self, study_id: int, trials: list[FrozenTrial]) -> None:
             for trial in trials:
-                shorten(trial)
+                prepare(trial)
             super()._add_trials_to_cache(study_id, trials)
 
-    return ShortenedCache(backend)
+    return PreparingCache(backend)
 
 
 def gp_sampler(

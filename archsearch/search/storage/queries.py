@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from archsearch.errors import SpecError
+from archsearch.formatting import one_line
+from archsearch.search.storage.attributes import objective_names, present_attrs, present_study_attrs
 from archsearch.search.storage.dashboard import MARGIN
-from archsearch.search.storage.legacy import present_attrs
 from archsearch.search.storage.read import (
     STATES,
     Direction,
@@ -26,7 +27,7 @@ from archsearch.search.storage.read import (
     assignments_of,
     best_of,
     excess_of,
-    objective_names,
+    moment_of,
     state_of,
 )
 from archsearch.search.storage.readonly import Query
@@ -77,7 +78,8 @@ def no_study(name: str, names: Sequence[str]) -> SpecError:
     """Return the error that there is no study `name`."""
     from archsearch.decode import suggest
 
-    return SpecError("study", f"there is no '{name}'", suggest(name, list(names)) or "The database has no study yet.")
+    fix = suggest(name, map(one_line, names)) or "The database has no study yet."
+    return SpecError("study", f"there is no '{one_line(name)}'", fix)
 
 
 def _overview(query: Query, study: int, name: str) -> Overview:
@@ -92,10 +94,12 @@ def _overview(query: Query, study: int, name: str) -> Overview:
     ):
         counts[state_of(state, _plain(reason_text) if reason_text is not None else None)] += number
         last += [_moment(started), _moment(finished)]
-    last += [
-        datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-        for (seconds,) in _numbers(query, "a.key IN ('heartbeat', 'beat') AND t.state = 'RUNNING'", study)
-    ]
+    beats = query(
+        f"SELECT a.value_json {_OF_STUDY.format(table='trial_user_attributes')} "
+        "AND a.key IN ('heartbeat', 'beat') AND t.state = 'RUNNING'",
+        {"study": study},
+    )
+    last += [moment_of(_plain(text)) for (text,) in beats]
     values: dict[int, dict[int, float]] = defaultdict(dict)
     for number, objective, value, kind in query(
         "SELECT t.number, v.objective, v.value, v.value_type FROM trial_values v "
@@ -103,8 +107,12 @@ def _overview(query: Query, study: int, name: str) -> Overview:
         "AND (a.value_json IS NULL OR a.value_json NOT IN ('\"duplicate\"', '\"answered\"'))",
         {"study": study},
     ):
-        values[number][objective] = _number(value, kind)
-    whole = {number: tuple(found[i] for i in sorted(found)) for number, found in values.items()}
+        values[int(number)][objective] = _number(value, kind)
+    whole = {
+        number: tuple(found[place] for place in sorted(found))
+        for number, found in values.items()
+        if len(found) == len(directions)  # another program may have written a trial of fewer
+    }
     return Overview(
         name=name,
         objectives=objectives,
@@ -116,21 +124,16 @@ def _overview(query: Query, study: int, name: str) -> Overview:
     )
 
 
-def _numbers(query: Query, which: str, study: int) -> list[tuple[float]]:
-    found = query(
-        f"SELECT a.value_json {_OF_STUDY.format(table='trial_user_attributes')} AND {which}", {"study": study}
-    )
-    numbers = [_plain(text) for (text,) in found]
-    return [(float(one),) for one in numbers if isinstance(one, int | float) and math.isfinite(one) and one > 0]
-
-
 def _head(query: Query, study: int) -> tuple[dict[str, Any], tuple[str, ...], tuple[Direction, ...]]:
     """Return a study's attributes, the names of its objectives and their directions."""
     of = {"study": study}
-    user = {key: _plain(text) for key, text in query(_ATTRIBUTES.format("study_user_attributes"), of)}
+    user = present_study_attrs(
+        {key: _plain(text) for key, text in query(_ATTRIBUTES.format("study_user_attributes"), of)}
+    )
     system = {key: _plain(text) for key, text in query(_ATTRIBUTES.format("study_system_attributes"), of)}
     rows = query("SELECT direction FROM study_directions WHERE study_id = :study ORDER BY objective", of)
-    directions: tuple[Direction, ...] = tuple("maximize" if each == "MAXIMIZE" else "minimize" for (each,) in rows)
+    found: list[Direction] = ["maximize" if each == "MAXIMIZE" else "minimize" for (each,) in rows]
+    directions = tuple(found) or ("minimize",)
     return user, objective_names(user, system.get("study:metric_names"), len(directions)), directions
 
 
@@ -155,12 +158,12 @@ def _trials(query: Query, study: int, objectives: int) -> list[TrialRead]:
         whole = state == "COMPLETE" and len(measured) == objectives
         found.append(
             TrialRead(
-                number=number,
+                number=int(number),
                 state=state_of(state, attrs.get("state_reason")),
                 values=tuple(measured[place] for place in sorted(measured)) if whole else None,
                 assignments=assignments_of(attrs, {name: _value(value, text) for name, value, text in params[trial]}),
                 constraints=excess_of(system[trial]),
-                history={step: _number(value, kind) for step, value, kind in sorted(steps[trial])},
+                history={int(step): _number(value, kind) for step, value, kind in sorted(steps[trial])},
                 attrs=attrs,
                 started=_moment(started),
                 finished=_moment(finished),
@@ -189,7 +192,7 @@ def _by_trial(query: Query, study: int, table: str, columns: str) -> defaultdict
 def _plain(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -197,21 +200,23 @@ def _all_plain(texts: Sequence[str]) -> list[Any]:
     """Return each JSON text as a value: read as one list, which is five times as fast, where each text is valid."""
     try:
         found = json.loads(f"[{','.join(texts)}]")
-    except ValueError:
+    except (ValueError, RecursionError):
         found = []
     return found if len(found) == len(texts) else [_plain(text) for text in texts]
 
 
 def _number(value: float | None, kind: str) -> float:
     """Return the number that Optuna's tables store as a value and its kind: FINITE, INF_POS, INF_NEG or NAN."""
-    if kind.startswith("INF"):
+    if str(kind).startswith("INF"):
         return -math.inf if kind.endswith("NEG") else math.inf
-    return math.nan if value is None else float(value)
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _value(stored: float, distribution: str) -> Any:
     """Return a parameter's value: the tables store the place of a choice and a float for an integer."""
     kind, choices = _distribution(distribution)
+    if not isinstance(stored, int | float) or not math.isfinite(stored):
+        return stored
     if kind.startswith("Categorical"):
         return choices[int(stored)] if 0 <= int(stored) < len(choices) else stored
     return int(stored) if kind.startswith("Int") else stored
@@ -235,4 +240,4 @@ def _moment(stored: datetime.datetime | str | None) -> datetime.datetime | None:
             stored = datetime.datetime.fromisoformat(stored)
         except ValueError:
             return None
-    return None if stored is None else stored.replace(tzinfo=datetime.UTC)
+    return stored.replace(tzinfo=datetime.UTC) if isinstance(stored, datetime.datetime) else None

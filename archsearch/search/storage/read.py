@@ -8,15 +8,25 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import socket
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from archsearch.formatting import html_table, percent
+from archsearch.search.storage.attributes import (
+    is_usable_number,
+    objective_names,
+    plain,
+    present_attrs,
+    present_margin,
+    present_state,
+    present_study_attrs,
+)
 from archsearch.search.storage.dashboard import MARGIN, OLDER
-from archsearch.search.storage.legacy import present_attrs, present_margin, present_state
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -29,6 +39,7 @@ STATES: tuple[TrialState, ...] = (
     "complete", "pruned", "diverged", "failed", "infeasible", "duplicate", "running", "waiting",
 )  # fmt: skip
 Direction = Literal["maximize", "minimize"]
+SAME_SECONDS = 0.002  # single runs are recorded to the millisecond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +49,7 @@ class TrialRead:
     `values` has one number per objective, None unless complete; `assignments` are the dotted keys that were set;
     `constraints` the relative excess per limit (above 0: broken); `history` the validation accuracy by epoch;
     `attrs` the trial's attributes (listed in `docs/search.md`) without the single margins that the dashboard shows.
-    Times are aware, in UTC.
+    Times are aware, in UTC. Only `place` and `folder` look at files.
     """
 
     number: int
@@ -56,12 +67,12 @@ class TrialRead:
         """The margins of the design: limit, bound, found, kept, slack, fixes; empty where none are recorded."""
         text = self.attrs.get("margins")
         try:
-            found = json.loads(text) if isinstance(text, str) else text
-        except ValueError:
+            found = plain(json.loads(text)) if isinstance(text, str) else text
+        except (ValueError, RecursionError):
             return []
         if not isinstance(found, list):
             return []
-        return [present_margin(one) for one in found if isinstance(one, dict) and "limit" in one]
+        return [present_margin(one) for one in found if isinstance(one, dict) and isinstance(one.get("limit"), str)]
 
     @property
     def unused(self) -> Sequence[object]:
@@ -77,10 +88,46 @@ class TrialRead:
         return {**used, **(repairs if isinstance(repairs, dict) else {})}
 
     @property
+    def place(self) -> str | None:
+        """Where its files are: the folder if it is on this machine, else `HOST:FOLDER` if that is recorded."""
+        if (folder := self.folder()) is not None:
+            return str(folder)
+        return str(self.attrs["location"]) if "location" in self.attrs else self._run_dir
+
+    @property
+    def _run_dir(self) -> str | None:
+        folder = self.attrs.get("run_dir")
+        return folder if isinstance(folder, str) and folder else None
+
+    def folder(self) -> Path | None:
+        """Return the folder of its files; None if it is not on this machine or holds another training's result."""
+        host, _, absolute = str(self.attrs.get("location", "")).partition(":")
+        for name in (self._run_dir, absolute if host == socket.gethostname() else None):
+            try:
+                if name and Path(name).is_dir() and (self.state not in ("complete", "duplicate") or self._is_of(name)):
+                    return Path(name)
+            except (OSError, ValueError):  # a name that no file can have
+                continue
+        return None
+
+    def _is_of(self, folder: str) -> bool:
+        """Return whether the result in `folder` is the recorded one: no two trainings take equally long."""
+        try:
+            record = json.loads(Path(folder, "result.json").read_text(encoding="utf-8"))
+            seconds, design, seed = float(record["seconds"]), record["design_id"], record["seed"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):  # an unfinished training, or an old folder
+            return "location" not in self.attrs or str(self.attrs["location"]).startswith(f"{socket.gethostname()}:")
+        wanted = self.assignments.get("seed", self.attrs.get("seed", seed))
+        same = design == self.attrs.get("design_id", design) and seed == wanted
+        return same and abs(seconds - (self.seconds or seconds)) < SAME_SECONDS
+
+    @property
     def seconds(self) -> float | None:
         """The time of its training; None where it is not recorded."""
         seconds = self.attrs.get("seconds")
-        return float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) < math.inf:
+            return None
+        return float(seconds) if abs(seconds) < 1e300 else None  # a larger whole number may be no float
 
     @property
     def cause(self) -> str | None:
@@ -152,13 +199,34 @@ def rank_of(values: Sequence[float], directions: Sequence[str]) -> tuple[float, 
 
 
 def front_of(ranks: Mapping[int, tuple[float, ...]]) -> frozenset[int]:
-    """Return the Pareto front: the keys of the ranks that no other one dominates."""
-    front: list[tuple[float, ...]] = []
-    for rank in sorted(set(ranks.values())):  # a rank that dominates another is sorted before it
-        if not any(all(a <= b for a, b in zip(other, rank, strict=True)) for other in front):
-            front.append(rank)
-    best = set(front)
+    """Return the Pareto front: the keys of the ranks that no other one dominates.
+
+    Of up to two values a pass over the sorted ranks is enough; of more the time grows with the square of the front.
+    """
+    ordered = sorted(set(ranks.values()))  # a rank that dominates another is sorted before it
+    best = _front_of_many(ordered) if any(len(rank) > 2 for rank in ordered) else _front_of_two(ordered)
     return frozenset(number for number, rank in ranks.items() if rank in best)
+
+
+def _front_of_two(ordered: Sequence[tuple[float, ...]]) -> set[tuple[float, ...]]:
+    best: set[tuple[float, ...]] = set()
+    least: tuple[float, ...] = ()
+    for rank in ordered:
+        if not best or rank[-1:] < least:
+            best.add(rank)
+            least = rank[-1:]
+    return best
+
+
+def _front_of_many(ordered: Sequence[tuple[float, ...]]) -> set[tuple[float, ...]]:
+    import numpy as np
+
+    front, count = np.empty((len(ordered), len(ordered[0]))), 0
+    for rank in ordered:
+        if not (front[:count] <= rank).all(axis=1).any():
+            front[count] = rank
+            count += 1
+    return set(map(tuple, front[:count].tolist()))
 
 
 def read_study(store: Store, name: str) -> StudyRead:
@@ -170,7 +238,7 @@ def read_study(store: Store, name: str) -> StudyRead:
         name=name,
         objectives=objective_names(study.raw.user_attrs, study.raw.metric_names, len(study.directions)),
         directions=study.directions,
-        attrs=study.raw.user_attrs,
+        attrs=present_study_attrs(study.raw.user_attrs),
         trials=tuple(trials_read(study.trials())),
     )
 
@@ -207,20 +275,12 @@ def excess_of(system: Mapping[str, Any]) -> dict[str, float]:
     found = {
         key.removeprefix(prefix): float(value)
         for key, value in system.items()
-        if key.startswith(prefix) and isinstance(value, int | float)
+        if key.startswith(prefix) and is_usable_number(value)
     }
     listed = system.get(OLDER)
     if not found and isinstance(listed, list):
-        found = {f"constraint {place}": float(each) for place, each in enumerate(listed)}
+        found = {f"constraint {place}": float(each) for place, each in enumerate(listed) if is_usable_number(each)}
     return found
-
-
-def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) -> tuple[str, ...]:
-    """Return one name per objective: ours, those set by `set_metric_names`, or `value`."""
-    for names in (attrs.get("objectives"), metric_names):
-        if isinstance(names, list | tuple) and len(names) == count:
-            return tuple(str(name) for name in names)
-    return ("value",) if count == 1 else tuple(f"value_{place}" for place in range(count))
 
 
 def state_of(state: str, reason: Any) -> TrialState:
@@ -273,7 +333,7 @@ def overview_of(study: StudyRead) -> Overview:
     """Return the overview of a study."""
     values = {one.number: one.values for one in study.trials if one.state == "complete" and one.values is not None}
     moments = [moment for one in study.trials for moment in (one.started, one.finished)]
-    moments += [_heartbeat(one.attrs) for one in study.trials if one.state == "running"]
+    moments += [moment_of(one.attrs.get("heartbeat")) for one in study.trials if one.state == "running"]
     return Overview(
         name=study.name,
         objectives=study.objectives,
@@ -283,6 +343,36 @@ def overview_of(study: StudyRead) -> Overview:
         best=best_of(values, study.directions),
         last=max((moment for moment in moments if moment is not None), default=None),
     )
+
+
+def settings_apart(studies: Iterable[Overview]) -> dict[str, dict[str, Any]]:
+    """Return by study the settings in which it differs from others of the same data and limits; empty where none do."""
+    groups: dict[tuple[Any, ...], list[Overview]] = {}
+    for study in studies:
+        groups.setdefault((study.attrs.get("data"), study.attrs.get("limits"), study.objectives), []).append(study)
+    found: dict[str, dict[str, Any]] = {}
+    for group in groups.values():
+        settings = [_settings_of(study) for study in group]
+        names = dict.fromkeys(chain(*settings))
+        differ = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
+        if differ != ["data_fingerprint"]:  # it says less than the setting that changes it
+            differ = [name for name in differ if name != "data_fingerprint"]
+        found |= {
+            study.name: {name: each[name] for name in differ if name in each}
+            for study, each in zip(group, settings, strict=True)
+        }
+    return found
+
+
+def _settings_of(study: Overview) -> dict[str, Any]:
+    data, limits = (study.attrs.get(name) or {} for name in ("data_settings", "limits_text"))
+    bounds = {
+        f"constraints.{limit}" + (f".{key}" if key else ""): value
+        for limit, bound in limits.items()
+        for key, value in (bound.items() if isinstance(bound, dict) else [("", bound)])
+    }
+    found = {**{f"data.{name}": value for name, value in data.items()}, **bounds}
+    return found | {name: study.attrs[name] for name in ("data_fingerprint",) if name in study.attrs}
 
 
 def best_of(values: Mapping[int, tuple[float, ...]], directions: Sequence[str]) -> Best | None:
@@ -295,8 +385,11 @@ def best_of(values: Mapping[int, tuple[float, ...]], directions: Sequence[str]) 
     return Best(number=first, values=values[first], front=len(front))
 
 
-def _heartbeat(attrs: Mapping[str, Any]) -> datetime.datetime | None:
-    seconds = attrs.get("heartbeat")
-    if isinstance(seconds, int | float) and math.isfinite(seconds) and seconds > 0:
+def moment_of(seconds: object) -> datetime.datetime | None:
+    """Return the time that many seconds after 1970; None for what is no time."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    try:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return None
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import SpecError, StorageError
+from archsearch.formatting import one_line
 from archsearch.search.storage.queries import no_study, select_names, select_overviews, select_study
 from archsearch.search.storage.read import Overview, StudyRead, overview_of, read_study
 from archsearch.search.storage.readonly import require_file, run_query
@@ -71,7 +72,8 @@ def choose(names: list[str]) -> str:
         return names[0]
     if not names:
         raise SpecError("study", "the database has no study yet", "Run a design: python -m archsearch.run.")
-    raise SpecError("study", f"the database has {len(names)} studies", f"Name one of them: {', '.join(names)}.")
+    listed = ", ".join(map(one_line, names))
+    raise SpecError("study", f"the database has {len(names)} studies", f"Name one of them: {listed}.")
 
 
 def _journal(address: Address) -> Store:

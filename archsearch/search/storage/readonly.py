@@ -6,6 +6,7 @@ SQLite is read through the standard library, a server through SQLAlchemy (import
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import sqlite3
 import tempfile
@@ -15,7 +16,8 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from archsearch.errors import SpecError, StorageError
-from archsearch.search.storage.url import Address, cause_of, driver_missing, file_missing
+from archsearch.formatting import one_line
+from archsearch.search.storage.url import Address, cause_of, driver_missing, file_missing, server_options
 
 Query = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 """Returns the rows of one SQL statement with `:name` parameters."""
@@ -94,17 +96,33 @@ def _opened(file: Path, options: str) -> Iterator[Query]:
     address = f"file:{quote(str(file.absolute()))}?{options}"
     connection = sqlite3.connect(address, uri=True, timeout=WAITS)
     try:
+        connection.text_factory = functools.partial(str, encoding="utf-8", errors="replace")
+        distrust(connection)
         # One transaction: all rows are of the same moment.
         connection.execute("BEGIN")
+        _require_tables(connection, file)
         yield lambda text, places: connection.execute(text, dict(places)).fetchall()
     finally:
         connection.close()
 
 
+def distrust(connection: Any) -> None:
+    """Let the file of `connection` call no function that could do more than compute, whoever has made its schema."""
+    connection.execute("PRAGMA trusted_schema=OFF")
+
+
+def _require_tables(connection: sqlite3.Connection, file: Path) -> None:
+    """Raise `StorageError` for a file with views or triggers: Optuna makes none, and one may never come to an end."""
+    wanted = "SELECT type, name FROM sqlite_master WHERE type IN ('view', 'trigger') LIMIT 1"
+    for kind, name in connection.execute(wanted):
+        what = f"not a study database: it holds the {kind} '{one_line(name)}'"
+        raise StorageError(f"{file}: {what}. Name another with --storage.")
+
+
 def _query_server(address: Address, function: Callable[[Query], Result]) -> Result:
     import sqlalchemy
 
-    engine = sqlalchemy.create_engine(address.url)
+    engine = sqlalchemy.create_engine(address.url, connect_args=server_options(address))
     try:
         options = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
         with engine.connect().execution_options(**options) as connection:

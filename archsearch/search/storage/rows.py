@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import json
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from archsearch.analysis.limits import Margin
@@ -80,6 +82,7 @@ def run_row(run: RunRecord) -> Row:
     attrs = {
         **design_attrs(run, run.run_dir),
         "state_reason": run.state,
+        "location": location_of(run.run_dir),
         **({"cause": run.reason} if run.reason else {}),
         "design": run.design_yaml,
         **run.more,
@@ -112,6 +115,11 @@ def design_attrs(design: Candidate | RunRecord, run_dir: str) -> dict[str, Any]:
         "margins": margins_json(design.margins),
         "run_dir": run_dir,
     }
+
+
+def location_of(run_dir: str | Path) -> str:
+    """Return `HOST:FOLDER` of a folder on this machine, as scp and rsync take it."""
+    return f"{socket.gethostname()}:{Path(run_dir).absolute()}"
 
 
 def margins_json(margins: Sequence[Margin]) -> str:

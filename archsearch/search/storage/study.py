@@ -5,19 +5,21 @@ Imports optuna inside functions only.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archsearch.errors import SpecError
-from archsearch.search.identity import hash_of
+from archsearch.overrides import assign
 from archsearch.search.space import Value
+from archsearch.search.storage.attributes import objective_names, present_study_attrs, present_trial
 from archsearch.search.storage.dashboard import limits_note
-from archsearch.search.storage.database import Store
+from archsearch.search.storage.database import Store, StudyLost, readable_errors
 from archsearch.search.storage.declarations import Declaration, of_value, widened
-from archsearch.search.storage.legacy import is_old, present_attrs, present_study_attrs
 from archsearch.search.storage.rows import Row
-from archsearch.search.storage.write import insert_rows, widen_declarations
+from archsearch.search.storage.write import complete_study, insert_rows, insert_study, widen_declarations
+from archsearch.search.task import hash_of
 from archsearch.settings.objectives import Direction, objective, require_objective
 
 if TYPE_CHECKING:
@@ -41,16 +43,26 @@ class Study:
         return tuple("maximize" if each.name == "MAXIMIZE" else "minimize" for each in self.raw.directions)
 
     def trials(self) -> list[FrozenTrial]:
-        """Return all trials in order; they are shared with the cache, so they must not be changed."""
-        found = self.raw.get_trials(deepcopy=False)
-        for trial in found:
-            if is_old(trial.user_attrs):
-                trial.user_attrs = present_attrs(trial.user_attrs)
+        """Return all trials in order; they are shared with the cache, so they must not be changed.
+
+        Raises `StudyLost` where the database's file is not the one that was opened, or has this study no more.
+        """
+        self.store.require_present()
+        try:
+            found = self.raw.get_trials(deepcopy=False)
+        except KeyError:
+            raise StudyLost(f"the study '{self.name}' was deleted from {self.store.address}") from None
+        if self.store.engine is None:  # elsewhere it is done once, as a trial comes into the cache
+            for trial in found:
+                present_trial(trial)
         return found
 
     def write(self, rows: Sequence[Row], declarations: Mapping[str, Declaration] | None = None) -> list[int]:
-        """Write trials whole and return their numbers; takes the study's lock itself."""
-        with self.store.lock():
+        """Write trials whole and return their numbers; takes the study's lock itself.
+
+        Raises `StorageError` where the database does not answer.
+        """
+        with readable_errors(self.store.address), self.store.lock():
             return [number for _, number in self.write_locked(rows, declarations)]
 
     def write_locked(
@@ -88,12 +100,14 @@ def open_study(
     limits: str,
     limits_text: object = None,
     objectives: Sequence[str] = ("accuracy",),
+    data_settings: Mapping[str, Any] | None = None,
 ) -> Study:
     """Return the study `name`, created where it is missing; None stands for one per data set and limits.
 
     `data` and `limits` are their names, `fingerprint` that of the data, `limits_text` the limits as plain
-    values. Raises `SpecError` where the study of that name has other data, limits or objectives: results
-    that cannot be compared are never mixed.
+    values, `data_settings` those that the images were read with. Raises `SpecError` where the study of that name has
+    other data, limits or objectives, or is another program's: results that cannot be compared are never mixed;
+    `StorageError` where the database does not answer.
     """
     for one in objectives:
         require_objective(one)
@@ -101,19 +115,20 @@ def open_study(
         raise SpecError("study.objectives", "must list at least one objective, without repetition")
     attrs = {
         "data": data,
-        "data_fingerprint": fingerprint,
         "limits": limits,
-        "limits_hash": hash_of(limits_text),
         "limits_text": limits_text,
+        "data_settings": dict(data_settings or {}),
+        "data_fingerprint": fingerprint,
+        "limits_hash": hash_of(limits_text),
         "objectives": list(objectives),
     }
-    with store.lock():
+    with readable_errors(store.address), store.lock():
         if name is not None:
             return _load(store, name, attrs) or _create(store, name, attrs)
         plain = "-".join([data, limits, *([] if tuple(objectives) == ("accuracy",) else objectives)])
         detailed = f"{plain}-{hash_of([fingerprint, attrs['limits_hash']])[:6]}"
-        old = _attrs_of(store, plain)
-        chosen = detailed if old is not None and _difference(old, attrs) else plain
+        found = _id_of(store, plain)
+        chosen = plain if found is None or not _difference(store, found, attrs) else detailed
         return _load(store, chosen, attrs) or _create(store, chosen, attrs)
 
 
@@ -121,12 +136,11 @@ def load_study(store: Store, name: str) -> Study:
     """Return the study `name`; raises `SpecError`, with the names of all studies, where it is missing."""
     import optuna
 
-    if _attrs_of(store, name) is None:
+    if (study_id := _id_of(store, name)) is None:
         names = ", ".join(study_names(store)) or "none"
         raise SpecError("study.name", f"there is no study '{name}' at {store.address}", f"Its studies: {names}.")
     raw = optuna.load_study(storage=store.storage, study_name=name)
-    objectives = tuple(raw.user_attrs.get("objectives") or raw.metric_names or ("value",))
-    study_id = store.storage.get_study_id_from_name(name)
+    objectives = objective_names(raw.user_attrs, raw.metric_names, len(raw.directions))
     return Study(store=store, name=name, objectives=objectives, study_id=study_id, raw=raw)
 
 
@@ -135,49 +149,79 @@ def study_names(store: Store) -> list[str]:
     return [study.study_name for study in store.storage.get_all_studies()]
 
 
-def _attrs_of(store: Store, name: str) -> dict[str, Any] | None:
-    """Return the attributes of a study, None where there is no study of that name."""
+def _id_of(store: Store, name: str) -> int | None:
     try:
-        return store.storage.get_study_user_attrs(store.storage.get_study_id_from_name(name))
+        return store.storage.get_study_id_from_name(name)
     except KeyError:
         return None
 
 
 def _load(store: Store, name: str, attrs: Mapping[str, Any]) -> Study | None:
-    old = _attrs_of(store, name)
-    if old is None:
+    """Return the study `name`, completed where its creation was interrupted; None where there is none."""
+    if (study_id := _id_of(store, name)) is None:
         return None
-    if difference := _difference(old, attrs):
+    if difference := _difference(store, study_id, attrs):
         raise SpecError(
             "study.name",
             f"the study '{name}' has {difference}, which cannot be compared",
             "Choose another name: study.name=...",
         )
+    if _is_blank(store, study_id):
+        complete_study(store, study_id, *_all_attrs(attrs))
     return load_study(store, name)
 
 
 def _create(store: Store, name: str, attrs: Mapping[str, Any]) -> Study:
-    import optuna
-
-    directions: list[Direction] = [objective(one).direction for one in attrs["objectives"]]
-    raw = optuna.create_study(storage=store.storage, study_name=name, directions=directions)
-    raw.set_metric_names(list(attrs["objectives"]))
-    for key, value in attrs.items():
-        raw.set_user_attr(key, value)
-    study_id = store.storage.get_study_id_from_name(name)
-    for key, value in limits_note(attrs["limits"], attrs["limits_text"]).items():
-        store.storage.set_study_system_attr(study_id, key, value)
-    return Study(store=store, name=name, objectives=tuple(attrs["objectives"]), study_id=study_id, raw=raw)
+    insert_study(store, name, _directions(attrs), *_all_attrs(attrs))
+    return load_study(store, name)
 
 
-def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Return in words why results of the two cannot be compared; empty where they can."""
+def _all_attrs(attrs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the attributes of a new study, and those for Optuna and its dashboard.
+
+    By the token, studies of the same name in two databases have folders of their own.
+    """
+    system = {"study:metric_names": attrs["objectives"], **limits_note(attrs["limits"], attrs["limits_text"])}
+    return {**attrs, "token": secrets.token_hex(4)}, system
+
+
+def _directions(attrs: Mapping[str, Any]) -> list[Direction]:
+    return [objective(one).direction for one in attrs["objectives"]]
+
+
+_COMPARED = ("data_fingerprint", "limits_hash", "objectives")
+"""The attributes of a study by which results are kept apart."""
+
+
+def _is_blank(store: Store, study_id: int) -> bool:
+    """Return whether a study was created, by us or another program, and not used: it lacks attributes and trials."""
+    attrs = store.storage.get_study_user_attrs(study_id)
+    return not all(name in attrs for name in _COMPARED) and store.storage.get_n_trials(study_id) == 0
+
+
+def _difference(store: Store, study_id: int, new: Mapping[str, Any]) -> str:
+    """Return in words why results of `new` cannot be compared with the study's; empty where they can."""
+    old = store.storage.get_study_user_attrs(study_id)
+    directions = [each.name.lower() for each in store.storage.get_study_directions(study_id)]
+    if directions != _directions(new):
+        return f"other objectives ({', '.join(map(str, old.get('objectives') or directions))})"
+    if _is_blank(store, study_id):
+        return ""
+    if "data_fingerprint" not in old:
+        return "trials of unknown data (another program's, or recorded while it was not completely created)"
+    images = _differing(old.get("data_settings"), new["data_settings"]) or old["data_fingerprint"]
     texts = {
-        "data_fingerprint": lambda: f"other images ({old.get('data')}, {old.get('data_fingerprint')})",
-        "limits_hash": lambda: f"other limits ({old.get('limits')})",
-        "objectives": lambda: f"other objectives ({', '.join(old.get('objectives') or [])})",
+        "data_fingerprint": f"other images ({old.get('data')}, {images})",
+        "limits_hash": f"other limits ({old.get('limits')})",
+        "objectives": f"other objectives ({', '.join(map(str, old.get('objectives') or []))})",
     }
-    return " and ".join(text() for key, text in texts.items() if key in old and old[key] != new[key])
+    return " and ".join(text for key, text in texts.items() if key in old and old[key] != new[key])
+
+
+def _differing(old: object, new: Mapping[str, Any]) -> str:
+    """Return the `old` data settings that `new` has others for; empty where they are not recorded."""
+    pairs = old.items() if isinstance(old, dict) else ()
+    return " ".join(assign(f"data.{name}", value) for name, value in pairs if new.get(name, value) != value)
 
 
 def _covers(old: Declaration, new: Declaration) -> bool:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import parse_qs
 
 from archsearch.errors import SpecError
 from archsearch.masking import mask, mask_address
@@ -16,6 +17,13 @@ from archsearch.masking import mask, mask_address
 Kind = Literal["sqlite", "postgresql", "journal"]
 _AMBIGUOUS = re.compile(r"[^@]*:[^@]*@(?:[^?]*|[^=]*)@.*", re.DOTALL)
 DEFAULT_STORAGE = "sqlite:///outputs/studies.db"
+_SERVER_OPTIONS = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +64,18 @@ def parse_address(storage: str, where: str = "study.storage") -> Address:
         return Address(kind="sqlite", url=f"sqlite:///{storage}", path=Path(storage))
     fix = f"Use {DEFAULT_STORAGE}, postgresql://USER@HOST/DATABASE, or journal:FILE."
     raise SpecError(where, f"'{mask_address(storage)}' is not the address of a study database", fix)
+
+
+def server_options(address: Address) -> dict[str, int]:
+    """Return settings of a connection to a server; those that the address itself has are left out.
+
+    With them a command notices within half a minute that the network or the server is gone, not after a quarter of an
+    hour. They are libpq's, so that other drivers get none.
+    """
+    if not address.url.startswith(("postgresql+psycopg:", "postgresql+psycopg2:")):
+        return {}
+    given = parse_qs(address.url.partition("?")[2])
+    return {name: value for name, value in _SERVER_OPTIONS.items() if name not in given}
 
 
 def file_missing(where: str, address: Address) -> SpecError:

@@ -19,6 +19,40 @@ from archsearch.search.storage.optuna_internals import models
 from archsearch.search.storage.rows import NUMBER_PLACE, Row, State
 
 
+def insert_study(
+    store: Store, name: str, directions: Sequence[str], attrs: Mapping[str, Any], system: Mapping[str, Any]
+) -> None:
+    """Create a study with its attributes, in one transaction; call it inside `store.lock()`.
+
+    A journal has no transactions: there the attributes follow one by one.
+    """
+    from optuna.study import StudyDirection
+
+    ways = [StudyDirection[each.upper()] for each in directions]
+    if store.engine is None:
+        complete_study(store, store.storage.create_new_study(ways, name), attrs, system)
+        return
+    studies, of_study, *kinds = (
+        getattr(models(), f"Study{kind}Model").__table__
+        for kind in ("", "Direction", "UserAttribute", "SystemAttribute")
+    )
+    with store.engine.begin() as connection:
+        study_id = connection.execute(studies.insert().values(study_name=name)).inserted_primary_key[0]
+        entries = [{"study_id": study_id, "objective": place, "direction": way} for place, way in enumerate(ways)]
+        connection.execute(of_study.insert(), entries)
+        for table, given in zip(kinds, (attrs, system), strict=True):
+            entries = [{"study_id": study_id, "key": key, "value_json": json.dumps(one)} for key, one in given.items()]
+            connection.execute(table.insert(), entries)
+
+
+def complete_study(store: Store, study_id: int, attrs: Mapping[str, Any], system: Mapping[str, Any]) -> None:
+    """Write the attributes of a study that exists; call it inside `store.lock()`."""
+    for key, value in system.items():
+        store.storage.set_study_system_attr(study_id, key, value)
+    for key, value in attrs.items():
+        store.storage.set_study_user_attr(study_id, key, value)
+
+
 def insert_rows(
     store: Store, study_id: int, rows: Sequence[Row], declarations: Mapping[str, Declaration]
 ) -> list[tuple[int, int]]:

@@ -167,10 +167,10 @@ def test_thousands_of_points_are_thinned_with_a_note() -> None:
     assert chart is not None
     assert front_alone is not None
     assert curves is not None
-    assert "Thinned: 1000 of 5000 points are drawn." in chart.notes
+    assert "Thinned: 1 000 of 5 000 points are drawn." in chart.notes
     assert len(marks(chart)) == 1000
-    assert not front_alone.notes, "all of it is the front"
-    assert "Thinned: 60 of 5000 curves are drawn." in curves.notes
+    assert len(marks(front_alone)) == 1000, "of a front too"
+    assert "Thinned: 60 of 5 000 curves are drawn." in curves.notes
 
 
 def test_points_far_below_are_drawn_at_the_edge_and_counted() -> None:

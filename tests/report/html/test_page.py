@@ -107,7 +107,7 @@ def test_thousands_of_trials_stay_a_page(searched: Callable[..., StudyRead]) -> 
     ]  # fmt: skip
     text = study_page(make_study(trials), importances={"a": 1.0})
     assert len(text) < 1_500_000
-    assert "Thinned: 1000 of 4000" in text
+    assert "Thinned: 1 000 of 4 000" in text
 
 
 def test_importances_are_taken_as_given_and_else_computed(searched: Callable[..., StudyRead]) -> None:

@@ -82,14 +82,14 @@ def infeasible(study: StudyRead) -> str:
 def test_limits_are_counted_and_the_nearest_misses_listed() -> None:
     found = infeasible(odd()["infeasible"])
     assert "0 of 30 proposals kept every limit." in found
-    assert found.index('<th scope="row">0</th><td>parameters by 10\N{NO-BREAK SPACE}%</td>') > 0
+    assert found.index('<th scope="row">0</th><td>parameters by 10.0\N{NO-BREAK SPACE}%</td>') > 0
     assert '<th scope="row">4</th>' in found
     assert '<th scope="row">5</th>' not in found, "the nearest five"
 
 
 def test_a_search_that_finds_nothing_has_a_warning() -> None:
     trials = [make_trial(i, INFEASIBLE, constraints={"macs": 1.0}) for i in range(400)]
-    assert 'class="warning">Only 0 % of 400 proposals' in infeasible(make_study(trials))
+    assert 'class="warning">Only 0.00 % of 400 proposals' in infeasible(make_study(trials))
 
 
 def test_causes_are_counted_and_tracebacks_are_there_as_text() -> None:

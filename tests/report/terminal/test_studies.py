@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -40,6 +41,18 @@ def test_the_list_of_studies(console: Console) -> None:
     assert foreign.startswith("[red]a[/] �[31mb� <i>")
     assert "1 on the Pareto front of a, b" in foreign
     assert none.split() == ["empty", "-", "-", "none", "-", "-"]
+
+
+def test_studies_that_differ_by_a_setting_are_listed_with_it(console: Console) -> None:
+    ones = [
+        replace(overview_of(mixed()), name=f"s{size}", attrs={"data": "d", "data_settings": {"image_size": size}})
+        for size in (32, 64)
+    ]
+    print_overviews(ones, console)
+    head, first, second = printed(console).splitlines()
+    assert "differs by" in head
+    assert "data.image_size=32" in first
+    assert "data.image_size=64" in second
 
 
 def test_a_database_without_studies(console: Console) -> None:
@@ -86,8 +99,8 @@ def test_why(console: Console) -> None:
     assert "2 000 designs were checked, 1 990 of them infeasible (99.5 %)" in text
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
     assert rows["parameters"] == ["1", "990", "#" * 30]
-    assert "parameters by 25 %" in text
-    assert "only 0.5 % of 2000 proposals keep the limits" in text
+    assert "parameters by 25.0 %" in text
+    assert "only 0.50 % of 2 000 proposals keep the limits" in text
     assert rows["arch.width"] == ["75.0", "%", "#" * 22]
     assert "failed: [b]odd" in text
 

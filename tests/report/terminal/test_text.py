@@ -6,12 +6,13 @@ import datetime
 import math
 from pathlib import Path
 
+from archsearch.formatting import one_line, printable
 from archsearch.report.terminal.text import (
     MOST_MARKS,
     moment_cell,
-    printable,
     relative_path,
     safe,
+    safe_lines,
     settings_line,
     sparkline,
     value_cell,
@@ -32,7 +33,11 @@ def test_times_are_in_utc() -> None:
 
 def test_text_of_users_is_text() -> None:
     assert printable("a\x1b[31m\r\nb\tc\u202e") == "a�[31m�\nb\tc�"
-    assert safe("[red]x") == r"\[red]x"
+    assert printable("a\x9b31mb\u2028c\u2066d\u0085e\ud800") == "a�31mb�c�d�e�"
+    assert one_line("a\nb\tc\x1b") == "a�b c�"
+    assert safe("[red]x\ny") == r"\[red]x�y"
+    assert safe_lines("[red]x\ny\r") == "\\[red]x\ny�"
+    assert printable("Ünïcödé – 3×3 \N{NO-BREAK SPACE}") == "Ünïcödé – 3×3 \N{NO-BREAK SPACE}"
 
 
 def test_a_sparkline_rises_with_its_values() -> None:

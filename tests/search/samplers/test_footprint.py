@@ -235,6 +235,22 @@ def test_the_power_transform_keeps_the_order_and_shrinks_an_outlier() -> None:
     assert bent_N.min() > (scores_N.min() - scores_N.mean()) / scores_N.std()
 
 
+@pytest.mark.parametrize(
+    "scores",
+    [
+        (1e308, -1e308, 0.0),
+        (1e-300, 2e-300, 0.0),
+        (0.0, 0.0, 1e300),
+        (1e15, 1e15 + 1, 1e15 + 2),
+        (0.5, 0.5 + 1e-16, 0.5),
+    ],
+)
+def test_transformed_scores_are_finite_whatever_their_size(scores: tuple[float, ...]) -> None:
+    transformed_N = gaussianised(np.array(scores))
+    assert np.isfinite(transformed_N).all()
+    assert (np.diff(transformed_N[np.argsort(scores)]) >= 0).all()
+
+
 def test_representatives_are_the_best_half_and_the_others_evenly() -> None:
     scores_N = np.arange(100.0)
     kept = representatives(scores_N, 10)
@@ -253,6 +269,18 @@ def test_screened_designs_are_counted_and_the_nearest_misses_recorded(study: Stu
     assert search.counts.proposed > search.counts.feasible > 0
     assert len(search.infeasible) == EXAMPLES
     assert all(min(each.excess.values()) < 0.5 for each in search.infeasible)
+
+
+def test_with_a_seed_the_proposals_do_not_depend_on_the_clock(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    def proposed(seconds_per_check: float) -> list[Params]:
+        task = FakeTask()
+        monkeypatch.setattr(footprint.time, "process_time", lambda: seconds_per_check * task.checked)
+        search, snapshot = FootprintSearch(study, SWEEP, task, seed=7), take_snapshot(study.trials(), SWEEP.name)
+        found = [search.propose(snapshot) for _ in range(6)]
+        return [each.candidate.assignments for each in found if each is not None]
+
+    assert len(proposed(1e-6)) == 6
+    assert proposed(1e-6) == proposed(1.0)
 
 
 def test_it_learns_that_larger_is_better(study: Study) -> None:

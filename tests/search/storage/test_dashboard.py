@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,16 @@ def test_optuna_finds_the_artifacts_of_a_row(tmp_path: Path) -> None:
 def test_no_folder_is_created_without_files(tmp_path: Path) -> None:
     assert attach([tmp_path / "curves.png"], tmp_path / "artifacts") == {}
     assert not (tmp_path / "artifacts").exists()
+
+
+def test_a_full_disk_leaves_no_part_of_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "card.png").write_bytes(b"picture")
+
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(b"pic")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        attach([tmp_path / "card.png"], tmp_path / "artifacts")
+    assert list((tmp_path / "artifacts").iterdir()) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +13,12 @@ from search_fakes import FakeTask, make_study, make_sweep
 
 from archsearch.errors import SpecError, StorageError
 from archsearch.masking import mask
+from archsearch.search.heartbeat import worker_name
 from archsearch.search.loop import work
 from archsearch.search.storage.dashboard import MARGIN
 from archsearch.search.storage.database import LONG, Store, open_store
 from archsearch.search.storage.lock import file_lock
+from archsearch.search.storage.reader import open_reader
 from archsearch.search.storage.url import parse_address
 
 
@@ -108,3 +112,86 @@ def test_the_lock_is_released_with_its_process() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
     with file_lock(Path("lock"), patience=0.01)():
         assert Path("lock").exists()
+
+
+def test_a_group_may_write_what_it_shares(tmp_path: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        open_store("outputs/s.db").close()
+        store = open_store("journal:outputs/j.log")
+        with store.lock():
+            pass
+    finally:
+        os.umask(before)
+    for name in ("s.db", "s.db.lock", "j.log", "j.log.section"):
+        assert Path("outputs", name).stat().st_mode & 0o060 == 0o060, name
+
+
+def test_the_lock_of_another_user_needs_to_be_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("lock").touch()
+    opened, real = [], os.open
+
+    def refuse(path: object, flags: int, *more: int) -> int:
+        opened.append(flags)
+        if flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(path, flags, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", refuse)
+    with file_lock(Path("lock"))():
+        assert opened == [os.O_RDWR | os.O_CREAT, os.O_RDONLY]
+
+
+def test_a_folder_that_cannot_be_written_is_named() -> None:
+    Path("file").touch()
+    with pytest.raises(StorageError, match=r"file/lock: the lock of the study cannot be opened: Not a directory"):
+        file_lock(Path("file/lock"))().__enter__()
+
+
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the file system one without locks."""
+
+    def refuse(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_of_the_file_system_one_process_at_a_time_has_it_too() -> None:
+    lock, impatient = file_lock(Path("lock")), file_lock(Path("lock"), patience=0.05)
+    with lock(), pytest.raises(StorageError, match="locked by another process"), impatient():
+        pytest.fail("two held it")
+    with impatient():
+        assert Path("lock.owner").exists()
+    assert not Path("lock.owner").exists()
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_without_locks_of_the_file_system_that_of_a_dead_process_is_removed() -> None:
+    host, boot, pid, _ = worker_name().rsplit(":", 3)
+    Path("lock.owner").write_text(f"{host}:{boot}:{pid}:1")  # a process of this number that began at another time
+    with file_lock(Path("lock"), patience=5)():
+        assert Path("lock.owner").read_text() == worker_name()
+
+
+@pytest.mark.parametrize("name", ["with%20percent.db", "100%.db", "{braces}.db", "a b.db", "q#x.db"])
+def test_a_name_of_a_file_is_taken_as_it_is(name: str) -> None:
+    store = open_store(f"sqlite:///folder/{name}")
+    make_study(store)
+    store.close()
+    assert Path("folder", name).stat().st_size > 0
+    assert {path.name for path in Path("folder").iterdir()} <= {
+        name,
+        *(f"{name}{end}" for end in (".lock", "-wal", "-shm")),
+    }
+    assert open_reader(f"sqlite:///folder/{name}").names() == ["shapes-tiny"]
+
+
+def test_an_incomplete_line_of_a_journal_is_removed_before_the_next_is_written() -> None:
+    study = make_study(open_store("journal:j.log"))
+    with Path("j.log").open("a") as file:
+        file.write('{"op_code": 4, "worker')  # a full disk, or a kill
+    study.raw.set_user_attr("later", 1)
+    assert make_study(open_store("journal:j.log")).raw.user_attrs["later"] == 1

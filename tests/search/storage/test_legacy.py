@@ -15,7 +15,7 @@ from search_fakes import FakeTask, make_settings, make_study, make_sweep
 from archsearch.notices import notice_once
 from archsearch.search.loop import is_done, work
 from archsearch.search.queue import TrialQueue, take_snapshot
-from archsearch.search.storage import legacy
+from archsearch.search.storage import attributes
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.reader import open_reader
 from archsearch.search.storage.study import load_study
@@ -44,9 +44,9 @@ def shipped(checkout: Path) -> Path:
 def age(file: Path) -> None:
     """Replace the present names in a database by those of earlier versions."""
     with closing(sqlite3.connect(file)) as connection, connection:
-        for old, new in legacy.OLD_NAMES.items():
+        for old, new in attributes.OLD_NAMES.items():
             connection.execute("UPDATE trial_user_attributes SET key = ? WHERE key = ?", (old, new))
-        for old, new in legacy.OLD_STATES.items():
+        for old, new in attributes.OLD_STATES.items():
             change = "UPDATE trial_user_attributes SET value_json = ? WHERE key = 'state_reason' AND value_json = ?"
             connection.execute(change, (f'"{old}"', f'"{new}"'))
         connection.execute("UPDATE study_user_attributes SET key = 'declared' WHERE key = 'declarations'")
@@ -57,7 +57,7 @@ def test_the_shipped_study_is_read_by_every_command_with_one_notice(
 ) -> None:
     assert [main([command]) for command in ("ls", "show", "why", "best", "doctor")] == [0] * 5
     output = capsys.readouterr()
-    assert output.err == f"notice: {legacy.NOTICE}\n"
+    assert output.err == f"notice: {attributes.NOTICE}\n"
     assert output.out.count(SHIPPED) >= 2
     assert "depthwise" in output.out
     trials = open_reader().study().trials
@@ -105,19 +105,19 @@ def test_a_search_on_an_aged_study_trains_only_what_is_missing(slim: bool, capsy
     assert states.count("complete") == 9
     assert set(states) <= {"complete", "infeasible"}
     assert len(distributions) == 1
-    assert capsys.readouterr().err.count(legacy.NOTICE) == 1
+    assert capsys.readouterr().err.count(attributes.NOTICE) == 1
 
 
 def test_a_notice_is_given_for_old_attributes_only(capsys: pytest.CaptureFixture[str]) -> None:
     present = {"state_reason": "complete", "heartbeat": 1.0}
-    assert legacy.present_attrs(present) == present
-    assert legacy.present_state("failed") == "failed"
+    assert attributes.present_attrs(present) == present
+    assert attributes.present_state("failed") == "failed"
     assert capsys.readouterr().err == ""
     old = {"state_reason": "answered", "answered_by": 3, "beat": 1.0, "heartbeat": 2.0}
-    assert legacy.present_attrs(old) == {"state_reason": "duplicate", "duplicate_of": 3, "heartbeat": 2.0}
-    assert capsys.readouterr().err == f"notice: {legacy.NOTICE}\n"
+    assert attributes.present_attrs(old) == {"state_reason": "duplicate", "duplicate_of": 3, "heartbeat": 2.0}
+    assert capsys.readouterr().err == f"notice: {attributes.NOTICE}\n"
 
 
-@pytest.mark.parametrize("read", [legacy.present_attrs, legacy.present_study_attrs, legacy.present_margin])
+@pytest.mark.parametrize("read", [attributes.present_attrs, attributes.present_study_attrs, attributes.present_margin])
 def test_unknown_attributes_are_kept(read: Callable[[dict[str, int]], dict[str, int]]) -> None:
     assert read({"other": 1}) == {"other": 1}

@@ -12,9 +12,9 @@ from study_values import study_of, trial
 
 from archsearch.search.loop import work
 from archsearch.search.storage.database import Store
-from archsearch.search.storage.read import best_of, front_of, overview_of, read_study, state_of
+from archsearch.search.storage.read import best_of, front_of, overview_of, read_study, settings_apart, state_of
 from archsearch.search.storage.reader import open_reader
-from archsearch.search.storage.study import Study
+from archsearch.search.storage.study import Study, open_study
 
 
 def test_a_search_is_read_with_all_attributes(study: Study) -> None:
@@ -103,3 +103,25 @@ def test_the_best_of_one_objective_is_alone() -> None:
     assert best is not None
     assert (best.number, best.values, best.front) == (4, (0.7,), 2)
     assert best_of({}, ["maximize"]) is None
+
+
+def test_studies_of_the_same_data_and_limits_are_told_apart_by_their_settings(store: Store) -> None:
+    given = {"data": "shapes", "limits": "tiny"}
+    open_study(store, **given, fingerprint="a", limits_text={"macs": {"below": 5}}, data_settings={"validation": 0.1})
+    open_study(store, **given, fingerprint="b", limits_text={"macs": {"below": 5}}, data_settings={"validation": 0.2})
+    open_study(store, **given, fingerprint="a", limits_text={"macs": {"below": 6}}, data_settings={"validation": 0.1})
+    open_study(store, data="other", limits="tiny", fingerprint="c", data_settings={"validation": 0.3})
+    found = list(settings_apart(open_reader().overviews()).values())
+    assert found == [
+        {"data.validation": 0.1, "constraints.macs.below": 5},
+        {"data.validation": 0.2, "constraints.macs.below": 5},
+        {"data.validation": 0.1, "constraints.macs.below": 6},
+        {},
+    ]
+
+
+def test_studies_of_earlier_versions_are_told_apart_by_their_images(store: Store) -> None:
+    for fingerprint in ("a", "b"):
+        open_study(store, data="shapes", limits="tiny", fingerprint=fingerprint)
+    found = list(settings_apart(open_reader().overviews()).values())
+    assert found == [{"data_fingerprint": "a"}, {"data_fingerprint": "b"}]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from foreign_studies import make_foreign
 from optuna.trial import TrialState
 from search_fakes import make_study
 
 from archsearch.analysis.limits import Margin
-from archsearch.errors import SpecError
-from archsearch.search.storage.database import Store, open_store
+from archsearch.errors import SpecError, StorageError
+from archsearch.search.storage.database import Store, StudyLost, open_store
 from archsearch.search.storage.read import excess_of
 from archsearch.search.storage.rows import RunRecord, RunState, run_row
 from archsearch.search.storage.study import Study, load_study, open_study, study_names
@@ -53,6 +57,129 @@ def test_a_named_study_rejects_incomparable_results(store: Store, changes: dict,
     reopen(store, name="mine")
     with pytest.raises(SpecError, match=rf"'mine' has {said}.*study\.name=\.\.\."):
         reopen(store, name="mine", **changes)
+
+
+STORAGES = ["outputs/s.db", "journal:outputs/journal.log"]
+
+
+def make_killed(storage: str, after: int) -> None:
+    """Create a study as earlier versions did, and end before the call number `after`."""
+    import optuna
+
+    store = open_store(storage)
+    raw = optuna.create_study(storage=store.storage, study_name="mine", direction="maximize")
+    calls = [
+        lambda: raw.set_metric_names(["accuracy"]),
+        lambda: raw.set_user_attr("data", "shapes"),
+        lambda: raw.set_user_attr("data_fingerprint", "f00d"),
+        lambda: raw.set_user_attr("limits", "tiny"),
+    ]
+    for call in calls[:after]:
+        call()
+    store.close()
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("after", [0, 2, 4])
+def test_a_study_whose_creation_was_interrupted_is_completed(storage: str, after: int) -> None:
+    make_killed(storage, after)
+    attrs = reopen(open_store(storage), name="mine", fingerprint="beef").raw.user_attrs
+    assert attrs["data_fingerprint"] == "beef"
+    assert {"limits_hash", "objectives", "limits_text"} <= attrs.keys()
+    with pytest.raises(SpecError, match="other images"):
+        reopen(open_store(storage), name="mine", fingerprint="f00d")
+
+
+def test_an_incomplete_study_with_trials_is_refused(store: Store) -> None:
+    make_killed("outputs/studies.db", 2)
+    load_study(store, "mine").write([ROW])
+    with pytest.raises(SpecError, match=r"'mine' has trials of unknown data .*study\.name=\.\.\."):
+        reopen(store, name="mine")
+
+
+def test_a_study_is_created_in_one_transaction(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(value: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("archsearch.search.storage.write.json", SimpleNamespace(dumps=killed))
+    with pytest.raises(KeyboardInterrupt):
+        reopen(store)
+    monkeypatch.undo()
+    assert study_names(store) == []
+    assert reopen(store).raw.user_attrs["data_fingerprint"] == "f00d"
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_the_study_of_another_program_is_refused_and_stays_whole(storage: str) -> None:
+    store = open_store(storage)
+    make_foreign(store, "mine")
+    make_foreign(store, "shapes-tiny")
+    before = len(store.storage.get_all_trials(store.storage.get_study_id_from_name("mine")))
+    with pytest.raises(SpecError, match=r"'mine' has other objectives \(minimize, maximize\)"):
+        reopen(store, name="mine")
+    assert reopen(store).name.startswith("shapes-tiny-")
+    assert len(store.storage.get_all_trials(store.storage.get_study_id_from_name("mine"))) == before
+
+
+def test_a_database_that_does_not_answer_is_a_readable_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archsearch.search.storage.database.BUSY_SECONDS", 0.05)
+    store = open_store("s.db")
+    study = reopen(store)
+    other = sqlite3.connect("s.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StorageError, match=r"^sqlite:///s.db: the study database does not answer: database is locked$"):
+        study.write([ROW])
+    with pytest.raises(StorageError, match="database is locked"):
+        reopen(store, name="new")
+    other.execute("ROLLBACK")
+    other.close()
+    assert study.write([ROW]) == [0]
+
+
+def test_the_study_of_another_program_with_one_objective_is_refused(store: Store) -> None:
+    import optuna
+
+    raw = optuna.create_study(storage=store.storage, study_name="mine", direction="maximize")
+    raw.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    with pytest.raises(SpecError, match="another program"):
+        reopen(store, name="mine")
+
+
+def test_other_images_are_named_by_the_setting(store: Store) -> None:
+    reopen(store, name="mine", data_settings={"validation": 0.1, "image_size": 32})
+    with pytest.raises(SpecError, match=r"other images \(shapes, data\.validation=0\.1\)"):
+        reopen(store, name="mine", fingerprint="beef", data_settings={"validation": 0.2, "image_size": 32})
+
+
+def test_studies_of_one_name_in_two_databases_have_tokens_of_their_own(store: Store) -> None:
+    other = reopen(open_store("other.db"))
+    assert other.raw.user_attrs["token"] != reopen(store).raw.user_attrs["token"]
+    assert reopen(open_store("other.db")).raw.user_attrs["token"] == other.raw.user_attrs["token"]
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_deleted_database_is_an_error_that_says_so(storage: str) -> None:
+    study = reopen(open_store(storage))
+    study.write([ROW])
+    assert len(study.trials()) == 1
+    Path("outputs").rename("gone")
+    with pytest.raises(StudyLost, match="deleted") as caught:
+        study.trials()
+    assert caught.value.exit_code == 1
+    Path("outputs").mkdir()
+    other = reopen(open_store(storage))
+    assert other.trials() == []
+    with pytest.raises(StudyLost, match="replaced"):
+        study.trials()
+
+
+def test_a_deleted_study_is_an_error_that_says_so(store: Store) -> None:
+    study = reopen(store)
+    study.write([ROW])
+    other = open_store()
+    other.storage.delete_study(study.study_id)
+    with pytest.raises(StudyLost, match="the study 'shapes-tiny' was deleted"):
+        study.trials()
 
 
 def test_a_missing_study_is_an_error_with_the_names_of_all(store: Store) -> None:

@@ -1,0 +1,63 @@
+"""One run, or a search: a command that asks for the other one is refused, with the command that was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from archsearch.config_files import ConfigSources, options_of
+from archsearch.errors import SpecError
+from archsearch.overrides import group_of, key_of, run_command, text_of
+
+_OF_SEARCH = (
+    *("study.trials", "study.workers", "study.repair", "study.retry_failed", "study.max_failures"),
+    *("sampler", "pruner", "study.sampler", "study.pruner"),
+)
+"""Keys and groups that only a search reads; name, storage and objectives of a study are those of a single run too."""
+
+_EXAMPLE = "space=cifar"
+
+
+def require_no_search(overrides: Sequence[str], space: object, sources: ConfigSources) -> None:
+    """Raise `SpecError` where a single run has a `space`, or its `overrides` set what only a search reads."""
+    chosen = [one for one in overrides if key_of(one) == "space" and text_of(one) not in ("", "null")]
+    if chosen:
+        fix = f"Search it: {_searching(overrides, sources)}"
+        raise SpecError(chosen[-1].lstrip("+"), "a space is searched with -m; without it one design is trained", fix)
+    if space is not None:
+        fix = f"Search it: {_searching(overrides, sources)} or train the default design: space=null"
+        raise SpecError("space", "is set by a file, and searched only with -m", fix)
+    for one in overrides:
+        if _is_of_search(key_of(one)):
+            added = [_EXAMPLE, *(other for other in overrides if key_of(other) != "space")]
+            fix = f"A search has -m and a space: {_searching(added, sources)} {_spaces()}"
+            raise SpecError(key_of(one), "is a setting of a search, and without -m one design is trained", fix)
+
+
+def require_search(overrides: Sequence[str], space: str | None, sources: ConfigSources) -> None:
+    """Raise `SpecError`: the command has -m and nothing to search over; `space` is the chosen one."""
+    if space is not None:
+        fix = "Give a key several values, such as 'arch.width: choice(0.5, 1.0)'. See docs/search.md."
+        raise SpecError(f"space={space}", "contains nothing to search over: no key has several values", fix)
+    single = [one for one in overrides if not _is_of_search(key_of(one)) and group_of(one) != "space"]
+    fix = (
+        f"Train one design: {run_command(map(_plain, single), sources.flags())} or search a space: "
+        f"{_searching([_EXAMPLE, *overrides], sources)} {_spaces()}, or list values: block=normal,dilated"
+    )
+    raise SpecError("-m", "there is nothing to search over: no space, and no key with several values", fix)
+
+
+def _is_of_search(key: str) -> bool:
+    return any(key == one or key.startswith(f"{one}.") for one in _OF_SEARCH)
+
+
+def _searching(overrides: Sequence[str], sources: ConfigSources) -> str:
+    return run_command(map(_plain, overrides), [*sources.flags(), "-m"])
+
+
+def _plain(override: str) -> str:
+    """Return an override as a user writes it: a dotted key needs no prefix."""
+    return override.removeprefix("++")
+
+
+def _spaces() -> str:
+    return f"(spaces: {', '.join(options_of('space'))})"

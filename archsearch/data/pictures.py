@@ -1,0 +1,43 @@
+"""An encoded picture of somebody else's, opened: in a listed format, and of a size that its header admits. Pillow."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""Pillow reads more, some by starting other programs."""
+MOST_PIXELS = 80_000_000
+LARGE = 16_000_000
+"""Pixels from which a picture's file must have a size to match."""
+MOST_RATIO = 200
+"""Bytes of a large picture for each byte of its file; photographs have 5 to 50."""
+
+
+class PictureSizeError(ValueError):
+    """A picture that would take too much memory to decode."""
+
+
+class OtherSizeError(ValueError):
+    """A picture of another `size`, (width, height) in px, than is asked for."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__(f"{size[0]}x{size[1]} px")
+        self.size = size
+
+
+def open_picture(octets: bytes) -> Image.Image:
+    """Return the picture in `octets`, not decoded yet, for a `with` block.
+
+    Raises `PictureSizeError` for one that is too large, and what Pillow raises for one that it cannot read.
+    """
+    image = Image.open(io.BytesIO(octets), formats=FORMATS)
+    width, height = image.size
+    pixels = width * height
+    if pixels > MOST_PIXELS:
+        raise PictureSizeError(f"{width}x{height} px, more than {MOST_PIXELS // 1_000_000} million pixels")
+    ratio = pixels * len(image.getbands()) / max(1, len(octets))
+    if pixels > LARGE and ratio > MOST_RATIO:
+        raise PictureSizeError(f"{width}x{height} px in {len(octets)} bytes, compressed by more than {MOST_RATIO}")
+    return image

@@ -1,0 +1,102 @@
+"""What a space names is checked before the first proposal: stages, options, blocks, groups, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from archsearch.cli.compose import Composer
+from archsearch.decode import is_mapping, suggest
+from archsearch.design.block import option_defaults
+from archsearch.design.spec import decode_design
+from archsearch.errors import SpecError
+from archsearch.search.space import Choice, Parameter, Space, Value
+from archsearch.settings.experiment import require_training
+
+_STAGE = ("block", "width", "repeats", "entry")
+_TRAINING = ("seed", "augment", "optimizer", "schedule", "train")
+
+
+def require_names(space: Space, fixed: Mapping[str, Value], composer: Composer) -> None:
+    """Raise `SpecError` at the first key that no design has, or value that none can take; `fixed` have one value.
+
+    A value is looked at by itself: whether a design keeps its limits, and whether its parts fit, is for the search.
+    """
+    named: dict[str, Parameter] = {**{name: Choice(options=(value,)) for name, value in fixed.items()}}
+    named |= space.parameters
+    arch = composer.compose({}).get("arch")
+    for name, parameter in named.items():
+        group = name.partition(".")[0]
+        if name == "seed" or (group in named and name != group):
+            continue
+        if name == group:
+            for option in _options(parameter):
+                composer.compose({name: option})
+        elif group == "arch":
+            _require_in_design(name, parameter, named, arch, composer)
+        elif group in _TRAINING:
+            for value in _corners(parameter):
+                _require_value(name, value, lambda tree: require_training(tree, {}), composer)
+
+
+def _require_in_design(
+    name: str, parameter: Parameter, named: Mapping[str, Parameter], arch: Any, composer: Composer
+) -> None:
+    parts = name.split(".")
+    stages = arch.get("stages") if is_mapping(arch) else None
+    if parts[1] == "stages" and len(parts) > 2 and is_mapping(stages) and parts[2] not in stages:
+        close = suggest(parts[2], stages)
+        fix = close if close.startswith("Did") else f"Stages: {', '.join(map(str, stages))}."
+        raise SpecError(name, f"there is no stage {parts[2]}", fix)
+    if parts[-1] == "block":
+        for option in _options(parameter):
+            if isinstance(option, str):
+                _require_block(name, option, composer)
+    elif len(parts) == 4 and parts[1] == "stages" and is_mapping(stages) and parts[3] not in _STAGE:
+        known = {key for block in _blocks_of(parts[2], stages[parts[2]], named, composer) for key in block}
+        if parts[3] not in known:
+            fix = suggest(parts[3], [*_STAGE, *sorted(known)])
+            raise SpecError(name, "no block of this stage has this option", fix)
+    else:
+        for value in _corners(parameter):
+            _require_value(name, value, lambda tree: decode_design(tree["arch"], composer.blocks), composer)
+
+
+def _require_block(name: str, option: str, composer: Composer) -> None:
+    try:
+        composer.blocks(option)
+    except SpecError as error:
+        raise SpecError(name, error.what, error.fix) from None
+
+
+def _blocks_of(stage: str, raw: Any, named: Mapping[str, Parameter], composer: Composer) -> Iterator[Mapping[str, Any]]:
+    """Yield the options, with their defaults, of every block that the stage may have."""
+    used = [raw.get("block"), raw.get("entry", {}).get("block") if is_mapping(raw.get("entry")) else None]
+    for key in (f"arch.stages.{stage}.block", f"arch.stages.{stage}.entry.block", "block"):
+        if key in named:
+            used += _options(named[key])
+    for block in used:
+        mapping = composer.blocks(block) if isinstance(block, str) else block
+        if is_mapping(mapping):
+            yield option_defaults(mapping) or {}
+
+
+def _require_value(name: str, value: Value, decode: Callable[[Any], object], composer: Composer) -> None:
+    """Raise what `decode` raises for the composition with this one value, if it is about this key."""
+    try:
+        decode(composer.compose({name: value}))
+    except SpecError as error:
+        if error.where == name:
+            raise
+
+
+def _options(parameter: Parameter) -> tuple[Value, ...]:
+    return parameter.options if isinstance(parameter, Choice) else ()
+
+
+def _corners(parameter: Parameter) -> tuple[Value, ...]:
+    """Return the values that show whether all of a parameter's are possible."""
+    if isinstance(parameter, Choice):
+        return parameter.options
+    whole = parameter.integer
+    return tuple(round(one) if whole else float(one) for one in (parameter.low, parameter.high))

@@ -1,0 +1,148 @@
+"""What torch finds of a plan: parameters, shapes and MACs, and the px that a unit sees, against the analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from archsearch.analysis.measure import Footprint, LayerFootprint, rows
+from archsearch.design.geometry import Extent
+from archsearch.design.layers import GlobalPool, Linear
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence
+from archsearch.network.assemble import assemble
+from archsearch.network.modules import PaddedPool2d
+
+
+def count_disagreements(plan: Plan, footprint: Footprint) -> list[str]:
+    """Return where torch counts other parameters, shapes or MACs than `footprint`."""
+    network, counter = assemble(plan).eval(), FlopCounterMode(display=False)
+    with torch.no_grad(), recorded(network) as outputs, counter:
+        logits = network(torch.zeros(1, *plan.input_shape))
+    leaves = dict(network.named_modules())
+    found: list[str] = []
+    if tuple(logits.shape[1:]) != footprint.output_shape[:1]:
+        found.append(f"logits {tuple(logits.shape)}, not {footprint.output_shape}")
+    for row in rows(plan):
+        if tuple(outputs[row.name].shape[1:]) != row.output_shape:
+            found.append(f"{row.name}: {tuple(outputs[row.name].shape)}, not {row.output_shape}")
+        if row.kind not in ("add", "concat", "multiply"):
+            count = sum(one.numel() for one in leaves[row.name].parameters())
+            if count != row.parameters:
+                found.append(f"{row.name}: {count} parameters, not {row.parameters}")
+    if 2 * footprint.macs != counter.get_total_flops():
+        found.append(f"{counter.get_total_flops()} flops, not twice {footprint.macs}")
+    return found
+
+
+def field_disagreements(plan: Plan, most: int) -> list[str]:
+    """Return where the gradient of the input reaches other px than the analysis says, in images of `most` px at most.
+
+    Empty for plans with gates or dense layers before the head, and for tied weights.
+    """
+    if not _is_local(plan.layers[:-1]) or not any(True for _ in _leaves(plan.layers[:-1])):
+        return []
+    large, unit = enlarge(plan)
+    if large.input_shape[1] > most:
+        return []
+    network = positive(assemble(large))
+    pixels = torch.ones(1, *large.input_shape, dtype=torch.float64, requires_grad=True)
+    with recorded(network) as outputs:
+        network(pixels)
+    row = [one for one in rows(large) if not one.name.startswith("head.")][-1]
+    extent = Extent(row.start, row.receptive_field, row.jump)
+    if row.output_shape[1] <= unit:
+        return []
+    seen = support(outputs[row.name], pixels, unit)
+    return (
+        [] if seen == extent.interval(unit) else [f"{row.name}: unit {unit} sees {seen}, not {extent.interval(unit)}"]
+    )
+
+
+def _is_local(layers: Iterable[Layer]) -> bool:
+    return all(
+        not isinstance(layer, GlobalPool | Linear) and getattr(layer, "symmetry", "none") == "none"
+        for layer in _leaves(layers)
+    )
+
+
+def _leaves(layers: Iterable[Layer]) -> Iterator[Layer]:
+    """Yield the layers, and the merges by which a branch can lose its gradient as global pools."""
+    for layer in layers:
+        if isinstance(layer, Sequence):
+            yield from _leaves(layer.layers)
+        elif isinstance(layer, Parallel):
+            if layer.combine == "multiply":
+                yield GlobalPool(name="gate", kind="max")
+            for branch in layer.branches:
+                yield from _leaves(branch.layers)
+        else:
+            yield layer
+
+
+@contextmanager
+def recorded(network: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Give the output of every module by its path, as the network runs."""
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        return lambda _module, _inputs, output: outputs.__setitem__(name, output)
+
+    handles = [module.register_forward_hook(keep(name)) for name, module in network.named_modules()]
+    yield outputs
+    for handle in handles:
+        handle.remove()
+
+
+def enlarge(plan: Plan) -> tuple[Plan, int]:
+    """Return the body of `plan` on an input so large that no row's field at the unit returned leaves the image."""
+    body = (*plan.layers[:-1], Sequence(name="head", layers=(GlobalPool(name="pool", kind="average"),)))
+    large = replace(plan, input_shape=(plan.input_shape[0], 4096, 4096), layers=body)
+    table = rows(large)
+    unit = max(-(-max(0, -row.start) // row.jump) for row in table)
+    side = max(right_edge(row, unit) for row in table) + max(row.jump for row in table)
+    return replace(large, input_shape=(plan.input_shape[0], side, side)), unit
+
+
+def right_edge(row: LayerFootprint, unit: int) -> int:
+    return Extent(row.start, row.receptive_field, row.jump).interval(unit)[1]
+
+
+def positive(network: nn.Module) -> nn.Module:
+    """Return `network` as a linear map of positive weights: what a unit can see has a gradient above 0.
+
+    Gates lose their gradient, as the analysis leaves them out; multiplied branches stay positive.
+    """
+    for name, module in list(network.named_modules()):
+        parent = network.get_submodule(name.rpartition(".")[0])
+        child = name.rpartition(".")[2]
+        kind = type(module)
+        if "norm" in kind.__name__.lower() or kind.__module__.endswith(("activation", "dropout")):
+            setattr(parent, child, nn.Identity())
+        elif isinstance(module, nn.MaxPool2d):
+            kernel, stride, before = module.kernel_size, module.stride, module.padding
+            assert isinstance(kernel, int)
+            assert isinstance(stride, int)
+            assert isinstance(before, int)
+            average = PaddedPool2d("average", kernel, stride, before=before, after=before)
+            setattr(parent, child, average)
+        elif isinstance(module, PaddedPool2d):
+            module.kind = "average"
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.constant_(module.weight, 1 / module.weight[0].numel())
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif child == "gate":
+            module.register_forward_hook(lambda _module, _inputs, output: output.detach())
+    return network.double()
+
+
+def support(output: Tensor, pixels: Tensor, unit: int) -> tuple[int, int]:
+    """Return the first row of `pixels` that output row `unit` depends on, and the row after the last one."""
+    (gradient,) = torch.autograd.grad(output[0, :, unit, unit].sum(), pixels, retain_graph=True)
+    seen = gradient[0].amax((0, 2)).nonzero().flatten()
+    return int(seen[0]), int(seen[-1]) + 1
