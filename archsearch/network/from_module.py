@@ -7,8 +7,9 @@ Imports torch, the design, analysis and this package.
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,15 +18,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archsearch.analysis.measure import measure
 from archsearch.design.geometry import Shape
-from archsearch.design.layers import Primitive
 from archsearch.design.lower import lower
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
 from archsearch.design.spec import DesignSpec, decode_design, no_blocks
 from archsearch.errors import SpecError
+from archsearch.formatting import number
 from archsearch.network.assemble import assemble
 from archsearch.network.folding import written
+from archsearch.network.steps import Trace
 from archsearch.network.structure import layers_of_trace
-from archsearch.network.trace import Trace, trace
+from archsearch.network.trace import trace
 
 TOLERANCE = 1e-4  # of the logits, relative to the largest
 EPS = 1e-5  # of torch's norms and of the plan's
@@ -33,29 +35,39 @@ EPS = 1e-5  # of torch's norms and of the plan's
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """A design read from a module."""
+    """A design read from a module, whose parameters, MACs and logits are those of the module."""
 
     design: DesignSpec
     weights: Mapping[str, Tensor]
-    """The author's weights by the design's state-dict keys, without those that count batches."""
+    """The author's weights as the state dict of the design's network (`archsearch.build`)."""
     notes: tuple[str, ...]
     """What differs from the author's network, one sentence each."""
+    parameters: int
+    macs: int
     difference: float
-    """The largest difference of a logit from the author's, relative to the largest logit."""
+    """The largest difference of a logit from the author's on random images, relative to the largest logit."""
+
+    @property
+    def comparison(self) -> str:
+        """One line: what was compared with the module, and the result."""
+        counts = f"{number(self.parameters)} parameters and {number(self.macs)} MACs, equal to the module's"
+        return f"{counts}; with its weights the logits differ by at most {self.difference:.1g} of the largest"
 
 
 def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: str = "") -> Imported:
     """Return the design of `network` for images of `input_shape` (C, H, W), with the author's weights.
 
-    Raises `SpecError` where torch.export cannot read the network, where a design cannot express an operation, or where
-    the design would differ from the network.
+    The module itself is not changed: a copy is traced, in evaluation mode and float32 on the CPU.
+    Raises `SpecError` where its code raises, torch.export cannot read it, a design cannot express an operation, or the
+    design would differ from the network.
     """
+    label = name or type(network).__name__
+    network = copy.deepcopy(network).cpu().float().eval()
     found = trace(network, input_shape)
     layers = layers_of_trace(found)
-    classes = found.steps[found.output].shape[0]
-    made = written(layers, found.steps, classes)
+    made = written(layers, found.steps, classes=found.steps[found.output].shape[0])
     source = {
-        "name": re.sub(r"\W", "_", name or type(network).__name__.lower()),
+        "name": re.sub(r"\W", "_", label.lower()),
         "input": list(input_shape),
         "stages": made.stages,
         "head": made.head,
@@ -64,9 +76,13 @@ def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: s
     plan = lower(design)
     traced = Plan(input_shape=input_shape, layers=(Sequence(name="network", layers=layers),))
     _require(design_id(plan) == design_id(traced), network, "its layers were written differently than they were read")
-    weights = _weights(network, found, plan, made.order)
-    difference = _compare(network, found, plan, weights)
-    return Imported(design=design, weights=weights, notes=found.notes, difference=difference)
+    ours = assemble(plan).eval()
+    weights = {**ours.state_dict(), **_weights(network, found, plan, made.order)}
+    try:
+        ours.load_state_dict(weights)
+    except RuntimeError as error:
+        _require(False, network, f"its weights do not fit ({error})")
+    return _compared(network, found, design, plan, ours)
 
 
 def _weights(network: nn.Module, found: Trace, plan: Plan, order: tuple[int, ...]) -> dict[str, Tensor]:
@@ -76,61 +92,60 @@ def _weights(network: nn.Module, found: Trace, plan: Plan, order: tuple[int, ...
         **dict(network.named_buffers(remove_duplicate=False)),
     }
     weights: dict[str, Tensor] = {}
-    leaves = list(_leaves(plan.layers, ""))
-    _require(len(leaves) == len(order), network, "its layers were lost or doubled")
-    for (path, _), index in zip(leaves, order, strict=True):
+    paths = list(_paths(plan.layers, ""))
+    _require(len(paths) == len(order), network, "its layers were lost or doubled")
+    for path, index in zip(paths, order, strict=True):
         step = found.steps[index]
         for tensor, key in step.keys.items():
             value = theirs[key].detach().clone()
             if tensor == "running_var" and step.eps != EPS:
-                value = value + (step.eps - EPS)  # the same in inference as its eps
+                value += step.eps - EPS  # the same in inference as its eps
             weights[f"{path}.{tensor}"] = value
     return weights
 
 
-def _leaves(layers: tuple[Layer, ...], prefix: str) -> list[tuple[str, Primitive]]:
-    found: list[tuple[str, Primitive]] = []
+def _paths(layers: tuple[Layer, ...], prefix: str) -> Iterator[str]:
+    """Yield the paths of the primitive layers in order."""
     for layer in layers:
         path = f"{prefix}{layer.name}"
         match layer:
             case Sequence():
-                found += _leaves(layer.layers, f"{path}.")
+                yield from _paths(layer.layers, f"{path}.")
             case Parallel():
-                found += _leaves(layer.branches, f"{path}.")
+                yield from _paths(layer.branches, f"{path}.")
             case _:
-                found.append((path, layer))
-    return found
+                yield path
 
 
-def _compare(network: nn.Module, found: Trace, plan: Plan, weights: Mapping[str, Tensor]) -> float:
-    """Return the difference of the logits; raises `SpecError` where parameters, MACs or logits differ."""
+def _compared(network: nn.Module, found: Trace, design: DesignSpec, plan: Plan, ours: nn.Module) -> Imported:
+    """Return the import; raises `SpecError` where parameters, MACs or logits of `ours` are not those of `network`."""
     footprint = measure(plan)
-    _require(footprint.parameters == found.parameters, network, "its parameters are counted differently")
-    ours = assemble(plan).eval()
-    missing, unexpected = ours.load_state_dict(dict(weights), strict=False)
-    missing = [key for key in missing if not key.endswith("num_batches_tracked")]
-    _require(
-        not missing and not unexpected, network, f"its weights do not fit ({', '.join((missing + unexpected)[:3])})"
-    )
-    images = torch.randn(2, *plan.input_shape, generator=torch.Generator().manual_seed(0))
-    training = network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            counter = FlopCounterMode(display=False)
-            with counter:
-                expected = network(images)
-            got = ours(images)
-    finally:
-        network.train(training)
-    macs = counter.get_total_flops() // 2 // len(images)
-    _require(macs == footprint.macs, network, f"its MACs are {macs}, those of the design {footprint.macs}")
-    expected = expected.flatten(1)
-    if any("softmax" in note for note in found.notes):
-        got = got.log_softmax(1) if any("log_softmax" in note for note in found.notes) else got.softmax(1)
-    difference = float((got - expected).abs().max() / expected.abs().max().clamp_min(1e-6))
+    counts = f"it has {found.parameters} parameters, the design {footprint.parameters}"
+    _require(footprint.parameters == found.parameters, network, counts)
+    images_BCHW = torch.randn(2, *plan.input_shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as counter:
+            expected_BK = network(images_BCHW).flatten(1)
+        got_BK = ours(images_BCHW)
+    macs = counter.get_total_flops() // 2 // len(images_BCHW)
+    _require(footprint.macs == macs, network, f"its MACs are {macs}, those of the design {footprint.macs}")
+    match found.final:
+        case "softmax":
+            got_BK = got_BK.softmax(1)
+        case "log_softmax":
+            got_BK = got_BK.log_softmax(1)
+        case "":
+            pass
+    difference = float((got_BK - expected_BK).abs().max() / expected_BK.abs().max().clamp_min(1e-6))
     _require(difference <= TOLERANCE, network, f"its logits differ by {difference:.1e} of the largest")
-    return difference
+    return Imported(
+        design=design,
+        weights=ours.state_dict(),
+        notes=found.notes,
+        parameters=footprint.parameters,
+        macs=macs,
+        difference=difference,
+    )
 
 
 def _require(holds: bool, network: nn.Module, what: str) -> None:

@@ -10,8 +10,7 @@ from collections.abc import Sequence as Listed
 from dataclasses import replace
 
 from archsearch.design.plan import Layer, Parallel, Sequence
-from archsearch.errors import SpecError
-from archsearch.network.trace import Step, Trace
+from archsearch.network.steps import Step, Trace
 
 
 def layers_of_trace(trace: Trace) -> tuple[Layer, ...]:
@@ -58,9 +57,8 @@ class _Structure:
     def _place(self, index: int) -> None:
         """Remember that the layer of a step has its place; one with weights can have only one."""
         if index in self._placed and self._steps[index].keys:
-            path = self._steps[index].path
-            what = "its output is read at places that are no branches of one merge: a design cannot express it"
-            raise SpecError(path, what, "Only nested branches can be expressed.")
+            what = "an output that is read at places which are no branches of one merge"
+            self._steps[index].origin.refuse(what, "Only nested branches can be expressed.")
         self._placed.add(index)
 
     def _common(self, inputs: Listed[int]) -> int:

@@ -112,7 +112,7 @@ class Overwritten(nn.Module):
 
 
 class Classic(nn.Module):
-    """Flattened maps, several dense layers, a batch norm over features, a norm with an eps of its own, unused layers."""
+    """Flattened maps, several dense layers, a batch norm over features, an eps of its own, unused layers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,7 +129,65 @@ class Classic(nn.Module):
         return self.fc2(functional.gelu(self.bn(self.fc1(x))))
 
 
-@pytest.mark.parametrize("kind", [Assignment, ResNet, lambda: ResNet(inplace=True), Gate, Dense, Overwritten, Classic])
+class Inverted(nn.Module):
+    """The block of MobileNetV2: a shortcut where shapes allow it, and a branch of training alone."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expand: int) -> None:
+        super().__init__()
+        hidden = inputs * expand
+        self.conv = nn.Sequential(
+            *conv_norm(inputs, hidden, kernel=1), nn.ReLU6(), *conv_norm(hidden, hidden, stride, hidden), nn.ReLU6(),
+            *conv_norm(hidden, outputs, kernel=1),
+        )  # fmt: skip
+        self.path = DropPath()
+        self.same = inputs == outputs and stride == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.path(self.conv(x)) if self.same else self.conv(x)
+
+
+class DropPath(nn.Module):
+    """Stochastic depth."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (torch.rand(len(x), 1, 1, 1) < 0.8) if self.training else x
+
+
+class MobileNet(nn.Module):
+    """Stages whose first block differs from the others: by the shortcut, or by the expansion; a convolutional head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Sequential(*conv_norm(3, 8, 2), nn.ReLU6()),
+            *(Inverted(8, 16, 2, 6), Inverted(16, 16, 1, 6), Inverted(16, 16, 1, 6)),
+            *(Inverted(16, 24, 1, 3), Inverted(24, 24, 1, 4)),
+            nn.Dropout2d(0.1),
+            nn.Conv2d(24, 10, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.adaptive_max_pool2d(self.features(x), 1).squeeze()
+
+
+class Copied(nn.Module):
+    """The activation in place of a copy leaves the original; plain convolutions of one form; functions alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(nn.Conv2d(3, 8, 3), *(nn.Conv2d(8, 8, 3, padding=1) for _ in range(3)))
+        self.act, self.out = nn.Tanh(), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(functional.silu(self.convs(x)))
+        return functional.softmax(self.out((x.clone().relu_() + x).mean((2, 3))), 1)
+
+
+FINAL = {Assignment: torch.log_softmax, Copied: torch.softmax}
+KINDS = [Assignment, ResNet, lambda: ResNet(inplace=True), Gate, Dense, Overwritten, Classic, MobileNet, Copied]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_design_is_the_same_network(kind: type[nn.Module]) -> None:
     torch.manual_seed(0)
     network = kind()
@@ -139,13 +197,13 @@ def test_the_design_is_the_same_network(kind: type[nn.Module]) -> None:
                 buffer.uniform_(0.5, 1.5)
     imported = from_module(network, SHAPE)
     ours = assemble(lower(imported.design)).eval()
-    ours.load_state_dict(dict(imported.weights), strict=False)
+    ours.load_state_dict(dict(imported.weights))
     images = torch.randn(4, *SHAPE)
     expected = network.eval()(images)
-    got = ours(images).log_softmax(1) if kind is Assignment else ours(images)
+    got = FINAL[kind](ours(images), 1) if kind in FINAL else ours(images)
     torch.testing.assert_close(got, expected.flatten(1), rtol=1e-4, atol=1e-5)
     used = sum(each.numel() for name, each in network.named_parameters() if not name.startswith("old"))
-    assert measure(lower(imported.design)).parameters == used
+    assert measure(lower(imported.design)).parameters == imported.parameters == used
 
 
 def test_equal_blocks_fold_into_stages_whose_sizes_follow_the_width() -> None:
@@ -163,6 +221,49 @@ def test_equal_blocks_fold_into_stages_whose_sizes_follow_the_width() -> None:
     assert 3.5 < doubled.parameters / whole.parameters < 4.0
 
 
+def test_blocks_fold_by_their_shortcut_and_behind_an_entry() -> None:
+    design = from_module(MobileNet(), SHAPE).design
+    stages = design.source["stages"]
+    shapes = {name: (stage["width"], stage.get("repeats", 1), stage.get("stride", 1)) for name, stage in stages.items()}
+    assert shapes == {"features_0": (8, 1, 2), "features_1": (16, 3, 2), "features_4": (24, 2, 1)}
+    assert stages["features_1"]["block"]["residual"] == "if_same_shape"
+    assert stages["features_1"]["block"]["options"] == {"kernel": 3, "stride": 1, "dilation": 1}
+    assert "entry" not in stages["features_1"]
+    assert stages["features_4"]["entry"]["block"]["layers"][0] == {
+        "conv": {"out": "in * 3", "kernel": 1},
+        "name": "conv_0",
+    }
+    assert design.source["head"]["layers"][1]["conv"]["out"] == "classes"
+
+
+@pytest.mark.parametrize("kind", [ResNet, Gate, Classic, MobileNet, Copied, Assignment])
+def test_an_import_has_other_widths_and_classes(kind: type[nn.Module]) -> None:
+    source = from_module(kind(), SHAPE).design.source
+    changed = decode_design({**source, "head": {**source["head"], "classes": 7}, "width": 2.0}, no_blocks)
+    assert assemble(lower(changed)).eval()(torch.zeros(1, *SHAPE)).shape == (1, 7)
+
+
+def test_the_windows_of_an_import_are_options() -> None:
+    source = from_module(Assignment(), SHAPE).design.source
+    stages = source["stages"]
+    assert stages["convblock1"]["block"]["options"] == {"kernel": 3, "stride": 1, "dilation": 1}
+    assert stages["convblock2"]["stride"] == 2
+    stages = {**stages, "convblock1": {**stages["convblock1"], "dilation": 2, "kernel": 5}}
+    wide, narrow = (measure(lower(decode_design({**source, "stages": each}, no_blocks))) for each in
+                    (stages, source["stages"]))  # fmt: skip
+    assert wide.receptive_field == narrow.receptive_field + 6
+
+
+def test_plain_convolutions_of_one_form_are_one_stage() -> None:
+    source = from_module(Copied(), SHAPE).design.source
+    assert {name: stage.get("repeats", 1) for name, stage in source["stages"].items()} == {
+        "convs_0": 1,
+        "convs_1": 2,
+        "convs_3": 1,
+        "stage": 1,
+    }
+
+
 def test_the_weights_have_the_paths_of_the_author() -> None:
     weights = from_module(ResNet(), SHAPE).weights
     assert {"stages.layer1.2.residual.main.conv1.weight", "stages.layer2.0.residual.shortcut.conv.weight"} <= set(
@@ -172,13 +273,22 @@ def test_the_weights_have_the_paths_of_the_author() -> None:
 
 def test_what_differs_is_noted() -> None:
     notes = from_module(Classic(), SHAPE).notes
-    assert notes == ("56 parameters are not used in inference and left out: old",)
+    assert notes == (
+        "batch norms have eps 0.001, in the design 1e-05",
+        "56 parameters are not used in inference and left out: old",
+    )
     assert from_module(Assignment(), (3, 16, 16)).notes == (
         "the output is that before log_softmax: a design gives logits",
     )
 
 
-@pytest.mark.parametrize("kind", [Assignment, ResNet, Gate, Dense, Overwritten, Classic])
+def test_modules_of_training_alone_are_noted() -> None:
+    (note,) = from_module(MobileNet(), SHAPE).notes
+    assert note.startswith("modules of class DropPath do nothing in inference and are left out: features.1.path, ")
+    assert note.endswith(" and 1 more")
+
+
+@pytest.mark.parametrize("kind", [Assignment, ResNet, Gate, Dense, Overwritten, Classic, MobileNet, Copied])
 def test_the_written_design_reads_back_as_the_same_network(kind: type[nn.Module]) -> None:
     design = from_module(kind(), SHAPE).design
     again = decode_design(self_contained(design), no_blocks)
@@ -188,9 +298,11 @@ def test_the_written_design_reads_back_as_the_same_network(kind: type[nn.Module]
 def test_the_module_is_left_as_it_was() -> None:
     network = ResNet()
     network.train()
+    network.layer1.eval()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     from_module(network, SHAPE)
-    assert network.training and network.layer1.training
+    assert network.training
+    assert not network.layer1.training
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
@@ -250,6 +362,20 @@ class Sliced(Body):
         return self.classify(x)
 
 
+class Ceiling(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
+        return self.classify(x)
+
+
+class AlwaysDropped(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = functional.dropout(x, 0.1)
+        return self.classify(x)
+
+
 class LayerNormed(Body):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -266,6 +392,8 @@ class LayerNormed(Body):
         (Shuffled, "aten.view: .* a view of", "x = x.view"),
         (Sorted, "aten.sort", "x = x.sort"),
         (Sliced, "aten.slice", "x = self.conv(x[:, :3])"),
+        (Ceiling, "aten.max_pool2d: .* padding of 0 px before and 1 px after", "x = functional.max_pool2d"),
+        (AlwaysDropped, "aten.dropout: .* in inference too", "x = functional.dropout"),
         (LayerNormed, "norm: aten.layer_norm", "x = self.norm"),
     ],
 )
@@ -317,22 +445,34 @@ class Crossed(nn.Module):
         return self.out((c + d).mean((2, 3)))
 
 
+class Broken(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return self.out(x.flatten(1))
+
+
+def test_an_error_of_the_code_has_its_line() -> None:
+    with pytest.raises(
+        SpecError, match=r"Broken: on 3 x 16 x 16 images its forward raises RuntimeError: mat1 and"
+    ) as caught:
+        from_module(Broken(), SHAPE)
+    assert "test_from_module.py, line " in str(caught.value)
+    assert "return self.out(x.flatten(1))" in str(caught.value)
+
+
 def test_code_that_depends_on_values_is_refused() -> None:
     with pytest.raises(SpecError, match=r"torch\.export cannot read it"):
         from_module(Data(), SHAPE)
 
 
 def test_branches_that_are_not_nested_are_refused() -> None:
-    with pytest.raises(SpecError, match=r"no branches of one merge"):
+    with pytest.raises(SpecError, match=r"[ab]: aten.conv2d: .*no branches of one merge \(test_from_module.py, line "):
         from_module(Crossed(), SHAPE)
 
 
 def test_an_import_that_would_differ_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from archsearch.network import trace
+    from archsearch.network.operations import OPERATIONS
 
-    def wrong(reader: object, given: dict[str, object]) -> int:
-        return trace.OPERATIONS["tanh"](reader, given)  # type: ignore[arg-type]
-
-    monkeypatch.setitem(trace.OPERATIONS, "relu", wrong)
+    monkeypatch.setitem(OPERATIONS, "relu", OPERATIONS["tanh"])
     with pytest.raises(SpecError, match="not the same network: its logits differ"):
         from_module(ResNet(), SHAPE)
