@@ -49,15 +49,18 @@ class Block:
 
 def written(layers: tuple[Layer, ...], steps: Listed[Step], classes: int) -> Written:
     """Return stages and head of the traced `layers`, named by the indices of their `steps`."""
-    cut = _start_of_head(layers, classes)
+    cut = _start_of_head(layers, steps, classes)
     blocks = _blocks(layers[:cut], steps)
     writer = Writer(steps, _projecting(blocks))
     stages = _stages(blocks, writer)
     return Written(stages=stages, head=_head(layers[cut:], writer, classes), order=tuple(writer.order))
 
 
-def _start_of_head(layers: tuple[Layer, ...], classes: int) -> int:
-    """Return where the head begins: at the last global pool or the dense layers, or at the layer that gives classes."""
+def _start_of_head(layers: tuple[Layer, ...], steps: Listed[Step], classes: int) -> int:
+    """Return where the head begins: at the last global pool or the dense layers, or at the layer that gives classes.
+
+    Dropout before it that is in the same module belongs to it.
+    """
     start = len(layers)
     while start and not isinstance(layers[start - 1], Parallel):
         start -= 1
@@ -66,7 +69,8 @@ def _start_of_head(layers: tuple[Layer, ...], classes: int) -> int:
     heavy = [place for place in range(start, len(layers)) if isinstance(layers[place], Conv | Linear)]
     if heavy and _outputs(layers[heavy[-1]]) == classes:
         cut = min(cut, heavy[-1])
-    while cut > start and isinstance(layers[cut - 1], Dropout):
+    modules = [_parent(steps[int(layer.name)].origin.path) for layer in layers]
+    while start < cut < len(layers) and isinstance(layers[cut - 1], Dropout) and modules[cut - 1] == modules[cut]:
         cut -= 1
     return cut
 
@@ -92,18 +96,23 @@ def _blocks(layers: Iterable[Layer], steps: Listed[Step]) -> list[Block]:
         if kind:
             if last is None or (last.kind, last.path) != (kind, path):
                 found.append(Block(path=path, kind=kind))
-        elif last is None or last.kind or _begins(layer, last):
+        elif last is None or last.kind or _begins(layer, modules[-1][0] if modules else "", last):
             found.append(Block(path=modules[-1][0] if modules else "", kind=""))
         found[-1].layers.append(layer)
     return found
 
 
-def _begins(layer: Layer, block: Block) -> bool:
-    """Return whether a layer between modules begins a new block: a second convolution, merge or stride."""
+def _begins(layer: Layer, path: str, block: Block) -> bool:
+    """Return whether a layer between modules begins a new block: a second convolution, merge or stride.
+
+    A pool does so too where the author has put it into another module, unless it is a call in the code around both.
+    """
     if isinstance(layer, Pool):
-        return layer.stride > 1 and any(isinstance(each, Conv | Pool) and each.stride > 1 for each in block.layers)
-    heavy = (Conv, Parallel)
-    return isinstance(layer, heavy) and any(isinstance(each, (*heavy, Pool)) for each in block.layers)
+        strided = any(isinstance(each, Conv | Pool) and each.stride > 1 for each in block.layers)
+        called = not path or f"{block.path}.".startswith(f"{path}.")
+        return layer.stride > 1 and (strided or (_parent(path) != block.parent and not called))
+    heavy = (Conv, Parallel) if _parent(path) == block.parent else (Conv, Parallel, Pool)
+    return isinstance(layer, Conv | Parallel) and any(isinstance(each, heavy) for each in block.layers)
 
 
 def _block_classes(steps: Listed[Step]) -> frozenset[str]:

@@ -20,7 +20,7 @@ from archsearch.analysis.measure import measure
 from archsearch.design.geometry import Shape
 from archsearch.design.lower import lower
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
-from archsearch.design.spec import DesignSpec, decode_design, no_blocks
+from archsearch.design.spec import DesignSpec, decode_design, decode_input, no_blocks
 from archsearch.errors import SpecError
 from archsearch.formatting import number
 from archsearch.network.assemble import assemble
@@ -61,7 +61,7 @@ def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: s
     Raises `SpecError` where its code raises, torch.export cannot read it, a design cannot express an operation, or the
     design would differ from the network.
     """
-    label = name or type(network).__name__
+    label, input_shape = name or type(network).__name__, decode_input(input_shape, "input")
     network = copy.deepcopy(network).cpu().float().eval()
     found = trace(network, input_shape)
     layers = layers_of_trace(found)

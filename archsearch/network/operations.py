@@ -188,6 +188,8 @@ def _pool(recorder: Recorder, given: dict[str, Any]) -> int:
     missing = {max((int(w) - 1) * stride + kernel - (n + 2 * padding), 0) for w, n in zip(wanted, inside, strict=True)}
     if len(missing) > 1:
         recorder.refuse("a pool with ceil_mode over a map that is not square")
+    if not padding and inside == (kernel, kernel):
+        return recorder.layer(index, GlobalPool(name="pool", kind="max" if maximum else "average"))
     pool = Pool(
         name="pool",
         kind="max" if maximum else "average",

@@ -63,12 +63,14 @@ def error_in(error: BaseException, where: str, what: str) -> SpecError:
     """
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_library(each.filename)]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
+    if isinstance(error, SyntaxError):
+        place = ""  # its text names the line
     return SpecError(where, f"{what} {type(error).__name__}: {_first_line(error)}{place}")
 
 
 def _is_library(file: str) -> bool:
     path = file.replace("\\", "/")
-    return any(part in path for part in ("/torch/", "/archsearch/network/", "/archsearch/cli/", "<frozen "))
+    return any(part in path for part in ("/torch/", "/archsearch/network/", "/importlib/", "<frozen "))
 
 
 def _first_line(error: BaseException) -> str:
