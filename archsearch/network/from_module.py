@@ -45,13 +45,16 @@ class Imported:
     parameters: int
     macs: int
     difference: float
-    """The largest difference of a logit from the author's on random images, relative to the largest logit."""
+    """The largest difference of a logit from the author's, relative to the largest logit.
+
+    On random images, with the author's weights and with drawn ones, of which none is 0.
+    """
 
     @property
     def comparison(self) -> str:
         """One line: what was compared with the module, and the result."""
         counts = f"{number(self.parameters)} parameters and {number(self.macs)} MACs, equal to the module's"
-        return f"{counts}; with its weights the logits differ by at most {self.difference:.1g} of the largest"
+        return f"{counts}; with its weights, logits differ by at most {self.difference:.1g} of the largest"
 
 
 def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: str = "") -> Imported:
@@ -76,13 +79,24 @@ def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: s
     plan = lower(design)
     traced = Plan(input_shape=input_shape, layers=(Sequence(name="network", layers=layers),))
     _require(design_id(plan) == design_id(traced), network, "its layers were written differently than they were read")
+    footprint = measure(plan)
+    counts = f"it has {found.parameters} parameters, the design {footprint.parameters}"
+    _require(footprint.parameters == found.parameters, network, counts)
     ours = assemble(plan).eval()
     weights = {**ours.state_dict(), **_weights(network, found, plan, made.order)}
-    try:
-        ours.load_state_dict(weights)
-    except RuntimeError as error:
-        _require(False, network, f"its weights do not fit ({error})")
-    return _compared(network, found, design, plan, ours)
+    macs, difference = _compare(network, found, ours, weights)
+    _require(footprint.macs == macs, network, f"its MACs are {macs}, those of the design {footprint.macs}")
+    _draw(network)  # a scale of 0 or 1, as before a training, would hide a layer that is wrong
+    drawn = {**ours.state_dict(), **_weights(network, found, plan, made.order)}
+    difference = max(difference, _compare(network, found, ours, drawn)[1])
+    return Imported(
+        design=design,
+        weights=weights,
+        notes=found.notes,
+        parameters=footprint.parameters,
+        macs=macs,
+        difference=difference,
+    )
 
 
 def _weights(network: nn.Module, found: Trace, plan: Plan, order: tuple[int, ...]) -> dict[str, Tensor]:
@@ -117,18 +131,21 @@ def _paths(layers: tuple[Layer, ...], prefix: str) -> Iterator[str]:
                 yield path
 
 
-def _compared(network: nn.Module, found: Trace, design: DesignSpec, plan: Plan, ours: nn.Module) -> Imported:
-    """Return the import; raises `SpecError` where parameters, MACs or logits of `ours` are not those of `network`."""
-    footprint = measure(plan)
-    counts = f"it has {found.parameters} parameters, the design {footprint.parameters}"
-    _require(footprint.parameters == found.parameters, network, counts)
-    images_BCHW = torch.randn(2, *plan.input_shape, generator=torch.Generator().manual_seed(0))
+def _compare(network: nn.Module, found: Trace, ours: nn.Module, weights: Mapping[str, Tensor]) -> tuple[int, float]:
+    """Return the MACs of `network` and how far the logits of `ours` with `weights` are from its logits.
+
+    The distance is relative to the largest logit; raises `SpecError` where it is above `TOLERANCE`.
+    """
+    try:
+        ours.load_state_dict({key: value.clone() for key, value in weights.items()})
+    except RuntimeError as error:
+        _require(False, network, f"its weights do not fit ({error})")
+    shape = found.steps[0].shape
+    images_BCHW = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         with FlopCounterMode(display=False) as counter:
             expected_BK = network(images_BCHW).flatten(1)
         got_BK = ours(images_BCHW)
-    macs = counter.get_total_flops() // 2 // len(images_BCHW)
-    _require(footprint.macs == macs, network, f"its MACs are {macs}, those of the design {footprint.macs}")
     match found.final:
         case "softmax":
             got_BK = got_BK.softmax(1)
@@ -138,14 +155,18 @@ def _compared(network: nn.Module, found: Trace, design: DesignSpec, plan: Plan, 
             pass
     difference = float((got_BK - expected_BK).abs().max() / expected_BK.abs().max().clamp_min(1e-6))
     _require(difference <= TOLERANCE, network, f"its logits differ by {difference:.1e} of the largest")
-    return Imported(
-        design=design,
-        weights=ours.state_dict(),
-        notes=found.notes,
-        parameters=footprint.parameters,
-        macs=macs,
-        difference=difference,
-    )
+    return counter.get_total_flops() // 2 // len(images_BCHW), difference
+
+
+def _draw(network: nn.Module) -> None:
+    """Draw every weight and statistic of `network` from a fixed seed."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            if tensor.ndim > 1:
+                tensor.normal_(0, (tensor.numel() / len(tensor)) ** -0.5, generator=generator)
+            elif tensor.is_floating_point():
+                tensor.uniform_(0.5, 1.5, generator=generator)
 
 
 def _require(holds: bool, network: nn.Module, what: str) -> None:

@@ -14,6 +14,7 @@ from archsearch.design.spec import decode_design, no_blocks, self_contained
 from archsearch.errors import SpecError
 from archsearch.network.assemble import assemble
 from archsearch.network.from_module import from_module
+from archsearch.network.steps import Recorder
 
 SHAPE = (3, 16, 16)
 
@@ -468,6 +469,28 @@ def test_code_that_depends_on_values_is_refused() -> None:
 def test_branches_that_are_not_nested_are_refused() -> None:
     with pytest.raises(SpecError, match=r"[ab]: aten.conv2d: .*no branches of one merge \(test_from_module.py, line "):
         from_module(Crossed(), SHAPE)
+
+
+def test_a_layer_that_fresh_weights_hide_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scale of zero, as trainings of residual networks begin with, hides what is wrong before it."""
+    from archsearch.network.operations import OPERATIONS
+
+    network = ResNet()
+    with torch.no_grad():
+        for block in (*network.layer1, *network.layer2):
+            block.bn2.weight.zero_()  # type: ignore[union-attr]
+            block.bn2.bias.zero_()  # type: ignore[union-attr]
+    network.stem[2] = nn.Identity()
+    kept = from_module(network, SHAPE).weights["stages.layer1.0.residual.main.bn2.weight"]
+    assert torch.equal(kept, torch.zeros(8))
+    right, count = OPERATIONS["relu"], iter(range(100))
+
+    def relu(recorder: Recorder, given: dict[str, object]) -> int:  # wrong within blocks, right behind the sums
+        return (OPERATIONS["tanh"] if next(count) % 2 == 0 else right)(recorder, given)
+
+    monkeypatch.setitem(OPERATIONS, "relu", relu)
+    with pytest.raises(SpecError, match="not the same network: its logits differ"):
+        from_module(network, SHAPE)
 
 
 def test_an_import_that_would_differ_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
