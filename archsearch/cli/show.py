@@ -38,6 +38,7 @@ _NEEDS = {
     "module_args": ("needs a mapping", "Write module_args={num_classes: 10}."),
 }
 """What is wrong with an argument without a value, and the fix."""
+_DEFAULTS = (("name", ""), ("stem", None), ("repeats", 1), ("width", 1.0))
 _EPILOG = """\
 Overrides are those of archsearch.run, and:
   plot=FILE.png      draws the design
@@ -198,8 +199,16 @@ def _write_design(checked: Checked, file: Path, of: str) -> None:
     from archsearch.design.spec import self_contained
     from archsearch.training.storage import write_whole
 
-    write_whole(file, _design_yaml(self_contained(checked.design), of).encode())
+    write_whole(file, _design_yaml(_without_defaults(self_contained(checked.design)), of).encode())
     print(printable(f"design: {file}"), file=sys.stderr)
+
+
+def _without_defaults(source: Any) -> Any:
+    """Return a design without the keys that change nothing, for people to read."""
+    if isinstance(source, dict):
+        items = [(key, value) for key, value in source.items() if (key, value) not in _DEFAULTS]
+        return {key: _without_defaults(value) for key, value in items}
+    return [_without_defaults(value) for value in source] if isinstance(source, list) else source
 
 
 def _import_record(reference: str, imported: Imported) -> dict[str, Any]:

@@ -43,8 +43,9 @@ class Block:
 
     @property
     def parent(self) -> str:
-        """The path of the module around it."""
-        return _parent(self.path)
+        """The path of the module around it; of loose layers in items of a list (`convs.2.0`) that of the list."""
+        parent = _parent(self.path)
+        return _parent(parent) if not self.kind and parent.rpartition(".")[2].isdigit() else parent
 
 
 def written(layers: tuple[Layer, ...], steps: Listed[Step], classes: int) -> Written:
@@ -110,8 +111,8 @@ def _begins(layer: Layer, path: str, block: Block) -> bool:
     if isinstance(layer, Pool):
         strided = any(isinstance(each, Conv | Pool) and each.stride > 1 for each in block.layers)
         called = not path or f"{block.path}.".startswith(f"{path}.")
-        return layer.stride > 1 and (strided or (_parent(path) != block.parent and not called))
-    heavy = (Conv, Parallel) if _parent(path) == block.parent else (Conv, Parallel, Pool)
+        return layer.stride > 1 and (strided or (_parent(path) != _parent(block.path) and not called))
+    heavy = (Conv, Parallel) if _parent(path) == _parent(block.path) else (Conv, Parallel, Pool)
     return isinstance(layer, Conv | Parallel) and any(isinstance(each, heavy) for each in block.layers)
 
 
