@@ -197,10 +197,11 @@ def _neighbour(blocks: Listed[Block], first: int, other: int, writer: Writer) ->
 
 
 def _stage_name(blocks: Listed[Block], index: int, repeats: int, taken: Mapping[str, Any]) -> str:
-    """Return a name from the author's path: that of the parent where it holds this one stage, else its own."""
+    """Return a name from the author's path: that of the module that holds this one stage, else of the first block."""
     first = blocks[index]
-    alone = first.parent and sum(each.parent == first.parent for each in blocks) == repeats
-    name = re.sub(r"\W", "_", first.parent if alone else first.path) or "stage"
+    around = [path for path in (first.parent, _parent(first.path)) if path]
+    alone = (path for path in around if sum(each.path.startswith(f"{path}.") for each in blocks) == repeats)
+    name = re.sub(r"\W", "_", next(alone, first.path)) or "stage"
     name = name if name.isidentifier() else f"stage_{name}"
     number, free = 2, name
     while free in taken:
