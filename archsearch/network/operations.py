@@ -231,11 +231,15 @@ def _view(recorder: Recorder, given: dict[str, Any]) -> int:
     index = recorder.source(given["self"])
     before, after = given["self"].meta["val"].shape, recorder.node.meta["val"].shape
     flat = (before[0], prod(before[1:]))
-    same = tuple(after) == tuple(before)
-    spread = tuple(after) in ((*before, 1, 1), (*before[:2], 1, 1)) and prod(after) == prod(before)
-    if not (same or tuple(after) == flat or spread):
+    if _without_ones(after) not in (_without_ones(before), _without_ones(flat)):
         recorder.refuse(f"a view of {list(before)} as {list(after)}")
     return index
+
+
+def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return a shape without ones at its end: (B, C) for a (B, C, 1, 1)."""
+    end = max((place for place, size in enumerate(shape, start=1) if size > 1), default=0)
+    return tuple(shape[:end])
 
 
 @_operation("contiguous", "alias", "detach", "to", "identity")
