@@ -1,8 +1,9 @@
 """A traced network cut into blocks, and equal neighbours folded into the stages of a design.
 
-A block is a module of a class of the author's that merges maps itself (a residual block), or that recurs; what lies
-between such modules is cut before each convolution. Consecutive blocks of one form become a stage with `repeats`;
-where only the first differs, it is the stage's `entry`. Imports the design and this package.
+A block is a module of a class of the author's that merges maps itself (a residual block), or that recurs, or else an
+item of a list that is a `torch.nn.Sequential`; what lies between such modules is cut before each convolution.
+Consecutive blocks of one form become a stage with `repeats`; where only the first differs, it is the stage's `entry`.
+Imports the design and this package.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, Pool
 from archsearch.design.plan import Layer, Parallel
 from archsearch.network.forms import Form, block_source, unified
 from archsearch.network.steps import Step
-from archsearch.network.writer import Writer
+from archsearch.network.writer import SEQUENTIAL, Writer
 
 _TORCH = "torch.nn.modules."  # classes of torch itself, which are never blocks
 
@@ -43,9 +44,8 @@ class Block:
 
     @property
     def parent(self) -> str:
-        """The path of the module around it; of loose layers in items of a list (`convs.2.0`) that of the list."""
-        parent = _parent(self.path)
-        return _parent(parent) if not self.kind and parent.rpartition(".")[2].isdigit() else parent
+        """The path of the module around it."""
+        return _parent(self.path)
 
 
 def written(layers: tuple[Layer, ...], steps: Listed[Step], classes: int) -> Written:
@@ -92,7 +92,8 @@ def _blocks(layers: Iterable[Layer], steps: Listed[Step]) -> list[Block]:
     found: list[Block] = []
     for layer in layers:
         modules = steps[int(layer.name)].origin.modules
-        path, kind = next(((path, kind) for path, kind in modules if kind in kinds), ("", ""))
+        listed = [(path, kind) for path, kind in modules if kind == SEQUENTIAL and path.rpartition(".")[2].isdigit()]
+        path, kind = next((one for one in modules if one[1] in kinds), listed[-1] if listed else ("", ""))
         last = found[-1] if found else None
         if kind:
             if last is None or (last.kind, last.path) != (kind, path):

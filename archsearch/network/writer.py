@@ -16,6 +16,7 @@ from archsearch.design.plan import Layer, Parallel, Sequence
 from archsearch.network.forms import Choice, Form, Option, literal
 from archsearch.network.steps import Step
 
+SEQUENTIAL = "torch.nn.modules.container.Sequential"
 MOST = 16  # largest factor between two sizes that is written as an expression
 
 
@@ -35,7 +36,7 @@ class Writer:
         shortcuts: tuple[str, ...] = ("project", "if_same_shape")
         if kind not in self._projecting:
             shortcuts = shortcuts[::-1]
-        items = self._items(layers, within, before, sizes, shortcuts[0], loose=not kind)
+        items = self._items(layers, within, before, sizes, shortcuts[0], loose=kind in ("", SEQUENTIAL))
         same = last.shape[0] == before and Sequence(name="", layers=tuple(layers)).total_stride == 1
         match items:
             case [{"residual": {"layers": main}}]:
@@ -79,7 +80,7 @@ class Writer:
     ) -> list[Any]:
         """Return the YAML of layers below the module `within`; `channels` enter the first.
 
-        Of `loose` layers, whose place in a list is their only name, the kinds are names enough.
+        Of `loose` layers, and of those in a `Sequential`, places in a list are no names: their kinds are names enough.
         """
         items: list[Any] = []
         taken: set[str] = set()

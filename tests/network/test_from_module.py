@@ -255,6 +255,29 @@ def test_the_windows_of_an_import_are_options() -> None:
     assert wide.receptive_field == narrow.receptive_field + 6
 
 
+def separable(inputs: int, outputs: int) -> nn.Sequential:
+    depthwise, pointwise = conv_norm(inputs, inputs, groups=inputs), conv_norm(inputs, outputs, kernel=1)
+    return nn.Sequential(*depthwise, *pointwise, nn.ReLU())
+
+
+class Listed(nn.Module):
+    """Blocks that a function makes, in a list; none has a class of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(*conv_norm(3, 8), nn.ReLU())
+        self.body = nn.Sequential(separable(8, 16), separable(16, 16), separable(16, 16))
+        self.out = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.body(self.first(x)).mean((2, 3)))
+
+
+def test_sequential_items_of_a_list_are_blocks() -> None:
+    stages = from_module(Listed(), SHAPE).design.source["stages"]
+    assert {name: stage.get("repeats", 1) for name, stage in stages.items()} == {"first": 1, "body": 3}
+
+
 def test_plain_convolutions_of_one_form_are_one_stage() -> None:
     source = from_module(Copied(), SHAPE).design.source
     assert {name: stage.get("repeats", 1) for name, stage in source["stages"].items()} == {
