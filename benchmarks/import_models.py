@@ -125,7 +125,7 @@ def has_gates(design: object) -> bool:
 
 def reason_of(error: SpecError) -> str:
     """Return a refusal without paths, lines and numbers."""
-    return re.sub(r"\d+", "N", re.sub(r" \([^()]*, line .*", "", error.what))
+    return re.sub(r"\b\d+\b", "N", re.sub(r" \([^()]*, line .*", "", error.what))
 
 
 def main() -> None:
