@@ -1,11 +1,12 @@
 """archsearch: small convolutional networks under hard limits, described in YAML, checked before training, searched.
 
-    from archsearch import load_design, analyse, check, build
+    from archsearch import load_design, analyse, check, build, from_module
 
     design = load_design("conf/arch/c1c2c3c4.yaml", block="dilated")
     analyse(design).receptive_field       # px
     check(design).margins                 # one for every limit
     network = build(design)               # torch.nn.Module: (B, 3, H, W) to (B, K)
+    from_module(network).design           # and back, from any torch.nn.Module
 
 Importing this package imports nothing else: its names are imported at first use, so that a command
 like `archsearch.run --help` does not pay for the rest.
@@ -14,9 +15,9 @@ like `archsearch.run --help` does not pay for the rest.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from archsearch.library import analyse, build, check, load, load_design
+    from archsearch.library import analyse, build, check, from_module, load, load_design
 
-__all__ = ["load_design", "analyse", "check", "build", "load"]
+__all__ = ["load_design", "analyse", "check", "build", "load", "from_module"]
 
 
 def __getattr__(name: str) -> Any:

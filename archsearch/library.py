@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from archsearch.analysis.check import Checked
     from archsearch.analysis.measure import Footprint
+    from archsearch.network.from_module import Imported
     from archsearch.network.portable import Takes
 
 Source = str | Path | Mapping[str, Any]
@@ -101,6 +102,17 @@ def load(run_dir: str | Path, *, takes: Takes = "normalised") -> nn.Module:
     from archsearch.runs.load import load_network
 
     return load_network(Path(run_dir), takes)
+
+
+def from_module(network: nn.Module, input: tuple[int, int, int] = (3, 32, 32), *, name: str = "") -> Imported:  # noqa: A002
+    """Return the design of a torch module for images of the shape `input` (C, H, W), with the module's weights.
+
+    Its parameters, MACs and logits were compared with the module's, and are equal; `check(imported.design)` gives its
+    receptive field and limits. Raises `SpecError` for a module that a design cannot express exactly.
+    """
+    from archsearch.network.from_module import from_module as read
+
+    return read(network, input, name=name)
 
 
 def _design(design: DesignSpec | Source) -> DesignSpec:

@@ -41,6 +41,7 @@ JOBS = (
     "gpu_steps",
     "workers",
     "export_agreement",
+    "import_models",
     "shapes_receptive_field",
     "accuracy experiment=brisk",
     "accuracy experiment=brisk train.precision=fp32 train.kernels=torch train.compile=false",

@@ -13,7 +13,7 @@ from archsearch.analysis.check import check_design
 from archsearch.cli.compose import compose_tree
 from archsearch.config_files import ConfigSources, config_folder
 from archsearch.errors import SpecError
-from archsearch.library import analyse, build, check, load_design
+from archsearch.library import analyse, build, check, from_module, load_design
 from archsearch.settings.experiment import decode_experiment
 
 MAPPING = {"name": "tiny", "stages": {"c1": {"block": "normal", "width": 8}}, "head": {"classes": 4}}
@@ -42,6 +42,19 @@ def test_build_gives_a_network_that_seeds_decide() -> None:
     first = [build(MAPPING, seed=seed).state_dict()["stages.c1.0.conv.weight"] for seed in (0, 0, 1)]
     assert torch.equal(first[0], first[1])
     assert not torch.equal(first[0], first[2])
+
+
+def test_a_network_is_imported_with_its_weights() -> None:
+    network = build(MAPPING, seed=3).eval()
+    imported = from_module(network, input=(3, 24, 32), name="mine")
+    assert (imported.design.name, imported.design.input_shape) == ("mine", (3, 24, 32))
+    assert analyse(imported.design).parameters == analyse(MAPPING).parameters == imported.parameters
+    again = build(imported.design).eval()
+    again.load_state_dict(imported.weights)
+    images_BCHW = torch.randn(2, 3, 24, 32)
+    assert torch.allclose(again(images_BCHW), network(images_BCHW), atol=1e-6)
+    with pytest.raises(SpecError, match="input: must be"):
+        from_module(network, input=(3, 0, 32))
 
 
 def test_a_file_finds_the_blocks_beside_it(tmp_path: Path) -> None:

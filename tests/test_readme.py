@@ -17,10 +17,10 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PROGRAM = "$ python -m archsearch."
 
 
-def sessions() -> list[tuple[str, list[str]]]:
-    """Return each command of the README with the lines that it shows."""
+def sessions(page: str = "README.md") -> list[tuple[str, list[str]]]:
+    """Return each command of a page with the lines that it shows."""
     found: list[tuple[str, list[str]]] = []
-    text = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    text = (CHECKOUT / page).read_text(encoding="utf-8")
     for block in re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         inside = False
         for line in block.splitlines():
@@ -73,6 +73,20 @@ def test_a_command_prints_what_the_readme_shows(
     caught = capsys.readouterr()
     printed = [line.rstrip() for line in (caught.out + caught.err).splitlines()]
     assert fits([line for line in shown if line], [line for line in printed if line]), "\n".join(printed)
+
+
+def test_a_students_network_is_imported_as_its_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (CHECKOUT / "docs" / "import.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(# model.py\n.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    Path("model.py").write_text(code)
+    found = sessions("docs/import.md")
+    assert len(found) == 2
+    for command, shown in found:
+        main, arguments = door(command)
+        main(arguments)
+        caught = capsys.readouterr()
+        printed = [line.rstrip() for line in (caught.out + caught.err).splitlines()]
+        assert fits([line for line in shown if line], [line for line in printed if line]), "\n".join(printed)
 
 
 def test_there_are_sessions_and_they_show_every_command_over_a_study() -> None:

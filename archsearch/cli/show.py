@@ -1,17 +1,19 @@
 """The command `show`: a design's layers, costs, receptive fields and limits; no torch, no data.
 
-Drawings and what is shown of finished runs are imported when needed.
+Drawings, the import of a torch module and what is shown of finished runs are imported when needed.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from archsearch.cli.help import version_text
 from archsearch.cli.messages import exit_code
@@ -20,16 +22,34 @@ from archsearch.config_files import ConfigSources
 from archsearch.decode import suggest
 from archsearch.errors import SpecError
 from archsearch.formatting import percent, printable
-from archsearch.overrides import key_of, text_of
+from archsearch.overrides import assign, key_of, text_of
 
-SHOWS = ("plot", "samples", "erf", "card")
+if TYPE_CHECKING:
+    from archsearch.analysis.check import Checked
+    from archsearch.network.from_module import Imported
+
+SHOWS = ("plot", "samples", "erf", "card", "module", "module_args", "design")
 """What `show` takes besides the overrides of `run`."""
+_NEEDS = {
+    "erf": ("needs a folder", "Write erf=RUN_DIR."),
+    "card": ("needs a folder", "Write card=RUN_DIR."),
+    "design": ("needs a file", "Write design=FILE.yaml."),
+    "module": ("needs a file or package, and a name", "Write module=FILE.py:CLASS."),
+    "module_args": ("needs a mapping", "Write module_args={num_classes: 10}."),
+}
+"""What is wrong with an argument without a value, and the fix."""
+_DEFAULTS = (("name", ""), ("stem", None), ("repeats", 1), ("width", 1.0))
 _EPILOG = """\
 Overrides are those of archsearch.run, and:
   plot=FILE.png      draws the design
   samples=FILE.png   draws augmented training images (augment=NAME chooses how)
   erf=RUN_DIR        draws the effective receptive field of a trained network (plot=FILE.png elsewhere)
   card=RUN_DIR       draws its report card (augment=NAME: under other augmentations)
+  design=FILE.yaml   writes the design, for arch=FILE.yaml
+  module=FILE.py:CLASS or PACKAGE.MODULE:FUNCTION
+                     imports a torch module as the design; this runs its code
+  module_args={num_classes: 10}
+                     what it is called with
 
 Exit code 2 if a limit is broken.
 """
@@ -69,16 +89,83 @@ def _show(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
     for key in map(key_of, overrides):
         if key not in top_keys() and (close := suggest(key, SHOWS)).startswith("Did"):
             raise SpecError(key, "unknown key", close)
-    if run_dir := places["erf"]:
-        return _show_field(run_dir, places["plot"])
-    if run_dir := places["card"]:
-        return _show_card(run_dir, places["plot"], overrides, sources)
-    if file := places["samples"]:
+    files = {key: Path(text) for key, text in places.items() if text is not None}
+    if run_dir := files.get("erf"):
+        return _show_field(run_dir, files.get("plot"))
+    if run_dir := files.get("card"):
+        return _show_card(run_dir, files.get("plot"), overrides, sources)
+    if file := files.get("samples"):
         return _show_samples(file, overrides, sources)
-    return _show_design(overrides, sources, as_json=options.json, plot=places["plot"])
+    written = files.get("design")
+    if written is not None and written.exists():
+        raise SpecError("design", f"{written} exists", "Name another file, or remove it.")
+    reference, arguments = places["module"], places["module_args"]
+    if reference is None:
+        if arguments is not None:
+            raise SpecError("module_args", "needs a module", "Write module=FILE.py:CLASS.")
+        return _show_design(overrides, sources, as_json=options.json, plot=files.get("plot"), written=written)
+    imported = _imported(reference, arguments or "{}", overrides, sources)
+    with TemporaryDirectory() as folder:  # a design in a file, as arch=FILE.yaml reads it, so that overrides change it
+        file = Path(folder, "module.yaml")
+        file.write_text(_design_yaml(imported.design.source, reference), encoding="utf-8")
+        overrides.append(assign("arch", str(file)))
+        return _show_design(
+            overrides,
+            sources,
+            as_json=options.json,
+            plot=files.get("plot"),
+            written=written,
+            imported=(reference, imported),
+        )
 
 
-def _show_design(overrides: list[str], sources: ConfigSources, *, as_json: bool, plot: Path | None) -> int:
+def _imported(reference: str, arguments: str, overrides: list[str], sources: ConfigSources) -> Imported:
+    """Return the import of a module for images of the shape that `overrides` choose; what it prints goes to stderr."""
+    from archsearch.cli.compose import compose_tree
+    from archsearch.design.spec import decode_input
+    from archsearch.network.from_module import from_module
+    from archsearch.network.load_module import load_module
+
+    for override in overrides:
+        if key_of(override) == "arch":
+            raise SpecError("arch", "module= gives the design already", f"Leave out {override}, or module=.")
+    shape = decode_input(compose_tree(overrides, sources)[0]["arch"]["input"], "arch.input")
+    with contextlib.redirect_stdout(sys.stderr):
+        network = load_module(reference, _arguments(arguments))
+        return from_module(network, shape, name=reference.rpartition(":")[2])
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    """Return the mapping in the value of `module_args`, in Hydra's grammar."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        found = OverridesParser.create().parse_override(f"module_args={text}").value()
+    except HydraException:
+        found = None
+    if not isinstance(found, dict):
+        raise SpecError("module_args", f"must be a mapping, got {text}", "Write module_args={num_classes: 10}.")
+    return {str(key): value for key, value in found.items()}
+
+
+def _design_yaml(source: Any, of: str) -> str:
+    """Return a design as YAML, with a line on how to use it and what it is `of`."""
+    import yaml
+
+    head = f"# python -m archsearch.run arch=FILE.yaml\n# The design of {printable(of)}.\n"
+    return head + yaml.safe_dump(source, sort_keys=False, default_flow_style=None, width=120)
+
+
+def _show_design(
+    overrides: list[str],
+    sources: ConfigSources,
+    *,
+    as_json: bool,
+    plot: Path | None,
+    written: Path | None = None,
+    imported: tuple[str, Imported] | None = None,
+) -> int:
     from archsearch.analysis.check import check_design
     from archsearch.cli.compose import compose_tree
     from archsearch.notices import notice_once
@@ -95,13 +182,53 @@ def _show_design(overrides: list[str], sources: ConfigSources, *, as_json: bool,
 
         draw_design(checked, plot)
         print(printable(f"drawing: {plot}"), file=sys.stderr)
+    if written:
+        _write_design(checked, written, of=checked.design.name if imported is None else imported[0])
     if as_json:
-        print(json.dumps(design_record(checked)))
+        print(json.dumps({**design_record(checked), **({} if imported is None else _import_record(*imported))}))
     else:
         plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+        if imported is not None:
+            print(printable(_import_text(*imported)))
         sys.stdout.write(design_text(checked, styled=not plain))
     sys.stdout.flush()  # here, where a reader that has gone is no error
     return 0 if checked.kept else 2
+
+
+def _write_design(checked: Checked, file: Path, of: str) -> None:
+    from archsearch.design.spec import self_contained
+    from archsearch.training.storage import write_whole
+
+    write_whole(file, _design_yaml(_without_defaults(self_contained(checked.design)), of).encode())
+    print(printable(f"design: {file}"), file=sys.stderr)
+
+
+def _without_defaults(source: Any) -> Any:
+    """Return a design without the keys that change nothing, for people to read."""
+    if isinstance(source, dict):
+        items = [(key, value) for key, value in source.items() if (key, value) not in _DEFAULTS]
+        return {key: _without_defaults(value) for key, value in items}
+    return [_without_defaults(value) for value in source] if isinstance(source, list) else source
+
+
+def _import_record(reference: str, imported: Imported) -> dict[str, Any]:
+    """Return what `--json` has of an import: parameters and MACs of the module, which are those of the design."""
+    return {
+        "import": {
+            "module": reference,
+            "parameters": imported.parameters,
+            "macs": imported.macs,
+            "logits_difference": imported.difference,
+            "notes": list(imported.notes),
+        }
+    }
+
+
+def _import_text(reference: str, imported: Imported) -> str:
+    """Return the lines on an import that `show` prints before the design."""
+    return "\n".join(
+        [f"imported {reference}: {imported.comparison}", *(f"note: {note}" for note in imported.notes), ""]
+    )
 
 
 def _show_samples(file: Path, overrides: list[str], sources: ConfigSources) -> int:
@@ -138,14 +265,13 @@ def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], sources: 
     return 0
 
 
-def _taken_out(overrides: list[str], key: str) -> Path | None:
-    """Take `key=FILE` out of `overrides` and return the file; None if there is none."""
+def _taken_out(overrides: list[str], key: str) -> str | None:
+    """Take `key=TEXT` out of `overrides` and return the text; None if there is none."""
     for override in overrides:
         if not override.startswith(f"{key}="):
             continue
         overrides.remove(override)
         if not (name := text_of(override)):
-            kind, place = ("folder", "RUN_DIR") if key in ("erf", "card") else ("file", "FILE.png")
-            raise SpecError(key, f"needs a {kind}", f"Write {key}={place}.")
-        return Path(name)
+            raise SpecError(key, *_NEEDS.get(key, ("needs a file", f"Write {key}=FILE.png.")))
+        return name
     return None

@@ -36,6 +36,8 @@ _PASSWORD = re.compile(
     re.IGNORECASE,
 )
 
+_RUNS_CODE = ("module", "module_args")
+"""Arguments of `show` that import Python code: no file gives them."""
 _ON_COMMAND_LINE = "Remove it. If you want it, give it on the command line."
 
 
@@ -49,6 +51,8 @@ def check_overrides(overrides: Iterable[str], where: str) -> None:
         key, value = match["key"] or match["gone"], (match["value"] or "").replace("\\", "")
         place = f"{where}: {key}"
         _check_key(key, place)
+        if key.partition(".")[0] in _RUNS_CODE:
+            raise SpecError(place, "names code to import, and a file cannot", _ON_COMMAND_LINE)
         if "_target_" in value:
             raise _names_code(place)
         _check_text(value, _absolute(key), place, relative=False)

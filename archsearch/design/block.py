@@ -235,7 +235,8 @@ def _pool(values: FieldValues, name: str) -> Pool | GlobalPool:
 
 
 def _linear(values: FieldValues, name: str) -> Linear:
-    return Linear(name=name, in_features=values.channels, out_features=values.integer("out"), bias=values.flag("bias"))
+    features = values.integer("in")  # channels x height x width, where the map was not pooled to one value a channel
+    return Linear(name=name, in_features=features, out_features=values.integer("out"), bias=values.flag("bias"))
 
 
 _POOL = {"kind": "max", "kernel": 2, "stride": 2, "padding": "same", "ceil_mode": False}
@@ -246,7 +247,7 @@ KINDS: Mapping[str, LayerKind] = {
     "act": LayerKind(main="kind", fields={"kind": "relu"}, choices={"kind": ACTIVATIONS}, make=_act),
     "dropout": LayerKind(main="rate", fields={"rate": 0.1, "channelwise": False}, make=_dropout),
     "pool": LayerKind(main="kind", fields=_POOL, choices={"kind": POOLS, "padding": PADDINGS}, make=_pool),
-    "linear": LayerKind(main="out", fields={"out": "out", "bias": True}, make=_linear),
+    "linear": LayerKind(main="out", fields={"in": "in", "out": "out", "bias": True}, make=_linear),
 }
 """The kinds of layers by their names in YAML."""
 _ITEMS = (*KINDS, "residual", "parallel")

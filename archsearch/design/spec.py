@@ -153,7 +153,7 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
         raise SpecError(join(where, "width"), f"must be above 0 and at most 64, got {width}")
     return DesignSpec(
         name=one_line(own_name(source.get("name"), "unnamed", join(where, "name"))),
-        input_shape=memory.once(source.get("input", (3, 32, 32)), join(where, "input"), _input_shape),
+        input_shape=memory.once(source.get("input", (3, 32, 32)), join(where, "input"), decode_input),
         stem=None if stem_raw is None else memory.once(stem_raw, join(where, "stem"), reader.stem),
         stages=tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items()),
         head=memory.once(source.get("head"), join(where, "head"), _head),
@@ -273,7 +273,8 @@ def _head(raw: object, where: str) -> HeadSpec:
     )
 
 
-def _input_shape(raw: object, where: str) -> tuple[int, int, int]:
+def decode_input(raw: object, where: str) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of images; raises `SpecError` at `where` for anything else."""
     shape = convert(tuple[int, int, int], raw, where)
     if min(shape) < 1 or max(shape) > 4096:
         raise SpecError(where, f"must be (channels, height, width) from 1 to 4096, got {list(shape)}")

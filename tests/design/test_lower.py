@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from archsearch.analysis.measure import measure
 from archsearch.config_files import block_lookup, config_folder
 from archsearch.design.block import decode_block, is_shape_settled
 from archsearch.design.layers import Activation, Conv, GlobalPool, Linear, Norm, Pool
@@ -370,3 +371,18 @@ def test_it_is_another_network_and_is_written_with_its_design(blocks: BlockLooku
 def test_another_word_is_an_error(blocks: BlockLookup) -> None:
     with pytest.raises(SpecError, match=r"arch\.symmetry.*'mirror'"):
         flipped(blocks, symmetry="mirror")
+
+
+def test_a_linear_layer_reads_a_whole_map(blocks: BlockLookup) -> None:
+    def of(*layers: Any) -> DesignSpec:
+        head = {"layers": list(layers), "pool": "none", "linear": False, "classes": 10}
+        return design(blocks, input=[3, 4, 4], head=head)
+
+    layers = ({"linear": {"in": "in * 16", "out": 20}}, "act", {"linear": "classes"})
+    made = [layer for layer in lower(of(*layers)).layers[-1].layers if isinstance(layer, Linear)]
+    assert [(one.in_features, one.out_features) for one in made] == [(8 * 16, 20), (20, 10)]
+    for wide, message in ((of(layers[0]), "needs 10 channels"), (of({"linear": "classes"}), "Set in to 128, or pool")):
+        with pytest.raises(SpecError, match=message):
+            measure(lower(wide))
+    with pytest.raises(SpecError, match=r"head\.layers\[0\]\.linear\.in: '0' gives 0, must be at least 1"):
+        lower(of({"linear": {"in": 0, "out": "classes"}}))

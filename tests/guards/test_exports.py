@@ -6,7 +6,7 @@ import inspect
 
 import archsearch
 
-PROMISED = ["load_design", "analyse", "check", "build", "load"]
+PROMISED = ["load_design", "analyse", "check", "build", "load", "from_module"]
 
 
 def test_the_exported_names_are_the_promised_ones() -> None:

@@ -1,0 +1,175 @@
+"""A design from a torch module: traced, written, and compared with the original before it is returned.
+
+The parameters, the MACs and the logits (with the author's weights) of the design must be those of the module; a design
+that differs is never returned. Running a module is running its author's code.
+Imports torch, the design, analysis and this package.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from archsearch.analysis.measure import measure
+from archsearch.design.geometry import Shape
+from archsearch.design.lower import lower
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
+from archsearch.design.spec import DesignSpec, decode_design, decode_input, no_blocks
+from archsearch.errors import SpecError
+from archsearch.formatting import number
+from archsearch.network.assemble import assemble
+from archsearch.network.folding import written
+from archsearch.network.steps import Trace
+from archsearch.network.structure import layers_of_trace
+from archsearch.network.trace import trace
+
+TOLERANCE = 1e-4  # of the logits, relative to the largest
+EPS = 1e-5  # of torch's norms and of the plan's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """A design read from a module, whose parameters, MACs and logits are those of the module."""
+
+    design: DesignSpec
+    weights: Mapping[str, Tensor]
+    """The author's weights as the state dict of the design's network (`archsearch.build`)."""
+    notes: tuple[str, ...]
+    """What differs from the author's network, one sentence each."""
+    parameters: int
+    macs: int
+    difference: float
+    """The largest difference of a logit from the author's, relative to the largest logit.
+
+    On random images, with the author's weights and with drawn ones, of which none is 0.
+    """
+
+    @property
+    def comparison(self) -> str:
+        """One line: what was compared with the module, and the result."""
+        counts = f"{number(self.parameters)} parameters and {number(self.macs)} MACs, equal to the module's"
+        return f"{counts}; with its weights, logits differ by at most {self.difference:.1g} of the largest"
+
+
+def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: str = "") -> Imported:
+    """Return the design of `network` for images of `input_shape` (C, H, W), with the author's weights.
+
+    The module itself is not changed: a copy is traced, in evaluation mode and float32 on the CPU.
+    Raises `SpecError` where its code raises, torch.export cannot read it, a design cannot express an operation, or the
+    design would differ from the network.
+    """
+    label, input_shape = name or type(network).__name__, decode_input(input_shape, "input")
+    network = copy.deepcopy(network).cpu().float().eval()
+    found = trace(network, input_shape)
+    layers = layers_of_trace(found)
+    made = written(layers, found.steps, classes=found.steps[found.output].shape[0])
+    source = {
+        "name": re.sub(r"\W", "_", label.lower()),
+        "input": list(input_shape),
+        "stages": made.stages,
+        "head": made.head,
+    }
+    design = decode_design(source, no_blocks)
+    plan = lower(design)
+    traced = Plan(input_shape=input_shape, layers=(Sequence(name="network", layers=layers),))
+    _require(design_id(plan) == design_id(traced), network, "its layers were written differently than they were read")
+    footprint = measure(plan)
+    counts = f"it has {found.parameters} parameters, the design {footprint.parameters}"
+    _require(footprint.parameters == found.parameters, network, counts)
+    ours = assemble(plan).eval()
+    weights = {**ours.state_dict(), **_weights(network, found, plan, made.order)}
+    macs, difference = _compare(network, found, ours, weights)
+    _require(footprint.macs == macs, network, f"its MACs are {macs}, those of the design {footprint.macs}")
+    _draw(network)  # a scale of 0 or 1, as before a training, would hide a layer that is wrong
+    drawn = {**ours.state_dict(), **_weights(network, found, plan, made.order)}
+    difference = max(difference, _compare(network, found, ours, drawn)[1])
+    return Imported(
+        design=design,
+        weights=weights,
+        notes=found.notes,
+        parameters=footprint.parameters,
+        macs=macs,
+        difference=difference,
+    )
+
+
+def _weights(network: nn.Module, found: Trace, plan: Plan, order: tuple[int, ...]) -> dict[str, Tensor]:
+    """Return the author's weights under the keys of the plan's network."""
+    theirs = {
+        **dict(network.named_parameters(remove_duplicate=False)),
+        **dict(network.named_buffers(remove_duplicate=False)),
+    }
+    weights: dict[str, Tensor] = {}
+    paths = list(_paths(plan.layers, ""))
+    _require(len(paths) == len(order), network, "its layers were lost or doubled")
+    for path, index in zip(paths, order, strict=True):
+        step = found.steps[index]
+        for tensor, key in step.keys.items():
+            value = theirs[key].detach().clone()
+            if tensor == "running_var" and step.eps != EPS:
+                value += step.eps - EPS  # the same in inference as its eps
+            weights[f"{path}.{tensor}"] = value
+    return weights
+
+
+def _paths(layers: tuple[Layer, ...], prefix: str) -> Iterator[str]:
+    """Yield the paths of the primitive layers in order."""
+    for layer in layers:
+        path = f"{prefix}{layer.name}"
+        match layer:
+            case Sequence():
+                yield from _paths(layer.layers, f"{path}.")
+            case Parallel():
+                yield from _paths(layer.branches, f"{path}.")
+            case _:
+                yield path
+
+
+def _compare(network: nn.Module, found: Trace, ours: nn.Module, weights: Mapping[str, Tensor]) -> tuple[int, float]:
+    """Return the MACs of `network` and how far the logits of `ours` with `weights` are from its logits.
+
+    The distance is relative to the largest logit; raises `SpecError` where it is above `TOLERANCE`.
+    """
+    try:
+        ours.load_state_dict({key: value.clone() for key, value in weights.items()})
+    except RuntimeError as error:
+        _require(False, network, f"its weights do not fit ({error})")
+    shape = found.steps[0].shape
+    images_BCHW = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        with FlopCounterMode(display=False) as counter:
+            expected_BK = network(images_BCHW).flatten(1)
+        got_BK = ours(images_BCHW)
+    match found.final:
+        case "softmax":
+            got_BK = got_BK.softmax(1)
+        case "log_softmax":
+            got_BK = got_BK.log_softmax(1)
+        case "":
+            pass
+    difference = float((got_BK - expected_BK).abs().max() / expected_BK.abs().max().clamp_min(1e-6))
+    _require(difference <= TOLERANCE, network, f"its logits differ by {difference:.1e} of the largest")
+    return counter.get_total_flops() // 2 // len(images_BCHW), difference
+
+
+def _draw(network: nn.Module) -> None:
+    """Draw every weight and statistic of `network` from a fixed seed."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            if tensor.ndim > 1:
+                tensor.normal_(0, (tensor.numel() / len(tensor)) ** -0.5, generator=generator)
+            elif tensor.is_floating_point():
+                tensor.uniform_(0.5, 1.5, generator=generator)
+
+
+def _require(holds: bool, network: nn.Module, what: str) -> None:
+    if not holds:
+        fix = "Please report the module: an import is either exact or refused."
+        raise SpecError(type(network).__name__, f"the design read from it is not the same network: {what}", fix)

@@ -1,0 +1,124 @@
+"""A torch module by the name of its file or package: this runs its author's code.
+
+Only what a user types names such code; no configuration file can. Imports torch and this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from archsearch.decode import suggest
+from archsearch.errors import SpecError
+from archsearch.network.trace import error_in
+
+WHERE = "module"
+"""The argument of the command, which errors name."""
+
+
+def load_module(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Return the network that `reference` names, `FILE.py:NAME` or `PACKAGE.MODULE:NAME`.
+
+    NAME is a class or a function, which is called with `arguments`, or a network.
+    Raises `SpecError` where there is no such file or name, its code raises, or it is no `torch.nn.Module`.
+    """
+    source, _, name = reference.rpartition(":")
+    if not source or not name.isidentifier():
+        fix = "Write module=FILE.py:CLASS or module=PACKAGE.MODULE:FUNCTION."
+        raise SpecError(WHERE, f"expected a file or package and a name in it, got '{reference}'", fix)
+    with _search_path(source):
+        module = _of_file(Path(source).expanduser()) if source.endswith(".py") else _of_package(source)
+        if not hasattr(module, name):
+            raise SpecError(WHERE, f"{source} has no '{name}'", suggest(name, _networks(module)))
+        return _made(getattr(module, name), name, arguments)
+
+
+@contextmanager
+def _search_path(source: str) -> Iterator[None]:
+    """Let a file import what lies next to it, as if Python ran it."""
+    folder = str(Path(source).expanduser().resolve().parent)
+    if not source.endswith(".py"):
+        yield
+        return
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+def _of_file(file: Path) -> ModuleType:
+    if not file.is_file():
+        raise SpecError(WHERE, f"no file {file}", "Give its path, from the current folder.")
+    name = f"archsearch_module_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None, "a file that ends in .py"
+    assert spec.loader is not None, "a file that ends in .py"
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise error_in(error, WHERE, f"importing {file} raises") from error
+    return module
+
+
+def _of_package(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            fix = "Install it, or name a file: module=FILE.py:CLASS."
+            raise SpecError(WHERE, f"no package {error.name} is installed", fix) from None
+        raise error_in(error, WHERE, f"importing {name} raises") from error
+    except (Exception, SystemExit) as error:
+        raise error_in(error, WHERE, f"importing {name} raises") from error
+
+
+def _networks(module: ModuleType) -> list[str]:
+    """Return the names in `module` that may give a network: its own classes of networks, or else its functions."""
+    own = {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith("_") and str(getattr(value, "__module__", "")).startswith(module.__name__)
+    }
+    classes = [name for name, value in own.items() if inspect.isclass(value) and issubclass(value, nn.Module)]
+    return sorted([*classes, *(name for name, value in own.items() if inspect.isfunction(value))])
+
+
+def _made(found: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Return the network that `found` is or gives when it is called."""
+    if isinstance(found, nn.Module):
+        if arguments:
+            raise SpecError("module_args", f"{name} is a network already, which takes no arguments", "Leave them out.")
+        return found
+    if not callable(found) or (inspect.isclass(found) and not issubclass(found, nn.Module)):
+        kind = "class" if inspect.isclass(found) else type(found).__name__
+        raise SpecError(WHERE, f"{name} is no torch.nn.Module, but a {kind}", "Name a class of a network.")
+    try:
+        inspect.signature(found).bind(**arguments)
+    except TypeError as error:
+        fix = f"Its arguments: {inspect.signature(found)}. Write module_args={{NAME: VALUE}}."
+        raise SpecError("module_args", f"{name} cannot be called: {error}", fix) from None
+    except ValueError:  # it shows no signature
+        pass
+    try:
+        network = found(**arguments)
+    except (Exception, SystemExit) as error:
+        raise error_in(error, WHERE, f"{name}({_shown(arguments)}) raises") from error
+    if not isinstance(network, nn.Module):
+        raise SpecError(WHERE, f"{name} gives no torch.nn.Module, but a {type(network).__name__}")
+    return network
+
+
+def _shown(arguments: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())

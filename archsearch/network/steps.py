@@ -1,0 +1,192 @@
+"""The steps of a traced network, each a layer or a merge of the plan, and the recorder that collects them.
+
+Imports torch for types, the design's layers and plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import torch
+from torch import nn
+
+from archsearch.design.geometry import Shape
+from archsearch.design.layers import Primitive
+from archsearch.design.plan import Combine
+from archsearch.errors import SpecError
+
+Final = Literal["", "softmax", "log_softmax"]
+"""What the author's network does after its logits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where an operation of the author's network comes from."""
+
+    network: str
+    """The class of the network."""
+    modules: tuple[tuple[str, str], ...] = ()
+    """Path and class of the modules around it, outermost first, the network itself (path "") left out."""
+    operation: str = ""
+    """The name in torch's ATen: `aten.conv2d`."""
+    line: str = ""
+    """The author's line: `model.py, line 7: x = self.conv(x)`; empty if unknown."""
+
+    @property
+    def path(self) -> str:
+        """The path of the innermost module; empty for the network itself."""
+        return self.modules[-1][0] if self.modules else ""
+
+    def refuse(self, what: str, fix: str = "") -> NoReturn:
+        """Raise `SpecError`: a design cannot express `what`; it names module path, operation and line."""
+        line = f" ({self.line})" if self.line else ""
+        raise SpecError(self.path or self.network, f"{self.operation}: a design cannot express {what}{line}", fix)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One operation: a layer of one input, a merge of several, or neither (it passes its input on)."""
+
+    inputs: tuple[int, ...]
+    """Indices of the steps that it reads; step 0 is the image."""
+    shape: Shape
+    """(C, H, W) of its output; a flattened map keeps its shape until a dense layer reads it."""
+    origin: Origin
+    layer: Primitive | None = None
+    combine: Combine | None = None
+    keys: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The author's state-dict key for each tensor of the layer: `weight`, `bias`, `running_mean`, `running_var`."""
+    eps: float = 1e-5
+    """The epsilon of a norm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The operations of a network in the order they run, and what differs from the author's network."""
+
+    steps: tuple[Step, ...]
+    output: int
+    """The index of the step that gives the logits."""
+    final: Final
+    parameters: int
+    """Trainable numbers of the modules that inference uses, shared ones counted once."""
+    notes: tuple[str, ...]
+    """What differs from the author's network, one sentence each."""
+
+
+class Recorder:
+    """Collects steps while the operations of an exported graph are read in order.
+
+    `node` is the operation that is being read, `keys` are the state-dict keys of the graph's inputs by their names.
+    Every method raises `SpecError`, with the operation's origin, for what a plan cannot express.
+    """
+
+    def __init__(self, network: nn.Module, keys: Mapping[str, str]) -> None:
+        self.steps: list[Step] = []
+        self.notes: list[str] = []
+        self.final: Final = ""
+        self.used: dict[str, str] = {}
+        """State-dict keys of the weights that were read, each with the path of the module that reads it."""
+        self.node: Any = None
+        self._network, self._keys = type(network).__name__, keys
+        self._index: dict[Any, int] = {}  # of the step that holds the value of a node
+        self._padding: dict[int, tuple[int, int]] = {}  # zeros that are put around a step's output
+
+    @property
+    def origin(self) -> Origin:
+        """Where the current operation comes from."""
+        stack = (self.node.meta.get("nn_module_stack") or {}).values()
+        named = ((str(path), kind if isinstance(kind, str) else kind.__qualname__) for path, kind in stack if path)
+        name = str(self.node.target).removesuffix(".default")
+        line = _author_line(self.node.meta.get("stack_trace"))
+        return Origin(network=self._network, modules=tuple(named), operation=name, line=line)
+
+    def refuse(self, what: str) -> NoReturn:
+        """Raise `SpecError`: a design cannot express `what`."""
+        self.origin.refuse(what)
+
+    def note(self, text: str) -> None:
+        """Remember a difference from the author's network, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def hold(self, node: Any, index: int, *, in_place_of: Any = None) -> None:
+        """Let `node` have the value of a step.
+
+        An operation in place gives it also to the value `in_place_of` that it overwrites, and to its views.
+        """
+        self._index[node] = index
+        if in_place_of is not None:
+            old = self._index[in_place_of]
+            self._index.update({other: index for other, held in self._index.items() if held == old})
+
+    def source(self, node: Any) -> int:
+        """Return the step of a node that must be a map."""
+        if node not in self._index:
+            self.refuse("a value that is not computed from the image")
+        return self._index[node]
+
+    def shape(self, index: int) -> Shape:
+        """Return the (C, H, W) of a step's output."""
+        return self.steps[index].shape
+
+    def add(self, *inputs: int, **step: Any) -> int:
+        """Append a step, whose shape is that of its first input unless given, and return its index."""
+        if any(index in self._padding for index in inputs):
+            self.refuse("zeros padded around a map before anything but a convolution")
+        step.setdefault("shape", self.shape(inputs[0]) if inputs else None)
+        self.steps.append(Step(inputs=inputs, origin=self.origin, **step))
+        return len(self.steps) - 1
+
+    def layer(self, index: int, layer: Primitive, **more: Any) -> int:
+        """Append the step of a layer of one input and return its index."""
+        try:
+            shape = layer.output_shape(self.shape(index))
+        except SpecError as error:
+            self.refuse(error.what)
+        return self.add(index, layer=layer, shape=shape, **more)
+
+    def pad(self, index: int, border: tuple[int, int]) -> int:
+        """Return a step like `index` with zeros around it, for the convolution that reads it."""
+        made = self.add(index)
+        self._padding[made] = border
+        return made
+
+    def take_padding(self, index: int) -> tuple[int, tuple[int, int]]:
+        """Return the step below padding, and the padding."""
+        border = self._padding.get(index)
+        return (index, (0, 0)) if border is None else (self.steps[index].inputs[0], border)
+
+    def keys(self, **tensors: Any) -> dict[str, str]:
+        """Return the state-dict key of each tensor that is not None, and remember that they are used."""
+        found: dict[str, str] = {}
+        for name, node in tensors.items():
+            if node is None:
+                continue
+            key = self._keys.get(getattr(node, "name", ""))
+            if key is None:
+                self.refuse(f"a {name} that is computed, not stored")
+            if key in self.used:
+                self.refuse(f"weights that are used twice ('{key}', before in '{self.used[key]}')")
+            self.used[key] = self.origin.path
+            found[name] = key
+        return found
+
+    def tensor(self, node: Any) -> torch.Tensor:
+        """Return the tensor of a node, with its shape and without its values."""
+        return node.meta["val"]
+
+
+def _author_line(stack: str | None) -> str:
+    """Return `FILE, line N: code` of the innermost frame outside of torch."""
+    lines = (stack or "").strip().splitlines()
+    for index in range(len(lines) - 1, -1, -1):
+        text = lines[index].strip()
+        if text.startswith("File ") and "/torch/" not in text.replace("\\", "/"):
+            file, _, rest = text.removeprefix("File ").partition(", line ")
+            code = lines[index + 1].strip() if index + 1 < len(lines) else ""
+            return f"{Path(file.strip(chr(34))).name}, line {rest.partition(',')[0]}: {code}"
+    return ""

@@ -1,0 +1,112 @@
+"""The tree of a traced network: sequences, and parallels whose branches begin at one map and end in one merge.
+
+The branches of a merge begin at the nearest map that all of them pass (the common dominator of its inputs). A network
+whose maps cannot be nested like this is refused. Imports the design's plan and the trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as Listed
+from dataclasses import replace
+
+from archsearch.design.plan import Layer, Parallel, Sequence
+from archsearch.network.steps import Step, Trace
+
+
+def layers_of_trace(trace: Trace) -> tuple[Layer, ...]:
+    """Return the layers of the network in order, each named by the index of its step.
+
+    Raises `SpecError` where a layer would stand at two places of the tree.
+    """
+    return _Structure(_nested_concats(trace.steps), trace.output).layers()
+
+
+class _Structure:
+    def __init__(self, steps: Listed[Step], output: int) -> None:
+        self._steps, self._output = steps, output
+        self._dominators = _dominators(steps)
+        self._placed: set[int] = set()
+
+    def layers(self) -> tuple[Layer, ...]:
+        return self._between(0, self._output)
+
+    def _between(self, first: int, last: int) -> tuple[Layer, ...]:
+        """Return the layers after step `first` up to step `last`."""
+        found: list[Layer] = []
+        while last != first:
+            step = self._steps[last]
+            if step.layer is not None:
+                self._place(last)
+                found.append(replace(step.layer, name=str(last)))
+                last = step.inputs[0]
+            elif step.combine is not None:
+                start = self._common(step.inputs)
+                branches = [self._between(start, each) for each in step.inputs]
+                found.append(self._parallel(last, branches))
+                last = start
+            else:
+                last = step.inputs[0]
+        return tuple(reversed(found))
+
+    def _parallel(self, index: int, branches: list[tuple[Layer, ...]]) -> Parallel:
+        combine = self._steps[index].combine
+        assert combine is not None, "a merge"
+        named = tuple(Sequence(name=f"branch_{i}", layers=layers) for i, layers in enumerate(branches, start=1))
+        return Parallel(name=str(index), branches=named, combine=combine)
+
+    def _place(self, index: int) -> None:
+        """Remember that the layer of a step has its place; one with weights can have only one."""
+        if index in self._placed and self._steps[index].keys:
+            what = "an output that is read at places which are no branches of one merge"
+            self._steps[index].origin.refuse(what, "Only nested branches can be expressed.")
+        self._placed.add(index)
+
+    def _common(self, inputs: Listed[int]) -> int:
+        """Return the nearest step that every path to each of `inputs` passes."""
+        steps = set(self._chain(inputs[0]))
+        for each in inputs[1:]:
+            steps &= set(self._chain(each))
+        return max(steps)
+
+    def _chain(self, index: int) -> list[int]:
+        chain = [index]
+        while index:
+            index = self._dominators[index]
+            chain.append(index)
+        return chain
+
+
+def _dominators(steps: Listed[Step]) -> list[int]:
+    """Return the immediate dominator of every step (Cooper, Harvey and Kennedy 2001), in one pass: inputs precede."""
+    found = [0] * len(steps)
+    for index, step in enumerate(steps):
+        if not step.inputs:
+            continue
+        nearest = step.inputs[0]
+        for other in step.inputs[1:]:
+            while nearest != other:
+                if nearest > other:
+                    nearest = found[nearest]
+                else:
+                    other = found[other]
+        found[index] = nearest
+    return found
+
+
+def _nested_concats(steps: Listed[Step]) -> list[Step]:
+    """Return the steps with each concatenation that begins with the parts of an earlier one reading that one.
+
+    A dense block joins all its earlier maps again for every layer; `[[a, b], c]` is the same map as `[a, b, c]`.
+    """
+    found = list(steps)
+    known: dict[tuple[int, ...], int] = {}
+    for index, step in enumerate(steps):
+        if step.combine != "concat":
+            continue
+        inputs = step.inputs
+        known.setdefault(inputs, index)
+        for length in range(len(inputs) - 1, 1, -1):
+            if inputs[:length] in known:
+                found[index] = replace(step, inputs=(known[inputs[:length]], *inputs[length:]))
+                break
+    return found

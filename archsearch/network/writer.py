@@ -1,0 +1,238 @@
+"""The layers of a trace written as YAML of the design language, with the author's names.
+
+Sizes are written over `out`, `in` and `block_in`, the channels that leave the block, enter the layer and enter the
+block. Imports the design and this package.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Listed
+from typing import Any, assert_never
+
+from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Linear, Norm, Pool, Primitive
+from archsearch.design.plan import Layer, Parallel, Sequence
+from archsearch.network.forms import Choice, Form, Option, literal
+from archsearch.network.steps import Step
+
+SEQUENTIAL = "torch.nn.modules.container.Sequential"
+MOST = 16  # largest factor between two sizes that is written as an expression
+
+
+class Writer:
+    """Writes layers; `order` are the steps of those that were written, in the order of the design's layers."""
+
+    def __init__(self, steps: Listed[Step], projecting: frozenset[str]) -> None:
+        """Write layers named by the indices of `steps`; blocks of `projecting` classes have shortcuts that project."""
+        self._steps, self._projecting = steps, projecting
+        self.order: list[int] = []
+
+    def form(self, layers: Listed[Layer], path: str, kind: str) -> Form:
+        """Return the form of a block: the author's module at `path` of class `kind`, or loose layers (no kind)."""
+        before, last = self._channels_into(layers[0]), self._steps[int(layers[-1].name)]
+        sizes = {"out": last.shape[0], "block_in": before}
+        within = path if kind else path.rpartition(".")[0]
+        shortcuts: tuple[str, ...] = ("project", "if_same_shape")
+        if kind not in self._projecting:
+            shortcuts = shortcuts[::-1]
+        items = self._items(layers, within, before, sizes, shortcuts[0], loose=kind in ("", SEQUENTIAL))
+        same = last.shape[0] == before and Sequence(name="", layers=tuple(layers)).total_stride == 1
+        match items:
+            case [{"residual": {"layers": main}}]:
+                assert isinstance(layers[0], Parallel), "a residual is a merge"
+                projected = all(branch.layers for branch in layers[0].branches)
+                choice = Choice(("project",) if projected else shortcuts)
+                return Form(layers=main, residual=choice, width=last.shape[0])
+            case _:
+                choice = Choice(("none",) if same else ("none", "if_same_shape"))
+                return Form(layers=items, residual=choice, width=last.shape[0])
+
+    def head_layers(self, layers: Listed[Layer], classes: int) -> dict[str, Any]:
+        """Return the layers of a head; sizes are numbers, but that of the layer that gives the classes."""
+        if not layers:
+            return {}
+        items = self._items(layers, "", self._channels_into(layers[0]), {}, "if_same_shape")
+        for item in reversed(items):
+            if (fields := item.get("conv") or item.get("linear")) is not None:
+                if fields["out"] == Choice((classes,)):
+                    fields["out"] = "classes"
+                break
+        return {"layers": [literal(item) for item in items]}
+
+    def _channels_into(self, layer: Layer) -> int:
+        """Return the channels that enter a layer."""
+        step = self._steps[int(layer.name)]
+        if isinstance(layer, Parallel):
+            for branch, end in zip(layer.branches, step.inputs, strict=True):
+                return self._channels_into(branch.layers[0]) if branch.layers else self._steps[end].shape[0]
+        return self._steps[step.inputs[0]].shape[0]
+
+    def _items(
+        self,
+        layers: Listed[Layer],
+        within: str,
+        channels: int,
+        sizes: Mapping[str, int],
+        shortcut: str,
+        *,
+        loose: bool = False,
+    ) -> list[Any]:
+        """Return the YAML of layers below the module `within`; `channels` enter the first.
+
+        Of `loose` layers, and of those in a `Sequential`, places in a list are no names: their kinds are names enough.
+        """
+        items: list[Any] = []
+        taken: set[str] = set()
+        for layer in layers:
+            step = self._steps[int(layer.name)]
+            if isinstance(layer, Parallel):
+                item = self._merge(layer, within, channels, sizes, shortcut)
+            else:
+                assert not isinstance(layer, Sequence), "a trace has no nested sequences"
+                self.order.append(int(layer.name))
+                item = _item(layer, channels, sizes)
+            name = _name(step.origin.path, within)
+            if name and not (loose and name.removeprefix("layer_").isdigit()):
+                item["name"] = _free(name, taken)
+            taken.add(item.get("name") or _free(next(iter(item)), taken))
+            items.append(item)
+            channels = step.shape[0]
+        return items
+
+    def _merge(
+        self, layer: Parallel, within: str, channels: int, sizes: Mapping[str, int], shortcut: str
+    ) -> dict[str, Any]:
+        branches = layer.branches
+        if layer.combine == "add" and len(branches) == 2:
+            mains = [branch for branch in branches if not _is_shortcut(branch)]
+            if len(mains) == 1:
+                main = self._items(mains[0].layers, within, channels, sizes, shortcut)
+                others = next(branch for branch in branches if branch is not mains[0]).layers
+                self.order += [int(each.name) for each in others]
+                return {"residual": {"layers": main, "shortcut": "project" if others else shortcut}}
+        prefixes = [self._prefix(branch.layers, within) for branch in branches]
+        names = _branch_names([_name(prefix, within) for prefix in prefixes], layer)
+        made = {
+            name: self._items(branch.layers, prefix, channels, sizes, shortcut)
+            for name, prefix, branch in zip(names, prefixes, branches, strict=True)
+        }
+        return {"parallel": {"combine": layer.combine, "branches": made}}
+
+    def _prefix(self, layers: Listed[Layer], within: str) -> str:
+        """Return the path of the innermost module around all `layers`; `within` if that is not below it."""
+        paths = [path.split(".") for path in self._paths(layers)]
+        common: list[str] = []
+        for parts in zip(*paths, strict=False):
+            if len(set(parts)) > 1:
+                break
+            common.append(parts[0])
+        path = ".".join(common)
+        return path if not within or path.startswith(f"{within}.") else within
+
+    def _paths(self, layers: Listed[Layer]) -> Iterator[str]:
+        for layer in layers:
+            yield self._steps[int(layer.name)].origin.path
+            if isinstance(layer, Parallel):
+                for branch in layer.branches:
+                    yield from self._paths(branch.layers)
+
+
+def _branch_names(found: list[str], layer: Parallel) -> list[str]:
+    """Return the names of branches: the author's `found` ones, or by what they are, or numbered."""
+    light = [all(isinstance(each, Norm | Pool) or _is_pointwise(each) for each in one.layers) for one in layer.branches]
+    if layer.combine == "add" and len(light) == 2 and sum(light) == 1:
+        return ["shortcut" if each else "main" for each in light]
+    names = [name if branch.layers else "identity" for name, branch in zip(found, layer.branches, strict=True)]
+    if len({*names}) < len(names) or not all(names):
+        return [branch.name for branch in layer.branches]
+    return names
+
+
+def _is_pointwise(layer: Layer) -> bool:
+    return isinstance(layer, Conv) and layer.kernel == 1
+
+
+def _is_shortcut(branch: Sequence) -> bool:
+    """Return whether a branch is what a residual of the language has as its shortcut."""
+    match branch.layers:
+        case ():
+            return True
+        case (Conv(kernel=1, groups=1, bias=False, padding=(0, 0)), Norm(kind="batch")):
+            return True
+        case _:
+            return False
+
+
+def _name(path: str, within: str) -> str:
+    """Return the name of a layer within its block: the rest of the author's path as an identifier; '' for none."""
+    rest = path[len(within) :].lstrip(".") if not within or path == within or path.startswith(f"{within}.") else path
+    name = re.sub(r"\W", "_", rest)
+    return f"layer_{name}" if name[:1].isdigit() else name
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return `name`, numbered from the second on."""
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name}_{number}", number + 1
+    return free
+
+
+def _size(value: int, known: Mapping[str, int]) -> Choice:
+    """Return the expressions over `known` sizes that give `value`, best first, the number itself last.
+
+    A block is usually as wide as what leaves it, or widens what enters a layer, or narrows what leaves the block.
+    """
+    equal = [name for name, size in known.items() if size == value]
+    larger = [f"{name} * {value // size}" for name, size in known.items() if _is_factor(size, value)]
+    smaller = [f"{name} // {size // value}" for name, size in known.items() if _is_factor(value, size)]
+    return Choice((*equal, *larger[::-1], *smaller, value))
+
+
+def _is_factor(small: int, large: int) -> bool:
+    return small < large <= small * MOST and large % small == 0
+
+
+def _item(layer: Primitive, channels: int, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """Return the YAML of a layer, without what is the default; `sizes` are those of its block, none in a head."""
+    known = {"out": sizes["out"], "block_in": sizes["block_in"], "in": channels} if sizes else {}
+    match layer:
+        case Conv():
+            window = layer.kernel > 1
+            depthwise = layer.groups == layer.in_channels == layer.out_channels > 1
+            fields: dict[str, Any] = {
+                "out": Choice(("in", layer.out_channels)) if depthwise else _size(layer.out_channels, known),
+                "kernel": Option("kernel", layer.kernel) if window else 1,
+                "stride": Option("stride", layer.stride),
+                "dilation": Option("dilation", layer.dilation) if window else layer.dilation,
+            }
+            if layer.groups > 1:
+                each = layer.groups == layer.in_channels
+                fields["groups"] = Choice(("in", layer.groups) if each else (layer.groups,))
+            fields |= _padding(layer.padding, layer.dilation * (layer.kernel - 1))
+            return {"conv": {**fields, "bias": True} if layer.bias else fields}
+        case Norm():
+            return {"norm": {"kind": "group", "groups": layer.groups} if layer.kind == "group" else layer.kind}
+        case Activation():
+            return {"act": layer.kind}
+        case Dropout():
+            return {"dropout": {"rate": layer.rate, "channelwise": True} if layer.channelwise else layer.rate}
+        case Pool():
+            window = {"kind": layer.kind, "kernel": layer.kernel, "stride": Option("stride", layer.stride)}
+            return {"pool": {**window, **_padding(layer.padding, layer.kernel - 1)}}
+        case GlobalPool():
+            return {"pool": f"global_{layer.kind}"}
+        case Linear():
+            features = {} if layer.in_features == channels else {"in": f"in * {layer.in_features // channels}"}
+            bias = {} if layer.bias else {"bias": False}
+            return {"linear": {**features, "out": _size(layer.out_features, known), **bias}}
+        case _:
+            assert_never(layer)
+
+
+def _padding(padding: tuple[int, int], reach: int) -> dict[str, Any]:
+    """Return the field for the padding of a window of `reach` = dilation * (kernel - 1)."""
+    if padding == (reach // 2, reach - reach // 2):
+        return {}  # 'same', the default
+    return {"padding": "valid" if padding == (0, 0) else padding[0]}
