@@ -48,6 +48,7 @@ def host_of(trial: FrozenTrial) -> str:
     return str(trial.user_attrs.get("worker", "")).partition(":")[0]
 
 
+@pytest.mark.slow
 def test_a_host_that_is_cut_off_loses_its_trial_and_comes_back(room: Room) -> None:
     alpha, beta = room.host("alpha", 2), room.host("beta", 3)
     command = ["-m", f"study.storage={room.storage}", "study.grace=10", "study.trials=5", "train.epochs=40", *TINY]

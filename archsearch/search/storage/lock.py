@@ -98,7 +98,7 @@ def _try_lock(handle: int) -> bool | None:
 
 @contextlib.contextmanager
 def _owner_file(path: Path, patience: float) -> Iterator[None]:
-    """Hold `path`, which only one process can create; that of a dead process, or a very old one, is removed."""
+    """Hold `path`, which only one process can create; one of a dead process, or an old one of another host, goes."""
     wait = _waiter(path, patience)
     while True:
         with contextlib.suppress(FileExistsError):
@@ -117,7 +117,8 @@ def _owner_file(path: Path, patience: float) -> Iterator[None]:
 def _remove_left(path: Path, patience: float) -> None:
     with contextlib.suppress(OSError):  # released, or removed by another process, meanwhile
         is_old = time.time() - path.stat().st_mtime > patience
-        if is_old or is_alive(path.read_text(encoding="utf-8", errors="replace")) is False:
+        alive = is_alive(path.read_text(encoding="utf-8", errors="replace"))
+        if alive is False or (alive is None and is_old):  # on another host it cannot be seen
             aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
             path.rename(aside)  # of two processes that remove it at once, one fails here
             aside.unlink()
