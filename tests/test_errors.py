@@ -37,7 +37,13 @@ def test_a_spec_error_survives_the_way_between_processes() -> None:
     assert (str(again), again.where, again.what, again.fix) == (str(error), error.where, error.what, error.fix)
 
 
-@pytest.mark.parametrize("name", sorted(EVERY.keys() - {"SpecError"}))
+def test_an_error_of_channels_is_a_spec_error_that_survives_it() -> None:
+    error = errors.ChannelsError("arch.stem", "13 channels are not divisible by 2 groups", "Use 14.")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.fix) == (errors.ChannelsError, str(error), "Use 14.")
+
+
+@pytest.mark.parametrize("name", sorted(EVERY.keys() - {"SpecError", "ChannelsError"}))
 def test_every_other_error_survives_it_too(name: str) -> None:
     again = pickle.loads(pickle.dumps(EVERY[name]("train/cat/0001.jpg is no image")))
     assert (type(again), str(again)) == (EVERY[name], "train/cat/0001.jpg is no image")
