@@ -118,7 +118,7 @@ def broken_limits_text(checked: Checked) -> str:
         for index, fix in enumerate(margin.fixes):
             lines.append(f"  {'':<{column}}  {'fix:' if index == 0 else '  or:'} {fix}")
         if not margin.fixes:
-            lines.append(f"  {'':<{column}}  no single change of a stage keeps it")
+            lines.append(f"  {'':<{column}}  no change of one or two settings that was tried keeps it")
     return "\n".join(lines)
 
 
