@@ -61,7 +61,7 @@ def moment(when: datetime.datetime) -> str:
 
 
 def folder_name(name: str) -> str:
-    """Return `name` as that of one folder, whatever it is: a changed one ends with digits that tell it from others."""
+    """Return `name` as a valid folder name; one that had to be changed ends with six digits of its hash."""
     kept = re.sub(r"[^\w.-]+", "_", name).strip("._").encode()[:_LONGEST_NAME].decode(errors="ignore")
     return kept if kept == name else f"{kept or 'study'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 

@@ -14,7 +14,7 @@ from archsearch.design.layers import Activation, Conv, GlobalPool, Norm, Pool, P
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 
 _WITHOUT_TRAITS = (Norm, Activation)
-"""Layers that leave the shape alone, too: most of a plan. (A tuple: a union is made anew at every look.)"""
+"""Layers that leave the shape alone, too: most of a plan. (A tuple: a union would be created at every check.)"""
 TRAITS: tuple[str, ...] = get_args(Trait)
 HeadKind = Literal["global_average", "global_max", "none"]
 HEADS: tuple[str, ...] = get_args(HeadKind)

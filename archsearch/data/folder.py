@@ -42,7 +42,7 @@ _VERSION = 2  # of the decoding; a new one makes caches invalid
 _BATCH = 200  # files decoded by a thread before it takes the next
 _LONG = 120  # bytes of a folder's name in that of its cache
 _NAMED = 5  # files named in a message, of all that are wrong
-_BLACK = 16  # a picture of lower values, of 255, cannot be told from a black one
+_BLACK = 16  # an image whose values are all below this, of 255, looks black
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # the text around them
 
 

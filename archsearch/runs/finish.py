@@ -1,6 +1,6 @@
 """What a run's folder gets after its result: curves, drawing and report card; and the end of its checkpoint.
 
-It can be repeated: a run that was killed in between is finished by whoever looks at its folder next. The result is
+It can be repeated: the next command that reads the folder of a killed run finishes it. The result is
 safe by then, so nothing here fails a run: what cannot be drawn is a notice.
 """
 

@@ -107,7 +107,7 @@ def _opened(file: Path, options: str) -> Iterator[Query]:
 
 
 def distrust(connection: Any) -> None:
-    """Let the file of `connection` call no function that could do more than compute, whoever has made its schema."""
+    """Let the schema in the file of `connection`, which may be untrusted, call no function that has side effects."""
     connection.execute("PRAGMA trusted_schema=OFF")
 
 
