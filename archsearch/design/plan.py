@@ -188,6 +188,19 @@ def _is_shortcut(layer: Layer) -> bool:
     return not isinstance(layer, Activation)
 
 
+def primitives(layers: Iterable[Layer], prefix: str = "") -> Iterator[tuple[str, Primitive]]:
+    """Yield path and layer of every primitive layer below `layers` in order; their paths begin with `prefix`."""
+    for layer in layers:
+        path = f"{prefix}{layer.name}"
+        match layer:
+            case Sequence():
+                yield from primitives(layer.layers, f"{path}.")
+            case Parallel():
+                yield from primitives(layer.branches, f"{path}.")
+            case _:
+                yield path, layer
+
+
 def canonical_text(plan: Plan) -> str:
     """Return the text that equal networks share: the plainest layers that compute the same, without names and nesting.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from archsearch.analysis.measure import measure
 from archsearch.design.geometry import Shape
 from archsearch.design.lower import lower
-from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
+from archsearch.design.plan import Plan, Sequence, design_id, primitives
 from archsearch.design.spec import DesignSpec, decode_design, decode_input, no_blocks
 from archsearch.errors import SpecError
 from archsearch.formatting import number
@@ -106,7 +106,7 @@ def _weights(network: nn.Module, found: Trace, plan: Plan, order: tuple[int, ...
         **dict(network.named_buffers(remove_duplicate=False)),
     }
     weights: dict[str, Tensor] = {}
-    paths = list(_paths(plan.layers, ""))
+    paths = [path for path, _ in primitives(plan.layers)]
     _require(len(paths) == len(order), network, "its layers were lost or doubled")
     for path, index in zip(paths, order, strict=True):
         step = found.steps[index]
@@ -116,19 +116,6 @@ def _weights(network: nn.Module, found: Trace, plan: Plan, order: tuple[int, ...
                 value += step.eps - EPS  # the same in inference as its eps
             weights[f"{path}.{tensor}"] = value
     return weights
-
-
-def _paths(layers: tuple[Layer, ...], prefix: str) -> Iterator[str]:
-    """Yield the paths of the primitive layers in order."""
-    for layer in layers:
-        path = f"{prefix}{layer.name}"
-        match layer:
-            case Sequence():
-                yield from _paths(layer.layers, f"{path}.")
-            case Parallel():
-                yield from _paths(layer.branches, f"{path}.")
-            case _:
-                yield path
 
 
 def _compare(network: nn.Module, found: Trace, ours: nn.Module, weights: Mapping[str, Tensor]) -> tuple[int, float]:

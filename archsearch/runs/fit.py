@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, assert_never
 
 from archsearch.analysis.check import Checked
 from archsearch.analysis.measure import rows
 from archsearch.design.layers import Norm
-from archsearch.design.plan import Layer, Parallel, Plan, Sequence
+from archsearch.design.plan import Plan, primitives
 from archsearch.errors import SpecError
 from archsearch.formatting import number
 from archsearch.settings.training import TrainSettings
@@ -89,18 +89,7 @@ def _values(norm: Norm, batch: int, pixels: int) -> int:
 def _norms(plan: Plan) -> Iterator[tuple[str, Norm, int]]:
     """Yield the path of every norm of `plan`, the norm, and the pixels of its map."""
     shapes = {row.name: row.output_shape for row in rows(plan)}
-    for path, layer in _leaves(plan.layers, ""):
+    for path, layer in primitives(plan.layers):
         if isinstance(layer, Norm):
             _, height, width = shapes[path]
             yield path, layer, height * width
-
-
-def _leaves(layers: Iterable[Layer], prefix: str) -> Iterator[tuple[str, Layer]]:
-    for layer in layers:
-        path = f"{prefix}{layer.name}"
-        if isinstance(layer, Sequence):
-            yield from _leaves(layer.layers, f"{path}.")
-        elif isinstance(layer, Parallel):
-            yield from _leaves(layer.branches, f"{path}.")
-        else:
-            yield path, layer
