@@ -29,7 +29,7 @@ from archsearch.data.dataset import Images, Source
 from archsearch.errors import StorageError
 from archsearch.notices import notice_once
 
-MAGIC = b"archsearch images 2\n"
+MAGIC = b"archsearch images 3\n"
 _ANY_VERSION = MAGIC[:-2]
 _UNFINISHED = ".part"
 _STALE = 3600.0  # seconds after which an unfinished file is taken for that of a killed writer
@@ -73,18 +73,22 @@ def _read(file: IO[bytes], key: str) -> Source | None:
     if header is None or header["key"] != key:
         return None
     shapes: list[list[int]] = header["shapes"]
-    sizes = [math.prod(shapes[0]), shapes[0][0] * 8, math.prod(shapes[1]), shapes[1][0] * 8]
+    sizes = [size for shape in shapes for size in (math.prod(shape), shape[0] * 8)]
     if os.fstat(file.fileno()).st_size != file.tell() + sum(sizes):
         raise _DamagedError
     arrays = [np.fromfile(file, np.uint8, size) for size in sizes]
     if [len(array) for array in arrays] != sizes or _sums(arrays) != header["sums"]:
         raise _DamagedError
-    train, train_labels, test, test_labels = arrays
+    splits = [
+        Images(images_BHWC=images.reshape(shape), labels_B=_labels(labels))
+        for shape, images, labels in zip(shapes, arrays[::2], arrays[1::2], strict=True)
+    ]
     return Source(
         name=header["name"],
         classes=tuple(header["classes"]),
-        train=Images(images_BHWC=train.reshape(shapes[0]), labels_B=_labels(train_labels)),
-        test=Images(images_BHWC=test.reshape(shapes[1]), labels_B=_labels(test_labels)),
+        train=splits[0],
+        test=splits[1],
+        validation=splits[2] if len(splits) > 2 else None,
         mean=tuple(header["mean"]),
         std=tuple(header["std"]),
         digest=header["digest"],
@@ -93,16 +97,17 @@ def _read(file: IO[bytes], key: str) -> Source | None:
 
 def write(path: Path, key: str, source: Source) -> None:
     """Write `source` to `path` in one step; raises `StorageError` if that fails, and leaves no file."""
+    splits = [source.train, source.test, *([] if source.validation is None else [source.validation])]
     arrays = [
         np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        for images in (source.train, source.test)
+        for images in splits
         for array in (images.images_BHWC, images.labels_B.astype("<i8"))
     ]
     header = {
         "key": key,
         "name": source.name,
         "classes": source.classes,
-        "shapes": [source.train.images_BHWC.shape, source.test.images_BHWC.shape],
+        "shapes": [images.images_BHWC.shape for images in splits],
         "mean": source.mean,
         "std": source.std,
         "digest": source.digest,

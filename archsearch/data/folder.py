@@ -11,7 +11,6 @@ import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import permutations
 from operator import attrgetter
 from pathlib import Path
@@ -72,13 +71,7 @@ def load(settings: DataSettings) -> Source:
     place = hashlib.sha256(os.fsencode(f"{root}\0{size}\0{resize}{_grey(channels)}")).hexdigest()[:12]
     name = readable(root.name).encode()[:_LONG].decode(errors="ignore")
     path = Path(settings.cache) / f"{name}-{place}.images"
-    source = cached(path, _key(listing), lambda: _decode(root, classes, listing, settings))
-    if not held_out:
-        return source
-    images_BHWC, labels_B, count = source.train.images_BHWC, source.train.labels_B, len(listing["train"])
-    train = Images(images_BHWC=images_BHWC[:count], labels_B=labels_B[:count])
-    validation = Images(images_BHWC=images_BHWC[count:], labels_B=labels_B[count:])
-    return replace(source, train=train, validation=validation)
+    return cached(path, _key(listing), lambda: _decode(root, classes, listing, settings))
 
 
 def load_samples(settings: DataSettings, *, most: int, each: int) -> Samples:
@@ -189,7 +182,7 @@ def _key(listing: dict[str, list[Found]]) -> str:
 
 
 def _decode(root: Path, classes: tuple[str, ...], listing: dict[str, list[Found]], settings: DataSettings) -> Source:
-    """Return the decoded images, those of the validation behind the training images.
+    """Return the decoded images of `listing`: the splits train, validation where there is one, and test.
 
     The digest is over the files' bytes, not over pixels: decoders of JPEG may differ by a shade between machines.
     """
@@ -205,12 +198,23 @@ def _decode(root: Path, classes: tuple[str, ...], listing: dict[str, list[Found]
         hashes.append(found)
     _note_equal(listing, [*hashes[0], *hashes[1]])
     count = len(listing["train"])
-    mean, std = statistics(splits[0].images_BHWC[:count])
+    train, validation = (
+        Images(images_BHWC=splits[0].images_BHWC[part], labels_B=splits[0].labels_B[part])
+        for part in (slice(count), slice(count, None))
+    )
+    mean, std = statistics(train.images_BHWC)
     names = tuple(map(readable, classes))
     held_out = f"\0{count}" if len(seen) > 1 else ""
     digest = digest_of(["\0".join(names).encode(), f"{size}{_grey(channels)}{held_out}".encode(), *digests])
     return Source(
-        name=readable(root.name), classes=names, train=splits[0], test=splits[1], mean=mean, std=std, digest=digest
+        name=readable(root.name),
+        classes=names,
+        train=train,
+        test=splits[1],
+        mean=mean,
+        std=std,
+        digest=digest,
+        validation=validation if len(seen) > 1 else None,
     )
 
 

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from archsearch.search.storage.rows import RunRecord
     from archsearch.search.storage.study import Study
 
-_DATABASE = frozenset({"sqlalchemy", "sqlite3", "psycopg", "optuna"})  # whose errors are those of the database
 LONGEST_TRACE = 20_000  # characters of a traceback that are kept
 FINISHED = ("complete", "pruned")  # states of a trial whose run has a result
 NO_VALUE = "no validation images (data.validation=0), so there is no accuracy to compare"
@@ -50,9 +49,9 @@ def prepare_study(experiment: Experiment, data: Mapping[str, Any], origin: Origi
 
 @contextmanager
 def _opened(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> Iterator[Study]:
+    from archsearch.search.faults import database_fault
     from archsearch.search.storage.database import open_store
     from archsearch.search.storage.study import open_study
-    from archsearch.search.storage.url import cause_of
 
     store = open_store(experiment.study.storage)
     try:
@@ -66,10 +65,10 @@ def _opened(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> 
             data_settings=data_record(experiment.data),
         )
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in _DATABASE:
+        if not (fault := database_fault(error)):
             raise
-        cause = cause_of(error.__cause__ or error, store.address)
-        raise StorageError(f"{store.address}: the study database does not answer: {cause}.") from None
+        text = mask(fault.strip().splitlines()[0], of=store.address.url)
+        raise StorageError(f"{store.address}: {text}.") from None
     finally:
         store.close()
 

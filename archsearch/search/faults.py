@@ -47,12 +47,12 @@ def fault_of(error: BaseException) -> str | None:
         case RuntimeError() if any(words in str(error) for words in _DEVICE):
             text = str(error)
         case _:
-            text = _database_fault(error)
+            text = database_fault(error)
     return mask((text.strip().splitlines() or [""])[0]) or None
 
 
-def _database_fault(error: BaseException) -> str:
-    """Return why a database does not answer, empty where `error` is of something else."""
+def database_fault(error: BaseException) -> str:
+    """Return why a database does not answer, empty where `error` is of something else; passwords are not masked."""
     if type(error).__name__ == "StorageInternalError":  # Optuna's, around the driver's
         error = error.__cause__ or error
     elif type(error).__module__.partition(".")[0] not in _DATABASES or type(error).__name__ in _OF_CALLER:

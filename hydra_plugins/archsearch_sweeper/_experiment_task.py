@@ -18,7 +18,7 @@ from archsearch.overrides import assign
 from archsearch.runs.log import NO_LOGGING, JobLogging
 from archsearch.search.evaluator import Evaluator
 from archsearch.search.task import Assignments, Candidate, Job, Outcome
-from archsearch.settings.experiment import decode_experiment, require_training
+from archsearch.settings.experiment import Experiment, decode_experiment, require_training
 from archsearch.settings.objectives import OBJECTIVES
 from archsearch.settings.training import TrainSettings
 from archsearch.training.storage import read_metrics, write_whole
@@ -95,55 +95,41 @@ class ExperimentTask:
         return self._chosen[1]
 
     def train(self, job: Job) -> Outcome:
-        from archsearch.data.load import load_dataset
-        from archsearch.runs.execute import execute
         from archsearch.runs.finish import finish
         from archsearch.runs.folder import design_in
         from archsearch.runs.log import logged
         from archsearch.runs.record import read_result
-        from archsearch.training.checkpoint import DamagedCheckpoint, set_checkpoint_aside
-        from archsearch.training.loop import METRICS
 
-        tree, checked = job.candidate.experiment
-        experiment = decode_experiment(tree, self._composer.blocks)
-        experiment = replace(experiment, study=replace(experiment.study, objectives=self._objectives))
-        if job.device is not None and experiment.train.device in ("auto", "cuda"):
-            experiment = replace(experiment, train=replace(experiment.train, device=job.device))
-        if self._dataset is None:
-            self._dataset = _require_same(load_dataset(experiment.data), self._fingerprint)
-        dataset = self._dataset
+        checked = job.candidate.experiment[1]
+        experiment = self._experiment(job)
+        dataset = self._images(experiment)
         if design_in(job.run_dir) not in (None, checked.design_id):  # no fault of the design
             raise StorageError(f"{job.run_dir}: holds the run of another design. Move that folder away.")
         with logged(self._logging, job.run_dir):
             record = read_result(job.run_dir) if job.resume else None
-            if record is not None:  # an earlier worker had finished the training, and may have recorded no epoch
-                for one in read_metrics(job.run_dir / METRICS):
-                    if one.validation_accuracy is not None:
-                        job.on_epoch(one.epoch, one.validation_accuracy)
+            if record is None:
+                self._write_overrides(job)
+                record = _trained(experiment, job, dataset)
+            else:  # an earlier worker had finished the training, and may have recorded no epoch
+                _report_epochs(job)
                 finish(experiment, checked, dataset, job.run_dir)
-                return outcome_of(record)
-            self._write_overrides(job)
+        return outcome_of(record)
 
-            def run(*, resume: bool, notices: tuple[str, ...] = ()) -> dict[str, Any]:
-                return execute(
-                    experiment,
-                    checked,
-                    job.run_dir,
-                    dataset=dataset,
-                    on_epoch=job.on_epoch,
-                    resume=resume,
-                    evaluate_test=False,
-                    notices=notices,
-                ).record
+    def _experiment(self, job: Job) -> Experiment:
+        """Return the settings of the job's training, on the device that it was given."""
+        experiment = decode_experiment(job.candidate.experiment[0], self._composer.blocks)
+        train = experiment.train
+        if job.device is not None and train.device in ("auto", "cuda"):
+            train = replace(train, device=job.device)
+        return replace(experiment, train=train, study=replace(experiment.study, objectives=self._objectives))
 
-            try:
-                return outcome_of(run(resume=job.resume))
-            except DamagedCheckpoint:
-                aside = set_checkpoint_aside(job.run_dir)
-            notice = (
-                f"the checkpoint was damaged: it is kept as {aside.name}, and the training starts from the beginning"
-            )
-            return outcome_of(run(resume=False, notices=(notice,)))
+    def _images(self, experiment: Experiment) -> Dataset:
+        """Return the images, read once; raises `DataError` where they are not those of the study."""
+        from archsearch.data.load import load_dataset
+
+        if self._dataset is None:
+            self._dataset = _require_same(load_dataset(experiment.data), self._fingerprint)
+        return self._dataset
 
     def _write_overrides(self, job: Job) -> None:
         """Leave in the run's folder the overrides and the sources that compose it again, in files like Hydra's."""
@@ -157,6 +143,42 @@ class ExperimentTask:
         write_whole(job.run_dir / ".hydra" / "overrides.yaml", text.encode())
         hydra = yaml.safe_dump({"hydra": self._sources.hydra_record()})
         write_whole(job.run_dir / ".hydra" / "hydra.yaml", hydra.encode())
+
+
+def _report_epochs(job: Job) -> None:
+    """Report the epochs in the job's folder, each with its validation accuracy."""
+    from archsearch.training.loop import METRICS
+
+    for one in read_metrics(job.run_dir / METRICS):
+        if one.validation_accuracy is not None:
+            job.on_epoch(one.epoch, one.validation_accuracy)
+
+
+def _trained(experiment: Experiment, job: Job, dataset: Dataset) -> dict[str, Any]:
+    """Return the record of the training, which starts from the beginning where its checkpoint is damaged."""
+    from archsearch.runs.execute import execute
+    from archsearch.training.checkpoint import DamagedCheckpoint, set_checkpoint_aside
+
+    checked = job.candidate.experiment[1]
+
+    def run(*, resume: bool, notices: tuple[str, ...] = ()) -> dict[str, Any]:
+        return execute(
+            experiment,
+            checked,
+            job.run_dir,
+            dataset=dataset,
+            on_epoch=job.on_epoch,
+            resume=resume,
+            evaluate_test=False,
+            notices=notices,
+        ).record
+
+    try:
+        return run(resume=job.resume)
+    except DamagedCheckpoint:
+        aside = set_checkpoint_aside(job.run_dir)
+    notice = f"the checkpoint was damaged: it is kept as {aside.name}, and the training starts from the beginning"
+    return run(resume=False, notices=(notice,))
 
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:

@@ -15,6 +15,7 @@ from archsearch.errors import ArchsearchError, InterruptedRun, RunError
 from archsearch.formatting import printable
 from archsearch.masking import mask
 from archsearch.process import protect_output
+from archsearch.search.faults import Patience
 from archsearch.search.loop import POLL, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import TrialQueue
@@ -41,10 +42,11 @@ class LaunchedWorker:
     def __call__(self, config: Any) -> None:
         """Be one worker until the search is done."""
         protect_output()
-        store = open_store(str(config.study.storage), slim=True)
+        settings = replace(self.sweep.settings, storage=str(config.study.storage))
+        patience = Patience(settings.patience, lambda text: print(text, file=sys.stderr))  # noqa: T201
+        store = patience.call(lambda: open_store(settings.storage, slim=True))
         try:
-            study = load_study(store, self.study)
-            settings = replace(self.sweep.settings, storage=str(config.study.storage))
+            study = patience.call(lambda: load_study(store, self.study))
             view = ProgressView(self.total, study.objectives, study.directions)
             with stopping_in_time():
                 work(study, replace(self.sweep, settings=settings), self.tasks(), listen=view, first=self.first)

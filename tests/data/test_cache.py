@@ -19,25 +19,29 @@ from archsearch.data.dataset import Images, Source, source_of
 from archsearch.errors import StorageError
 
 
-def make_source(images: int = 20) -> Source:
+def make_source(images: int = 20, *, validation: bool = False) -> Source:
     pixels = (np.arange(images * 8 * 8 * 3) % 251).astype(np.uint8).reshape(images, 8, 8, 3)
     train = Images(images_BHWC=pixels, labels_B=np.arange(images) % 2)
-    return source_of("made", ("a", "b"), train, Images(images_BHWC=pixels[:4], labels_B=train.labels_B[:4]))
+    test, held_out = (Images(images_BHWC=pixels[part], labels_B=train.labels_B[part]) for part in np.s_[:4, 4:7])
+    return source_of("made", ("a", "b"), train, test, held_out if validation else None)
 
 
 def equal(one: Source, other: Source) -> bool:
-    arrays = zip((one.train, one.test), (other.train, other.test), strict=True)
+    splits = [[s.train, s.test, *([] if s.validation is None else [s.validation])] for s in (one, other)]
+    arrays = zip(*splits, strict=True)
     same = all((a.images_BHWC == b.images_BHWC).all() and (a.labels_B == b.labels_B).all() for a, b in arrays)
     rest = [(s.name, s.classes, s.mean, s.std, s.digest) for s in (one, other)]
     return same and rest[0] == rest[1]
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("validation", [False, True])
+def test_what_is_written_is_read_again(tmp_path: Path, validation: bool) -> None:
     path = tmp_path / "deep" / "made.images"
-    cache.write(path, "key", make_source())
+    cache.write(path, "key", make_source(validation=validation))
     found = cache.read(path, "key")
     assert found is not None
-    assert equal(found, make_source())
+    assert (found.validation is not None) == validation
+    assert equal(found, make_source(validation=validation))
     assert found.train.labels_B.dtype == np.int64
     assert cache.read(path, "another key") is None
     assert cache.read(tmp_path / "absent.images", "key") is None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Lock = Callable[[], AbstractContextManager[None]]
 PATIENCE = 120.0  # seconds; a lock is usually held for milliseconds
 PAUSE = 0.002
+_LOCK_NOT_AVAILABLE = "55P03"  # the SQLSTATE of a lock that was waited for too long
 _HELD = (errno.EAGAIN, errno.EACCES, errno.EINTR, errno.EDEADLK)
 """What the system answers while another process has the lock; anything else means that it cannot lock there."""
 
@@ -124,16 +125,27 @@ def _remove_left(path: Path, patience: float) -> None:
             aside.unlink()
 
 
-def postgresql_lock(engine: Any, name: str) -> Lock:
+def postgresql_lock(engine: Any, name: str, patience: float = PATIENCE) -> Lock:
     """Return an advisory lock of the database; the server releases it with the connection."""
     from sqlalchemy import text
+    from sqlalchemy.exc import OperationalError
 
     number = int.from_bytes(hashlib.sha256(f"archsearch:{name}".encode()).digest()[:8], "big", signed=True)
 
     @contextlib.contextmanager
     def lock() -> Iterator[None]:
         with engine.connect() as connection, connection.begin():
-            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+            connection.execute(
+                text("SELECT set_config('lock_timeout', :wait, true)"), {"wait": f"{patience * 1000:.0f}"}
+            )
+            try:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+            except OperationalError as error:
+                state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)  # psycopg 3, or 2
+                if state != _LOCK_NOT_AVAILABLE:
+                    raise
+                what = f"the lock '{name}' of the study database is held by another process for over {patience:.0f} s"
+                raise StorageError(f"{what}; is it suspended?") from None
             yield
 
     return lock

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from archsearch.search.heartbeat import worker_name
 from archsearch.search.loop import work
 from archsearch.search.storage.dashboard import MARGIN
 from archsearch.search.storage.database import LONG, Store, open_store
-from archsearch.search.storage.lock import file_lock
+from archsearch.search.storage.lock import file_lock, postgresql_lock
 from archsearch.search.storage.reader import open_reader
 from archsearch.search.storage.url import parse_address
 
@@ -102,6 +103,18 @@ def test_one_process_at_a_time_has_the_lock() -> None:
         pytest.fail("two held it")
     with impatient():
         pass
+
+
+@pytest.mark.postgres
+def test_one_process_at_a_time_has_the_lock_of_a_server() -> None:
+    store = open_store(os.environ["ARCHSEARCH_POSTGRES"])
+    name = f"test-{uuid.uuid4()}"
+    lock, impatient = (postgresql_lock(store.engine, name, patience) for patience in (60, 0.05))
+    with lock(), pytest.raises(StorageError, match=rf"the lock '{name}' of the study database is held"), impatient():
+        pytest.fail("two held it")
+    with impatient():
+        pass
+    store.close()
 
 
 def test_the_lock_is_released_with_its_process() -> None:
