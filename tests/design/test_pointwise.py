@@ -123,11 +123,11 @@ def test_equal_layers_share_their_text() -> None:
     assert text_of(Clamp(name="c", low=0.0, high=6.0)) == text_of(Activation(name="a", kind="relu6"))
     assert text_of(Clamp(name="c", low=0.0, high=1.0)) != text_of(Activation(name="a", kind="relu6"))
     one = (1, 8, 8)
-    scales = [Scale(name="s", channels=1, per=per) for per in ("channel", "layer")]  # type: ignore[arg-type]
+    scales = [Scale(name="s", channels=1, per=per) for per in ("channel", "layer")]
     assert text_of(scales[0], shape=one) == text_of(scales[1], shape=one)
     assert text_of(Scale(name="s", channels=12)) != text_of(Scale(name="s", channels=12, init=0.5))
     pool = GlobalPool(name="p", kind="average")
-    norms = [Norm(name="n", kind=kind, channels=12) for kind in ("layer", "channel")]  # type: ignore[arg-type]
+    norms = [Norm(name="n", kind=kind, channels=12) for kind in ("layer", "channel")]
     assert text_of(pool, norms[0]) == text_of(pool, norms[1])
     assert text_of(norms[0]) != text_of(norms[1])
 
@@ -159,7 +159,7 @@ def branches(combine: str, *layers: tuple[Leaf | Parallel, ...]) -> Parallel:
 
 
 def test_a_mean_is_no_part_of_a_larger_mean() -> None:
-    acts = [Activation(name="a", kind=kind) for kind in ("relu", "silu", "gelu")]  # type: ignore[arg-type]
+    acts = [Activation(name="a", kind=kind) for kind in ("relu", "silu", "gelu")]
     nested = branches("mean", (acts[0],), (branches("mean", (acts[1],), (acts[2],)),))
     flat = branches("mean", *((act,) for act in acts))
     assert nested.flattened() is nested

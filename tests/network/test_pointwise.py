@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from archsearch.network.portable import (
     write_torch_export,
 )
 from archsearch.network.symmetry import tie_values, untied
+from archsearch.training.recording import Recording
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -237,3 +239,41 @@ def test_an_onnx_file_is_the_same(tmp_path: Path) -> None:
     found = compare(as_function(made), read_onnx(tmp_path / "net.onnx"), images, batch_size=2)
     assert (found.same, found.images) == (5, 5)
     assert found.relative < 1e-5
+
+
+@pytest.mark.parametrize("symmetry", ["none", "flip"])
+def test_a_recorded_step_is_the_step_with_its_own_draws(symmetry: str) -> None:
+    plain, recorded = (network(symmetry=symmetry) for _ in range(2))
+    recording: Recording | None = None
+    for step in range(3):
+        images, labels = normal(4, 3, 16, 16), torch.arange(4)
+        torch.manual_seed(step)  # for the drop paths
+        value, _ = loss_of(plain)(images, labels)
+        value.backward()
+        torch.manual_seed(step)
+        if recording is None:
+            recording = Recording(loss_of(recorded), recorded, images, labels)
+            found = recording.results
+            assert recording.unrepeatable is None
+        else:
+            found = recording.replay(images, labels)
+        assert torch.equal(found[0], value)
+        for one, other in zip(recorded.parameters(), plain.parameters(), strict=True):
+            assert one.grad is not None
+            assert other.grad is not None
+            assert torch.equal(one.grad, other.grad)
+            one.grad = other.grad = None
+
+
+def loss_of(made: nn.Module) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    def loss(images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
+        logits_BK = made(images_BCHW)
+        return functional.cross_entropy(logits_BK, labels_B), (logits_BK.argmax(1) == labels_B).sum()
+
+    return loss
+
+
+def test_a_compiled_network_is_the_same() -> None:
+    made, images = network(ATTENTION).eval(), normal(2, 3, 16, 16)
+    compiled = torch.compile(made, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(images), made(images))

@@ -197,7 +197,7 @@ def positive(network: nn.Module) -> nn.Module:
         elif isinstance(module, PaddedPool2d | ChannelPool2d):
             module.kind = "average"
         elif isinstance(module, PadChannelsModule):  # a product with a zero has no gradient
-            module.register_forward_hook(lambda _module, _inputs, output: output + (output == 0))
+            module.register_forward_hook(lambda _module, _inputs, output: output.where(output != 0, 1.0))
         elif isinstance(module, Scale2d):
             nn.init.ones_(module.weight)
         elif isinstance(module, nn.Conv2d | nn.Linear):
