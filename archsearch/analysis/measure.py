@@ -17,7 +17,7 @@ from typing import NamedTuple, NoReturn
 from archsearch.design.block import is_shape_settled
 from archsearch.design.expression import multiple_of
 from archsearch.design.geometry import ONE_PIXEL, Extent, Shape, union
-from archsearch.design.layers import Conv, Linear, MapKind, Primitive
+from archsearch.design.layers import Conv, Leaf, Linear, MapKind, Primitive
 from archsearch.design.lower import FixedBlock, blocks_of, first_map, layers_of, lower, lower_head, stages_of
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec
@@ -37,7 +37,7 @@ class LayerFootprint:
     name: str
     """The path, such as `stages.c2.1.conv`; for a merge, the path of the parallel."""
     kind: str
-    """`conv`, `norm`, `activation`, `dropout`, `pool`, `global_pool`, `linear`; `add`, `concat` or `multiply`."""
+    """The `row` of the layer's kind (`conv`, `norm`, ...); of a merge `add`, `mean`, `concat` or `multiply`."""
     output_shape: Shape
     """(C, H, W)."""
     receptive_field: int
@@ -235,7 +235,7 @@ class _Walk:
                 )
         return shape, extent
 
-    def _at_one_value(self, layer: Primitive, plain: Primitive | None, shape: Shape, extent: Extent) -> Extent:
+    def _at_one_value(self, layer: Primitive, plain: Leaf | None, shape: Shape, extent: Extent) -> Extent:
         """Return the extent behind `layer`, which leaves a map of `shape` as one value per channel.
 
         `plain` is what it simplifies to: what equal layers have in common decides what counts.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from archsearch.design.geometry import ONE_PIXEL, Shape
-from archsearch.design.layers import Activation, Conv, GlobalPool, Norm, Pool, Primitive, Trait
+from archsearch.design.layers import Activation, Conv, GlobalPool, Leaf, Norm, Pool, Primitive, Trait
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 
 _WITHOUT_TRAITS = (Norm, Activation)
@@ -114,7 +114,7 @@ class _Count:
     strided: int = 0
     dilated: int = 0
     either: int = 0
-    conv: Primitive | None = None
+    conv: Leaf | None = None
     """The last convolution."""
     head: HeadKind | None = None
     """None where the map is no single value, or was left so by strides."""
@@ -212,12 +212,12 @@ class _Reader:
         return after
 
 
-def _reduced_by(layer: Primitive, shape: Shape) -> HeadKind | None:
+def _reduced_by(layer: Leaf, shape: Shape) -> HeadKind | None:
     """Return the kind of head that `layer` is, which leaves a map of `shape` as one value per channel."""
     if isinstance(layer, Pool | GlobalPool):
         return "global_max" if layer.kind == "max" else "global_average"
     return None if isinstance(layer, Conv) and not layer.covers(shape) else "none"
 
 
-def _is_depthwise(layer: Primitive | None) -> bool:
+def _is_depthwise(layer: Leaf | None) -> bool:
     return isinstance(layer, Conv) and layer.kernel > 1 and layer.groups == layer.in_channels > 1

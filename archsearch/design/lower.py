@@ -15,20 +15,18 @@ from itertools import count
 from typing import Literal, assert_never
 
 from archsearch.design.block import (
-    KINDS,
     SHORTCUTS,
     BlockSpec,
-    FieldValues,
     ItemSpec,
-    LayerSpec,
     ParallelSpec,
     ResidualSpec,
-    choice_of,
     count_layers,
     settle_items,
 )
-from archsearch.design.expression import MAX_VALUE, Value, condition, multiple_of
-from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Norm, Pool
+from archsearch.design.expression import MAX_VALUE, Value, condition, integer, multiple_of
+from archsearch.design.geometry import nearest_multiple
+from archsearch.design.kinds import KINDS, FieldValues, LayerSpec, choice_of
+from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Narrow, Norm, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
 from archsearch.errors import ChannelsError, SpecError
@@ -138,10 +136,10 @@ def layers_of(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]
     return lower_items(block.items, {**block.options, "block_in": channels, "in": channels, "out": width})
 
 
-def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value]) -> tuple[Layer, ...]:
-    """Lower `items` in order; `scope['in']` follows the channels and ends as those of the output."""
-    layers: list[Layer] = []
-    taken: set[str] = set()
+def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value], first: tuple[Layer, ...] = ()) -> tuple[Layer, ...]:
+    """Lower `items` in order behind `first`; `scope['in']` follows the channels and ends as those of the output."""
+    layers: list[Layer] = [*first]
+    taken = {layer.name for layer in first}
     for item in items:
         if item.when is not None and not condition(item.when, scope, f"{item.where}.when"):
             continue
@@ -246,9 +244,14 @@ def _lower_item(item: ItemSpec, scope: dict[str, Value], taken: set[str]) -> tup
         case ParallelSpec():
             ends: list[int] = []
             branches: list[Sequence] = []
+            parts = None if item.split is None else _parts(item, scope)
             for name, branch in item.branches.items():
                 inner = dict(scope)
-                branches.append(Sequence(name=name, layers=lower_items(branch, inner)))
+                part: tuple[Layer, ...] = ()
+                if parts is not None:
+                    part = (parts[name],)
+                    inner["in"] = parts[name].out_channels
+                branches.append(Sequence(name=name, layers=lower_items(branch, inner, part)))
                 ends.append(_channels(inner))
             scope["in"] = sum(ends) if item.combine == "concat" else max(ends)
             if scope["in"] > MAX_VALUE:
@@ -258,6 +261,25 @@ def _lower_item(item: ItemSpec, scope: dict[str, Value], taken: set[str]) -> tup
             return _lower_residual(item, scope)
         case _:
             assert_never(item)
+
+
+def _parts(item: ParallelSpec, scope: Mapping[str, Value]) -> dict[str, Narrow]:
+    """Return the layer that gives each branch of a split its channels; raises `SpecError` where they do not add up."""
+    assert item.split is not None, "the item is a split"
+    channels, where, count = _channels(scope), f"{item.where}.split", len(item.branches)
+    sizes = [item.split[name] for name in item.branches]
+    if None in sizes and channels % count:
+        fix = f"Use {nearest_multiple(channels, count)} channels, or give each branch its own."
+        raise ChannelsError(where, f"{channels} channels cannot be split equally into {count}", fix)
+    found: dict[str, Narrow] = {}
+    start = 0
+    for name, size in zip(item.branches, sizes, strict=True):
+        out = channels // count if size is None else integer(size, scope, f"{where}.{name}", 1)
+        found[name] = Narrow(name="split", in_channels=channels, start=start, out_channels=out)
+        start += out
+    if start != channels:
+        raise ChannelsError(where, f"gives {start} channels, of {channels}", "Let the branches' channels add up.")
+    return found
 
 
 def _lower_residual(item: ResidualSpec, scope: dict[str, Value]) -> tuple[Layer, ...]:

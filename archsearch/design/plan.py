@@ -15,10 +15,10 @@ from math import prod
 from typing import Literal, NamedTuple, NoReturn
 
 from archsearch.design.geometry import Shape, shape_text
-from archsearch.design.layers import Activation, Conv, MapKind, Norm, Primitive, Symmetry, Trait, tie_text
+from archsearch.design.layers import Activation, Clamp, Conv, MapKind, Norm, Primitive, Symmetry, Trait, tie_text
 from archsearch.errors import ChannelsError, SpecError
 
-Combine = Literal["add", "concat", "multiply"]
+Combine = Literal["add", "concat", "multiply", "mean"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +47,11 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parallel:
-    """Branches over the same input, added, concatenated along channels, or multiplied.
+    """Branches over the same input, added, averaged, concatenated along channels, or multiplied.
 
     A residual is `add` over the branches `main` and `shortcut`. In `multiply` a branch with one value per channel
-    (squeeze and excitation) is broadcast over the map. A `concat` of symmetry `pairs` keeps the pairs of its branches.
+    (squeeze and excitation) is broadcast over the map, and one of a single channel (spatial attention) over the
+    channels. A `concat` of symmetry `pairs` keeps the pairs of its branches.
     """
 
     name: str
@@ -61,7 +62,8 @@ class Parallel:
     def merged_shape(self, shapes: Listed[Shape], path: str) -> Shape:
         """Return the shape of the merged branches, given each one's; raises `SpecError` that names two that differ.
 
-        `add` needs equal shapes, `concat` equal maps, `multiply` equal channels and maps that are equal or 1 x 1.
+        `add` and `mean` need equal shapes, `concat` equal maps, `multiply` one whole map, and others that are equal
+        to it, or 1 x 1, or of one channel.
         """
         if not shapes:
             raise SpecError(path, "has no branches", "Add at least one.")
@@ -73,10 +75,10 @@ class Parallel:
             return sum(shape[0] for shape in shapes), first[1], first[2]
         whole = 0
         if self.combine == "multiply":
-            whole = max(range(len(shapes)), key=lambda i: shapes[i][1] * shapes[i][2])
+            whole = max(range(len(shapes)), key=lambda i: (shapes[i][1] * shapes[i][2], shapes[i][0]))
             first = shapes[whole]
         for i, shape in enumerate(shapes):
-            spread = self.combine == "multiply" and shape == (first[0], 1, 1)
+            spread = self.combine == "multiply" and shape[0] in (1, first[0]) and shape[1:] in ((1, 1), first[1:])
             if shape != first and not spread:
                 self._reject_branches(min(whole, i), max(whole, i), shapes, path)
         return first
@@ -95,7 +97,7 @@ class Parallel:
         """Return the traits of the merge itself; a sum with a branch that is linear in each pixel is a residual."""
         if len(self.branches) < 2:
             return ()
-        if self.combine == "add" and any(_is_shortcut(one) for one in self.branches):
+        if self.combine in ("add", "mean") and any(_is_shortcut(one) for one in self.branches):
             return ("residual",)
         return ("gate",) if self.combine == "multiply" else ()
 
@@ -117,7 +119,7 @@ class Parallel:
 
     def continues(self, inner: Parallel) -> bool:
         """Return whether `inner`, alone in a branch, could be merged together with the other branches."""
-        return inner.combine == self.combine and inner.symmetry == self.symmetry
+        return inner.combine == self.combine != "mean" and inner.symmetry == self.symmetry
 
     def tied(self, kind: MapKind) -> tuple[Parallel, MapKind]:
         """Return it with `symmetry: flip` for an input of `kind`, and the kind of its output."""
@@ -133,7 +135,8 @@ class Parallel:
         return replace(self, branches=branches, symmetry="pairs" if joins else "none"), after
 
     def _reject_branches(self, one: int, other: int, shapes: Listed[Shape], path: str) -> NoReturn:
-        verb = {"add": "added", "concat": "concatenated", "multiply": "multiplied"}[self.combine]
+        verbs = {"add": "added", "mean": "averaged", "concat": "concatenated", "multiply": "multiplied"}
+        verb = verbs[self.combine]
         names = self.branches[one].name, self.branches[other].name
         if shapes[one][1:] != shapes[other][1:]:
             fix = "Use the same strides in both, and padding that gives maps of equal size."
@@ -185,7 +188,7 @@ def _is_shortcut(layer: Layer) -> bool:
         return layer.combine != "multiply" and all(map(_is_shortcut, layer.branches))
     if isinstance(layer, Conv):
         return layer.kernel == 1
-    return not isinstance(layer, Activation)
+    return not isinstance(layer, Activation | Clamp)
 
 
 def primitives(layers: Iterable[Layer], prefix: str = "") -> Iterator[tuple[str, Primitive]]:
@@ -260,7 +263,7 @@ def _merge_texts(parallel: Parallel, shape: Shape) -> tuple[list[str | _Merge], 
     for branch in parallel.branches:
         inner, end = _texts(branch.layers, shape) if branch.layers else ([], shape)
         shapes.append(end)
-        if len(inner) == 1 and isinstance(only := inner[0], _Merge) and only.kind == kind:
+        if len(inner) == 1 and isinstance(only := inner[0], _Merge) and only.kind == kind and kind[0] != "mean":
             branches += only.branches
         else:
             branches.append(_joined(inner))

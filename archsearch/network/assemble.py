@@ -14,11 +14,31 @@ from torch import nn
 
 from archsearch.analysis.measure import measure
 from archsearch.design.geometry import shape_text
-from archsearch.design.layers import Activation, ActivationKind, Conv, Dropout, GlobalPool, Linear, Norm, Pool, Symmetry
+from archsearch.design.layers import (
+    Activation,
+    BlurPool,
+    ChannelPool,
+    Clamp,
+    Conv,
+    Dropout,
+    DropPath,
+    GlobalPool,
+    Linear,
+    Narrow,
+    Norm,
+    PadChannels,
+    Pool,
+    Scale,
+    Shuffle,
+    Symmetry,
+)
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
+from archsearch.design.pointwise import ActivationKind
 from archsearch.errors import SpecError
+from archsearch.network import pointwise
 from archsearch.network.initialise import Scheme, initialise
 from archsearch.network.modules import (
+    BlurPool2d,
     Branches,
     DilatedDepthwiseConv2d,
     GlobalPool2d,
@@ -27,7 +47,7 @@ from archsearch.network.modules import (
     PaddedPool2d,
     UnevenConv2d,
 )
-from archsearch.network.symmetry import PairedBatchNorm2d, PairedGroupNorm, PairedInstanceNorm2d, tie
+from archsearch.network.symmetry import PairedBatchNorm2d, PairedGroupNorm, PairedInstanceNorm2d, tie, tie_values
 
 ACTIVATIONS: Final[dict[ActivationKind, type[nn.Module]]] = {
     "relu": nn.ReLU,
@@ -41,6 +61,8 @@ ACTIVATIONS: Final[dict[ActivationKind, type[nn.Module]]] = {
     "sigmoid": nn.Sigmoid,
     "hardsigmoid": nn.Hardsigmoid,
     "tanh": nn.Tanh,
+    "tanh_exp": pointwise.TanhExp,
+    "softplus": nn.Softplus,
 }
 
 
@@ -92,8 +114,13 @@ def _module(layer: Layer, path: str) -> nn.Module:
             return nn.Dropout2d(layer.rate) if layer.channelwise else nn.Dropout(layer.rate)
         case Pool():
             return _pool(layer)
+        case BlurPool():
+            before, after = layer.padding
+            return BlurPool2d(layer.kernel, layer.stride, before=before, after=after)
         case GlobalPool():
             return GlobalPool2d(layer.kind)
+        case Clamp() | Scale() | DropPath() | ChannelPool() | Narrow() | Shuffle() | PadChannels():
+            return _of_every_position(layer)
         case Linear():
             return _tied(MapLinear(layer.in_features, layer.out_features, bias=layer.bias), layer.symmetry)
         case Sequence():
@@ -137,13 +164,15 @@ def _norm(norm: Norm) -> nn.Module:
         return _paired_norm(norm)
     match norm.kind:
         case "batch":
-            return nn.BatchNorm2d(norm.channels)
+            return nn.BatchNorm2d(norm.channels, norm.eps)
         case "group":
-            return nn.GroupNorm(norm.groups, norm.channels)
+            return nn.GroupNorm(norm.groups, norm.channels, norm.eps)
         case "layer":
-            return nn.GroupNorm(1, norm.channels)
+            return nn.GroupNorm(1, norm.channels, norm.eps)
         case "instance":
-            return nn.InstanceNorm2d(norm.channels, affine=True)
+            return nn.InstanceNorm2d(norm.channels, norm.eps, affine=True)
+        case "channel":
+            return pointwise.ChannelNorm2d(norm.channels, norm.eps)
         case _:
             assert_never(norm.kind)
 
@@ -152,22 +181,57 @@ def _paired_norm(norm: Norm) -> nn.Module:
     pairs = norm.channels // 2
     match norm.kind:
         case "batch":
-            return PairedBatchNorm2d(pairs)
+            return PairedBatchNorm2d(pairs, norm.eps)
         case "group":
-            return PairedGroupNorm(norm.groups, pairs)
+            return PairedGroupNorm(norm.groups, pairs, norm.eps)
         case "layer":
-            return PairedGroupNorm(1, pairs)
+            return PairedGroupNorm(1, pairs, norm.eps)
         case "instance":
-            return PairedInstanceNorm2d(pairs, affine=True)
+            return PairedInstanceNorm2d(pairs, norm.eps, affine=True)
+        case "channel":
+            module = pointwise.ChannelNorm2d(norm.channels, norm.eps)
+            tie_values(module)
+            return module
         case _:
             assert_never(norm.kind)
+
+
+def _scale(scale: Scale) -> nn.Module:
+    module = pointwise.Scale2d(scale.count, scale.init, bias=scale.bias)
+    if scale.symmetry == "pairs":
+        tie_values(module)
+    return module
+
+
+def _of_every_position(
+    layer: Clamp | Scale | DropPath | ChannelPool | Narrow | Shuffle | PadChannels,
+) -> nn.Module:
+    match layer:
+        case Clamp():
+            return nn.Hardtanh(layer.low, layer.high)
+        case Scale():
+            return _scale(layer)
+        case DropPath():
+            return pointwise.DropPath(layer.rate)
+        case ChannelPool():
+            return pointwise.ChannelPool2d(layer.kind)
+        case Narrow():
+            return pointwise.Narrow(layer.start, layer.out_channels, pairs=layer.symmetry == "pairs")
+        case Shuffle():
+            return pointwise.ChannelShuffle(layer.groups, pairs=layer.symmetry == "pairs")
+        case PadChannels():
+            after = layer.out_channels - layer.in_channels - layer.before
+            return pointwise.PadChannels(layer.before, after, pairs=layer.symmetry == "pairs")
+        case _:
+            assert_never(layer)
 
 
 def _pool(pool: Pool) -> nn.Module:
     before, after = pool.padding
     # torch's own pools pad evenly and by half a window at most.
     if before != after or before > pool.kernel // 2:
-        return PaddedPool2d(pool.kind, pool.kernel, pool.stride, before=before, after=after)
+        counts = pool.counts_padding
+        return PaddedPool2d(pool.kind, pool.kernel, pool.stride, before=before, after=after, counts_padding=counts)
     if pool.kind == "max":
         return nn.MaxPool2d(pool.kernel, pool.stride, before)
-    return nn.AvgPool2d(pool.kernel, pool.stride, before, count_include_pad=False)
+    return nn.AvgPool2d(pool.kernel, pool.stride, before, count_include_pad=pool.counts_padding)

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from archsearch.network.modules import Branches
+from archsearch.network.pointwise import Scale2d
 from archsearch.network.symmetry import free_weights
 
 Scheme = Literal["kaiming", "xavier", "dirac", "torch"]
-Norms = nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d
+Norms = nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d | nn.LayerNorm
 
 
 @torch.no_grad()
@@ -32,9 +33,9 @@ def initialise(
     dirac: kaiming, but the first filters of odd kernels pass their input channels on (as airbench, Jordan 2024).
     torch: the distributions that torch's own layers begin with, uniform with variance 1 / (3 fan-in).
 
-    Biases start at 0 (but for `torch`), norms at scale 1 and shift 0. `zero_residual` starts the
-    norm that ends the `main` branch of an addition at scale 0 (Goyal et al. 2017). `generator` lives
-    on the CPU; the weights may lie on any device and come out the same.
+    Biases start at 0 (but for `torch`), norms at scale 1 and shift 0, learnt factors at the value that they were made
+    with. `zero_residual` starts the norm that ends the `main` branch of an addition at scale 0 (Goyal et al. 2017).
+    `generator` lives on the CPU; the weights may lie on any device and come out the same.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -42,14 +43,17 @@ def initialise(
         elif isinstance(module, Norms):
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_running_stats()
-            _fill(module.weight, 1.0)
-            _fill(module.bias, 0.0)
+            _fill(module, "weight", 1.0)
+            _fill(module, "bias", 0.0)
+        elif isinstance(module, Scale2d):
+            _fill(module, "weight", module.init)
+            _fill(module, "bias", 0.0)
     if zero_residual:
         for module in network.modules():
             if isinstance(module, Branches) and module.combine == "add":
                 last = _last_leaf(module.get_submodule("main")) if "main" in dict(module.named_children()) else None
                 if isinstance(last, Norms):
-                    _fill(last.weight, 0.0)
+                    _fill(last, "weight", 0.0)
 
 
 def _initialise_weight(module: nn.Conv2d | nn.Linear, scheme: Scheme, generator: torch.Generator) -> None:
@@ -111,6 +115,8 @@ def _last_leaf(module: nn.Module) -> nn.Module | None:
     return None if isinstance(module, Branches) else module
 
 
-def _fill(tensor: Tensor | None, value: float) -> None:
-    if tensor is not None:
-        tensor.fill_(value)
+def _fill(module: nn.Module, name: str, value: float) -> None:
+    """Give the parameter `name` of `module`, if it has it, one value."""
+    parameter: Tensor | None = getattr(module, name)
+    if parameter is not None:
+        _set(module, name, torch.full_like(parameter, value))

@@ -6,6 +6,7 @@ Legend: B batch, C channels, H height, W width, K classes. Imports torch only: n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import comb
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from archsearch.network.symmetry import concat_pairs
+
+Combine = Literal["add", "concat", "multiply", "mean"]
 
 
 class UnevenConv2d(nn.Conv2d):
@@ -84,11 +87,20 @@ def join_map(parts: Tensor, gap: int) -> Tensor:
 
 
 class PaddedPool2d(nn.Module):
-    """A pooling window over any padding: padded positions never win a max and do not count in an average."""
+    """A pooling window over any padding: padded positions never win a max; in an average they count where asked."""
 
-    def __init__(self, kind: Literal["max", "average"], kernel: int, stride: int, *, before: int, after: int) -> None:
+    def __init__(
+        self,
+        kind: Literal["max", "average"],
+        kernel: int,
+        stride: int,
+        *,
+        before: int,
+        after: int,
+        counts_padding: bool = False,
+    ) -> None:
         super().__init__()
-        self.kind, self.kernel, self.stride = kind, kernel, stride
+        self.kind, self.kernel, self.stride, self.counts_padding = kind, kernel, stride, counts_padding
         self.border = (before, after, before, after)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
@@ -98,7 +110,7 @@ class PaddedPool2d(nn.Module):
         if self.kind == "max":
             return functional.max_pool2d(padded, self.kernel, self.stride)
         mean = functional.avg_pool2d(padded, self.kernel, self.stride)
-        if not any(self.border):
+        if self.counts_padding or not any(self.border):
             return mean
         inside_11HW = functional.pad(images_BCHW.new_ones((1, 1, *images_BCHW.shape[2:])), self.border)
         return mean / functional.avg_pool2d(inside_11HW, self.kernel, self.stride)
@@ -106,6 +118,30 @@ class PaddedPool2d(nn.Module):
     def extra_repr(self) -> str:
         """Return the arguments."""
         return f"{self.kind}, kernel={self.kernel}, stride={self.stride}, border={self.border}"
+
+
+class BlurPool2d(nn.Module):
+    """A binomial filter over every channel, of a map that is mirrored at its border (Zhang 2019)."""
+
+    weight: Tensor
+
+    def __init__(self, kernel: int, stride: int, *, before: int, after: int) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        self.border = (before, after, before, after)
+        taps = torch.tensor([comb(kernel - 1, tap) / 2 ** (kernel - 1) for tap in range(kernel)])
+        self.register_buffer("weight", (taps[:, None] * taps)[None, None], persistent=False)
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Return the (B, C, H, W) map filtered."""
+        channels = images_BCHW.shape[1]
+        padded = functional.pad(images_BCHW, self.border, mode="reflect")
+        weight = self.weight.expand(channels, 1, self.kernel, self.kernel)
+        return functional.conv2d(padded, weight, stride=self.stride, groups=channels)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"kernel={self.kernel}, stride={self.stride}, border={self.border}"
 
 
 class GlobalPool2d(nn.Module):
@@ -135,11 +171,9 @@ class MapLinear(nn.Linear):
 
 
 class Branches(nn.Module):
-    """Branches over the same map, by name: added, concatenated along channels, or multiplied."""
+    """Branches over the same map, by name: added, averaged, concatenated along channels, or multiplied."""
 
-    def __init__(
-        self, branches: Mapping[str, nn.Module], combine: Literal["add", "concat", "multiply"], *, pairs: bool = False
-    ) -> None:
+    def __init__(self, branches: Mapping[str, nn.Module], combine: Combine, *, pairs: bool = False) -> None:
         """Hold `branches`; with `pairs`, of channels, a concatenation keeps them."""
         super().__init__()
         for name, branch in branches.items():
@@ -157,7 +191,7 @@ class Branches(nn.Module):
         merged = maps[0]
         for one in maps[1:]:
             merged = merged * one if self.combine == "multiply" else self.added(merged, one)
-        return merged
+        return merged / len(maps) if self.combine == "mean" else merged
 
     def added(self, one_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
         """Return the sum of two maps."""

@@ -14,7 +14,6 @@ from typing import Any
 from archsearch.design.geometry import shape_text
 from archsearch.design.layers import (
     Activation,
-    ActivationKind,
     Conv,
     Dropout,
     GlobalPool,
@@ -23,6 +22,7 @@ from archsearch.design.layers import (
     Pool,
 )
 from archsearch.design.plan import Combine
+from archsearch.design.pointwise import ActivationKind
 from archsearch.network.steps import Recorder
 
 Reader = Callable[[Recorder, dict[str, Any]], int]

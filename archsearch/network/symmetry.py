@@ -86,6 +86,13 @@ def tie(module: nn.Conv2d | nn.Linear, symmetry: Symmetry) -> None:
         parametrize.register_parametrization(module, "bias", PairedRows())
 
 
+def tie_values(module: nn.Module) -> None:
+    """Let both channels of a pair share what `module` has one number a channel of: its weight, and its bias."""
+    for name in ("weight", "bias"):
+        if getattr(module, name) is not None:
+            parametrize.register_parametrization(module, name, PairedRows())
+
+
 def free_weights(module: nn.Conv2d | nn.Linear) -> list[nn.Parameter]:
     """Return the parameters that the weight of `module` is made of: itself, where it is not tied."""
     if not parametrize.is_parametrized(module, "weight"):

@@ -11,8 +11,26 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Listed
 from typing import Any, assert_never
 
-from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Linear, Norm, Pool, Primitive
+from archsearch.design.layers import (
+    Activation,
+    BlurPool,
+    ChannelPool,
+    Clamp,
+    Conv,
+    Dropout,
+    DropPath,
+    GlobalPool,
+    Linear,
+    Narrow,
+    Norm,
+    PadChannels,
+    Pool,
+    Primitive,
+    Scale,
+    Shuffle,
+)
 from archsearch.design.plan import Layer, Parallel, Sequence
+from archsearch.design.pointwise import EPS
 from archsearch.network.forms import Choice, Form, Option, literal
 from archsearch.network.steps import Step
 
@@ -213,20 +231,49 @@ def _item(layer: Primitive, channels: int, sizes: Mapping[str, int]) -> dict[str
             fields |= _padding(layer.padding, layer.dilation * (layer.kernel - 1))
             return {"conv": {**fields, "bias": True} if layer.bias else fields}
         case Norm():
-            return {"norm": {"kind": "group", "groups": layer.groups} if layer.kind == "group" else layer.kind}
+            groups = {"groups": layer.groups} if layer.kind == "group" else {}
+            eps = {} if layer.eps == EPS else {"eps": layer.eps}
+            return {"norm": {"kind": layer.kind, **groups, **eps} if groups or eps else layer.kind}
         case Activation():
             return {"act": layer.kind}
         case Dropout():
             return {"dropout": {"rate": layer.rate, "channelwise": True} if layer.channelwise else layer.rate}
         case Pool():
             window = {"kind": layer.kind, "kernel": layer.kernel, "stride": Option("stride", layer.stride)}
-            return {"pool": {**window, **_padding(layer.padding, layer.kernel - 1)}}
+            counted = {"count_include_pad": True} if layer.counts_padding else {}
+            return {"pool": {**window, **_padding(layer.padding, layer.kernel - 1), **counted}}
         case GlobalPool():
             return {"pool": f"global_{layer.kind}"}
         case Linear():
             features = {} if layer.in_features == channels else {"in": f"in * {layer.in_features // channels}"}
             bias = {} if layer.bias else {"bias": False}
             return {"linear": {**features, "out": _size(layer.out_features, known), **bias}}
+        case _:
+            return _plain_item(layer, known)
+
+
+def _plain_item(
+    layer: BlurPool | ChannelPool | Narrow | Shuffle | PadChannels | Scale | Clamp | DropPath, known: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return the YAML of a layer of one of the rarer kinds."""
+    match layer:
+        case BlurPool():
+            window = {"kind": "blur", "kernel": layer.kernel, "stride": Option("stride", layer.stride)}
+            return {"pool": {**window, **_padding(layer.padding, layer.kernel - 1)}}
+        case ChannelPool():
+            return {"pool": f"channel_{layer.kind}"}
+        case Narrow():
+            return {"narrow": {"start": layer.start, "out": _size(layer.out_channels, known)}}
+        case Shuffle():
+            return {"shuffle": layer.groups}
+        case PadChannels():
+            return {"pad_channels": {"out": _size(layer.out_channels, known), "before": layer.before}}
+        case Scale():
+            return {"scale": {"init": layer.init, "per": layer.per, "bias": layer.bias}}
+        case Clamp():
+            return {"clamp": {"min": layer.low, "max": layer.high}}
+        case DropPath():
+            return {"drop_path": layer.rate}
         case _:
             assert_never(layer)
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from archsearch.analysis.measure import Footprint, measure, rows, stage_ends, stage_of
 from archsearch.config_files import config_folder
 from archsearch.decode import is_mapping
-from archsearch.design.layers import Conv, GlobalPool, Linear, Pool
+from archsearch.design.layers import BlurPool, ChannelPool, Conv, GlobalPool, Linear, Narrow, Pool, Shuffle
 from archsearch.design.lower import lower
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.design.spec import decode_design, no_blocks
@@ -192,7 +192,7 @@ def _blocks(plan: Plan) -> Iterator[tuple[str, Layer]]:
                 yield from ((f"stages.{stage.name}.{block.name}", block) for block in stage.layers)
         elif part.name == "head":
             for layer in part.layers:
-                if isinstance(layer, Conv | Pool | GlobalPool | Linear | Sequence | Parallel):
+                if isinstance(layer, Conv | Pool | BlurPool | GlobalPool | Linear | Sequence | Parallel):
                     yield f"head.{layer.name}", layer
         else:
             yield part.name, part
@@ -201,12 +201,12 @@ def _blocks(plan: Plan) -> Iterator[tuple[str, Layer]]:
 def _box(stage: str, layer: Layer, shape: tuple[int, int, int]) -> Box:
     leaves = list(_main_path([layer]))
     convs = [leaf for leaf in leaves if isinstance(leaf, Conv)]
-    windows = [leaf for leaf in leaves if isinstance(leaf, Pool)]
+    windows = [leaf for leaf in leaves if isinstance(leaf, Pool | BlurPool)]
     kernel = max((conv.kernel for conv in convs), default=0)
     stride = max((conv.stride for conv in convs), default=1)
     dilation = max((conv.dilation for conv in convs if conv.kernel > 1), default=1)
     combined = [leaf for leaf in leaves if isinstance(leaf, Parallel)]
-    pools = [f"{_pool(one.kind)} {one.kernel}" for one in windows]
+    pools = [f"{_pool(one.kind) if isinstance(one, Pool) else 'blur'} {one.kernel}" for one in windows]
     reductions = [f"global {_pool(one.kind)}" for one in leaves if isinstance(one, GlobalPool)]
     kind: BoxKind
     if any(conv.groups == conv.in_channels > 1 and conv.kernel > 1 for conv in convs):
@@ -227,7 +227,9 @@ def _box(stage: str, layer: Layer, shape: tuple[int, int, int]) -> Box:
         f"dilation {dilation}" if dilation > 1 else "",
         *pools,
         *reductions,
-        "residual" if any(one.combine == "add" and len(one.branches) > 1 for one in combined) else "",
+        "split" if any(isinstance(leaf, Narrow) for leaf in leaves) else "",
+        "shuffle" if any(isinstance(leaf, Shuffle) for leaf in leaves) else "",
+        "residual" if any(one.combine in ("add", "mean") and len(one.branches) > 1 for one in combined) else "",
         "branches" if any(one.combine == "concat" for one in combined) else "",
         "gate" if any(one.combine == "multiply" for one in combined) else "",
     ]
@@ -248,7 +250,8 @@ def _main_path(layers: Iterable[Layer]) -> Iterator[Layer]:
             case Parallel(branches=branches, combine=combine):
                 yield layer
                 for branch in branches:
-                    gate = combine == "multiply" and any(isinstance(one, GlobalPool) for one in _main_path([branch]))
+                    pools = (isinstance(one, GlobalPool | ChannelPool) for one in _main_path([branch]))
+                    gate = combine == "multiply" and any(pools)
                     if branch.name != "shortcut" and not gate:
                         yield from _main_path(branch.layers)
             case _:

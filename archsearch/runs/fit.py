@@ -82,6 +82,8 @@ def _values(norm: Norm, batch: int, pixels: int) -> int:
             return batch * pixels * (norm.channels // norm.groups)
         case "layer":
             return batch * pixels * norm.channels
+        case "channel":
+            return norm.channels
         case _:
             assert_never(norm.kind)
 

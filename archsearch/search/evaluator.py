@@ -16,7 +16,7 @@ from archsearch.analysis.limits import Limits, decode_limits
 from archsearch.analysis.measure import Footprint
 from archsearch.analysis.repairs import changes, may_repair
 from archsearch.design.block import option_defaults
-from archsearch.design.layers import Conv, Pool
+from archsearch.design.layers import Conv
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.design.spec import BlockLookup, BlockReader, decode_design
 from archsearch.errors import SpecError
@@ -168,8 +168,8 @@ def _count(layers: tuple[Layer, ...], halvings: int, found: Counter[str]) -> int
             halvings = _count(layer.layers, halvings, found)
         elif isinstance(layer, Parallel):
             halvings = max((_count(branch.layers, halvings, found) for branch in layer.branches), default=halvings)
-        elif isinstance(layer, Pool):
-            halvings += _halvings(layer.stride)
+        elif layer.total_stride > 1:
+            halvings += _halvings(layer.total_stride)
     return halvings
 
 

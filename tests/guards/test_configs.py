@@ -50,6 +50,7 @@ GOLDEN = {
     ("nas_bench_macro", "normal"): (1588874, 53246464, 69, False),
     ("quick", "normal"): (135946, 7215872, 59, True),
     ("resnet20", "normal"): (272474, 40813184, 81, False),
+    ("tiniest", "normal"): (97530, 43878176, 186, True),
     ("vgg16", "normal"): (14724042, 313201664, 196, False),
     ("wrn28_2_blueprint", "normal"): (193946, 32883968, 109, False),
 }

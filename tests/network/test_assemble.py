@@ -9,9 +9,10 @@ from torch import nn
 
 from archsearch.analysis.measure import measure
 from archsearch.design.block import decode_block
-from archsearch.design.layers import Activation, ActivationKind, Conv, Dropout, GlobalPool, Linear, Norm, Pool
+from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Linear, Norm, Pool
 from archsearch.design.lower import lower_block, with_options
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
+from archsearch.design.pointwise import ActivationKind
 from archsearch.errors import SpecError
 from archsearch.network.assemble import ACTIVATIONS, assemble
 

@@ -11,8 +11,25 @@ from typing import get_args
 
 import pytest
 
-from archsearch.design.layers import Activation, ActivationKind, Conv, Dropout, GlobalPool, Linear, Norm, NormKind, Pool
+from archsearch.design.layers import (
+    Activation,
+    BlurPool,
+    ChannelPool,
+    Clamp,
+    Conv,
+    Dropout,
+    DropPath,
+    GlobalPool,
+    Linear,
+    Narrow,
+    Norm,
+    PadChannels,
+    Pool,
+    Scale,
+    Shuffle,
+)
 from archsearch.design.plan import Combine, Layer, Parallel, Plan, Sequence
+from archsearch.design.pointwise import ActivationKind, NormKind
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the module that these tests share
 CLASSES = 3
@@ -56,30 +73,53 @@ class Grower:
         self.channels, self.side = out, (self.side + before + after - span - 1) // stride + 1
         return conv
 
-    def pool(self, name: str, *, stride: int = 1, same: bool = True) -> Pool:
+    def pool(self, name: str, *, stride: int = 1, same: bool = True) -> Layer:
+        if self.side > 2 and self.chance(0.2):
+            kernel = self.pick(2, 3, 4)
+            self.side = -(-self.side // stride)
+            return BlurPool(name=name, kernel=kernel, stride=stride, padding=((kernel - 1) // 2, kernel // 2))
         kernel = self.pick(1, 2, 3, 4)
         before = self.random.randint(0, kernel - 1)
         after = kernel - 1 - before if same else self.random.randint(max(0, kernel - before - self.side), kernel - 1)
         self.side = (self.side + before + after - kernel) // stride + 1
         kind = "max" if self.chance(0.5) else "average"
-        return Pool(name=name, kind=kind, kernel=kernel, stride=stride, padding=(before, after))
+        counts = kind == "average" and self.chance(0.5)
+        padding = before, after
+        return Pool(name=name, kind=kind, kernel=kernel, stride=stride, padding=padding, counts_padding=counts)
 
     def norm(self, name: str) -> Layer:
         kind = self.random.choice(get_args(NormKind))
         groups = self.random.choice([g for g in range(1, 7) if self.channels % g == 0]) if kind == "group" else 1
         values = self.channels * self.side**2 // (self.channels if kind == "instance" else groups)
-        if kind != "batch" and values == 1:
+        if (kind != "batch" and values == 1) or (kind == "channel" and self.channels == 1):
             kind = "batch"
-        return Norm(name=name, kind=kind, channels=self.channels, groups=groups)
+        eps = 1e-3 if self.chance(0.2) else 1e-5
+        return Norm(name=name, kind=kind, channels=self.channels, groups=groups, eps=eps)
 
     def pointwise(self, name: str) -> Layer:
         """A layer that leaves the shape alone."""
-        which = self.pick(0, 0, 1, 1, 2)
+        which = self.pick(0, 0, 1, 1, 2, 3)
         if which == 0:
             return self.norm(name)
         if which == 1:
             return Activation(name=name, kind=self.random.choice(get_args(ActivationKind)))
-        return Dropout(name=name, rate=self.random.choice([0.0, 0.05, 0.5]), channelwise=self.chance(0.5))
+        if which == 2:
+            return Dropout(name=name, rate=self.random.choice([0.0, 0.05, 0.5]), channelwise=self.chance(0.5))
+        return self.rare(name)
+
+    def rare(self, name: str) -> Layer:
+        channels, init = self.channels, self.random.choice([1.0, 0.1])
+        groups = self.random.choice([g for g in range(1, channels + 1) if channels % g == 0])
+        per = "layer" if self.chance(0.3) else "channel"
+        low, high = self.random.choice([(0.0, 6.0), (-1.0, 1.0)])
+        return self.random.choice(
+            [
+                Scale(name=name, channels=channels, init=init, per=per, bias=self.chance(0.3)),
+                Shuffle(name=name, channels=channels, groups=groups),
+                Clamp(name=name, low=low, high=high),
+                DropPath(name=name, rate=self.random.choice([0.0, 0.2])),
+            ]
+        )
 
     def chain(self, name: str, *, out: int | None, stride: int, depth: int) -> Sequence:
         """A branch: layers of which the first window has the stride, ending in `out` channels."""
@@ -96,6 +136,10 @@ class Grower:
         if depth < 2 and self.chance(0.3):
             layers.append(self.parallel("inner", stride=stride, depth=depth + 1))
             stride = 1
+        if out is not None and self.channels < out and stride == 1 and self.chance(0.3):
+            before = self.random.randint(0, out - self.channels)
+            layers.append(PadChannels(name="pad", in_channels=self.channels, out_channels=out, before=before))
+            self.channels = out
         if out not in (None, self.channels) or stride > 1:
             layers.append(self.conv("last", out=out, stride=stride))
         return Sequence(name=name, layers=tuple(layers))
@@ -113,11 +157,37 @@ class Grower:
         act = Activation(name="act", kind="sigmoid")
         return Sequence(name="gate", layers=(pool, squeeze, Activation(name="mid", kind="silu"), excite, act))
 
+    def spatial(self) -> Sequence:
+        """Spatial attention: one value a position, of the channels' largest or mean."""
+        pool = ChannelPool(name="pool", kind="max" if self.chance(0.5) else "average", channels=self.channels)
+        self.channels = 1
+        conv = self.conv("conv", out=1)
+        return Sequence(name="spatial", layers=(pool, conv, Activation(name="act", kind="sigmoid")))
+
+    def split(self, name: str, depth: int) -> Sequence:
+        """Branches over parts of the channels, which a convolution has made of all: they see the same px."""
+        sizes = [self.pick(1, 2, 3) for _ in range(self.pick(2, 2, 3))]
+        total, side = sum(sizes), self.side
+        mix = Conv(name="mix", in_channels=self.channels, out_channels=total, kernel=1)
+        combine = self.random.choice(get_args(Combine))
+        out = None if combine == "concat" else self.pick(1, 2, 4)
+        branches: list[Sequence] = []
+        ends = 0
+        for i, size in enumerate(sizes):
+            part = Narrow(name="split", in_channels=total, start=sum(sizes[:i]), out_channels=size)
+            self.channels, self.side = size, side
+            made = self.chain(f"part{i}", out=out, stride=1, depth=depth + 1)
+            branches.append(Sequence(name=f"part{i}", layers=(part, *made.layers)))
+            ends += self.channels
+        self.channels, self.side = ends if combine == "concat" else self.channels, side
+        return Sequence(name=name, layers=(mix, Parallel(name="parts", branches=tuple(branches), combine=combine)))
+
     def parallel(self, name: str, *, stride: int = 1, depth: int = 0) -> Parallel:
         combine = self.random.choice(get_args(Combine))
         channels, side = self.channels, self.side
         if combine == "multiply" and stride == 1 and self.chance(0.6):
-            gate = self.gate()
+            gate = self.gate() if self.chance(0.7) else self.spatial()
+            self.channels, self.side = channels, side
             main = self.chain("main", out=channels, stride=1, depth=depth) if self.chance(0.3) else None
             branches = [main or Sequence(name="main", layers=()), gate]
             self.random.shuffle(branches)
@@ -141,8 +211,8 @@ class Grower:
     def block(self, name: str) -> Sequence:
         layers: list[Layer] = []
         for i in range(self.pick(1, 2, 3)):
-            which = self.pick(0, 0, 0, 1, 2, 2, 3)
-            stride = self.pick(1, 1, 1, 2, 3) if which != 2 else self.pick(1, 1, 2)
+            which = self.pick(0, 0, 0, 1, 2, 2, 3, 4)
+            stride = self.pick(1, 1, 1, 2, 3) if which < 2 else self.pick(1, 1, 2) if which == 2 else 1
             if stride * self.strides > 8:  # fields, and the images that the oracle needs for them, stay small
                 stride = 1
             self.strides *= stride
@@ -152,6 +222,8 @@ class Grower:
                 layers.append(self.pool(f"pool{i}", stride=stride, same=False))
             elif which == 2:
                 layers.append(self.parallel(f"parallel{i}", stride=stride))
+            elif which == 4:
+                layers.append(self.split(f"split{i}", depth=1))
             else:
                 layers.append(Sequence(name=f"group{i}", layers=(self.pointwise("a"), self.conv("b"))))
         return Sequence(name=name, layers=tuple(layers))

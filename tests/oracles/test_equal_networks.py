@@ -14,7 +14,7 @@ import torch
 from archsearch.analysis.measure import measure
 from archsearch.analysis.traits import read_traits
 from archsearch.design.geometry import Shape
-from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, Norm, Pool
+from archsearch.design.layers import Activation, Clamp, Conv, Dropout, GlobalPool, Linear, Norm, Pool, Scale
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
 from archsearch.errors import SpecError
 from archsearch.network.assemble import assemble
@@ -81,7 +81,7 @@ class Respeller:
         branches = [Sequence(name=self.name(), layers=layers) for layers, _ in made]
         if layer.combine != "concat" and self.shuffles:
             self.random.shuffle(branches)
-        if len(branches) > 2 and self.chance(0.7):
+        if len(branches) > 2 and layer.combine != "mean" and self.chance(0.7):
             first = self.random.choice([0, 1])
             inner = Parallel(name="inner", branches=tuple(branches[first : first + 2]), combine=layer.combine)
             branches[first : first + 2] = [Sequence(name=self.name(), layers=(inner,))]
@@ -106,8 +106,16 @@ class Respeller:
             case GlobalPool() if shape[1] == shape[2]:
                 kernel, before = self.random.choice([(shape[1], 0), (shape[1] + 2, 1)])
                 other = Pool(name="as_window", kind=layer.kind, kernel=kernel, stride=5, padding=(before, before))
+            case Norm(kind="layer") if shape[1:] == (1, 1) and self.chance():
+                other = replace(layer, kind="channel")
             case Norm(kind="layer"):
                 other = replace(layer, kind="group", groups=1)
+            case Activation(kind="relu6"):
+                other = Clamp(name="clamp", low=0.0, high=6.0)
+            case Scale(channels=1):
+                other = replace(layer, per="layer" if layer.per == "channel" else "channel")
+            case Pool(kind="max"):
+                other = replace(layer, counts_padding=True)
             case Norm(kind="instance"):
                 other = replace(layer, kind="group", groups=layer.channels)
             case Conv(kernel=1):

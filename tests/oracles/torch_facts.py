@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import takewhile
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,23 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from archsearch.analysis.measure import Footprint, LayerFootprint, rows
 from archsearch.design.geometry import Extent, Shape
-from archsearch.design.layers import Dropout, GlobalPool, Linear, Pool
-from archsearch.design.plan import Layer, Parallel, Plan, Sequence
+from archsearch.design.layers import (
+    ChannelPool,
+    Dropout,
+    DropPath,
+    GlobalPool,
+    Linear,
+    Narrow,
+    PadChannels,
+    Pool,
+    Shuffle,
+)
+from archsearch.design.plan import Combine, Layer, Parallel, Plan, Sequence
 from archsearch.network.assemble import assemble
 from archsearch.network.modules import Branches, PaddedPool2d
+from archsearch.network.pointwise import ChannelPool2d, Scale2d, TanhExp
+from archsearch.network.pointwise import DropPath as DropPathModule
+from archsearch.network.pointwise import PadChannels as PadChannelsModule
 
 
 def count_disagreements(plan: Plan, footprint: Footprint) -> list[str]:
@@ -31,7 +45,7 @@ def count_disagreements(plan: Plan, footprint: Footprint) -> list[str]:
     for row in rows(plan):
         if tuple(outputs[row.name].shape[1:]) != row.output_shape:
             found.append(f"{row.name}: {tuple(outputs[row.name].shape)}, not {row.output_shape}")
-        if row.kind not in ("add", "concat", "multiply"):
+        if row.kind not in get_args(Combine):
             count = sum(one.numel() for one in leaves[row.name].parameters())
             if count != row.parameters:
                 found.append(f"{row.name}: {count} parameters, not {row.parameters}")
@@ -145,7 +159,7 @@ def last_local_convolution(plan: Plan) -> str | None:
         whole = not isinstance(module, nn.Conv2d) or (
             module.kernel_size == before and set(module.padding) == {0} and not hasattr(module, "border")
         )
-        changes = not isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d)
+        changes = not isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.InstanceNorm2d | nn.LayerNorm)
         if after == (1, 1) != before and whole and changes:
             break
         if isinstance(module, nn.Conv2d):
@@ -170,7 +184,8 @@ def positive(network: nn.Module) -> nn.Module:
         parent = network.get_submodule(name.rpartition(".")[0])
         child = name.rpartition(".")[2]
         kind = type(module)
-        if "norm" in kind.__name__.lower() or kind.__module__.endswith(("activation", "dropout")):
+        passing = kind.__module__.endswith(("activation", "dropout")) or kind in (TanhExp, DropPathModule)
+        if "norm" in kind.__name__.lower() or passing:
             setattr(parent, child, nn.Identity())
         elif isinstance(module, nn.MaxPool2d):
             kernel, stride, before = module.kernel_size, module.stride, module.padding
@@ -179,8 +194,12 @@ def positive(network: nn.Module) -> nn.Module:
             assert isinstance(before, int)
             average = PaddedPool2d("average", kernel, stride, before=before, after=before)
             setattr(parent, child, average)
-        elif isinstance(module, PaddedPool2d):
+        elif isinstance(module, PaddedPool2d | ChannelPool2d):
             module.kind = "average"
+        elif isinstance(module, PadChannelsModule):  # a product with a zero has no gradient
+            module.register_forward_hook(lambda _module, _inputs, output: output.where(output != 0, 1.0))
+        elif isinstance(module, Scale2d):
+            nn.init.ones_(module.weight)
         elif isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.constant_(module.weight, 1 / module.weight[0].numel())
             if module.bias is not None:
@@ -216,13 +235,18 @@ def idle_rows(plan: Plan) -> set[str]:
                 if len(ends) == 1:
                     found.add(path)
                 else:
-                    found.update(one for _, one in ends if one and combined[one] == layer.combine)
+                    found.update(one for _, one in ends if one and combined[one] == layer.combine != "mean")
                 real.append(ends[0][1] if len(ends) == 1 else path)
             else:
                 after = layer.output_shape(shape)
                 idle = isinstance(layer, Pool | GlobalPool) and shape[1:] == after[1:] == (1, 1)
+                counts = isinstance(layer, Pool) and layer.kind == "average" and layer.counts_padding
+                idle = idle and not counts
                 idle = idle or (isinstance(layer, Pool) and layer.kernel == layer.stride == 1)
-                if idle or (isinstance(layer, Dropout) and not layer.rate):
+                idle = idle or (isinstance(layer, Narrow | PadChannels) and layer.in_channels == layer.out_channels)
+                idle = idle or (isinstance(layer, Shuffle) and layer.groups in (1, layer.channels))
+                idle = idle or (isinstance(layer, ChannelPool) and layer.channels == 1)
+                if idle or (isinstance(layer, Dropout | DropPath) and not layer.rate):
                     found.add(path)
                 else:
                     real.append(None)

@@ -1,0 +1,187 @@
+"""The primitive layers that choose, move, add or pool channels, at every position alike; they have no weights.
+
+Imports the standard library, `errors` and this package only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
+
+from archsearch.design.geometry import Shape, nearest_multiple
+from archsearch.design.leaf import Leaf, MapKind, Symmetry, reject_channels, reject_odd, tie_text
+from archsearch.errors import ChannelsError, SpecError
+
+PoolKind = Literal["max", "average"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narrow(Leaf):
+    """The `out_channels` from channel `start` on.
+
+    With symmetry `pairs` they are the pairs from pair `start` / 2 on.
+    """
+
+    in_channels: int
+    start: int
+    out_channels: int
+    symmetry: Symmetry = "none"
+
+    row: ClassVar[str] = "narrow"
+
+    def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
+        channels, height, width = shape
+        if self.in_channels != channels:
+            reject_channels(self.in_channels, channels, prefix + self.name)
+        end = self.start + self.out_channels
+        if end > channels:
+            what = f"takes channels {self.start} to {end - 1} of {channels}"
+            raise ChannelsError(prefix + self.name, what, "Take fewer channels, or begin at an earlier one.")
+        if self.symmetry != "none":
+            for count in (self.start, self.out_channels):
+                if count % 2:
+                    reject_odd(count, "channels in each part", prefix + self.name)
+        return self.out_channels, height, width
+
+    def channels_after(self, channels: int) -> int:
+        return self.out_channels
+
+    def simplified(self, shape: Shape) -> Narrow | None:
+        return None if self.is_idle else self
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it takes all channels."""
+        return self.in_channels == self.out_channels
+
+    def canonical(self) -> str:
+        return "" if self.is_idle else f"narrow{self.start},{self.out_channels}{tie_text(self.symmetry)}"
+
+    def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
+        return replace(self, symmetry="pairs") if kind == "pairs" else self, kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shuffle(Leaf):
+    """The channels of `groups` groups in turns: the first of each, the second of each, ... (ShuffleNet).
+
+    With symmetry `pairs` pairs are moved, in groups of pairs.
+    """
+
+    channels: int
+    groups: int
+    symmetry: Symmetry = "none"
+
+    row: ClassVar[str] = "shuffle"
+
+    def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
+        channels = shape[0]
+        if self.channels != channels:
+            reject_channels(self.channels, channels, prefix + self.name)
+        if self._count % self.groups:
+            pairs = "pairs of channels" if self.symmetry == "pairs" else "channels"
+            fix = f"Use {nearest_multiple(self._count, self.groups)} {pairs}, or other groups."
+            what = f"{self._count} {pairs} are not divisible by {self.groups} groups"
+            raise ChannelsError(prefix + self.name, what, fix)
+        return shape
+
+    @property
+    def _count(self) -> int:
+        return self.channels // 2 if self.symmetry == "pairs" else self.channels
+
+    def simplified(self, shape: Shape) -> Shuffle | None:
+        return None if self.is_idle else self
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every channel stays where it is."""
+        return self.groups in (1, self._count)
+
+    def canonical(self) -> str:
+        return "" if self.is_idle else f"shuffle{self.groups}{tie_text(self.symmetry)}"
+
+    def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
+        return replace(self, symmetry="pairs") if kind == "pairs" else self, kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PadChannels(Leaf):
+    """Channels of zeros, `before` of them in front of the others and the rest behind, for `out_channels` in all.
+
+    With symmetry `pairs` they are pairs of zeros.
+    """
+
+    in_channels: int
+    out_channels: int
+    before: int = 0
+    symmetry: Symmetry = "none"
+
+    row: ClassVar[str] = "pad_channels"
+
+    def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
+        channels, height, width = shape
+        if self.in_channels != channels:
+            reject_channels(self.in_channels, channels, prefix + self.name)
+        if self.before + channels > self.out_channels:
+            added = f" and {self.before} in front of them" if self.before else ""
+            what = f"cannot make {self.out_channels} channels of {channels}{added}"
+            fix = f"Use at least {self.before + channels}, or a 1x1 convolution."
+            raise ChannelsError(prefix + self.name, what, fix)
+        if self.symmetry != "none":
+            for count in (self.before, self.out_channels):
+                if count % 2:
+                    reject_odd(count, "channels", prefix + self.name)
+        return self.out_channels, height, width
+
+    def channels_after(self, channels: int) -> int:
+        return self.out_channels
+
+    def simplified(self, shape: Shape) -> PadChannels | None:
+        return None if self.is_idle else self
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it adds none."""
+        return self.in_channels == self.out_channels
+
+    def canonical(self) -> str:
+        return "" if self.is_idle else f"pad{self.out_channels},{self.before}{tie_text(self.symmetry)}"
+
+    def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
+        return replace(self, symmetry="pairs") if kind == "pairs" else self, kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelPool(Leaf):
+    """The largest, or the mean, of the `channels` at every position: (C, H, W) to (1, H, W)."""
+
+    kind: PoolKind
+    channels: int
+
+    row: ClassVar[str] = "channel_pool"
+
+    def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
+        channels, height, width = shape
+        if self.channels != channels:
+            reject_channels(self.channels, channels, prefix + self.name)
+        return 1, height, width
+
+    def channels_after(self, channels: int) -> int:
+        return 1
+
+    def simplified(self, shape: Shape) -> ChannelPool | None:
+        return None if self.is_idle else self
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is one channel."""
+        return self.channels == 1
+
+    def canonical(self) -> str:
+        return "" if self.is_idle else f"channel{self.kind}"
+
+    def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
+        if kind == "pairs":
+            what = "arch.symmetry=flip: a pool over channels makes one channel of pairs"
+            raise SpecError(self.name, what, "Use global pools, or set arch.symmetry=none.")
+        return self, kind
