@@ -1,52 +1,23 @@
 """Block specs: a YAML block decoded and checked, its arithmetic parsed but not evaluated.
 
-A block is data: options with defaults, a list of layer specs, and the shortcut of its residual. `KINDS` is the table of
-the layers that YAML knows: the fields of each, and how their values make a layer of the plan.
+A block is data: options with defaults, a list of layer specs, and the shortcut of its residual.
 Imports the standard library, `errors`, `decode`, `notices` and this package only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from math import isfinite, isqrt
-from typing import Any, assert_never, get_args
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Any, assert_never
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, quoted, suggest
-from archsearch.design.expression import (
-    MAX_VALUE,
-    WORDS,
-    Expression,
-    Value,
-    check_names,
-    compute,
-    condition,
-    constant,
-    integer,
-    parse,
-    settle,
-)
-from archsearch.design.geometry import pool_padding
-from archsearch.design.layers import (
-    Activation,
-    ActivationKind,
-    Conv,
-    Dropout,
-    GlobalPool,
-    Linear,
-    Norm,
-    NormKind,
-    Pool,
-    Primitive,
-)
+from archsearch.design.expression import WORDS, Expression, Value, check_names, constant, parse, settle
+from archsearch.design.kinds import KINDS, WINDOW, LayerSpec
 from archsearch.design.plan import Combine
-from archsearch.errors import ChannelsError, SpecError
+from archsearch.errors import SpecError
 from archsearch.notices import notice_once
 
-NORMS = (*get_args(NormKind), "none")
-ACTIVATIONS = (*get_args(ActivationKind), "none")
-POOLS = ("max", "average", "global_max", "global_average")
-PADDINGS = ("same", "valid")
 SHORTCUTS = ("none", "if_same_shape", "project")
 CHANNEL_NAMES = ("in", "out", "block_in")
 """Names that an expression may read besides the block's options: channels entering this layer, leaving
@@ -55,21 +26,6 @@ MAX_ITEMS = 1024
 """The largest number of layers of a block, those of residuals and branches included."""
 MAX_DEPTH = 16
 """The largest number of lists of layers inside each other."""
-MAX_SPAN = 4096
-"""The largest kernel, stride, dilation and padding of a window: no input has more px."""
-WINDOW = ("kernel", "stride", "dilation", "padding", "ceil_mode")
-"""Fields of a layer that shapes and receptive fields come from."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerSpec:
-    """One primitive layer: its kind and fields, each an expression over channels and options."""
-
-    kind: str
-    name: str | None
-    where: str
-    fields: Mapping[str, Expression]
-    when: Expression | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,149 +63,6 @@ class BlockSpec:
     source: Mapping[str, Any]
 
 
-class FieldValues:
-    """The fields of one layer, evaluated for the options in `scope` and its input `channels`."""
-
-    __slots__ = ("_fields", "_scope", "channels", "where")
-
-    def __init__(self, spec: LayerSpec, scope: Mapping[str, Value], channels: int) -> None:
-        self._fields, self.where, self._scope, self.channels = spec.fields, spec.where, scope, channels
-
-    def integer(self, field: str) -> int:
-        """Return an integer of at least 1; raises `SpecError` for any other value, as all methods do."""
-        value = self._fields[field].value
-        if type(value) is int and 1 <= value <= MAX_VALUE:
-            return value
-        return integer(self._fields[field], self._scope, f"{self.where}.{field}", 1)
-
-    def span(self, field: str) -> int:
-        """Return an integer from 1 to `MAX_SPAN`."""
-        value = self.integer(field)
-        if value > MAX_SPAN:
-            raise self.error(field, f"must be at most {MAX_SPAN} px, got {value}")
-        return value
-
-    def flag(self, field: str) -> bool:
-        """Return whether the value is true."""
-        return condition(self._fields[field], self._scope, f"{self.where}.{field}")
-
-    def choice(self, field: str, choices: tuple[str, ...]) -> str:
-        """Return one of `choices`."""
-        return choice_of(self._fields[field], self._scope, f"{self.where}.{field}", choices)
-
-    def rate(self, field: str) -> float:
-        """Return a probability below 1."""
-        value = compute(self._fields[field], self._scope, f"{self.where}.{field}")
-        if isinstance(value, str) or not 0 <= value < 1:
-            raise SpecError(f"{self.where}.{field}", f"must be at least 0 and below 1, got {describe(value)}")
-        return float(value)
-
-    def padding(self, field: str, reach: int) -> tuple[int, int]:
-        """Return (before, after): 'same' spreads `reach` = dilation * (kernel - 1), the odd one after."""
-        where = f"{self.where}.{field}"
-        value = compute(self._fields[field], self._scope, where)
-        if value == "same":
-            return reach // 2, reach - reach // 2
-        if value == "valid":
-            return 0, 0
-        if isinstance(value, str):
-            raise SpecError(where, f"unknown value {quoted(value)}", suggest(value, PADDINGS))
-        amount = integer(self._fields[field], self._scope, where, 0)
-        if amount > MAX_SPAN:
-            raise self.error(field, f"must be at most {MAX_SPAN} px, got {amount}")
-        return amount, amount
-
-    def is_same(self, field: str) -> bool:
-        """Return whether the value is the text 'same'."""
-        return compute(self._fields[field], self._scope, f"{self.where}.{field}") == "same"
-
-    def error(self, field: str, what: str, fix: str = "") -> SpecError:
-        """Return the error that the value of `field` cannot be used."""
-        return SpecError(f"{self.where}.{field}", what, fix)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerKind:
-    """A kind of layer in YAML.
-
-    `fields` are the defaults by name, `choices` the words that some of them allow; a single value is that of the field
-    `main`. `make` takes the values and the layer's name, and returns the layer, or None for no layer.
-    """
-
-    main: str
-    fields: Mapping[str, Value]
-    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    make: Callable[[FieldValues, str], Primitive | None]
-
-
-def _conv(values: FieldValues, name: str) -> Conv:
-    kernel, dilation = values.span("kernel"), values.span("dilation")
-    return Conv(
-        name=name,
-        in_channels=values.channels,
-        out_channels=values.integer("out"),
-        kernel=kernel,
-        stride=values.span("stride"),
-        dilation=dilation,
-        groups=values.integer("groups"),
-        padding=values.padding("padding", dilation * (kernel - 1)),
-        bias=values.flag("bias"),
-    )
-
-
-def _norm(values: FieldValues, name: str) -> Norm | None:
-    kind = values.choice("kind", NORMS)
-    if kind == "none":
-        return None
-    groups, channels = values.integer("groups") if kind == "group" else 1, values.channels
-    if channels % groups:
-        nearest = min(_divisors(channels), key=lambda divisor: (abs(divisor - groups), divisor))
-        what = f"{channels} channels are not divisible by {groups} groups"
-        raise ChannelsError(f"{values.where}.groups", what, f"Use groups={nearest}.")
-    return Norm(name=name, kind=kind, channels=channels, groups=groups)  # type: ignore[arg-type]
-
-
-def _divisors(number: int) -> list[int]:
-    small = [divisor for divisor in range(1, isqrt(number) + 1) if number % divisor == 0]
-    return [*small, *(number // divisor for divisor in small)]
-
-
-def _act(values: FieldValues, name: str) -> Activation | None:
-    kind = values.choice("kind", ACTIVATIONS)
-    return None if kind == "none" else Activation(name=name, kind=kind)  # type: ignore[arg-type]
-
-
-def _dropout(values: FieldValues, name: str) -> Dropout | None:
-    rate, channelwise = values.rate("rate"), values.flag("channelwise")
-    return Dropout(name=name, rate=rate, channelwise=channelwise) if rate else None
-
-
-def _pool(values: FieldValues, name: str) -> Pool | GlobalPool:
-    kind = values.choice("kind", POOLS)
-    if kind.startswith("global_"):
-        return GlobalPool(name=name, kind="max" if kind == "global_max" else "average")
-    kernel, stride = values.span("kernel"), values.span("stride")
-    given = None if values.is_same("padding") else values.padding("padding", 0)
-    padding = pool_padding(kernel, stride, given, ceil_mode=values.flag("ceil_mode"))
-    return Pool(name=name, kind="max" if kind == "max" else "average", kernel=kernel, stride=stride, padding=padding)
-
-
-def _linear(values: FieldValues, name: str) -> Linear:
-    features = values.integer("in")  # channels x height x width, where the map was not pooled to one value a channel
-    return Linear(name=name, in_features=features, out_features=values.integer("out"), bias=values.flag("bias"))
-
-
-_POOL = {"kind": "max", "kernel": 2, "stride": 2, "padding": "same", "ceil_mode": False}
-_CONV = {"out": "out", "kernel": 3, "stride": 1, "dilation": 1, "groups": 1, "padding": "same", "bias": False}
-KINDS: Mapping[str, LayerKind] = {
-    "conv": LayerKind(main="out", fields=_CONV, choices={"padding": PADDINGS}, make=_conv),
-    "norm": LayerKind(main="kind", fields={"kind": "batch", "groups": 8}, choices={"kind": NORMS}, make=_norm),
-    "act": LayerKind(main="kind", fields={"kind": "relu"}, choices={"kind": ACTIVATIONS}, make=_act),
-    "dropout": LayerKind(main="rate", fields={"rate": 0.1, "channelwise": False}, make=_dropout),
-    "pool": LayerKind(main="kind", fields=_POOL, choices={"kind": POOLS, "padding": PADDINGS}, make=_pool),
-    "linear": LayerKind(main="out", fields={"in": "in", "out": "out", "bias": True}, make=_linear),
-}
-"""The kinds of layers by their names in YAML."""
 _ITEMS = (*KINDS, "residual", "parallel")
 _STAGES = "Write several blocks, or a stage with repeats."
 MAX_NAME = 200
@@ -369,14 +182,6 @@ def is_shape_settled(items: Iterable[ItemSpec]) -> bool:
         if item.when is not None or not inner:
             return False
     return True
-
-
-def choice_of(expression: Expression, scope: Mapping[str, Value], where: str, choices: tuple[str, ...]) -> str:
-    """Return the value of `expression`, one of `choices`; raises `SpecError` for any other."""
-    value = compute(expression, scope, where)
-    if value not in choices:
-        raise SpecError(where, f"unknown value {quoted(value)}", suggest(str(value), choices))
-    return str(value)
 
 
 def known_mapping(

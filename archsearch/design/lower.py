@@ -15,19 +15,16 @@ from itertools import count
 from typing import Literal, assert_never
 
 from archsearch.design.block import (
-    KINDS,
     SHORTCUTS,
     BlockSpec,
-    FieldValues,
     ItemSpec,
-    LayerSpec,
     ParallelSpec,
     ResidualSpec,
-    choice_of,
     count_layers,
     settle_items,
 )
 from archsearch.design.expression import MAX_VALUE, Value, condition, multiple_of
+from archsearch.design.kinds import KINDS, FieldValues, LayerSpec, choice_of
 from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Norm, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from archsearch.design.block import LayerSpec, ParallelSpec, ResidualSpec, decode_block, option_defaults
+from archsearch.design.block import ParallelSpec, ResidualSpec, decode_block, option_defaults
+from archsearch.design.kinds import LayerSpec
 from archsearch.errors import SpecError
 from archsearch.notices import notice_once
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mutations import shipped_files
 
 from archsearch.analysis.traits import HEADS, TRAITS
-from archsearch.design.block import ACTIVATIONS, NORMS, POOLS
+from archsearch.design.kinds import ACTIVATIONS, NORMS, POOLS
 
 Strategy = st.SearchStrategy[Any]
 
