@@ -17,7 +17,7 @@ from archsearch.errors import SpecError
 
 Path = tuple[str, ...]
 _TRIES = 200
-_SHARED = ("kernel", "stride", "dilation", "act", "norm", "dropout", "shortcut")
+_SHARED = ("kernel", "stride", "dilation", "padding", "bias", "act", "norm", "dropout", "shortcut")
 """Options that the blocks which `set_block` gives have in common."""
 _DENSE = ("normal", "strided", "dilated")
 """Of these, the blocks of a dense convolution."""

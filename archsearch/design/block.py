@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, quoted, suggest
 from archsearch.design.expression import WORDS, Expression, Value, check_names, constant, parse, settle
-from archsearch.design.kinds import KINDS, WINDOW, LayerSpec
+from archsearch.design.kinds import KINDS, PADDINGS, WINDOW, LayerSpec
 from archsearch.design.plan import Combine
 from archsearch.errors import SpecError
 from archsearch.notices import notice_once
@@ -77,6 +77,21 @@ def option_defaults(block: Mapping[str, Any]) -> Any:
         notice_once(f"a block's key '{_OLD_OPTIONS}' is now called 'options'; the old name still works")
         return block[_OLD_OPTIONS]
     return block.get("options")
+
+
+def option_value(value: Any, default: Value, where: str) -> Value:
+    """Return the value of an option: of the type of its `default`, or a number of px where that is a padding in words.
+
+    Raises `SpecError` at `where` for any other.
+    """
+    if isinstance(value, float) and not isfinite(value):
+        raise SpecError(where, f"must be finite, got {value}")
+    if type(value) is type(default):
+        return value
+    if default in PADDINGS:
+        return convert(int | str, value, where)
+    hint: Any = int | float if isinstance(default, float) or type(default) is int else type(default)
+    return convert(hint, value, where)
 
 
 def decode_block(raw: object, where: str, name: str = "") -> BlockSpec:

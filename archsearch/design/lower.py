@@ -24,7 +24,8 @@ from archsearch.design.block import (
     settle_items,
 )
 from archsearch.design.expression import MAX_VALUE, Value, condition, multiple_of
-from archsearch.design.kinds import KINDS, FieldValues, LayerSpec, choice_of
+from archsearch.design.geometry import Shape
+from archsearch.design.kinds import KINDS, MAX_SPAN, FieldValues, LayerSpec, choice_of
 from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Norm, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
@@ -263,7 +264,7 @@ def _lower_residual(item: ResidualSpec, scope: dict[str, Value]) -> tuple[Layer,
     main = Sequence(name="main", layers=lower_items(item.layers, inner))
     scope["in"] = inner["in"]
     stride = main.total_stride
-    same = inner["in"] == channels and stride == 1
+    same = inner["in"] == channels and stride == 1 and _keeps_map(main, channels)
     mode = choice_of(item.shortcut, scope, item.where, SHORTCUTS)
     if not main.layers or mode == "none" or (mode == "if_same_shape" and not same):
         return main.layers
@@ -274,6 +275,28 @@ def _lower_residual(item: ResidualSpec, scope: dict[str, Value]) -> tuple[Layer,
         shortcut = (conv, Norm(name="norm", kind="batch", channels=width))
     branches = (main, Sequence(name="shortcut", layers=shortcut))
     return (Parallel(name=item.name or "residual", branches=branches, combine="add"),)
+
+
+def _keeps_map(sequence: Sequence, channels: int) -> bool:
+    """Return whether a map of `channels` keeps its size; so it does where the sequence leaves one value per channel."""
+    shape = channels, MAX_SPAN, MAX_SPAN
+    try:
+        after = _shape_behind(sequence, shape)
+    except SpecError:  # depends on the map, or does not fit: the analysis reports it
+        return True
+    return after[1:] in (shape[1:], (1, 1))
+
+
+def _shape_behind(layer: Layer, shape: Shape) -> Shape:
+    match layer:
+        case Sequence(layers=layers):
+            for inner in layers:
+                shape = _shape_behind(inner, shape)
+            return shape
+        case Parallel(branches=branches):
+            return layer.merged_shape([_shape_behind(branch, shape) for branch in branches], layer.name)
+        case _:
+            return layer.output_shape(shape)
 
 
 def _numbered(name: str, taken: set[str]) -> str:

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Any, Literal, TypeVar
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
-from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items, known_mapping, own_name
+from archsearch.design.block import (
+    BlockSpec,
+    ItemSpec,
+    decode_block,
+    decode_items,
+    known_mapping,
+    option_value,
+    own_name,
+)
 from archsearch.design.expression import MAX_VALUE, Value
 from archsearch.errors import SpecError
 from archsearch.formatting import one_line
@@ -238,18 +245,11 @@ def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], wher
 
 def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, Value]:
     """Return those of `raw` that are options of `block`, each of the type of its default."""
-    options: dict[str, Value] = {}
-    for key, value in raw.items():
-        if key in block.defaults:
-            default = block.defaults[key]
-            if isinstance(value, float) and not isfinite(value):
-                raise SpecError(join(where, key), f"must be finite, got {value}")
-            if type(value) is type(default):
-                options[key] = value
-                continue
-            hint: Any = int | float if isinstance(default, float) or type(default) is int else type(default)
-            options[key] = convert(hint, value, join(where, key))
-    return options
+    return {
+        key: option_value(value, block.defaults[key], join(where, key))
+        for key, value in raw.items()
+        if key in block.defaults
+    }
 
 
 def _head(raw: object, where: str) -> HeadSpec:

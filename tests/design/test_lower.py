@@ -270,6 +270,35 @@ def test_whether_windows_depend_on_channels(layers: Any, is_settled: bool) -> No
     assert is_shape_settled(with_options(block).items) == is_settled
 
 
+OF_CONVOLUTIONS = [name for name in BLOCKS if name not in ("identity", "nas_choice")]
+
+
+@pytest.mark.parametrize("name", OF_CONVOLUTIONS)
+def test_every_block_of_convolutions_takes_a_padding_and_biases(name: str) -> None:
+    block = decode_block(block_lookup([config_folder()])(name), name, name)
+    assert (block.defaults["padding"], block.defaults["bias"]) == ("same", False)
+
+    def of(**options: Any) -> list[Conv]:
+        known = with_options(block, tuple({"shortcut": "none", **options}.items()))
+        return [one for one in convs(lower_block(known, 16, 16)) if one.name not in ("squeeze", "excite")]
+
+    assert not any(one.bias for one in of())
+    assert all(one.bias for one in of(bias=True))
+    assert {one.padding for one in of(padding=0)} == {(0, 0)}
+    assert {one.padding for one in of(padding=1) if one.kernel > 1} == {(1, 1)}
+
+
+@pytest.mark.parametrize(("padding", "is_sum"), [("same", True), (1, True), (0, False), ("valid", False)])
+def test_a_shortcut_if_the_shape_is_the_same_needs_the_same_map(padding: object, is_sum: bool) -> None:
+    layers = lowered([{"conv": {"padding": padding}}], 32, residual="if_same_shape")
+    assert [type(one) for one in layers] == [Parallel if is_sum else Conv]
+
+
+def test_padding_that_another_layer_takes_back_keeps_the_map() -> None:
+    main = [{"conv": {"padding": 0}}, {"conv": {"padding": 2}}]
+    assert [type(one) for one in lowered(main, 32, residual="if_same_shape")] == [Parallel]
+
+
 BLOCK = {"layers": [{"conv": {"out": "out"}}, {"norm": "batch"}, {"act": "relu"}], "residual": "if_same_shape"}
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from archsearch.design.layers import Conv
 from archsearch.design.lower import lower
-from archsearch.design.plan import design_id
+from archsearch.design.plan import design_id, primitives
 from archsearch.design.spec import BlockLookup, decode_design, self_contained
 from archsearch.errors import SpecError
 
@@ -53,6 +54,19 @@ def test_a_stages_options_reach_its_entry_and_the_entrys_own_win(blocks: BlockLo
     entry = design.stages[0].entry
     assert entry is not None
     assert entry.options == {"dilation": 2, "kernel": 7}
+
+
+def test_an_option_that_is_a_padding_in_words_takes_numbers() -> None:
+    block = {"options": {"padding": "same"}, "layers": [{"conv": {"padding": "padding if padding == 0 else 2"}}]}
+    for padding, expected in ((0, (0, 0)), (1, (2, 2)), ("same", (2, 2))):
+        raw = arch(stem=None, stages={"c1": {"block": block, "width": 8, "padding": padding}})
+        design = decode_design(raw, nothing)
+        assert design.stages[0].use.options == {"padding": padding}
+        conv = next(primitives(lower(design).layers))[1]
+        assert isinstance(conv, Conv)
+        assert conv.padding == expected
+    with pytest.raises(SpecError, match=r"arch\.stages\.c1\.padding: must be an integer or a string, got true"):
+        decode_design(arch(stem=None, stages={"c1": {"block": block, "width": 8, "padding": True}}), nothing)
 
 
 def test_width_may_be_fit(blocks: BlockLookup) -> None:

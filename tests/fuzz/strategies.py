@@ -247,6 +247,8 @@ _common = {
     "stride": mostly(st.sampled_from([1, 1, 2])),
     "kernel": mostly(st.sampled_from([3, 5, 1, 2])),
     "dilation": mostly(st.integers(1, 3)),
+    "padding": mostly(st.sampled_from(["same", 0, 1])),
+    "bias": mostly(st.booleans()),
     "act": mostly(st.sampled_from(["silu", "relu"])),
     "shortcut": _shortcut,
     "x": ODD,
