@@ -139,7 +139,7 @@ def _is_end(design: DesignSpec, stage: str) -> bool:
     if not used:
         return False
     first = design.stem is None and used[0].name == stage
-    return first or (used[-1].name == stage and not design.head.linear and not design.head.layers)
+    return first or (used[-1].name == stage and not design.head.makes_logits and not design.head.layers)
 
 
 def _replaced(part: _Part, block: str, options: Mapping[str, Any]) -> Change:

@@ -136,10 +136,13 @@ def layers_of(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]
     return lower_items(block.items, {**block.options, "block_in": channels, "in": channels, "out": width})
 
 
-def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value]) -> tuple[Layer, ...]:
-    """Lower `items` in order; `scope['in']` follows the channels and ends as those of the output."""
+def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value], before: Iterable[Layer] = ()) -> tuple[Layer, ...]:
+    """Lower `items` in order; `scope['in']` follows the channels and ends as those of the output.
+
+    Their names are none of those of the layers `before` them.
+    """
     layers: list[Layer] = []
-    taken: set[str] = set()
+    taken = {layer.name for layer in before}
     for item in items:
         if item.when is not None and not condition(item.when, scope, f"{item.where}.when"):
             continue
@@ -158,27 +161,38 @@ def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[
     """Return the layers of `head` for an input of `channels` of `kind`; raises `SpecError` if they cannot fit."""
     scope: dict[str, Value] = {"in": channels, "out": channels, "block_in": channels, "classes": head.classes}
     layers = list(lower_items(head.layers, scope))
-    channels = _channels(scope)
     if head.pool == "average":
         layers.append(Pool(name="pool", kind="average", kernel=head.kernel, stride=head.kernel))
     elif head.pool != "none":
         layers.append(GlobalPool(name="pool", kind="max" if head.pool == "global_max" else "average"))
-    if head.linear:
+    if head.classifier is not None:
+        layers += lower_items(head.classifier, scope, before=layers)
+    elif head.linear:
         if head.dropout:
             layers.append(Dropout(name="dropout", rate=head.dropout))
-        layers.append(Linear(name="linear", in_features=channels, out_features=head.classes))
-    elif channels != head.classes:
-        raise ChannelsError(
-            "arch.head",
-            f"without a linear layer the last layer needs {head.classes} channels, one per class, got {channels}",
-            "Set arch.head.linear=true, or give the last layer as many channels as classes.",
-        )
+        features, scope["in"] = _channels(scope), head.classes
+        layers.append(Linear(name="linear", in_features=features, out_features=head.classes, bias=head.bias))
+    _require_logits(head, _channels(scope))
     names = [layer.name for layer in layers]
     for name in ("pool", "dropout", "linear"):
         if names.count(name) > 1:
             fix = f"Give the layer another name: {{{name}: ..., name: before}}."
             raise SpecError("arch.head.layers", f"the name '{name}' is already used by a layer of the head", fix)
     return _tie_head(tuple(layers), kind)
+
+
+def _require_logits(head: HeadSpec, channels: int) -> None:
+    """Raise `ChannelsError` where the `channels` behind `head` are not one for each class."""
+    if channels == head.classes:
+        return
+    if head.classifier:
+        what = f"the last layer must give {head.classes} values, one per class, got {channels}"
+        raise ChannelsError("arch.head.classifier", what, "End it with `linear: classes`.")
+    raise ChannelsError(
+        "arch.head",
+        f"without a linear layer the last layer needs {head.classes} channels, one per class, got {channels}",
+        "Set arch.head.linear=true, or give the last layer as many channels as classes.",
+    )
 
 
 def _lower_stage(stage: StageSpec, channels: int, width: int, kind: MapKind) -> tuple[Sequence, int, MapKind]:
@@ -224,7 +238,7 @@ def _tie_head(layers: tuple[Layer, ...], kind: MapKind) -> tuple[Layer, ...]:
     raise SpecError(
         "arch.head",
         "arch.symmetry=flip: the head ends with pairs of channels, and no layer maps them to classes",
-        "Set arch.head.linear=true, or end arch.head.layers with a 1x1 convolution to the classes.",
+        "Set arch.head.linear=true, or end the head with a linear layer or a 1x1 convolution to the classes.",
     )
 
 

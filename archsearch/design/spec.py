@@ -53,14 +53,24 @@ class StageSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeadSpec:
-    """Layers before the pooling, the pooling ('none' for no pooling), and the linear classifier."""
+    """Layers before the pooling, the pooling ('none' for no pooling), and what makes the logits.
+
+    That is `classifier`, or where it is None a dropout and a linear layer, unless `linear` is false.
+    """
 
     layers: tuple[ItemSpec, ...]
     pool: Literal["global_average", "global_max", "average", "none"]
     kernel: int
     dropout: float
     linear: bool
+    bias: bool
+    classifier: tuple[ItemSpec, ...] | None
     classes: int
+
+    @property
+    def makes_logits(self) -> bool:
+        """Whether a layer behind the pooling makes the logits."""
+        return bool(self.classifier) or (self.classifier is None and self.linear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +104,7 @@ class DesignSpec:
 
 _ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "symmetry")
 _STAGE_KEYS = ("block", "width", "repeats", "entry")
-_HEAD_KEYS = ("layers", "pool", "kernel", "dropout", "linear", "classes")
+_HEAD_KEYS = ("layers", "pool", "kernel", "classifier", "dropout", "linear", "bias", "classes")
 _OWN = ("block",)
 
 
@@ -258,7 +268,13 @@ def _head(raw: object, where: str) -> HeadSpec:
     if classes is None:
         raise SpecError(join(where, "classes"), "missing key for a head", "It must be the number of classes.")
     pools = Literal["global_average", "global_max", "average", "none"]
-    dropout = convert(float, head.get("dropout", 0.0), join(where, "dropout"))
+    own = {key: head[key] for key in ("dropout", "linear", "bias") if head.get(key) is not None}
+    classifier = head.get("classifier")
+    if classifier is not None and own:
+        at = join(where, next(iter(own)))
+        what = "is not used where the head has a classifier of its own"
+        raise SpecError(at, what, f"Write it as a layer of {where}.classifier, or leave it out: {at}=null.")
+    dropout = convert(float, own.get("dropout", 0.0), join(where, "dropout"))
     if not 0 <= dropout < 1:
         raise SpecError(join(where, "dropout"), f"must be at least 0 and below 1, got {dropout}")
     number = _integer(classes, join(where, "classes"), 1)
@@ -268,7 +284,9 @@ def _head(raw: object, where: str) -> HeadSpec:
         pool=convert(pools, head.get("pool", "global_average"), join(where, "pool")),
         kernel=_integer(head.get("kernel", 2), join(where, "kernel"), 1),
         dropout=dropout,
-        linear=convert(bool, head.get("linear", True), join(where, "linear")),
+        linear=convert(bool, own.get("linear", True), join(where, "linear")),
+        bias=convert(bool, own.get("bias", True), join(where, "bias")),
+        classifier=None if classifier is None else decode_items(classifier, join(where, "classifier"), scope),
         classes=number,
     )
 

@@ -10,7 +10,7 @@ import pytest
 from archsearch.analysis.measure import measure
 from archsearch.config_files import block_lookup, config_folder
 from archsearch.design.block import decode_block, is_shape_settled
-from archsearch.design.layers import Activation, Conv, GlobalPool, Linear, Norm, Pool
+from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Linear, Norm, Pool
 from archsearch.design.lower import lower, lower_block, lower_items, with_options
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
 from archsearch.design.spec import BlockLookup, DesignSpec, decode_design, self_contained
@@ -400,6 +400,70 @@ def test_it_is_another_network_and_is_written_with_its_design(blocks: BlockLooku
 def test_another_word_is_an_error(blocks: BlockLookup) -> None:
     with pytest.raises(SpecError, match=r"arch\.symmetry.*'mirror'"):
         flipped(blocks, symmetry="mirror")
+
+
+CLASSIFIER = [{"linear": {"out": 32, "bias": False}}, "act", {"dropout": 0.2}, {"linear": "classes"}]
+
+
+def test_a_classifier_is_the_layers_behind_the_pool(blocks: BlockLookup) -> None:
+    head = {"classes": 10, "layers": [{"act": "silu"}], "classifier": CLASSIFIER}
+    assert lower(design(blocks, head=head)).layers[-1].layers == (
+        Activation(name="act", kind="silu"),
+        GlobalPool(name="pool", kind="average"),
+        Linear(name="linear", in_features=8, out_features=32, bias=False),
+        Activation(name="act_2", kind="relu"),
+        Dropout(name="dropout", rate=0.2),
+        Linear(name="linear_2", in_features=32, out_features=10),
+    )
+    assert measure_head(blocks, head) == 8 * 32 + 32 * 10 + 10
+
+
+def measure_head(blocks: BlockLookup, head: dict[str, Any]) -> int:
+    """Return the parameters of a head behind 8 channels."""
+    footprint = measure(lower(design(blocks, head=head)))
+    return sum(row.parameters for row in footprint.layers if row.name.startswith("head."))
+
+
+def test_the_heads_own_linear_layer_may_have_no_bias(blocks: BlockLookup) -> None:
+    assert measure_head(blocks, {"classes": 10}) == 90
+    assert measure_head(blocks, {"classes": 10, "bias": False}) == 80
+
+
+def test_the_same_head_has_the_same_id_in_either_spelling(blocks: BlockLookup) -> None:
+    short = {"classes": 10, "dropout": 0.1, "bias": False}
+    spelt = {"classes": 10, "classifier": [{"dropout": 0.1}, {"linear": {"out": "classes", "bias": False}}]}
+    empty = {"classes": 8, "classifier": []}
+    one, two = (lower(design(blocks, head=head)) for head in (short, spelt))
+    assert one == two
+    assert lower(design(blocks, head=empty)) == lower(design(blocks, head={"classes": 8, "linear": False}))
+
+
+@pytest.mark.parametrize("symmetry", ["none", "flip"])
+def test_a_classifier_is_written_with_its_design(blocks: BlockLookup, symmetry: str) -> None:
+    made = design(blocks, head={"classes": 10, "classifier": CLASSIFIER, "dropout": None}, symmetry=symmetry)
+    assert lower(decode_design(self_contained(made), blocks)) == lower(made)
+    last = [layer for layer in lower(made).layers[-1].layers if isinstance(layer, Linear)]
+    tied = [] if symmetry == "none" else ["pairs", "project"]
+    assert [layer.symmetry for layer in last] == (tied or ["none", "none"])
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ({"dropout": 0.2}, "arch.head.dropout: is not used where the head has a classifier of its own. Write it as a"),
+        ({"linear": True}, "arch.head.linear: is not used where the head has a classifier of its own."),
+        ({"bias": False}, "or leave it out: arch.head.bias=null."),
+        ({"classifier": [{"linear": 12}]}, "arch.head.classifier: the last layer must give 10 values, one per class"),
+        ({"classifier": [{"linear": "clases"}]}, "arch.head.classifier[0].linear.out: unknown parameter 'clases'"),
+        ({"classifier": "linear"}, "arch.head.classifier: must be a list of layers, got the string 'linear'"),
+        ({"classifier": [{"act": "relu", "name": "pool"}]}, "duplicate name 'pool' in one list of layers"),
+    ],
+    ids=str,
+)
+def test_messages_of_classifiers(blocks: BlockLookup, head: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        lower(design(blocks, head={"classes": 10, "classifier": CLASSIFIER, **head}))
+    assert message in str(caught.value)
 
 
 def test_a_linear_layer_reads_a_whole_map(blocks: BlockLookup) -> None:

@@ -271,15 +271,19 @@ _stage = mostly(
 _stages = mostly(
     st.dictionaries(mostly(st.sampled_from(["c1", "c2", "c3"])).filter(_hashable), _stage, min_size=1, max_size=3)
 )
+_classifier = st.lists(mostly(_leaves), max_size=2).map(lambda layers: [*layers, {"linear": "classes"}])
+_head_with_classifier = some({"pool": st.just("global_average"), "classifier": mostly(_classifier)})
 _head = some(
     {
         "pool": mostly(st.sampled_from(["global_average", "global_max", "average", "none"])),
         "kernel": mostly(st.integers(1, 4)),
         "dropout": mostly(st.sampled_from([0, 0.0, 0.2])),
         "linear": mostly(st.booleans()),
+        "bias": mostly(st.booleans()),
         "layers": mostly(LAYERS),
     }
 )
+_heads = st.one_of(_head, _head, _head_with_classifier)
 NETWORK = mostly(
     st.fixed_dictionaries(
         {
@@ -289,7 +293,11 @@ NETWORK = mostly(
                 )
             ),
             "stages": _stages,
-            "head": mostly(_head.map(lambda head: {"classes": 4, **head} if isinstance(head, dict) else head)),
+            "head": mostly(
+                st.one_of(_head, _head, _head_with_classifier).map(
+                    lambda head: {"classes": 4, **head} if isinstance(head, dict) else head
+                )
+            ),
         },
         optional={
             "name": mostly(st.just("net")),
