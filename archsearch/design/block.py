@@ -30,23 +30,32 @@ MAX_DEPTH = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParallelSpec:
-    """Branches over the same input, by name, and how their outputs are combined."""
+    """Branches over the same input, by name, and how their outputs are combined.
+
+    A branch that has one of the `conditions` exists only if it is true; the only branch left is its layers.
+    """
 
     name: str | None
     where: str
     branches: Mapping[str, tuple[ItemSpec, ...]]
+    conditions: Mapping[str, Expression]
     combine: Combine
     when: Expression | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidualSpec:
-    """Layers with a shortcut around them: 'none', 'if_same_shape' or 'project' (a 1x1 convolution and a norm)."""
+    """Layers with a shortcut around them: 'none', 'if_same_shape' or 'project' (a 1x1 convolution and a norm).
+
+    Where `projection` is given, these layers project instead; with `always` also where the shape stays the same.
+    """
 
     name: str | None
     where: str
     layers: tuple[ItemSpec, ...]
     shortcut: Expression
+    projection: tuple[ItemSpec, ...] | None
+    always: Expression
     when: Expression | None
 
 
@@ -107,9 +116,7 @@ def decode_block(raw: object, where: str, name: str = "") -> BlockSpec:
     items = decode_items(block["layers"], join(where, "layers"), scope)
     residual = block.get("residual", "none")
     if residual != "none":
-        at = join(where, "residual")
-        shortcut = _text_field(residual, at, scope, SHORTCUTS)
-        items = (ResidualSpec(name=None, where=at, layers=items, shortcut=shortcut, when=None),)
+        items = (_residual(items, residual, join(where, "residual"), scope, name=None, when=None),)
     if (count := count_layers(items)) > MAX_ITEMS:
         raise SpecError(join(where, "layers"), f"has {count} layers, at most {MAX_ITEMS} are allowed", _STAGES)
     return BlockSpec(
@@ -135,8 +142,8 @@ def count_layers(items: Iterable[ItemSpec]) -> int:
         match item:
             case LayerSpec():
                 count += 1
-            case ResidualSpec(layers=layers):
-                count += 3 + count_layers(layers)  # with the two of a projection
+            case ResidualSpec(layers=layers, projection=projection):
+                count += 1 + count_layers(layers) + (2 if projection is None else count_layers(projection))
             case ParallelSpec(branches=branches):
                 count += 1 + sum(count_layers(branch) for branch in branches.values())
             case _:
@@ -162,24 +169,49 @@ def settle_items(items: Iterable[ItemSpec], options: Mapping[str, Value]) -> tup
     """
     found: list[ItemSpec] = []
     for item in items:
-        when = None if item.when is None else settle(item.when, options)
-        if when is not None and when.value is not None and not isinstance(when.value, str):
-            if not when.value:
-                continue
-            when = None
+        exists, when = _settled_condition(item.when, options)
+        if not exists:
+            continue
         match item:
             case LayerSpec(fields=fields):
                 known = {name: settle(each, options) for name, each in fields.items()}
                 found.append(replace(item, when=when, fields=known))
-            case ResidualSpec(layers=layers, shortcut=shortcut):
-                inner = settle_items(layers, options)
-                found.append(replace(item, when=when, layers=inner, shortcut=settle(shortcut, options)))
-            case ParallelSpec(branches=branches):
-                known = {name: settle_items(branch, options) for name, branch in branches.items()}
-                found.append(replace(item, when=when, branches=known))
+            case ResidualSpec(layers=layers, shortcut=shortcut, projection=projection, always=always):
+                found.append(
+                    replace(
+                        item,
+                        when=when,
+                        layers=settle_items(layers, options),
+                        shortcut=settle(shortcut, options),
+                        projection=None if projection is None else settle_items(projection, options),
+                        always=settle(always, options),
+                    )
+                )
+            case ParallelSpec():
+                found.append(_settled_branches(replace(item, when=when), options))
             case _:
                 assert_never(item)
     return tuple(found)
+
+
+def _settled_condition(when: Expression | None, options: Mapping[str, Value]) -> tuple[bool, Expression | None]:
+    """Return whether what has the condition `when` may exist, and what is left of the condition."""
+    when = None if when is None else settle(when, options)
+    if when is None or when.value is None or isinstance(when.value, str):
+        return True, when
+    return bool(when.value), None
+
+
+def _settled_branches(item: ParallelSpec, options: Mapping[str, Value]) -> ParallelSpec:
+    branches: dict[str, tuple[ItemSpec, ...]] = {}
+    conditions: dict[str, Expression] = {}
+    for name, branch in item.branches.items():
+        exists, when = _settled_condition(item.conditions.get(name), options)
+        if exists:
+            branches[name] = settle_items(branch, options)
+        if when is not None:
+            conditions[name] = when
+    return replace(item, branches=branches, conditions=conditions)
 
 
 def is_shape_settled(items: Iterable[ItemSpec]) -> bool:
@@ -188,10 +220,10 @@ def is_shape_settled(items: Iterable[ItemSpec]) -> bool:
         match item:
             case LayerSpec(fields=fields):
                 inner = all(fields[name].value is not None for name in WINDOW if name in fields)
-            case ResidualSpec(layers=layers):
-                inner = is_shape_settled(layers)
-            case ParallelSpec(branches=branches):
-                inner = all(is_shape_settled(branch) for branch in branches.values())
+            case ResidualSpec(layers=layers, projection=projection, always=always):
+                inner = is_shape_settled(layers) and always.value is not None and is_shape_settled(projection or ())
+            case ParallelSpec(branches=branches, conditions=conditions):
+                inner = not conditions and all(is_shape_settled(branch) for branch in branches.values())
             case _:
                 assert_never(item)
         if item.when is not None or not inner:
@@ -271,8 +303,32 @@ def _decode_residual(
 ) -> ResidualSpec:
     raw = known_mapping(body if is_mapping(body) else {"layers": body}, where, "'residual'", ("layers", "shortcut"))
     layers = decode_items(raw.get("layers"), join(where, "layers"), scope)
-    shortcut = _text_field(raw.get("shortcut", "if_same_shape"), join(where, "shortcut"), scope, SHORTCUTS)
-    return ResidualSpec(name=name, where=where, layers=layers, shortcut=shortcut, when=when)
+    at, shortcut = join(where, "shortcut"), raw.get("shortcut", "if_same_shape")
+    return replace(_residual(layers, shortcut, at, scope, name=name, when=when), where=where)
+
+
+def _residual(
+    layers: tuple[ItemSpec, ...],
+    shortcut: object,
+    where: str,
+    scope: Mapping[str, Value],
+    *,
+    name: str | None,
+    when: Expression | None,
+) -> ResidualSpec:
+    """Return the residual around `layers`; the `shortcut` at `where` is a word, layers, or a mapping."""
+    mode, projection, always = constant("project"), None, constant(False)
+    if is_list(shortcut):
+        projection = decode_items(shortcut, where, scope)
+    elif is_mapping(shortcut):
+        raw = known_mapping(shortcut, where, "a shortcut", ("layers", "always"))
+        projection = decode_items(raw.get("layers"), join(where, "layers"), scope)
+        always = _number_field(raw.get("always", False), join(where, "always"), scope)
+    else:
+        mode = _text_field(shortcut, where, scope, SHORTCUTS)
+    return ResidualSpec(
+        name=name, where=where, layers=layers, shortcut=mode, projection=projection, always=always, when=when
+    )
 
 
 def _decode_parallel(
@@ -287,11 +343,19 @@ def _decode_parallel(
         branches = {f"branch_{i + 1}": branch for i, branch in enumerate(branches)}
     if not is_mapping(branches) or len(branches) < 2:
         raise SpecError(join(where, "branches"), "must be a mapping or list of at least two lists of layers")
-    decoded = {str(key): decode_items(item, join(where, f"branches.{key}"), scope) for key, item in branches.items()}
-    for key in decoded:
-        if not key.isidentifier():
-            raise SpecError(join(where, f"branches.{key}"), "a branch's name must be letters, digits and _")
-    return ParallelSpec(name=name, where=where, branches=decoded, combine=combine, when=when)
+    decoded: dict[str, tuple[ItemSpec, ...]] = {}
+    conditions: dict[str, Expression] = {}
+    for key, branch in branches.items():
+        at, layers = join(where, f"branches.{key}"), branch
+        if not str(key).isidentifier():
+            raise SpecError(at, "a branch's name must be letters, digits and _")
+        if is_mapping(branch):
+            layers = known_mapping(branch, at, "a branch", ("when", "layers")).get("layers")
+            if branch.get("when") is not None:
+                conditions[str(key)] = _number_field(branch["when"], join(at, "when"), scope)
+            at = join(at, "layers")
+        decoded[str(key)] = decode_items(layers, at, scope)
+    return ParallelSpec(name=name, where=where, branches=decoded, conditions=conditions, combine=combine, when=when)
 
 
 def _text_field(raw: object, where: str, scope: Mapping[str, Value], choices: tuple[str, ...]) -> Expression:

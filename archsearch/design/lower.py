@@ -148,9 +148,9 @@ def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value], before: Iter
             continue
         for layer in _lower_item(item, scope, taken):
             if layer.name in taken:
-                if item.name is not None:
+                if item.name == layer.name:
                     raise SpecError(item.where, f"duplicate name '{layer.name}' in one list of layers")
-                # Layers of a residual without a shortcut are part of this list too, with numbers of their own.
+                # Layers of a residual without a shortcut, or of an only branch, get numbers of their own.
                 layer = replace(layer, name=_numbered(layer.name, taken))
             taken.add(layer.name)
             layers.append(layer)
@@ -256,34 +256,48 @@ def _lower_item(item: ItemSpec, scope: dict[str, Value], taken: set[str]) -> tup
             scope["in"] = layer.channels_after(channels)
             return (layer,)
         case ParallelSpec():
-            ends: list[int] = []
-            branches: list[Sequence] = []
-            for name, branch in item.branches.items():
-                inner = dict(scope)
-                branches.append(Sequence(name=name, layers=lower_items(branch, inner)))
-                ends.append(_channels(inner))
-            scope["in"] = sum(ends) if item.combine == "concat" else max(ends)
-            if scope["in"] > MAX_VALUE:
-                raise SpecError(item.where, f"gives {scope['in']} channels, at most {MAX_VALUE} are allowed")
-            return (Parallel(name=item.name or "parallel", branches=tuple(branches), combine=item.combine),)
+            return _lower_parallel(item, scope)
         case ResidualSpec():
             return _lower_residual(item, scope)
         case _:
             assert_never(item)
 
 
+def _lower_parallel(item: ParallelSpec, scope: dict[str, Value]) -> tuple[Layer, ...]:
+    ends: list[int] = []
+    branches: list[Sequence] = []
+    for name, branch in item.branches.items():
+        when = item.conditions.get(name)
+        if when is None or condition(when, scope, f"{item.where}.branches.{name}.when"):
+            inner = dict(scope)
+            branches.append(Sequence(name=name, layers=lower_items(branch, inner)))
+            ends.append(_channels(inner))
+    if not branches:
+        fix = "Let the condition of one be true, or give the parallel itself a `when`."
+        raise SpecError(f"{item.where}.branches", "the conditions of all branches are false", fix)
+    scope["in"] = sum(ends) if item.combine == "concat" else max(ends)
+    if scope["in"] > MAX_VALUE:
+        raise SpecError(item.where, f"gives {scope['in']} channels, at most {MAX_VALUE} are allowed")
+    if len(branches) == 1:
+        return branches[0].layers
+    return (Parallel(name=item.name or "parallel", branches=tuple(branches), combine=item.combine),)
+
+
 def _lower_residual(item: ResidualSpec, scope: dict[str, Value]) -> tuple[Layer, ...]:
-    inner = dict(scope)
+    inner, before = dict(scope), dict(scope)
     channels = _channels(scope)
     main = Sequence(name="main", layers=lower_items(item.layers, inner))
     scope["in"] = inner["in"]
     stride = main.total_stride
     same = inner["in"] == channels and stride == 1 and _keeps_map(main, channels)
-    mode = choice_of(item.shortcut, scope, item.where, SHORTCUTS)
-    if not main.layers or mode == "none" or (mode == "if_same_shape" and not same):
+    mode = choice_of(item.shortcut, before, item.where, SHORTCUTS)
+    always = item.projection is not None and condition(item.always, before, item.where)
+    if mode == "none" or (mode == "if_same_shape" and not same) or (not main.layers and not always):
         return main.layers
     shortcut: tuple[Layer, ...] = ()
-    if not same:
+    if item.projection is not None:
+        shortcut = lower_items(item.projection, before) if always or not same else ()
+    elif not same:
         width = _channels(inner)
         conv = Conv(name="conv", in_channels=channels, out_channels=width, kernel=1, stride=stride)
         shortcut = (conv, Norm(name="norm", kind="batch", channels=width))

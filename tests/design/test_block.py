@@ -61,6 +61,29 @@ def test_branches_may_be_a_list() -> None:
         (block([{"parallel": {"combine": "ad", "branches": [[], []]}}]), "Did you mean 'add'?"),
         (block([{"parallel": [[], []]}]), "b.layers[0].parallel: must be a mapping of combine and branches"),
         (block([{"residual": {"layer": []}}]), "b.layers[0].residual.layer: unknown key for 'residual'"),
+        (block([], residual={"layer": []}), "b.residual.layer: unknown key for a shortcut. Did you mean 'layers'?"),
+        (block([], residual={"always": True}), "b.residual.layers: must be a list of layers, got null"),
+        (block([], residual=[{"cnv": {}}]), "b.residual[0].cnv: unknown kind of layer. Did you mean 'conv'?"),
+        (
+            block([{"residual": {"layers": [], "shortcut": [{"conv": {"out": "x"}}]}}]),
+            "b.layers[0].residual.shortcut[0].conv.out: unknown parameter 'x' in 'x'",
+        ),
+        (
+            block([{"residual": {"layers": [], "shortcut": {"layers": [], "always": "stride"}}}]),
+            "b.layers[0].residual.shortcut.always: unknown parameter 'stride'",
+        ),
+        (
+            block([{"parallel": {"branches": {"a": {"when": "x > 1", "layers": []}, "b": []}}}]),
+            "b.layers[0].parallel.branches.a.when: unknown parameter 'x' in 'x > 1'",
+        ),
+        (
+            block([{"parallel": {"branches": {"a": {"conv": {}}, "b": []}}}]),
+            "b.layers[0].parallel.branches.a.conv: unknown key for a branch. Known: when, layers.",
+        ),
+        (
+            block([{"parallel": {"branches": {"a": {"when": True}, "b": []}}}]),
+            "b.layers[0].parallel.branches.a.layers: must be a list of layers, got null",
+        ),
         ({"options": {"in": 3}, "layers": []}, "b.options.in: is not a valid name for an option of a block"),
         ({"options": {"k": [3]}, "layers": []}, "b.options.k: must be a number, true, false or a string"),
         ({"options": 3, "layers": []}, "b.options: must be a mapping, got 3"),

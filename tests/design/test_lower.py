@@ -13,7 +13,7 @@ from archsearch.design.block import decode_block, is_shape_settled
 from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Linear, Norm, Pool
 from archsearch.design.lower import lower, lower_block, lower_items, with_options
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
-from archsearch.design.spec import BlockLookup, DesignSpec, decode_design, self_contained
+from archsearch.design.spec import BlockLookup, DesignSpec, decode_design, no_blocks, self_contained
 from archsearch.errors import SpecError
 
 
@@ -189,6 +189,81 @@ def test_a_residual_around_nothing_is_nothing() -> None:
     assert lowered([], 32, residual="if_same_shape") == ()
 
 
+POOLED = [{"pool": {"kind": "average", "kernel": "stride"}}, {"conv": {"kernel": 1, "bias": True}}]
+"""The shortcut of ResNet-D: an average pool before the 1x1 convolution, here with a bias and no norm."""
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_shortcut_of_ones_own_is_used_where_the_shape_changes(stride: int) -> None:
+    main = [{"conv": {"stride": "stride"}}]
+    (parallel,) = lowered(main, 16, residual=POOLED, stride=stride)
+    assert isinstance(parallel, Parallel)
+    pool, conv = parallel.branches[1].layers
+    assert pool == Pool(name="pool", kind="average", kernel=stride, stride=stride)
+    assert conv == Conv(name="conv", in_channels=16, out_channels=32, kernel=1, bias=True)
+    assert lowered(main, 16, residual={"layers": POOLED}, stride=stride) == (parallel,)
+
+
+def test_elsewhere_it_is_the_identity_but_where_it_is_for_always() -> None:
+    (same,) = lowered([{"conv": {}}], 32, residual=POOLED)
+    (forced,) = lowered([{"conv": {}}], 32, residual={"layers": POOLED, "always": "stride == 1"})
+    assert isinstance(same, Parallel)
+    assert isinstance(forced, Parallel)
+    assert [len(branch.layers) for branch in (same.branches[1], forced.branches[1])] == [0, 2]
+
+
+def test_a_residual_around_nothing_is_its_shortcut_of_ones_own_for_always() -> None:
+    layers = {"layers": [{"conv": {}}], "always": True}
+    (parallel,) = lowered([{"residual": {"layers": [], "shortcut": layers}}], 32)
+    assert isinstance(parallel, Parallel)
+    assert [len(branch.layers) for branch in parallel.branches] == [0, 1]
+    assert lowered([{"residual": {"layers": [], "shortcut": [{"conv": {}}]}}], 32) == ()
+
+
+def test_a_projection_written_out_is_the_same_network(blocks: BlockLookup) -> None:
+    main = [{"conv": {"stride": "stride"}}, {"norm": "batch"}]
+    written = [{"conv": {"kernel": 1, "stride": "stride"}}, "norm"]
+    plans: list[Plan] = []
+    for residual in ("project", written):
+        block = {"options": {"stride": 1}, "layers": main, "residual": residual}
+        made = design(blocks, stages={"c1": {"block": block, "width": 8, "repeats": 2, "stride": 2}})
+        plans.append(lower(made))
+        assert lower(decode_design(self_contained(made), no_blocks)) == plans[-1]
+    assert plans[0] == plans[1]
+
+
+BRANCHES = {"a": {"when": "k > 1", "layers": [{"conv": {"out": 8}}]}, "b": {"layers": [{"conv": {"out": 4}}]}, "c": []}
+
+
+def test_a_branch_exists_only_if_its_condition_is_true() -> None:
+    def of(k: int) -> list[str]:
+        (parallel,) = lowered([{"parallel": {"branches": BRANCHES}}], k=k)
+        assert isinstance(parallel, Parallel)
+        return [branch.name for branch in parallel.branches]
+
+    assert of(3) == ["a", "b", "c"]
+    assert of(1) == ["b", "c"]
+
+
+def test_the_only_branch_left_is_its_layers() -> None:
+    branches = {"a": {"when": "k > 1", "layers": []}, "b": [{"conv": {}}, {"act": "relu"}]}
+    layers = lowered(["conv", {"parallel": {"branches": branches}}, "conv"], k=1)
+    assert [layer.name for layer in layers] == ["conv", "conv_2", "act", "conv_3"]
+    assert lowered(["conv", {"parallel": {"branches": branches}, "name": "both"}], k=1) == layers[:3]
+
+
+def test_a_condition_on_channels_is_asked_at_each_of_them() -> None:
+    layers = [{"parallel": {"combine": "add", "branches": {"a": ["conv"], "b": {"when": "in == out", "layers": []}}}}]
+    assert [type(one) for one in lowered(layers, 32)] == [Parallel]
+    assert [type(one) for one in lowered(layers, 16)] == [Conv]
+
+
+def test_branches_without_one_that_exists_are_an_error() -> None:
+    branches = {name: {"when": "k > 3", "layers": []} for name in "ab"}
+    with pytest.raises(SpecError, match=r"parallel\.branches: the conditions of all branches are false\. Let the"):
+        lowered([{"parallel": {"branches": branches}}])
+
+
 def test_branches_are_concatenated() -> None:
     branches = {"a": [{"conv": {"out": 8}}], "b": []}
     layers = lowered([{"parallel": {"combine": "concat", "branches": branches}}, {"conv": {}}])
@@ -262,6 +337,11 @@ def test_what_options_cannot_settle_raises_where_the_layer_is_made() -> None:
         ([{"conv": {}, "when": "in != out"}], False),
         ([{"residual": [{"conv": {"kernel": "3 if in > 8 else 5"}}]}], False),
         ([{"parallel": {"branches": [[{"pool": {"kernel": "out"}}], []]}}], False),
+        ([{"parallel": {"branches": [{"when": "k > 1", "layers": ["conv"]}, []]}}], True),
+        ([{"parallel": {"branches": [{"when": "in > 1", "layers": ["conv"]}, []]}}], False),
+        ([{"residual": {"layers": ["conv"], "shortcut": [{"pool": {"kernel": "k"}}]}}], True),
+        ([{"residual": {"layers": ["conv"], "shortcut": [{"pool": {"kernel": "in"}}]}}], False),
+        ([{"residual": {"layers": ["conv"], "shortcut": {"layers": ["conv"], "always": "in > 8"}}}], False),
     ],
     ids=str,
 )

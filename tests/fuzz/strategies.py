@@ -207,14 +207,16 @@ _leaves = st.tuples(
 
 def _nested(inner: Strategy) -> Strategy:
     layers = mostly(st.lists(inner, max_size=4))
+    branch = st.one_of(layers, layers, some({"when": _when, "layers": layers}))
     branches = st.one_of(
-        st.lists(layers, min_size=1, max_size=3),
+        st.lists(branch, min_size=1, max_size=3),
         st.dictionaries(
-            mostly(st.sampled_from(["a", "b", "main", "shortcut", "gate"])).filter(_hashable), layers, max_size=3
+            mostly(st.sampled_from(["a", "b", "main", "shortcut", "gate"])).filter(_hashable), branch, max_size=3
         ),
     )
     parallel = some({"combine": mostly(st.sampled_from(["add", "concat", "multiply"])), "branches": mostly(branches)})
-    residual = st.one_of(layers, some({"layers": layers, "shortcut": _shortcut}))
+    shortcut = st.one_of(_shortcut, _shortcut, layers, some({"layers": layers, "always": _when}))
+    residual = st.one_of(layers, some({"layers": layers, "shortcut": shortcut}))
     return st.one_of(parallel.map(lambda body: {"parallel": body}), residual.map(lambda body: {"residual": body}))
 
 
