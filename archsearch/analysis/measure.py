@@ -14,9 +14,9 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple, NoReturn
 
-from archsearch.design.block import is_shape_settled
 from archsearch.design.expression import multiple_of
 from archsearch.design.geometry import ONE_PIXEL, Extent, Shape, union
+from archsearch.design.items import is_shape_settled
 from archsearch.design.layers import Conv, Linear, MapKind, Primitive
 from archsearch.design.lower import FixedBlock, blocks_of, first_map, layers_of, lower, lower_head, stages_of
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers

@@ -14,17 +14,18 @@ from functools import lru_cache
 from itertools import count
 from typing import Literal, assert_never
 
-from archsearch.design.block import (
-    SHORTCUTS,
+from archsearch.design.block import SHORTCUTS, option_value
+from archsearch.design.expression import MAX_VALUE, Value, compute, condition, integer, multiple_of
+from archsearch.design.geometry import Shape
+from archsearch.design.items import (
     BlockSpec,
     ItemSpec,
     ParallelSpec,
     ResidualSpec,
+    UseSpec,
     count_layers,
     settle_items,
 )
-from archsearch.design.expression import MAX_VALUE, Value, condition, multiple_of
-from archsearch.design.geometry import Shape
 from archsearch.design.kinds import KINDS, MAX_SPAN, FieldValues, LayerSpec, choice_of
 from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Norm, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
@@ -246,9 +247,7 @@ def _lower_item(item: ItemSpec, scope: dict[str, Value], taken: set[str]) -> tup
     """Return the layers of one item, whose names may be `taken`, and let `scope['in']` follow the channels."""
     match item:
         case LayerSpec():
-            name = item.name or item.kind
-            if name in taken and item.name is None:
-                name = _numbered(name, taken)
+            name = item.name or _free(item.kind, taken)
             channels = _channels(scope)
             layer = KINDS[item.kind].make(FieldValues(item, scope, channels), name)
             if layer is None:
@@ -259,6 +258,9 @@ def _lower_item(item: ItemSpec, scope: dict[str, Value], taken: set[str]) -> tup
             return _lower_parallel(item, scope)
         case ResidualSpec():
             return _lower_residual(item, scope)
+        case UseSpec():
+            layers = _lower_use(item, scope)
+            return (Sequence(name=item.name or _free("use", taken), layers=layers),) if layers else ()
         case _:
             assert_never(item)
 
@@ -305,6 +307,18 @@ def _lower_residual(item: ResidualSpec, scope: dict[str, Value]) -> tuple[Layer,
     return (Parallel(name=item.name or "residual", branches=branches, combine="add"),)
 
 
+def _lower_use(item: UseSpec, scope: dict[str, Value]) -> tuple[Layer, ...]:
+    defaults, channels = item.block.defaults, _channels(scope)
+    inner = {**defaults, "block_in": channels, "in": channels}
+    for name, given in item.options.items():
+        where = f"{item.where}.{name}"
+        inner[name] = option_value(compute(given, scope, where), defaults[name], where)
+    inner["out"] = integer(item.width, scope, f"{item.where}.width", 1)
+    layers = lower_items(item.items, inner)
+    scope["in"] = inner["in"]
+    return layers
+
+
 def _keeps_map(sequence: Sequence, channels: int) -> bool:
     """Return whether a map of `channels` keeps its size; so it does where the sequence leaves one value per channel."""
     shape = channels, MAX_SPAN, MAX_SPAN
@@ -325,6 +339,11 @@ def _shape_behind(layer: Layer, shape: Shape) -> Shape:
             return layer.merged_shape([_shape_behind(branch, shape) for branch in branches], layer.name)
         case _:
             return layer.output_shape(shape)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return `name`, with a number where it is taken."""
+    return _numbered(name, taken) if name in taken else name
 
 
 def _numbered(name: str, taken: set[str]) -> str:

@@ -10,17 +10,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
-from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
+from archsearch.decode import convert, describe, is_mapping, join, suggest
 from archsearch.design.block import (
-    BlockSpec,
-    ItemSpec,
+    MAX_NESTED,
+    ReadBlock,
     decode_block,
     decode_items,
     known_mapping,
     option_value,
     own_name,
+    plain_copy,
+    require_size,
+    written_block,
+    written_out,
 )
 from archsearch.design.expression import MAX_VALUE, Value
+from archsearch.design.items import BlockSpec, ItemSpec, uses_blocks
 from archsearch.errors import SpecError
 from archsearch.formatting import one_line
 
@@ -66,6 +71,8 @@ class HeadSpec:
     bias: bool
     classifier: tuple[ItemSpec, ...] | None
     classes: int
+    source: Mapping[str, Any]
+    """The mapping that it was decoded from, with the blocks that it uses written out."""
 
     @property
     def makes_logits(self) -> bool:
@@ -120,7 +127,8 @@ class BlockReader:
         """Read blocks by name from `blocks`."""
         self._lookup = blocks
         self._named: dict[str, BlockSpec] = {}
-        self._inline: dict[tuple[int, str], BlockSpec] = {}  # its `source` keeps the mapping, and so the number, alive
+        self._inline: dict[tuple[int, str], tuple[object, BlockSpec]] = {}  # the mapping is kept, and so its number
+        self._reading: list[str] = []  # the names of blocks that are being read, each used by the one before
         self._rest: dict[str, tuple[object, Any]] = {}  # the last mapping at each place, and its decoded value
 
     def read(self, raw: object, where: str) -> BlockSpec:
@@ -129,19 +137,32 @@ class BlockReader:
             raise SpecError(where, "missing key for a stage", "It must be a block's name, or a block.")
         if isinstance(raw, str) and raw:
             if raw not in self._named:
-                try:
-                    mapping = self._lookup(raw)
-                except SpecError as error:
-                    raise SpecError(where, error.what, error.fix) from None
-                self._named[raw] = decode_block(mapping, f"block '{raw}'", raw)
+                self._named[raw] = self._read_named(raw, where)
             return self._named[raw]
-        found = self._inline.get((id(raw), where))
-        if found is None:
-            found = decode_block(raw, where)
-            if len(self._inline) >= self.MOST_INLINE:
-                self._inline.clear()
-            self._inline[id(raw), where] = found
+        known = self._inline.get((id(raw), where))
+        if known is not None:
+            return known[1]
+        found = decode_block(raw, where, read=self.read)
+        if len(self._inline) >= self.MOST_INLINE:
+            self._inline.clear()
+        self._inline[id(raw), where] = raw, found
         return found
+
+    def _read_named(self, name: str, where: str) -> BlockSpec:
+        if name in self._reading:
+            chain = " -> ".join([*self._reading[self._reading.index(name) :], name])
+            raise SpecError(where, f"block '{name}' uses itself ({chain})", "Use another block here.")
+        if len(self._reading) > MAX_NESTED:
+            raise SpecError(where, f"more than {MAX_NESTED} blocks are inside each other")
+        try:
+            mapping = self._lookup(name)
+        except SpecError as error:
+            raise SpecError(where, error.what, error.fix) from None
+        self._reading.append(name)
+        try:
+            return decode_block(mapping, f"block '{name}'", name, self.read)
+        finally:
+            self._reading.pop()
 
     def once(self, raw: object, where: str, decode: Callable[[object, str], Decoded]) -> Decoded:
         """Return `decode(raw, where)`, remembered as long as the mapping at `where` is the same object."""
@@ -173,7 +194,7 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
         input_shape=memory.once(source.get("input", (3, 32, 32)), join(where, "input"), decode_input),
         stem=None if stem_raw is None else memory.once(stem_raw, join(where, "stem"), reader.stem),
         stages=tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items()),
-        head=memory.once(source.get("head"), join(where, "head"), _head),
+        head=memory.once(source.get("head"), join(where, "head"), reader.head),
         width=width,
         divisor=_integer(source.get("divisor", 8), join(where, "divisor"), 1),
         symmetry=convert(Literal["none", "flip"], source.get("symmetry", "none"), join(where, "symmetry")),
@@ -193,10 +214,13 @@ def _require_blocks(stages: Mapping[str, Any], where: str) -> None:
 
 
 class _Reader:
-    """Decodes stages."""
+    """Decodes stages and heads."""
 
     def __init__(self, blocks: BlockReader) -> None:
         self.block = blocks.read
+
+    def head(self, raw: object, where: str) -> HeadSpec:
+        return _head(raw, where, self.block)
 
     def stem(self, raw: object, where: str) -> StageSpec:
         stem = dict(known_mapping(raw, where, "the stem", None))
@@ -262,7 +286,7 @@ def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, 
     }
 
 
-def _head(raw: object, where: str) -> HeadSpec:
+def _head(raw: object, where: str, read: ReadBlock) -> HeadSpec:
     head = known_mapping(raw, where, "a head", _HEAD_KEYS)
     classes = head.get("classes")
     if classes is None:
@@ -279,15 +303,20 @@ def _head(raw: object, where: str) -> HeadSpec:
         raise SpecError(join(where, "dropout"), f"must be at least 0 and below 1, got {dropout}")
     number = _integer(classes, join(where, "classes"), 1)
     scope: dict[str, Value] = {"in": 1, "out": 1, "block_in": 1, "classes": number}
+    layers = decode_items(head.get("layers") or (), join(where, "layers"), scope, read)
+    behind = None if classifier is None else decode_items(classifier, join(where, "classifier"), scope, read)
+    items = (*layers, *(behind or ()))
+    require_size(items, where)
     return HeadSpec(
-        layers=decode_items(head.get("layers") or (), join(where, "layers"), scope),
+        layers=layers,
         pool=convert(pools, head.get("pool", "global_average"), join(where, "pool")),
         kernel=_integer(head.get("kernel", 2), join(where, "kernel"), 1),
         dropout=dropout,
         linear=convert(bool, own.get("linear", True), join(where, "linear")),
         bias=convert(bool, own.get("bias", True), join(where, "bias")),
-        classifier=None if classifier is None else decode_items(classifier, join(where, "classifier"), scope),
+        classifier=behind,
         classes=number,
+        source=written_out(head, read) if uses_blocks(items) else head,
     )
 
 
@@ -315,7 +344,7 @@ def self_contained(design: DesignSpec) -> dict[str, Any]:
         "input": list(design.input_shape),
         "stem": None if design.stem is None else _written(design.stem, stem=True),
         "stages": {stage.name: _written(stage) for stage in design.stages},
-        "head": _copy({**design.source["head"], "classes": design.head.classes}),
+        "head": plain_copy({**design.head.source, "classes": design.head.classes}),
         "width": design.width,
         "divisor": design.divisor,
     }
@@ -325,24 +354,9 @@ def self_contained(design: DesignSpec) -> dict[str, Any]:
 
 
 def _written(stage: StageSpec, *, stem: bool = False) -> dict[str, Any]:
-    written: dict[str, Any] = {"block": _written_block(stage.use), "width": stage.width, **stage.use.options}
+    written: dict[str, Any] = {"block": written_block(stage.use.block), "width": stage.width, **stage.use.options}
     if not stem:
         written["repeats"] = stage.repeats
     if stage.entry is not None:
-        written["entry"] = {"block": _written_block(stage.entry), **stage.entry.options}
+        written["entry"] = {"block": written_block(stage.entry.block), **stage.entry.options}
     return written
-
-
-def _written_block(use: BlockUse) -> dict[str, Any]:
-    source = {key: value for key, value in use.block.source.items() if key not in ("options", "defaults_of")}
-    options = {"options": dict(use.block.defaults)} if use.block.defaults else {}
-    return {**options, **_copy(source), "name": use.block.name}
-
-
-def _copy(value: Any) -> Any:
-    """Return nested mappings and sequences as dicts and lists of their own, for YAML to write without anchors."""
-    if is_mapping(value):
-        return {str(key): _copy(item) for key, item in value.items()}
-    if is_list(value):
-        return [_copy(item) for item in value]
-    return value

@@ -9,7 +9,8 @@ import pytest
 
 from archsearch.analysis.measure import measure
 from archsearch.config_files import block_lookup, config_folder
-from archsearch.design.block import decode_block, is_shape_settled
+from archsearch.design.block import decode_block
+from archsearch.design.items import is_shape_settled
 from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Linear, Norm, Pool
 from archsearch.design.lower import lower, lower_block, lower_items, with_options
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
@@ -264,6 +265,69 @@ def test_branches_without_one_that_exists_are_an_error() -> None:
         lowered([{"parallel": {"branches": branches}}])
 
 
+USED = {
+    "options": {"kernel": 3, "stride": 1, "act": "relu", "padding": "same"},
+    "layers": [{"conv": {"kernel": "kernel", "stride": "stride", "padding": "padding"}}, {"act": "act"}],
+}
+
+
+def test_a_used_block_has_names_and_channels_of_its_own() -> None:
+    options = {"kernel": "k + 2", "act": "act", "stride": "stride", "padding": 0}
+    use = {"use": {"block": USED, "width": "in * 2", **options}}
+    one, two, conv = lowered([use, {**use, "name": "mine"}, "conv"], k=1, stride=2, act="silu")
+    assert isinstance(one, Sequence)
+    assert isinstance(two, Sequence)
+    assert isinstance(conv, Conv)
+    assert [one.name, two.name, conv.name] == ["use", "mine", "conv"]
+    assert one.layers == (
+        Conv(name="conv", in_channels=16, out_channels=32, kernel=3, stride=2),
+        Activation(name="act", kind="silu"),
+    )
+    assert conv.in_channels == 64
+
+
+def test_a_used_block_gives_as_many_channels_as_the_one_around_it() -> None:
+    (sequence,) = lowered([{"use": {"block": USED}}])
+    assert sequence.channels_after(16) == 32
+    assert lowered([{"use": {"block": {"layers": []}}}]) == ()
+    assert lowered([{"use": {"block": USED}, "when": "k > 3"}]) == ()
+
+
+def test_what_a_used_block_gets_from_channels_is_computed_at_each_of_them() -> None:
+    layers = [{"use": {"block": USED, "kernel": "3 if in > 8 else 5", "width": "in"}}]
+    block = with_options(decode_block({"layers": layers}, "b"))
+    for channels, kernel in ((8, 5), (16, 3)):
+        (conv,) = convs(lower_block(block, channels, 4))
+        assert (conv.kernel, conv.out_channels) == (kernel, channels)
+
+
+@pytest.mark.parametrize(
+    ("use", "message"),
+    [
+        ({"act": "k"}, "b.layers[0].use.act: must be a string, got 3"),
+        ({"kernel": "act"}, "b.layers[0].use.kernel: must be a number, got the string 'relu'"),
+        ({"kernel": "k / (k - 3)"}, "b.layers[0].use.kernel: 'k / (k - 3)' divides by zero"),
+        ({"width": "k - 3"}, "b.layers[0].use.width: 'k - 3' gives 0, must be at least 1"),
+        ({"kernel": "k > 1"}, "b.layers[0].use.kernel: must be a number, got true"),
+        ({"padding": "act"}, "b.layers[0].use.block.layers[0].conv.padding: unknown value 'relu'"),
+    ],
+    ids=str,
+)
+def test_messages_of_used_blocks(use: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        lowered([{"use": {"block": USED, **use}}])
+    assert message in str(caught.value)
+
+
+def test_a_used_block_is_the_same_network_as_its_layers(blocks: BlockLookup) -> None:
+    def of(layers: list[Any]) -> Plan:
+        stages = {"c1": {"block": {"options": {"stride": 1}, "layers": layers}, "width": 8, "repeats": 2}}
+        return lower(design(blocks, stages=stages))
+
+    written = [{"conv": {"kernel": 5}}, {"act": "relu"}]
+    assert design_id(of([{"use": {"block": USED, "kernel": 5}}])) == design_id(of(written))
+
+
 def test_branches_are_concatenated() -> None:
     branches = {"a": [{"conv": {"out": 8}}], "b": []}
     layers = lowered([{"parallel": {"combine": "concat", "branches": branches}}, {"conv": {}}])
@@ -340,6 +404,8 @@ def test_what_options_cannot_settle_raises_where_the_layer_is_made() -> None:
         ([{"parallel": {"branches": [{"when": "k > 1", "layers": ["conv"]}, []]}}], True),
         ([{"parallel": {"branches": [{"when": "in > 1", "layers": ["conv"]}, []]}}], False),
         ([{"residual": {"layers": ["conv"], "shortcut": [{"pool": {"kernel": "k"}}]}}], True),
+        ([{"use": {"block": {"options": {"k": 3}, "layers": [{"conv": {"kernel": "k"}}]}, "k": "k + 2"}}], True),
+        ([{"use": {"block": {"options": {"k": 3}, "layers": [{"conv": {"kernel": "k"}}]}, "k": "in"}}], False),
         ([{"residual": {"layers": ["conv"], "shortcut": [{"pool": {"kernel": "in"}}]}}], False),
         ([{"residual": {"layers": ["conv"], "shortcut": {"layers": ["conv"], "always": "in > 8"}}}], False),
     ],

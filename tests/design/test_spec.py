@@ -11,7 +11,7 @@ import yaml
 from archsearch.design.layers import Conv
 from archsearch.design.lower import lower
 from archsearch.design.plan import design_id, primitives
-from archsearch.design.spec import BlockLookup, decode_design, self_contained
+from archsearch.design.spec import BlockLookup, decode_design, no_blocks, self_contained
 from archsearch.errors import SpecError
 
 
@@ -114,6 +114,68 @@ def test_width_may_be_fit(blocks: BlockLookup) -> None:
 def test_messages(raw: Any, message: str, blocks: BlockLookup) -> None:
     with pytest.raises(SpecError) as caught:
         decode_design(raw, blocks)
+    assert message in str(caught.value)
+
+
+def named(**layers: Any) -> BlockLookup:
+    """Return a lookup of blocks that have these layers, and the options `kernel` and `act`."""
+    options = {"kernel": 3, "act": "relu"}
+
+    def find(name: str) -> Mapping[str, Any]:
+        if name not in layers:
+            raise SpecError("block", f"unknown block '{name}'", f"Known: {', '.join(layers)}.")
+        return {"options": options, "layers": layers[name]}
+
+    return find
+
+
+INNER = [{"conv": {"kernel": "kernel"}}, {"act": "act"}]
+
+
+def test_a_used_block_is_read_by_its_name_and_written_out_with_the_design() -> None:
+    outer = ["conv", {"use": {"block": "inner", "width": "out * 2", "kernel": 5, "act": "silu"}}]
+    branches = {"a": [{"use": "outer"}], "b": {"when": "kernel > 1", "layers": [{"use": "inner"}]}}
+    whole = [{"parallel": {"branches": branches}}, {"residual": {"layers": ["conv"], "shortcut": [{"use": "inner"}]}}]
+    head = {"classes": 10, "layers": [{"use": {"block": "inner", "width": 6}}]}
+    head |= {"classifier": [{"use": {"block": "inner", "width": "classes", "kernel": 1}}]}
+    raw = arch(stem=None, stages={"c1": {"block": "whole", "width": 8, "repeats": 2}}, head=head)
+    design = decode_design(raw, named(inner=INNER, outer=outer, whole=whole))
+    written = yaml.safe_load(yaml.safe_dump(self_contained(design)))
+    again = decode_design(written, no_blocks)
+    assert lower(again) == lower(design)
+    assert design_id(lower(again)) == design_id(lower(design))
+    assert self_contained(again) == self_contained(design)
+    block = written["stages"]["c1"]["block"]["layers"][0]["parallel"]["branches"]["a"][0]["use"]["block"]
+    assert block["name"] == "outer"
+    assert block["layers"][1]["use"]["block"] == {
+        "options": {"kernel": 3, "act": "relu"},
+        "layers": INNER,
+        "name": "inner",
+    }
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        (
+            {"a": [{"use": "a"}]},
+            "block 'a'.layers[0].use.block: block 'a' uses itself (a -> a). Use another block here.",
+        ),
+        (
+            {"a": [{"use": "b"}], "b": [{"residual": [{"use": {"block": "a"}}]}]},
+            "block 'b'.layers[0].residual.layers[0].use.block: block 'a' uses itself (a -> b -> a)",
+        ),
+        ({"a": [{"use": "c"}], "b": []}, "block 'a'.layers[0].use.block: unknown block 'c'. Known: a, b."),
+        (
+            {**{f"a{i}": [{"use": f"a{i + 1}"}] for i in range(1, 6)}, "a": [{"use": "a1"}], "a6": []},
+            "block 'a4'.layers[0].use.block: more than 4 blocks are inside each other",
+        ),
+        ({"a": [{"use": "b"}] * 512, "b": ["conv", "conv"]}, "block 'a'.layers: has 1536 layers, at most 1024 are"),
+    ],
+)
+def test_messages_of_used_blocks(blocks: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        decode_design(arch(stem=None, stages={"c1": {"block": "a", "width": 8}}), named(**blocks))
     assert message in str(caught.value)
 
 

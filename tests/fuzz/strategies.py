@@ -217,7 +217,16 @@ def _nested(inner: Strategy) -> Strategy:
     parallel = some({"combine": mostly(st.sampled_from(["add", "concat", "multiply"])), "branches": mostly(branches)})
     shortcut = st.one_of(_shortcut, _shortcut, layers, some({"layers": layers, "always": _when}))
     residual = st.one_of(layers, some({"layers": layers, "shortcut": shortcut}))
-    return st.one_of(parallel.map(lambda body: {"parallel": body}), residual.map(lambda body: {"residual": body}))
+    used = st.one_of(
+        st.sampled_from(["separable", "squeeze_excite", "identity"]),
+        st.fixed_dictionaries({"layers": layers, "options": st.just({"kernel": 3, "act": "relu"})}),
+    )
+    use = st.one_of(used, some({"block": used, "width": _number, "kernel": _window, "act": st.just("act")}))
+    return st.one_of(
+        parallel.map(lambda body: {"parallel": body}),
+        residual.map(lambda body: {"residual": body}),
+        use.map(lambda body: {"use": body}),
+    )
 
 
 LAYERS = st.lists(mostly(st.recursive(_leaves, _nested, max_leaves=8)), max_size=6)
