@@ -338,9 +338,9 @@ class Widths:
     def channels(self, width: float) -> tuple[int, ...]:
         """Return the channels of the stem and the stages under the multiplier `width`."""
         if width == 1:
-            return tuple([own for own, _ in self._stages])
+            return tuple([own or 1 for own, _ in self._stages])
         step = self._design.step
-        return tuple([multiple_of(own * width, step) for own, _ in self._stages])
+        return tuple([multiple_of(own * width, step) if own else 1 for own, _ in self._stages])
 
     def totals(self, width: float) -> Totals:
         """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does.

@@ -87,8 +87,10 @@ def _layers_of_stage(blocks: tuple[FixedBlock, ...]) -> int:
     return sum(block.layers for block in blocks)
 
 
-def scaled(width: int, design: DesignSpec) -> int:
-    """Return the number of channels of `width` under the design's multiplier and divisor."""
+def scaled(width: int | None, design: DesignSpec) -> int:
+    """Return the number of channels of `width` under the design's multiplier and divisor; 1 for None, never read."""
+    if width is None:
+        return 1
     if design.width == 1 or design.width == "fit":
         return width
     return multiple_of(width * design.width, design.step)

@@ -25,7 +25,7 @@ from archsearch.design.block import (
     written_out,
 )
 from archsearch.design.expression import MAX_VALUE, Value
-from archsearch.design.items import BlockSpec, ItemSpec, uses_blocks
+from archsearch.design.items import BlockSpec, ItemSpec, reads_out, settle_items, uses_blocks
 from archsearch.errors import SpecError
 from archsearch.formatting import one_line
 
@@ -46,12 +46,13 @@ class BlockUse:
 class StageSpec:
     """`repeats` blocks of `width` output channels; `entry`, where given, takes the place of the first.
 
-    The stride of a stage is that of its first block; the others run at stride 1.
+    The width is None where the blocks never read it: it follows from what they concatenate. The stride of a stage is
+    that of its first block; the others run at stride 1.
     """
 
     name: str
     use: BlockUse
-    width: int
+    width: int | None
     repeats: int = 1
     entry: BlockUse | None = None
 
@@ -245,8 +246,6 @@ class _Reader:
         for key in own:
             if key not in known:
                 raise _unknown_option(str(key), block, known, where)
-        if "width" not in stage or stage["width"] is None:
-            raise SpecError(join(where, "width"), "missing key for a stage", "It must be a number of channels.")
         use = BlockUse(block=block, options=_options(own, block, where))
         entry_use = None
         if entry is not None and entry_block is not None:
@@ -259,13 +258,22 @@ class _Reader:
             entry_use = BlockUse(
                 block=entry_block, options={**shared, **_options(entry_own, entry_block, join(where, "entry"))}
             )
+        width = stage.get("width")
+        if width is None and (_reads_width(use) or (entry_use is not None and _reads_width(entry_use))):
+            raise SpecError(join(where, "width"), "missing key for a stage", "It must be a number of channels.")
         return StageSpec(
             name=name,
             use=use,
-            width=_integer(stage["width"], join(where, "width"), 1),
+            width=None if width is None else _integer(width, join(where, "width"), 1),
             repeats=_integer(stage.get("repeats", 1), join(where, "repeats"), 0),
             entry=entry_use,
         )
+
+
+def _reads_width(use: BlockUse) -> bool:
+    """Return whether the block reads its output channels, whatever its stride."""
+    known = {name: value for name, value in {**use.block.defaults, **use.options}.items() if name != "stride"}
+    return reads_out(settle_items(use.block.items, known))
 
 
 def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], where: str) -> SpecError:
@@ -354,7 +362,8 @@ def self_contained(design: DesignSpec) -> dict[str, Any]:
 
 
 def _written(stage: StageSpec, *, stem: bool = False) -> dict[str, Any]:
-    written: dict[str, Any] = {"block": written_block(stage.use.block), "width": stage.width, **stage.use.options}
+    width = {} if stage.width is None else {"width": stage.width}
+    written: dict[str, Any] = {"block": written_block(stage.use.block), **width, **stage.use.options}
     if not stem:
         written["repeats"] = stage.repeats
     if stage.entry is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from archsearch.analysis.measure import measure
+from archsearch.analysis.measure import measure, measure_design
 from archsearch.config_files import block_lookup, config_folder
 from archsearch.design.block import decode_block
 from archsearch.design.items import is_shape_settled
@@ -326,6 +326,24 @@ def test_a_used_block_is_the_same_network_as_its_layers(blocks: BlockLookup) -> 
 
     written = [{"conv": {"kernel": 5}}, {"act": "relu"}]
     assert design_id(of([{"use": {"block": USED, "kernel": 5}}])) == design_id(of(written))
+
+
+def test_densenet_follows_from_what_it_concatenates(blocks: BlockLookup) -> None:
+    """DenseNet-BC of 40 layers with growth 12 (Huang et al., 2017): 176 122 parameters."""
+    bottleneck = ["norm", "act", {"conv": {"out": "growth * 4", "kernel": 1}}, "norm", "act", {"conv": "growth"}]
+    dense = {"options": {"growth": 12}, "layers": [{"parallel": {"branches": {"before": [], "new": bottleneck}}}]}
+    halved = ["norm", "act", {"conv": {"out": "in // 2", "kernel": 1}}, {"pool": {"kind": "average"}}]
+    stages: dict[str, Any] = {}
+    for i in (1, 2, 3):
+        stages[f"dense{i}"] = {"block": dense, "repeats": 6}
+        stages[f"transition{i}"] = {"block": {"layers": halved}}
+    del stages["transition3"]
+    stem = {"block": {"layers": ["conv"]}, "out": 24}
+    made = design(blocks, stem=stem, stages=stages, head={"classes": 10, "layers": ["norm", "act"]})
+    plan = lower(made)
+    assert measure(plan).parameters == 176_122
+    assert measure_design(made, plan) == measure(plan)
+    assert lower(decode_design(self_contained(made), no_blocks)) == plan
 
 
 def test_branches_are_concatenated() -> None:

@@ -69,6 +69,50 @@ def test_an_option_that_is_a_padding_in_words_takes_numbers() -> None:
         decode_design(arch(stem=None, stages={"c1": {"block": block, "width": 8, "padding": True}}), nothing)
 
 
+DENSE = {
+    "options": {"growth": 12, "stride": 1, "wide": False},
+    "layers": [
+        {"parallel": {"branches": {"before": [], "new": ["norm", {"conv": {"out": "growth"}}]}}},
+        {"conv": {"kernel": 1}, "when": "wide"},
+    ],
+}
+"""A layer of DenseNet, which gives as many channels as it has and `growth` more."""
+
+
+def test_a_stage_whose_block_never_reads_its_width_has_none() -> None:
+    stages = {"c1": {"block": DENSE, "repeats": 3, "growth": 4, "entry": {"block": DENSE, "growth": 2}}}
+    design = decode_design(arch(stem=None, stages=stages, width=1.5), nothing)
+    assert design.stages[0].width is None
+    plan = lower(design)
+    assert plan.layers[0].channels_after(3) == 3 + 2 + 2 * 4
+    written = self_contained(design)
+    assert "width" not in written["stages"]["c1"]
+    assert lower(decode_design(written, nothing)) == plan
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {"block": DENSE, "wide": True},
+        {"block": DENSE, "entry": {"block": DENSE, "wide": True}},
+        {"block": {"layers": [{"conv": {"out": "in"}, "when": "out > 3"}]}},
+        {"block": {"layers": [{"use": {"block": {"layers": ["conv"]}}}]}},
+        {"block": {"layers": [{"parallel": {"branches": [{"when": "out > 1", "layers": []}, []]}}]}},
+        {"block": {"layers": [], "residual": {"layers": ["conv"], "always": True}}},
+        {"block": {"options": {"stride": 2}, "layers": [{"conv": {}, "when": "stride == 1"}]}, "repeats": 2},
+    ],
+)
+def test_one_whose_block_reads_it_needs_a_width(stage: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"c1\.width: missing key for a stage\. It must be a number of channels"):
+        decode_design(arch(stem=None, stages={"c1": stage}), nothing)
+
+
+def test_a_used_block_with_a_width_of_its_own_reads_no_other() -> None:
+    block = {"layers": [{"use": {"block": {"layers": ["conv"]}, "width": "in * 2"}}]}
+    design = decode_design(arch(stem=None, stages={"c1": {"block": block, "repeats": 2}}), nothing)
+    assert lower(design).layers[0].channels_after(3) == 12
+
+
 def test_width_may_be_fit(blocks: BlockLookup) -> None:
     assert decode_design(arch(width="fit"), blocks).width == "fit"
     assert decode_design(arch(width="fit"), blocks).at_width(2.0).width == 2.0
