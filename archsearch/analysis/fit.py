@@ -117,7 +117,7 @@ def lowered(design: DesignSpec, limits: Limits) -> tuple[DesignSpec, Plan, Footp
 def _guessed(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
     """Return an estimate of the multiplier from the bound on parameters; channels near the result's are often known."""
     most = min(_ends(upper.get("parameters", Bound())), default=None)
-    squares = sum(stage.width**2 * stage.repeats for stage in design.stages)
+    squares = sum((stage.width or 0) ** 2 * stage.repeats for stage in design.stages)
     return 1.0 if most is None or not squares else math.sqrt(max(most, 1.0) / (DENSITY * squares))
 
 

@@ -17,7 +17,7 @@ from archsearch.errors import SpecError
 
 Path = tuple[str, ...]
 _TRIES = 200
-_SHARED = ("kernel", "stride", "dilation", "act", "norm", "dropout", "shortcut")
+_SHARED = ("kernel", "stride", "dilation", "padding", "bias", "act", "norm", "dropout", "shortcut")
 """Options that the blocks which `set_block` gives have in common."""
 _DENSE = ("normal", "strided", "dilated")
 """Of these, the blocks of a dense convolution."""
@@ -139,7 +139,7 @@ def _is_end(design: DesignSpec, stage: str) -> bool:
     if not used:
         return False
     first = design.stem is None and used[0].name == stage
-    return first or (used[-1].name == stage and not design.head.linear and not design.head.layers)
+    return first or (used[-1].name == stage and not design.head.makes_logits and not design.head.layers)
 
 
 def _replaced(part: _Part, block: str, options: Mapping[str, Any]) -> Change:

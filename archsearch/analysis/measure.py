@@ -14,9 +14,9 @@ from functools import lru_cache
 from math import prod
 from typing import NamedTuple, NoReturn
 
-from archsearch.design.block import is_shape_settled
 from archsearch.design.expression import multiple_of
 from archsearch.design.geometry import ONE_PIXEL, Extent, Shape, union
+from archsearch.design.items import is_shape_settled
 from archsearch.design.layers import Conv, Leaf, Linear, MapKind, Primitive
 from archsearch.design.lower import FixedBlock, blocks_of, first_map, layers_of, lower, lower_head, stages_of
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
@@ -338,9 +338,9 @@ class Widths:
     def channels(self, width: float) -> tuple[int, ...]:
         """Return the channels of the stem and the stages under the multiplier `width`."""
         if width == 1:
-            return tuple([own for own, _ in self._stages])
+            return tuple([own or 1 for own, _ in self._stages])
         step = self._design.step
-        return tuple([multiple_of(own * width, step) for own, _ in self._stages])
+        return tuple([multiple_of(own * width, step) if own else 1 for own, _ in self._stages])
 
     def totals(self, width: float) -> Totals:
         """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does.

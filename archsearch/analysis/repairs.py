@@ -68,7 +68,7 @@ def _context(design: DesignSpec) -> list[tuple[Field | None, Field | None]]:
 
 def _head_field(design: DesignSpec) -> Field | None:
     """Return the receptive field of the head; its own layers may depend on the size of their input."""
-    if not design.head.layers:
+    if not design.head.layers and not design.head.classifier:
         return Field(end=ONE_PIXEL, at_last_conv=None, is_global=False)  # no layer after the stages counts
     assert design.width != "fit", "a checked design has a width"
     widths = Widths(design)

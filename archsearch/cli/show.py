@@ -38,7 +38,6 @@ _NEEDS = {
     "module_args": ("needs a mapping", "Write module_args={num_classes: 10}."),
 }
 """What is wrong with an argument without a value, and the fix."""
-_DEFAULTS = (("name", ""), ("stem", None), ("repeats", 1), ("width", 1.0))
 _EPILOG = """\
 Overrides are those of archsearch.run, and:
   plot=FILE.png      draws the design
@@ -203,12 +202,22 @@ def _write_design(checked: Checked, file: Path, of: str) -> None:
     print(printable(f"design: {file}"), file=sys.stderr)
 
 
-def _without_defaults(source: Any) -> Any:
+def _without_defaults(design: dict[str, Any]) -> dict[str, Any]:
     """Return a design without the keys that change nothing, for people to read."""
+    stages = {name: _less(stage, "repeats", 1) for name, stage in design["stages"].items()}
+    return _without_empty_names(_less(_less({**design, "stages": stages}, "stem", None), "width", 1.0))
+
+
+def _less(mapping: dict[str, Any], key: str, default: Any) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if (name, value) != (key, default)}
+
+
+def _without_empty_names(source: Any) -> Any:
+    """Return `source` without the names of blocks that have none."""
     if isinstance(source, dict):
-        items = [(key, value) for key, value in source.items() if (key, value) not in _DEFAULTS]
-        return {key: _without_defaults(value) for key, value in items}
-    return [_without_defaults(value) for value in source] if isinstance(source, list) else source
+        own = _less(source, "name", "") if "layers" in source else source
+        return {key: _without_empty_names(value) for key, value in own.items()}
+    return [_without_empty_names(value) for value in source] if isinstance(source, list) else source
 
 
 def _import_record(reference: str, imported: Imported) -> dict[str, Any]:

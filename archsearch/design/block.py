@@ -1,27 +1,30 @@
-"""Block specs: a YAML block decoded and checked, its arithmetic parsed but not evaluated.
+"""The decoding of blocks: YAML becomes specs, checked, their arithmetic parsed but not evaluated.
 
-A block is data: options with defaults, a list of layer specs, and the shortcut of its residual.
+A block is data: options with defaults, a list of layers, and the shortcut of its residual. A block that it uses comes
+from a function.
 Imports the standard library, `errors`, `decode`, `notices` and this package only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import isfinite
-from typing import Any, assert_never
+from typing import Any
 
 from archsearch.decode import convert, describe, is_list, is_mapping, join, quoted, suggest
-from archsearch.design.expression import (
-    WORDS,
-    Expression,
-    Value,
-    check_names,
-    constant,
-    parse,
-    settle,
+from archsearch.design.expression import WORDS, Expression, Value, check_names, constant, parse
+from archsearch.design.items import (
+    BlockSpec,
+    ItemSpec,
+    ParallelSpec,
+    ResidualSpec,
+    UseSpec,
+    count_layers,
+    list_depth,
+    uses_blocks,
 )
-from archsearch.design.kinds import KINDS, WINDOW, LayerSpec
+from archsearch.design.kinds import KINDS, PADDINGS, LayerSpec
 from archsearch.design.plan import Combine
 from archsearch.errors import SpecError
 from archsearch.notices import notice_once
@@ -31,56 +34,23 @@ CHANNEL_NAMES = ("in", "out", "block_in")
 """Names that an expression may read besides the block's options: channels entering this layer, leaving
 the block, and entering the block."""
 MAX_ITEMS = 1024
-"""The largest number of layers of a block, those of residuals and branches included."""
+"""The largest number of layers of a block, those of residuals, branches and used blocks included."""
 MAX_DEPTH = 16
-"""The largest number of lists of layers inside each other."""
+"""The largest number of lists of layers inside each other, those of the blocks that a block uses included."""
+MAX_NESTED = 4
+"""The largest number of blocks that are used inside each other by their names."""
+_TOO_DEEP = f"more than {MAX_DEPTH} lists of layers are inside each other"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParallelSpec:
-    """Branches over the same input, by name, and how their outputs are combined.
-
-    With `split` each branch gets channels of its own: as many as its expression says, or equally many where it is None.
-    """
-
-    name: str | None
-    where: str
-    branches: Mapping[str, tuple[ItemSpec, ...]]
-    combine: Combine
-    when: Expression | None
-    split: Mapping[str, Expression | None] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualSpec:
-    """Layers with a shortcut around them: 'none', 'if_same_shape' or 'project' (a 1x1 convolution and a norm)."""
-
-    name: str | None
-    where: str
-    layers: tuple[ItemSpec, ...]
-    shortcut: Expression
-    when: Expression | None
-
-
-ItemSpec = LayerSpec | ParallelSpec | ResidualSpec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class BlockSpec:
-    """A block: `defaults` of its options, its items, and `source`, the mapping that it was decoded from."""
-
-    name: str
-    defaults: Mapping[str, Value]
-    items: tuple[ItemSpec, ...]
-    source: Mapping[str, Any]
-
-
-_ITEMS = (*KINDS, "residual", "parallel")
+ReadBlock = Callable[[object, str], BlockSpec]
+"""From a block's name, or a block itself, and its place to the spec; raises `SpecError` there."""
+_ITEMS = (*KINDS, "residual", "parallel", "use")
 _STAGES = "Write several blocks, or a stage with repeats."
 MAX_NAME = 200
 """Characters of the name of a block or a network."""
 _BLOCK_KEYS = ("name", "options", "layers", "residual")
 _OLD_OPTIONS = "defaults_of"
+_USE_KEYS = ("block", "width")
 
 
 def option_defaults(block: Mapping[str, Any]) -> Any:
@@ -91,8 +61,33 @@ def option_defaults(block: Mapping[str, Any]) -> Any:
     return block.get("options")
 
 
-def decode_block(raw: object, where: str, name: str = "") -> BlockSpec:
-    """Return the block that the mapping `raw` describes; raises `SpecError` below `where`."""
+def option_value(value: Any, default: Value, where: str) -> Value:
+    """Return the value of an option: of the type of its `default`, or a number of px where that is a padding in words.
+
+    Raises `SpecError` at `where` for any other.
+    """
+    if isinstance(value, float) and not isfinite(value):
+        raise SpecError(where, f"must be finite, got {value}")
+    if type(value) is type(default):
+        return value
+    if default in PADDINGS:
+        return convert(int | str, value, where)
+    hint: Any = int | float if isinstance(default, float) or type(default) is int else type(default)
+    return convert(hint, value, where)
+
+
+def read_inline(raw: object, where: str) -> BlockSpec:
+    """Return the block `raw`; raises `SpecError` below `where`, and for one that is given by its name."""
+    if isinstance(raw, str):
+        raise SpecError(where, f"unknown block {quoted(raw)}", "Write the block itself.")
+    return decode_block(raw, where)
+
+
+def decode_block(raw: object, where: str, name: str = "", read: ReadBlock = read_inline) -> BlockSpec:
+    """Return the block that the mapping `raw` describes; raises `SpecError` below `where`.
+
+    The blocks that it uses come from `read`.
+    """
     block = known_mapping(raw, where, "a block", _BLOCK_KEYS, old=(_OLD_OPTIONS,))
     if "layers" not in block:
         raise SpecError(join(where, "layers"), "missing key for a block", "It must be a list of layers, [] for none.")
@@ -101,44 +96,68 @@ def decode_block(raw: object, where: str, name: str = "") -> BlockSpec:
         raise SpecError(where, f"has both 'options' and '{_OLD_OPTIONS}'", "They mean the same: keep 'options'.")
     defaults = _decode_defaults(option_defaults(block), join(where, key))
     scope = {**dict.fromkeys(CHANNEL_NAMES, 1), **defaults}
-    items = decode_items(block["layers"], join(where, "layers"), scope)
+    items = decode_items(block["layers"], join(where, "layers"), scope, read)
     residual = block.get("residual", "none")
     if residual != "none":
-        at = join(where, "residual")
-        shortcut = _text_field(residual, at, scope, SHORTCUTS)
-        items = (ResidualSpec(name=None, where=at, layers=items, shortcut=shortcut, when=None),)
-    if (count := count_layers(items)) > MAX_ITEMS:
-        raise SpecError(join(where, "layers"), f"has {count} layers, at most {MAX_ITEMS} are allowed", _STAGES)
+        items = (_residual(items, residual, join(where, "residual"), scope, read, name=None, when=None),)
+    require_size(items, join(where, "layers"))
     return BlockSpec(
-        name=own_name(block.get("name"), name, join(where, "name")), defaults=defaults, items=items, source=block
+        name=own_name(block.get("name"), name, join(where, "name")),
+        defaults=defaults,
+        items=items,
+        source=written_out(block, read) if uses_blocks(items) else block,
     )
 
 
-def decode_items(raw: object, where: str, scope: Mapping[str, Value]) -> tuple[ItemSpec, ...]:
-    """Return the list `raw` of layers as specs; expressions may read the names in `scope`."""
+def require_size(items: tuple[ItemSpec, ...], where: str) -> None:
+    """Raise `SpecError` at `where` for more layers, or more lists inside each other, than a block may have."""
+    if (count := count_layers(items)) > MAX_ITEMS:
+        raise SpecError(where, f"has {count} layers, at most {MAX_ITEMS} are allowed", _STAGES)
+    if list_depth(items) > MAX_DEPTH:
+        raise SpecError(where, _TOO_DEEP)
+
+
+def written_block(block: BlockSpec) -> dict[str, Any]:
+    """Return the mapping that is read back as `block`."""
+    source = {key: value for key, value in block.source.items() if key not in ("options", _OLD_OPTIONS)}
+    options = {"options": dict(block.defaults)} if block.defaults else {}
+    return {**options, **plain_copy(source), "name": block.name}
+
+
+def written_out(raw: Any, read: ReadBlock) -> Any:
+    """Return a copy of `raw`, of a block or a head, in which each block that is used by its name is written out."""
+    if is_mapping(raw):
+        return {str(key): written_out(value, read) for key, value in raw.items()}
+    return [_written_item(item, read) for item in raw] if is_list(raw) else raw
+
+
+def _written_item(item: Any, read: ReadBlock) -> Any:
+    if not is_mapping(item) or "use" not in item:  # items of lists are layers, or branches
+        return written_out(item, read)
+    use = item["use"] if is_mapping(item["use"]) else {"block": item["use"]}
+    block = use["block"]
+    written = written_block(read(block, "")) if isinstance(block, str) else written_out(block, read)
+    return {**item, "use": {**use, "block": written}}
+
+
+def plain_copy(value: Any) -> Any:
+    """Return nested mappings and sequences as dicts and lists of their own, for YAML to write without anchors."""
+    if is_mapping(value):
+        return {str(key): plain_copy(item) for key, item in value.items()}
+    return [plain_copy(item) for item in value] if is_list(value) else value
+
+
+def decode_items(
+    raw: object, where: str, scope: Mapping[str, Value], read: ReadBlock = read_inline
+) -> tuple[ItemSpec, ...]:
+    """Return the list `raw` of layers as specs; expressions may read the names in `scope`, blocks come from `read`."""
     if not is_list(raw):
         raise SpecError(where, f"must be a list of layers, got {describe(raw)}")
     if where.count("[") >= MAX_DEPTH:
-        raise SpecError(where, f"more than {MAX_DEPTH} lists of layers are inside each other")
+        raise SpecError(where, _TOO_DEEP)
     if len(raw) > MAX_ITEMS:
         raise SpecError(where, f"has {len(raw)} layers, at most {MAX_ITEMS} are allowed", _STAGES)
-    return tuple(_decode_item(item, f"{where}[{i}]", scope) for i, item in enumerate(raw))
-
-
-def count_layers(items: Iterable[ItemSpec]) -> int:
-    """Return how many layers, merges of branches included, `items` make at most."""
-    count = 0
-    for item in items:
-        match item:
-            case LayerSpec():
-                count += 1
-            case ResidualSpec(layers=layers):
-                count += 3 + count_layers(layers)  # with the two of a projection
-            case ParallelSpec(branches=branches):
-                count += 1 + sum(count_layers(branch) for branch in branches.values()) + len(item.split or ())
-            case _:
-                assert_never(item)
-    return count
+    return tuple(_decode_item(item, f"{where}[{i}]", scope, read) for i, item in enumerate(raw))
 
 
 def own_name(raw: object, default: str, where: str) -> str:
@@ -150,51 +169,6 @@ def own_name(raw: object, default: str, where: str) -> str:
     if len(str(raw)) > MAX_NAME:
         raise SpecError(where, f"has {len(str(raw))} characters, at most {MAX_NAME} are allowed")
     return str(raw)
-
-
-def settle_items(items: Iterable[ItemSpec], options: Mapping[str, Value]) -> tuple[ItemSpec, ...]:
-    """Return `items` with the value of every expression that reads nothing but `options`, and without those left out.
-
-    An expression that has no value stays as it is, and raises where the layer is made.
-    """
-    found: list[ItemSpec] = []
-    for item in items:
-        when = None if item.when is None else settle(item.when, options)
-        if when is not None and when.value is not None and not isinstance(when.value, str):
-            if not when.value:
-                continue
-            when = None
-        match item:
-            case LayerSpec(fields=fields):
-                known = {name: settle(each, options) for name, each in fields.items()}
-                found.append(replace(item, when=when, fields=known))
-            case ResidualSpec(layers=layers, shortcut=shortcut):
-                inner = settle_items(layers, options)
-                found.append(replace(item, when=when, layers=inner, shortcut=settle(shortcut, options)))
-            case ParallelSpec(branches=branches):
-                known = {name: settle_items(branch, options) for name, branch in branches.items()}
-                split = item.split and {name: size and settle(size, options) for name, size in item.split.items()}
-                found.append(replace(item, when=when, branches=known, split=split))
-            case _:
-                assert_never(item)
-    return tuple(found)
-
-
-def is_shape_settled(items: Iterable[ItemSpec]) -> bool:
-    """Return whether `items`, and their windows, are the same for all channels, but for the shortcut of a residual."""
-    for item in items:
-        match item:
-            case LayerSpec(fields=fields):
-                inner = all(fields[name].value is not None for name in WINDOW if name in fields)
-            case ResidualSpec(layers=layers):
-                inner = is_shape_settled(layers)
-            case ParallelSpec(branches=branches):
-                inner = all(is_shape_settled(branch) for branch in branches.values())
-            case _:
-                assert_never(item)
-        if item.when is not None or not inner:
-            return False
-    return True
 
 
 def known_mapping(
@@ -224,7 +198,7 @@ def _decode_defaults(raw: object, where: str) -> dict[str, Value]:
     return {str(key): value for key, value in raw.items()}
 
 
-def _decode_item(raw: object, where: str, scope: Mapping[str, Value]) -> ItemSpec:
+def _decode_item(raw: object, where: str, scope: Mapping[str, Value], read: ReadBlock) -> ItemSpec:
     if isinstance(raw, str):
         raw = {raw: {}}
     if not is_mapping(raw):
@@ -242,9 +216,11 @@ def _decode_item(raw: object, where: str, scope: Mapping[str, Value]) -> ItemSpe
     if name is not None and (not isinstance(name, str) or not name.isidentifier()):
         raise SpecError(join(where, "name"), f"must be letters, digits and _, got {describe(name)}")
     if kind == "residual":
-        return _decode_residual(body, at, scope, name, when)
+        return _decode_residual(body, at, scope, read, name, when)
     if kind == "parallel":
-        return _decode_parallel(body, at, scope, name, when)
+        return _decode_parallel(body, at, scope, read, name, when)
+    if kind == "use":
+        return _decode_use(body, at, scope, read, name, when)
     return LayerSpec(kind=kind, name=name, where=at, fields=_decode_fields(kind, body, at, scope), when=when)
 
 
@@ -265,16 +241,41 @@ def _decode_fields(kind: str, body: object, where: str, scope: Mapping[str, Valu
 
 
 def _decode_residual(
-    body: object, where: str, scope: Mapping[str, Value], name: str | None, when: Expression | None
+    body: object, where: str, scope: Mapping[str, Value], read: ReadBlock, name: str | None, when: Expression | None
 ) -> ResidualSpec:
     raw = known_mapping(body if is_mapping(body) else {"layers": body}, where, "'residual'", ("layers", "shortcut"))
-    layers = decode_items(raw.get("layers"), join(where, "layers"), scope)
-    shortcut = _text_field(raw.get("shortcut", "if_same_shape"), join(where, "shortcut"), scope, SHORTCUTS)
-    return ResidualSpec(name=name, where=where, layers=layers, shortcut=shortcut, when=when)
+    layers = decode_items(raw.get("layers"), join(where, "layers"), scope, read)
+    at, shortcut = join(where, "shortcut"), raw.get("shortcut", "if_same_shape")
+    return replace(_residual(layers, shortcut, at, scope, read, name=name, when=when), where=where)
+
+
+def _residual(
+    layers: tuple[ItemSpec, ...],
+    shortcut: object,
+    where: str,
+    scope: Mapping[str, Value],
+    read: ReadBlock,
+    *,
+    name: str | None,
+    when: Expression | None,
+) -> ResidualSpec:
+    """Return the residual around `layers`; the `shortcut` at `where` is a word, layers, or a mapping."""
+    mode, projection, always = constant("project"), None, constant(False)
+    if is_list(shortcut):
+        projection = decode_items(shortcut, where, scope, read)
+    elif is_mapping(shortcut):
+        raw = known_mapping(shortcut, where, "a shortcut", ("layers", "always"))
+        projection = decode_items(raw.get("layers"), join(where, "layers"), scope, read)
+        always = _number_field(raw.get("always", False), join(where, "always"), scope)
+    else:
+        mode = _text_field(shortcut, where, scope, SHORTCUTS)
+    return ResidualSpec(
+        name=name, where=where, layers=layers, shortcut=mode, projection=projection, always=always, when=when
+    )
 
 
 def _decode_parallel(
-    body: object, where: str, scope: Mapping[str, Value], name: str | None, when: Expression | None
+    body: object, where: str, scope: Mapping[str, Value], read: ReadBlock, name: str | None, when: Expression | None
 ) -> ParallelSpec:
     if not is_mapping(body):
         raise SpecError(where, f"must be a mapping of combine and branches, got {describe(body)}")
@@ -285,14 +286,27 @@ def _decode_parallel(
         branches = {f"branch_{i + 1}": branch for i, branch in enumerate(branches)}
     if not is_mapping(branches) or len(branches) < 2:
         raise SpecError(join(where, "branches"), "must be a mapping or list of at least two lists of layers")
-    decoded = {str(key): decode_items(item, join(where, f"branches.{key}"), scope) for key, item in branches.items()}
-    for key in decoded:
-        if not key.isidentifier():
-            raise SpecError(join(where, f"branches.{key}"), "a branch's name must be letters, digits and _")
-    split = (
-        None if raw.get("split") is None else _decode_split(raw["split"], tuple(decoded), join(where, "split"), scope)
+    decoded: dict[str, tuple[ItemSpec, ...]] = {}
+    conditions: dict[str, Expression] = {}
+    for key, branch in branches.items():
+        at, layers = join(where, f"branches.{key}"), branch
+        if not str(key).isidentifier():
+            raise SpecError(at, "a branch's name must be letters, digits and _")
+        if is_mapping(branch):
+            layers = known_mapping(branch, at, "a branch", ("when", "layers")).get("layers")
+            if branch.get("when") is not None:
+                conditions[str(key)] = _number_field(branch["when"], join(at, "when"), scope)
+            at = join(at, "layers")
+        decoded[str(key)] = decode_items(layers, at, scope, read)
+    return ParallelSpec(
+        name=name,
+        where=where,
+        branches=decoded,
+        conditions=conditions,
+        combine=combine,
+        split=_decode_split(raw.get("split"), tuple(decoded), join(where, "split"), scope),
+        when=when,
     )
-    return ParallelSpec(name=name, where=where, branches=decoded, combine=combine, when=when, split=split)
 
 
 def _decode_split(
@@ -311,6 +325,31 @@ def _decode_split(
         if name not in sizes:
             raise SpecError(join(where, name), "missing key for a split", "Give every branch its channels.")
     return {name: _number_field(sizes[name], join(where, name), scope) for name in branches}
+
+
+def _decode_use(
+    body: object, where: str, scope: Mapping[str, Value], read: ReadBlock, name: str | None, when: Expression | None
+) -> UseSpec:
+    raw: Mapping[str, Any] = body if is_mapping(body) else {"block": body}
+    if raw.get("block") is None:
+        raise SpecError(join(where, "block"), "missing key for 'use'", "It must be a block's name, or a block.")
+    block = read(raw["block"], join(where, "block"))
+    options: dict[str, Expression] = {}
+    for key, value in raw.items():
+        if key in _USE_KEYS or value is None:
+            continue
+        if key not in block.defaults:
+            raise SpecError(join(where, key), "unknown key for 'use'", suggest(str(key), (*_USE_KEYS, *block.defaults)))
+        options[str(key)] = _option_field(value, block.defaults[key], join(where, key), scope)
+    width = _number_field("out" if raw.get("width") is None else raw["width"], join(where, "width"), scope)
+    return UseSpec(name=name, where=where, block=block, items=block.items, width=width, options=options, when=when)
+
+
+def _option_field(raw: object, default: Value, where: str, scope: Mapping[str, Value]) -> Expression:
+    """Return the value of an option with this `default`: an expression, or a word where the default is one."""
+    if isinstance(raw, str) and (not isinstance(default, str) or raw in scope or " " in raw):
+        return _number_field(raw, where, scope)
+    return constant(option_value(raw, default, where))
 
 
 def _text_field(raw: object, where: str, scope: Mapping[str, Value], choices: tuple[str, ...]) -> Expression:

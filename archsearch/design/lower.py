@@ -9,23 +9,25 @@ Imports the standard library, `errors` and this package only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Sequence as Listed
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count
 from typing import Literal, assert_never
 
-from archsearch.design.block import (
-    SHORTCUTS,
+from archsearch.design.block import SHORTCUTS, option_value
+from archsearch.design.expression import MAX_VALUE, Value, compute, condition, integer, multiple_of
+from archsearch.design.geometry import Shape, nearest_multiple
+from archsearch.design.items import (
     BlockSpec,
     ItemSpec,
     ParallelSpec,
     ResidualSpec,
+    UseSpec,
     count_layers,
     settle_items,
 )
-from archsearch.design.expression import MAX_VALUE, Value, condition, integer, multiple_of
-from archsearch.design.geometry import nearest_multiple
-from archsearch.design.kinds import KINDS, FieldValues, LayerSpec, choice_of
+from archsearch.design.kinds import KINDS, MAX_SPAN, FieldValues, LayerSpec, choice_of
 from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Narrow, Norm, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
@@ -86,8 +88,10 @@ def _layers_of_stage(blocks: tuple[FixedBlock, ...]) -> int:
     return sum(block.layers for block in blocks)
 
 
-def scaled(width: int, design: DesignSpec) -> int:
-    """Return the number of channels of `width` under the design's multiplier and divisor."""
+def scaled(width: int | None, design: DesignSpec) -> int:
+    """Return the number of channels of `width` under the design's multiplier and divisor; 1 for None, never read."""
+    if width is None:
+        return 1
     if design.width == 1 or design.width == "fit":
         return width
     return multiple_of(width * design.width, design.step)
@@ -136,18 +140,21 @@ def layers_of(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]
     return lower_items(block.items, {**block.options, "block_in": channels, "in": channels, "out": width})
 
 
-def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value], first: tuple[Layer, ...] = ()) -> tuple[Layer, ...]:
-    """Lower `items` in order behind `first`; `scope['in']` follows the channels and ends as those of the output."""
-    layers: list[Layer] = [*first]
-    taken = {layer.name for layer in first}
+def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value], before: Iterable[Layer] = ()) -> tuple[Layer, ...]:
+    """Lower `items` in order; `scope['in']` follows the channels and ends as those of the output.
+
+    Their names are none of those of the layers `before` them.
+    """
+    layers: list[Layer] = []
+    taken = {layer.name for layer in before}
     for item in items:
         if item.when is not None and not condition(item.when, scope, f"{item.where}.when"):
             continue
         for layer in _lower_item(item, scope, taken):
             if layer.name in taken:
-                if item.name is not None:
+                if item.name == layer.name:
                     raise SpecError(item.where, f"duplicate name '{layer.name}' in one list of layers")
-                # Layers of a residual without a shortcut are part of this list too, with numbers of their own.
+                # Layers of a residual without a shortcut, or of an only branch, get numbers of their own.
                 layer = replace(layer, name=_numbered(layer.name, taken))
             taken.add(layer.name)
             layers.append(layer)
@@ -158,27 +165,38 @@ def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[
     """Return the layers of `head` for an input of `channels` of `kind`; raises `SpecError` if they cannot fit."""
     scope: dict[str, Value] = {"in": channels, "out": channels, "block_in": channels, "classes": head.classes}
     layers = list(lower_items(head.layers, scope))
-    channels = _channels(scope)
     if head.pool == "average":
         layers.append(Pool(name="pool", kind="average", kernel=head.kernel, stride=head.kernel))
     elif head.pool != "none":
         layers.append(GlobalPool(name="pool", kind="max" if head.pool == "global_max" else "average"))
-    if head.linear:
+    if head.classifier is not None:
+        layers += lower_items(head.classifier, scope, before=layers)
+    elif head.linear:
         if head.dropout:
             layers.append(Dropout(name="dropout", rate=head.dropout))
-        layers.append(Linear(name="linear", in_features=channels, out_features=head.classes))
-    elif channels != head.classes:
-        raise ChannelsError(
-            "arch.head",
-            f"without a linear layer the last layer needs {head.classes} channels, one per class, got {channels}",
-            "Set arch.head.linear=true, or give the last layer as many channels as classes.",
-        )
+        features, scope["in"] = _channels(scope), head.classes
+        layers.append(Linear(name="linear", in_features=features, out_features=head.classes, bias=head.bias))
+    _require_logits(head, _channels(scope))
     names = [layer.name for layer in layers]
     for name in ("pool", "dropout", "linear"):
         if names.count(name) > 1:
             fix = f"Give the layer another name: {{{name}: ..., name: before}}."
             raise SpecError("arch.head.layers", f"the name '{name}' is already used by a layer of the head", fix)
     return _tie_head(tuple(layers), kind)
+
+
+def _require_logits(head: HeadSpec, channels: int) -> None:
+    """Raise `ChannelsError` where the `channels` behind `head` are not one for each class."""
+    if channels == head.classes:
+        return
+    if head.classifier:
+        what = f"the last layer must give {head.classes} values, one per class, got {channels}"
+        raise ChannelsError("arch.head.classifier", what, "End it with `linear: classes`.")
+    raise ChannelsError(
+        "arch.head",
+        f"without a linear layer the last layer needs {head.classes} channels, one per class, got {channels}",
+        "Set arch.head.linear=true, or give the last layer as many channels as classes.",
+    )
 
 
 def _lower_stage(stage: StageSpec, channels: int, width: int, kind: MapKind) -> tuple[Sequence, int, MapKind]:
@@ -224,7 +242,7 @@ def _tie_head(layers: tuple[Layer, ...], kind: MapKind) -> tuple[Layer, ...]:
     raise SpecError(
         "arch.head",
         "arch.symmetry=flip: the head ends with pairs of channels, and no layer maps them to classes",
-        "Set arch.head.linear=true, or end arch.head.layers with a 1x1 convolution to the classes.",
+        "Set arch.head.linear=true, or end the head with a linear layer or a 1x1 convolution to the classes.",
     )
 
 
@@ -232,9 +250,7 @@ def _lower_item(item: ItemSpec, scope: dict[str, Value], taken: set[str]) -> tup
     """Return the layers of one item, whose names may be `taken`, and let `scope['in']` follow the channels."""
     match item:
         case LayerSpec():
-            name = item.name or item.kind
-            if name in taken and item.name is None:
-                name = _numbered(name, taken)
+            name = item.name or _free(item.kind, taken)
             channels = _channels(scope)
             layer = KINDS[item.kind].make(FieldValues(item, scope, channels), name)
             if layer is None:
@@ -242,40 +258,54 @@ def _lower_item(item: ItemSpec, scope: dict[str, Value], taken: set[str]) -> tup
             scope["in"] = layer.channels_after(channels)
             return (layer,)
         case ParallelSpec():
-            ends: list[int] = []
-            branches: list[Sequence] = []
-            parts = None if item.split is None else _parts(item, scope)
-            for name, branch in item.branches.items():
-                inner = dict(scope)
-                part: tuple[Layer, ...] = ()
-                if parts is not None:
-                    part = (parts[name],)
-                    inner["in"] = parts[name].out_channels
-                branches.append(Sequence(name=name, layers=lower_items(branch, inner, part)))
-                ends.append(_channels(inner))
-            scope["in"] = sum(ends) if item.combine == "concat" else max(ends)
-            if scope["in"] > MAX_VALUE:
-                raise SpecError(item.where, f"gives {scope['in']} channels, at most {MAX_VALUE} are allowed")
-            return (Parallel(name=item.name or "parallel", branches=tuple(branches), combine=item.combine),)
+            return _lower_parallel(item, scope)
         case ResidualSpec():
             return _lower_residual(item, scope)
+        case UseSpec():
+            layers = _lower_use(item, scope)
+            return (Sequence(name=item.name or _free("use", taken), layers=layers),) if layers else ()
         case _:
             assert_never(item)
 
 
-def _parts(item: ParallelSpec, scope: Mapping[str, Value]) -> dict[str, Narrow]:
-    """Return the layer that gives each branch of a split its channels; raises `SpecError` where they do not add up."""
+def _lower_parallel(item: ParallelSpec, scope: dict[str, Value]) -> tuple[Layer, ...]:
+    names = [
+        name
+        for name in item.branches
+        if (when := item.conditions.get(name)) is None or condition(when, scope, f"{item.where}.branches.{name}.when")
+    ]
+    if not names:
+        fix = "Let the condition of one be true, or give the parallel itself a `when`."
+        raise SpecError(f"{item.where}.branches", "the conditions of all branches are false", fix)
+    parts = {} if item.split is None else _parts(item, names, scope)
+    ends: list[int] = []
+    branches: list[Sequence] = []
+    for name in names:
+        inner, first = dict(scope), tuple(parts.get(name, ()))
+        inner["in"] = first[0].out_channels if first else scope["in"]
+        branches.append(Sequence(name=name, layers=(*first, *lower_items(item.branches[name], inner, first))))
+        ends.append(_channels(inner))
+    scope["in"] = sum(ends) if item.combine == "concat" else max(ends)
+    if scope["in"] > MAX_VALUE:
+        raise SpecError(item.where, f"gives {scope['in']} channels, at most {MAX_VALUE} are allowed")
+    if len(branches) == 1:
+        return branches[0].layers
+    return (Parallel(name=item.name or "parallel", branches=tuple(branches), combine=item.combine),)
+
+
+def _parts(item: ParallelSpec, names: Listed[str], scope: Mapping[str, Value]) -> dict[str, tuple[Narrow]]:
+    """Return the layer that gives each of the branches its channels; raises `SpecError` where they do not add up."""
     assert item.split is not None, "the item is a split"
-    channels, where, count = _channels(scope), f"{item.where}.split", len(item.branches)
-    sizes = [item.split[name] for name in item.branches]
+    channels, where, count = _channels(scope), f"{item.where}.split", len(names)
+    sizes = [item.split[name] for name in names]
     if None in sizes and channels % count:
         fix = f"Use {nearest_multiple(channels, count)} channels, or give each branch its own."
         raise ChannelsError(where, f"{channels} channels cannot be split equally into {count}", fix)
-    found: dict[str, Narrow] = {}
+    found: dict[str, tuple[Narrow]] = {}
     start = 0
-    for name, size in zip(item.branches, sizes, strict=True):
+    for name, size in zip(names, sizes, strict=True):
         out = channels // count if size is None else integer(size, scope, f"{where}.{name}", 1)
-        found[name] = Narrow(name="split", in_channels=channels, start=start, out_channels=out)
+        found[name] = (Narrow(name="split", in_channels=channels, start=start, out_channels=out),)
         start += out
     if start != channels:
         raise ChannelsError(where, f"gives {start} channels, of {channels}", "Let the branches' channels add up.")
@@ -283,22 +313,64 @@ def _parts(item: ParallelSpec, scope: Mapping[str, Value]) -> dict[str, Narrow]:
 
 
 def _lower_residual(item: ResidualSpec, scope: dict[str, Value]) -> tuple[Layer, ...]:
-    inner = dict(scope)
+    inner, before = dict(scope), dict(scope)
     channels = _channels(scope)
     main = Sequence(name="main", layers=lower_items(item.layers, inner))
     scope["in"] = inner["in"]
     stride = main.total_stride
-    same = inner["in"] == channels and stride == 1
-    mode = choice_of(item.shortcut, scope, item.where, SHORTCUTS)
-    if not main.layers or mode == "none" or (mode == "if_same_shape" and not same):
+    same = inner["in"] == channels and stride == 1 and _keeps_map(main, channels)
+    mode = choice_of(item.shortcut, before, item.where, SHORTCUTS)
+    always = item.projection is not None and condition(item.always, before, item.where)
+    if mode == "none" or (mode == "if_same_shape" and not same) or (not main.layers and not always):
         return main.layers
     shortcut: tuple[Layer, ...] = ()
-    if not same:
+    if item.projection is not None:
+        shortcut = lower_items(item.projection, before) if always or not same else ()
+    elif not same:
         width = _channels(inner)
         conv = Conv(name="conv", in_channels=channels, out_channels=width, kernel=1, stride=stride)
         shortcut = (conv, Norm(name="norm", kind="batch", channels=width))
     branches = (main, Sequence(name="shortcut", layers=shortcut))
     return (Parallel(name=item.name or "residual", branches=branches, combine="add"),)
+
+
+def _lower_use(item: UseSpec, scope: dict[str, Value]) -> tuple[Layer, ...]:
+    defaults, channels = item.block.defaults, _channels(scope)
+    inner = {**defaults, "block_in": channels, "in": channels}
+    for name, given in item.options.items():
+        where = f"{item.where}.{name}"
+        inner[name] = option_value(compute(given, scope, where), defaults[name], where)
+    inner["out"] = integer(item.width, scope, f"{item.where}.width", 1)
+    layers = lower_items(item.items, inner)
+    scope["in"] = inner["in"]
+    return layers
+
+
+def _keeps_map(sequence: Sequence, channels: int) -> bool:
+    """Return whether a map of `channels` keeps its size; so it does where the sequence leaves one value per channel."""
+    shape = channels, MAX_SPAN, MAX_SPAN
+    try:
+        after = _shape_behind(sequence, shape)
+    except SpecError:  # depends on the map, or does not fit: the analysis reports it
+        return True
+    return after[1:] in (shape[1:], (1, 1))
+
+
+def _shape_behind(layer: Layer, shape: Shape) -> Shape:
+    match layer:
+        case Sequence(layers=layers):
+            for inner in layers:
+                shape = _shape_behind(inner, shape)
+            return shape
+        case Parallel(branches=branches):
+            return layer.merged_shape([_shape_behind(branch, shape) for branch in branches], layer.name)
+        case _:
+            return layer.output_shape(shape)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Return `name`, with a number where it is taken."""
+    return _numbered(name, taken) if name in taken else name
 
 
 def _numbered(name: str, taken: set[str]) -> str:

@@ -8,12 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Any, Literal, TypeVar
 
-from archsearch.decode import convert, describe, is_list, is_mapping, join, suggest
-from archsearch.design.block import BlockSpec, ItemSpec, decode_block, decode_items, known_mapping, own_name
+from archsearch.decode import convert, describe, is_mapping, join, suggest
+from archsearch.design.block import (
+    MAX_NESTED,
+    ReadBlock,
+    decode_block,
+    decode_items,
+    known_mapping,
+    option_value,
+    own_name,
+    plain_copy,
+    require_size,
+    written_block,
+    written_out,
+)
 from archsearch.design.expression import MAX_VALUE, Value
+from archsearch.design.items import BlockSpec, ItemSpec, reads_out, settle_items, uses_blocks
 from archsearch.errors import SpecError
 from archsearch.formatting import one_line
 
@@ -34,26 +46,39 @@ class BlockUse:
 class StageSpec:
     """`repeats` blocks of `width` output channels; `entry`, where given, takes the place of the first.
 
-    The stride of a stage is that of its first block; the others run at stride 1.
+    The width is None where the blocks never read it: it follows from what they concatenate. The stride of a stage is
+    that of its first block; the others run at stride 1.
     """
 
     name: str
     use: BlockUse
-    width: int
+    width: int | None
     repeats: int = 1
     entry: BlockUse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeadSpec:
-    """Layers before the pooling, the pooling ('none' for no pooling), and the linear classifier."""
+    """Layers before the pooling, the pooling ('none' for no pooling), and what makes the logits.
+
+    That is `classifier`, or where it is None a dropout and a linear layer, unless `linear` is false.
+    """
 
     layers: tuple[ItemSpec, ...]
     pool: Literal["global_average", "global_max", "average", "none"]
     kernel: int
     dropout: float
     linear: bool
+    bias: bool
+    classifier: tuple[ItemSpec, ...] | None
     classes: int
+    source: Mapping[str, Any]
+    """The mapping that it was decoded from, with the blocks that it uses written out."""
+
+    @property
+    def makes_logits(self) -> bool:
+        """Whether a layer behind the pooling makes the logits."""
+        return bool(self.classifier) or (self.classifier is None and self.linear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +112,7 @@ class DesignSpec:
 
 _ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "symmetry")
 _STAGE_KEYS = ("block", "width", "repeats", "entry")
-_HEAD_KEYS = ("layers", "pool", "kernel", "dropout", "linear", "classes")
+_HEAD_KEYS = ("layers", "pool", "kernel", "classifier", "dropout", "linear", "bias", "classes")
 _OWN = ("block",)
 
 
@@ -103,7 +128,8 @@ class BlockReader:
         """Read blocks by name from `blocks`."""
         self._lookup = blocks
         self._named: dict[str, BlockSpec] = {}
-        self._inline: dict[tuple[int, str], BlockSpec] = {}  # its `source` keeps the mapping, and so the number, alive
+        self._inline: dict[tuple[int, str], tuple[object, BlockSpec]] = {}  # the mapping is kept, and so its number
+        self._reading: list[str] = []  # the names of blocks that are being read, each used by the one before
         self._rest: dict[str, tuple[object, Any]] = {}  # the last mapping at each place, and its decoded value
 
     def read(self, raw: object, where: str) -> BlockSpec:
@@ -112,19 +138,32 @@ class BlockReader:
             raise SpecError(where, "missing key for a stage", "It must be a block's name, or a block.")
         if isinstance(raw, str) and raw:
             if raw not in self._named:
-                try:
-                    mapping = self._lookup(raw)
-                except SpecError as error:
-                    raise SpecError(where, error.what, error.fix) from None
-                self._named[raw] = decode_block(mapping, f"block '{raw}'", raw)
+                self._named[raw] = self._read_named(raw, where)
             return self._named[raw]
-        found = self._inline.get((id(raw), where))
-        if found is None:
-            found = decode_block(raw, where)
-            if len(self._inline) >= self.MOST_INLINE:
-                self._inline.clear()
-            self._inline[id(raw), where] = found
+        known = self._inline.get((id(raw), where))
+        if known is not None:
+            return known[1]
+        found = decode_block(raw, where, read=self.read)
+        if len(self._inline) >= self.MOST_INLINE:
+            self._inline.clear()
+        self._inline[id(raw), where] = raw, found
         return found
+
+    def _read_named(self, name: str, where: str) -> BlockSpec:
+        if name in self._reading:
+            chain = " -> ".join([*self._reading[self._reading.index(name) :], name])
+            raise SpecError(where, f"block '{name}' uses itself ({chain})", "Use another block here.")
+        if len(self._reading) > MAX_NESTED:
+            raise SpecError(where, f"more than {MAX_NESTED} blocks are inside each other")
+        try:
+            mapping = self._lookup(name)
+        except SpecError as error:
+            raise SpecError(where, error.what, error.fix) from None
+        self._reading.append(name)
+        try:
+            return decode_block(mapping, f"block '{name}'", name, self.read)
+        finally:
+            self._reading.pop()
 
     def once(self, raw: object, where: str, decode: Callable[[object, str], Decoded]) -> Decoded:
         """Return `decode(raw, where)`, remembered as long as the mapping at `where` is the same object."""
@@ -156,7 +195,7 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
         input_shape=memory.once(source.get("input", (3, 32, 32)), join(where, "input"), decode_input),
         stem=None if stem_raw is None else memory.once(stem_raw, join(where, "stem"), reader.stem),
         stages=tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items()),
-        head=memory.once(source.get("head"), join(where, "head"), _head),
+        head=memory.once(source.get("head"), join(where, "head"), reader.head),
         width=width,
         divisor=_integer(source.get("divisor", 8), join(where, "divisor"), 1),
         symmetry=convert(Literal["none", "flip"], source.get("symmetry", "none"), join(where, "symmetry")),
@@ -176,10 +215,13 @@ def _require_blocks(stages: Mapping[str, Any], where: str) -> None:
 
 
 class _Reader:
-    """Decodes stages."""
+    """Decodes stages and heads."""
 
     def __init__(self, blocks: BlockReader) -> None:
         self.block = blocks.read
+
+    def head(self, raw: object, where: str) -> HeadSpec:
+        return _head(raw, where, self.block)
 
     def stem(self, raw: object, where: str) -> StageSpec:
         stem = dict(known_mapping(raw, where, "the stem", None))
@@ -204,8 +246,6 @@ class _Reader:
         for key in own:
             if key not in known:
                 raise _unknown_option(str(key), block, known, where)
-        if "width" not in stage or stage["width"] is None:
-            raise SpecError(join(where, "width"), "missing key for a stage", "It must be a number of channels.")
         use = BlockUse(block=block, options=_options(own, block, where))
         entry_use = None
         if entry is not None and entry_block is not None:
@@ -218,13 +258,22 @@ class _Reader:
             entry_use = BlockUse(
                 block=entry_block, options={**shared, **_options(entry_own, entry_block, join(where, "entry"))}
             )
+        width = stage.get("width")
+        if width is None and (_reads_width(use) or (entry_use is not None and _reads_width(entry_use))):
+            raise SpecError(join(where, "width"), "missing key for a stage", "It must be a number of channels.")
         return StageSpec(
             name=name,
             use=use,
-            width=_integer(stage["width"], join(where, "width"), 1),
+            width=None if width is None else _integer(width, join(where, "width"), 1),
             repeats=_integer(stage.get("repeats", 1), join(where, "repeats"), 0),
             entry=entry_use,
         )
+
+
+def _reads_width(use: BlockUse) -> bool:
+    """Return whether the block reads its output channels, whatever its stride."""
+    known = {name: value for name, value in {**use.block.defaults, **use.options}.items() if name != "stride"}
+    return reads_out(settle_items(use.block.items, known))
 
 
 def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], where: str) -> SpecError:
@@ -238,38 +287,44 @@ def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], wher
 
 def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, Value]:
     """Return those of `raw` that are options of `block`, each of the type of its default."""
-    options: dict[str, Value] = {}
-    for key, value in raw.items():
-        if key in block.defaults:
-            default = block.defaults[key]
-            if isinstance(value, float) and not isfinite(value):
-                raise SpecError(join(where, key), f"must be finite, got {value}")
-            if type(value) is type(default):
-                options[key] = value
-                continue
-            hint: Any = int | float if isinstance(default, float) or type(default) is int else type(default)
-            options[key] = convert(hint, value, join(where, key))
-    return options
+    return {
+        key: option_value(value, block.defaults[key], join(where, key))
+        for key, value in raw.items()
+        if key in block.defaults
+    }
 
 
-def _head(raw: object, where: str) -> HeadSpec:
+def _head(raw: object, where: str, read: ReadBlock) -> HeadSpec:
     head = known_mapping(raw, where, "a head", _HEAD_KEYS)
     classes = head.get("classes")
     if classes is None:
         raise SpecError(join(where, "classes"), "missing key for a head", "It must be the number of classes.")
     pools = Literal["global_average", "global_max", "average", "none"]
-    dropout = convert(float, head.get("dropout", 0.0), join(where, "dropout"))
+    own = {key: head[key] for key in ("dropout", "linear", "bias") if head.get(key) is not None}
+    classifier = head.get("classifier")
+    if classifier is not None and own:
+        at = join(where, next(iter(own)))
+        what = "is not used where the head has a classifier of its own"
+        raise SpecError(at, what, f"Write it as a layer of {where}.classifier, or leave it out: {at}=null.")
+    dropout = convert(float, own.get("dropout", 0.0), join(where, "dropout"))
     if not 0 <= dropout < 1:
         raise SpecError(join(where, "dropout"), f"must be at least 0 and below 1, got {dropout}")
     number = _integer(classes, join(where, "classes"), 1)
     scope: dict[str, Value] = {"in": 1, "out": 1, "block_in": 1, "classes": number}
+    layers = decode_items(head.get("layers") or (), join(where, "layers"), scope, read)
+    behind = None if classifier is None else decode_items(classifier, join(where, "classifier"), scope, read)
+    items = (*layers, *(behind or ()))
+    require_size(items, where)
     return HeadSpec(
-        layers=decode_items(head.get("layers") or (), join(where, "layers"), scope),
+        layers=layers,
         pool=convert(pools, head.get("pool", "global_average"), join(where, "pool")),
         kernel=_integer(head.get("kernel", 2), join(where, "kernel"), 1),
         dropout=dropout,
-        linear=convert(bool, head.get("linear", True), join(where, "linear")),
+        linear=convert(bool, own.get("linear", True), join(where, "linear")),
+        bias=convert(bool, own.get("bias", True), join(where, "bias")),
+        classifier=behind,
         classes=number,
+        source=written_out(head, read) if uses_blocks(items) else head,
     )
 
 
@@ -297,7 +352,7 @@ def self_contained(design: DesignSpec) -> dict[str, Any]:
         "input": list(design.input_shape),
         "stem": None if design.stem is None else _written(design.stem, stem=True),
         "stages": {stage.name: _written(stage) for stage in design.stages},
-        "head": _copy({**design.source["head"], "classes": design.head.classes}),
+        "head": plain_copy({**design.head.source, "classes": design.head.classes}),
         "width": design.width,
         "divisor": design.divisor,
     }
@@ -307,24 +362,10 @@ def self_contained(design: DesignSpec) -> dict[str, Any]:
 
 
 def _written(stage: StageSpec, *, stem: bool = False) -> dict[str, Any]:
-    written: dict[str, Any] = {"block": _written_block(stage.use), "width": stage.width, **stage.use.options}
+    width = {} if stage.width is None else {"width": stage.width}
+    written: dict[str, Any] = {"block": written_block(stage.use.block), **width, **stage.use.options}
     if not stem:
         written["repeats"] = stage.repeats
     if stage.entry is not None:
-        written["entry"] = {"block": _written_block(stage.entry), **stage.entry.options}
+        written["entry"] = {"block": written_block(stage.entry.block), **stage.entry.options}
     return written
-
-
-def _written_block(use: BlockUse) -> dict[str, Any]:
-    source = {key: value for key, value in use.block.source.items() if key not in ("options", "defaults_of")}
-    options = {"options": dict(use.block.defaults)} if use.block.defaults else {}
-    return {**options, **_copy(source), "name": use.block.name}
-
-
-def _copy(value: Any) -> Any:
-    """Return nested mappings and sequences as dicts and lists of their own, for YAML to write without anchors."""
-    if is_mapping(value):
-        return {str(key): _copy(item) for key, item in value.items()}
-    if is_list(value):
-        return [_copy(item) for item in value]
-    return value

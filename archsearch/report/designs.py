@@ -25,6 +25,8 @@ from archsearch.errors import ArchsearchError
 from archsearch.search.storage.read import TrialRead
 
 BoxKind = Literal["convolution", "depthwise", "grouped", "pointwise", "pool", "linear", "identity", "image"]
+_LATER: Mapping[str, tuple[Any, ...]] = {"padding": ("padding", "same"), "bias": ("bias", False)}
+"""Options that the shipped blocks got later, with their values there."""
 _LONGEST = 400_000  # letters of a design's YAML
 
 
@@ -279,7 +281,16 @@ def _shipped() -> dict[str, str]:
 
 
 def _identity(block: Mapping[str, Any]) -> str:
-    return json.dumps({key: value for key, value in block.items() if key != "name"}, sort_keys=True, default=str)
+    return json.dumps(
+        {key: _compared(value) for key, value in block.items() if key != "name"}, sort_keys=True, default=str
+    )
+
+
+def _compared(value: Any) -> Any:
+    """Return what is compared of a block: without the padding and the bias that the blocks of older designs lack."""
+    if is_mapping(value):
+        return {key: _compared(one) for key, one in value.items() if key not in _LATER or one not in _LATER[key]}
+    return [_compared(one) for one in value] if isinstance(value, list) else value
 
 
 def _from_folder(folder: Any) -> str | None:

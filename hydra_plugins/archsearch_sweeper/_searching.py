@@ -220,7 +220,7 @@ def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[S
 
     dataset = load_dataset(experiment.data)
     design = experiment.design
-    if shaped and design.head.linear:
+    if shaped and design.head.makes_logits:
         require_shapes(design.head.classes, design.input_shape, dataset)
     for notice in (dataset.notice, batch_notice(experiment.train, dataset)):
         if notice:

@@ -171,3 +171,16 @@ def test_a_design_that_no_width_fits_is_an_error_with_the_path_of_its_layer(ship
     design = decode_design({"stages": stages, "head": {"classes": 10}, "width": "fit"}, shipped)
     with pytest.raises(SpecError, match=r"^stages\.a\.0\.conv: 3 input channels are not divisible by 2 groups"):
         resolve(design, decode_limits({"parameters": {"at_most": 1000}}))
+
+
+def test_stages_without_a_width_keep_their_channels(make_design: Make) -> None:
+    grow = {"layers": [{"parallel": {"branches": [[], [{"conv": 12}]]}}]}
+    stages = {"c1": {"block": "normal", "width": 16}, "c2": {"block": grow, "repeats": 3}, "c3": {"block": "normal"}}
+    stages["c3"] |= {"width": 32}
+    limits = decode_limits({"parameters": {"below": 50_000}})
+    design, plan, footprint = lowered(make_design(stages, width="fit"), limits)
+    assert isinstance(design.width, float)
+    assert footprint == measure(plan)
+    assert footprint.parameters < 50_000 <= parameters(design.at_width(design.width + STEP))
+    narrow, wide = (lower(design.at_width(width)).layers[0].layers[1] for width in (1.0, 2.0))
+    assert (narrow.channels_after(16), wide.channels_after(32)) == (16 + 36, 32 + 36)

@@ -87,6 +87,28 @@ def test_a_users_folder_adds_blocks_and_networks(
     assert json.loads(capsys.readouterr().out)["receptive_field"] == 5
 
 
+def test_the_design_that_is_written_holds_the_blocks_that_are_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "block").mkdir()
+    (tmp_path / "arch").mkdir()
+    (tmp_path / "block" / "twice.yaml").write_text(
+        "options: {stride: 1, name: ''}\n"
+        "layers: [{use: {block: separable, stride: stride, padding: 0}}, {use: {block: normal, width: 1}}]\n"
+    )
+    (tmp_path / "arch" / "mine.yaml").write_text(
+        "stages: {c1: {block: twice, width: 8, stride: 2}, c2: {block: {layers: [{conv: 1}]}}}\n"
+        "head: {classifier: [{linear: 6}, {linear: {out: classes, bias: false}}], classes: 4}\n"
+    )
+    records: list[dict[str, object]] = []
+    written = f"design={tmp_path / 'design.yaml'}"
+    for command in (["arch=mine", written, "--config-dir", str(tmp_path)], [f"arch={tmp_path / 'design.yaml'}"]):
+        assert main([*command, "constraints=none", "--json"]) == 0
+        records.append(json.loads(capsys.readouterr().out))
+    assert records[0] == records[1]
+    assert records[0]["output_shape"] == [4, 1, 1]
+
+
 def test_it_starts_without_torch(printed_apart: Callable[[str], list[str]]) -> None:
     code = (
         "import sys, archsearch.show as s; s.main(['--json']); "

@@ -6,13 +6,20 @@ from typing import Any
 
 import pytest
 
-from archsearch.design.block import LayerSpec, ParallelSpec, ResidualSpec, decode_block, option_defaults
+from archsearch.design.block import decode_block, option_defaults
+from archsearch.design.items import ParallelSpec, ResidualSpec, UseSpec
+from archsearch.design.kinds import LayerSpec
 from archsearch.errors import SpecError
 from archsearch.notices import notice_once
 
 
 def block(layers: Any, **more: Any) -> dict[str, Any]:
     return {"options": {"kernel": 3, "act": "relu"}, "layers": layers, **more}
+
+
+def used(**options: Any) -> dict[str, Any]:
+    """Return a layer that uses a block with the options `kernel` and `act`."""
+    return {"use": {"block": block([{"conv": {"kernel": "kernel"}}, {"act": "act"}]), **options}}
 
 
 def test_a_block_keeps_its_defaults_and_layers() -> None:
@@ -60,6 +67,37 @@ def test_branches_may_be_a_list() -> None:
         (block([{"parallel": {"combine": "ad", "branches": [[], []]}}]), "Did you mean 'add'?"),
         (block([{"parallel": [[], []]}]), "b.layers[0].parallel: must be a mapping of combine and branches"),
         (block([{"residual": {"layer": []}}]), "b.layers[0].residual.layer: unknown key for 'residual'"),
+        (block([{"use": "other"}]), "b.layers[0].use.block: unknown block 'other'. Write the block itself."),
+        (block(["use"]), "b.layers[0].use.block: missing key for 'use'. It must be a block's name, or a block."),
+        (block([{"use": {"block": {"layer": []}}}]), "b.layers[0].use.block.layer: unknown key for a block."),
+        (block([used(kernl=5)]), "b.layers[0].use.kernl: unknown key for 'use'. Did you mean 'kernel'?"),
+        (block([used(kernel="kern")]), "b.layers[0].use.kernel: unknown parameter 'kern' in 'kern'"),
+        (block([used(kernel=[3])]), "b.layers[0].use.kernel: must be a number, got a list"),
+        (block([used(act=3)]), "b.layers[0].use.act: must be a string, got 3"),
+        (block([used(width=[3])]), "b.layers[0].use.width: must be a number or an expression, got a list"),
+        (block([], residual={"layer": []}), "b.residual.layer: unknown key for a shortcut. Did you mean 'layers'?"),
+        (block([], residual={"always": True}), "b.residual.layers: must be a list of layers, got null"),
+        (block([], residual=[{"cnv": {}}]), "b.residual[0].cnv: unknown kind of layer. Did you mean 'conv'?"),
+        (
+            block([{"residual": {"layers": [], "shortcut": [{"conv": {"out": "x"}}]}}]),
+            "b.layers[0].residual.shortcut[0].conv.out: unknown parameter 'x' in 'x'",
+        ),
+        (
+            block([{"residual": {"layers": [], "shortcut": {"layers": [], "always": "stride"}}}]),
+            "b.layers[0].residual.shortcut.always: unknown parameter 'stride'",
+        ),
+        (
+            block([{"parallel": {"branches": {"a": {"when": "x > 1", "layers": []}, "b": []}}}]),
+            "b.layers[0].parallel.branches.a.when: unknown parameter 'x' in 'x > 1'",
+        ),
+        (
+            block([{"parallel": {"branches": {"a": {"conv": {}}, "b": []}}}]),
+            "b.layers[0].parallel.branches.a.conv: unknown key for a branch. Known: when, layers.",
+        ),
+        (
+            block([{"parallel": {"branches": {"a": {"when": True}, "b": []}}}]),
+            "b.layers[0].parallel.branches.a.layers: must be a list of layers, got null",
+        ),
         ({"options": {"in": 3}, "layers": []}, "b.options.in: is not a valid name for an option of a block"),
         ({"options": {"k": [3]}, "layers": []}, "b.options.k: must be a number, true, false or a string"),
         ({"options": 3, "layers": []}, "b.options: must be a mapping, got 3"),
@@ -69,6 +107,24 @@ def test_messages(raw: Any, message: str) -> None:
     with pytest.raises(SpecError) as caught:
         decode_block(raw, "b")
     assert message in str(caught.value)
+
+
+def test_an_option_of_a_used_block_is_a_value_or_an_expression() -> None:
+    decoded = decode_block(
+        block([used(kernel="kernel + 2", act="silu"), used(kernel=5, act="act", width="in * 2")]), "b"
+    )
+    first, second = decoded.items
+    assert isinstance(first, UseSpec)
+    assert isinstance(second, UseSpec)
+    assert {name: (one.text, one.value) for name, one in first.options.items()} == {
+        "kernel": ("kernel + 2", None),
+        "act": ("silu", "silu"),
+    }
+    assert {name: (one.text, one.value) for name, one in second.options.items()} == {
+        "kernel": ("5", 5),
+        "act": ("act", None),
+    }
+    assert (first.width.text, second.width.text) == ("out", "in * 2")
 
 
 def test_the_old_name_of_the_options_works_with_one_notice(capsys: pytest.CaptureFixture[str]) -> None:

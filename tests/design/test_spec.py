@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
+from archsearch.design.layers import Conv
 from archsearch.design.lower import lower
-from archsearch.design.plan import design_id
-from archsearch.design.spec import BlockLookup, decode_design, self_contained
+from archsearch.design.plan import design_id, primitives
+from archsearch.design.spec import BlockLookup, decode_design, no_blocks, self_contained
 from archsearch.errors import SpecError
 
 
@@ -53,6 +54,63 @@ def test_a_stages_options_reach_its_entry_and_the_entrys_own_win(blocks: BlockLo
     entry = design.stages[0].entry
     assert entry is not None
     assert entry.options == {"dilation": 2, "kernel": 7}
+
+
+def test_an_option_that_is_a_padding_in_words_takes_numbers() -> None:
+    block = {"options": {"padding": "same"}, "layers": [{"conv": {"padding": "padding if padding == 0 else 2"}}]}
+    for padding, expected in ((0, (0, 0)), (1, (2, 2)), ("same", (2, 2))):
+        raw = arch(stem=None, stages={"c1": {"block": block, "width": 8, "padding": padding}})
+        design = decode_design(raw, nothing)
+        assert design.stages[0].use.options == {"padding": padding}
+        conv = next(primitives(lower(design).layers))[1]
+        assert isinstance(conv, Conv)
+        assert conv.padding == expected
+    with pytest.raises(SpecError, match=r"arch\.stages\.c1\.padding: must be an integer or a string, got true"):
+        decode_design(arch(stem=None, stages={"c1": {"block": block, "width": 8, "padding": True}}), nothing)
+
+
+DENSE = {
+    "options": {"growth": 12, "stride": 1, "wide": False},
+    "layers": [
+        {"parallel": {"branches": {"before": [], "new": ["norm", {"conv": {"out": "growth"}}]}}},
+        {"conv": {"kernel": 1}, "when": "wide"},
+    ],
+}
+"""A layer of DenseNet, which gives as many channels as it has and `growth` more."""
+
+
+def test_a_stage_whose_block_never_reads_its_width_has_none() -> None:
+    stages = {"c1": {"block": DENSE, "repeats": 3, "growth": 4, "entry": {"block": DENSE, "growth": 2}}}
+    design = decode_design(arch(stem=None, stages=stages, width=1.5), nothing)
+    assert design.stages[0].width is None
+    plan = lower(design)
+    assert plan.layers[0].channels_after(3) == 3 + 2 + 2 * 4
+    written = self_contained(design)
+    assert "width" not in written["stages"]["c1"]
+    assert lower(decode_design(written, nothing)) == plan
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {"block": DENSE, "wide": True},
+        {"block": DENSE, "entry": {"block": DENSE, "wide": True}},
+        {"block": {"layers": [{"conv": {"out": "in"}, "when": "out > 3"}]}},
+        {"block": {"layers": [{"use": {"block": {"layers": ["conv"]}}}]}},
+        {"block": {"layers": [{"parallel": {"branches": [{"when": "out > 1", "layers": []}, []]}}]}},
+        {"block": {"layers": [], "residual": {"layers": ["conv"], "always": True}}},
+        {"block": {"options": {"stride": 2}, "layers": [{"conv": {}, "when": "stride == 1"}]}, "repeats": 2},
+    ],
+)
+def test_one_whose_block_reads_it_needs_a_width(stage: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"c1\.width: missing key for a stage\. It must be a number of channels"):
+        decode_design(arch(stem=None, stages={"c1": stage}), nothing)
+
+
+def test_a_used_block_with_a_width_of_its_own_reads_no_other() -> None:
+    block = {"layers": [{"use": {"block": {"layers": ["conv"]}, "width": "in * 2"}}]}
+    design = decode_design(arch(stem=None, stages={"c1": {"block": block, "repeats": 2}}), nothing)
+    assert lower(design).layers[0].channels_after(3) == 12
 
 
 def test_width_may_be_fit(blocks: BlockLookup) -> None:
@@ -100,6 +158,68 @@ def test_width_may_be_fit(blocks: BlockLookup) -> None:
 def test_messages(raw: Any, message: str, blocks: BlockLookup) -> None:
     with pytest.raises(SpecError) as caught:
         decode_design(raw, blocks)
+    assert message in str(caught.value)
+
+
+def named(**layers: Any) -> BlockLookup:
+    """Return a lookup of blocks that have these layers, and the options `kernel` and `act`."""
+    options = {"kernel": 3, "act": "relu"}
+
+    def find(name: str) -> Mapping[str, Any]:
+        if name not in layers:
+            raise SpecError("block", f"unknown block '{name}'", f"Known: {', '.join(layers)}.")
+        return {"options": options, "layers": layers[name]}
+
+    return find
+
+
+INNER = [{"conv": {"kernel": "kernel"}}, {"act": "act"}]
+
+
+def test_a_used_block_is_read_by_its_name_and_written_out_with_the_design() -> None:
+    outer = ["conv", {"use": {"block": "inner", "width": "out * 2", "kernel": 5, "act": "silu"}}]
+    branches = {"a": [{"use": "outer"}], "b": {"when": "kernel > 1", "layers": [{"use": "inner"}]}}
+    whole = [{"parallel": {"branches": branches}}, {"residual": {"layers": ["conv"], "shortcut": [{"use": "inner"}]}}]
+    head = {"classes": 10, "layers": [{"use": {"block": "inner", "width": 6}}]}
+    head |= {"classifier": [{"use": {"block": "inner", "width": "classes", "kernel": 1}}]}
+    raw = arch(stem=None, stages={"c1": {"block": "whole", "width": 8, "repeats": 2}}, head=head)
+    design = decode_design(raw, named(inner=INNER, outer=outer, whole=whole))
+    written = yaml.safe_load(yaml.safe_dump(self_contained(design)))
+    again = decode_design(written, no_blocks)
+    assert lower(again) == lower(design)
+    assert design_id(lower(again)) == design_id(lower(design))
+    assert self_contained(again) == self_contained(design)
+    block = written["stages"]["c1"]["block"]["layers"][0]["parallel"]["branches"]["a"][0]["use"]["block"]
+    assert block["name"] == "outer"
+    assert block["layers"][1]["use"]["block"] == {
+        "options": {"kernel": 3, "act": "relu"},
+        "layers": INNER,
+        "name": "inner",
+    }
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        (
+            {"a": [{"use": "a"}]},
+            "block 'a'.layers[0].use.block: block 'a' uses itself (a -> a). Use another block here.",
+        ),
+        (
+            {"a": [{"use": "b"}], "b": [{"residual": [{"use": {"block": "a"}}]}]},
+            "block 'b'.layers[0].residual.layers[0].use.block: block 'a' uses itself (a -> b -> a)",
+        ),
+        ({"a": [{"use": "c"}], "b": []}, "block 'a'.layers[0].use.block: unknown block 'c'. Known: a, b."),
+        (
+            {**{f"a{i}": [{"use": f"a{i + 1}"}] for i in range(1, 6)}, "a": [{"use": "a1"}], "a6": []},
+            "block 'a4'.layers[0].use.block: more than 4 blocks are inside each other",
+        ),
+        ({"a": [{"use": "b"}] * 512, "b": ["conv", "conv"]}, "block 'a'.layers: has 1536 layers, at most 1024 are"),
+    ],
+)
+def test_messages_of_used_blocks(blocks: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        decode_design(arch(stem=None, stages={"c1": {"block": "a", "width": 8}}), named(**blocks))
     assert message in str(caught.value)
 
 

@@ -207,15 +207,26 @@ _leaves = st.tuples(
 
 def _nested(inner: Strategy) -> Strategy:
     layers = mostly(st.lists(inner, max_size=4))
+    branch = st.one_of(layers, layers, some({"when": _when, "layers": layers}))
     branches = st.one_of(
-        st.lists(layers, min_size=1, max_size=3),
+        st.lists(branch, min_size=1, max_size=3),
         st.dictionaries(
-            mostly(st.sampled_from(["a", "b", "main", "shortcut", "gate"])).filter(_hashable), layers, max_size=3
+            mostly(st.sampled_from(["a", "b", "main", "shortcut", "gate"])).filter(_hashable), branch, max_size=3
         ),
     )
     parallel = some({"combine": mostly(st.sampled_from(["add", "concat", "multiply"])), "branches": mostly(branches)})
-    residual = st.one_of(layers, some({"layers": layers, "shortcut": _shortcut}))
-    return st.one_of(parallel.map(lambda body: {"parallel": body}), residual.map(lambda body: {"residual": body}))
+    shortcut = st.one_of(_shortcut, _shortcut, layers, some({"layers": layers, "always": _when}))
+    residual = st.one_of(layers, some({"layers": layers, "shortcut": shortcut}))
+    used = st.one_of(
+        st.sampled_from(["separable", "squeeze_excite", "identity"]),
+        st.fixed_dictionaries({"layers": layers, "options": st.just({"kernel": 3, "act": "relu"})}),
+    )
+    use = st.one_of(used, some({"block": used, "width": _number, "kernel": _window, "act": st.just("act")}))
+    return st.one_of(
+        parallel.map(lambda body: {"parallel": body}),
+        residual.map(lambda body: {"residual": body}),
+        use.map(lambda body: {"use": body}),
+    )
 
 
 LAYERS = st.lists(mostly(st.recursive(_leaves, _nested, max_leaves=8)), max_size=6)
@@ -247,6 +258,8 @@ _common = {
     "stride": mostly(st.sampled_from([1, 1, 2])),
     "kernel": mostly(st.sampled_from([3, 5, 1, 2])),
     "dilation": mostly(st.integers(1, 3)),
+    "padding": mostly(st.sampled_from(["same", 0, 1])),
+    "bias": mostly(st.booleans()),
     "act": mostly(st.sampled_from(["silu", "relu"])),
     "shortcut": _shortcut,
     "x": ODD,
@@ -269,15 +282,19 @@ _stage = mostly(
 _stages = mostly(
     st.dictionaries(mostly(st.sampled_from(["c1", "c2", "c3"])).filter(_hashable), _stage, min_size=1, max_size=3)
 )
+_classifier = st.lists(mostly(_leaves), max_size=2).map(lambda layers: [*layers, {"linear": "classes"}])
+_head_with_classifier = some({"pool": st.just("global_average"), "classifier": mostly(_classifier)})
 _head = some(
     {
         "pool": mostly(st.sampled_from(["global_average", "global_max", "average", "none"])),
         "kernel": mostly(st.integers(1, 4)),
         "dropout": mostly(st.sampled_from([0, 0.0, 0.2])),
         "linear": mostly(st.booleans()),
+        "bias": mostly(st.booleans()),
         "layers": mostly(LAYERS),
     }
 )
+_heads = st.one_of(_head, _head, _head_with_classifier)
 NETWORK = mostly(
     st.fixed_dictionaries(
         {
@@ -287,7 +304,11 @@ NETWORK = mostly(
                 )
             ),
             "stages": _stages,
-            "head": mostly(_head.map(lambda head: {"classes": 4, **head} if isinstance(head, dict) else head)),
+            "head": mostly(
+                st.one_of(_head, _head, _head_with_classifier).map(
+                    lambda head: {"classes": 4, **head} if isinstance(head, dict) else head
+                )
+            ),
         },
         optional={
             "name": mostly(st.just("net")),

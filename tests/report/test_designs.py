@@ -107,6 +107,14 @@ def test_blocks_without_a_name_are_recognised() -> None:
     assert blocks_of(trained(0, 0.5, "inverted")) == expected
 
 
+def test_so_are_those_of_older_designs_that_lack_an_option() -> None:
+    conv = "{out: out, kernel: kernel, stride: stride, dilation: dilation}"
+    layers = f"[{{conv: {conv}}}, {{norm: norm}}, {{act: act}}, {{dropout: dropout}}]"
+    options = "{kernel: 3, stride: 1, dilation: 1, act: relu, norm: batch, dropout: 0.0, shortcut: none}"
+    block = f"{{options: {options}, layers: {layers}, residual: shortcut, name: ''}}"
+    assert blocks_of(bare(0, design=f"stages: {{a: {{block: {block}}}}}")) == {"a": "normal"}
+
+
 @pytest.mark.parametrize(
     ("stages", "expected"),
     [
