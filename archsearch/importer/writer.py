@@ -13,8 +13,8 @@ from typing import Any, assert_never
 
 from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Linear, Norm, Pool, Primitive
 from archsearch.design.plan import Layer, Parallel, Sequence
-from archsearch.network.forms import Choice, Form, Option, literal
-from archsearch.network.steps import Step
+from archsearch.importer.forms import Choice, Form, Option, literal
+from archsearch.importer.steps import Step
 
 SEQUENTIAL = "torch.nn.modules.container.Sequential"
 MOST = 16  # largest factor between two sizes that is written as an expression
