@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from archsearch.analysis.check import Checked
     from archsearch.analysis.measure import Footprint
-    from archsearch.network.from_module import Imported
+    from archsearch.importer.from_module import Imported
     from archsearch.network.portable import Takes
 
 Source = str | Path | Mapping[str, Any]
@@ -110,7 +110,7 @@ def from_module(network: nn.Module, input: tuple[int, int, int] = (3, 32, 32), *
     Its parameters, MACs and logits were compared with the module's, and are equal; `check(imported.design)` gives its
     receptive field and limits. Raises `SpecError` for a module that a design cannot express exactly.
     """
-    from archsearch.network.from_module import from_module as read
+    from archsearch.importer.from_module import from_module as read
 
     return read(network, input, name=name)
 

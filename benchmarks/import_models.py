@@ -31,8 +31,8 @@ from archsearch.design.lower import lower
 from archsearch.design.spec import decode_design, no_blocks, self_contained
 from archsearch.errors import SpecError
 from archsearch.formatting import number
+from archsearch.importer.from_module import Imported
 from archsearch.library import from_module
-from archsearch.network.from_module import Imported
 
 LARGEST = 900  # px of an image that the gradient is computed for
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -26,7 +26,7 @@ from archsearch.overrides import assign, key_of, text_of
 
 if TYPE_CHECKING:
     from archsearch.analysis.check import Checked
-    from archsearch.network.from_module import Imported
+    from archsearch.importer.from_module import Imported
 
 SHOWS = ("plot", "samples", "erf", "card", "module", "module_args", "design")
 """What `show` takes besides the overrides of `run`."""
@@ -122,8 +122,8 @@ def _imported(reference: str, arguments: str, overrides: list[str], sources: Con
     """Return the import of a module for images of the shape that `overrides` choose; what it prints goes to stderr."""
     from archsearch.cli.compose import compose_tree
     from archsearch.design.spec import decode_input
-    from archsearch.network.from_module import from_module
-    from archsearch.network.load_module import load_module
+    from archsearch.importer.from_module import from_module
+    from archsearch.importer.load_module import load_module
 
     for override in overrides:
         if key_of(override) == "arch":

@@ -19,7 +19,7 @@ PACKAGE = CHECKOUT / "archsearch"
 
 BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "notices", "overrides", "plugins"})
 PURE = BASE | {"design", "analysis", "settings"}
-TORCH = frozenset({"kernels", "network", "data", "augment", "training"})
+TORCH = frozenset({"kernels", "network", "importer", "data", "augment", "training"})
 INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
 
 # What each room may import of archsearch. A new room gets its line here.
@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "analysis": BASE | {"design"},
     "settings": BASE | {"design", "analysis"},
     "network": PURE,
+    "importer": PURE | {"network"},
     "data": BASE | {"settings"},
     "augment": BASE | {"settings"},
     "kernels": frozenset({"errors", "notices", "network", "augment"}),  # their plain torch, never a plan

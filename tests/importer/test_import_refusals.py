@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from archsearch.errors import SpecError
-from archsearch.network.from_module import from_module
+from archsearch.importer.from_module import from_module
 
 SHAPE = (3, 16, 16)
 

@@ -12,9 +12,9 @@ from archsearch.design.lower import lower
 from archsearch.design.plan import design_id
 from archsearch.design.spec import decode_design, no_blocks, self_contained
 from archsearch.errors import SpecError
+from archsearch.importer.from_module import from_module
+from archsearch.importer.steps import Recorder
 from archsearch.network.assemble import assemble
-from archsearch.network.from_module import from_module
-from archsearch.network.steps import Recorder
 
 SHAPE = (3, 16, 16)
 
@@ -332,7 +332,7 @@ def test_the_module_is_left_as_it_was() -> None:
 
 def test_a_layer_that_fresh_weights_hide_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scale of zero, as trainings of residual networks begin with, hides what is wrong before it."""
-    from archsearch.network.operations import OPERATIONS
+    from archsearch.importer.operations import OPERATIONS
 
     network = ResNet()
     with torch.no_grad():
@@ -353,7 +353,7 @@ def test_a_layer_that_fresh_weights_hide_is_compared_too(monkeypatch: pytest.Mon
 
 
 def test_an_import_that_would_differ_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from archsearch.network.operations import OPERATIONS
+    from archsearch.importer.operations import OPERATIONS
 
     monkeypatch.setitem(OPERATIONS, "relu", OPERATIONS["tanh"])
     with pytest.raises(SpecError, match="not the same network: its logits differ"):

@@ -23,7 +23,7 @@ from archsearch.design.layers import (
 )
 from archsearch.design.plan import Combine
 from archsearch.design.pointwise import ActivationKind
-from archsearch.network.steps import Recorder
+from archsearch.importer.steps import Recorder
 
 Reader = Callable[[Recorder, dict[str, Any]], int]
 OPERATIONS: dict[str, Reader] = {}

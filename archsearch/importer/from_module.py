@@ -2,7 +2,7 @@
 
 The parameters, the MACs and the logits (with the author's weights) of the design must be those of the module; a design
 that differs is never returned. Running a module is running its author's code.
-Imports torch, the design, analysis and this package.
+Imports torch, the design, analysis, network and this package.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from archsearch.design.plan import Plan, Sequence, design_id, primitives
 from archsearch.design.spec import DesignSpec, decode_design, decode_input, no_blocks
 from archsearch.errors import SpecError
 from archsearch.formatting import number
+from archsearch.importer.folding import written
+from archsearch.importer.steps import Trace
+from archsearch.importer.structure import layers_of_trace
+from archsearch.importer.trace import trace
 from archsearch.network.assemble import assemble
-from archsearch.network.folding import written
-from archsearch.network.steps import Trace
-from archsearch.network.structure import layers_of_trace
-from archsearch.network.trace import trace
 
 TOLERANCE = 1e-4  # of the logits, relative to the largest
 EPS = 1e-5  # of torch's norms and of the plan's

@@ -19,7 +19,7 @@ from torch import nn
 
 from archsearch.decode import suggest
 from archsearch.errors import SpecError
-from archsearch.network.trace import error_in
+from archsearch.importer.trace import error_in
 
 WHERE = "module"
 """The argument of the command, which errors name."""

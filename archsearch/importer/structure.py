@@ -10,7 +10,7 @@ from collections.abc import Sequence as Listed
 from dataclasses import replace
 
 from archsearch.design.plan import Layer, Parallel, Sequence
-from archsearch.network.steps import Step, Trace
+from archsearch.importer.steps import Step, Trace
 
 
 def layers_of_trace(trace: Trace) -> tuple[Layer, ...]:

@@ -16,9 +16,9 @@ from typing import Any
 
 from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, Pool
 from archsearch.design.plan import Layer, Parallel
-from archsearch.network.forms import Form, block_source, unified
-from archsearch.network.steps import Step
-from archsearch.network.writer import SEQUENTIAL, Writer
+from archsearch.importer.forms import Form, block_source, unified
+from archsearch.importer.steps import Step
+from archsearch.importer.writer import SEQUENTIAL, Writer
 
 _TORCH = "torch.nn.modules."  # classes of torch itself, which are never blocks
 

@@ -2,7 +2,7 @@
 
 What a plan cannot express is refused with the operation, the path of the module and the line of its file. Nothing is
 approximated: an operation is either exactly a layer of the plan, or does nothing in inference, or is refused.
-Imports torch and this package.
+Imports torch, the design and this package.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from archsearch.design.geometry import Shape, shape_text
 from archsearch.errors import SpecError
-from archsearch.network.operations import OPERATIONS
-from archsearch.network.steps import Recorder, Trace
+from archsearch.importer.operations import OPERATIONS
+from archsearch.importer.steps import Recorder, Trace
 
 BATCH = 3  # images of the traced batch; no other dimension of a small network is likely to be taken for it
 
@@ -70,7 +70,7 @@ def error_in(error: BaseException, where: str, what: str) -> SpecError:
 
 def _is_library(file: str) -> bool:
     path = file.replace("\\", "/")
-    return any(part in path for part in ("/torch/", "/archsearch/network/", "/importlib/", "<frozen "))
+    return any(part in path for part in ("/torch/", "/archsearch/importer/", "/importlib/", "<frozen "))
 
 
 def _first_line(error: BaseException) -> str:

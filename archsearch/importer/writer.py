@@ -31,8 +31,8 @@ from archsearch.design.layers import (
 )
 from archsearch.design.plan import Layer, Parallel, Sequence
 from archsearch.design.pointwise import EPS
-from archsearch.network.forms import Choice, Form, Option, literal
-from archsearch.network.steps import Step
+from archsearch.importer.forms import Choice, Form, Option, literal
+from archsearch.importer.steps import Step
 
 SEQUENTIAL = "torch.nn.modules.container.Sequential"
 MOST = 16  # largest factor between two sizes that is written as an expression
