@@ -173,12 +173,46 @@ SYNONYMS = {other: name for name, others in _SAME.items() for other in others.sp
 """What a key is called elsewhere, in the libraries and papers of the field, and its name here."""
 
 
+_SAME_WORDS = {
+    "act": "activation nonlinearity",
+    "add": "sum plus",
+    "average": "avg mean avgpool averagepool",
+    "batch": "bn batchnorm",
+    "concat": "cat concatenate concatenation",
+    "conv": "convolution",
+    "global_average": "gap avg adaptive adaptiveavgpool adaptiveaveragepool globalavgpool globalaveragepool mean",
+    "global_max": "gmp max adaptivemaxpool globalmaxpool",
+    "group": "gn groupnorm",
+    "hardsigmoid": "hsigmoid",
+    "hardswish": "hswish",
+    "instance": "instancenorm",
+    "layer": "ln layernorm",
+    "leaky_relu": "lrelu prelu rrelu",
+    "linear": "dense fc fullyconnected",
+    "max": "maximum maxpool",
+    "multiply": "mul product times",
+    "none": "identity linear",
+    "norm": "bn batchnorm groupnorm layernorm instancenorm normalization normalisation",
+    "pool": "maxpool avgpool averagepool adaptiveavgpool",
+    "project": "projection",
+    "silu": "swish",
+}
+"""What the kinds of layers, and the words that fields hold, are called elsewhere; as `plain_form` has them."""
+
+
+def plain_form(word: str) -> str:
+    """Return how `word` is compared with names: `nn.LeakyReLU` and `leaky_relu` are `leakyrelu`."""
+    return word.rpartition(".")[2].lower().replace("_", "").replace("-", "").removesuffix("2d")
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return the sentence that suggests the closest of `known` for a misspelt `word`, or lists all of them."""
+    """Return the sentence that suggests the likeliest of `known` for `word`, which is none of them, or lists all."""
     names = [str(name) for name in known]
-    if SYNONYMS.get(word.lower()) in names:
-        return f"Did you mean '{SYNONYMS[word.lower()]}'?"
-    close = difflib.get_close_matches(shortened(word), names, n=1, cutoff=0.6)
+    plain = plain_form(shortened(word))
+    same = [name for name in names if plain and plain_form(name) == plain]
+    same += [name for name in names if name == SYNONYMS.get(word.lower())]
+    same += [name for name in names if plain in _SAME_WORDS.get(name, "").split()]
+    close = same or difflib.get_close_matches(shortened(word), names, n=1, cutoff=0.6)
     if close:
         return f"Did you mean '{close[0]}'?"
     return f"Known: {', '.join(names)}." if names else ""

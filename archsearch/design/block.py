@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
-from archsearch.decode import convert, describe, is_list, is_mapping, join, quoted, suggest
+from archsearch.decode import convert, describe, is_list, is_mapping, join, plain_form, quoted, suggest
 from archsearch.design.expression import WORDS, Expression, Value, check_names, constant, parse
 from archsearch.design.items import (
     BlockSpec,
@@ -24,7 +24,7 @@ from archsearch.design.items import (
     list_depth,
     uses_blocks,
 )
-from archsearch.design.kinds import KINDS, PADDINGS, LayerSpec
+from archsearch.design.kinds import ACTIVATIONS, KINDS, PADDINGS, LayerSpec, unknown_padding
 from archsearch.design.plan import Combine
 from archsearch.errors import SpecError
 from archsearch.notices import notice_once
@@ -206,7 +206,9 @@ def _decode_item(raw: object, where: str, scope: Mapping[str, Value], read: Read
     kinds = [key for key in raw if key in _ITEMS]
     for key in raw:
         if key not in (*_ITEMS, "when", "name"):
-            raise SpecError(join(where, key), "unknown kind of layer", suggest(str(key), _ITEMS))
+            act = next((one for one in ACTIVATIONS if plain_form(one) == plain_form(str(key))), "")
+            fix = f"Write 'act: {act}'." if act else suggest(str(key), _ITEMS)
+            raise SpecError(join(where, key), "unknown kind of layer", fix)
     if len(kinds) != 1:
         raise SpecError(where, f"must name one kind of layer, got {len(kinds)}", f"Kinds: {', '.join(_ITEMS)}.")
     kind = kinds[0]
@@ -363,6 +365,8 @@ def _text_field(raw: object, where: str, scope: Mapping[str, Value], choices: tu
     if raw in scope or " " in raw:
         return _number_field(raw, where, scope)
     options = [name for name, value in scope.items() if isinstance(value, str)]
+    if choices == PADDINGS:
+        raise unknown_padding(raw, where, options)
     raise SpecError(where, f"unknown value {quoted(raw)}", suggest(raw, (*choices, *options)))
 
 

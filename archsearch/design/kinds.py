@@ -6,7 +6,7 @@ Imports the standard library, `errors`, `decode` and this package only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite, isqrt
 from typing import get_args
@@ -41,6 +41,7 @@ ACTIVATIONS = (*get_args(ActivationKind), "none")
 POOLS = ("max", "average", "blur", "global_max", "global_average", "channel_max", "channel_average")
 SCALES = ("channel", "layer")
 PADDINGS = ("same", "valid")
+_MODES = ("zeros", "reflect", "replicate", "circular")
 MAX_SPAN = 4096
 """The largest kernel, stride, dilation and padding of a window: no input has more px."""
 WINDOW = ("kernel", "stride", "dilation", "padding", "ceil_mode")
@@ -115,7 +116,7 @@ class FieldValues:
         if value == "valid":
             return 0, 0
         if isinstance(value, str):
-            raise SpecError(where, f"unknown value {quoted(value)}", suggest(value, PADDINGS))
+            raise unknown_padding(value, where)
         amount = integer(self._fields[field], self._scope, where, 0)
         if amount > MAX_SPAN:
             raise self.error(field, f"must be at most {MAX_SPAN} px, got {amount}")
@@ -266,6 +267,15 @@ KINDS: Mapping[str, LayerKind] = {
     "linear": LayerKind(main="out", fields={"in": "in", "out": "out", "bias": True}, make=_linear),
 }
 """The kinds of layers by their names in YAML."""
+
+
+def unknown_padding(value: str, where: str, options: Iterable[str] = ()) -> SpecError:
+    """Return the error that the text `value` is no padding, nor one of the `options` that may hold one."""
+    if value in _MODES:
+        fix = f"Write 'padding_mode: {value}' beside the padding, which is a size."
+    else:
+        fix = suggest(value, (*PADDINGS, *options))
+    return SpecError(where, f"unknown value {quoted(value)}", fix)
 
 
 def choice_of(expression: Expression, scope: Mapping[str, Value], where: str, choices: tuple[str, ...]) -> str:

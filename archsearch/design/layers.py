@@ -279,7 +279,8 @@ class Linear(Leaf):
         features = prod(shape)
         if self.in_features != features:
             what = f"expected {self.in_features} features, got {shape_text(shape)} = {features}"
-            raise SpecError(prefix + self.name, what, f"Set in to {features}, or pool the map before it.")
+            pool = " as arch.head.pool=global_average does" if prefix == "head." else ""
+            raise SpecError(prefix + self.name, what, f"Set in to {features}, or pool the map before it{pool}.")
         if self.symmetry not in ("none", "project") and self.out_features % 2:
             reject_odd(self.out_features, "output features", prefix + self.name)
         return self.out_features, 1, 1

@@ -26,6 +26,7 @@ from archsearch.design.block import (
 )
 from archsearch.design.expression import MAX_VALUE, Value
 from archsearch.design.items import BlockSpec, ItemSpec, reads_out, settle_items, uses_blocks
+from archsearch.design.kinds import KINDS
 from archsearch.errors import SpecError
 from archsearch.formatting import one_line
 
@@ -114,6 +115,8 @@ _ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "sy
 _STAGE_KEYS = ("block", "width", "repeats", "entry")
 _HEAD_KEYS = ("layers", "pool", "kernel", "classifier", "dropout", "linear", "bias", "classes")
 _OWN = ("block",)
+_FIELDS = frozenset({"padding_mode"}.union(*[kind.fields for kind in KINDS.values()]))
+"""What a block could give an option for: no misspelt one."""
 
 
 class BlockReader:
@@ -279,9 +282,10 @@ def _reads_width(use: BlockUse) -> bool:
 def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], where: str) -> SpecError:
     """Return the error about a key of a stage that is no option of its block."""
     at, fix = join(where, key), suggest(key, (*_STAGE_KEYS, *known))
-    if not fix.startswith("Did you mean"):
+    if key in _FIELDS or not fix.startswith("Did you mean"):
         its_block = f"its block '{block.name}'" if block.name else "its block"
-        fix = f"To leave it out set {at}=null; or give {its_block} that option in its options. {fix}"
+        known_text = "" if key in _FIELDS else f" {fix}"
+        fix = f"To leave it out set {at}=null; or give {its_block} that option in its options.{known_text}"
     return SpecError(at, "unknown key for a stage", fix)
 
 

@@ -127,6 +127,45 @@ def test_an_option_of_a_used_block_is_a_value_or_an_expression() -> None:
     assert (first.width.text, second.width.text) == ("out", "in * 2")
 
 
+@pytest.mark.parametrize(
+    ("layer", "fix"),
+    [
+        ({"act": "swish"}, "Did you mean 'silu'?"),
+        ({"act": "Swish"}, "Did you mean 'silu'?"),
+        ({"act": "hard_swish"}, "Did you mean 'hardswish'?"),
+        ({"act": "h_swish"}, "Did you mean 'hardswish'?"),
+        ({"act": "nn.Hardswish"}, "Did you mean 'hardswish'?"),
+        ({"act": "leakyrelu"}, "Did you mean 'leaky_relu'?"),
+        ({"act": "LeakyReLU"}, "Did you mean 'leaky_relu'?"),
+        ({"act": "ReLU6"}, "Did you mean 'relu6'?"),
+        ({"act": "identity"}, "Did you mean 'none'?"),
+        ({"norm": "bn"}, "Did you mean 'batch'?"),
+        ({"norm": "BatchNorm2d"}, "Did you mean 'batch'?"),
+        ({"norm": "gn"}, "Did you mean 'group'?"),
+        ({"pool": "avg"}, "Did you mean 'average'?"),
+        ({"pool": "nn.MaxPool2d"}, "Did you mean 'max'?"),
+        ({"pool": "gap"}, "Did you mean 'global_average'?"),
+        ({"pool": {"kind": "AdaptiveAvgPool2d"}}, "Did you mean 'global_average'?"),
+        ({"conv": {"padding": "reflect"}}, "Write 'padding_mode: reflect' beside the padding, which is a size."),
+        ({"conv": {"padding": "smae"}}, "Did you mean 'same'?"),
+        ({"parallel": {"combine": "sum", "branches": [[], []]}}, "Did you mean 'add'?"),
+        ({"parallel": {"combine": "cat", "branches": [[], []]}}, "Did you mean 'concat'?"),
+        ({"residual": {"layers": [], "shortcut": "projection"}}, "Did you mean 'project'?"),
+        ({"relu": {}}, "Write 'act: relu'."),
+        ("LeakyReLU", "Write 'act: leaky_relu'."),
+        ({"fc": 10}, "Did you mean 'linear'?"),
+        ({"batchnorm": {}}, "Did you mean 'norm'?"),
+        ({"Conv2d": {}}, "Did you mean 'conv'?"),
+        ({"maxpool": 2}, "Did you mean 'pool'?"),
+    ],
+    ids=str,
+)
+def test_what_others_call_a_layer_or_a_word_is_known(layer: Any, fix: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        decode_block(block([layer]), "b")
+    assert caught.value.fix == fix
+
+
 def test_the_old_name_of_the_options_works_with_one_notice(capsys: pytest.CaptureFixture[str]) -> None:
     notice_once.cache_clear()
     old = {"defaults_of": {"kernel": 3}, "layers": []}

@@ -159,6 +159,11 @@ def test_none_kinds_are_no_layers() -> None:
     assert lowered([{"norm": "none"}, {"act": "none"}, {"dropout": 0.0}]) == ()
 
 
+def test_a_mode_of_padding_is_no_padding() -> None:
+    with pytest.raises(SpecError, match=r"unknown value 'reflect'\. Write 'padding_mode: reflect' beside the padding"):
+        lowered([{"conv": {"padding": "act"}}], act="reflect")
+
+
 def test_an_option_may_hold_a_kind() -> None:
     assert lowered([{"act": "act"}], act="gelu") == (Activation(name="act", kind="gelu"),)
     with pytest.raises(SpecError, match=r"unknown value 'bold'"):
@@ -381,6 +386,7 @@ def test_the_same_padding_of_a_pool_is_what_its_windows_overlap() -> None:
         ([{"conv": {"out": "in - 16"}}], "b.layers[0].conv.out: 'in - 16' gives 0, must be at least 1"),
         ([{"conv": {"padding": -1}}], "b.layers[0].conv.padding: '-1' gives -1, must be at least 0"),
         ([{"norm": {"kind": "group", "groups": 5}}], "16 channels are not divisible by 5 groups. Use groups=4."),
+        ([{"conv": {"padding": "act"}}], "b.layers[0].conv.padding: unknown value 'relu'. Known: same, valid."),
         ([{"dropout": 1.5}], "b.layers[0].dropout.rate: must be at least 0 and below 1, got 1.5"),
     ],
 )

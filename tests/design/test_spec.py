@@ -145,6 +145,23 @@ def test_width_may_be_fit(blocks: BlockLookup) -> None:
         (arch(head={}), "arch.head.classes: missing key for a head"),
         (arch(head={"classes": 10, "pol": "none"}), "arch.head.pol: unknown key for a head. Did you mean 'pool'?"),
         (arch(head={"classes": 10, "pool": "global"}), "arch.head.pool: unknown value 'global'"),
+        *[
+            (
+                arch(head={"classes": 10, "pool": pool}),
+                f"arch.head.pool: unknown value '{pool}'. Did you mean '{meant}'?",
+            )
+            for pool, meant in {
+                "avg": "global_average",
+                "gap": "global_average",
+                "adaptive": "global_average",
+                "max": "global_max",
+                "avergae": "average",
+            }.items()
+        ],
+        (
+            stage(padding_mode="reflect"),
+            "late.padding_mode=null; or give its block 'plain' that option in its options.",
+        ),
         (arch(head={"classes": 10, "dropout": 1.0}), "arch.head.dropout: must be at least 0 and below 1"),
         (arch(divisor=0), "arch.divisor: must be at least 1, got 0"),
         (stage(width=10**7), "arch.stages.late.width: must be at most 1000000, got 10000000"),
