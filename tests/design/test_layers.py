@@ -161,7 +161,8 @@ def test_a_dense_layer_of_another_length_says_the_length() -> None:
     linear = Linear(name="linear", in_features=100, out_features=10)
     assert linear.output_shape((25, 2, 2), "head.") == (10, 1, 1)
     assert error_of(linear.output_shape, (64, 4, 4), "head.") == (
-        "head.linear: expected 100 features, got 64 x 4 x 4 = 1024. Set in to 1024, or pool the map before it as arch.head.pool=global_average does."
+        "head.linear: expected 100 features, got 64 x 4 x 4 = 1024. "
+        "Set in to 1024, or pool the map before it as arch.head.pool=global_average does."
     )
 
 
