@@ -15,10 +15,9 @@ from archsearch.analysis.measure import measure
 from archsearch.cli.compose import Composer
 from archsearch.config_files import block_lookup, config_folder, read_yaml
 from archsearch.decode import decode
-from archsearch.design.block import decode_block
 from archsearch.design.lower import lower, lower_block, with_options
 from archsearch.design.plan import design_id
-from archsearch.design.spec import decode_design
+from archsearch.design.spec import BlockReader, decode_design
 from archsearch.network.assemble import assemble
 from archsearch.settings.experiment import decode_experiment
 from archsearch.settings.study import PrunerName, PrunerSettings, SamplerName, SamplerSettings, StudySettings
@@ -36,7 +35,8 @@ RUNS = sorted((config_folder().parent / "outputs" / "examples" / "runs").glob("*
 BLOCKS = sorted(file.stem for file in (config_folder() / "block").glob("*.yaml"))
 
 # arch, block: parameters, MACs, receptive field (px), keeps advanced_convolution. Known from elsewhere:
-# assignment 159 552 and 101 px; resnet20 272 474; mobilenet_v2 2 236 682 and mobilenet_v1 3 217 226 with 10 classes.
+# assignment 159 552 and 101 px; resnet20 272 474; mobilenet_v2 2 236 682 and mobilenet_v1 3 217 226 with 10 classes;
+# densenet_bc_40 176 122. The others' sources are compared in tests/network/test_shipped_networks.py.
 GOLDEN = {
     ("all_dilated", "normal"): (72362, 72942048, 63, True),
     ("assignment", "normal"): (159552, 109910016, 101, True),
@@ -45,13 +45,24 @@ GOLDEN = {
     ("c1c2c3c4", "depthwise"): (60826, 6542592, 49, True),
     ("c1c2c3c4", "dilated"): (161210, 19879168, 73, True),
     ("c1c2c3c4", "strided"): (161210, 17688832, 65, True),
+    ("convmixer_256_8", "normal"): (594186, 148113920, 66, False),
+    ("convnext_atto", "normal"): (3377730, 11166720, 736, False),
+    ("densenet_bc_40", "normal"): (176122, 72365352, 90, False),
+    ("efficientnet_lite0", "normal"): (3383818, 7847648, 851, False),
+    ("ghostnet", "normal"): (3914318, 5539376, 1171, False),
     ("mobilenet_v1", "normal"): (3217226, 11596288, 315, False),
     ("mobilenet_v2", "normal"): (2236682, 6124928, 491, False),
+    ("mobilenet_v3_small", "normal"): (1528106, 2169792, 639, False),
     ("nas_bench_macro", "normal"): (1588874, 53246464, 69, False),
     ("quick", "normal"): (135946, 7215872, 59, True),
+    ("repvgg_a0", "normal"): (7840778, 30855680, 535, False),
     ("resnet20", "normal"): (272474, 40813184, 81, False),
+    ("resnet8", "normal"): (78186, 12501632, 25, False),
+    ("shufflenet_v2_x0_5", "normal"): (352042, 815392, 527, False),
+    ("squeezenet", "normal"): (727626, 2995904, 63, False),
     ("tiniest", "normal"): (97530, 43878176, 186, True),
     ("vgg16", "normal"): (14724042, 313201664, 196, False),
+    ("wrn16_2", "normal"): (691674, 101106944, 53, False),
     ("wrn28_2_blueprint", "normal"): (193946, 32883968, 109, False),
 }
 
@@ -82,7 +93,7 @@ def test_a_sampler_or_pruner_that_is_chosen_is_the_one_that_is_used(group: str, 
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_every_block_lowers(name: str) -> None:
-    block = decode_block(block_lookup([config_folder()])(name), name, name)
+    block = BlockReader(block_lookup([config_folder()])).read(name, name)
     assert block.items
     for channels, width in ((16, 32), (32, 32)):
         lower_block(with_options(block), channels, width)
