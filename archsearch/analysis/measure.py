@@ -18,7 +18,17 @@ from archsearch.design.expression import multiple_of
 from archsearch.design.geometry import ONE_PIXEL, Extent, Shape, union
 from archsearch.design.items import is_shape_settled
 from archsearch.design.layers import Conv, Leaf, Linear, MapKind, Primitive
-from archsearch.design.lower import FixedBlock, blocks_of, first_map, layers_of, lower, lower_head, stages_of
+from archsearch.design.lower import (
+    BETWEEN,
+    JOINED,
+    FixedBlock,
+    blocks_of,
+    first_map,
+    layers_of,
+    lower,
+    lower_head,
+    stages_of,
+)
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec
 from archsearch.errors import ChannelsError, SpecError
@@ -138,6 +148,8 @@ def stage_ends(layers: Iterable[LayerFootprint]) -> list[tuple[str, LayerFootpri
 def stage_of(path: str) -> str:
     """Return the stage that the layer at `path` belongs to, or `stem` or `head`."""
     part, *inner = path.split(".")
+    while inner[1:3] == [JOINED, BETWEEN]:
+        inner = inner[3:]
     return inner[0] if part == "stages" else part
 
 
@@ -347,16 +359,17 @@ class Widths:
 
         The path of a `ChannelsError` is that in the block: of many widths it is the answer that they cannot be.
         """
+        if not self._design.is_chain:
+            return _totals(measure(lower(self._design.at_width(width))))
         try:
             return _sum(self.parts(self.channels(width)))
         except ChannelsError:
             raise
         except SpecError:  # re-raise with the full path of the layer
-            found = measure(lower(self._design.at_width(width)))
-            return Totals(found.parameters, found.macs, found.activations, found.peak_bytes)
+            return _totals(measure(lower(self._design.at_width(width))))
 
     def parts(self, channels: tuple[int, ...]) -> Iterator[Part]:
-        """Yield the parts from the input to the head."""
+        """Yield the parts from the input to the head, of a chain of stages."""
         shape, kind = self._design.input_shape, first_map(self._design.symmetry)
         for width, (_, blocks) in zip(channels, self._stages, strict=True):
             for block in blocks:
@@ -369,6 +382,8 @@ class Widths:
 def measure_design(design: DesignSpec, plan: Plan) -> Footprint:
     """Return `measure(plan)`, where `plan` is `lower(design)`, by way of the design's blocks."""
     assert design.width != "fit", "a design with a plan has a width"
+    if not design.is_chain:
+        return measure(plan)
     widths = Widths(design)
     try:
         parts = list(widths.parts(widths.channels(design.width)))
@@ -408,6 +423,10 @@ def field_of(block: FixedBlock) -> Field | None:
         return None
     fields = [Field(part.end, part.at_last_conv, part.is_global) for part in (same, other)]
     return fields[0] if fields[0] == fields[1] else None
+
+
+def _totals(found: Footprint) -> Totals:
+    return Totals(found.parameters, found.macs, found.activations, found.peak_bytes)
 
 
 def _sum(parts: Iterable[Part]) -> Totals:

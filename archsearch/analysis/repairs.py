@@ -55,7 +55,9 @@ def changes(checked: Checked) -> Iterator[dict[str, int]]:
 
 
 def _context(design: DesignSpec) -> list[tuple[Field | None, Field | None]]:
-    """Return for each stage the receptive fields of the parts before and after it."""
+    """Return for each stage the receptive fields of the parts before and after it; None where they are unknown."""
+    if not design.is_chain:
+        return [(None, None)] * len(design.stages)
     fields = [_field(blocks_of(stage)) for stage in stages_of(design)]
     before, after = [joined([])], [_head_field(design)]
     for field in fields[:-1]:

@@ -272,7 +272,7 @@ KINDS: Mapping[str, LayerKind] = {
 def unknown_padding(value: str, where: str, options: Iterable[str] = ()) -> SpecError:
     """Return the error that the text `value` is no padding, nor one of the `options` that may hold one."""
     if value in _MODES:
-        fix = f"Write 'padding_mode: {value}' beside the padding, which is a size."
+        fix = f"Write 'padding_mode: {value}'; the padding is a size."
     else:
         fix = suggest(value, (*PADDINGS, *options))
     return SpecError(where, f"unknown value {quoted(value)}", fix)

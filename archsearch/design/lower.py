@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import count
 from typing import Literal, assert_never
 
+from archsearch.decode import suggest
 from archsearch.design.block import SHORTCUTS, option_value
 from archsearch.design.expression import MAX_VALUE, Value, compute, condition, integer, multiple_of
 from archsearch.design.geometry import Shape, nearest_multiple
@@ -35,6 +36,8 @@ from archsearch.errors import ChannelsError, SpecError
 
 MAX_LAYERS = 4096
 """The largest number of layers of a design, and of its blocks: a bound against a misplaced digit."""
+JOINED, BETWEEN = "concat", "main"
+"""The names of the layer that a stage with `from` begins with, and of its branch of the stages between both."""
 Options = tuple[tuple[str, Value], ...]
 """Options of a block with their values, hashable."""
 
@@ -67,9 +70,15 @@ def lower(design: DesignSpec) -> Plan:
             channels = stem.channels_after(channels)
             top.append(stem)
     stages: list[Sequence] = []
+    ends: dict[str, tuple[int, MapKind]] = {}  # of the stages so far: channels and kind
     for stage in design.stages:
+        joined = ()
+        if stage.origin is not None:
+            joined, kind = _joined(stage, stages, ends)
+            channels = joined[0].channels_after(ends[stage.origin][0])
         sequence, channels, kind = _lower_stage(stage, channels, scaled(stage.width, design), kind)
-        stages.append(sequence)
+        stages.append(replace(sequence, layers=(*joined, *sequence.layers)))
+        ends[stage.name] = channels, kind
     top.append(Sequence(name="stages", layers=tuple(stages)))
     top.append(Sequence(name="head", layers=lower_head(design.head, channels, kind)))
     return Plan(input_shape=design.input_shape, layers=tuple(top))
@@ -206,6 +215,30 @@ def _lower_stage(stage: StageSpec, channels: int, width: int, kind: MapKind) -> 
         channels = sequence.channels_after(channels)
         blocks.append(sequence)
     return Sequence(name=stage.name, layers=tuple(blocks)), channels, kind
+
+
+def _joined(
+    stage: StageSpec, stages: list[Sequence], ends: Mapping[str, tuple[int, MapKind]]
+) -> tuple[tuple[Parallel], MapKind]:
+    """Return the concatenation that `stage` begins with, and its kind; takes its branch `BETWEEN` from `stages`.
+
+    That are the stages behind the origin, so that the plan stays a tree. Raises `SpecError` where they are no branch.
+    """
+    where, names = f"arch.stages.{stage.name}.from", [one.name for one in stages]
+    assert stage.origin is not None, "the stage has an origin"
+    if stage.origin not in ends:
+        what = f"there is no stage '{stage.origin}' before '{stage.name}'"
+        raise SpecError(where, what, suggest(stage.origin, [*ends]))
+    if stage.origin not in names:
+        what = f"'{stage.origin}' lies between a later stage and the stage that this one concatenates"
+        raise SpecError(where, what, "Concatenate in reverse order: the last stage with the earliest.")
+    inner = stages[names.index(stage.origin) + 1 :]
+    if not inner:
+        raise SpecError(where, f"'{stage.origin}' is the stage before it", "Name an earlier one, or leave it out.")
+    del stages[names.index(stage.origin) + 1 :]
+    branches = Sequence(name=BETWEEN, layers=tuple(inner)), Sequence(name="skip", layers=())
+    parallel, kind = Parallel(name=JOINED, branches=branches, combine="concat").tied(ends[stage.origin][1])
+    return (parallel,), kind
 
 
 def _lower_at(

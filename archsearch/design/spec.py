@@ -48,7 +48,8 @@ class StageSpec:
     """`repeats` blocks of `width` output channels; `entry`, where given, takes the place of the first.
 
     The width is None where the blocks never read it: it follows from what they concatenate. The stride of a stage is
-    that of its first block; the others run at stride 1.
+    that of its first block; the others run at stride 1. With `origin`, the name of an earlier stage, the input is the
+    output of the stage before concatenated with the output of `origin`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class StageSpec:
     width: int | None
     repeats: int = 1
     entry: BlockUse | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,6 +104,11 @@ class DesignSpec:
     source: Mapping[str, Any]
 
     @property
+    def is_chain(self) -> bool:
+        """Whether every stage reads the output of the stage before it alone."""
+        return all(stage.origin is None for stage in self.stages)
+
+    @property
     def step(self) -> int:
         """The number of which scaled widths are multiples: the divisor, even if channels are pairs."""
         return self.divisor if self.symmetry == "none" else self.divisor * (1 + self.divisor % 2)
@@ -112,7 +119,7 @@ class DesignSpec:
 
 
 _ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "symmetry")
-_STAGE_KEYS = ("block", "width", "repeats", "entry")
+_STAGE_KEYS = ("block", "width", "repeats", "entry", "from")
 _HEAD_KEYS = ("layers", "pool", "kernel", "classifier", "dropout", "linear", "bias", "classes")
 _OWN = ("block",)
 _FIELDS = frozenset({"padding_mode"}.union(*[kind.fields for kind in KINDS.values()]))
@@ -232,8 +239,8 @@ class _Reader:
             if "width" in stem:
                 raise SpecError(where, "has both 'out' and 'width'", "They mean the same: keep one.")
             stem["width"] = stem.pop("out")
-        if "repeats" in stem or "entry" in stem:
-            raise SpecError(where, "the stem is one block", "Use a stage for repeats.")
+        if "repeats" in stem or "entry" in stem or "from" in stem:
+            raise SpecError(where, "the stem is one block", "Use a stage for repeats, an entry, and from.")
         return self.stage("stem", stem, where)
 
     def stage(self, name: str, raw: object, where: str) -> StageSpec:
@@ -270,6 +277,7 @@ class _Reader:
             width=None if width is None else _integer(width, join(where, "width"), 1),
             repeats=_integer(stage.get("repeats", 1), join(where, "repeats"), 0),
             entry=entry_use,
+            origin=None if stage.get("from") is None else convert(str, stage["from"], join(where, "from")),
         )
 
 
@@ -367,7 +375,8 @@ def self_contained(design: DesignSpec) -> dict[str, Any]:
 
 def _written(stage: StageSpec, *, stem: bool = False) -> dict[str, Any]:
     width = {} if stage.width is None else {"width": stage.width}
-    written: dict[str, Any] = {"block": written_block(stage.use.block), **width, **stage.use.options}
+    origin = {} if stage.origin is None else {"from": stage.origin}
+    written: dict[str, Any] = {"block": written_block(stage.use.block), **origin, **width, **stage.use.options}
     if not stem:
         written["repeats"] = stage.repeats
     if stage.entry is not None:

@@ -18,7 +18,7 @@ from archsearch.analysis.measure import Footprint, measure, rows, stage_ends, st
 from archsearch.config_files import config_folder
 from archsearch.decode import is_mapping
 from archsearch.design.layers import BlurPool, ChannelPool, Conv, GlobalPool, Linear, Narrow, Pool, Shuffle
-from archsearch.design.lower import lower
+from archsearch.design.lower import BETWEEN, JOINED, lower
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.design.spec import decode_design, no_blocks
 from archsearch.errors import ArchsearchError
@@ -190,14 +190,25 @@ def _blocks(plan: Plan) -> Iterator[tuple[str, Layer]]:
     for part in plan.layers:
         if part.name == "stages":
             for stage in part.layers:
-                assert isinstance(stage, Sequence), "a stage is a sequence of blocks"
-                yield from ((f"stages.{stage.name}.{block.name}", block) for block in stage.layers)
+                yield from _blocks_of_stage(stage, "stages.")
         elif part.name == "head":
             for layer in part.layers:
                 if isinstance(layer, Conv | Pool | BlurPool | GlobalPool | Linear | Sequence | Parallel):
                     yield f"head.{layer.name}", layer
         else:
             yield part.name, part
+
+
+def _blocks_of_stage(stage: Layer, prefix: str) -> Iterator[tuple[str, Layer]]:
+    """Yield the blocks of a stage; those of the stages that it concatenates with an earlier one come first."""
+    assert isinstance(stage, Sequence), "a stage is a sequence of blocks"
+    for block in stage.layers:
+        path = f"{prefix}{stage.name}.{block.name}"
+        if isinstance(block, Parallel) and block.name == JOINED:
+            for inner in block.branches[0].layers:
+                yield from _blocks_of_stage(inner, f"{path}.{BETWEEN}.")
+        else:
+            yield path, block
 
 
 def _box(stage: str, layer: Layer, shape: tuple[int, int, int]) -> Box:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ PLAIN = {
         {"act": "relu"},
     ],
 }
+
+sys.path.insert(0, str(Path(__file__).parent))  # for the module that these tests share
 
 
 @pytest.fixture

@@ -146,7 +146,7 @@ def test_an_option_of_a_used_block_is_a_value_or_an_expression() -> None:
         ({"pool": "nn.MaxPool2d"}, "Did you mean 'max'?"),
         ({"pool": "gap"}, "Did you mean 'global_average'?"),
         ({"pool": {"kind": "AdaptiveAvgPool2d"}}, "Did you mean 'global_average'?"),
-        ({"conv": {"padding": "reflect"}}, "Write 'padding_mode: reflect' beside the padding, which is a size."),
+        ({"conv": {"padding": "reflect"}}, "Write 'padding_mode: reflect'; the padding is a size."),
         ({"conv": {"padding": "smae"}}, "Did you mean 'same'?"),
         ({"parallel": {"combine": "sum", "branches": [[], []]}}, "Did you mean 'add'?"),
         ({"parallel": {"combine": "cat", "branches": [[], []]}}, "Did you mean 'concat'?"),

@@ -81,12 +81,12 @@ def test_the_receptive_field_is_that_of_the_last_convolution_before_one_value_pe
     for seed in range(first, first + CHUNK):
         plan = random_plan(seed)
         name = last_local_convolution(plan)
-        if name is None:
-            assert measure(plan).receptive_field == 1, seed
-            continue
         body = [row for row in rows(plan) if row.name.startswith("stages.") and ".gate." not in row.name]
         if any(row.output_shape[1:] == (1, 1) for row in body):
             continue  # what does nothing on one value does something on the enlarged map
+        if name is None:
+            assert measure(plan).receptive_field == 1, seed
+            continue
         compared += 1
         large, unit = enlarge(plan)
         row = next(row for row in rows(large) if row.name == name)

@@ -240,7 +240,9 @@ def idle_rows(plan: Plan) -> set[str]:
             else:
                 after = layer.output_shape(shape)
                 idle = isinstance(layer, Pool | GlobalPool) and shape[1:] == after[1:] == (1, 1)
-                counts = isinstance(layer, Pool) and layer.kind == "average" and layer.counts_padding
+                counts = (
+                    isinstance(layer, Pool) and layer.kind == "average" and layer.counts_padding and layer.kernel > 1
+                )
                 idle = idle and not counts
                 idle = idle or (isinstance(layer, Pool) and layer.kernel == layer.stride == 1)
                 idle = idle or (isinstance(layer, Narrow | PadChannels) and layer.in_channels == layer.out_channels)
