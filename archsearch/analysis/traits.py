@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from archsearch.design.geometry import ONE_PIXEL, Shape
 from archsearch.design.layers import Activation, Conv, GlobalPool, Leaf, Norm, Pool, Primitive, Trait
-from archsearch.design.plan import Layer, Parallel, Plan, Sequence
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence, shape_behind
 
 _WITHOUT_TRAITS = (Norm, Activation)
 """Layers that leave the shape alone, too: most of a plan. (A tuple: a union would be created at every check.)"""
@@ -87,7 +87,7 @@ def _with_inputs(layers: Iterable[Layer], prefix: str, shape: Shape) -> Iterator
             return
         else:
             yield path, layer, shape
-        shape = _shape_after(layer, shape)
+        shape = shape_behind(layer, shape)
 
 
 def _reduces(layer: Primitive, shape: Shape) -> bool:
@@ -95,16 +95,6 @@ def _reduces(layer: Primitive, shape: Shape) -> bool:
     if shape[1:] == (1, 1) or layer.output_shape(shape)[1:] != (1, 1):
         return False
     return _reduced_by(layer, shape) is not None
-
-
-def _shape_after(layer: Layer, shape: Shape) -> Shape:
-    if isinstance(layer, Sequence):
-        for inner in layer.layers:
-            shape = _shape_after(inner, shape)
-        return shape
-    if isinstance(layer, Parallel):
-        return layer.merged_shape([_shape_after(branch, shape) for branch in layer.branches], layer.name)
-    return layer.output_shape(shape)
 
 
 @dataclass(slots=True)

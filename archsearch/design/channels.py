@@ -5,18 +5,18 @@ Imports the standard library, `errors` and this package only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 from archsearch.design.geometry import Shape, nearest_multiple
-from archsearch.design.leaf import Leaf, MapKind, Symmetry, reject_channels, reject_odd, tie_text
+from archsearch.design.leaf import Leaf, MapKind, PairedLeaf, reject_channels, reject_odd, tie_text
 from archsearch.errors import ChannelsError, SpecError
 
 PoolKind = Literal["max", "average"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Narrow(Leaf):
+class Narrow(PairedLeaf):
     """The `out_channels` from channel `start` on.
 
     With symmetry `pairs` they are the pairs from pair `start` / 2 on.
@@ -25,7 +25,6 @@ class Narrow(Leaf):
     in_channels: int
     start: int
     out_channels: int
-    symmetry: Symmetry = "none"
 
     row: ClassVar[str] = "narrow"
 
@@ -46,9 +45,6 @@ class Narrow(Leaf):
     def channels_after(self, channels: int) -> int:
         return self.out_channels
 
-    def simplified(self, shape: Shape) -> Narrow | None:
-        return None if self.is_idle else self
-
     @property
     def is_idle(self) -> bool:
         """Whether it takes all channels."""
@@ -57,12 +53,9 @@ class Narrow(Leaf):
     def canonical(self) -> str:
         return "" if self.is_idle else f"narrow{self.start},{self.out_channels}{tie_text(self.symmetry)}"
 
-    def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
-        return replace(self, symmetry="pairs") if kind == "pairs" else self, kind
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shuffle(Leaf):
+class Shuffle(PairedLeaf):
     """The channels of `groups` groups in turns: the first of each, the second of each, ... (ShuffleNet).
 
     With symmetry `pairs` pairs are moved, in groups of pairs.
@@ -70,7 +63,6 @@ class Shuffle(Leaf):
 
     channels: int
     groups: int
-    symmetry: Symmetry = "none"
 
     row: ClassVar[str] = "shuffle"
 
@@ -89,9 +81,6 @@ class Shuffle(Leaf):
     def _count(self) -> int:
         return self.channels // 2 if self.symmetry == "pairs" else self.channels
 
-    def simplified(self, shape: Shape) -> Shuffle | None:
-        return None if self.is_idle else self
-
     @property
     def is_idle(self) -> bool:
         """Whether every channel stays where it is."""
@@ -100,12 +89,9 @@ class Shuffle(Leaf):
     def canonical(self) -> str:
         return "" if self.is_idle else f"shuffle{self.groups}{tie_text(self.symmetry)}"
 
-    def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
-        return replace(self, symmetry="pairs") if kind == "pairs" else self, kind
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PadChannels(Leaf):
+class PadChannels(PairedLeaf):
     """Channels of zeros, `before` of them in front of the others and the rest behind, for `out_channels` in all.
 
     With symmetry `pairs` they are pairs of zeros.
@@ -114,7 +100,6 @@ class PadChannels(Leaf):
     in_channels: int
     out_channels: int
     before: int = 0
-    symmetry: Symmetry = "none"
 
     row: ClassVar[str] = "pad_channels"
 
@@ -136,9 +121,6 @@ class PadChannels(Leaf):
     def channels_after(self, channels: int) -> int:
         return self.out_channels
 
-    def simplified(self, shape: Shape) -> PadChannels | None:
-        return None if self.is_idle else self
-
     @property
     def is_idle(self) -> bool:
         """Whether it adds none."""
@@ -146,9 +128,6 @@ class PadChannels(Leaf):
 
     def canonical(self) -> str:
         return "" if self.is_idle else f"pad{self.out_channels},{self.before}{tie_text(self.symmetry)}"
-
-    def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
-        return replace(self, symmetry="pairs") if kind == "pairs" else self, kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,9 +147,6 @@ class ChannelPool(Leaf):
 
     def channels_after(self, channels: int) -> int:
         return 1
-
-    def simplified(self, shape: Shape) -> ChannelPool | None:
-        return None if self.is_idle else self
 
     @property
     def is_idle(self) -> bool:

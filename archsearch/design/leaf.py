@@ -5,7 +5,7 @@ Imports the standard library, `errors` and `design.geometry` only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal, NoReturn, Self
 
 from archsearch.design.geometry import Extent, Shape
@@ -95,7 +95,7 @@ class Leaf:
 
     def simplified(self, shape: Shape) -> Leaf | None:
         """Return the plainest layer that computes the same from an input of `shape`, which fits; None for nothing."""
-        return self
+        return None if self.is_idle else self
 
     def canonical(self) -> str:
         """Return the text that equal layers share, without the name; empty for a layer that does nothing."""
@@ -104,6 +104,16 @@ class Leaf:
     def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
         """Return the layer with `symmetry: flip` for an input of `kind`, and the kind of its output."""
         return self, kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedLeaf(Leaf):
+    """A layer that makes pairs of channels of pairs; it has symmetry `pairs` then."""
+
+    symmetry: Symmetry = "none"
+
+    def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
+        return replace(self, symmetry="pairs") if kind == "pairs" else self, kind
 
 
 def untied(weights: int, biases: int, symmetry: Symmetry) -> int:

@@ -18,7 +18,7 @@ from typing import Literal, assert_never
 from archsearch.decode import suggest
 from archsearch.design.block import SHORTCUTS, option_value
 from archsearch.design.expression import MAX_VALUE, Value, compute, condition, integer, multiple_of
-from archsearch.design.geometry import Shape, nearest_multiple
+from archsearch.design.geometry import nearest_multiple
 from archsearch.design.items import (
     BlockSpec,
     ItemSpec,
@@ -30,7 +30,7 @@ from archsearch.design.items import (
 )
 from archsearch.design.kinds import KINDS, MAX_SPAN, FieldValues, LayerSpec, choice_of
 from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Narrow, Norm, Pool
-from archsearch.design.plan import Layer, Parallel, Plan, Sequence, tie_layers
+from archsearch.design.plan import Layer, Parallel, Plan, Sequence, shape_behind, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
 from archsearch.errors import ChannelsError, SpecError
 
@@ -314,8 +314,9 @@ def _lower_parallel(item: ParallelSpec, scope: dict[str, Value]) -> tuple[Layer,
     ends: list[int] = []
     branches: list[Sequence] = []
     for name in names:
-        inner, first = dict(scope), tuple(parts.get(name, ()))
-        inner["in"] = first[0].out_channels if first else scope["in"]
+        inner, first = dict(scope), ()
+        if (part := parts.get(name)) is not None:
+            inner["in"], first = part.out_channels, (part,)
         branches.append(Sequence(name=name, layers=(*first, *lower_items(item.branches[name], inner, first))))
         ends.append(_channels(inner))
     scope["in"] = sum(ends) if item.combine == "concat" else max(ends)
@@ -326,7 +327,7 @@ def _lower_parallel(item: ParallelSpec, scope: dict[str, Value]) -> tuple[Layer,
     return (Parallel(name=item.name or "parallel", branches=tuple(branches), combine=item.combine),)
 
 
-def _parts(item: ParallelSpec, names: Listed[str], scope: Mapping[str, Value]) -> dict[str, tuple[Narrow]]:
+def _parts(item: ParallelSpec, names: Listed[str], scope: Mapping[str, Value]) -> dict[str, Narrow]:
     """Return the layer that gives each of the branches its channels; raises `SpecError` where they do not add up."""
     assert item.split is not None, "the item is a split"
     channels, where, count = _channels(scope), f"{item.where}.split", len(names)
@@ -334,11 +335,11 @@ def _parts(item: ParallelSpec, names: Listed[str], scope: Mapping[str, Value]) -
     if None in sizes and channels % count:
         fix = f"Use {nearest_multiple(channels, count)} channels, or give each branch its own."
         raise ChannelsError(where, f"{channels} channels cannot be split equally into {count}", fix)
-    found: dict[str, tuple[Narrow]] = {}
+    found: dict[str, Narrow] = {}
     start = 0
     for name, size in zip(names, sizes, strict=True):
         out = channels // count if size is None else integer(size, scope, f"{where}.{name}", 1)
-        found[name] = (Narrow(name="split", in_channels=channels, start=start, out_channels=out),)
+        found[name] = Narrow(name="split", in_channels=channels, start=start, out_channels=out)
         start += out
     if start != channels:
         raise ChannelsError(where, f"gives {start} channels, of {channels}", "Let the branches' channels add up.")
@@ -383,22 +384,10 @@ def _keeps_map(sequence: Sequence, channels: int) -> bool:
     """Return whether a map of `channels` keeps its size; so it does where the sequence leaves one value per channel."""
     shape = channels, MAX_SPAN, MAX_SPAN
     try:
-        after = _shape_behind(sequence, shape)
+        after = shape_behind(sequence, shape)
     except SpecError:  # depends on the map, or does not fit: the analysis reports it
         return True
     return after[1:] in (shape[1:], (1, 1))
-
-
-def _shape_behind(layer: Layer, shape: Shape) -> Shape:
-    match layer:
-        case Sequence(layers=layers):
-            for inner in layers:
-                shape = _shape_behind(inner, shape)
-            return shape
-        case Parallel(branches=branches):
-            return layer.merged_shape([_shape_behind(branch, shape) for branch in branches], layer.name)
-        case _:
-            return layer.output_shape(shape)
 
 
 def _free(name: str, taken: set[str]) -> str:

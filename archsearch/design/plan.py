@@ -191,6 +191,17 @@ def _is_shortcut(layer: Layer) -> bool:
     return not isinstance(layer, Activation | Clamp)
 
 
+def shape_behind(layer: Layer, shape: Shape) -> Shape:
+    """Return the shape of the output of `layer` for an input of `shape`; raises `SpecError` where it does not fit."""
+    if isinstance(layer, Sequence):
+        for inner in layer.layers:
+            shape = shape_behind(inner, shape)
+        return shape
+    if isinstance(layer, Parallel):
+        return layer.merged_shape([shape_behind(branch, shape) for branch in layer.branches], layer.name)
+    return layer.output_shape(shape)
+
+
 def primitives(layers: Iterable[Layer], prefix: str = "") -> Iterator[tuple[str, Primitive]]:
     """Yield path and layer of every primitive layer below `layers` in order; their paths begin with `prefix`."""
     for layer in layers:

@@ -10,7 +10,7 @@ from math import gcd
 from typing import ClassVar, Literal, Self
 
 from archsearch.design.geometry import Shape, nearest_multiple, shape_text
-from archsearch.design.leaf import Leaf, MapKind, Symmetry, Trait, reject_channels, tie_text, untied
+from archsearch.design.leaf import Leaf, MapKind, PairedLeaf, Symmetry, Trait, reject_channels, tie_text, untied
 from archsearch.errors import ChannelsError, SpecError
 
 NormKind = Literal["batch", "group", "layer", "instance", "channel"]
@@ -34,7 +34,7 @@ EPS = 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Norm(Leaf):
+class Norm(PairedLeaf):
     """A normalisation with one scale and one shift per channel; `groups` is used by kind 'group' only.
 
     Kind 'channel' takes its statistics at every position, over the channels (ConvNeXt's layer norm); `layer` takes
@@ -46,7 +46,6 @@ class Norm(Leaf):
     channels: int
     groups: int = 1
     eps: float = EPS
-    symmetry: Symmetry = "none"
 
     row: ClassVar[str] = "norm"
 
@@ -101,9 +100,6 @@ class Norm(Leaf):
         eps = "" if self.eps == EPS else f",eps{self.eps}"
         return f"{self.kind}{self.channels},{self.groups}{eps}{tie_text(self.symmetry)}"
 
-    def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
-        return replace(self, symmetry="pairs") if kind == "pairs" else self, kind
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation(Leaf):
@@ -125,9 +121,6 @@ class Dropout(Leaf):
     channelwise: bool = False
 
     row: ClassVar[str] = "dropout"
-
-    def simplified(self, shape: Shape) -> Dropout | None:
-        return None if self.is_idle else self
 
     @property
     def is_idle(self) -> bool:
@@ -202,9 +195,6 @@ class DropPath(Leaf):
     rate: float
 
     row: ClassVar[str] = "drop_path"
-
-    def simplified(self, shape: Shape) -> DropPath | None:
-        return None if self.is_idle else self
 
     @property
     def is_idle(self) -> bool:
