@@ -49,9 +49,10 @@ def prepare_study(experiment: Experiment, data: Mapping[str, Any], origin: Origi
 
 @contextmanager
 def _opened(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> Iterator[Study]:
-    from archsearch.search.faults import database_fault
+    from archsearch.search.faults import is_of_database
     from archsearch.search.storage.database import open_store
     from archsearch.search.storage.study import open_study
+    from archsearch.search.storage.url import cause_of
 
     store = open_store(experiment.study.storage)
     try:
@@ -65,10 +66,10 @@ def _opened(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> 
             data_settings=data_record(experiment.data),
         )
     except Exception as error:
-        if not (fault := database_fault(error)):
+        if not is_of_database(error):
             raise
-        text = mask(fault.strip().splitlines()[0], of=store.address.url)
-        raise StorageError(f"{store.address}: {text}.") from None
+        cause = cause_of(error.__cause__ or error, store.address)
+        raise StorageError(f"{store.address}: the study database does not answer: {cause}.") from None
     finally:
         store.close()
 

@@ -47,12 +47,17 @@ def fault_of(error: BaseException) -> str | None:
         case RuntimeError() if any(words in str(error) for words in _DEVICE):
             text = str(error)
         case _:
-            text = database_fault(error)
+            text = _database_fault(error)
     return mask((text.strip().splitlines() or [""])[0]) or None
 
 
-def database_fault(error: BaseException) -> str:
-    """Return why a database does not answer, empty where `error` is of something else; passwords are not masked."""
+def is_of_database(error: BaseException) -> bool:
+    """Return whether `error` comes from a database's driver, SQLAlchemy or Optuna; not every one is a fault."""
+    return type(error).__module__.partition(".")[0] in (*_DATABASES, "optuna")
+
+
+def _database_fault(error: BaseException) -> str:
+    """Return why a database does not answer, empty where `error` is of something else."""
     if type(error).__name__ == "StorageInternalError":  # Optuna's, around the driver's
         error = error.__cause__ or error
     elif type(error).__module__.partition(".")[0] not in _DATABASES or type(error).__name__ in _OF_CALLER:

@@ -11,7 +11,7 @@ import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
 
 from archsearch.errors import DataError, DeviceMemoryError, DivergedError, RunError, SpecError, StorageError
-from archsearch.search.faults import Patience, fault_of
+from archsearch.search.faults import Patience, fault_of, is_of_database
 
 LOCKED = sqlalchemy.exc.OperationalError("SELECT 1", {}, sqlite3.OperationalError("database is locked"))
 CUDA = (
@@ -130,3 +130,10 @@ def test_another_error_is_raised_at_once() -> None:
 
     with pytest.raises(ValueError, match="a shape"):
         Patience(60, sleep=lambda seconds: pytest.fail("it paused")).call(fail)
+
+
+def test_an_error_about_what_a_database_was_asked_is_no_fault_but_the_databases() -> None:
+    asked = sqlite3.IntegrityError("UNIQUE constraint failed: studies.study_name")
+    assert is_of_database(asked)
+    assert fault_of(asked) is None
+    assert not is_of_database(ValueError("a shape"))
