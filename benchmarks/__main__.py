@@ -33,6 +33,7 @@ JOBS = (
     "study_commands",
     "analysis_speed",
     "check_cost",
+    "network_table",
     "feasible_proposals",
     "augmentation",
     "recorded_step",

@@ -46,7 +46,7 @@ def test_in_a_real_bash(tmp_path: Path) -> None:
         ([""], ["run", "show", "study", "--help", "--version"]),
         (["sh"], ["show"]),
         (["run", "--config-"], ["--config-name", "--config-dir"]),
-        (["run", "block=de"], ["block=depthwise"]),
+        (["run", "block=dep"], ["block=depthwise"]),
         (["run", "-m", "arch.stages.c2.dilation=2", "train.ep"], ["train.epochs="]),
         (["show", "sampl"], ["sampler=", "samples="]),
         (["study", "b"], ["best"]),
