@@ -49,6 +49,8 @@ def _with_constant(recorder: Recorder, name: str, node: Any, value: float) -> in
         return recorder.add(index, form=Form("plus_3"))
     if name == "mul" and value:
         name, value = "div", 1 / value
+    if name == "div" and form is None and recorder.make_mean(node, value):
+        return index
     if name != "div" or abs(value - 6) > 1e-6 or form is None or form.kind not in _PARTS[1:]:
         recorder.refuse("arithmetic with a constant")
     kind = "hardsigmoid" if form.kind == "relu6_plus_3" else "hardswish"

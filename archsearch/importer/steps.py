@@ -200,6 +200,14 @@ class Recorder:
         self.steps[index] = replace(step, layer=replace(step.layer, bias=True), keys=keys)  # type: ignore[type-var]
         return True
 
+    def make_mean(self, node: Any, count: float) -> bool:
+        """Let the sum of two maps `node` be their mean where `count` is 2; return whether it is one."""
+        index = self._index[node]
+        if self.steps[index].combine != "add" or count != 2 or len(node.users) > 1:
+            return False
+        self.steps[index] = replace(self.steps[index], combine="mean")
+        return True
+
     def stored(self, node: Any) -> Any:
         """Return the weight or buffer whose values `node` has in the same order; None if it is computed."""
         while getattr(node, "op", "") == "call_function" and _operation(node) in _VIEWS:

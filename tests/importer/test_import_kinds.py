@@ -22,6 +22,8 @@ SHAPE = (3, 17, 17)
 class Net(nn.Module):
     """A convolution to 8 channels, `between` two of them what a test does, and a classifier."""
 
+    filter: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.conv2, self.out = nn.Conv2d(3, 8, 3, padding=1), nn.LazyConv2d(4, 3), nn.Linear(4, 5)
@@ -132,6 +134,11 @@ class Written(Net):
         return x * (x.mean((2, 3), keepdim=True).add_(3).clamp_(0, 6).div_(6)).expand_as(x)
 
 
+class Mean(Net):
+    def between(self, x: Tensor) -> Tensor:
+        return (x + functional.relu(x)) / 2
+
+
 class Late(Net):
     """TensorFlow's padding, and two batch norms with an eps of their own."""
 
@@ -172,6 +179,7 @@ EXPECTED: dict[Callable[[], nn.Module], set[str]] = {
     Blurred: {"BlurPool"},
     Spatial: {"ChannelPool"},
     Written: {"Clamp", "Activation", "GlobalPool"},
+    Mean: {"Activation"},
     Late: {"Norm"},
     Headed: {"Dropout"},
 }
