@@ -20,7 +20,7 @@ def test_it_is_what_hydra_prints(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ours = capsys.readouterr().out
         assert main(["--help", *flags, "hydra.job.name=run"]) == 0  # a setting of Hydra's: it answers itself
         assert capsys.readouterr().out == ours
-    assert "max_pooled, mine, nas_choice" in ours
+    assert "max_pooled, mine, mobilenet_v3" in ours
     assert "extra/inner: one" in ours
     assert "launcher" not in ours
 

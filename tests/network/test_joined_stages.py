@@ -40,9 +40,9 @@ def test_the_network_is_the_one_that_torch_concatenates() -> None:
     network = assemble(plan).eval()
     weights = {name.removeprefix("stages."): value for name, value in network.state_dict().items()}
 
-    def conv(name: str, images: torch.Tensor, **options: int) -> torch.Tensor:
+    def conv(name: str, images: torch.Tensor, dilation: int = 1) -> torch.Tensor:
         key = next(key for key in weights if f".{name}.conv." in f".{key}")
-        return functional.conv2d(images, weights[key], padding=options.get("dilation", 1), **options)
+        return functional.conv2d(images, weights[key], padding=dilation, dilation=dilation)
 
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     one = conv("one.0", images)
@@ -80,7 +80,7 @@ def test_a_runs_design_is_the_same_network() -> None:
 
 def test_width_fit_and_fixes_work_on_it() -> None:
     limits = Limits(parameters=Bound(below=20_000), receptive_field=Bound(above=30))
-    checked = check_design(design(width="fit", divisor=4), limits, block_lookup(config_folder()))
+    checked = check_design(design(width="fit", divisor=4), limits, block_lookup([config_folder()]))
     assert checked.design.width != "fit"
     assert 10_000 < checked.footprint.parameters < 20_000
     assert [margin.limit for margin in checked.margins if not margin.kept] == ["receptive_field"]

@@ -15,7 +15,8 @@ from archsearch.training.recording import RecordedGradients
 from archsearch.training.step import Gradients, Loss
 
 CPU = torch.device("cpu")
-BLOCKS = sorted(file.stem for file in (config_folder() / "block").glob("*.yaml"))
+KEEPS_CHANNELS = "tiniest"
+BLOCKS = sorted(file.stem for file in (config_folder() / "block").glob("*.yaml") if file.stem != KEEPS_CHANNELS)
 NETWORKS = ["assignment", "brisk", "c1c2c3c4", "mobilenet_v2", "nas_bench_macro", "quick", "resnet20"]
 
 
