@@ -150,7 +150,7 @@ def _padded(recorder: Recorder, given: dict[str, Any]) -> int:
             return recorder.layer(index, more)
     zeros = mode == "constant" and (given["value"] or 0) == 0
     if len(borders) != 4 or not (zeros or mode == "reflect"):
-        recorder.refuse("padding other than zeros around height and width, or zeros beside the channels")
+        recorder.refuse("padding that is not zeros around height and width, or channels of zeros")
     if borders[:2] != borders[2:] or min(borders) < 0:
         recorder.refuse(f"padding of {borders} px that differs between the axes")
     return recorder.add(index, form=Form("padded" if zeros else "mirrored", (borders[0], borders[1])))
