@@ -104,17 +104,25 @@ def field_of_gradient(network: nn.Module, field: int) -> int | None:
     generator = torch.Generator().manual_seed(0)
     last: dict[str, Tensor] = {}
 
-    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        if output.shape[-1] > 1:
+    def keep(module: nn.Module, _inputs: Any, output: Any) -> None:
+        """Keep the map of a layer that is no pool: behind the last sum, not that of a shortcut which runs last."""
+        whole = isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1
+        if whole and "Pool" not in type(module).__name__:
             last["map"] = output
 
+    for weight in network.parameters():
+        if (
+            weight.ndim <= 1 and not weight.detach().any()
+        ):  # a scale of 0 stops the gradient, as a shift it does nothing
+            nn.init.ones_(weight)
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if not any(True for _ in module.children()):
             module.register_forward_hook(keep)
+        if isinstance(module, nn.Conv2d):
             with torch.no_grad():
                 module.weight.uniform_(0.5, 1.5, generator=generator).div_(10 * module.weight[0].numel())
     seen = torch.zeros(side, dtype=torch.bool)
-    for _ in range(2):
+    for _ in range(4):
         pixels = torch.rand(1, 3, side, side, dtype=torch.float64, generator=generator).requires_grad_()
         network(pixels)
         middle = last["map"].shape[-1] // 2
