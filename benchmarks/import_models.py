@@ -1,25 +1,29 @@
 """Networks that other people have written, imported as designs: how many, with what differences, and why not the rest.
 
-    python benchmarks/import_models.py [--side 96] [--most 30] [--only resnet18 ...]
+    python benchmarks/import_models.py [--side 96] [--most 10] [--every 1] [--only resnet18 ...]
 
-All of torchvision's classification models with at most `--most` million parameters, and timm's below 10 million where
-timm is installed, freshly initialised, on images of `--side` px. Parameters and MACs are the module's and, of what was
-imported, equal to the design's; logits are compared with the module's weights and with drawn ones. The receptive field
-is held against the gradient of the author's network: of the px that the middle of its last convolution depends on.
-Prints a table, the reasons of the refusals, and conditions.
+All classification models of torchvision and timm with at most `--most` million parameters that take images of `--side`
+or 224 px, freshly initialised. Parameters and MACs are the module's and, of what was imported, equal to the design's;
+logits are compared with the module's weights and with drawn ones. The receptive field is held against the gradient of
+the author's network: of the px that the middle of its last convolution depends on. Models are imported by processes of
+their own, some each, for `--limit` seconds at most. Prints a table, the reasons of the refusals, and conditions.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import contextlib
+import importlib
+import json
 import math
 import platform
 import re
+import subprocess
+import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -42,41 +46,43 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Arguments without which a model takes minutes to initialise."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A model that may be imported."""
-
-    name: str
-    make: Callable[[], nn.Module]
+TIMM = "timm "
+"""What the names of timm's models begin with here."""
 
 
-def candidates(most: float) -> Iterator[Candidate]:
-    """Yield torchvision's models with at most `most` million parameters, and timm's with at most 10."""
-    for name in torchvision.models.list_models(module=torchvision.models):
-        options = {"weights": None, "num_classes": 10, **OPTIONS.get(name, {})}
-        if torchvision.models.get_model_weights(name)["DEFAULT"].meta["num_params"] <= most * 1e6:
-            yield Candidate(name=name, make=_maker(torchvision.models.get_model, name, options))
-    if importlib.util.find_spec("timm") is None:
-        print("| timm is not installed: its models are left out | | | | | | | |")
-        return
+def names() -> list[str]:
+    """Return the names of all models of torchvision and timm."""
     timm: Any = importlib.import_module("timm")
-    for name in timm.list_models():
-        make = _maker(timm.create_model, name, {"pretrained": False, "num_classes": 10})
-        if _millions(make) <= min(most, 10):
-            yield Candidate(name=f"timm {name}", make=make)
+    return [
+        *torchvision.models.list_models(module=torchvision.models),
+        *(f"{TIMM}{each}" for each in timm.list_models()),
+    ]
 
 
-def _maker(function: Callable[..., nn.Module], name: str, options: dict[str, Any]) -> Callable[[], nn.Module]:
-    return lambda: function(name, **options)
+def make(name: str) -> nn.Module:
+    """Return a model with fresh weights, for 10 classes."""
+    if name.startswith(TIMM):
+        timm: Any = importlib.import_module("timm")
+        return timm.create_model(name.removeprefix(TIMM), pretrained=False, num_classes=10).eval()
+    return torchvision.models.get_model(name, weights=None, num_classes=10, **OPTIONS.get(name, {})).eval()
 
 
-def _millions(make: Callable[[], nn.Module]) -> float:
+def millions(name: str) -> float:
     """Return the million parameters of a model; infinite for one that cannot be made without memory for its weights."""
     try:
         with torch.device("meta"):
-            return sum(each.numel() for each in make().parameters()) / 1e6
+            return sum(each.numel() for each in make(name).parameters()) / 1e6
     except (NotImplementedError, RuntimeError):
         return math.inf
+
+
+def size_of_images(network: nn.Module, side: int) -> int | None:
+    """Return `side`, or 224, where the network takes such images; None if neither."""
+    for each in (side, 224):
+        with torch.no_grad(), contextlib.suppress(Exception):
+            network(torch.zeros(2, 3, each, each))
+            return each
+    return None
 
 
 def reads_back(imported: Imported) -> bool:
@@ -98,17 +104,25 @@ def field_of_gradient(network: nn.Module, field: int) -> int | None:
     generator = torch.Generator().manual_seed(0)
     last: dict[str, Tensor] = {}
 
-    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-        if output.shape[-1] > 1:
+    def keep(module: nn.Module, _inputs: Any, output: Any) -> None:
+        """Keep the map of a layer that is no pool: behind the last sum, not that of a shortcut which runs last."""
+        whole = isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1
+        if whole and "Pool" not in type(module).__name__:
             last["map"] = output
 
+    for weight in network.parameters():
+        if (
+            weight.ndim <= 1 and not weight.detach().any()
+        ):  # a scale of 0 stops the gradient, as a shift it does nothing
+            nn.init.ones_(weight)
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if not any(True for _ in module.children()):
             module.register_forward_hook(keep)
+        if isinstance(module, nn.Conv2d):
             with torch.no_grad():
                 module.weight.uniform_(0.5, 1.5, generator=generator).div_(10 * module.weight[0].numel())
     seen = torch.zeros(side, dtype=torch.bool)
-    for _ in range(2):
+    for _ in range(4):
         pixels = torch.rand(1, 3, side, side, dtype=torch.float64, generator=generator).requires_grad_()
         network(pixels)
         middle = last["map"].shape[-1] // 2
@@ -128,41 +142,80 @@ def reason_of(error: SpecError) -> str:
     return re.sub(r"\b\d+\b", "N", re.sub(r" \([^()]*, line .*", "", error.what))
 
 
+def row(name: str, options: argparse.Namespace) -> dict[str, Any] | None:
+    """Return what became of a model; None for one that is too large or takes no such images."""
+    if millions(name) > options.most:
+        return None
+    torch.manual_seed(0)
+    network = make(name)
+    side = size_of_images(network, options.side)
+    if side is None:
+        return None
+    try:
+        imported = from_module(network, (3, side, side))
+    except SpecError as error:
+        return {"refused": reason_of(error), "cells": [f"refused: {error.where}: {reason_of(error)}", *[""] * 7]}
+    field = measure(lower(imported.design)).receptive_field
+    gates = has_gates(imported.design.source)
+    seen = "gates" if gates else (field_of_gradient(network, field) or f"image above {LARGEST} px")
+    counts = [number(imported.parameters), number(imported.macs), f"{imported.difference:.0e}"]
+    notes = "; ".join(note.partition(":")[0] for note in imported.notes)
+    back = "yes" if reads_back(imported) else "NO"
+    return {"refused": "", "cells": [str(side), *counts, back, str(field), str(seen), notes]}
+
+
+def rows_of(chunk: list[str], options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Yield names and rows of a chunk of models, which processes of their own make; one that takes too long is one."""
+    while chunk:
+        arguments = [f"--side={options.side}", f"--most={options.most}", "--only", *chunk]
+        command = [sys.executable, __file__, "--child", *arguments]
+        try:
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=options.limit, check=False)
+            text, why = done.stdout, f"the process ended with code {done.returncode}"
+        except subprocess.TimeoutExpired as error:
+            text, why = (error.stdout or b"").decode(), f"no answer within {options.limit} s"
+        found = [json.loads(line) for line in text.splitlines() if line.startswith("[") and line.endswith("]")]
+        yield from ((name, made) for name, made in found)
+        chunk = chunk[len(found) :]
+        if chunk:
+            yield chunk[0], {"refused": why, "cells": [f"refused: {why}", *[""] * 7]}
+            chunk = chunk[1:]
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--side", type=int, default=96, help="px of the images")
-    parser.add_argument("--most", type=float, default=30, help="million parameters of the largest model")
+    parser.add_argument("--most", type=float, default=10, help="million parameters of the largest model")
+    parser.add_argument("--every", type=int, default=1, help="take every so many models")
+    parser.add_argument("--chunk", type=int, default=25, help="models of one process")
+    parser.add_argument("--limit", type=float, default=900, help="seconds for one process")
     parser.add_argument("--only", nargs="*", help="names of models")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    if options.child:
+        for name in options.only:
+            print(json.dumps([name, row(name, options)]), flush=True)
+        return
+    chosen = options.only or names()[:: options.every]
     reasons, tried, imports = Counter[str](), 0, 0
-    print("| network | parameters | MACs | logits | reads back | receptive field | of the gradient | notes |")
-    print("|---|---|---|---|---|---|---|---|")
-    for candidate in candidates(options.most):
-        if options.only and candidate.name not in options.only:
-            continue
-        tried += 1
-        torch.manual_seed(0)
-        network = candidate.make()
-        try:
-            imported = from_module(network, (3, options.side, options.side))
-        except SpecError as error:
-            reasons[reason_of(error)] += 1
-            print(f"| {candidate.name} | refused: {error.where}: {reason_of(error)} | | | | | | |", flush=True)
-            continue
-        imports += 1
-        field = measure(lower(imported.design)).receptive_field
-        gates = has_gates(imported.design.source)
-        seen = "gates" if gates else field_of_gradient(network, field) or f"image above {LARGEST} px"
-        counts = f"{number(imported.parameters)} | {number(imported.macs)} | {imported.difference:.0e}"
-        notes = "; ".join(note.partition(":")[0] for note in imported.notes)
-        back = "yes" if reads_back(imported) else "NO"
-        print(f"| {candidate.name} | {counts} | {back} | {field} | {seen} | {notes} |", flush=True)
-    print(f"\n{imports} of {tried} imported.\n\n| refused because | networks |\n|---|---|")
+    print("| network | px | parameters | MACs | logits | reads back | receptive field | of the gradient | notes |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for start in range(0, len(chosen), options.chunk):
+        for name, made in rows_of(chosen[start : start + options.chunk], options):
+            if made is None:
+                continue
+            tried += 1
+            imports += not made["refused"]
+            reasons.update([made["refused"]] if made["refused"] else [])
+            print(f"| {name} | {' | '.join(made['cells'])} |", flush=True)
+    share = f" ({imports / tried:.0%})" if tried else ""
+    print(f"\n{imports} of {tried} imported{share}.\n\n| refused because | networks |\n|---|---|")
     for reason, count in reasons.most_common():
         print(f"| {reason} | {count} |")
-    print(f"\nPython {platform.python_version()}, torch {torch.__version__}, torchvision {torchvision.__version__}.")
+    versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}, timm {version('timm')}"
+    print(f"\nPython {platform.python_version()}, {versions}.")
 
 
 if __name__ == "__main__":

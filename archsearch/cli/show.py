@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from archsearch.analysis.check import Checked
     from archsearch.importer.from_module import Imported
 
-SHOWS = ("plot", "samples", "erf", "card", "module", "module_args", "design")
+SHOWS = ("plot", "samples", "erf", "card", "module", "module_args", "weights", "design")
 """What `show` takes besides the overrides of `run`."""
 _NEEDS = {
     "erf": ("needs a folder", "Write erf=RUN_DIR."),
     "card": ("needs a folder", "Write card=RUN_DIR."),
     "design": ("needs a file", "Write design=FILE.yaml."),
     "module": ("needs a file or package, and a name", "Write module=FILE.py:CLASS."),
+    "weights": ("needs a file", "Write weights=FILE.safetensors, or weights=FILE.pth."),
     "module_args": ("needs a mapping", "Write module_args={num_classes: 10}."),
 }
 """What is wrong with an argument without a value, and the fix."""
@@ -49,6 +50,8 @@ Overrides are those of archsearch.run, and:
                      imports a torch module as the design; this runs its code
   module_args={num_classes: 10}
                      what it is called with
+  weights=FILE.safetensors or FILE.pth
+                     its weights, which design=FILE.yaml writes as FILE.safetensors, for train.weights=
 
 Exit code 2 if a limit is broken.
 """
@@ -100,15 +103,19 @@ def _show(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
         raise SpecError("design", f"{written} exists", "Name another file, or remove it.")
     reference, arguments = places["module"], places["module_args"]
     if reference is None:
-        if arguments is not None:
-            raise SpecError("module_args", "needs a module", "Write module=FILE.py:CLASS.")
+        for key in ("module_args", "weights"):
+            if places[key] is not None:
+                raise SpecError(key, "needs a module", "Write module=FILE.py:CLASS.")
         return _show_design(overrides, sources, as_json=options.json, plot=files.get("plot"), written=written)
-    imported = _imported(reference, arguments or "{}", overrides, sources)
+    weights = files.get("weights")
+    if weights is not None and written is not None and (beside := written.with_suffix(".safetensors")).exists():
+        raise SpecError("design", f"{beside} exists", "Name another file, or remove it.")
+    imported = _imported(reference, arguments or "{}", weights, overrides, sources)
     with TemporaryDirectory() as folder:  # a design in a file, as arch=FILE.yaml reads it, so that overrides change it
         file = Path(folder, "module.yaml")
         file.write_text(_design_yaml(imported.design.source, reference), encoding="utf-8")
         overrides.append(assign("arch", str(file)))
-        return _show_design(
+        code = _show_design(
             overrides,
             sources,
             as_json=options.json,
@@ -116,14 +123,28 @@ def _show(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
             written=written,
             imported=(reference, imported),
         )
+    if weights is not None and written is not None:
+        _write_weights(imported, written.with_suffix(".safetensors"))
+    return code
 
 
-def _imported(reference: str, arguments: str, overrides: list[str], sources: ConfigSources) -> Imported:
+def _write_weights(imported: Imported, file: Path) -> None:
+    from archsearch.network.weights import encode_weights
+    from archsearch.training.storage import write_whole
+
+    write_whole(file, encode_weights(imported.weights))
+    print(printable(f"weights: {file}"), file=sys.stderr)
+
+
+def _imported(
+    reference: str, arguments: str, weights: Path | None, overrides: list[str], sources: ConfigSources
+) -> Imported:
     """Return the import of a module for images of the shape that `overrides` choose; what it prints goes to stderr."""
     from archsearch.cli.compose import compose_tree
     from archsearch.design.spec import decode_input
     from archsearch.importer.from_module import from_module
     from archsearch.importer.load_module import load_module
+    from archsearch.network.weights import load_weights
 
     for override in overrides:
         if key_of(override) == "arch":
@@ -131,6 +152,8 @@ def _imported(reference: str, arguments: str, overrides: list[str], sources: Con
     shape = decode_input(compose_tree(overrides, sources)[0]["arch"]["input"], "arch.input")
     with contextlib.redirect_stdout(sys.stderr):
         network = load_module(reference, _arguments(arguments))
+        if weights is not None:
+            load_weights(network, weights, "weights")
         return from_module(network, shape, name=reference.rpartition(":")[2])
 
 

@@ -38,7 +38,7 @@ def top_keys() -> list[str]:
 def unknown_key(key: str) -> SpecError:
     """Return the error of a `key` that the configuration does not have."""
     first, _, rest = key.partition(".")
-    if key in ("plot", "samples", "erf", "card", "module", "module_args", "design"):
+    if key in ("plot", "samples", "erf", "card", "module", "module_args", "weights", "design"):
         return SpecError(key, "unknown key", f"It is one of archsearch.show: python -m archsearch.show {key}=...")
     if first != "hydra":
         return SpecError(key, "unknown key", _elsewhere(key) or suggest(key, top_keys()))

@@ -146,16 +146,20 @@ class LayerKind:
 
 
 def _conv(values: FieldValues, name: str) -> Conv:
-    kernel, dilation = values.span("kernel"), values.span("dilation")
+    kernel, dilation, stride = values.span("kernel"), values.span("dilation"), values.span("stride")
+    reach = dilation * (kernel - 1)
+    padding = values.padding("padding", reach)
+    if values.flag("ceil_mode") and not values.is_same("padding"):
+        padding = pool_padding(reach + 1, stride, padding, ceil_mode=True)
     return Conv(
         name=name,
         in_channels=values.channels,
         out_channels=values.integer("out"),
         kernel=kernel,
-        stride=values.span("stride"),
+        stride=stride,
         dilation=dilation,
         groups=values.integer("groups"),
-        padding=values.padding("padding", dilation * (kernel - 1)),
+        padding=padding,
         bias=values.flag("bias"),
     )
 
@@ -249,7 +253,9 @@ def _linear(values: FieldValues, name: str) -> Linear:
 
 _POOL = {"kind": "max", "kernel": 2, "stride": 2, "padding": "same", "ceil_mode": False, "count_include_pad": False}
 _NORM = {"kind": "batch", "groups": 8, "eps": EPS}
-_CONV = {"out": "out", "kernel": 3, "stride": 1, "dilation": 1, "groups": 1, "padding": "same", "bias": False}
+_CONV = {"out": "out", "kernel": 3, "stride": 1, "dilation": 1, "groups": 1, "padding": "same", "bias": False} | {
+    "ceil_mode": False
+}
 KINDS: Mapping[str, LayerKind] = {
     "conv": LayerKind(main="out", fields=_CONV, choices={"padding": PADDINGS}, make=_conv),
     "norm": LayerKind(main="kind", fields=_NORM, choices={"kind": NORMS}, make=_norm),

@@ -213,16 +213,21 @@ def _stage_name(blocks: Listed[Block], index: int, repeats: int, taken: Mapping[
 def _head(tail: tuple[Layer, ...], writer: Writer, classes: int) -> dict[str, Any]:
     """Return the head for the layers at the end."""
     match tail:
-        case (GlobalPool() as pool, Linear(bias=True, out_features=outputs)) if outputs == classes:
+        case (GlobalPool() as pool, Linear(out_features=outputs) as last) if outputs == classes:
             rate = {}
-        case (GlobalPool() as pool, Dropout(channelwise=False) as drop, Linear(bias=True, out_features=outputs)) if (
+        case (GlobalPool() as pool, Dropout(channelwise=False) as drop, Linear(out_features=outputs) as last) if (
             outputs == classes
         ):
             rate = {"dropout": drop.rate}
+        case (GlobalPool() as pool, *_, Conv() | Linear() as last) if _outputs(last) == classes:
+            writer.order.append(int(pool.name))
+            behind = writer.head_layers(tail[1:], classes)
+            return {"pool": f"global_{pool.kind}", "classifier": behind, "classes": classes}
         case _:
-            return {**writer.head_layers(tail, classes), "pool": "none", "linear": False, "classes": classes}
+            layers = {"layers": writer.head_layers(tail, classes)} if tail else {}
+            return {**layers, "pool": "none", "linear": False, "classes": classes}
     writer.order += [int(each.name) for each in tail]
-    return {"pool": f"global_{pool.kind}", **rate, "classes": classes}
+    return {"pool": f"global_{pool.kind}", **rate, **({} if last.bias else {"bias": False}), "classes": classes}
 
 
 def _parent(path: str) -> str:

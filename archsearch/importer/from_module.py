@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +30,6 @@ from archsearch.importer.trace import trace
 from archsearch.network.assemble import assemble
 
 TOLERANCE = 1e-4  # of the logits, relative to the largest
-EPS = 1e-5  # of torch's norms and of the plan's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +66,8 @@ def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: s
     label, input_shape = name or type(network).__name__, decode_input(input_shape, "input")
     network = copy.deepcopy(network).cpu().float().eval()
     found = trace(network, input_shape)
-    layers = layers_of_trace(found)
-    made = written(layers, found.steps, classes=found.steps[found.output].shape[0])
+    layers, steps = layers_of_trace(found)
+    made = written(layers, steps, classes=found.steps[found.output].shape[0])
     source = {
         "name": re.sub(r"\W", "_", label.lower()),
         "input": list(input_shape),
@@ -83,11 +82,14 @@ def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: s
     counts = f"it has {found.parameters} parameters, the design {footprint.parameters}"
     _require(footprint.parameters == found.parameters, network, counts)
     ours = assemble(plan).eval()
-    weights = {**ours.state_dict(), **_weights(network, found, plan, made.order)}
+    state = ours.state_dict()
+    shapes = {key: value.shape for key, value in state.items()}
+    weights = {**state, **_weights(network, found, plan, made.order, shapes)}
     macs, difference = _compare(network, found, ours, weights)
     _require(footprint.macs == macs, network, f"its MACs are {macs}, those of the design {footprint.macs}")
-    _draw(network)  # a scale of 0 or 1, as before a training, would hide a layer that is wrong
-    drawn = {**ours.state_dict(), **_weights(network, found, plan, made.order)}
+    # A scale of 0 or 1, as before a training, would hide a layer that is wrong.
+    _draw(network, {key for step in steps for key in step.keys.values()})
+    drawn = {**state, **_weights(network, found, plan, made.order, shapes)}
     difference = max(difference, _compare(network, found, ours, drawn)[1])
     return Imported(
         design=design,
@@ -99,8 +101,15 @@ def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: s
     )
 
 
-def _weights(network: nn.Module, found: Trace, plan: Plan, order: tuple[int, ...]) -> dict[str, Tensor]:
-    """Return the author's weights under the keys of the plan's network."""
+def _fitting(value: Tensor, shape: torch.Size | None) -> Tensor:
+    """Return a weight in the `shape` of the design's: a dense layer over the channels is a 1x1 convolution."""
+    return value if shape is None or shape.numel() != value.numel() else value.reshape(shape)
+
+
+def _weights(
+    network: nn.Module, found: Trace, plan: Plan, order: tuple[int, ...], shapes: Mapping[str, torch.Size]
+) -> dict[str, Tensor]:
+    """Return the author's weights under the keys of the plan's network, in its `shapes`."""
     theirs = {
         **dict(network.named_parameters(remove_duplicate=False)),
         **dict(network.named_buffers(remove_duplicate=False)),
@@ -111,10 +120,7 @@ def _weights(network: nn.Module, found: Trace, plan: Plan, order: tuple[int, ...
     for path, index in zip(paths, order, strict=True):
         step = found.steps[index]
         for tensor, key in step.keys.items():
-            value = theirs[key].detach().clone()
-            if tensor == "running_var" and step.eps != EPS:
-                value += step.eps - EPS  # the same in inference as its eps
-            weights[f"{path}.{tensor}"] = value
+            weights[f"{path}.{tensor}"] = _fitting(theirs[key].detach().clone(), shapes.get(f"{path}.{tensor}"))
     return weights
 
 
@@ -145,11 +151,13 @@ def _compare(network: nn.Module, found: Trace, ours: nn.Module, weights: Mapping
     return counter.get_total_flops() // 2 // len(images_BCHW), difference
 
 
-def _draw(network: nn.Module) -> None:
-    """Draw every weight and statistic of `network` from a fixed seed."""
+def _draw(network: nn.Module, keys: Set[str]) -> None:
+    """Draw the weights and statistics of `network` with these `keys` from a fixed seed; fixed filters are none."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for tensor in (*network.parameters(), *network.buffers()):
+        for key, tensor in (*network.named_parameters(), *network.named_buffers()):
+            if key not in keys:
+                continue
             if tensor.ndim > 1:
                 tensor.normal_(0, (tensor.numel() / len(tensor)) ** -0.5, generator=generator)
             elif tensor.is_floating_point():

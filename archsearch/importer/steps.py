@@ -6,7 +6,7 @@ Imports torch for types, the design's layers and plan.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -20,6 +20,29 @@ from archsearch.errors import SpecError
 
 Final = Literal["", "softmax", "log_softmax"]
 """What the author's network does after its logits."""
+_FORMS = {
+    "padded": "zeros padded around a map before anything but a convolution",
+    "mirrored": "a mirrored border before anything but a blur pool",
+    "last": "this operation on a map whose channels come last",
+    "groups": "a view of channels in groups that is no shuffle of channels",
+    "turns": "a view of channels in groups that is no shuffle of channels",
+    "rows": "rows left out but not the same of the columns",
+    "plus_3": "arithmetic with a constant",
+    "relu6_plus_3": "arithmetic with a constant",
+    "x_relu6_plus_3": "arithmetic with a constant",
+}
+
+_VIEWS = frozenset(
+    "view reshape _unsafe_view unsqueeze squeeze flatten alias detach contiguous clone to".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a value is where it is not the map of its step: a key of `_FORMS`, and its numbers."""
+
+    kind: str
+    values: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +82,6 @@ class Step:
     combine: Combine | None = None
     keys: Mapping[str, str] = field(default_factory=dict[str, str])
     """The author's state-dict key for each tensor of the layer: `weight`, `bias`, `running_mean`, `running_var`."""
-    eps: float = 1e-5
-    """The epsilon of a norm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +112,14 @@ class Recorder:
         self.used: dict[str, str] = {}
         """State-dict keys of the weights that were read, each with the path of the module that reads it."""
         self.node: Any = None
-        self._network, self._keys = type(network).__name__, keys
+        self.ran = set[str]()
+        """The paths of the modules that operations come from."""
+        self.parts: dict[Any, list[tuple[int, int]]] = {}
+        """Start and number of the channels of each part, by the node that splits a map."""
+        self._network, self._keys = network, keys
+        self._parameters = dict(network.named_parameters(remove_duplicate=False))
         self._index: dict[Any, int] = {}  # of the step that holds the value of a node
-        self._padding: dict[int, tuple[int, int]] = {}  # zeros that are put around a step's output
+        self._forms: dict[int, Form] = {}  # of the steps whose value is not their map
 
     @property
     def origin(self) -> Origin:
@@ -102,7 +128,7 @@ class Recorder:
         named = ((str(path), kind if isinstance(kind, str) else kind.__qualname__) for path, kind in stack if path)
         name = str(self.node.target).removesuffix(".default")
         line = _author_line(self.node.meta.get("stack_trace"))
-        return Origin(network=self._network, modules=tuple(named), operation=name, line=line)
+        return Origin(network=type(self._network).__name__, modules=tuple(named), operation=name, line=line)
 
     def refuse(self, what: str) -> NoReturn:
         """Raise `SpecError`: a design cannot express `what`."""
@@ -123,42 +149,90 @@ class Recorder:
             old = self._index[in_place_of]
             self._index.update({other: index for other, held in self._index.items() if held == old})
 
-    def source(self, node: Any) -> int:
-        """Return the step of a node that must be a map."""
+    def is_computed(self, node: Any) -> bool:
+        """Return whether a value is computed from the image, and not only from weights and constants."""
+        return node in self._index
+
+    def source(self, node: Any, *forms: str) -> int:
+        """Return the step of a node that must be a map, or have one of `forms`."""
         if node not in self._index:
             self.refuse("a value that is not computed from the image")
+        form = self.form(self._index[node])
+        if form is not None and form.kind not in forms:
+            self.refuse(_FORMS[form.kind])
         return self._index[node]
+
+    def form(self, index: int) -> Form | None:
+        """Return what the value of a step is, if it is not its map."""
+        return self._forms.get(index)
 
     def shape(self, index: int) -> Shape:
         """Return the (C, H, W) of a step's output."""
         return self.steps[index].shape
 
-    def add(self, *inputs: int, **step: Any) -> int:
+    def add(self, *inputs: int, form: Form | None = None, **step: Any) -> int:
         """Append a step, whose shape is that of its first input unless given, and return its index."""
-        if any(index in self._padding for index in inputs):
-            self.refuse("zeros padded around a map before anything but a convolution")
         step.setdefault("shape", self.shape(inputs[0]) if inputs else None)
         self.steps.append(Step(inputs=inputs, origin=self.origin, **step))
+        if form is not None:
+            self._forms[len(self.steps) - 1] = form
         return len(self.steps) - 1
 
     def layer(self, index: int, layer: Primitive, **more: Any) -> int:
-        """Append the step of a layer of one input and return its index."""
+        """Append the step of a layer of one input, of the form of that, and return its index."""
         try:
             shape = layer.output_shape(self.shape(index))
         except SpecError as error:
             self.refuse(error.what)
-        return self.add(index, layer=layer, shape=shape, **more)
+        return self.add(index, layer=layer, shape=shape, form=self.form(index), **more)
 
-    def pad(self, index: int, border: tuple[int, int]) -> int:
-        """Return a step like `index` with zeros around it, for the convolution that reads it."""
-        made = self.add(index)
-        self._padding[made] = border
-        return made
+    def below(self, index: int) -> int:
+        """Return the step that the step `index`, which has a form, is a view of."""
+        return self.steps[index].inputs[0]
 
-    def take_padding(self, index: int) -> tuple[int, tuple[int, int]]:
-        """Return the step below padding, and the padding."""
-        border = self._padding.get(index)
-        return (index, (0, 0)) if border is None else (self.steps[index].inputs[0], border)
+    def add_bias(self, node: Any, bias: Any) -> bool:
+        """Let the layer that gives `node`, which has weights and no bias, have `bias`; return whether there is one."""
+        index = self._index[node]
+        step = self.steps[index]
+        if getattr(step.layer, "bias", True) or len(node.users) > 1:
+            return False
+        keys = {**step.keys, **self.keys(bias=bias)}
+        self.steps[index] = replace(step, layer=replace(step.layer, bias=True), keys=keys)  # type: ignore[type-var]
+        return True
+
+    def make_mean(self, node: Any, count: float) -> bool:
+        """Let the sum of two maps `node` be their mean where `count` is 2; return whether it is one."""
+        index = self._index[node]
+        if self.steps[index].combine != "add" or count != 2 or len(node.users) > 1:
+            return False
+        self.steps[index] = replace(self.steps[index], combine="mean")
+        return True
+
+    def stored(self, node: Any) -> Any:
+        """Return the weight or buffer whose values `node` has in the same order; None if it is computed."""
+        while getattr(node, "op", "") == "call_function" and _operation(node) in _VIEWS:
+            node = node.args[0]
+        return node if getattr(node, "name", "") in self._keys else None
+
+    def value(self, node: Any) -> torch.Tensor | None:
+        """Return the tensor of a node that is computed from buffers alone; None for any other."""
+        if node.op == "placeholder":
+            buffer = dict(self._network.named_buffers()).get(self._keys.get(node.name, ""))
+            return None if buffer is None else buffer.detach()
+        if node.op != "call_function" or not hasattr(node.target, "_schema") or not node.all_input_nodes:
+            return None
+        known = {each: self.value(each) for each in node.all_input_nodes}
+        if any(each is None for each in known.values()):
+            return None
+        arguments = [known.get(each, each) if hasattr(each, "op") else each for each in node.args]
+        return node.target(*arguments, **node.kwargs)
+
+    def first_value(self, node: Any) -> float:
+        """Return the value that all numbers of a stored weight have; 1 where they differ."""
+        values = self._parameters.get(self._keys[node.name])
+        if values is None or not values.numel() or (values != values.flatten()[0]).any():
+            return 1.0
+        return float(f"{values.flatten()[0].item():.6g}")
 
     def keys(self, **tensors: Any) -> dict[str, str]:
         """Return the state-dict key of each tensor that is not None, and remember that they are used."""
@@ -166,11 +240,13 @@ class Recorder:
         for name, node in tensors.items():
             if node is None:
                 continue
-            key = self._keys.get(getattr(node, "name", ""))
+            key = self._keys.get(getattr(self.stored(node), "name", ""))
             if key is None:
                 self.refuse(f"a {name} that is computed, not stored")
+            if name in ("weight", "bias") and key not in self._parameters:
+                self.refuse(f"a {name} that is no parameter ('{key}')")
             if key in self.used:
-                self.refuse(f"weights that are used twice ('{key}', before in '{self.used[key]}')")
+                self.refuse(f"weights that are used twice ('{key}', before in '{self.used[key] or 'forward'}')")
             self.used[key] = self.origin.path
             found[name] = key
         return found
@@ -178,6 +254,12 @@ class Recorder:
     def tensor(self, node: Any) -> torch.Tensor:
         """Return the tensor of a node, with its shape and without its values."""
         return node.meta["val"]
+
+
+def _operation(node: Any) -> str:
+    """Return the name of the operation of a call, without overload: `view`."""
+    parts = str(node.target).split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
 
 
 def _author_line(stack: str | None) -> str:

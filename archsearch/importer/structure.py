@@ -13,17 +13,19 @@ from archsearch.design.plan import Layer, Parallel, Sequence
 from archsearch.importer.steps import Step, Trace
 
 
-def layers_of_trace(trace: Trace) -> tuple[Layer, ...]:
-    """Return the layers of the network in order, each named by the index of its step.
+def layers_of_trace(trace: Trace) -> tuple[tuple[Layer, ...], tuple[Step, ...]]:
+    """Return the layers of the network in order, each named by the index of its step, and the steps.
 
-    Raises `SpecError` where a layer would stand at two places of the tree.
+    These are those of the trace and, behind them, the concatenations that were put inside of others. Raises `SpecError`
+    where a layer would stand at two places of the tree.
     """
-    return _Structure(_nested_concats(trace.steps), trace.output).layers()
+    structure = _Structure(_nested_concats(trace.steps), trace.output)
+    return structure.layers(), tuple(structure.steps)
 
 
 class _Structure:
     def __init__(self, steps: Listed[Step], output: int) -> None:
-        self._steps, self._output = steps, output
+        self.steps, self._output = list(steps), output
         self._dominators = _dominators(steps)
         self._placed: set[int] = set()
 
@@ -34,31 +36,58 @@ class _Structure:
         """Return the layers after step `first` up to step `last`."""
         found: list[Layer] = []
         while last != first:
-            step = self._steps[last]
+            step = self.steps[last]
             if step.layer is not None:
                 self._place(last)
                 found.append(replace(step.layer, name=str(last)))
                 last = step.inputs[0]
             elif step.combine is not None:
                 start = self._common(step.inputs)
-                branches = [self._between(start, each) for each in step.inputs]
+                inputs = self._grouped(step, start) if step.combine == "concat" else step.inputs
+                branches = [self._between(start, each) for each in inputs]
                 found.append(self._parallel(last, branches))
                 last = start
             else:
                 last = step.inputs[0]
         return tuple(reversed(found))
 
+    def _grouped(self, step: Step, start: int) -> tuple[int, ...]:
+        """Return the inputs of a concatenation with neighbours that share layers as one: joined before the others.
+
+        A block that joins its input and all that is computed from it, one from the other, is `[x, [f(x), g(f(x))]]`.
+        """
+        found: list[list[int]] = []
+        last: int | None = None
+        for each in step.inputs:
+            chain = self._chain(each)
+            first = chain[chain.index(start) - 1] if each != start else None
+            if first is not None and first == last:
+                found[-1].append(each)
+            else:
+                found.append([each])
+            last = first
+        if len(found) == 1:
+            return step.inputs
+        return tuple(each[0] if len(each) == 1 else self._joined(step, tuple(each)) for each in found)
+
+    def _joined(self, step: Step, inputs: tuple[int, ...]) -> int:
+        """Append the concatenation of some `inputs` of the one of `step`, and return its index."""
+        shapes = [self.steps[each].shape for each in inputs]
+        self.steps.append(replace(step, inputs=inputs, shape=(sum(shape[0] for shape in shapes), *step.shape[1:])))
+        self._dominators.append(self._common(inputs))
+        return len(self.steps) - 1
+
     def _parallel(self, index: int, branches: list[tuple[Layer, ...]]) -> Parallel:
-        combine = self._steps[index].combine
+        combine = self.steps[index].combine
         assert combine is not None, "a merge"
         named = tuple(Sequence(name=f"branch_{i}", layers=layers) for i, layers in enumerate(branches, start=1))
         return Parallel(name=str(index), branches=named, combine=combine)
 
     def _place(self, index: int) -> None:
         """Remember that the layer of a step has its place; one with weights can have only one."""
-        if index in self._placed and self._steps[index].keys:
+        if index in self._placed and self.steps[index].keys:
             what = "an output that is read at places which are no branches of one merge"
-            self._steps[index].origin.refuse(what, "Only nested branches can be expressed.")
+            self.steps[index].origin.refuse(what, "Only nested branches can be expressed.")
         self._placed.add(index)
 
     def _common(self, inputs: Listed[int]) -> int:

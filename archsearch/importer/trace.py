@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from archsearch.design.geometry import Shape, shape_text
 from archsearch.errors import SpecError
-from archsearch.importer.operations import OPERATIONS
+from archsearch.importer import arithmetic, operations  # noqa: F401 - they fill the table
+from archsearch.importer.registry import OPERATIONS
 from archsearch.importer.steps import Recorder, Trace
+from archsearch.importer.views import part
 
 BATCH = 3  # images of the traced batch; no other dimension of a small network is likely to be taken for it
 
@@ -93,6 +95,7 @@ def _read(recorder: Recorder, nodes: Any, images: set[str], input_shape: Shape) 
     output = -1
     for node in nodes:
         recorder.node = node
+        recorder.ran.update(path for path, _ in recorder.origin.modules)
         if node.op == "placeholder":
             if node.name in images:
                 recorder.hold(node, recorder.add(shape=input_shape))
@@ -106,9 +109,14 @@ def _read(recorder: Recorder, nodes: Any, images: set[str], input_shape: Shape) 
 
 
 def _call(recorder: Recorder, node: Any) -> None:
-    if node.target is operator.getitem:  # of a maximum and where it was
-        if node.args[1] == 0:
-            recorder.hold(node, recorder.source(node.args[0]))
+    if not any(map(recorder.is_computed, node.all_input_nodes)):
+        return  # a constant, or computed from weights: who reads it decides
+    if node.target is operator.getitem:  # a part of a map; or of a maximum and where it was
+        whole, place = node.args
+        if whole in recorder.parts:
+            recorder.hold(node, part(recorder, recorder.source(whole, "last"), *recorder.parts[whole][place]))
+        elif place == 0:
+            recorder.hold(node, recorder.source(whole))
         elif node.users:
             recorder.refuse("the places of a maximum")
         return
@@ -147,11 +155,10 @@ def _unused(network: nn.Module, recorder: Recorder) -> Iterator[str]:
         modules = sorted({name.rpartition(".")[0] for name, _ in unused})
         count = sum(size for _, size in unused)
         yield f"{count} parameters are not used in inference and left out: {_listed(modules)}"
-    ran = {path for step in recorder.steps for path, _ in step.origin.modules}
     idle: dict[str, list[str]] = {}
     for path, module in network.named_modules():
         leaf = not any(True for _ in module.children()) and not any(True for _ in module.parameters())
-        if leaf and path not in ran and type(module) not in (nn.Identity, nn.Sequential, nn.ModuleList):
+        if leaf and path not in recorder.ran and type(module) not in (nn.Identity, nn.Sequential, nn.ModuleList):
             idle.setdefault(type(module).__name__, []).append(path)
     for kind, paths in idle.items():
         yield f"modules of class {kind} do nothing in inference and are left out: {_listed(paths)}"

@@ -66,17 +66,17 @@ class Writer:
                 choice = Choice(("none",) if same else ("none", "if_same_shape"))
                 return Form(layers=items, residual=choice, width=last.shape[0])
 
-    def head_layers(self, layers: Listed[Layer], classes: int) -> dict[str, Any]:
+    def head_layers(self, layers: Listed[Layer], classes: int) -> list[Any]:
         """Return the layers of a head; sizes are numbers, but that of the layer that gives the classes."""
         if not layers:
-            return {}
+            return []
         items = self._items(layers, "", self._channels_into(layers[0]), {}, "if_same_shape")
         for item in reversed(items):
             if (fields := item.get("conv") or item.get("linear")) is not None:
                 if fields["out"] == Choice((classes,)):
                     fields["out"] = "classes"
                 break
-        return {"layers": [literal(item) for item in items]}
+        return [literal(item) for item in items]
 
     def _channels_into(self, layer: Layer) -> int:
         """Return the channels that enter a layer."""
@@ -131,11 +131,21 @@ class Writer:
                 return {"residual": {"layers": main, "shortcut": "project" if others else shortcut}}
         prefixes = [self._prefix(branch.layers, within) for branch in branches]
         names = _branch_names([_name(prefix, within) for prefix in prefixes], layer)
-        made = {
-            name: self._items(branch.layers, prefix, channels, sizes, shortcut)
-            for name, prefix, branch in zip(names, prefixes, branches, strict=True)
-        }
-        return {"parallel": {"combine": layer.combine, "branches": made}}
+        parts = _parts(branches, channels)
+        made: dict[str, Any] = {}
+        for name, prefix, branch in zip(names, prefixes, branches, strict=True):
+            layers, inside = branch.layers, channels
+            if parts:
+                first, *layers = branch.layers
+                self.order.append(int(first.name))
+                inside = self._steps[int(first.name)].shape[0]
+            made[name] = self._items(layers, prefix, inside, sizes, shortcut)
+        if not parts:
+            return {"parallel": {"combine": layer.combine, "branches": made}}
+        known = {"in": channels, **sizes}
+        each: dict[str, Any] = {name: _size(size, known) for name, size in zip(names, parts, strict=True)}
+        split = "equal" if len(set(parts)) == 1 else each
+        return {"parallel": {"combine": layer.combine, "split": split, "branches": made}}
 
     def _prefix(self, layers: Listed[Layer], within: str) -> str:
         """Return the path of the innermost module around all `layers`; `within` if that is not below it."""
@@ -154,6 +164,17 @@ class Writer:
             if isinstance(layer, Parallel):
                 for branch in layer.branches:
                     yield from self._paths(branch.layers)
+
+
+def _parts(branches: Listed[Sequence], channels: int) -> list[int]:
+    """Return the channels of each branch, where each begins with its own of all `channels` in order; none if not."""
+    sizes: list[int] = []
+    for branch in branches:
+        first = branch.layers[0] if branch.layers else None
+        if not isinstance(first, Narrow) or first.start != sum(sizes):
+            return []
+        sizes.append(first.out_channels)
+    return sizes if sum(sizes) == channels else []
 
 
 def _branch_names(found: list[str], layer: Parallel) -> list[str]:
@@ -176,8 +197,9 @@ def _is_shortcut(branch: Sequence) -> bool:
     match branch.layers:
         case ():
             return True
-        case (Conv(kernel=1, groups=1, bias=False, padding=(0, 0)), Norm(kind="batch")):
-            return True
+        case (Conv(kernel=1, groups=1, bias=False, padding=(0, 0)) as conv, Norm(kind="batch", eps=eps)):
+            changes = conv.stride > 1 or conv.in_channels != conv.out_channels  # it is used nowhere else
+            return eps == EPS and changes
         case _:
             return False
 
@@ -240,8 +262,7 @@ def _item(layer: Primitive, channels: int, sizes: Mapping[str, int]) -> dict[str
             return {"dropout": {"rate": layer.rate, "channelwise": True} if layer.channelwise else layer.rate}
         case Pool():
             window = {"kind": layer.kind, "kernel": layer.kernel, "stride": Option("stride", layer.stride)}
-            counted = {"count_include_pad": True} if layer.counts_padding else {}
-            return {"pool": {**window, **_padding(layer.padding, layer.kernel - 1), **counted}}
+            return {"pool": {**window, **_pool_padding(layer)}}
         case GlobalPool():
             return {"pool": f"global_{layer.kind}"}
         case Linear():
@@ -269,7 +290,8 @@ def _plain_item(
         case PadChannels():
             return {"pad_channels": {"out": _size(layer.out_channels, known), "before": layer.before}}
         case Scale():
-            return {"scale": {"init": layer.init, "per": layer.per, "bias": layer.bias}}
+            per = {} if layer.per == "channel" else {"per": layer.per}
+            return {"scale": {"init": layer.init, **per, **({"bias": True} if layer.bias else {})}}
         case Clamp():
             return {"clamp": {"min": layer.low, "max": layer.high}}
         case DropPath():
@@ -278,8 +300,16 @@ def _plain_item(
             assert_never(layer)
 
 
+def _pool_padding(pool: Pool) -> dict[str, Any]:
+    """Return the fields for the padding of a pool."""
+    before, after = pool.padding
+    counted = {"count_include_pad": True} if pool.counts_padding else {}
+    padding = {} if before == after == 0 and pool.kernel <= pool.stride else {"padding": before or "valid"}
+    return {**padding, **({"ceil_mode": True} if after > before else {}), **counted}
+
+
 def _padding(padding: tuple[int, int], reach: int) -> dict[str, Any]:
     """Return the field for the padding of a window of `reach` = dilation * (kernel - 1)."""
     if padding == (reach // 2, reach - reach // 2):
         return {}  # 'same', the default
-    return {"padding": "valid" if padding == (0, 0) else padding[0]}
+    return {"padding": padding[0] or "valid", **({"ceil_mode": True} if padding[1] > padding[0] else {})}

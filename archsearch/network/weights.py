@@ -1,4 +1,4 @@
-"""Weights as a safetensors file with a checksum; imports torch, never a design."""
+"""Weights as a safetensors file with a checksum, and weights of others; imports torch, never a design."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from archsearch.errors import DataError
+from archsearch.errors import DataError, SpecError
 
 CHECKSUM = "checksum"
 """The key of the metadata that holds it; files of earlier versions have none."""
 
 
-def encode_weights(network: nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
-    """Return the state dict of `network` as the content of a safetensors file."""
+def encode_weights(network: nn.Module | Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return the state dict of `network`, or a state dict, as the content of a safetensors file."""
     from safetensors.torch import save
 
-    tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    state = network.state_dict() if isinstance(network, nn.Module) else network
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     described = dict(metadata or {})
     described[CHECKSUM] = checksum(tensors, described)
     return save(tensors, metadata=described)
@@ -43,6 +44,40 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             "Train the design again, or restore the file from a copy."
         )
     return tensors, metadata
+
+
+def read_any_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a state dict: of a safetensors file, or of one of torch, whose code is not run.
+
+    A checkpoint may hold it as `state_dict` or `model`. Raises `DataError` for a file that has no state dict.
+    """
+    if path.suffix == ".safetensors":
+        return read_weights(path)[0]
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch answers damage, and code that it does not run, with a dozen kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: cannot be read as weights alone ({reason})") from error
+    for key in ("state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not all(isinstance(each, Tensor) for each in found.values()):
+        raise DataError(f"{path}: is no state dict. Write it with torch.save(network.state_dict(), FILE).")
+    return {str(key): value for key, value in found.items()}
+
+
+def load_weights(network: nn.Module, path: Path, where: str) -> None:
+    """Let `network` have the weights in `path`; raises `SpecError` at `where` if they are those of another network."""
+    given, wanted = read_any_weights(path), network.state_dict()
+    for what, keys in (("lacks", wanted.keys() - given.keys()), ("has also", given.keys() - wanted.keys())):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise SpecError(where, f"{path} holds the weights of another network: it {what} '{min(keys)}'{more}")
+    for key, value in given.items():
+        if value.shape != wanted[key].shape:
+            shapes = " and ".join(" x ".join(map(str, each.shape)) or "one number" for each in (value, wanted[key]))
+            raise SpecError(where, f"{path} holds other sizes of '{key}': {shapes}")
+    network.load_state_dict(given)
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

@@ -84,6 +84,7 @@ def execute(
 
     from archsearch.augment.make import make_augmenter
     from archsearch.network.assemble import assemble
+    from archsearch.network.weights import load_weights
     from archsearch.training.device import choose_device, freed_after
     from archsearch.training.loop import train
 
@@ -94,6 +95,8 @@ def execute(
     network = assemble(
         checked.plan, scheme=experiment.train.initialise, generator=torch.Generator().manual_seed(experiment.seed)
     )
+    if experiment.train.weights is not None:
+        load_weights(network, Path(experiment.train.weights), "train.weights")
     device = choose_device(experiment.train.device)
 
     def augmenter() -> Augmenter:  # the first that touches the device, which other processes may have filled

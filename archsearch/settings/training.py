@@ -63,6 +63,7 @@ class TrainSettings:
     cuda_graphs: Literal["auto"] | bool = "auto"  # record a step's launches once and replay them
     channels_last: bool = True
     initialise: Literal["kaiming", "xavier", "dirac", "torch"] = "kaiming"
+    weights: str | None = None  # a file that the weights begin with, in place of drawn ones
     whiten: bool = False  # initialise the first convolution to whiten patches of the training images
     label_smoothing: Decay = 0.1
     ema: Average | None = None  # decay per step of the averaged weights; null keeps no average
@@ -83,6 +84,9 @@ class TrainSettings:
         if not _DEVICE.fullmatch(self.device):
             fix = "Choose one of auto, cpu, cuda, cuda:0, cuda:1, ..., mps."
             raise SpecError("train.device", f"unknown device '{self.device}'", fix)
+        if self.weights is not None and self.whiten:
+            what = "would replace the first convolution of train.weights"
+            raise SpecError("train.whiten", what, "Set train.whiten=false.")
 
 
 def wants_kernels(settings: TrainSettings, device: str) -> bool:

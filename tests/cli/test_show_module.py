@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from archsearch.errors import SpecError
 from archsearch.run import main as run
 from archsearch.show import main
 
@@ -201,3 +202,27 @@ def test_only_the_command_line_names_code(capsys: pytest.CaptureFixture[str]) ->
     assert run(["module=code/model.py:Net"]) == 2
     assert "It is one of archsearch.show: python -m archsearch.show module=..." in capsys.readouterr().err
     assert not Path("PWNED").exists()
+
+
+def test_an_import_is_trained_from_its_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    from archsearch.network.weights import read_weights
+    from archsearch.settings.training import TrainSettings
+
+    weight = torch.arange(160.0).reshape(10, 16)
+    torch.save({"conv.weight": torch.ones(16, 3, 3, 3), "out.weight": weight, "out.bias": torch.ones(10)}, "w.pth")
+    Path("plain.py").write_text(
+        "import torch.nn as nn\n\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.conv = nn.Conv2d(3, 16, 3, bias=False)\n        self.out = nn.Linear(16, 10)\n\n"
+        "    def forward(self, x):\n        return self.out(self.conv(x).mean((2, 3)))\n"
+    )
+    main(["module=plain.py:Net", "weights=w.pth", "design=net.yaml", "constraints=none"])
+    assert "weights: net.safetensors" in capsys.readouterr().err
+    assert torch.equal(read_weights(Path("net.safetensors"))[0]["head.linear.weight"], weight)
+    with pytest.raises(SpecError, match=r"train\.whiten: would replace"):
+        TrainSettings(weights="net.safetensors", whiten=True)
+    assert main(["module=plain.py:Net", "weights=none.pth"])
+    assert "none.pth: cannot be read as weights alone" in capsys.readouterr().err
+    assert main(["weights=w.pth"])
+    assert "needs a module" in capsys.readouterr().err

@@ -19,7 +19,7 @@ class Body(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.out = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 10)
-        self.gain = nn.Parameter(torch.ones(8, 1, 1))
+        self.gain = nn.Parameter(torch.ones(8, 16, 16))
         self.wide = nn.Conv2d(8, 8, (1, 3), padding=(0, 1))
         self.norm = nn.LayerNorm([8, 16, 16])
 
@@ -51,7 +51,8 @@ class Wide(Body):
 class Shuffled(Body):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
-        x = x.view(-1, 2, 4, 16, 16).transpose(1, 2).reshape(-1, 8, 16, 16)
+        x = x.view(-1, 2, 4, 16, 16)
+        x = x.mean(2).repeat_interleave(4, 1)
         return self.classify(x)
 
 
@@ -65,14 +66,14 @@ class Sorted(Body):
 class Sliced(Body):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
-        x = self.conv(x[:, :3])
+        x = x[:, :, 3:]
         return self.classify(x)
 
 
 class Ceiling(Body):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
-        x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
+        x = functional.avg_pool2d(x, 4, 3, 1, ceil_mode=True)
         return self.classify(x)
 
 
@@ -94,12 +95,12 @@ class LayerNormed(Body):
     ("kind", "operation", "code"),
     [
         (Constant, "aten.mul.Tensor: .* constant", "x = x * 0.5"),
-        (Parameter, "aten.mul.Tensor: .* not computed from the image", "x = x * self.gain"),
+        (Parameter, "aten.mul.Tensor: .* a stored weight of 8 x 16 x 16", "x = x * self.gain"),
         (Wide, "wide: aten.conv2d: .* a kernel of 1 x 3", "x = self.wide"),
-        (Shuffled, "aten.view: .* a view of", "x = x.view"),
+        (Shuffled, "aten.mean.dim: .* in groups that is no shuffle", "x = x.mean(2)"),
         (Sorted, "aten.sort", "x = x.sort"),
-        (Sliced, "aten.slice", "x = self.conv(x[:, :3])"),
-        (Ceiling, "aten.max_pool2d: .* padding of 0 px before and 1 px after", "x = functional.max_pool2d"),
+        (Sliced, "aten.slice", "x = x[:, :, 3:]"),
+        (Ceiling, "aten.avg_pool2d: .* ceil_mode that counts its padding", "x = functional.avg_pool2d"),
         (AlwaysDropped, "aten.dropout: .* in inference too", "x = functional.dropout"),
         (LayerNormed, "norm: aten.layer_norm", "x = self.norm"),
     ],

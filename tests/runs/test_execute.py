@@ -58,6 +58,17 @@ def test_two_runs_of_one_seed_are_one_run(tiny: Make, tmp_path: Path) -> None:
     assert not torch.equal(weights[0], weights[2])
 
 
+def test_a_run_begins_with_the_weights_of_a_file(tiny: Make, tmp_path: Path) -> None:
+    experiment, checked, dataset = tiny()
+    execute(experiment, checked, tmp_path / "a", dataset=dataset)
+    file = tmp_path / "a" / "model.safetensors"
+    still = ("optimizer=sgd", "optimizer.learning_rate=1e-12", "optimizer.weight_decay=0", f"train.weights={file}")
+    experiment, checked, dataset = tiny(*still, "seed=1")
+    execute(experiment, checked, tmp_path / "b", dataset=dataset)
+    one, other = (load(tmp_path / name).state_dict()["head.linear.weight"] for name in ("a", "b"))
+    torch.testing.assert_close(one, other)
+
+
 @pytest.mark.parametrize("kernels", ["torch", "auto"])
 def test_grey_images_of_28_px_are_trained_on(tiny: Make, tmp_path: Path, kernels: str) -> None:
     shape = ["data.channels=1", "data.image_size=28", "data.resize=true"]
