@@ -259,7 +259,7 @@ class _Parser:
             inner = self.inner(self.ternary)
             self.expect(")")
             return inner
-        if token[:1].isdigit() or token[:1] == ".":
+        if token[:1].isdecimal() or token[:1] == ".":
             number: Value = float(token) if "." in token else int(token)
             return lambda scope: number
         if not token or token in WORDS or not (token[0].isalpha() or token[0] == "_"):

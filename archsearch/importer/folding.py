@@ -92,7 +92,7 @@ def _blocks(layers: Iterable[Layer], steps: Listed[Step]) -> list[Block]:
     found: list[Block] = []
     for layer in layers:
         modules = steps[int(layer.name)].origin.modules
-        listed = [(path, kind) for path, kind in modules if kind == SEQUENTIAL and path.rpartition(".")[2].isdigit()]
+        listed = [(path, kind) for path, kind in modules if kind == SEQUENTIAL and path.rpartition(".")[2].isdecimal()]
         path, kind = next((one for one in modules if one[1] in kinds), listed[-1] if listed else ("", ""))
         last = found[-1] if found else None
         if kind:

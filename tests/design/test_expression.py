@@ -53,6 +53,7 @@ def test_values(text: str, value: object) -> None:
         ("max()", "expected a value, got ')'"),
         ("round(1, 2)", "round() takes 1 argument(s), got 2"),
         ("1 if in", "expected 'else', got the end"),
+        ("³ + 1", "expected a value, got '³'"),
         ("", "expected a value, got the end"),
         ("lambda: 1", "unexpected character ':'"),
     ],
