@@ -47,7 +47,6 @@ JOBS = (
     "accuracy experiment=brisk",
     "accuracy experiment=brisk train.precision=fp32 train.kernels=torch train.compile=false",
     "accuracy",
-    "killed_sweeps",
     "sweep_overhead",
     "search_scale",
     "search_efficiency",

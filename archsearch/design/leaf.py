@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal, NoReturn, Self
 
 from archsearch.design.geometry import Extent, Shape
-from archsearch.errors import ChannelsError, SpecError
+from archsearch.errors import ChannelsError
 
 Symmetry = Literal["none", "lift", "pairs", "project"]
 """How a layer's weights are tied so that a mirrored input gives a mirrored output (docs/language.md, "Symmetry").
@@ -136,4 +136,4 @@ def reject_channels(expected: int, got: int, path: str) -> NoReturn:
 def reject_odd(count: int, what: str, path: str) -> NoReturn:
     """Raise the error that an odd number of channels cannot be pairs."""
     fix = f"Use {count + 1}, or set arch.symmetry=none."
-    raise SpecError(path, f"arch.symmetry=flip needs an even number of {what}, got {count}", fix)
+    raise ChannelsError(path, f"arch.symmetry=flip needs an even number of {what}, got {count}", fix)

@@ -165,6 +165,7 @@ def _causes(trials: list[dict[str, Any]]) -> list[str]:
 def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Request]:
     from omegaconf import OmegaConf
 
+    moved = _given_folder(config)
     space = OmegaConf.to_container(config.space, resolve=True) if config.get("space") is not None else None
     loader = context.config_loader
     sources, chosen = ConfigSources.from_hydra(config.hydra), config.hydra.runtime.choices.get("space")
@@ -193,7 +194,6 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
         exhaustive=exhaustive,
         settings=settings,
     )
-    moved = _given_folder(config)
     token = hash_of([sweep.name, study.raw.user_attrs.get("token")]) if "token" in study.raw.user_attrs else sweep.name
     folder = moved or Path("outputs/sweeps") / f"{folder_name(study.name)}-{token[:8]}"
     epochs = None if "train.epochs" in request.space.parameters else experiment.train.epochs
@@ -296,6 +296,12 @@ def _job_logging(config: Any) -> JobLogging:
 
 
 def _given_folder(config: Any) -> Path | None:
-    """Return the folder that the command line gives by hydra.sweep.dir, or None."""
+    """Return the folder that the command line gives by hydra.sweep.dir, or None.
+
+    Raises `SpecError` for hydra.sweep.subdir: a trial's folder has its number, by which `study` commands find it.
+    """
+    if any(one.startswith("hydra.sweep.subdir=") for one in config.hydra.overrides.hydra):
+        fix = "Leave it out. hydra.sweep.dir sets the folder of the sweep."
+        raise SpecError("hydra.sweep.subdir", "cannot be set: the folder of a trial has its number", fix)
     given = [one for one in config.hydra.overrides.hydra if one.startswith("hydra.sweep.dir=")]
     return Path(str(config.hydra.sweep.dir)) if given else None

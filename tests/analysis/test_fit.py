@@ -14,7 +14,7 @@ from archsearch.analysis.limits import Bound, Limits, decode_limits
 from archsearch.analysis.measure import measure
 from archsearch.design.lower import lower
 from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
-from archsearch.errors import SpecError
+from archsearch.errors import ChannelsError, SpecError
 
 Make = Callable[..., DesignSpec]
 
@@ -164,6 +164,20 @@ def test_widths_that_groups_do_not_divide_are_skipped(shipped: BlockLookup, grou
     assert parameters(found) == fitting[known]
     if kept:
         assert found.width >= known
+
+
+@pytest.mark.parametrize("bound", [2_000, 20_000, 60_000])
+def test_odd_widths_are_skipped_where_channels_are_mirrored_pairs(shipped: BlockLookup, bound: int) -> None:
+    stages = {"a": {"block": "normal", "width": 30}, "b": {"block": "basic", "width": 47}}
+    config = {"stages": stages, "head": {"classes": 10}, "width": "fit", "symmetry": "flip", "divisor": 1}
+    design = decode_design(config, shipped)
+    found = resolve(design, decode_limits({"parameters": {"at_most": bound}}))
+    kept = parameters(found)
+    assert 0.8 * bound < kept <= bound
+    for step in range(1, 40):
+        wider = design.at_width(float(found.width) + step * STEP)
+        with contextlib.suppress(ChannelsError):
+            assert parameters(wider) == kept or parameters(wider) > bound
 
 
 def test_a_design_that_no_width_fits_is_an_error_with_the_path_of_its_layer(shipped: BlockLookup) -> None:

@@ -138,6 +138,13 @@ def test_a_key_that_no_design_has_is_refused_before_the_first_proposal(capsys: p
     assert not Path("outputs").exists()
 
 
+def test_the_folders_of_trials_have_their_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    for swept in ("block=normal,dilated", "block=choice(normal, dilated)"):
+        assert main(["-m", *TINY, swept, "hydra.sweep.subdir=mine"]) == 2
+        assert capsys.readouterr().err.startswith("hydra.sweep.subdir: cannot be set: the folder of a trial has its")
+    assert not Path("outputs").exists()
+
+
 def test_the_best_is_run_again_from_its_file() -> None:
     search = ["hydra.sweep.dir='my sweeps, all'", "constraints.receptive_field={above: 60}", "study.trials=1"]
     options = ["arch.stages.c4.dilation=choice(1)", "block=choice(inverted)", "arch.width=fit"]
