@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 from cluster import Cluster, why_no_cluster
 from machine_room import Room, wait_for
-from test_two_hosts import TINY, host_of, is_training, trials
+from test_two_hosts import TINY, TRIALS, host_of, is_training, trials
 
 pytestmark = [pytest.mark.slow]
 
@@ -27,7 +27,13 @@ def cluster(room: Room) -> Cluster:
 
 def search(cluster: Cluster, room: Room) -> subprocess.Popen[str]:
     """Start a search and wait until both nodes train."""
-    more = ["study.workers=2", "study.trials=3", "study.grace=15", "train.epochs=60", f"study.storage={room.storage}"]
+    more = [
+        "study.workers=2",
+        f"study.trials={TRIALS}",
+        "study.grace=15",
+        "train.epochs=60",
+        f"study.storage={room.storage}",
+    ]
     started = cluster.search(*TINY, *more, "hydra.launcher.timeout_min=10", "hydra.launcher.partition=main")
     wait_for(lambda: all(is_training(room, host) for host in cluster.hosts), "the nodes do not both train")
     return started
@@ -47,11 +53,11 @@ def test_a_job_that_loses_its_node_gives_its_trial_back_with_its_checkpoint(
         cluster.command("sbatch", "--partition=urgent", "--ntasks=1", "--output=/dev/null", "--wrap", "sleep 5")
     wait_for(lambda: any(one.state.name == "WAITING" and one.intermediate_values for one in trials(room)), "none waits")
     [lost] = [one for one in trials(room) if one.state.name == "WAITING" and one.intermediate_values]
-    wait_for(lambda: [one.state.name for one in trials(room)] == ["COMPLETE"] * 3, "the others do not finish it")
+    wait_for(lambda: [one.state.name for one in trials(room)] == ["COMPLETE"] * TRIALS, "the others do not finish it")
     command.send_signal(signal.SIGINT)  # without accounting submitit does not learn that a job is gone
     command.communicate(timeout=120)
     found = trials(room)
-    assert Counter(trial.user_attrs["state_reason"] for trial in found) == {"complete": 3}
+    assert Counter(trial.user_attrs["state_reason"] for trial in found) == {"complete": TRIALS}
     assert all(sorted(trial.intermediate_values) == list(range(1, 61)) for trial in found)
     assert host_of(found[lost.number]) in ("alpha", "beta")
     assert room.shared is not None
@@ -75,10 +81,10 @@ def test_a_ray_cluster_of_two_nodes_without_a_common_disk(room: Room, monkeypatc
     launcher = ["hydra/launcher=ray", "+hydra.launcher.ray.remote.num_cpus=1"]
     launcher += [f"+hydra.launcher.ray.init.address={alpha.address}:6379"]
     launcher += ["+hydra.launcher.ray.init.object_store_memory=null"]
-    more = ["study.workers=2", "study.trials=8", "train.epochs=60", f"study.storage={room.storage}"]
+    more = ["study.workers=2", f"study.trials={TRIALS}", "train.epochs=60", f"study.storage={room.storage}"]
     command = alpha.start(["-m", *launcher, *more, *TINY])
     _, errors = command.communicate(timeout=900)
     assert command.returncode == 0, errors
     found = trials(room)
-    assert Counter(trial.user_attrs["state_reason"] for trial in found) == {"complete": 8}
+    assert Counter(trial.user_attrs["state_reason"] for trial in found) == {"complete": TRIALS}
     assert {host_of(trial) for trial in found} == {"alpha", "beta"}

@@ -25,6 +25,7 @@ TINY = [
 ]  # fmt: skip
 ADDRESS = f"postgresql://searcher:{quote(PASSWORD)}@{NET}.1/postgres"
 
+TRIALS = 20
 LONGEST = 900  # seconds of a search that takes 20 on a machine of its own
 
 
@@ -51,7 +52,14 @@ def host_of(trial: FrozenTrial) -> str:
 @pytest.mark.slow
 def test_a_host_that_is_cut_off_loses_its_trial_and_comes_back(room: Room) -> None:
     alpha, beta = room.host("alpha", 2), room.host("beta", 3)
-    command = ["-m", f"study.storage={room.storage}", "study.grace=10", "study.trials=5", "train.epochs=40", *TINY]
+    command = [
+        "-m",
+        f"study.storage={room.storage}",
+        "study.grace=10",
+        f"study.trials={TRIALS}",
+        "train.epochs=40",
+        *TINY,
+    ]
     first, second = alpha.start(command), beta.start(command)
     wait_for(lambda: is_training(room, alpha) and is_training(room, beta), "they do not both train")
     alpha.cut()
@@ -65,7 +73,7 @@ def test_a_host_that_is_cut_off_loses_its_trial_and_comes_back(room: Room) -> No
     assert "epochs on alpha, and its checkpoint is not in outputs/sweeps/" in beta_err
     assert f"trial {lost}: another worker has taken it over" in alpha_err
     found = trials(room)
-    assert Counter(trial.user_attrs["state_reason"] for trial in found) == {"complete": 5}
+    assert Counter(trial.user_attrs["state_reason"] for trial in found) == {"complete": TRIALS}
     assert all(sorted(trial.intermediate_values) == list(range(1, 41)) for trial in found)
     assert found[lost].user_attrs["location"].startswith("beta:/mnt/outputs/sweeps/")
     folder = found[lost].user_attrs["run_dir"]
