@@ -72,12 +72,12 @@ def lower(design: DesignSpec) -> Plan:
     stages: list[Sequence] = []
     ends: dict[str, tuple[int, MapKind]] = {}  # of the stages so far: channels and kind
     for stage in design.stages:
-        joined = ()
+        joined: tuple[Layer, ...] = ()
         if stage.origin is not None:
             joined, kind = _joined(stage, stages, ends)
             channels = joined[0].channels_after(ends[stage.origin][0])
         sequence, channels, kind = _lower_stage(stage, channels, scaled(stage.width, design), kind)
-        stages.append(replace(sequence, layers=(*joined, *sequence.layers)))
+        stages.append(replace(sequence, layers=(*joined, *sequence.layers)) if joined else sequence)
         ends[stage.name] = channels, kind
     top.append(Sequence(name="stages", layers=tuple(stages)))
     top.append(Sequence(name="head", layers=lower_head(design.head, channels, kind)))
