@@ -42,24 +42,25 @@ class ProgressView:
 
     def __init__(
         self,
-        total: int,
+        total: int | None,
         objectives: tuple[str, ...],
         directions: tuple[str, ...],
         *,
         done: int = 0,
         best: tuple[float, int] | None = None,
         epochs: int | None = None,
+        until: float | None = None,
         out: TextIO | None = None,
         display: Display | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with `done` of `total` trials, of them `best` (its value and number) by the only objective.
+        """Begin with `done` of `total` trials (None: as many as the time allows), of them `best` (value and number).
 
-        `epochs` are those of a whole training, where all have the same.
+        `epochs` are those of a whole training, where all have the same. The search ends at `until` of the `clock`.
         Writes to `display`, or as suits `out` (stderr unless given).
         """
         self._total, self._objectives, self._maximize = total, objectives, directions[0] == "maximize"
-        self._epochs = epochs
+        self._epochs, self._until = epochs, until
         self._display = make_display(out) if display is None else display
         self._clock, self._start = clock, clock()
         self._before, self._done, self._pruned, self._failed = done, done, 0, 0
@@ -90,7 +91,7 @@ class ProgressView:
             case _:
                 assert_never(event.kind)
         training = tuple(f"worker {worker}: {label}" for worker, label in sorted(self._training.items()))
-        self._display.show(Status(done=self._done, total=self._total, text=self.status(), training=training))
+        self._display.show(Status(share=self._share(), text=self.status(), training=training))
 
     def close(self) -> None:
         """Stop showing; harmless when called twice."""
@@ -119,17 +120,32 @@ class ProgressView:
 
     def status(self) -> str:
         """Return the status in one line: trials done, pruned, failed and infeasible, the best, the time left."""
-        parts = [f"{number(self._done)}/{number(self._total)} done"]
+        of_total = "" if self._total is None else f"/{number(self._total)}"
+        parts = [f"{number(self._done)}{of_total} done"]
         parts += [
             f"{number(count)} {name}" for count, name in ((self._pruned, "pruned"), (self._failed, "failed")) if count
         ]
         parts += [f"{number(self._counts.infeasible)} infeasible"] if self._counts.infeasible else []
         parts += [self._best_text(*self._best)] if self._best else []
-        gained = self._done - self._before
-        if gained and self._total > self._done:
-            left = (self._clock() - self._start) / gained * (self._total - self._done)
+        if (left := self._seconds_left()) is not None:
             parts.append(f"about {duration(left)} left")
         return ", ".join(parts)
+
+    def _seconds_left(self) -> float | None:
+        """Return the time until the trials or the budget end, whichever is first; None where it is not known."""
+        now, gained, found = self._clock(), self._done - self._before, list[float]()
+        if self._total is not None and gained and self._total > self._done:
+            found.append((now - self._start) / gained * (self._total - self._done))
+        if self._until is not None:
+            found.append(max(self._until - now, 0.0))
+        return min(found, default=None)
+
+    def _share(self) -> float:
+        """Return the share of the search that is done: of its trials, or where they are not counted of its time."""
+        if self._total is not None:
+            return self._done / max(self._total, 1)
+        assert self._until is not None, "a search without a number of trials has a budget"
+        return (self._clock() - self._start) / max(self._until - self._start, 1e-9)
 
     def _best_text(self, value: float, trial: int) -> str:
         return f"best {value_text(self._objectives[0], value)} by trial {trial}"
@@ -144,10 +160,9 @@ BAR = 32  # characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The status of a search: `done` of `total` trials, the rest as text, and a line for every worker that trains."""
+    """The status of a search: the share that is done, the rest as text, and a line for every worker that trains."""
 
-    done: int
-    total: int
+    share: float
     text: str
     training: tuple[str, ...] = ()
 
@@ -221,5 +236,5 @@ def _rendered(status: Status) -> RenderableType:
     from rich.text import Text
 
     head = Table.grid(padding=(0, 1))
-    head.add_row(ProgressBar(total=max(status.total, 1), completed=status.done, width=BAR), Text(status.text))
+    head.add_row(ProgressBar(total=1.0, completed=min(status.share, 1.0), width=BAR), Text(status.text))
     return Group(head, *(Text(f"  {line}", overflow="ellipsis", no_wrap=True) for line in status.training))

@@ -199,7 +199,7 @@ class TrialQueue:
         """Claim a new trial for the design, or return None where another worker has it or enough are taken."""
         with self.study.store.lock():
             snapshot = self.snapshot()
-            if candidate.key in snapshot.known or snapshot.taken >= self.sweep.settings.trials:
+            if candidate.key in snapshot.known or snapshot.taken >= self.sweep.settings.most_trials:
                 return None
             row = self.row(candidate, "running", {**attrs, "worker": self.worker}, system)
             trial_id, number = self.study.write_locked([row], self.sweep.declarations)[0]

@@ -75,6 +75,7 @@ def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
     ends = Counter(trial.user_attrs.get("state_reason", "?") for trial in snapshot.trained)
     parts = [f"{number(count)} {end}" for end, count in ends.items()]
     parts += [f"{number(len(snapshot.failed))} failed"] if snapshot.failed else []
+    parts += [f"{number(waiting)} waiting for the same command"] if (waiting := len(snapshot.waiting)) else []
     parts += [f"{number(summary.duplicates)} duplicates of other designs"] if summary.duplicates else []
     lines = [f"study {one_line(study.name)}: {', '.join(parts) or 'nothing trained'}"]
     if summary.counts.by_limit:

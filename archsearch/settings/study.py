@@ -6,6 +6,8 @@ Imports the standard library, `errors`, `decode`, `plugins` and `objectives` onl
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Annotated, Literal, get_args
@@ -20,6 +22,7 @@ BUILT_IN_SAMPLERS: tuple[str, ...] = get_args(SamplerName)
 PrunerName = Literal["none", "median", "hyperband", "patient"]
 
 LONGEST_NAME = 500  # characters of a study's name; the database has room for 512
+TRIALS = 50  # trained designs, where neither `trials` nor `budget` is given
 
 Count = Annotated[int, Range(at_least=1)]
 CountFromZero = Annotated[int, Range(at_least=0)]
@@ -65,7 +68,7 @@ class PrunerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySettings:
-    """A search: `trials` is the total of trained designs over all runs of the same command.
+    """A search: `trials` is the total of trained designs over all runs of the same command, `budget` the time of one.
 
     A worker writes a heartbeat every `heartbeat` seconds; one without a heartbeat for `grace` seconds counts as dead
     (on this machine as soon as its process is gone). It waits `patience` seconds at most for a fault of the machine to
@@ -74,7 +77,8 @@ class StudySettings:
 
     name: str | None = None  # null: one per data set and limits
     storage: str = "sqlite:///outputs/studies.db"
-    trials: Count = 50
+    trials: Count | None = None  # null: `TRIALS`, or as many as the budget allows
+    budget: str | float | None = None  # 2h, 1h30m, 20m, 90s or seconds: the wall clock of one run of the command
     workers: Count = 1
     objectives: tuple[str, ...] = ("accuracy",)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
@@ -95,6 +99,7 @@ class StudySettings:
             what = f"must be at most {LONGEST_NAME} characters, none of them a control character"
             raise SpecError("study.name", what, "Its folders are named after it.")
         check_ranges(self, "study")
+        _ = self.seconds
         if self.artifacts is not None and not PurePath(self.artifacts).is_absolute():
             fix = "Give the whole path of a folder that is mounted on all machines."
             raise SpecError("study.artifacts", f"expected an absolute folder, got '{self.artifacts}'", fix)
@@ -111,3 +116,30 @@ class StudySettings:
         if self.pruner.name != "none" and self.objectives != ("accuracy",):
             fix = "Set pruner=none, or study.objectives=[accuracy]."
             raise SpecError("study.pruner", "compares trainings by their accuracy, which is not the objective", fix)
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget in seconds; None without one. Raises `SpecError` where it is no time."""
+        return None if self.budget is None else _seconds_of(self.budget)
+
+    @property
+    def most_trials(self) -> float:
+        """The number of trained designs at which the search ends; infinite where only the budget ends it."""
+        return self.trials or (TRIALS if self.budget is None else math.inf)
+
+
+_TIME = re.compile(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+
+
+def _seconds_of(budget: str | float) -> float:
+    """Return a time such as `1h30m` in seconds."""
+    found = None
+    if not isinstance(budget, str):
+        found = float(budget)
+    elif (parts := _TIME.fullmatch(budget.strip())) is not None:
+        hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+        found = 3600 * hours + 60 * minutes + seconds
+    if found is None or not 0 < found < math.inf:
+        what = f"must be a time above 0, such as 2h, 1h30m, 20m, 90s or a number of seconds, got '{budget}'"
+        raise SpecError("study.budget", what)
+    return found

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,8 +55,11 @@ class Searched:
 
 def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[float, ...]]:
     """Run a multirun to its end, print its summary, and return the trials' values by number."""
+    began = time.monotonic()
     opened, request = _open(context, config, arguments)
     study, sweep = opened.study, opened.sweep
+    seconds = sweep.settings.seconds
+    until = None if seconds is None else began + seconds
     task = opened.tasks()
     patience = Patience(sweep.settings.patience, lambda text: print(text, file=sys.stderr))  # noqa: T201
     try:
@@ -63,7 +68,8 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             seed = (sweep.settings.sampler.seed or 0) if request.shuffle else None
             total = patience.call(lambda: enqueue(study, sweep, task, shuffle_seed=seed))
         else:
-            total = sweep.settings.trials
+            most = sweep.settings.most_trials
+            total = None if most == math.inf else int(most)
         snapshot = take_snapshot(study.trials(), sweep.name)
         view = ProgressView(
             total,
@@ -72,6 +78,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             done=len(snapshot.trained),
             best=best_so_far(study, snapshot),
             epochs=sweep.epochs,
+            until=until,
         )
         if not is_done(snapshot, sweep):
             if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
@@ -81,7 +88,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
                 launch(context, config, _all_plain(arguments, request), worker, study)
             else:
                 with contextlib.closing(view):
-                    _run(opened, task, view, first)
+                    _run(opened, task, view, first, until)
         found = patience.call(lambda: _finish(study, sweep))
         if request.exhaustive:
             _require_all(study, sweep)
@@ -95,18 +102,27 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         study.store.close()
 
 
-def _run(opened: Searched, task: ExperimentTask, view: ProgressView, first: int) -> None:
+def _run(opened: Searched, task: ExperimentTask, view: ProgressView, first: int, until: float | None) -> None:
     settings = opened.sweep.settings
     seed = settings.sampler.seed
     if seed is None:
         seed = int.from_bytes(os.urandom(4), "big")
     if settings.workers == 1:
-        work(opened.study, opened.sweep, task, listen=view, seed=seed + first, first=first)
+        work(opened.study, opened.sweep, task, listen=view, seed=seed + first, first=first, until=until)
         return
     from archsearch.training.device import cuda_devices
 
     devices = cuda_devices()
-    run_workers(opened.study, opened.sweep, opened.tasks, listen=view, seed=seed + first, devices=devices, first=first)
+    run_workers(
+        opened.study,
+        opened.sweep,
+        opened.tasks,
+        listen=view,
+        seed=seed + first,
+        devices=devices,
+        first=first,
+        until=until,
+    )
 
 
 def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
@@ -142,9 +158,9 @@ def _require_all(study: Study, sweep: Sweep) -> None:
 
 
 def _require_any(study: Study, sweep: Sweep) -> None:
-    """Raise `UsageError` where no design of the space could be trained."""
+    """Raise `UsageError` where no design of the space could be trained, now or later."""
     snapshot = take_snapshot(study.trials(), sweep.name)
-    if snapshot.trained or snapshot.failed:
+    if snapshot.taken or snapshot.failed:
         return
     causes = unbuildable(snapshot, sweep.name)
     why = causes[0] if causes else "python -m archsearch.study why shows which limits they break"

@@ -79,3 +79,21 @@ def test_every_shipped_space_is_read(file: Path) -> None:
     request = read_request([], yaml.safe_load(file.read_text()))
     assert request.space.parameters
     assert not request.exhaustive
+
+
+def test_a_budget_ends_a_search_and_its_trainings_wait_for_the_same_command() -> None:
+    """The trainings are too long for the time: they are put back, and the command ends with a summary."""
+    longer = ["space=training", "data.shapes.train_images=2000", "train.epochs=5000", "study.workers=2"]
+    found = sweep(*longer, "study.budget=25s")
+    assert found.returncode == 0, found.stderr
+    assert "study.budget: the time is over" in found.stderr
+    store = open_store()
+    trials = load_study(store, study_names(store)[0]).trials()
+    store.close()
+    waiting = [trial for trial in trials if trial.state.name == "WAITING"]
+    assert f"{len(waiting)} waiting for the same command" in found.stdout
+    assert 1 <= len(waiting) <= 2
+    assert {trial.user_attrs["worker"] for trial in waiting} == {""}
+    refused = sweep("space=training", "study.budget=soon")
+    assert refused.returncode == 2
+    assert "study.budget: must be a time above 0" in refused.stderr

@@ -82,7 +82,7 @@ def test_on_a_terminal_the_status_stays_at_the_foot_with_the_trial_of_each_worke
     view.close()
 
 
-STANDING = Status(done=3, total=4, text="3/4 done, 2 [refused]", training=("worker 0: trial 7",))
+STANDING = Status(share=0.75, text="3/4 done, 2 [refused]", training=("worker 0: trial 7",))
 
 
 class Terminal(io.StringIO):
