@@ -89,7 +89,7 @@ def work(
                 if claims.idle:
                     sleep(POLL)
                 continue
-            listen(Event(kind="claimed", number=claim.number))
+            listen(Event(kind="claimed", number=claim.number, rung=claim.rung))
             if claim.note:
                 listen(Event(kind="note", text=claim.note))
             on_epoch = _epoch_listener(listen, claim.number)
@@ -230,7 +230,7 @@ class _ProposalSource:
         if proposal is None:
             self.exhausted = proposer.exhausted
             return None, counts
-        attrs = {**self._task.describe(proposal.candidate), "screened": proposer.counts.as_json()}
+        attrs = {**self._task.describe(proposal.candidate), **proposal.attrs, "screened": proposer.counts.as_json()}
         try:
             claim = queue.claim_new(proposal.candidate, attrs, proposal.system)
         except Exception:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TextIO, assert_never
 
 from archsearch.formatting import duration, number, printable, value_text
 from archsearch.search.infeasible import InfeasibleCounts
+from archsearch.search.storage.read import Best, best_of
 from archsearch.search.trial_runner import TrialEnd
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class Event:
     """Something to show: `claimed`, `epoch` and `ended` of a trial, `counts` of proposals, or a `note`.
 
-    `epoch` and `accuracy` are the last ones of a trial in training. `worker` is the worker's index on this machine.
+    `epoch` and `accuracy` are the last ones of a trial in training, `rung` are the epochs of a claimed one where they
+    are fewer than those of a whole training. `worker` is the worker's index on this machine.
     """
 
     kind: Literal["claimed", "epoch", "ended", "counts", "note"]
@@ -29,6 +31,7 @@ class Event:
     worker: int = 0
     epoch: int | None = None
     accuracy: float | None = None
+    rung: int | None = None
     end: TrialEnd | None = None
     counts: InfeasibleCounts | None = None
     text: str = ""
@@ -47,14 +50,14 @@ class ProgressView:
         directions: tuple[str, ...],
         *,
         done: int = 0,
-        best: tuple[float, int] | None = None,
+        best: Best | None = None,
         epochs: int | None = None,
         until: float | None = None,
         out: TextIO | None = None,
         display: Display | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with `done` of `total` trials (None: as many as the time allows), of them `best` (value and number).
+        """Begin with `done` of `total` trials (None: as many as the time allows), of them `best`.
 
         `epochs` are those of a whole training, where all have the same. The search ends at `until` of the `clock`.
         Writes to `display`, or as suits `out` (stderr unless given).
@@ -68,14 +71,17 @@ class ProgressView:
         self._best = best
         self._notes: set[str] = set()
         self._training: dict[int, str] = {}
+        self._rungs: dict[int, int | None] = {}  # of the trial that each worker trains
 
     def __call__(self, event: Event) -> None:
         """Show the event, where it is one to show."""
         match event.kind:
             case "claimed":
                 self._training[event.worker] = f"trial {event.number}"
+                self._rungs[event.worker] = event.rung
             case "epoch":
-                of_total = "" if self._epochs is None else f"/{self._epochs}"
+                epochs = self._rungs.get(event.worker) or self._epochs
+                of_total = "" if epochs is None else f"/{epochs}"
                 label = f"trial {event.number}, epoch {event.epoch}{of_total}, {_accuracy(event)}"
                 self._training[event.worker] = label
             case "note":
@@ -109,14 +115,23 @@ class ProgressView:
         self._pruned += end.state in ("pruned", "diverged")
         self._done += end.state != "failed"
         if end.values is not None and len(self._objectives) == 1:
-            better = self._best is None or (end.values[0] > self._best[0]) == self._maximize
-            if better:
-                self._best = (end.values[0], end.number)
+            self._best = self._better(Best(number=end.number, values=end.values, front=1, rung=end.rung))
         values = ", ".join(
             f"{name} {value_text(name, value)}" for name, value in zip(self._objectives, end.values or (), strict=False)
         )
         cause = f" ({end.cause})" if end.cause else ""
-        self._display.print(f"trial {end.number}: {values or end.state}{cause}  [{self.status()}]")
+        self._display.print(f"trial {end.number}: {values or end.state}{_rung(end.rung)}{cause}  [{self.status()}]")
+
+    def _better(self, other: Best) -> Best:
+        """Return the better one of the best so far and another: by the rung first."""
+        if self._best is None:
+            return other
+        signs = {True: "maximize", False: "minimize"}[self._maximize]
+        both = {one.number: one for one in (self._best, other)}
+        rungs = {number: one.rung for number, one in both.items() if one.rung is not None}
+        found = best_of({number: one.values for number, one in both.items()}, (signs,), rungs)
+        assert found is not None, "of two"
+        return found
 
     def status(self) -> str:
         """Return the status in one line: trials done, pruned, failed and infeasible, the best, the time left."""
@@ -126,7 +141,7 @@ class ProgressView:
             f"{number(count)} {name}" for count, name in ((self._pruned, "pruned"), (self._failed, "failed")) if count
         ]
         parts += [f"{number(self._counts.infeasible)} infeasible"] if self._counts.infeasible else []
-        parts += [self._best_text(*self._best)] if self._best else []
+        parts += [self._best_text(self._best)] if self._best else []
         if (left := self._seconds_left()) is not None:
             parts.append(f"about {duration(left)} left")
         return ", ".join(parts)
@@ -147,8 +162,13 @@ class ProgressView:
         assert self._until is not None, "a search without a number of trials has a budget"
         return (self._clock() - self._start) / max(self._until - self._start, 1e-9)
 
-    def _best_text(self, value: float, trial: int) -> str:
-        return f"best {value_text(self._objectives[0], value)} by trial {trial}"
+    def _best_text(self, best: Best) -> str:
+        value = value_text(self._objectives[0], best.values[0])
+        return f"best {value} by trial {best.number}{_rung(best.rung)}"
+
+
+def _rung(rung: float | None) -> str:
+    return "" if rung is None else f" after {rung:g} epochs"
 
 
 def _accuracy(event: Event) -> str:

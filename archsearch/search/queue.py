@@ -146,6 +146,7 @@ def _number_of(trial: FrozenTrial) -> int:
 class Claim:
     """A trial that this worker alone may train; `resumed` where another worker has begun it.
 
+    `rung` are its epochs where they are fewer than those of a whole training.
     `note` is for the user: why a resumed trial does not go on from where it was.
     """
 
@@ -156,6 +157,7 @@ class Claim:
     run_dir: Path
     worker: str
     resumed: bool
+    rung: int | None = None
     note: str = ""
 
 
@@ -211,6 +213,7 @@ class TrialQueue:
             run_dir=Path(self.sweep.run_dir().replace("{number}", f"{number:04d}")),
             worker=self.worker,
             resumed=False,
+            rung=attrs.get("rung"),
         )
 
     def row(
@@ -328,6 +331,7 @@ class TrialQueue:
             run_dir=Path(trial.user_attrs["run_dir"]),
             worker=self.worker,
             resumed=begun,
+            rung=trial.user_attrs.get("rung"),
             note=_restart_note(trial),
         )
 

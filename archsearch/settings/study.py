@@ -28,6 +28,10 @@ Count = Annotated[int, Range(at_least=1)]
 CountFromZero = Annotated[int, Range(at_least=0)]
 CountFromTwo = Annotated[int, Range(at_least=2)]
 
+RUNG_SAMPLERS = ("footprint", "random", "qmc")
+"""Samplers that can be used with rungs: their model knows the rung of a value, or they have none."""
+LOWEST_RUNG, REDUCTION = 2, 3  # epochs of the lowest rung at least, and of a rung by those of the next one
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerSettings:
@@ -83,6 +87,7 @@ class StudySettings:
     objectives: tuple[str, ...] = ("accuracy",)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
+    rungs: Literal["auto"] | tuple[Count, ...] | None = "auto"  # epochs; see `rungs_up_to`
     repair: bool = True  # raise dilations where a design misses a lower limit of the receptive field
     retry_failed: bool = False  # train failed designs again
     max_failures: Count = 5  # in a row, after which the search stops
@@ -116,6 +121,11 @@ class StudySettings:
         if self.pruner.name != "none" and self.objectives != ("accuracy",):
             fix = "Set pruner=none, or study.objectives=[accuracy]."
             raise SpecError("study.pruner", "compares trainings by their accuracy, which is not the objective", fix)
+        if isinstance(self.rungs, tuple):
+            if not self.rungs or list(self.rungs) != sorted(set(self.rungs)):
+                raise SpecError("study.rungs", "must list epochs, each number above the one before", "As [2, 4, 10].")
+            if self._without_rungs:
+                raise SpecError("study.rungs", self._without_rungs, "Leave it at auto, or set it to null.")
 
     @property
     def seconds(self) -> float | None:
@@ -126,6 +136,36 @@ class StudySettings:
     def most_trials(self) -> float:
         """The number of trained designs at which the search ends; infinite where only the budget ends it."""
         return self.trials or (TRIALS if self.budget is None else math.inf)
+
+    def rungs_up_to(self, epochs: int) -> tuple[int, ...]:
+        """Return the epochs of each rung of a search whose whole trainings have `epochs`, which are the last rung.
+
+        Empty where all are trained whole. Raises `SpecError` for rungs of more epochs.
+        """
+        if self.rungs is None or (self.rungs == "auto" and self._without_rungs):
+            return ()
+        if isinstance(self.rungs, tuple):
+            if self.rungs[-1] > epochs:
+                what = f"has {self.rungs[-1]} epochs, and a whole training {epochs} (train.epochs)"
+                raise SpecError("study.rungs", what, "The last rung is a whole training.")
+            found = [*(rung for rung in self.rungs if rung < epochs), epochs]
+        else:
+            found, lower = [epochs], round(epochs / REDUCTION)
+            while lower >= LOWEST_RUNG:
+                found, lower = [lower, *found], round(lower / REDUCTION)
+        return tuple(found) if len(found) > 1 else ()
+
+    @property
+    def _without_rungs(self) -> str:
+        """Why the search trains every design whole: it has no rungs by default, and allows none."""
+        if len(self.objectives) > 1 or self.objectives[0] not in ("accuracy", "loss"):
+            return "compares trainings by one objective, accuracy or loss"
+        if self.pruner.name != "none":
+            return f"ends trainings early, as the pruner '{self.pruner.name}' does: choose one of them"
+        known = RUNG_SAMPLERS[:1] if self.rungs == "auto" else RUNG_SAMPLERS
+        if self.sampler.name not in known:
+            return f"needs a sampler that knows of rungs ({', '.join(RUNG_SAMPLERS)}), not '{self.sampler.name}'"
+        return ""
 
 
 _TIME = re.compile(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)

@@ -27,10 +27,11 @@ from archsearch.search.queue import INFEASIBLE, take_snapshot
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
 from archsearch.search.summary import best_so_far, summarize, summary_text, unbuildable, write_best
-from archsearch.search.sweep import Sweep, require_grid
+from archsearch.search.sweep import EPOCHS, Sweep, require_grid
 from archsearch.search.task import hash_of
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
+from archsearch.settings.study import StudySettings
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
 from hydra_plugins.archsearch_sweeper._preflight import require_usable
@@ -212,8 +213,13 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     moved = _given_folder(config)
     token = hash_of([sweep.name, study.raw.user_attrs.get("token")]) if "token" in study.raw.user_attrs else sweep.name
     folder = moved or Path("outputs/sweeps") / f"{folder_name(study.name)}-{token[:8]}"
-    epochs = None if "train.epochs" in request.space.parameters else experiment.train.epochs
-    sweep = replace(sweep, folder=_own_folder(folder, study, given=moved is not None), epochs=epochs)
+    epochs = _epochs(experiment, request)
+    sweep = replace(
+        sweep,
+        folder=_own_folder(folder, study, given=moved is not None),
+        epochs=epochs,
+        rungs=_rungs(settings, epochs, exhaustive=exhaustive),
+    )
     tasks = ExperimentTasks(
         base=request.base,
         sources=sources,
@@ -223,6 +229,24 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
         logging=_job_logging(config),
     )
     return Searched(study=study, sweep=sweep, tasks=tasks), request
+
+
+def _epochs(experiment: Experiment, request: Request) -> int | None:
+    """Return the epochs of a whole training; None where the designs differ in them."""
+    if not {"train", EPOCHS}.isdisjoint(request.space.parameters):
+        return None
+    fixed = request.fixed.get(EPOCHS, experiment.train.epochs)
+    return fixed if isinstance(fixed, int) else None
+
+
+def _rungs(settings: StudySettings, epochs: int | None, *, exhaustive: bool) -> tuple[int, ...]:
+    """Return the epochs of each rung; empty where every design is trained whole."""
+    if epochs is not None and not exhaustive:
+        return settings.rungs_up_to(epochs)
+    if isinstance(settings.rungs, tuple):
+        what = "a list of designs is trained whole" if exhaustive else "the epochs of the trainings are searched over"
+        raise SpecError("study.rungs", what, "Leave it at auto, or set it to null.")
+    return ()
 
 
 def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[Study, str]:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.progress import Event, LiveDisplay, PlainDisplay, ProgressView, Status, make_display
+from archsearch.search.storage.read import Best
 from archsearch.search.trial_runner import TrialEnd
 
 
@@ -39,7 +40,7 @@ def test_a_trial_that_goes_to_another_worker_does_not_count() -> None:
 
 
 def test_the_best_is_that_of_the_whole_sweep() -> None:
-    view = ProgressView(4, ("accuracy",), ("maximize",), done=2, best=(0.75, 1), out=io.StringIO())
+    view = ProgressView(4, ("accuracy",), ("maximize",), done=2, best=Best(number=1, values=(0.75,), front=1), out=io.StringIO())
     assert view.status() == "2/4 done, best 75.00 % by trial 1"
     view(Event(kind="ended", number=2, end=TrialEnd(number=2, state="complete", values=(0.5,))))
     assert "best 75.00 % by trial 1" in view.status()

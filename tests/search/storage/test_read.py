@@ -99,10 +99,10 @@ def test_overviews_of_trials_and_of_tables_are_equal(store: Store) -> None:
 
 
 def test_the_best_of_one_objective_is_alone() -> None:
-    best = best_of({3: (0.5,), 4: (0.7,), 5: (0.7,)}, ["maximize"])
+    best = best_of({3: (0.5,), 4: (0.7,), 5: (0.7,)}, ["maximize"], {})
     assert best is not None
     assert (best.number, best.values, best.front) == (4, (0.7,), 2)
-    assert best_of({}, ["maximize"]) is None
+    assert best_of({}, ["maximize"], {}) is None
 
 
 def test_studies_of_the_same_data_and_limits_are_told_apart_by_their_settings(store: Store) -> None:
