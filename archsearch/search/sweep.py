@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archsearch.config_files import ConfigSources
 from archsearch.errors import SpecError
@@ -15,6 +16,9 @@ from archsearch.search.space import Params, Space, Value
 from archsearch.search.storage.declarations import Declaration, of_parameter
 from archsearch.search.task import hash_of
 from archsearch.settings.study import StudySettings
+
+if TYPE_CHECKING:
+    from archsearch.search.samplers.observations import Observation
 
 MOST_COMBINATIONS = 100_000
 EPOCHS = "train.epochs"  # the key that a rung sets
@@ -40,6 +44,7 @@ class Sweep:
     settings: StudySettings = field(default_factory=StudySettings)
     epochs: int | None = None  # of a whole training, where all have the same
     rungs: tuple[int, ...] = ()
+    earlier: tuple[Observation, ...] = ()  # designs that an earlier study has trained, for the sampler
 
     @property
     def name(self) -> str:

@@ -88,6 +88,7 @@ class StudySettings:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     rungs: Literal["auto"] | tuple[Count, ...] | None = "auto"  # epochs; see `rungs_up_to`
+    warm_start: str | None = None  # an earlier study whose results the sampler knows: NAME, or STORAGE#NAME
     repair: bool = True  # raise dilations where a design misses a lower limit of the receptive field
     retry_failed: bool = False  # train failed designs again
     max_failures: Count = 5  # in a row, after which the search stops
@@ -121,6 +122,15 @@ class StudySettings:
         if self.pruner.name != "none" and self.objectives != ("accuracy",):
             fix = "Set pruner=none, or study.objectives=[accuracy]."
             raise SpecError("study.pruner", "compares trainings by their accuracy, which is not the objective", fix)
+        self._check_sampling()
+
+    def _check_sampling(self) -> None:
+        if self.warm_start is not None:
+            if not self.warm_start.rpartition("#")[2]:
+                raise SpecError("study.warm_start", "names no study", "Write NAME, or STORAGE#NAME.")
+            if self.sampler.name != "footprint":
+                what = f"is for the model of the sampler 'footprint', not for '{self.sampler.name}'"
+                raise SpecError("study.warm_start", what, "Set sampler=footprint, or leave it out.")
         if isinstance(self.rungs, tuple):
             if not self.rungs or list(self.rungs) != sorted(set(self.rungs)):
                 raise SpecError("study.rungs", "must list epochs, each number above the one before", "As [2, 4, 10].")

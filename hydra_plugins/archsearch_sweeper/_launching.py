@@ -66,7 +66,8 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
     """
     from hydra.core.plugins import Plugins
 
-    travelling = replace(worker, sweep=replace(worker.sweep, settings=replace(worker.sweep.settings, storage="-")))
+    settings = replace(worker.sweep.settings, storage="-", warm_start=None)  # addresses; what was read travels
+    travelling = replace(worker, sweep=replace(worker.sweep, settings=settings))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=travelling, config=config)
     # A worker has no output of its own: the files of a training are in the folder of its trial.
     jobs = [

@@ -24,6 +24,8 @@ from archsearch.search.faults import Patience
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import INFEASIBLE, take_snapshot
+from archsearch.search.samplers.observations import Observation
+from archsearch.search.space import Space
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
 from archsearch.search.summary import best_so_far, summarize, summary_text, unbuildable, write_best
@@ -219,6 +221,7 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
         folder=_own_folder(folder, study, given=moved is not None),
         epochs=epochs,
         rungs=_rungs(settings, epochs, exhaustive=exhaustive),
+        earlier=_earlier(settings, study, request.space, epochs, exhaustive=exhaustive),
     )
     tasks = ExperimentTasks(
         base=request.base,
@@ -247,6 +250,22 @@ def _rungs(settings: StudySettings, epochs: int | None, *, exhaustive: bool) -> 
         what = "a list of designs is trained whole" if exhaustive else "the epochs of the trainings are searched over"
         raise SpecError("study.rungs", what, "Leave it at auto, or set it to null.")
     return ()
+
+
+def _earlier(
+    settings: StudySettings, study: Study, space: Space, epochs: int | None, *, exhaustive: bool
+) -> tuple[Observation, ...]:
+    """Return the designs of an earlier study that the sampler is to know, and say how many they are."""
+    if settings.warm_start is None:
+        return ()
+    if exhaustive:
+        raise SpecError("study.warm_start", "a list of designs has no sampler that learns", "Leave it out.")
+    from archsearch.search.samplers.warm_start import earlier_observations
+
+    found = earlier_observations(settings.warm_start, study, space, epochs)
+    text = f"study.warm_start: the sampler learns from {number(len(found))} designs of an earlier study"
+    print(printable(text), file=sys.stderr)  # noqa: T201
+    return found
 
 
 def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[Study, str]:

@@ -51,6 +51,10 @@ from archsearch.settings.study import StudySettings
         ({"rungs": [2, 8], "objectives": ["macs"]}, "study.rungs"),
         ({"rungs": [2, 8], "pruner": {"name": "median"}}, "study.rungs: ends trainings early"),
         ({"rungs": [2, 8], "sampler": {"name": "tpe"}}, "study.rungs: needs a sampler that knows of rungs"),
+        ({"warm_start": ""}, "study.warm_start: names no study"),
+        ({"warm_start": "sqlite:///outputs/studies.db#"}, "study.warm_start: names no study"),
+        ({"warm_start": 3}, "study.warm_start"),
+        ({"warm_start": "before", "sampler": {"name": "tpe"}}, "study.warm_start: is for the model"),
         ({"artifacts": "shared"}, "study.artifacts: expected an absolute folder"),
         ({"artifacts": "s3://bucket"}, "study.artifacts"),
     ],
@@ -102,5 +106,5 @@ def test_rungs_rise_to_a_whole_training(raw: dict[str, Any], epochs: int, rungs:
 
 
 def test_a_rung_is_no_longer_than_a_whole_training() -> None:
-    with pytest.raises(SpecError, match="study.rungs: has 12 epochs, and a whole training 10"):
+    with pytest.raises(SpecError, match=r"study\.rungs: has 12 epochs, and a whole training 10"):
         decode(StudySettings, {"rungs": [4, 12]}, "study").rungs_up_to(10)

@@ -28,6 +28,8 @@ from archsearch.search.queue import DUPLICATE, StudySnapshot
 from archsearch.search.samplers.candidates import Pool
 from archsearch.search.samplers.gaussian_process import Array, Kernel, Posterior, condition, fit
 from archsearch.search.samplers.observations import (
+    EARLIER,
+    RUNG,
     Direction,
     Observation,
     gaussianised,
@@ -174,10 +176,15 @@ class FootprintProposer:
         kept = representatives(scores_N, CONDITIONED)
         targets_N = gaussianised(scores_N[kept])
         rows_M = self._evaluated(PAIRS // len(kept))
-        view = DesignInputs.of(self._pool, [*(observations[index].design for index in kept), *pending])
+        known = [*(observations[index].design for index in kept), *pending]
+        view = DesignInputs.of(self._pool, known)
         known_ND, pending_ND = view.known_ND[: len(kept)], view.known_ND[len(kept) :]
         posterior = condition(self._fit(view, targets_N, len(scores_N)), known_ND, targets_N)
-        best = float(posterior.mean(view.whole(view.known_ND)).max())
+        own = [index for index, design in enumerate(known) if EARLIER not in design.context]
+        if own:
+            best = float(posterior.mean(view.whole(view.known_ND[own])).max())
+        else:  # what an earlier study has found may be infeasible here
+            best = float(posterior.mean(view.inputs(self._pool, rows_M)).max()) if len(rows_M) else 0.0
         if pending:
             posterior = with_predictions(posterior, targets_N, pending_ND)
         improvement_M = self._improvement(view, posterior, rows_M, best)
@@ -379,7 +386,7 @@ class FootprintSearch:
 
     def _observed(self, snapshot: StudySnapshot) -> tuple[list[Observation], list[Design]]:
         """Return the trained designs and those that are being trained."""
-        observations: list[Observation] = []
+        observations = list(self._sweep.earlier)
         pending: list[Design] = []
         for trial in snapshot.trials:
             design = self._design(trial)
@@ -446,7 +453,7 @@ class FootprintSearch:
         )  # equal values share memory: there are hundreds of trials
         features = found.features if isinstance(found, Candidate) else {}
         rung = trial.user_attrs.get("rung")
-        context = {"rung": math.log(rung / self._sweep.rungs[-1])} if rung and self._sweep.rungs else {}
+        context = {RUNG: math.log(rung / self._sweep.rungs[-1])} if rung and self._sweep.rungs else {}
         return Design(params=params, features=features, context=context)
 
 

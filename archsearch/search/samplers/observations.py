@@ -20,6 +20,9 @@ from archsearch.search.space import Design, Key, Space
 
 Direction = Literal["maximize", "minimize"]
 
+RUNG, EARLIER = "rung", "earlier"
+"""What a training's context holds: the logarithm of its share of the epochs of a whole one; 1 for an earlier study."""
+
 POWERS = (-8.0, 12.0)  # range of the exponent of the Yeo-Johnson transform
 AUGMENTATION = 0.05  # share of the sum in a scalarised objective (Knowles 2006, ParEGO)
 

@@ -1,4 +1,4 @@
-"""Successive halving over rungs of epochs: which designs go on, that each is trained once, and what is left at the end."""
+"""Successive halving over rungs of epochs: which designs go on, each trained once, and what the end leaves."""
 
 from __future__ import annotations
 
