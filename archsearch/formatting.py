@@ -55,6 +55,11 @@ def value_text(name: str, value: object) -> str:
     return number(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
 
 
+def rung_text(rung: float | None) -> str:
+    """Return the epochs of a training: `4`; those of a whole one, which has no rung, are `all`."""
+    return "all" if rung is None else f"{rung:g}"
+
+
 def moment(when: datetime.datetime) -> str:
     """Return a time to the minute, in UTC: `2026-11-24 01:18 UTC`."""
     return f"{when.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"

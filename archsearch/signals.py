@@ -1,4 +1,6 @@
-"""Ctrl-C and SIGTERM as a stop request that is checked between two steps; imports the standard library only.
+"""Ctrl-C, SIGTERM and the end of a time budget as a stop request that is checked between two steps.
+
+Imports the standard library only.
 
 An exception raised by a signal handler may appear anywhere: within a transaction, or in a callback that swallows it.
 Code that must not be interrupted there checks a request instead. None is raised within an import: one that passes
@@ -11,6 +13,7 @@ import _thread
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
@@ -144,6 +147,44 @@ def _importing(frame: FrameType | None) -> bool:
     return False
 
 
+class TimeLimit:
+    """A context in which the main thread gets SIGTERM at `moment` (of `time.monotonic`), as if somebody had sent it.
+
+    Nothing is sent in another thread, or without a moment; `is_over` is right there too.
+    """
+
+    def __init__(self, moment: float | None) -> None:
+        self._moment = moment
+        self._timer: threading.Timer | None = None
+        self._sent, self._closed, self._lock = False, False, threading.Lock()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the moment has come."""
+        return self._sent or (self._moment is not None and time.monotonic() >= self._moment)
+
+    def __enter__(self) -> TimeLimit:
+        if self._moment is not None and threading.current_thread() is threading.main_thread():
+            self._timer = threading.Timer(max(self._moment - time.monotonic(), 0.0), self._send)
+            self._timer.daemon = True
+            self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            with self._lock:  # a signal that was sent is handled by now, in the context around this one
+                self._closed = True
+
+    def _send(self) -> None:
+        with self._lock:
+            if not self._closed:
+                self._sent = True
+                _send(signal.SIGTERM)
+
+
 _waiting: set[int] = set()  # signals that are handled later
 
 
@@ -155,13 +196,17 @@ def _handle_later(number: int) -> None:
 
     def again() -> None:
         _waiting.discard(number)
-        if not callable(signal.getsignal(number)):
-            return
-        if hasattr(signal, "pthread_kill"):
-            signal.pthread_kill(threading.main_thread().ident or 0, number)  # ends a wait of the main thread as well
-        else:
-            _thread.interrupt_main(signal.Signals(number))
+        if callable(signal.getsignal(number)):
+            _send(number)
 
     timer = threading.Timer(_AGAIN, again)
     timer.daemon = True
     timer.start()
+
+
+def _send(number: int) -> None:
+    """Send the signal to the main thread; it ends a wait there as well, where the system has `pthread_kill`."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))

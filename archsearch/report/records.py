@@ -121,7 +121,8 @@ def _head(study: Overview | StudyRead) -> dict[str, Any]:
 
 
 def _best(objectives: Sequence[str], best: Best) -> dict[str, Any]:
-    found: dict[str, Any] = {"trial": best.number, "values": dict(zip(objectives, best.values, strict=False))}
+    values = dict(zip(objectives, best.values, strict=False))
+    found: dict[str, Any] = {"trial": best.number, "values": values, "rung": best.rung}
     return found if len(objectives) == 1 else {**found, "front": best.front}
 
 
@@ -140,6 +141,7 @@ def row_record(study: StudyRead, trial: TrialRead, front: frozenset[int] | None 
     return {
         "trial": trial.number,
         "state": trial.state,
+        "rung": trial.rung,
         "front": trial.number in (study.front() if front is None else front),
         "values": None if trial.values is None else dict(zip(study.objectives, trial.values, strict=False)),
         **{name: value_of(study, trial, name) for name in COLUMNS if name not in study.objectives},

@@ -35,8 +35,13 @@ def ranked_finite(study: StudyRead) -> list[TrialRead]:
 
 
 def pareto_front(study: StudyRead) -> frozenset[int]:
-    """Return the numbers of the trials of `ranked_finite` that no other one of them beats in every objective."""
-    return front_of({trial.number: rank_of(trial.values or (), study.directions) for trial in ranked_finite(study)})
+    """Return the numbers of the trials of `ranked_finite` that no other one of them beats in every objective.
+
+    Only those of the highest rung can be compared.
+    """
+    there = {trial.number for trial in study.comparable()}
+    found = (trial for trial in ranked_finite(study) if trial.number in there)
+    return front_of({trial.number: rank_of(trial.values or (), study.directions) for trial in found})
 
 
 def is_higher_better(study: StudyRead, place: int = 0) -> bool:

@@ -26,7 +26,7 @@ _OTHERS: dict[TrialState, str] = {
 
 def sentences(study: StudyRead, why: Why) -> list[str]:
     """Return the results of the study in a few sentences."""
-    found = (_trained(study), _best(study), _time(study), _infeasible(why), _pruned(study))
+    found = (_trained(study), _rungs(study), _best(study), _time(study), _infeasible(why), _pruned(study))
     return [text for text in found if text]
 
 
@@ -65,6 +65,18 @@ def _trained(study: StudyRead) -> str:
     text = f"{_count(trained, 'design')} {'was' if trained == 1 else 'were'} trained: {listed(parts)}."
     more = [text.format(counts[state]) for state, text in _OTHERS.items() if counts.get(state)]
     return f"{text} In addition, {listed(more)}." if more else text
+
+
+def _rungs(study: StudyRead) -> str:
+    """Return how many of the complete trials were trained for few epochs, and are not compared with the others."""
+    complete = [trial for trial in study.trials if trial.state == "complete" and trial.values is not None]
+    short = [trial.rung for trial in complete if trial.rung is not None]
+    if not short:
+        return ""
+    epochs = listed([f"{sum(rung == each for rung in short)} for {each:g}" for each in sorted(set(short))])
+    whole = len(complete) - len(short)
+    rest = f"{number(whole)} for all epochs" if whole else "none for all epochs yet"
+    return f"They rose by rungs: {epochs} epochs, {rest}. Only those of the most epochs are compared as best ones."
 
 
 def _best(study: StudyRead) -> str:

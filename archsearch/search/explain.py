@@ -9,6 +9,7 @@ import contextlib
 import math
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -72,14 +73,17 @@ LEAST = 10  # complete trials; of fewer the best tenth is a single trial
 def importances(study: StudyRead) -> dict[str, float]:
     """Return the importance of each parameter that has several values, greatest first; they sum to 1.
 
-    With several objectives it is the importance for the distance to the Pareto front. Empty where fewer than `LEAST`
-    trials are complete or no parameter varies.
+    Of trainings of several rungs, those of the rung that has the most are compared. With several objectives it is the
+    importance for the distance to the Pareto front. Empty where fewer than `LEAST` trials are complete or no parameter
+    varies.
     """
     trials = [
         trial
         for trial in study.trials
         if trial.state == "complete" and trial.values is not None and all(map(math.isfinite, trial.values))
     ]
+    rung, _ = Counter(trial.rung for trial in trials).most_common(1)[0] if trials else (None, 0)
+    trials = [trial for trial in trials if trial.rung == rung]
     if len(trials) < LEAST:
         return {}
     points = [_used(trial) for trial in trials]

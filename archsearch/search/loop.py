@@ -30,7 +30,7 @@ from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
 from archsearch.search.task import Task
 from archsearch.search.trial_runner import run_trial
-from archsearch.signals import StopRequest
+from archsearch.signals import StopRequest, TimeLimit
 
 POLL = 0.5  # seconds between two looks at the study while others train
 
@@ -48,10 +48,12 @@ def work(
     seed: int | None = None,
     device: str | None = None,
     first: int = 0,
+    until: float | None = None,
 ) -> None:
     """Be one worker: train designs until the sweep has all that it asks for, whichever worker trains them.
 
-    `first` is the number from which failures in a row are counted. Raises `SearchStopped` after
+    At `until` (of `time.monotonic`) a training is stopped with a checkpoint and put back into the queue, and the worker
+    ends. `first` is the number from which failures in a row are counted. Raises `SearchStopped` after
     `study.max_failures` of them, and `InterruptedRun` or `KeyboardInterrupt` once the trial is back in the queue:
     Ctrl-C and SIGTERM end a training or a wait at once, everything else between two steps. A worker that finds no
     memory on its device for its first training, while others train, ends. Faults of the machine are waited for, and
@@ -62,7 +64,13 @@ def work(
     pruner = make_pruner(sweep.settings.pruner, sweep.epochs)
     claims = _Claims(queue, source, first)
     first_training = True
-    with _deferred_garbage_collection() as collect, StopRequest() as stop, _release_on_interrupt(queue):
+    with (
+        _deferred_garbage_collection() as collect,
+        StopRequest() as stop,
+        TimeLimit(until) as limit,
+        _ends_in_time(limit, stop, listen),
+        _release_on_interrupt(queue),
+    ):
 
         def sleep(seconds: float) -> None:
             with stop.at_once():
@@ -72,7 +80,7 @@ def work(
             return Patience(sweep.settings.patience, lambda text: listen(Event(kind="note", text=text)), sleep)
 
         database, trainings = patience(), patience()
-        while True:
+        while not limit.is_over:
             stop.check()
             claim = database.call(claims.next)
             if claim is None:
@@ -81,7 +89,7 @@ def work(
                 if claims.idle:
                     sleep(POLL)
                 continue
-            listen(Event(kind="claimed", number=claim.number))
+            listen(Event(kind="claimed", number=claim.number, rung=claim.rung))
             if claim.note:
                 listen(Event(kind="note", text=claim.note))
             on_epoch = _epoch_listener(listen, claim.number)
@@ -170,7 +178,7 @@ def is_done(snapshot: StudySnapshot, sweep: Sweep) -> bool:
     """Return whether all that the sweep asks for is done."""
     if snapshot.running or snapshot.waiting:
         return False
-    return sweep.exhaustive or len(snapshot.trained) >= sweep.settings.trials
+    return sweep.exhaustive or len(snapshot.trained) >= sweep.settings.most_trials
 
 
 def infeasible_row(sweep: Sweep, proposal: Infeasible) -> Row:
@@ -196,7 +204,7 @@ class _ProposalSource:
 
     def wanted(self, snapshot: StudySnapshot) -> bool:
         """Return whether the sweep still asks for a new design."""
-        return not self.exhausted and snapshot.taken < self._queue.sweep.settings.trials
+        return not self.exhausted and snapshot.taken < self._queue.sweep.settings.most_trials
 
     def claim(self, snapshot: StudySnapshot) -> Claim | None:
         """Propose a design and claim it; None where another worker was faster or none was found (`exhausted`)."""
@@ -222,7 +230,7 @@ class _ProposalSource:
         if proposal is None:
             self.exhausted = proposer.exhausted
             return None, counts
-        attrs = {**self._task.describe(proposal.candidate), "screened": proposer.counts.as_json()}
+        attrs = {**self._task.describe(proposal.candidate), **proposal.attrs, "screened": proposer.counts.as_json()}
         try:
             claim = queue.claim_new(proposal.candidate, attrs, proposal.system)
         except Exception:
@@ -246,6 +254,19 @@ def _release_on_interrupt(queue: TrialQueue) -> Iterator[None]:
             if fault_of(error) is None and not isinstance(error, StudyLost):
                 raise
         raise
+
+
+@contextlib.contextmanager
+def _ends_in_time(limit: TimeLimit, stop: StopRequest, listen: Listener) -> Iterator[None]:
+    """Say that the time of the command is over where it ended the block; only then an interrupt goes no further."""
+    try:
+        yield
+    except (InterruptedRun, KeyboardInterrupt):
+        if not limit.is_over:
+            raise
+        stop.asked = False  # what is around the search goes on
+    if limit.is_over:
+        listen(Event(kind="note", text="study.budget: the time is over; the same command goes on with the search"))
 
 
 @contextlib.contextmanager

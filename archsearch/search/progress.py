@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TextIO, assert_never
 
 from archsearch.formatting import duration, number, printable, value_text
 from archsearch.search.infeasible import InfeasibleCounts
+from archsearch.search.storage.read import Best, best_of
 from archsearch.search.trial_runner import TrialEnd
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class Event:
     """Something to show: `claimed`, `epoch` and `ended` of a trial, `counts` of proposals, or a `note`.
 
-    `epoch` and `accuracy` are the last ones of a trial in training. `worker` is the worker's index on this machine.
+    `epoch` and `accuracy` are the last ones of a trial in training, `rung` are the epochs of a claimed one where they
+    are fewer than those of a whole training. `worker` is the worker's index on this machine.
     """
 
     kind: Literal["claimed", "epoch", "ended", "counts", "note"]
@@ -29,6 +31,7 @@ class Event:
     worker: int = 0
     epoch: int | None = None
     accuracy: float | None = None
+    rung: int | None = None
     end: TrialEnd | None = None
     counts: InfeasibleCounts | None = None
     text: str = ""
@@ -42,24 +45,25 @@ class ProgressView:
 
     def __init__(
         self,
-        total: int,
+        total: int | None,
         objectives: tuple[str, ...],
         directions: tuple[str, ...],
         *,
         done: int = 0,
-        best: tuple[float, int] | None = None,
+        best: Best | None = None,
         epochs: int | None = None,
+        until: float | None = None,
         out: TextIO | None = None,
         display: Display | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with `done` of `total` trials, of them `best` (its value and number) by the only objective.
+        """Begin with `done` of `total` trials (None: as many as the time allows), of them `best`.
 
-        `epochs` are those of a whole training, where all have the same.
+        `epochs` are those of a whole training, where all have the same. The search ends at `until` of the `clock`.
         Writes to `display`, or as suits `out` (stderr unless given).
         """
         self._total, self._objectives, self._maximize = total, objectives, directions[0] == "maximize"
-        self._epochs = epochs
+        self._epochs, self._until = epochs, until
         self._display = make_display(out) if display is None else display
         self._clock, self._start = clock, clock()
         self._before, self._done, self._pruned, self._failed = done, done, 0, 0
@@ -67,14 +71,17 @@ class ProgressView:
         self._best = best
         self._notes: set[str] = set()
         self._training: dict[int, str] = {}
+        self._rungs: dict[int, int | None] = {}  # of the trial that each worker trains
 
     def __call__(self, event: Event) -> None:
         """Show the event, where it is one to show."""
         match event.kind:
             case "claimed":
                 self._training[event.worker] = f"trial {event.number}"
+                self._rungs[event.worker] = event.rung
             case "epoch":
-                of_total = "" if self._epochs is None else f"/{self._epochs}"
+                epochs = self._rungs.get(event.worker) or self._epochs
+                of_total = "" if epochs is None else f"/{epochs}"
                 label = f"trial {event.number}, epoch {event.epoch}{of_total}, {_accuracy(event)}"
                 self._training[event.worker] = label
             case "note":
@@ -90,7 +97,7 @@ class ProgressView:
             case _:
                 assert_never(event.kind)
         training = tuple(f"worker {worker}: {label}" for worker, label in sorted(self._training.items()))
-        self._display.show(Status(done=self._done, total=self._total, text=self.status(), training=training))
+        self._display.show(Status(share=self._share(), text=self.status(), training=training))
 
     def close(self) -> None:
         """Stop showing; harmless when called twice."""
@@ -108,31 +115,60 @@ class ProgressView:
         self._pruned += end.state in ("pruned", "diverged")
         self._done += end.state != "failed"
         if end.values is not None and len(self._objectives) == 1:
-            better = self._best is None or (end.values[0] > self._best[0]) == self._maximize
-            if better:
-                self._best = (end.values[0], end.number)
+            self._best = self._better(Best(number=end.number, values=end.values, front=1, rung=end.rung))
         values = ", ".join(
             f"{name} {value_text(name, value)}" for name, value in zip(self._objectives, end.values or (), strict=False)
         )
         cause = f" ({end.cause})" if end.cause else ""
-        self._display.print(f"trial {end.number}: {values or end.state}{cause}  [{self.status()}]")
+        self._display.print(f"trial {end.number}: {values or end.state}{_rung(end.rung)}{cause}  [{self.status()}]")
+
+    def _better(self, other: Best) -> Best:
+        """Return the better one of the best so far and another: by the rung first."""
+        if self._best is None:
+            return other
+        signs = {True: "maximize", False: "minimize"}[self._maximize]
+        both = {one.number: one for one in (self._best, other)}
+        rungs = {number: one.rung for number, one in both.items() if one.rung is not None}
+        found = best_of({number: one.values for number, one in both.items()}, (signs,), rungs)
+        assert found is not None, "of two"
+        return found
 
     def status(self) -> str:
         """Return the status in one line: trials done, pruned, failed and infeasible, the best, the time left."""
-        parts = [f"{number(self._done)}/{number(self._total)} done"]
+        of_total = "" if self._total is None else f"/{number(self._total)}"
+        parts = [f"{number(self._done)}{of_total} done"]
         parts += [
             f"{number(count)} {name}" for count, name in ((self._pruned, "pruned"), (self._failed, "failed")) if count
         ]
         parts += [f"{number(self._counts.infeasible)} infeasible"] if self._counts.infeasible else []
-        parts += [self._best_text(*self._best)] if self._best else []
-        gained = self._done - self._before
-        if gained and self._total > self._done:
-            left = (self._clock() - self._start) / gained * (self._total - self._done)
+        parts += [self._best_text(self._best)] if self._best else []
+        if (left := self._seconds_left()) is not None:
             parts.append(f"about {duration(left)} left")
         return ", ".join(parts)
 
-    def _best_text(self, value: float, trial: int) -> str:
-        return f"best {value_text(self._objectives[0], value)} by trial {trial}"
+    def _seconds_left(self) -> float | None:
+        """Return the time until the trials or the budget end, whichever is first; None where it is not known."""
+        now, gained, found = self._clock(), self._done - self._before, list[float]()
+        if self._total is not None and gained and self._total > self._done:
+            found.append((now - self._start) / gained * (self._total - self._done))
+        if self._until is not None:
+            found.append(max(self._until - now, 0.0))
+        return min(found, default=None)
+
+    def _share(self) -> float:
+        """Return the share of the search that is done: of its trials, or where they are not counted of its time."""
+        if self._total is not None:
+            return self._done / max(self._total, 1)
+        assert self._until is not None, "a search without a number of trials has a budget"
+        return (self._clock() - self._start) / max(self._until - self._start, 1e-9)
+
+    def _best_text(self, best: Best) -> str:
+        value = value_text(self._objectives[0], best.values[0])
+        return f"best {value} by trial {best.number}{_rung(best.rung)}"
+
+
+def _rung(rung: float | None) -> str:
+    return "" if rung is None else f" after {rung:g} epochs"
 
 
 def _accuracy(event: Event) -> str:
@@ -144,10 +180,9 @@ BAR = 32  # characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The status of a search: `done` of `total` trials, the rest as text, and a line for every worker that trains."""
+    """The status of a search: the share that is done, the rest as text, and a line for every worker that trains."""
 
-    done: int
-    total: int
+    share: float
     text: str
     training: tuple[str, ...] = ()
 
@@ -221,5 +256,5 @@ def _rendered(status: Status) -> RenderableType:
     from rich.text import Text
 
     head = Table.grid(padding=(0, 1))
-    head.add_row(ProgressBar(total=max(status.total, 1), completed=status.done, width=BAR), Text(status.text))
+    head.add_row(ProgressBar(total=1.0, completed=min(status.share, 1.0), width=BAR), Text(status.text))
     return Group(head, *(Text(f"  {line}", overflow="ellipsis", no_wrap=True) for line in status.training))

@@ -146,6 +146,7 @@ def _number_of(trial: FrozenTrial) -> int:
 class Claim:
     """A trial that this worker alone may train; `resumed` where another worker has begun it.
 
+    `rung` are its epochs where they are fewer than those of a whole training.
     `note` is for the user: why a resumed trial does not go on from where it was.
     """
 
@@ -156,6 +157,7 @@ class Claim:
     run_dir: Path
     worker: str
     resumed: bool
+    rung: int | None = None
     note: str = ""
 
 
@@ -199,7 +201,7 @@ class TrialQueue:
         """Claim a new trial for the design, or return None where another worker has it or enough are taken."""
         with self.study.store.lock():
             snapshot = self.snapshot()
-            if candidate.key in snapshot.known or snapshot.taken >= self.sweep.settings.trials:
+            if candidate.key in snapshot.known or snapshot.taken >= self.sweep.settings.most_trials:
                 return None
             row = self.row(candidate, "running", {**attrs, "worker": self.worker}, system)
             trial_id, number = self.study.write_locked([row], self.sweep.declarations)[0]
@@ -211,6 +213,7 @@ class TrialQueue:
             run_dir=Path(self.sweep.run_dir().replace("{number}", f"{number:04d}")),
             worker=self.worker,
             resumed=False,
+            rung=attrs.get("rung"),
         )
 
     def row(
@@ -328,6 +331,7 @@ class TrialQueue:
             run_dir=Path(trial.user_attrs["run_dir"]),
             worker=self.worker,
             resumed=begun,
+            rung=trial.user_attrs.get("rung"),
             note=_restart_note(trial),
         )
 

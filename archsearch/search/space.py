@@ -152,10 +152,14 @@ Parameter = Choice | Range
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """A point of the space with the features of its footprint; features may be empty."""
+    """A point of the space with the features of its footprint; features may be empty.
+
+    `context` is how a trained one differs in its training from a whole one of this study, by name; empty: not at all.
+    """
 
     params: Params
     features: Features
+    context: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

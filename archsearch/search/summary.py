@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from archsearch.formatting import number, one_line, setting_text, short_key, value_text
+from archsearch.formatting import number, one_line, rung_text, setting_text, short_key, value_text
 from archsearch.overrides import SEARCH_GROUPS, group_of, run_command, with_assignments
 from archsearch.search.infeasible import UNBUILDABLE, InfeasibleCounts, count_infeasible
 from archsearch.search.queue import StudySnapshot, take_snapshot
-from archsearch.search.storage.read import TrialRead, best_of, front_of, rank_of, trials_read
+from archsearch.search.storage.read import Best, StudyRead, TrialRead, best_of, rung_of, trials_read
 from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
 
@@ -36,26 +36,24 @@ class Summary:
 def summarize(study: Study, sweep: Sweep) -> Summary:
     """Return the summary of the search, read from the database."""
     snapshot = take_snapshot(study.trials(), sweep.name)
-    own = list(trials_read(trial for trial in snapshot.trials if trial.user_attrs.get("sweep") == sweep.name))
-    complete = [trial for trial in own if trial.values is not None]
-    ranks = {trial.number: rank_of(trial.values or (), study.directions) for trial in complete}
-    front = front_of(ranks)
-    order = sorted(complete, key=lambda trial: (trial.number not in front, ranks[trial.number]))
+    own = tuple(trials_read(trial for trial in snapshot.trials if trial.user_attrs.get("sweep") == sweep.name))
+    read = StudyRead(name=study.name, objectives=study.objectives, directions=study.directions, attrs={}, trials=own)
+    order = read.ranked()
     return Summary(
         snapshot=snapshot,
         best=tuple(order),
-        front=front,
+        front=read.front(),
         duplicates=sum(trial.state == "duplicate" for trial in own),
         counts=count_infeasible(own),
         command=command_of(sweep, order[0]) if order else None,
     )
 
 
-def best_so_far(study: Study, snapshot: StudySnapshot) -> tuple[float, int] | None:
-    """Return the value and the number of the sweep's best trial; None without one, or with several objectives."""
+def best_so_far(study: Study, snapshot: StudySnapshot) -> Best | None:
+    """Return the sweep's best trial; None without one, or with several objectives."""
     complete = {trial.number: tuple(trial.values) for trial in snapshot.trained if trial.values}
-    best = best_of(complete, study.directions) if len(study.directions) == 1 else None
-    return None if best is None else (best.values[0], best.number)
+    rungs = {trial.number: rung for trial in snapshot.trained if (rung := rung_of(trial.user_attrs)) is not None}
+    return best_of(complete, study.directions, rungs) if len(study.directions) == 1 else None
 
 
 def overrides_of(sweep: Sweep, trial: TrialRead) -> list[str]:
@@ -75,6 +73,7 @@ def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
     ends = Counter(trial.user_attrs.get("state_reason", "?") for trial in snapshot.trained)
     parts = [f"{number(count)} {end}" for end, count in ends.items()]
     parts += [f"{number(len(snapshot.failed))} failed"] if snapshot.failed else []
+    parts += [f"{number(waiting)} waiting for the same command"] if (waiting := len(snapshot.waiting)) else []
     parts += [f"{number(summary.duplicates)} duplicates of other designs"] if summary.duplicates else []
     lines = [f"study {one_line(study.name)}: {', '.join(parts) or 'nothing trained'}"]
     if summary.counts.by_limit:
@@ -139,11 +138,14 @@ def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
 
 
 def _table(summary: Summary, names: Sequence[str], parameters: Sequence[str]) -> list[str]:
-    head = ["trial", *names, *(one for one in ("parameters", "receptive_field") if one not in names), "differs by"]
+    rungs = ["epochs"] if any(trial.rung is not None for trial in summary.best[:ROWS]) else []
+    costs = (one for one in ("parameters", "receptive_field") if one not in names)
+    head = ["trial", *rungs, *names, *costs, "differs by"]
     rows = [head]
     for trial in summary.best[:ROWS]:
         mark = "*" if len(names) > 1 and trial.number in summary.front else ""
-        cells = [f"{trial.number}{mark}", *map(value_text, names, trial.values or ())]
+        cells = [f"{trial.number}{mark}", *(rung_text(trial.rung) for _ in rungs)]
+        cells += map(value_text, names, trial.values or ())
         cells += [value_text(one, trial.attrs.get(one, "")) for one in head[len(cells) : -1]]
         used = (one for one in parameters if one not in trial.unused)
         cells.append(" ".join(f"{short_key(one)}={setting_text(trial.assignments.get(one))}" for one in used))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archsearch.config_files import ConfigSources
 from archsearch.errors import SpecError
@@ -16,7 +17,11 @@ from archsearch.search.storage.declarations import Declaration, of_parameter
 from archsearch.search.task import hash_of
 from archsearch.settings.study import StudySettings
 
+if TYPE_CHECKING:
+    from archsearch.search.samplers.observations import Observation
+
 MOST_COMBINATIONS = 100_000
+EPOCHS = "train.epochs"  # the key that a rung sets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +31,8 @@ class Sweep:
     Designs are composed from `base` and the user's own `sources`.
 
     `exhaustive` asks for every combination once, in the order of `combinations`; otherwise
-    `settings.trials` designs are trained. Trials leave their files below `folder`.
+    `settings.most_trials` designs are trained. Trials leave their files below `folder`. With `rungs` (numbers of
+    epochs, the last of them those of a whole training) a design is trained at the first one, and promoted.
     """
 
     space: Space
@@ -37,6 +43,8 @@ class Sweep:
     folder: Path = Path("outputs/sweeps")
     settings: StudySettings = field(default_factory=StudySettings)
     epochs: int | None = None  # of a whole training, where all have the same
+    rungs: tuple[int, ...] = ()
+    earlier: tuple[Observation, ...] = ()  # designs that an earlier study has trained, for the sampler
 
     @property
     def name(self) -> str:
@@ -50,9 +58,14 @@ class Sweep:
         """How the parameters are stored."""
         return {name: of_parameter(parameter) for name, parameter in self.space.parameters.items()}
 
-    def assignments(self, params: Params) -> dict[str, Value]:
-        """Return all that a point of the space sets."""
-        return {**self.fixed, **params}
+    def assignments(self, params: Params, rung: int | None = None) -> dict[str, Value]:
+        """Return all that a point of the space sets for a training at a rung: the lowest one unless given."""
+        chosen = self.rungs[0] if rung is None and self.rungs else rung
+        return {**self.fixed, **params, **({} if self.is_whole(chosen) else {EPOCHS: chosen})}
+
+    def is_whole(self, rung: int | None) -> bool:
+        """Return whether a training at the rung is a whole one."""
+        return rung is None or not self.rungs or rung == self.rungs[-1]
 
     def combinations(self) -> Iterator[dict[str, Value]]:
         """Yield every point, the last parameter varying fastest, as Hydra's own sweeper orders them."""

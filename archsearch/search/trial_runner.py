@@ -38,11 +38,15 @@ class TrialLost(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialEnd:
-    """How a trial ended: its number, the values it was recorded with, and in one line the cause of a failure."""
+    """How a trial ended: its number, the values it was recorded with, and in one line the cause of a failure.
+
+    `rung` are its epochs where they are fewer than those of a whole training.
+    """
 
     number: int
     state: EndState
     values: tuple[float, ...] | None = None
+    rung: int | None = None
     cause: str = ""
 
 
@@ -234,7 +238,7 @@ class _Recorder:
         if not self.database.call(finish):
             return TrialEnd(number=claim.number, state="lost")
         found = tuple(values) if values is not None else None
-        return TrialEnd(number=claim.number, state=end, values=found, cause=cause)
+        return TrialEnd(number=claim.number, state=end, values=found, cause=cause, rung=claim.rung)
 
 
 def _cause(error: BaseException) -> str:

@@ -54,9 +54,11 @@ def run_workers(
     seed: int | None = None,
     devices: Sequence[str] = (),
     first: int = 0,
+    until: float | None = None,
 ) -> None:
     """Search with `study.workers` processes until all is done; `devices` are assigned in turn, the cores shared.
 
+    Each ends at `until`, see `work`: `time.monotonic` is the same clock in all processes of a machine.
     Raises the error that a worker ended with, `InterruptedRun` after Ctrl-C (every worker has written a checkpoint),
     and `RunError` where workers died repeatedly.
     """
@@ -68,7 +70,7 @@ def run_workers(
         ours, theirs = context.Pipe(duplex=False)
         device = devices[index % len(devices)] if devices else None
         own = None if seed is None else seed + index
-        arguments = (theirs, os.getpid(), url, study.name, sweep, factory, own, device, first)
+        arguments = (theirs, os.getpid(), url, study.name, sweep, factory, own, device, first, until)
         process = context.Process(target=_main, args=arguments, name=f"worker-{index}")
         with _shared_cores(sweep.settings.workers), blocked():
             process.start()
@@ -204,6 +206,7 @@ def _main(
     seed: int | None,
     device: str | None,
     first: int,
+    until: float | None,
 ) -> None:
     """Be one worker. Ctrl-C is the parent's, which stops the workers by SIGTERM; that waits for the first `try`."""
     protect_output()
@@ -225,7 +228,7 @@ def _main(
             try:
                 with stop.at_once():
                     study, task = patience.call(lambda: load_study(store, name)), patience.call(factory)
-                work(study, sweep, task, listen=send, seed=seed, device=device, first=first)
+                work(study, sweep, task, listen=send, seed=seed, device=device, first=first, until=until)
             finally:
                 store.close()
     except (InterruptedRun, KeyboardInterrupt):

@@ -6,6 +6,8 @@ Imports the standard library, `errors`, `decode`, `plugins` and `objectives` onl
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Annotated, Literal, get_args
@@ -20,10 +22,15 @@ BUILT_IN_SAMPLERS: tuple[str, ...] = get_args(SamplerName)
 PrunerName = Literal["none", "median", "hyperband", "patient"]
 
 LONGEST_NAME = 500  # characters of a study's name; the database has room for 512
+TRIALS = 50  # trained designs, where neither `trials` nor `budget` is given
 
 Count = Annotated[int, Range(at_least=1)]
 CountFromZero = Annotated[int, Range(at_least=0)]
 CountFromTwo = Annotated[int, Range(at_least=2)]
+
+RUNG_SAMPLERS = ("footprint", "random", "qmc")
+"""Samplers that can be used with rungs: their model knows the rung of a value, or they have none."""
+LOWEST_RUNG, REDUCTION = 2, 3  # epochs of the lowest rung at least, and of a rung by those of the next one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +72,7 @@ class PrunerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySettings:
-    """A search: `trials` is the total of trained designs over all runs of the same command.
+    """A search: `trials` is the total of trained designs over all runs of the same command, `budget` the time of one.
 
     A worker writes a heartbeat every `heartbeat` seconds; one without a heartbeat for `grace` seconds counts as dead
     (on this machine as soon as its process is gone). It waits `patience` seconds at most for a fault of the machine to
@@ -74,11 +81,14 @@ class StudySettings:
 
     name: str | None = None  # null: one per data set and limits
     storage: str = "sqlite:///outputs/studies.db"
-    trials: Count = 50
+    trials: Count | None = None  # null: `TRIALS`, or as many as the budget allows
+    budget: str | float | None = None  # 2h, 1h30m, 20m, 90s or seconds: the wall clock of one run of the command
     workers: Count = 1
     objectives: tuple[str, ...] = ("accuracy",)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
+    rungs: Literal["auto"] | tuple[Count, ...] | None = "auto"  # epochs; see `rungs_up_to`
+    warm_start: str | None = None  # an earlier study whose results the sampler knows: NAME, or STORAGE#NAME
     repair: bool = True  # raise dilations where a design misses a lower limit of the receptive field
     retry_failed: bool = False  # train failed designs again
     max_failures: Count = 5  # in a row, after which the search stops
@@ -95,6 +105,7 @@ class StudySettings:
             what = f"must be at most {LONGEST_NAME} characters, none of them a control character"
             raise SpecError("study.name", what, "Its folders are named after it.")
         check_ranges(self, "study")
+        _ = self.seconds
         if self.artifacts is not None and not PurePath(self.artifacts).is_absolute():
             fix = "Give the whole path of a folder that is mounted on all machines."
             raise SpecError("study.artifacts", f"expected an absolute folder, got '{self.artifacts}'", fix)
@@ -111,3 +122,74 @@ class StudySettings:
         if self.pruner.name != "none" and self.objectives != ("accuracy",):
             fix = "Set pruner=none, or study.objectives=[accuracy]."
             raise SpecError("study.pruner", "compares trainings by their accuracy, which is not the objective", fix)
+        self._check_sampling()
+
+    def _check_sampling(self) -> None:
+        if self.warm_start is not None:
+            if not self.warm_start.rpartition("#")[2]:
+                raise SpecError("study.warm_start", "names no study", "Write NAME, or STORAGE#NAME.")
+            if self.sampler.name != "footprint":
+                what = f"is for the model of the sampler 'footprint', not for '{self.sampler.name}'"
+                raise SpecError("study.warm_start", what, "Set sampler=footprint, or leave it out.")
+        if isinstance(self.rungs, tuple):
+            if not self.rungs or list(self.rungs) != sorted(set(self.rungs)):
+                raise SpecError("study.rungs", "must list epochs, each number above the one before", "As [2, 4, 10].")
+            if self._without_rungs:
+                raise SpecError("study.rungs", self._without_rungs, "Leave it at auto, or set it to null.")
+
+    @property
+    def seconds(self) -> float | None:
+        """The budget in seconds; None without one. Raises `SpecError` where it is no time."""
+        return None if self.budget is None else _seconds_of(self.budget)
+
+    @property
+    def most_trials(self) -> float:
+        """The number of trained designs at which the search ends; infinite where only the budget ends it."""
+        return self.trials or (TRIALS if self.budget is None else math.inf)
+
+    def rungs_up_to(self, epochs: int) -> tuple[int, ...]:
+        """Return the epochs of each rung of a search whose whole trainings have `epochs`, which are the last rung.
+
+        Empty where all are trained whole. Raises `SpecError` for rungs of more epochs.
+        """
+        if self.rungs is None or (self.rungs == "auto" and self._without_rungs):
+            return ()
+        if isinstance(self.rungs, tuple):
+            if self.rungs[-1] > epochs:
+                what = f"has {self.rungs[-1]} epochs, and a whole training {epochs} (train.epochs)"
+                raise SpecError("study.rungs", what, "The last rung is a whole training.")
+            found = [*(rung for rung in self.rungs if rung < epochs), epochs]
+        else:
+            found, lower = [epochs], round(epochs / REDUCTION)
+            while lower >= LOWEST_RUNG:
+                found, lower = [lower, *found], round(lower / REDUCTION)
+        return tuple(found) if len(found) > 1 else ()
+
+    @property
+    def _without_rungs(self) -> str:
+        """Why the search trains every design whole: it has no rungs by default, and allows none."""
+        if len(self.objectives) > 1 or self.objectives[0] not in ("accuracy", "loss"):
+            return "compares trainings by one objective, accuracy or loss"
+        if self.pruner.name != "none":
+            return f"ends trainings early, as the pruner '{self.pruner.name}' does: choose one of them"
+        known = RUNG_SAMPLERS[:1] if self.rungs == "auto" else RUNG_SAMPLERS
+        if self.sampler.name not in known:
+            return f"needs a sampler that knows of rungs ({', '.join(RUNG_SAMPLERS)}), not '{self.sampler.name}'"
+        return ""
+
+
+_TIME = re.compile(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+
+
+def _seconds_of(budget: str | float) -> float:
+    """Return a time such as `1h30m` in seconds."""
+    found = None
+    if not isinstance(budget, str):
+        found = float(budget)
+    elif (parts := _TIME.fullmatch(budget.strip())) is not None:
+        hours, minutes, seconds = (float(part or 0) for part in parts.groups())
+        found = 3600 * hours + 60 * minutes + seconds
+    if found is None or not 0 < found < math.inf:
+        what = f"must be a time above 0, such as 2h, 1h30m, 20m, 90s or a number of seconds, got '{budget}'"
+        raise SpecError("study.budget", what)
+    return found

@@ -37,19 +37,22 @@ class LaunchedWorker:
     sweep: Sweep
     tasks: TaskFactory
     first: int
-    total: int
+    total: int | None
 
     def __call__(self, config: Any) -> None:
-        """Be one worker until the search is done."""
+        """Be one worker until the search is done, or the time of the job's own that the budget gives is over."""
+        began = time.monotonic()
         protect_output()
         settings = replace(self.sweep.settings, storage=str(config.study.storage))
         patience = Patience(settings.patience, lambda text: print(text, file=sys.stderr))  # noqa: T201
         store = patience.call(lambda: open_store(settings.storage, slim=True))
         try:
             study = patience.call(lambda: load_study(store, self.study))
-            view = ProgressView(self.total, study.objectives, study.directions)
+            until = None if settings.seconds is None else began + settings.seconds
+            view = ProgressView(self.total, study.objectives, study.directions, until=until)
             with stopping_in_time():
-                work(study, replace(self.sweep, settings=settings), self.tasks(), listen=view, first=self.first)
+                sweep = replace(self.sweep, settings=settings)
+                work(study, sweep, self.tasks(), listen=view, first=self.first, until=until)
         finally:
             store.close()
 
@@ -63,7 +66,8 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
     """
     from hydra.core.plugins import Plugins
 
-    travelling = replace(worker, sweep=replace(worker.sweep, settings=replace(worker.sweep.settings, storage="-")))
+    settings = replace(worker.sweep.settings, storage="-", warm_start=None)  # addresses; what was read travels
+    travelling = replace(worker, sweep=replace(worker.sweep, settings=settings))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=travelling, config=config)
     # A worker has no output of its own: the files of a training are in the folder of its trial.
     jobs = [

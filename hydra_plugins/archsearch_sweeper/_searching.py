@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 import os
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +24,16 @@ from archsearch.search.faults import Patience
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import INFEASIBLE, take_snapshot
+from archsearch.search.samplers.observations import Observation
+from archsearch.search.space import Space
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
 from archsearch.search.summary import best_so_far, summarize, summary_text, unbuildable, write_best
-from archsearch.search.sweep import Sweep, require_grid
+from archsearch.search.sweep import EPOCHS, Sweep, require_grid
 from archsearch.search.task import hash_of
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
+from archsearch.settings.study import StudySettings
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
 from hydra_plugins.archsearch_sweeper._preflight import require_usable
@@ -53,8 +58,11 @@ class Searched:
 
 def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[float, ...]]:
     """Run a multirun to its end, print its summary, and return the trials' values by number."""
+    began = time.monotonic()
     opened, request = _open(context, config, arguments)
     study, sweep = opened.study, opened.sweep
+    seconds = sweep.settings.seconds
+    until = None if seconds is None else began + seconds
     task = opened.tasks()
     patience = Patience(sweep.settings.patience, lambda text: print(text, file=sys.stderr))  # noqa: T201
     try:
@@ -63,7 +71,8 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             seed = (sweep.settings.sampler.seed or 0) if request.shuffle else None
             total = patience.call(lambda: enqueue(study, sweep, task, shuffle_seed=seed))
         else:
-            total = sweep.settings.trials
+            most = sweep.settings.most_trials
+            total = None if most == math.inf else int(most)
         snapshot = take_snapshot(study.trials(), sweep.name)
         view = ProgressView(
             total,
@@ -72,6 +81,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             done=len(snapshot.trained),
             best=best_so_far(study, snapshot),
             epochs=sweep.epochs,
+            until=until,
         )
         if not is_done(snapshot, sweep):
             if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
@@ -81,7 +91,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
                 launch(context, config, _all_plain(arguments, request), worker, study)
             else:
                 with contextlib.closing(view):
-                    _run(opened, task, view, first)
+                    _run(opened, task, view, first, until)
         found = patience.call(lambda: _finish(study, sweep))
         if request.exhaustive:
             _require_all(study, sweep)
@@ -95,18 +105,27 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         study.store.close()
 
 
-def _run(opened: Searched, task: ExperimentTask, view: ProgressView, first: int) -> None:
+def _run(opened: Searched, task: ExperimentTask, view: ProgressView, first: int, until: float | None) -> None:
     settings = opened.sweep.settings
     seed = settings.sampler.seed
     if seed is None:
         seed = int.from_bytes(os.urandom(4), "big")
     if settings.workers == 1:
-        work(opened.study, opened.sweep, task, listen=view, seed=seed + first, first=first)
+        work(opened.study, opened.sweep, task, listen=view, seed=seed + first, first=first, until=until)
         return
     from archsearch.training.device import cuda_devices
 
     devices = cuda_devices()
-    run_workers(opened.study, opened.sweep, opened.tasks, listen=view, seed=seed + first, devices=devices, first=first)
+    run_workers(
+        opened.study,
+        opened.sweep,
+        opened.tasks,
+        listen=view,
+        seed=seed + first,
+        devices=devices,
+        first=first,
+        until=until,
+    )
 
 
 def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
@@ -142,9 +161,9 @@ def _require_all(study: Study, sweep: Sweep) -> None:
 
 
 def _require_any(study: Study, sweep: Sweep) -> None:
-    """Raise `UsageError` where no design of the space could be trained."""
+    """Raise `UsageError` where no design of the space could be trained, now or later."""
     snapshot = take_snapshot(study.trials(), sweep.name)
-    if snapshot.trained or snapshot.failed:
+    if snapshot.taken or snapshot.failed:
         return
     causes = unbuildable(snapshot, sweep.name)
     why = causes[0] if causes else "python -m archsearch.study why shows which limits they break"
@@ -196,8 +215,14 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     )
     token = hash_of([sweep.name, study.raw.user_attrs.get("token")]) if "token" in study.raw.user_attrs else sweep.name
     folder = moved or Path("outputs/sweeps") / f"{folder_name(study.name)}-{token[:8]}"
-    epochs = None if "train.epochs" in request.space.parameters else experiment.train.epochs
-    sweep = replace(sweep, folder=_own_folder(folder, study, given=moved is not None), epochs=epochs)
+    epochs = _epochs(experiment, request)
+    sweep = replace(
+        sweep,
+        folder=_own_folder(folder, study, given=moved is not None),
+        epochs=epochs,
+        rungs=_rungs(settings, epochs, exhaustive=exhaustive),
+        earlier=_earlier(settings, study, request.space, epochs, exhaustive=exhaustive),
+    )
     tasks = ExperimentTasks(
         base=request.base,
         sources=sources,
@@ -207,6 +232,40 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
         logging=_job_logging(config),
     )
     return Searched(study=study, sweep=sweep, tasks=tasks), request
+
+
+def _epochs(experiment: Experiment, request: Request) -> int | None:
+    """Return the epochs of a whole training; None where the designs differ in them."""
+    if not {"train", EPOCHS}.isdisjoint(request.space.parameters):
+        return None
+    fixed = request.fixed.get(EPOCHS, experiment.train.epochs)
+    return fixed if isinstance(fixed, int) else None
+
+
+def _rungs(settings: StudySettings, epochs: int | None, *, exhaustive: bool) -> tuple[int, ...]:
+    """Return the epochs of each rung; empty where every design is trained whole."""
+    if epochs is not None and not exhaustive:
+        return settings.rungs_up_to(epochs)
+    if isinstance(settings.rungs, tuple):
+        what = "a list of designs is trained whole" if exhaustive else "the epochs of the trainings are searched over"
+        raise SpecError("study.rungs", what, "Leave it at auto, or set it to null.")
+    return ()
+
+
+def _earlier(
+    settings: StudySettings, study: Study, space: Space, epochs: int | None, *, exhaustive: bool
+) -> tuple[Observation, ...]:
+    """Return the designs of an earlier study that the sampler is to know, and say how many they are."""
+    if settings.warm_start is None:
+        return ()
+    if exhaustive:
+        raise SpecError("study.warm_start", "a list of designs has no sampler that learns", "Leave it out.")
+    from archsearch.search.samplers.warm_start import earlier_observations
+
+    found = earlier_observations(settings.warm_start, study, space, epochs)
+    text = f"study.warm_start: the sampler learns from {number(len(found))} designs of an earlier study"
+    print(printable(text), file=sys.stderr)  # noqa: T201
+    return found
 
 
 def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[Study, str]:

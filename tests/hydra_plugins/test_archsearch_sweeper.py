@@ -79,3 +79,49 @@ def test_every_shipped_space_is_read(file: Path) -> None:
     request = read_request([], yaml.safe_load(file.read_text()))
     assert request.space.parameters
     assert not request.exhaustive
+
+
+def test_a_budget_ends_a_search_and_its_trainings_wait_for_the_same_command() -> None:
+    """The trainings are too long for the time: they are put back, and the command ends with a summary."""
+    longer = ["space=training", "data.shapes.train_images=2000", "train.epochs=5000", "study.workers=2"]
+    found = sweep(*longer, "study.budget=25s")
+    assert found.returncode == 0, found.stderr
+    assert "study.budget: the time is over" in found.stderr
+    store = open_store()
+    trials = load_study(store, study_names(store)[0]).trials()
+    store.close()
+    waiting = [trial for trial in trials if trial.state.name == "WAITING"]
+    assert f"{len(waiting)} waiting for the same command" in found.stdout
+    assert 1 <= len(waiting) <= 2
+    assert {trial.user_attrs["worker"] for trial in waiting} == {""}
+    refused = sweep("space=training", "study.budget=soon")
+    assert refused.returncode == 2
+    assert "study.budget: must be a time above 0" in refused.stderr
+
+
+def test_a_search_rises_by_rungs_and_warms_the_next_one_up() -> None:
+    space = ["arch.stages.c2.width=choice(32,64,96,128)", "constraints=none", "arch.width=0.25", "train.epochs=5"]
+    found = sweep(*space, "study.trials=6", "study.name=first")
+    assert found.returncode == 0, found.stderr
+    assert "after 2 epochs" in found.stderr
+    store = open_store()
+    trials = load_study(store, "first").trials()
+    by_rung = {rung: [one for one in trials if one.user_attrs.get("rung") == rung] for rung in (2, None)}
+    assert [len(one) for one in by_rung.values()] == [4, 2]
+    for rung, ran in by_rung.items():
+        records = [json.loads(Path(trial.user_attrs["run_dir"], "result.json").read_text()) for trial in ran]
+        assert [record["epochs"] for record in records] == [rung or 5] * len(ran)
+    assert {trial.user_attrs["design_id"] for trial in by_rung[None]} <= {
+        trial.user_attrs["design_id"] for trial in by_rung[2]
+    }
+    best = max(by_rung[None], key=lambda trial: trial.values[0])
+    table = found.stdout.split("\n\n")[1].splitlines()
+    assert table[0].split()[:2] == ["trial", "epochs"]
+    assert table[1].split()[:2] == [str(best.number), "all"]
+    again = yaml.safe_load(Path(best.user_attrs["run_dir"]).parent.joinpath("best.yaml").read_text())["overrides"]
+    assert [one for one in again if one.startswith("train.epochs")] == ["train.epochs=5"]
+    warmed = sweep(*space, "study.trials=1", "study.name=second", "study.warm_start=first", "study.rungs=null")
+    assert warmed.returncode == 0, warmed.stderr
+    assert "study.warm_start: the sampler learns from 6 designs of an earlier study" in warmed.stderr
+    assert [trial.user_attrs.get("rung") for trial in load_study(store, "second").trials()] == [None]
+    store.close()

@@ -52,3 +52,15 @@ def test_several_objectives_have_the_ends_of_the_front() -> None:
     assert "2 designs form the Pareto front" in text
     assert "its best values are validation accuracy 90.00 % (trial 0) and 100 MACs (trial 1)." in text
     assert last_activity(study) is None
+
+
+def test_trainings_of_fewer_epochs_are_named_and_not_the_best() -> None:
+    trials = [
+        make_trial(0, values=(0.9,), attrs={"rung": 2}),
+        make_trial(1, values=(0.5,), attrs={"rung": 4}),
+        make_trial(2, values=(0.6,), attrs={"rung": 2}),
+    ]
+    text = " ".join(sentences(make_study(trials), explain(make_study(trials))))
+    assert "They rose by rungs: 2 for 2 and 1 for 4 epochs, none for all epochs yet." in text
+    assert "The best is trial 1: validation accuracy 50.00 %" in text
+    assert "rungs" not in " ".join(sentences(make_study(trials[:0]), explain(make_study(trials[:0]))))

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.progress import Event, LiveDisplay, PlainDisplay, ProgressView, Status, make_display
+from archsearch.search.storage.read import Best
 from archsearch.search.trial_runner import TrialEnd
 
 
@@ -39,12 +40,67 @@ def test_a_trial_that_goes_to_another_worker_does_not_count() -> None:
 
 
 def test_the_best_is_that_of_the_whole_sweep() -> None:
-    view = ProgressView(4, ("accuracy",), ("maximize",), done=2, best=(0.75, 1), out=io.StringIO())
+    view = ProgressView(
+        4, ("accuracy",), ("maximize",), done=2, best=Best(number=1, values=(0.75,), front=1), out=io.StringIO()
+    )
     assert view.status() == "2/4 done, best 75.00 % by trial 1"
     view(Event(kind="ended", number=2, end=TrialEnd(number=2, state="complete", values=(0.5,))))
     assert "best 75.00 % by trial 1" in view.status()
     view(Event(kind="ended", number=3, end=TrialEnd(number=3, state="complete", values=(0.875,))))
     assert "best 87.50 % by trial 3" in view.status()
+
+
+def test_the_best_is_one_of_the_highest_rung() -> None:
+    out = io.StringIO()
+    view = ProgressView(9, ("accuracy",), ("maximize",), epochs=6, out=out)
+    for number, (value, rung) in enumerate([(0.5, 2), (0.3, None), (0.9, 2), (0.4, None)]):
+        view(Event(kind="claimed", number=number, rung=rung))
+        view(Event(kind="epoch", number=number, epoch=1, accuracy=0.1))
+        view(
+            Event(
+                kind="ended", number=number, end=TrialEnd(number=number, state="complete", values=(value,), rung=rung)
+            )
+        )
+    lines = out.getvalue().splitlines()
+    assert (
+        lines[0]
+        == "trial 0: accuracy 50.00 % after 2 epochs  [1/9 done, best 50.00 % by trial 0 after 2 epochs, "
+        + lines[0].rpartition(", ")[2]
+    )
+    assert "best 30.00 % by trial 1," in lines[1]
+    assert "best 30.00 % by trial 1," in lines[2]
+    assert "best 40.00 % by trial 3," in lines[3]
+
+
+def test_a_worker_is_shown_with_the_epochs_of_its_rung() -> None:
+    shown: list[Status] = []
+
+    class Shown(PlainDisplay):
+        def show(self, status: Status) -> None:
+            shown.append(status)
+
+    view = ProgressView(9, ("accuracy",), ("maximize",), epochs=6, display=Shown(io.StringIO()))
+    for rung in (2, None):
+        view(Event(kind="claimed", number=1, rung=rung))
+        view(Event(kind="epoch", number=1, epoch=1, accuracy=0.1))
+    assert [status.training[0].split(",")[1].strip() for status in shown[1::2]] == ["epoch 1/2", "epoch 1/6"]
+
+
+def test_a_search_without_a_number_of_trials_shows_its_time() -> None:
+    now = [100.0]
+    shown: list[Status] = []
+
+    class Shown(PlainDisplay):
+        def show(self, status: Status) -> None:
+            shown.append(status)
+
+    view = ProgressView(
+        None, ("accuracy",), ("maximize",), until=300.0, display=Shown(io.StringIO()), clock=lambda: now[0]
+    )
+    now[0] = 150.0
+    view(Event(kind="ended", number=0, end=TrialEnd(number=0, state="complete", values=(0.5,))))
+    assert shown[-1].share == pytest.approx(0.25)
+    assert shown[-1].text == "1 done, best 50.00 % by trial 0, about 2 min 30 s left"
 
 
 def test_a_note_is_printed_once() -> None:
@@ -82,7 +138,7 @@ def test_on_a_terminal_the_status_stays_at_the_foot_with_the_trial_of_each_worke
     view.close()
 
 
-STANDING = Status(done=3, total=4, text="3/4 done, 2 [refused]", training=("worker 0: trial 7",))
+STANDING = Status(share=0.75, text="3/4 done, 2 [refused]", training=("worker 0: trial 7",))
 
 
 class Terminal(io.StringIO):

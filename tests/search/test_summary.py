@@ -13,6 +13,7 @@ from archsearch.search.queue import take_snapshot
 from archsearch.search.space import Choice, Space
 from archsearch.search.storage.database import Store
 from archsearch.search.storage.read import trials_read
+from archsearch.search.storage.rows import Row
 from archsearch.search.storage.study import Study
 from archsearch.search.summary import best_so_far, command_of, summarize, summary_text, write_best
 
@@ -44,7 +45,9 @@ def test_the_best_so_far_is_that_of_all_calls(store: Store) -> None:
     work(study, make_sweep(), FakeTask(most=20), seed=1)
     work(study, make_sweep(make_settings(trials=9)), FakeTask(most=20), seed=2)
     best = max(study.trials(), key=lambda trial: trial.value if trial.value is not None else -1.0)
-    assert best_so_far(study, take_snapshot(study.trials(), make_sweep().name)) == (best.value, best.number)
+    found = best_so_far(study, take_snapshot(study.trials(), make_sweep().name))
+    assert found is not None
+    assert (found.values, found.number) == ((best.value,), best.number)
 
 
 def test_repairs_are_part_of_the_command_and_unused_options_are_not(study: Study) -> None:
@@ -79,3 +82,21 @@ def test_the_summary_has_the_causes_of_designs_that_cannot_be_built(study: Study
     sweep = make_sweep(make_settings(trials=2), space=Space(parameters={"block": Choice(options=("broken", "normal"))}))
     work(study, sweep, FakeTask(), seed=1)
     assert "\ncannot be built: block: cannot be built\n" in summary_text(study, sweep, summarize(study, sweep))
+
+
+def test_trainings_of_fewer_epochs_stand_below_with_their_epochs(store: Store) -> None:
+    study, sweep = make_study(store), make_sweep(rungs=(2, 6))
+    for number, rung in enumerate([2, None, 2]):
+        attrs = {
+            "sweep": sweep.name,
+            "key": f"{number}",
+            "state_reason": "complete",
+            **({"rung": rung} if rung else {}),
+        }
+        study.write([Row(state="complete", params={"a": 1 + number}, attrs=attrs, values=(0.9 - 0.1 * number,))])
+    summary = summarize(study, sweep)
+    assert [trial.number for trial in summary.best] == [1, 0, 2]
+    table = summary_text(study, sweep, summary).split("\n\n")[1].splitlines()
+    assert [line.split()[:3] for line in table] == [
+        ["trial", "epochs", "accuracy"], ["1", "all", "80.00"], ["0", "2", "90.00"], ["2", "2", "70.00"]
+    ]  # fmt: skip

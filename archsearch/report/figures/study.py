@@ -114,15 +114,19 @@ def history_charts(study: StudyRead) -> list[Chart]:
 def history_chart(study: StudyRead, place: int = 0) -> Chart | None:
     """Return the objective at `place` over the trials, the best so far as a stair; None without data.
 
-    A pruned trial has its last reported accuracy; trials without a value are on the lower edge.
+    A pruned trial has its last reported accuracy, and looks like one of a lower rung; trials without a value are on the
+    lower edge.
     """
     name, higher = study.objectives[place], is_higher_better(study, place)
     points: list[Point] = []
     best: list[tuple[float, float]] = []
     without_value: list[tuple[int, TrialState]] = []
+    comparable = {trial.number for trial in study.comparable()}
     for trial in study.trials:
         value = value_of(study, trial, name) if trial.state == "complete" else None
-        if value is not None:
+        if value is not None and trial.number not in comparable:
+            points.append(Point(trial.number, trial.number, value, "pruned"))
+        elif value is not None:
             better = not best or (value > best[-1][1] if higher else value < best[-1][1])
             if better:
                 best.append((trial.number, value))
@@ -137,7 +141,7 @@ def history_chart(study: StudyRead, place: int = 0) -> Chart | None:
     y = _value_range(points, [value for _, value in best], name)
     drawn = thinned(points, MOST_POINTS, lambda point: point.kind == "best")
     others = thinned(without_value, MOST_POINTS, lambda each: each[1] != INFEASIBLE)
-    marks = _points(drawn, "best so far", lambda point: labelled_value(name, point.y))
+    marks = _points(study, drawn, "best so far", lambda point: labelled_value(name, point.y))
     for state, text in _STATES.items():
         there = [trial for trial, each in others if each == state]
         data = tuple(Datum(x=trial, y=None, hover=f"trial {trial}: {text}", trial=trial) for trial in there)
@@ -172,11 +176,14 @@ def trade_off_chart(study: StudyRead, cost: str) -> Chart | None:
     less = not (cost in study.objectives and is_higher_better(study, study.objectives.index(cost)))
     complete: dict[int, tuple[float, float]] = {}
     points: list[Point] = []
+    comparable = {trial.number for trial in study.comparable()}
     for trial in study.trials:
         x, value = value_of(study, trial, cost), value_of(study, trial, name)
         if x is None:
             continue
-        if trial.state == "complete" and value is not None:
+        if trial.state == "complete" and value is not None and trial.number not in comparable:
+            points.append(Point(trial.number, x, value, "pruned"))
+        elif trial.state == "complete" and value is not None:
             complete[trial.number] = (x, value)
         elif trial.state == "pruned" and name == "accuracy" and (last := last_accuracy(trial)) is not None:
             points.append(Point(trial.number, x, last, "pruned"))
@@ -205,6 +212,7 @@ def trade_off_chart(study: StudyRead, cost: str) -> Chart | None:
         curves=(Curve(look="front", points=stair(line, x_axis.high if less else x_axis.low)),),
         points=tuple(
             _points(
+                study,
                 drawn,
                 "Pareto front",
                 lambda point: f"{labelled_value(name, point.y)}, {labelled_value(cost, point.x)}",
@@ -293,10 +301,11 @@ def ranked_bars(
     )
 
 
-def _points(points: Iterable[Point], best: str, text: Callable[[Point], str]) -> list[Points]:
+def _points(study: StudyRead, points: Iterable[Point], best: str, text: Callable[[Point], str]) -> list[Points]:
     """Return the marks of each kind, those of the best first, so that they are above the others."""
     found: list[Points] = []
-    labels = {"best": best, "complete": "complete", "pruned": "pruned, last reported accuracy"}
+    pruned = "fewer epochs, or pruned" if study.has_rungs else "pruned, last reported accuracy"
+    labels = {"best": best, "complete": "complete", "pruned": pruned}
     listed = list(points)
     for kind, name in labels.items():
         data = tuple(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archsearch.analysis.measure import Footprint
-from archsearch.formatting import duration, moment, number, percent, setting_text
+from archsearch.formatting import duration, moment, number, percent, rung_text, setting_text
 from archsearch.report.designs import read_design, stage_lines
 from archsearch.report.figures.design import field_chart, network_legend, page_drawing
 from archsearch.report.figures.render import textures
@@ -181,7 +181,7 @@ def _values_and_costs(study: StudyRead, trial: TrialRead) -> tuple[str, str]:
         ", ".join(labelled_value(name, value) for name in names if (value := value_of(study, trial, name)) is not None)
         for names in (study.objectives, costs)
     )
-    return values, others
+    return values if trial.rung is None else f"{values} after {rung_text(trial.rung)} epochs", others
 
 
 def _share(share: float | None) -> str:
@@ -300,7 +300,8 @@ def trials_section(study: StudyRead) -> Markup:
     there = [name for name in costs if any(value_of(study, trial, name) is not None for trial in shown)]
     names = [*study.objectives, *there]
     timed = any(trial.seconds is not None for trial in shown)
-    heads = ["trial", "state", *(capitalised(label(name)) for name in names), *["time"] * timed,
+    rungs = ["epochs"] if study.has_rungs else []
+    heads = ["trial", "state", *rungs, *(capitalised(label(name)) for name in names), *["time"] * timed,
              "settings that differ", "files", "command"]  # fmt: skip
     lines: list[list[Child]] = []
     for place, trial in enumerate(shown):
@@ -309,13 +310,13 @@ def trials_section(study: StudyRead) -> Markup:
         values += [value_cell("seconds", trial.seconds)] * timed
         command = command_again(study, trial) if has_command else None
         codes = [_code(each) for each in (" ".join(settings(trial, tried)), trial.attrs.get("run_dir"), command)]
-        lines.append([str(trial.number), trial.state, *values, *codes])
-    notes = []
+        lines.append([str(trial.number), trial.state, *(rung_text(trial.rung) for _ in rungs), *values, *codes])
+    notes = ["Trainings of fewer epochs are ranked below all of more epochs."] if rungs else []
     if len(shown) < len(ordered):
         notes.append(f"The table is cut: {number(len(shown))} of {number(len(ordered))} trials, the best first.")
     if sum(trial.state == "complete" for trial in shown) > MOST_COMMANDS:
         notes.append(f"Commands are given for the best {MOST_COMMANDS}.")
-    numeric, ids = range(2, 2 + len(names) + timed), [f"trial-{trial.number}" for trial in shown]
+    numeric, ids = range(2, 2 + len(rungs) + len(names) + timed), [f"trial-{trial.number}" for trial in shown]
     whole = table("All trials", heads, lines, numbers=numeric, ids=ids)
     return section("trials", "All trials", note(" ".join(notes)), whole)
 

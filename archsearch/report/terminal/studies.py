@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import margin_text
 from archsearch.analysis.limits import Margin
-from archsearch.formatting import number, one_line, percent, short_key
+from archsearch.formatting import number, one_line, percent, rung_text, short_key
 from archsearch.overrides import assign
 from archsearch.report.designs import blocks_of, blocks_text, design_mapping
 from archsearch.report.records import COLUMNS, KNOWN, read_run_folder
@@ -37,7 +37,7 @@ MOST_ASSIGNMENTS = 4
 MOST_LAYERS = 40
 _FACTS = {
     "device": "device", "worker": "worker", "design_id": "design id", "sweep": "sweep", "duplicate_of": "duplicate of",
-    "batch": "batch",
+    "batch": "batch", "rung": "epochs of its rung", "promoted_from": "promoted from trial",
 }  # fmt: skip
 """The attributes of a trial that are printed, with their labels."""
 
@@ -70,7 +70,11 @@ def _best(study: Overview) -> str:
     name, *others = study.objectives
     if others:
         return safe(f"{best.front} on the Pareto front of {', '.join(study.objectives)}")
-    return f"{safe(value_cell(name, best.values[0]))} by trial {best.number}"
+    return f"{safe(value_cell(name, best.values[0]))} by trial {best.number}{_after(best.rung)}"
+
+
+def _after(rung: float | None) -> str:
+    return "" if rung is None else f" after {rung_text(rung)} epochs"
 
 
 def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *, total: int) -> None:
@@ -86,13 +90,18 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
     names = [*study.objectives, *(name for name in COLUMNS if name not in study.objectives)]
     values = ["RF" if name == "receptive_field" else safe(short_label(name)) for name in names]
     states = ["state"] if {trial.state for trial in rows} != {"complete"} else []
+    rungs = ["epochs"] if study.has_rungs else []
     lines: list[Sequence[str]] = []
     for trial in rows:
         cells = [f"{trial.number}{'*' if trial.number in front else ''}", *[trial.state] * len(states)]
+        cells += [rung_text(trial.rung) for _ in rungs]
         cells += [safe(value_cell(name, value_of(study, trial, name))) for name in names]
         blocks, folder = blocks_of(trial), trial.place or NOTHING
         lines.append([*cells, safe(blocks_text(blocks) if blocks else NOTHING), safe(relative_path(folder))])
-    console.print(table(("trial", *states, *values, "blocks", "files"), lines, right=("trial", *values)))
+    heads = ("trial", *states, *rungs, *values, "blocks", "files")
+    console.print(table(heads, lines, right=("trial", *rungs, *values)))
+    if rungs:
+        console.print("Trainings of fewer epochs are ranked below all of more epochs.", style="dim")
     if several:
         console.print(f"* on the Pareto front ({number(len(front))} trials)", style="dim")
     if len(rows) < total:
@@ -173,8 +182,12 @@ def print_best(study: StudyRead, trial: TrialRead, console: Console) -> None:
     """Print the best trial: its figures, design, limits, files, and the command that trains it again."""
     several = len(study.objectives) > 1
     what = f"one of {len(study.front())} on the Pareto front" if several else "the best"
-    complete = study.counts().get("complete", 0)
-    console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {what} of {complete} complete")
+    complete = len(study.comparable())
+    short = study.counts().get("complete", 0) - complete
+    others = f"; {number(short)} more were trained for fewer epochs" if short else ""
+    console.print(
+        f"[bold]{safe(study.name)}[/]  trial {trial.number}, {what} of {complete} complete{_after(trial.rung)}{others}"
+    )
     _figures(study, trial, console)
     _stages(trial, console)
     _margins(trial, console)

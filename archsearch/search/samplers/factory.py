@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 def make_proposer(study: Study, sweep: Sweep, task: Task, seed: int | None) -> Proposer:
     """Return the proposer for the chosen sampler; raises `SpecError` where a package's sampler cannot be made."""
+    proposer = _make_sampler(study, sweep, task, seed)
+    if not sweep.rungs:
+        return proposer
+    from archsearch.search.samplers.rungs import RungProposer
+
+    return RungProposer(proposer, sweep, task)
+
+
+def _make_sampler(study: Study, sweep: Sweep, task: Task, seed: int | None) -> Proposer:
     if sweep.settings.sampler.name == "footprint":
         from archsearch.search.samplers.footprint import FootprintSearch
 

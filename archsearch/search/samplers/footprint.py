@@ -14,13 +14,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 
 from archsearch.process import give_freed_memory_back
@@ -28,7 +27,17 @@ from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.queue import DUPLICATE, StudySnapshot
 from archsearch.search.samplers.candidates import Pool
 from archsearch.search.samplers.gaussian_process import Array, Kernel, Posterior, condition, fit
-from archsearch.search.samplers.proposer import Infeasible, Proposal, evaluate, known_point
+from archsearch.search.samplers.observations import (
+    EARLIER,
+    RUNG,
+    Direction,
+    Observation,
+    gaussianised,
+    levelled,
+    representatives,
+    scalarised,
+)
+from archsearch.search.samplers.proposer import Infeasible, Proposal, evaluate, known_point, observed_scores
 from archsearch.search.space import Admit, Design, Features, Key, Params, Space
 from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
@@ -37,8 +46,6 @@ from archsearch.search.task import Candidate, Task
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-
-Direction = Literal["maximize", "minimize"]
 
 STARTUP = 8  # designs spread over the features before the first model
 SCREENED = 256  # points that are passed to `admit` for one proposal, unless the clock decides
@@ -49,16 +56,6 @@ PAIRS = 320 * CAPACITY  # of an observation and a candidate in one proposal: 320
 PAIRS_AT_ONCE = 1 << 15  # bounds the memory of one prediction
 PATIENCE = 40  # rounds of screening without an admitted design
 PARENTS = 8  # designs that are mutated
-POWERS = (-8.0, 12.0)  # range of the exponent of the Yeo-Johnson transform
-AUGMENTATION = 0.05  # share of the sum in a scalarised objective (Knowles 2006, ParEGO)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """A trained design with its value per objective, or None where training failed."""
-
-    design: Design
-    values: tuple[float, ...] | None
 
 
 class FootprintProposer:
@@ -91,16 +88,44 @@ class FootprintProposer:
         `pending` are designs that other workers are training: the model takes its own prediction as their result
         (Ginsbourger, Le Riche and Carraro 2010, kriging believer), so that workers propose different designs.
         """
-        usable = [index for index, each in enumerate(observations) if _usable(each)]
-        ready = len(observations) + len(pending) >= self.startup and len(usable) >= 2
         parents: list[Design] = []
-        if ready:
-            scores_N = scalarised(observations, self.directions, rng)
-            parents = [observations[index].design for index in np.argsort(-scores_N)[:PARENTS]]
+        if ready := self._is_ready(observations, pending):
+            ranked = np.argsort(-self._scores(observations, rng))
+            parents = [design for index in ranked if self._is_point(design := observations[index].design)][:PARENTS]
         self._screen(parents, rng)
         if ready:
             return self._first_admitted(self._by_improvement(observations, pending, rng))
         return self._first_admitted(self._spread([*(each.design for each in observations), *pending], rng))
+
+    def predicted(self, observations: Sequence[Observation], designs: Sequence[Design], rng: Generator) -> Array | None:
+        """Return the score that the model expects of each design's whole training; None before the first model.
+
+        The kernel of the last proposal is used: one observation more changes it little.
+        """
+        if not self._is_ready(observations, ()):
+            return None
+        scores_N = self._scores(observations, rng)
+        kept = representatives(scores_N, CONDITIONED)
+        targets_N = gaussianised(scores_N[kept])
+        view = DesignInputs.of(self._pool, [*(observations[index].design for index in kept), *designs])
+        kernel = self._kernel
+        if kernel is None or not np.array_equal(kernel.groups_D, view.groups_D):
+            kernel = self._fit(view, targets_N, len(scores_N))
+        posterior = condition(kernel, view.known_ND[: len(kept)], targets_N)
+        return posterior.mean(view.whole(view.known_ND[len(kept) :]))
+
+    def _is_ready(self, observations: Sequence[Observation], pending: Sequence[Design]) -> bool:
+        """Return whether there are enough designs for a model."""
+        return len(observations) + len(pending) >= self.startup and sum(each.usable for each in observations) >= 2
+
+    def _is_point(self, design: Design) -> bool:
+        """Return whether the design sets every parameter of the space; one of an earlier study may not."""
+        return len(design.params) == len(self._pool.space.parameters)
+
+    def _scores(self, observations: Sequence[Observation], rng: Generator) -> Array:
+        """Return one score for each observation, all on the level of whole trainings."""
+        scores_N = scalarised(observations, self.directions, rng)
+        return levelled(scores_N, [each.design for each in observations], self._pool.space)
 
     @property
     def enumerated(self) -> bool:
@@ -134,7 +159,7 @@ class FootprintProposer:
         if known and order:
             few = order[:10]
             view = DesignInputs.of(self._pool, known)
-            gap = view.inputs(self._pool, np.array(few))[:, None, :] - view.known_ND[None]
+            gap = view.inputs(self._pool, np.array(few))[:, None, :] - view.whole(view.known_ND)[None]
             first = few[int(np.argmax((gap**2).sum(axis=2).min(axis=1)))]
             order = [first, *(index for index in order if index != first)]
         return order
@@ -147,16 +172,20 @@ class FootprintProposer:
         With more than `PAIRS` pairs of an observation and a candidate, the best and the new candidates are evaluated
         and the others in turn: the ones evaluated this time are placed last.
         """
-        scores_N = scalarised(observations, self.directions, rng)
+        scores_N = self._scores(observations, rng)
         kept = representatives(scores_N, CONDITIONED)
         targets_N = gaussianised(scores_N[kept])
         rows_M = self._evaluated(PAIRS // len(kept))
-        view = DesignInputs.of(self._pool, [*(observations[index].design for index in kept), *pending])
+        known = [*(observations[index].design for index in kept), *pending]
+        view = DesignInputs.of(self._pool, known)
         known_ND, pending_ND = view.known_ND[: len(kept)], view.known_ND[len(kept) :]
         posterior = condition(self._fit(view, targets_N, len(scores_N)), known_ND, targets_N)
-        best = float(posterior.mean(known_ND).max())
+        own = [index for index, design in enumerate(known) if EARLIER not in design.context]
+        if own:
+            best = float(posterior.mean(view.whole(view.known_ND[own])).max())
+        else:  # what an earlier study has found may be infeasible here
+            best = float(posterior.mean(view.inputs(self._pool, rows_M)).max()) if len(rows_M) else 0.0
         if pending:
-            best = max(best, float(posterior.mean(pending_ND).max()))
             posterior = with_predictions(posterior, targets_N, pending_ND)
         improvement_M = self._improvement(view, posterior, rows_M, best)
         parents = [self._pool.design(int(index)) for index in rows_M[np.argsort(-improvement_M)[:PARENTS]]]
@@ -185,7 +214,7 @@ class FootprintProposer:
         ):
             return last
         few = representatives(targets_N, FITTED)
-        known_ND, trending = view.known_ND[: len(targets_N)], len(view.names)
+        known_ND, trending = view.known_ND[: len(targets_N)], view.trending
         kernel = fit(known_ND[few], targets_N[few], view.groups_D, trending=trending, start=last)
         self._kernel, self._fitted = kernel, count
         return kernel
@@ -205,10 +234,11 @@ class FootprintProposer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignInputs:
-    """Designs as inputs of the model: D columns, those of the space and then the features that vary.
+    """Designs as inputs of the model: D columns, those of the space, the features that vary, the context.
 
     Every parameter has a length scale of its own. The features share one: they are correlated (a deeper network has
-    more parameters), and a few trainings cannot identify a length for each.
+    more parameters), and a few trainings cannot identify a length for each. What differs in a training's context, such
+    as its rung, has a trend (the level) and a length scale (how much one tells of another) of its own.
     """
 
     names: tuple[str, ...]
@@ -216,6 +246,13 @@ class DesignInputs:
     deviation_F: Array
     groups_D: NDArray[np.intp]
     known_ND: Array
+    whole_C: Array
+    """The columns of the context for a whole training of this study."""
+
+    @property
+    def trending(self) -> int:
+        """The number of columns that may have a trend: the last ones."""
+        return len(self.names) + len(self.whole_C)
 
     @classmethod
     def of(cls, pool: Pool, known: Sequence[Design]) -> DesignInputs:
@@ -228,20 +265,41 @@ class DesignInputs:
         names = tuple(name for name, kept in zip(names, differing, strict=True) if kept)
         middle, deviation = middle[differing], deviation[differing]
         scaled = (features[: len(known), differing] - middle) / deviation
+        context_NC, whole_C = _contexts(known)
         groups = pool.space.groups
         own = max(groups, default=-1) + 1
+        contexts = range(own + bool(names), own + bool(names) + len(whole_C))
         return cls(
             names=names,
             middle_F=middle,
             deviation_F=deviation,
-            groups_D=np.array([*groups, *[own] * len(names)], dtype=np.intp),
-            known_ND=np.hstack([encoded, scaled]),
+            groups_D=np.array([*groups, *[own] * len(names), *contexts], dtype=np.intp),
+            known_ND=np.hstack([encoded, scaled, context_NC]),
+            whole_C=whole_C,
         )
 
     def inputs(self, pool: Pool, rows_M: NDArray[np.intp]) -> Array:
         """Return the inputs of the pool's designs `rows_M`."""
         features = pool.features_MF(self.names, rows_M)
-        return np.hstack([pool.encoded_MC(rows_M), (features - self.middle_F) / self.deviation_F])
+        context_MC = np.tile(self.whole_C, (len(rows_M), 1))
+        return np.hstack([pool.encoded_MC(rows_M), (features - self.middle_F) / self.deviation_F, context_MC])
+
+    def whole(self, inputs_ND: Array) -> Array:
+        """Return the inputs of the same designs, trained whole in this study."""
+        found_ND = inputs_ND.copy()
+        found_ND[:, found_ND.shape[1] - len(self.whole_C) :] = self.whole_C
+        return found_ND
+
+
+def _contexts(designs: Sequence[Design]) -> tuple[Array, Array]:
+    """Return the columns of the contexts that vary, at mean 0 and variance 1, and those of a whole training."""
+    names = sorted({name for design in designs for name in design.context})
+    rows = [[design.context.get(name, 0.0) for name in names] for design in designs]
+    raw_NC = np.array(rows, dtype=float).reshape(len(designs), len(names))
+    middle_C, deviation_C = raw_NC.mean(axis=0), raw_NC.std(axis=0)
+    differing_C = deviation_C > 1e-9
+    middle_C, deviation_C = middle_C[differing_C], deviation_C[differing_C]
+    return (raw_NC[:, differing_C] - middle_C) / deviation_C, -middle_C / deviation_C
 
 
 def _features(designs: Sequence[Design], names: tuple[str, ...]) -> Array:
@@ -261,70 +319,6 @@ def expected_improvement(posterior: Posterior, inputs_MD: Array, best: float) ->
     score_M = (mean_M - best) / deviation_M
     density_M = np.exp(-0.5 * score_M**2) / math.sqrt(2 * math.pi)
     return deviation_M * (score_M * ndtr(score_M) + density_M)
-
-
-def scalarised(observations: Sequence[Observation], directions: Sequence[Direction], rng: Generator) -> Array:
-    """Return one score [N] per observation, higher is better; failed ones get the worst score of the others.
-
-    Several objectives are scaled to 0..1 and combined by the augmented Chebyshev function (Knowles 2006, ParEGO,
-    equation 2) with random weights, drawn for every proposal, so that the whole Pareto front is searched.
-    """
-    signs = np.array([1.0 if direction == "maximize" else -1.0 for direction in directions])
-    rows = [each.values if _usable(each) else (math.nan,) * len(signs) for each in observations]
-    values_NO = np.array(rows, dtype=float) * signs
-    if len(signs) == 1:
-        score_N = values_NO[:, 0]
-    else:
-        low, high = np.nanmin(values_NO, axis=0), np.nanmax(values_NO, axis=0)
-        loss_NO = (high - values_NO) / np.where(high > low, high - low, 1.0) * rng.dirichlet(np.ones(len(signs)))
-        score_N = -(loss_NO.max(axis=1) + AUGMENTATION * loss_NO.sum(axis=1))
-    return np.where(np.isnan(score_N), np.nanmin(score_N), score_N)
-
-
-def _usable(observation: Observation) -> bool:
-    return observation.values is not None and all(math.isfinite(value) for value in observation.values)
-
-
-def gaussianised(scores_N: Array) -> Array:
-    """Return finite scores at mean 0 and variance 1 after the power transform of Yeo and Johnson (2000).
-
-    The score of a bad training is an outlier; transformed, it does not hide the differences between good ones.
-    The power is the most likely one (their equation 3.1).
-    """
-    scores_N = scores_N / max(float(np.abs(scores_N).max()), 1.0)  # otherwise squares of huge scores overflow
-    spread = float(scores_N.std())
-    if spread < 1e-12:
-        return np.zeros_like(scores_N)
-    standard_N = (scores_N - scores_N.mean()) / spread
-    slope = float(np.sum(np.sign(standard_N) * np.log1p(np.abs(standard_N))))
-
-    def cost(power: float) -> float:
-        return (
-            0.5 * len(standard_N) * math.log(float(_transformed(standard_N, power).var()) + 1e-300)
-            - (power - 1.0) * slope
-        )
-
-    found: Any = minimize_scalar(cost, bounds=POWERS, method="bounded")
-    transformed_N = _transformed(standard_N, float(found.x))
-    deviation = float(transformed_N.std())
-    return (transformed_N - transformed_N.mean()) / deviation if deviation > 0 else standard_N
-
-
-def _transformed(standard_N: Array, power: float) -> Array:
-    size_N = np.log1p(np.abs(standard_N))
-    power_N = np.where(standard_N >= 0, power, 2.0 - power)
-    safe_N = np.where(np.abs(power_N) < 1e-9, 1.0, power_N)
-    return np.sign(standard_N) * np.where(np.abs(power_N) < 1e-9, size_N, np.expm1(safe_N * size_N) / safe_N)
-
-
-def representatives(scores_N: Array, limit: int) -> NDArray[np.intp]:
-    """Return at most `limit` indices: the best scores for one half, and evenly spaced ranks of the others."""
-    order = np.argsort(-scores_N, kind="stable")
-    if len(order) <= limit:
-        return np.arange(len(order))
-    best, others = order[: limit // 2], order[limit // 2 :]
-    evenly = np.linspace(0, len(others) - 1, limit - len(best)).round().astype(np.intp)
-    return np.sort(np.concatenate([best, others[evenly]]))
 
 
 MOST, LEAST = 512, 24  # designs that are checked for one proposal
@@ -349,6 +343,7 @@ class FootprintSearch:
         self._rng = np.random.default_rng(seed)
         self._remembered: dict[Key, _Known | None] = {}  # the latest ones, oldest first
         self._taken: Mapping[str, object] = {}
+        self._at_rungs: set[Key] = set()  # points that are trained at any rung, and go on by promotion
         self._screened: list[Infeasible] = []
         self._proposer = FootprintProposer(
             sweep.space,
@@ -364,17 +359,10 @@ class FootprintSearch:
         self.exhausted = False
 
     def propose(self, snapshot: StudySnapshot) -> Proposal | None:
+        observations, pending = self._observed(snapshot)
         self._taken = snapshot.known
-        observations: list[Observation] = []
-        pending: list[Design] = []
-        for trial in snapshot.trials:
-            design = self._design(trial)
-            if design is None or trial.user_attrs.get("state_reason") == DUPLICATE:
-                continue
-            if not trial.state.is_finished():
-                pending.append(design)
-            else:
-                observations.append(Observation(design=design, values=_values(trial)))
+        self._at_rungs = {self._sweep.space.key(each.params) for each in pending} if self._sweep.rungs else set()
+        self._at_rungs |= {self._sweep.space.key(each.design.params) for each in observations if self._sweep.rungs}
         found = self._proposer.propose(observations, pending, self._rng)
         give_freed_memory_back()  # otherwise the process keeps the memory of its largest proposal
         self._screened.sort(key=lambda each: max(each.excess.values()))
@@ -388,6 +376,27 @@ class FootprintSearch:
         candidate = evaluate(self._task, self._sweep, found.params)
         assert isinstance(candidate, Candidate), "it was admitted"
         return Proposal(candidate=candidate)
+
+    def scores(self, snapshot: StudySnapshot, trials: Sequence[FrozenTrial]) -> Sequence[float]:
+        observations, _ = self._observed(snapshot)
+        designs = [self._design(trial) for trial in trials]
+        known = [replace(design, context={}) for design in designs if design is not None]
+        found = self._proposer.predicted(observations, known, self._rng) if len(known) == len(designs) else None
+        return observed_scores(trials, self._proposer.directions[0]) if found is None else found.tolist()
+
+    def _observed(self, snapshot: StudySnapshot) -> tuple[list[Observation], list[Design]]:
+        """Return the trained designs and those that are being trained."""
+        observations = list(self._sweep.earlier)
+        pending: list[Design] = []
+        for trial in snapshot.trials:
+            design = self._design(trial)
+            if design is None or trial.user_attrs.get("state_reason") == DUPLICATE:
+                continue
+            if not trial.state.is_finished():
+                pending.append(design)
+            else:
+                observations.append(Observation(design=design, values=_values(trial)))
+        return observations, pending
 
     def on_claimed(self, proposal: Proposal, number: int | None) -> None:
         """Do nothing: the snapshot lists the taken designs."""
@@ -407,6 +416,8 @@ class FootprintSearch:
         return int(min(max(SECONDS / each, LEAST), MOST))
 
     def _admit(self, params: Params) -> Features | None:
+        if self._sweep.space.key(params) in self._at_rungs:
+            return None
         found = self._known(params)
         return found.features if found is not None and found.key not in self._taken else None
 
@@ -440,7 +451,10 @@ class FootprintSearch:
         params = (
             trial.params if trial.params == point else point
         )  # equal values share memory: there are hundreds of trials
-        return Design(params=params, features=found.features if isinstance(found, Candidate) else {})
+        features = found.features if isinstance(found, Candidate) else {}
+        rung = trial.user_attrs.get("rung")
+        context = {RUNG: math.log(rung / self._sweep.rungs[-1])} if rung and self._sweep.rungs else {}
+        return Design(params=params, features=features, context=context)
 
 
 def _values(trial: FrozenTrial) -> tuple[float, ...] | None:

@@ -14,7 +14,7 @@ from archsearch.errors import SpecError
 from archsearch.plugins import SAMPLERS, load
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.queue import DUPLICATE, StudySnapshot
-from archsearch.search.samplers.proposer import Infeasible, Proposal, evaluate
+from archsearch.search.samplers.proposer import Infeasible, Proposal, evaluate, observed_scores
 from archsearch.search.space import Params, Space, Value
 from archsearch.search.storage.dashboard import OLDER
 from archsearch.search.storage.declarations import distribution_of
@@ -46,7 +46,7 @@ class OptunaProposer:
     """Proposes by one of Optuna's samplers over a study in memory; infeasible proposals are trials there as well."""
 
     def __init__(self, study: Study, sweep: Sweep, task: Task, seed: int | None) -> None:
-        self._sweep, self._task = sweep, task
+        self._sweep, self._task, self._direction = sweep, task, study.directions[0]
         self._in_memory = InMemoryStudy(sweep.space, study.directions, make_sampler(sweep.settings.sampler, seed))
         self._rng = np.random.default_rng(seed)
         self._unconstrained = sweep.settings.sampler.name not in CONSTRAINED
@@ -91,6 +91,9 @@ class OptunaProposer:
         if handle >= 0:  # random points are only counted
             self._in_memory.mark_infeasible(handle, found.excess)
             self.infeasible.append(replace(found, system=dict(system)))
+
+    def scores(self, snapshot: StudySnapshot, trials: Sequence[FrozenTrial]) -> Sequence[float]:
+        return observed_scores(trials, self._direction)
 
     def on_claimed(self, proposal: Proposal, number: int | None) -> None:
         if proposal.handle < 0:

@@ -32,9 +32,13 @@ class Infeasible:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A feasible design that is not trained yet, with the sampler's system attributes and its own handle."""
+    """A feasible design that is not trained yet, with the sampler's system attributes and its own handle.
+
+    `attrs` are further attributes of the trial.
+    """
 
     candidate: Candidate
+    attrs: Mapping[str, Any] = field(default_factory=dict)
     system: Mapping[str, Any] = field(default_factory=dict)
     handle: int = -1
 
@@ -54,6 +58,10 @@ class Proposer(Protocol):
         """Return a design to train, or None where none was found within some seconds or at all (`exhausted`)."""
         ...
 
+    def scores(self, snapshot: StudySnapshot, trials: Sequence[FrozenTrial]) -> Sequence[float]:
+        """Return how good each of the complete trials' designs is expected to be, trained whole; higher is better."""
+        ...
+
     def on_claimed(self, proposal: Proposal, number: int | None) -> None:
         """Handle that the proposal has become trial `number`; None where another worker was faster."""
         ...
@@ -63,16 +71,25 @@ class Proposer(Protocol):
         ...
 
 
-def evaluate(task: Task, sweep: Sweep, params: Params) -> Candidate | Infeasible:
-    """Return the candidate at a point of the space, or an `Infeasible` with the limits that it breaks."""
+def evaluate(task: Task, sweep: Sweep, params: Params, rung: int | None = None) -> Candidate | Infeasible:
+    """Return the candidate at a point of the space, or an `Infeasible` with the limits that it breaks.
+
+    It is for a training at the `rung`, the lowest one unless given.
+    """
     try:
-        candidate = task.check(sweep.assignments(params))
+        candidate = task.check(sweep.assignments(params, rung))
     except SpecError as error:
         return Infeasible(params=params, excess={UNBUILDABLE: 1.0}, reason=str(error))
     if candidate.kept:
         return candidate
     broken = ", ".join(broken_limits(candidate.margins))
     return Infeasible(params=params, excess=constraints_of(candidate.margins), reason=broken, margins=candidate.margins)
+
+
+def observed_scores(trials: Sequence[FrozenTrial], direction: str) -> list[float]:
+    """Return the values of complete trials by their only objective, higher is better."""
+    sign = 1.0 if direction == "maximize" else -1.0
+    return [sign * trial.values[0] for trial in trials]
 
 
 def known_point(trial: FrozenTrial, space: Space) -> Params | None:

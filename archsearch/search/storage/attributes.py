@@ -163,7 +163,7 @@ _OF_TRIAL: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(
         ("parameters", "macs", "receptive_field", "seconds", "heartbeat", "duplicate_of"), is_usable_number
     ),
-    **dict.fromkeys(("accuracy", "test_accuracy", "seed", "epochs"), is_usable_number),
+    **dict.fromkeys(("accuracy", "test_accuracy", "seed", "epochs", "rung", "promoted_from"), is_usable_number),
     **dict.fromkeys(("assignments", "repairs", "versions"), _is_scalars),
     **dict.fromkeys(("unused", "base", "notices"), _is_texts),
     "screened": _is_counts,

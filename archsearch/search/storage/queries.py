@@ -28,6 +28,7 @@ from archsearch.search.storage.read import (
     best_of,
     excess_of,
     moment_of,
+    rung_of,
     state_of,
 )
 from archsearch.search.storage.readonly import Query
@@ -113,13 +114,21 @@ def _overview(query: Query, study: int, name: str) -> Overview:
         for number, found in values.items()
         if len(found) == len(directions)  # another program may have written a trial of fewer
     }
+    rungs = {
+        int(number): rung
+        for number, text in query(
+            f"SELECT t.number, a.value_json {_OF_STUDY.format(table='trial_user_attributes')} AND a.key = 'rung'",
+            {"study": study},
+        )
+        if (rung := rung_of({"rung": _plain(text)})) is not None
+    }
     return Overview(
         name=name,
         objectives=objectives,
         directions=directions,
         attrs=attrs,
         counts={state: counts[state] for state in STATES if counts[state]},
-        best=best_of(whole, directions),
+        best=best_of(whole, directions, rungs),
         last=max((moment for moment in last if moment is not None), default=None),
     )
 

@@ -129,6 +129,11 @@ class TrialRead:
         return same and abs(seconds - (self.seconds or seconds)) < SAME_SECONDS
 
     @property
+    def rung(self) -> float | None:
+        """The epochs of its training where they are fewer than those of a whole one; None for a whole one."""
+        return rung_of(self.attrs)
+
+    @property
     def seconds(self) -> float | None:
         """The time of its training; None where it is not recorded."""
         seconds = self.attrs.get("seconds")
@@ -156,13 +161,28 @@ class StudyRead:
     trials: tuple[TrialRead, ...] = field(repr=False)
 
     def ranked(self) -> list[TrialRead]:
-        """Return the complete trials, best first; with several objectives the Pareto front comes before the others."""
+        """Return the complete trials, best first: those of the highest rung, in them the Pareto front, come first."""
         front = self.front()
-        return sorted(self._complete(), key=lambda trial: (trial.number not in front, self._rank(trial), trial.number))
+
+        def order(trial: TrialRead) -> tuple[Any, ...]:
+            return place_of(trial.rung), trial.number not in front, self._rank(trial), trial.number
+
+        return sorted(self._complete(), key=order)
 
     def front(self) -> frozenset[int]:
-        """Return the numbers of the complete trials that no other one dominates."""
-        return front_of({trial.number: self._rank(trial) for trial in self._complete()})
+        """Return the numbers of the `comparable` trials that no other one dominates."""
+        return front_of({trial.number: self._rank(trial) for trial in self.comparable()})
+
+    def comparable(self) -> list[TrialRead]:
+        """Return the complete trials of the highest rung, whose values may be compared, in order."""
+        complete = self._complete()
+        highest = min((place_of(trial.rung) for trial in complete), default=0.0)
+        return [trial for trial in complete if place_of(trial.rung) == highest]
+
+    @property
+    def has_rungs(self) -> bool:
+        """Whether some trainings were shorter than others, so that their values cannot be compared."""
+        return any(trial.rung is not None for trial in self.trials)
 
     def counts(self) -> dict[TrialState, int]:
         """Return the number of trials in each state that occurs."""
@@ -203,6 +223,17 @@ def rank_of(values: Sequence[float], directions: Sequence[str]) -> tuple[float, 
     """Return the sort key of values, best first: less is better, and not-a-number is worst."""
     signed = [-value if way == "maximize" else value for value, way in zip(values, directions, strict=False)]
     return tuple(math.inf if math.isnan(value) else value for value in signed)
+
+
+def rung_of(attrs: Mapping[str, Any]) -> float | None:
+    """Return the rung in a trial's attributes: its epochs; None for a whole training."""
+    rung = attrs.get("rung")
+    return rung if is_usable_number(rung) else None
+
+
+def place_of(rung: float | None) -> float:
+    """Return the sort key of a rung: whole trainings first, then those of more epochs."""
+    return -math.inf if rung is None else -rung
 
 
 def front_of(ranks: Mapping[int, tuple[float, ...]]) -> frozenset[int]:
@@ -316,11 +347,15 @@ def _utc(moment: datetime.datetime | None) -> datetime.datetime | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Best:
-    """The best complete trial; with several objectives one trial of the Pareto front, which has `front` trials."""
+    """The best complete trial of the highest `rung` (None: a whole training).
+
+    With several objectives it is one trial of the Pareto front, which has `front` trials.
+    """
 
     number: int
     values: tuple[float, ...]
     front: int
+    rung: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,6 +374,7 @@ class Overview:
 def overview_of(study: StudyRead) -> Overview:
     """Return the overview of a study."""
     values = {one.number: one.values for one in study.trials if one.state == "complete" and one.values is not None}
+    rungs = {one.number: one.rung for one in study.trials if one.rung is not None}
     moments = [moment for one in study.trials for moment in (one.started, one.finished)]
     moments += [moment_of(one.attrs.get("heartbeat")) for one in study.trials if one.state == "running"]
     return Overview(
@@ -347,7 +383,7 @@ def overview_of(study: StudyRead) -> Overview:
         directions=study.directions,
         attrs=study.attrs,
         counts=study.counts(),
-        best=best_of(values, study.directions),
+        best=best_of(values, study.directions, rungs),
         last=max((moment for moment in moments if moment is not None), default=None),
     )
 
@@ -382,14 +418,20 @@ def _settings_of(study: Overview) -> dict[str, Any]:
     return found | {name: study.attrs[name] for name in ("data_fingerprint",) if name in study.attrs}
 
 
-def best_of(values: Mapping[int, tuple[float, ...]], directions: Sequence[str]) -> Best | None:
-    """Return the best of complete trials, whose values are given by number; None where there are none."""
-    ranks = {number: rank_of(each, directions) for number, each in values.items()}
-    if not ranks:
+def best_of(
+    values: Mapping[int, tuple[float, ...]], directions: Sequence[str], rungs: Mapping[int, float]
+) -> Best | None:
+    """Return the best of complete trials of the highest rung; None where there are none.
+
+    Their values are given by number, and the rungs of those that are no whole trainings.
+    """
+    if not values:
         return None
+    highest = min(place_of(rungs.get(number)) for number in values)
+    ranks = {n: rank_of(each, directions) for n, each in values.items() if place_of(rungs.get(n)) == highest}
     front = front_of(ranks)
     first = min(front, key=lambda number: (ranks[number], number))
-    return Best(number=first, values=values[first], front=len(front))
+    return Best(number=first, values=values[first], front=len(front), rung=rungs.get(first))
 
 
 def moment_of(seconds: object) -> datetime.datetime | None:

@@ -16,17 +16,21 @@ from archsearch.search.queue import take_snapshot
 from archsearch.search.samplers import footprint
 from archsearch.search.samplers.footprint import (
     EXAMPLES,
-    Direction,
+    DesignInputs,
     FootprintProposer,
     FootprintSearch,
-    Observation,
     expected_improvement,
-    gaussianised,
-    representatives,
-    scalarised,
     with_predictions,
 )
 from archsearch.search.samplers.gaussian_process import Array, Kernel, Posterior, condition
+from archsearch.search.samplers.observations import (
+    Direction,
+    Observation,
+    gaussianised,
+    levelled,
+    representatives,
+    scalarised,
+)
 from archsearch.search.space import Choice, Design, Features, Params, Range, Space
 from archsearch.search.storage.study import Study
 
@@ -289,3 +293,50 @@ def test_it_learns_that_larger_is_better(study: Study) -> None:
     sizes = [task.size(one) for one in task.trained]
     assert max(sizes) == 30
     assert sum(sizes[5:]) > sum(sizes[:5])
+
+
+def test_scores_of_shorter_trainings_are_moved_to_the_level_of_whole_ones() -> None:
+    """By the designs that have both: the whole ones are the better ones, whose mean says nothing."""
+    designs = [
+        *(Design(params={"layer0": name}, features={}, context={"rung": -1.0}) for name in COSTS),
+        Design(params={"layer0": "large"}, features={}),
+    ]
+    scores_N = np.array([0.1, 0.2, 0.6, 0.9])
+    np.testing.assert_allclose(levelled(scores_N, designs, LAYERS), [0.4, 0.5, 0.9, 0.9])
+    np.testing.assert_allclose(levelled(scores_N[:3], designs[:3], LAYERS), scores_N[:3])
+
+
+def test_without_a_design_at_both_rungs_their_means_are_brought_together() -> None:
+    designs = [Design(params={"layer0": name}, features={}, context={"rung": -1.0}) for name in ("none", "small")]
+    designs.append(Design(params={"layer0": "large"}, features={}))
+    np.testing.assert_allclose(levelled(np.array([0.1, 0.3, 0.9]), designs, LAYERS), [0.8, 1.0, 0.9])
+
+
+def test_a_context_has_a_column_of_its_own_and_whole_trainings_one_value_of_it() -> None:
+    search = Search(objective=lambda params: (size(params),))
+    search.run(4)
+    known = [each.design for each in search.observations]
+    plain = DesignInputs.of(search.proposer._pool, known)
+    short = [Design(params=one.params, features=one.features, context={"rung": -1.0}) for one in known]
+    both = DesignInputs.of(search.proposer._pool, [*known, *short])
+    assert both.groups_D.tolist() == [*plain.groups_D, plain.groups_D.max() + 1]
+    assert (plain.trending, both.trending) == (1, 2)
+    np.testing.assert_array_equal(both.whole(both.known_ND)[4:], both.known_ND[:4])
+    assert (both.known_ND[:4, -1] != both.known_ND[4:, -1]).all()
+
+
+def test_a_design_that_was_good_for_few_epochs_is_predicted_to_be_good() -> None:
+    """Of designs that differ in no feature: what is known of each is its own value at the lower rung alone."""
+    space = Space(parameters={"x": Range(low=0.0, high=1.0)})
+    proposer = FootprintProposer(space, lambda params: {}, startup=4)
+    points = [{"x": place} for place in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)]
+    values = [0.1, 0.3, 0.6, 0.5, 0.2, 0.0]
+    short = [Design(params=point, features={}, context={"rung": -1.0}) for point in points]
+    observations = [Observation(design=one, values=(value,)) for one, value in zip(short, values, strict=True)]
+    observations.append(Observation(design=Design(params=points[2], features={}), values=(0.9,)))
+    proposer.propose(observations, [], np.random.default_rng(0))
+    whole = [Design(params=point, features={}) for point in points]
+    found = proposer.predicted(observations, whole, np.random.default_rng(0))
+    assert found is not None
+    assert np.argsort(-found)[:2].tolist() == [2, 3]
+    assert proposer.predicted(observations[:3], whole, np.random.default_rng(0)) is None

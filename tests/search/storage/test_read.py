@@ -14,6 +14,7 @@ from archsearch.search.loop import work
 from archsearch.search.storage.database import Store
 from archsearch.search.storage.read import best_of, front_of, overview_of, read_study, settings_apart, state_of
 from archsearch.search.storage.reader import open_reader
+from archsearch.search.storage.rows import Row
 from archsearch.search.storage.study import Study, open_study
 
 
@@ -99,10 +100,38 @@ def test_overviews_of_trials_and_of_tables_are_equal(store: Store) -> None:
 
 
 def test_the_best_of_one_objective_is_alone() -> None:
-    best = best_of({3: (0.5,), 4: (0.7,), 5: (0.7,)}, ["maximize"])
+    best = best_of({3: (0.5,), 4: (0.7,), 5: (0.7,)}, ["maximize"], {})
     assert best is not None
     assert (best.number, best.values, best.front) == (4, (0.7,), 2)
-    assert best_of({}, ["maximize"]) is None
+    assert best_of({}, ["maximize"], {}) is None
+
+
+def test_trainings_of_fewer_epochs_are_ranked_below_all_of_more(store: Store) -> None:
+    """However good they are: accuracies after different epochs are never compared."""
+    values = {0: (0.9, 2), 1: (0.5, None), 2: (0.7, 4), 3: (0.6, None), 4: (0.8, 4)}
+    study = make_study(store)
+    rows = [
+        Row(
+            state="complete",
+            params={"a": 1},
+            attrs={"key": f"{number}", **({"rung": rung} if rung else {})},
+            values=(value,),
+        )
+        for number, (value, rung) in values.items()
+    ]
+    study.write(rows)
+    read = open_reader().study(study.name)
+    assert [trial.number for trial in read.ranked()] == [3, 1, 4, 2, 0]
+    assert read.front() == {3}
+    assert [trial.number for trial in read.comparable()] == [1, 3]
+    assert read.has_rungs
+    (found,) = open_reader().overviews()
+    assert found == overview_of(read)
+    assert found.best is not None
+    assert (found.best.number, found.best.values, found.best.rung) == (3, (0.6,), None)
+    best = best_of({0: (0.9,), 2: (0.7,), 4: (0.8,)}, ["maximize"], {0: 2, 2: 4, 4: 4})
+    assert best is not None
+    assert (best.number, best.rung, best.front) == (4, 4, 1)
 
 
 def test_studies_of_the_same_data_and_limits_are_told_apart_by_their_settings(store: Store) -> None:
