@@ -15,7 +15,7 @@ from math import prod
 from typing import NamedTuple, NoReturn
 
 from archsearch.design.expression import multiple_of
-from archsearch.design.geometry import ONE_PIXEL, Extent, Shape, union
+from archsearch.design.geometry import ONE_PIXEL, AnyExtent, AxisExtents, Extent, Shape, union
 from archsearch.design.items import is_shape_settled
 from archsearch.design.layers import Conv, Leaf, Linear, MapKind, Primitive
 from archsearch.design.lower import (
@@ -50,22 +50,38 @@ class LayerFootprint:
     """The `row` of the layer's kind (`conv`, `norm`, ...); of a merge `add`, `mean`, `concat` or `multiply`."""
     output_shape: Shape
     """(C, H, W)."""
-    receptive_field: int
-    """px; from a global pool or a dense layer on, which see the whole map, that of its input."""
-    jump: int
-    """px between the fields of neighbouring outputs."""
-    start: int
-    """px at the left edge of the first output's field; negative inside the padding."""
+    extent: AnyExtent
+    """What its outputs see; from a global pool or a dense layer on, which see the whole map, that of its input."""
     parameters: int
     macs: int
     activations: int
     """Output elements for one image."""
 
+    @property
+    def receptive_field(self) -> int:
+        """px; the smaller one where those of the axes differ."""
+        return self.extent.size
+
+    @property
+    def receptive_fields(self) -> tuple[int, int]:
+        """px, vertical and horizontal."""
+        rows, columns = self.extent.axes
+        return rows.size, columns.size
+
+    @property
+    def jump(self) -> float:
+        """Px between the fields of neighbouring outputs, on average."""
+        return self.extent.jump
+
+    @property
+    def start(self) -> int:
+        """Px at the left edge of the first output's field; negative inside the padding."""
+        return self.extent.start
+
     def middle_field(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the rows and the columns (px, from and to) that the unit in the middle of the map sees."""
-        extent = Extent(self.start, self.receptive_field, self.jump)
-        _, height, width = self.output_shape
-        return extent.interval(height // 2), extent.interval(width // 2)
+        (rows, columns), (_, height, width) = self.extent.axes, self.output_shape
+        return rows.interval(height // 2), columns.interval(width // 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +118,7 @@ class Footprint:
     whole parallel, whose field is the union over its branches; a branch that passes a global pool (the gate of squeeze
     and excitation) is left out of it, or else every limit would be kept by any gate.
     """
-    jump: int
+    jump: float
     """px between the fields of neighbouring outputs of that convolution."""
     start: int
     """px at the left edge of the field of its first output."""
@@ -162,7 +178,7 @@ class Totals(NamedTuple):
     peak_bytes: int
 
 
-def _footprint(plan: Plan, totals: Totals, at_last_conv: Extent, end: Extent, output_shape: Shape) -> Footprint:
+def _footprint(plan: Plan, totals: Totals, at_last_conv: AnyExtent, end: AnyExtent, output_shape: Shape) -> Footprint:
     if max(at_last_conv.size, end.size, end.jump) > LARGEST_FIELD:
         what = f"its strides and dilations multiply to a receptive field above {LARGEST_FIELD} px"
         raise SpecError("arch.stages", what, "Use fewer of them; no input has more than 4096 px.")
@@ -175,6 +191,10 @@ def _footprint(plan: Plan, totals: Totals, at_last_conv: Extent, end: Extent, ou
         start=at_last_conv.start,
         output_shape=output_shape,
     )
+
+
+_Reached = tuple[Shape, AnyExtent]
+_End = tuple[AnyExtent, bool, AnyExtent | None]  # of a branch: extent, is it global, that of a convolution that counts
 
 
 class _Walk:
@@ -191,7 +211,7 @@ class _Walk:
         self.waiting = 0  # kept in addition to the running layer's input and output
         self.pending = 0  # the running layer's input, if it is still needed after that layer
 
-    def through(self, layers: tuple[Layer, ...], prefix: str, shape: Shape, extent: Extent) -> tuple[Shape, Extent]:
+    def through(self, layers: tuple[Layer, ...], prefix: str, shape: Shape, extent: AnyExtent) -> _Reached:
         """Return shape and extent after `layers`, whose paths begin with `prefix`, and add to the totals."""
         inputs = shape[0] * shape[1] * shape[2]
         for layer in layers:
@@ -237,9 +257,7 @@ class _Walk:
                         name=prefix + layer.name,
                         kind=layer.combine if isinstance(layer, Parallel) else layer.row,
                         output_shape=shape,
-                        receptive_field=extent.size,
-                        jump=extent.jump,
-                        start=extent.start,
+                        extent=extent,
                         parameters=parameters,
                         macs=macs,
                         activations=outputs,
@@ -247,7 +265,7 @@ class _Walk:
                 )
         return shape, extent
 
-    def _at_one_value(self, layer: Primitive, plain: Leaf | None, shape: Shape, extent: Extent) -> Extent:
+    def _at_one_value(self, layer: Primitive, plain: Leaf | None, shape: Shape, extent: AnyExtent) -> AnyExtent:
         """Return the extent behind `layer`, which leaves a map of `shape` as one value per channel.
 
         `plain` is what it simplifies to: what equal layers have in common decides what counts.
@@ -266,7 +284,7 @@ class _Walk:
             self.at_last_conv = grown
         return grown
 
-    def _across(self, parallel: Parallel, path: str, shape: Shape, extent: Extent) -> tuple[Shape, Extent, int]:
+    def _across(self, parallel: Parallel, path: str, shape: Shape, extent: AnyExtent) -> tuple[Shape, AnyExtent, int]:
         """Return merged shape and extent of the branches, and how many elements the merge reads."""
         if self.rows is None:
             parallel = parallel.flattened()
@@ -274,7 +292,7 @@ class _Walk:
         waiting, pending = self.waiting, self.pending
         was_global, conv_before = self.is_global, self.at_last_conv
         shapes: list[Shape] = []
-        ends: list[tuple[Extent, bool, Extent | None]] = []  # extent, is it global, extent at a convolution that counts
+        ends: list[_End] = []
         done = 0
         source_is_output = False
         for i, branch in enumerate(parallel.branches, start=1):
@@ -303,7 +321,7 @@ class _Walk:
         return merged, extent, done + source if source_is_output else done
 
 
-def _reject_jumps(parallel: Parallel, ends: list[tuple[Extent, bool, Extent | None]], path: str) -> NoReturn:
+def _reject_jumps(parallel: Parallel, ends: list[_End], path: str) -> NoReturn:
     strides = ", ".join(
         f"'{branch.name}' {end[0].jump} px" for branch, end in zip(parallel.branches, ends, strict=True) if not end[1]
     )
@@ -325,14 +343,14 @@ class Part(NamedTuple):
     macs: int
     activations: int
     peak: int  # elements
-    end: Extent
-    at_last_conv: Extent | None  # None without a convolution
+    end: AnyExtent
+    at_last_conv: AnyExtent | None  # None without a convolution
     is_global: bool  # later convolutions do not count: the map has become one value per channel
     kind: MapKind  # of the map after it
 
 
 class Field(NamedTuple):
-    """What a `Part`, or several, adds to a receptive field."""
+    """What a `Part`, or several, adds to a receptive field, where this is square."""
 
     end: Extent
     at_last_conv: Extent | None
@@ -396,12 +414,12 @@ def measure_design(design: DesignSpec, plan: Plan) -> Footprint:
 
 
 def joined(parts: Iterable[Part | Field | None]) -> Field | None:
-    """Return the field of `parts` one after another; None if one is None, or depends on the whole plan."""
+    """Return the field of `parts` one after another; None if one is None, not square, or depends on the whole plan."""
     start, size, jump = ONE_PIXEL  # numbers, not extents: thousands of designs a second come through here
     last: Extent | None = None
     is_global = False
     for part in parts:
-        if part is None or is_global:
+        if part is None or is_global or isinstance(part.end, AxisExtents) or isinstance(part.at_last_conv, AxisExtents):
             return None
         if part.at_last_conv is not None:
             inner, wide, step = part.at_last_conv
@@ -421,7 +439,7 @@ def field_of(block: FixedBlock) -> Field | None:
         same, other = (_walked(layers_of(block, channels, 64), (channels, *LARGE)) for channels in (64, 32))
     except SpecError:
         return None
-    fields = [Field(part.end, part.at_last_conv, part.is_global) for part in (same, other)]
+    fields = [joined([part]) for part in (same, other)]
     return fields[0] if fields[0] == fields[1] else None
 
 
@@ -478,5 +496,5 @@ def _shared(shape: Shape) -> Shape:
 
 
 @lru_cache(maxsize=256)
-def _shared_extent(extent: Extent) -> Extent:
+def _shared_extent(extent: AnyExtent) -> AnyExtent:
     return extent

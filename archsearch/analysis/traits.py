@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from archsearch.design.geometry import ONE_PIXEL, Shape
+from archsearch.design.geometry import Shape
 from archsearch.design.layers import Activation, Conv, GlobalPool, Leaf, Norm, Pool, Primitive, Trait
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, shape_behind
 
@@ -68,9 +68,9 @@ def windows_on_one_pixel(plan: Plan) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for path, layer, (_, height, width) in _with_inputs(plan.layers, "", plan.input_shape):
-        if isinstance(layer, Conv) and layer.kernel > 1 and height == width == 1:
+        if isinstance(layer, Conv) and layer.longest > 1 and height == width == 1:
             part, *inner = path.split(".")
-            found.setdefault(inner[0] if part == "stages" else part, layer.kernel)
+            found.setdefault(inner[0] if part == "stages" else part, layer.longest)
     return found
 
 
@@ -159,7 +159,7 @@ class _Reader:
             count.head = _reduced_by(plain, shape)
             if isinstance(plain, Pool | GlobalPool):
                 count.pooled, traits = traits, ()
-        elif plain.is_convolution and plain.grow(ONE_PIXEL).size > 1:
+        elif isinstance(plain, Conv) and plain.longest > 1:
             self._reopen(count)
         self._add(traits, count)
         if plain.is_convolution:
@@ -210,4 +210,4 @@ def _reduced_by(layer: Leaf, shape: Shape) -> HeadKind | None:
 
 
 def _is_depthwise(layer: Leaf | None) -> bool:
-    return isinstance(layer, Conv) and layer.kernel > 1 and layer.groups == layer.in_channels > 1
+    return isinstance(layer, Conv) and layer.longest > 1 and layer.groups == layer.in_channels > 1

@@ -24,7 +24,16 @@ from archsearch.design.items import (
     list_depth,
     uses_blocks,
 )
-from archsearch.design.kinds import ACTIVATIONS, KINDS, PADDINGS, LayerSpec, unknown_padding
+from archsearch.design.kinds import (
+    ACTIVATIONS,
+    AXES,
+    KINDS,
+    PADDINGS,
+    SIDES,
+    LayerKind,
+    LayerSpec,
+    unknown_padding,
+)
 from archsearch.design.plan import Combine
 from archsearch.errors import SpecError
 from archsearch.notices import notice_once
@@ -235,11 +244,28 @@ def _decode_fields(kind: str, body: object, where: str, scope: Mapping[str, Valu
     fields: dict[str, Expression] = {}
     for key, default in known.items():
         at, value, choices = join(where, key), body.get(key, default), KINDS[kind].choices.get(key)
-        if choices and not (key == "padding" and not isinstance(value, str)):
-            fields[key] = _text_field(value, at, scope, choices)
-        else:
-            fields[key] = _number_field(value, at, scope)
+        for place, one in _places(KINDS[kind], key, value, at).items():
+            if choices and (isinstance(one, str) or key != "padding"):
+                fields[key + place] = _text_field(one, at + place, scope, choices)
+            else:
+                fields[key + place] = _number_field(one, at + place, scope)
     return fields
+
+
+def _places(kind: LayerKind, key: str, value: object, where: str) -> Mapping[str, object]:
+    """Return the values of a field by what follows its name: a single one, those of the axes, or those of the sides."""
+    if key not in kind.by_axis or not (is_list(value) or is_mapping(value)):
+        return {"": value}
+    if is_list(value):
+        if len(value) != len(AXES):
+            what = f"must be one value, or two for height and width, got {len(value)}"
+            fix = "Write {top: ..., bottom: ..., left: ..., right: ...}." if len(value) == len(SIDES) else ""
+            raise SpecError(where, what, fix or "Write [height, width].")
+        return dict(zip(AXES, value, strict=True))
+    if key != "padding":
+        raise SpecError(where, f"must be a number, or two for height and width, got {describe(value)}")
+    sides = known_mapping(value, where, "padding", SIDES)
+    return {f".{side}": sides.get(side, 0) for side in SIDES}
 
 
 def _decode_residual(

@@ -12,6 +12,7 @@ from math import isfinite, isqrt
 from typing import get_args
 
 from archsearch.decode import describe, quoted, suggest
+from archsearch.design.channels import PoolKind
 from archsearch.design.expression import MAX_VALUE, Expression, Value, compute, condition, integer
 from archsearch.design.geometry import pool_padding
 from archsearch.design.layers import (
@@ -26,14 +27,15 @@ from archsearch.design.layers import (
     Linear,
     Narrow,
     Norm,
+    Pad,
     PadChannels,
     Pool,
-    PoolKind,
     Primitive,
     Scale,
     Shuffle,
 )
 from archsearch.design.pointwise import EPS, ActivationKind, NormKind
+from archsearch.design.resize import PaddingMode, Sides
 from archsearch.errors import ChannelsError, SpecError
 
 NORMS = (*get_args(NormKind), "none")
@@ -41,10 +43,17 @@ ACTIVATIONS = (*get_args(ActivationKind), "none")
 POOLS = ("max", "average", "blur", "global_max", "global_average", "channel_max", "channel_average")
 SCALES = ("channel", "layer")
 PADDINGS = ("same", "valid")
-_MODES = ("zeros", "reflect", "replicate", "circular")
+MODES: tuple[PaddingMode, ...] = get_args(PaddingMode)
+SIDES = ("top", "bottom", "left", "right")
 MAX_SPAN = 4096
 """The largest kernel, stride, dilation and padding of a window: no input has more px."""
-WINDOW = ("kernel", "stride", "dilation", "padding", "ceil_mode")
+AXES = ("[0]", "[1]")
+"""What follows the name of a field that has a value for the vertical and one for the horizontal axis."""
+WINDOW = (
+    *("kernel", "stride", "dilation", "padding", "ceil_mode"),
+    *(f"{field}{axis}" for field in ("kernel", "padding") for axis in AXES),
+    *(f"padding.{side}" for side in SIDES),
+)
 """Fields of a layer that shapes and receptive fields come from."""
 
 
@@ -117,14 +126,37 @@ class FieldValues:
             return 0, 0
         if isinstance(value, str):
             raise unknown_padding(value, where)
-        amount = integer(self._fields[field], self._scope, where, 0)
+        amount = self.border(field)
+        return amount, amount
+
+    def border(self, field: str) -> int:
+        """Return an integer from 0 to `MAX_SPAN`."""
+        amount = self.count(field)
         if amount > MAX_SPAN:
             raise self.error(field, f"must be at most {MAX_SPAN} px, got {amount}")
-        return amount, amount
+        return amount
+
+    def spans(self, field: str) -> tuple[int, int]:
+        """Return what `span` does of height and width, given as one number or two."""
+        if field in self._fields:
+            one = self.span(field)
+            return one, one
+        return self.span(f"{field}[0]"), self.span(f"{field}[1]")
+
+    def sides(self, field: str, reaches: tuple[int, int]) -> Sides:
+        """Return the padding of each side, given as one value, two for the axes, or a number for each side."""
+        if f"{field}.top" in self._fields:
+            top, bottom, left, right = (self.border(f"{field}.{side}") for side in SIDES)
+            return (top, bottom), (left, right)
+        if f"{field}[0]" in self._fields:
+            return self.padding(f"{field}[0]", reaches[0]), self.padding(f"{field}[1]", reaches[1])
+        rows = self.padding(field, reaches[0])
+        return rows, rows if reaches[0] == reaches[1] else self.padding(field, reaches[1])
 
     def is_same(self, field: str) -> bool:
         """Return whether the value is the text 'same'."""
-        return compute(self._fields[field], self._scope, f"{self.where}.{field}") == "same"
+        given = self._fields.get(field)
+        return given is not None and compute(given, self._scope, f"{self.where}.{field}") == "same"
 
     def error(self, field: str, what: str, fix: str = "") -> SpecError:
         """Return the error that the value of `field` cannot be used."""
@@ -136,22 +168,30 @@ class LayerKind:
     """A kind of layer in YAML.
 
     `fields` are the defaults by name, `choices` the words that some of them allow; a single value is that of the field
-    `main`. `make` takes the values and the layer's name, and returns the layer, or None for no layer.
+    `main`. One of `by_axis` may be a list of two values, for height and width: the fields `NAME[0]` and `NAME[1]`, and
+    `padding` a mapping of sides: the fields `padding.top` and so on. `make` takes the values and the layer's name, and
+    returns the layer, or None for no layer.
     """
 
     main: str
     fields: Mapping[str, Value]
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    by_axis: tuple[str, ...] = ()
     make: Callable[[FieldValues, str], Primitive | None]
 
 
 def _conv(values: FieldValues, name: str) -> Conv:
-    kernel, dilation, stride = values.span("kernel"), values.span("dilation"), values.span("stride")
-    reach = dilation * (kernel - 1)
-    padding = values.padding("padding", reach)
+    (kernel, width), dilation, stride = values.spans("kernel"), values.span("dilation"), values.span("stride")
+    reaches = dilation * (kernel - 1), dilation * (width - 1)
+    sides = values.sides("padding", reaches)
     if values.flag("ceil_mode") and not values.is_same("padding"):
-        padding = pool_padding(reach + 1, stride, padding, ceil_mode=True)
-    return Conv(
+        rows, columns = (
+            own if values.is_same(f"padding{axis}") else pool_padding(reach + 1, stride, own, ceil_mode=True)
+            for axis, own, reach in zip(AXES, sides, reaches, strict=True)
+        )
+        sides = rows, columns
+    mode: PaddingMode = values.choice("padding_mode", MODES)  # type: ignore[assignment]
+    conv = Conv(
         name=name,
         in_channels=values.channels,
         out_channels=values.integer("out"),
@@ -159,9 +199,16 @@ def _conv(values: FieldValues, name: str) -> Conv:
         stride=stride,
         dilation=dilation,
         groups=values.integer("groups"),
-        padding=padding,
+        padding=sides[0],
         bias=values.flag("bias"),
     )
+    return conv.with_windows(width, sides, mode)
+
+
+def _pad(values: FieldValues, name: str) -> Pad | None:
+    rows, columns = values.sides("padding", (0, 0))
+    mode: PaddingMode = values.choice("padding_mode", MODES)  # type: ignore[assignment]
+    return Pad(name=name, rows=rows, columns=columns, mode=mode) if any((*rows, *columns)) else None
 
 
 def _norm(values: FieldValues, name: str) -> Norm | None:
@@ -253,11 +300,25 @@ def _linear(values: FieldValues, name: str) -> Linear:
 
 _POOL = {"kind": "max", "kernel": 2, "stride": 2, "padding": "same", "ceil_mode": False, "count_include_pad": False}
 _NORM = {"kind": "batch", "groups": 8, "eps": EPS}
-_CONV = {"out": "out", "kernel": 3, "stride": 1, "dilation": 1, "groups": 1, "padding": "same", "bias": False} | {
-    "ceil_mode": False
+_CONV: dict[str, Value] = {
+    "out": "out",
+    "kernel": 3,
+    "stride": 1,
+    "dilation": 1,
+    "groups": 1,
+    "padding": "same",
+    "padding_mode": "zeros",
+    "bias": False,
+    "ceil_mode": False,
 }
 KINDS: Mapping[str, LayerKind] = {
-    "conv": LayerKind(main="out", fields=_CONV, choices={"padding": PADDINGS}, make=_conv),
+    "conv": LayerKind(
+        main="out",
+        fields=_CONV,
+        choices={"padding": PADDINGS, "padding_mode": MODES},
+        by_axis=("kernel", "padding"),
+        make=_conv,
+    ),
     "norm": LayerKind(main="kind", fields=_NORM, choices={"kind": NORMS}, make=_norm),
     "act": LayerKind(main="kind", fields={"kind": "relu"}, choices={"kind": ACTIVATIONS}, make=_act),
     "dropout": LayerKind(main="rate", fields={"rate": 0.1, "channelwise": False}, make=_dropout),
@@ -267,6 +328,13 @@ KINDS: Mapping[str, LayerKind] = {
     ),
     "narrow": LayerKind(main="out", fields={"start": 0, "out": "out"}, make=_narrow),
     "shuffle": LayerKind(main="groups", fields={"groups": 2}, make=_shuffle),
+    "pad": LayerKind(
+        main="padding",
+        fields={"padding": 1, "padding_mode": "zeros"},
+        choices={"padding_mode": MODES},
+        by_axis=("padding",),
+        make=_pad,
+    ),
     "pad_channels": LayerKind(main="out", fields={"out": "out", "before": 0}, make=_pad_channels),
     "clamp": LayerKind(main="max", fields={"min": 0.0, "max": 6.0}, make=_clamp),
     "drop_path": LayerKind(main="rate", fields={"rate": 0.1}, make=_drop_path),
@@ -277,7 +345,7 @@ KINDS: Mapping[str, LayerKind] = {
 
 def unknown_padding(value: str, where: str, options: Iterable[str] = ()) -> SpecError:
     """Return the error that the text `value` is no padding, nor one of the `options` that may hold one."""
-    if value in _MODES:
+    if value in MODES:
         fix = f"Write 'padding_mode: {value}'; the padding is a size."
     else:
         fix = suggest(value, (*PADDINGS, *options))

@@ -2,20 +2,32 @@
 
 A class holds the fields of its kind, its output shape and extent, its parameters and MACs, its traits, its
 canonical form, and how `symmetry: flip` ties its weights. docs/extending.md explains how to add one. The kinds here
-look at windows, or at the whole map; those of `pointwise` and `channels` leave the map as large as it is.
+have weights; those of `pools` pool, `resize` has borders, `pointwise` and `channels` leave the map as large as it is.
 Imports the standard library, `errors` and this package only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import gcd, prod
-from typing import ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self
 
-from archsearch.design.channels import ChannelPool, Narrow, PadChannels, PoolKind, Shuffle
-from archsearch.design.geometry import Extent, Shape, nearest_multiple, shape_text, slide, window_shape
+from archsearch.design.channels import ChannelPool, Narrow, PadChannels, Shuffle
+from archsearch.design.geometry import (
+    AnyExtent,
+    Shape,
+    nearest_multiple,
+    plain_padding,
+    shape_text,
+    slide,
+    slide_axes,
+    window_count,
+    window_shape,
+)
 from archsearch.design.leaf import Leaf, MapKind, Symmetry, Trait, reject_channels, reject_odd, tie_text, untied
 from archsearch.design.pointwise import Activation, Clamp, Dropout, DropPath, Norm, Scale
+from archsearch.design.pools import BlurPool, GlobalPool, Pool
+from archsearch.design.resize import Pad, PaddingMode, Sides, require_border
 from archsearch.errors import ChannelsError, SpecError
 
 
@@ -54,8 +66,47 @@ class Conv(Leaf):
             return self.out_channels, shape[1], shape[2]
         return self.output_shape(shape)
 
-    def grow(self, extent: Extent) -> Extent:
+    def grow(self, extent: AnyExtent) -> AnyExtent:
         return slide(extent, self.kernel, self.stride, self.dilation, self.padding[0])
+
+    @property
+    def kernels(self) -> tuple[int, int]:
+        """The height and the width of its kernel."""
+        return self.kernel, self.kernel
+
+    @property
+    def longest(self) -> int:
+        """The longer side of its kernel."""
+        return self.kernel
+
+    @property
+    def sides(self) -> Sides:
+        """Its padding on each side."""
+        return self.padding, self.padding
+
+    @property
+    def mode(self) -> PaddingMode:
+        """What it pads with."""
+        return "zeros"
+
+    def with_windows(self, width: int, sides: Sides, mode: PaddingMode) -> Conv:
+        """Return it with a kernel of `width` px, a padding of `sides`, and `mode`: a `Conv` where this is enough."""
+        own: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Conv)}
+        own["padding"] = sides[0]
+        if (width, sides[1], mode) == (self.kernel, sides[0], "zeros"):
+            return Conv(**own)
+        return GeneralConv(**own, kernel_width=width, padding_width=sides[1], padding_mode=mode)
+
+    def behind(self, border: Pad) -> Conv | None:
+        """Return the convolution that computes the same as it does behind `border`; None where there is none."""
+        empty = (0, 0), (0, 0)
+        if self.sides != empty and (self.mode != border.mode or border.mode not in ("zeros", "replicate")):
+            return None
+        borders = border.rows, border.columns
+        (top, bottom), (left, right) = (
+            (before + own[0], after + own[1]) for (before, after), own in zip(borders, self.sides, strict=True)
+        )
+        return self.with_windows(self.kernels[1], ((top, bottom), (left, right)), border.mode)
 
     @property
     def parameters(self) -> int:
@@ -87,26 +138,30 @@ class Conv(Leaf):
             return self
         if not self.covers(shape):
             dilation = self.dilation if self.kernel > 1 else 1
-            after = _plain_padding(shape, self.kernel, self.stride, dilation, self.padding)
+            after = plain_padding(shape[1:], self.kernel, self.stride, dilation, self.padding)
             if (after, dilation) == (self.padding[1], self.dilation):
                 return self
             return replace(self, padding=(self.padding[0], after), dilation=dilation)
         if self.groups == 1 and (self.kernel == 1 or self.symmetry == "none"):
-            return Linear(
-                name=self.name,
-                in_features=prod(shape),
-                out_features=self.out_channels,
-                bias=self.bias,
-                symmetry=self.symmetry,
-            )
+            return self._as_linear(shape)
         return replace(self, stride=1, dilation=1, padding=(0, 0))
+
+    def _as_linear(self, shape: Shape) -> Linear:
+        """Return the dense layer that it is over a map of `shape`, which its one window covers."""
+        return Linear(
+            name=self.name,
+            in_features=prod(shape),
+            out_features=self.out_channels,
+            bias=self.bias,
+            symmetry=self.symmetry,
+        )
 
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
         found: list[Trait] = []
         kernel, groups = self.kernel, self.groups
         if kernel == 1 and groups == 1:
             found.append("pointwise")
-            if isinstance(before, Conv) and before.kernel > 1 and before.groups == before.in_channels > 1:
+            if isinstance(before, Conv) and before.longest > 1 and before.groups == before.in_channels > 1:
                 found.append("depthwise_separable")
         elif groups > 1:
             found.append("depthwise" if kernel > 1 and groups == self.in_channels else "grouped")
@@ -134,133 +189,102 @@ class Conv(Leaf):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pool(Leaf):
-    """A max or average pooling window; padded positions never win a max.
+class GeneralConv(Conv):
+    """A 2-d convolution whose kernel or padding differs between the axes, or that pads with other px than zeros.
 
-    They do not count in an average either, unless with `counts_padding`, where they are zeros of it.
+    `kernel` and `padding` are those of the vertical axis.
     """
 
-    kind: PoolKind
-    kernel: int
-    stride: int
-    padding: tuple[int, int] = (0, 0)
-    counts_padding: bool = False
-
-    row: ClassVar[str] = "pool"
-    is_window_pool: ClassVar[bool] = True
-
-    def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
-        kernel, (before, after) = self.kernel, self.padding
-        if max(before, after) >= kernel:
-            what = f"padding {before}+{after} must be smaller than the window of {kernel} px"
-            raise SpecError(prefix + self.name, what, f"Use padding of at most {kernel - 1} on each side.")
-        return window_shape(shape, shape[0], kernel, self.stride, 1, self.padding, prefix, self.name)
-
-    def grow(self, extent: Extent) -> Extent:
-        return slide(extent, self.kernel, self.stride, 1, self.padding[0])
+    kernel_width: int
+    padding_width: tuple[int, int]
+    padding_mode: PaddingMode = "zeros"
 
     @property
-    def total_stride(self) -> int:
-        return self.stride
-
-    def simplified(self, shape: Shape) -> Pool | GlobalPool | None:
-        counts = self.counts_padding and self.kind == "average" and self._reaches_padding(shape)
-        if counts:
-            after = _plain_padding(shape, self.kernel, self.stride, 1, self.padding)
-            return replace(self, padding=(self.padding[0], after))
-        is_whole = self.kernel - self.padding[0] >= max(shape[1:]) and self.output_shape(shape)[1:] == (1, 1)
-        if (is_whole and shape[1:] == (1, 1)) or self.is_idle:
-            return None
-        if is_whole:
-            return GlobalPool(name=self.name, kind=self.kind)
-        after = _plain_padding(shape, self.kernel, self.stride, 1, self.padding)
-        kind: PoolKind = "max" if self.kernel == 1 else self.kind
-        if (after, kind, counts) == (self.padding[1], self.kind, self.counts_padding):
-            return self
-        return replace(self, kind=kind, padding=(self.padding[0], after), counts_padding=False)
-
-    def _reaches_padding(self, shape: Shape) -> bool:
-        """Return whether a window on a map of `shape` has padding in it."""
-        before = self.padding[0]
-        ends = [(windows - 1) * self.stride + self.kernel - before for windows in self.output_shape(shape)[1:]]
-        return before > 0 or any(end > length for end, length in zip(ends, shape[1:], strict=True))
+    def kernels(self) -> tuple[int, int]:
+        return self.kernel, self.kernel_width
 
     @property
-    def is_idle(self) -> bool:
-        """Whether its windows are single px, one beside the other."""
-        return self.kernel == self.stride == 1
+    def longest(self) -> int:
+        return max(self.kernel, self.kernel_width)
 
-    def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
-        if self.is_idle:
-            return ()
-        if self.kernel == 1:  # takes every so many px: the maximum, and the average, of one
-            return "max_pool", "average_pool"
-        return ("max_pool",) if self.kind == "max" else ("smoothing" if self.stride == 1 else "average_pool",)
+    @property
+    def sides(self) -> Sides:
+        return self.padding, self.padding_width
 
-    def canonical(self) -> str:
-        before, after = self.padding
-        counted = ",counted" if self.counts_padding else ""
-        return "" if self.is_idle else f"{self.kind}{self.kernel},{self.stride},{before},{after}{counted}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlurPool(Leaf):
-    """A fixed binomial filter over every channel, of a map that is mirrored at its border (Zhang 2019)."""
-
-    kernel: int
-    stride: int
-    padding: tuple[int, int] = (0, 0)
-
-    row: ClassVar[str] = "blur_pool"
-    is_window_pool: ClassVar[bool] = True
+    @property
+    def mode(self) -> PaddingMode:
+        return self.padding_mode
 
     def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
-        most = max(self.padding)
-        if most >= min(shape[1:]):
-            what = f"a border of {most} px cannot be mirrored from a map of {shape[1]} x {shape[2]} px"
-            raise SpecError(prefix + self.name, what, "Use a smaller kernel, or fewer strides before it.")
-        return window_shape(shape, shape[0], self.kernel, self.stride, 1, self.padding, prefix, self.name)
+        path = prefix + self.name
+        self._square(kernel=1, padding=(0, 0)).output_shape(shape, prefix)  # the channels
+        require_border(self.mode, shape, self.sides, path)
+        height, width = (
+            window_count(shape, axis, kernel, self.stride, self.dilation, padding, path)
+            for axis, kernel, padding in self._axes
+        )
+        return self.out_channels, height, width
 
-    def grow(self, extent: Extent) -> Extent:
-        return slide(extent, self.kernel, self.stride, 1, self.padding[0])
+    def shape_after(self, shape: Shape) -> Shape:
+        return self.output_shape(shape)
+
+    def grow(self, extent: AnyExtent) -> AnyExtent:
+        before = self.padding[0], self.padding_width[0]
+        return slide_axes(extent, self.kernels, self.stride, self.dilation, before)
+
+    @property
+    def parameters(self) -> int:
+        """The weights, out x in / groups x kernel, and the biases; half of them where they are tied."""
+        weights = self.out_channels * (self.in_channels // self.groups) * prod(self.kernels)
+        return untied(weights, self.out_channels if self.bias else 0, self.symmetry)
 
     def macs(self, output: Shape) -> int:
-        """Return those of the depthwise convolution that it is computed as."""
-        return prod(output) * self.kernel * self.kernel
+        return prod(output) * (self.in_channels // self.groups) * prod(self.kernels)
 
-    @property
-    def total_stride(self) -> int:
-        return self.stride
+    def covers(self, shape: Shape) -> bool:
+        if shape[1:] != self.kernels or self.padding[0] or self.padding_width[0]:
+            return False
+        return (self.longest == 1 or self.dilation == 1) and self.output_shape(shape)[1:] == (1, 1)
 
-    def simplified(self, shape: Shape) -> BlurPool:
-        after = _plain_padding(shape, self.kernel, self.stride, 1, self.padding)
-        return replace(self, padding=(self.padding[0], after))
+    def simplified(self, shape: Shape) -> Conv | Linear:
+        if self.covers(shape):
+            if self.groups == 1 and self.symmetry == "none":
+                return self._as_linear(shape)
+            whole = self.with_windows(self.kernel_width, ((0, 0), (0, 0)), "zeros")
+            plain = replace(whole, stride=1, dilation=1)
+            return plain.simplified(shape) if type(plain) is Conv else plain
+        dilation = self.dilation if self.longest > 1 else 1
+        rows, columns = (
+            (
+                padding[0],
+                plain_padding((shape[axis],), kernel, self.stride, dilation, padding, least=self.mode != "zeros"),
+            )
+            for axis, kernel, padding in self._axes
+        )
+        mode = self.mode if any((*rows, *columns)) else "zeros"
+        if mode == "zeros" and self.kernel == self.kernel_width and rows[0] == columns[0]:
+            square = self._square(dilation=dilation, padding=(rows[0], max(rows[1], columns[1])))
+            if square.output_shape(shape) == self.output_shape(shape):
+                return square.simplified(shape)
+        return replace(self, dilation=dilation, padding=rows, padding_width=columns, padding_mode=mode)
 
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
-        return ("smoothing" if self.stride == 1 else "average_pool",)
+        return self._square(kernel=self.longest).traits(before)
 
     def canonical(self) -> str:
-        before, after = self.padding
-        return f"blur{self.kernel},{self.stride},{before},{after}"
+        (top, bottom), (left, right) = self.sides
+        window = f"{self.kernel}x{self.kernel_width},{self.stride},{self.dilation},{self.groups}"
+        sides = f"{top},{bottom}x{left},{right},{self.bias:d}{'' if self.mode == 'zeros' else f',{self.mode}'}"
+        return f"conv{self.in_channels},{self.out_channels},{window},{sides}{tie_text(self.symmetry)}"
 
+    @property
+    def _axes(self) -> tuple[tuple[int, int, tuple[int, int]], ...]:
+        """The place in a shape of each axis, with its kernel and padding."""
+        return (1, self.kernel, self.padding), (2, self.kernel_width, self.padding_width)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GlobalPool(Leaf):
-    """Reduction of every channel's map to one value: (C, H, W) to (C, 1, 1)."""
-
-    kind: PoolKind
-
-    row: ClassVar[str] = "global_pool"
-    is_global: ClassVar[bool] = True
-
-    def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
-        return shape[0], 1, 1
-
-    def simplified(self, shape: Shape) -> GlobalPool | None:
-        return None if shape[1:] == (1, 1) else self
-
-    def canonical(self) -> str:
-        return f"global{self.kind}"
+    def _square(self, **changes: Any) -> Conv:
+        """Return a square convolution of the same channels, with `changes`."""
+        return replace(self.with_windows(self.kernel, (self.padding, self.padding), "zeros"), **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +332,7 @@ class Linear(Leaf):
 
 Primitive = (
     Conv
+    | GeneralConv
     | Norm
     | Activation
     | Clamp
@@ -321,25 +346,10 @@ Primitive = (
     | Narrow
     | Shuffle
     | PadChannels
+    | Pad
     | Linear
 )
 """Every kind of layer."""
-
-
-def _plain_padding(shape: Shape, kernel: int, stride: int, dilation: int, padding: tuple[int, int]) -> int:
-    """Return the padding behind a map of `shape` that stands for all that give as many windows.
-
-    It is that of `same` where this is one of them, or the least.
-    """
-    if stride == 1:
-        return padding[1]
-    before, reach = padding[0], dilation * (kernel - 1)
-    slacks = [length + before - reach - 1 for length in shape[1:]]
-    lasts = [(slack + padding[1]) // stride for slack in slacks]
-    same = reach - before
-    if same >= 0 and [(slack + same) // stride for slack in slacks] == lasts:
-        return same
-    return max(0, *(last * stride - slack for last, slack in zip(lasts, slacks, strict=True)))
 
 
 def _reject_groups(conv: Conv, path: str) -> NoReturn:

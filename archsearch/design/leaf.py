@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal, NoReturn, Self
 
-from archsearch.design.geometry import Extent, Shape
+from archsearch.design.geometry import AnyExtent, Shape
 from archsearch.errors import ChannelsError
 
 Symmetry = Literal["none", "lift", "pairs", "project"]
@@ -62,7 +62,7 @@ class Leaf:
         """Return `output_shape` for an input that is known to fit, which takes less time."""
         return self.output_shape(shape)
 
-    def grow(self, extent: Extent) -> Extent:
+    def grow(self, extent: AnyExtent) -> AnyExtent:
         """Return the extent of its outputs for inputs of `extent`."""
         return extent
 

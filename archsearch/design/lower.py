@@ -29,7 +29,7 @@ from archsearch.design.items import (
     settle_items,
 )
 from archsearch.design.kinds import KINDS, MAX_SPAN, FieldValues, LayerSpec, choice_of
-from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Narrow, Norm, Pool
+from archsearch.design.layers import Conv, Dropout, GlobalPool, Linear, MapKind, Narrow, Norm, Pad, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, shape_behind, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
 from archsearch.errors import ChannelsError, SpecError
@@ -152,7 +152,7 @@ def layers_of(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]
 def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value], before: Iterable[Layer] = ()) -> tuple[Layer, ...]:
     """Lower `items` in order; `scope['in']` follows the channels and ends as those of the output.
 
-    Their names are none of those of the layers `before` them.
+    Their names are none of those of the layers `before` them. A border right before a convolution becomes its padding.
     """
     layers: list[Layer] = []
     taken = {layer.name for layer in before}
@@ -166,7 +166,11 @@ def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value], before: Iter
                 # Layers of a residual without a shortcut, or of an only branch, get numbers of their own.
                 layer = replace(layer, name=_numbered(layer.name, taken))
             taken.add(layer.name)
-            layers.append(layer)
+            last = layers[-1] if layers else None
+            if isinstance(last, Pad) and isinstance(layer, Conv) and (whole := layer.behind(last)) is not None:
+                layers[-1] = whole
+            else:
+                layers.append(layer)
     return tuple(layers)
 
 

@@ -187,7 +187,7 @@ def _is_shortcut(layer: Layer) -> bool:
     if isinstance(layer, Parallel):
         return layer.combine != "multiply" and all(map(_is_shortcut, layer.branches))
     if isinstance(layer, Conv):
-        return layer.kernel == 1
+        return layer.longest == 1
     return not isinstance(layer, Activation | Clamp)
 
 

@@ -122,7 +122,7 @@ _ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "sy
 _STAGE_KEYS = ("block", "width", "repeats", "entry", "from")
 _HEAD_KEYS = ("layers", "pool", "kernel", "classifier", "dropout", "linear", "bias", "classes")
 _OWN = ("block",)
-_FIELDS = frozenset({"padding_mode"}.union(*[kind.fields for kind in KINDS.values()]))
+_FIELDS = frozenset[str]().union(*[kind.fields for kind in KINDS.values()])
 """What a block could give an option for: no misspelt one."""
 
 

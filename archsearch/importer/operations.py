@@ -27,64 +27,61 @@ from archsearch.design.layers import (
 )
 from archsearch.design.pointwise import ActivationKind
 from archsearch.importer.registry import OPERATIONS, Reader, dimensions, operation, square
-from archsearch.importer.steps import Form, Recorder
-
-
-def _padding(recorder: Recorder, before: int, after: int, reach: int, stride: int = 1) -> tuple[int, int]:
-    """Return the padding of a window: a number for all sides, 'same' for `reach`, or that of a last window as well."""
-    uneven = (reach // 2, reach - reach // 2), pool_padding(reach + 1, stride, (before, before), ceil_mode=True)
-    if before != after and (before, after) not in uneven:
-        recorder.refuse(f"padding of {before} px before and {after} px after")
-    return before, after
+from archsearch.importer.steps import BORDERS, Form, Recorder
 
 
 @operation("conv2d")
 def _conv(recorder: Recorder, given: dict[str, Any]) -> int:
-    index, (before, after) = recorder.source(given["input"], "padded", "mirrored"), (0, 0)
-    if (form := recorder.form(index)) is not None:
-        before, after = form.values
-        if form.kind == "mirrored":
-            return _blur(recorder, given, index, (before, after))
-        index = recorder.below(index)
+    index = recorder.source(given["input"], *BORDERS)
+    border, fixed = recorder.border(index), recorder.value(given["weight"])
+    if border is not None and border.mode == "reflect" and fixed is not None:
+        return _blur(recorder, given, index, fixed)
     weight = recorder.tensor(given["weight"])
-    kernel = square(recorder, list(weight.shape[2:]), "kernel")
+    height, width = (int(size) for size in weight.shape[2:])
     stride, dilation = square(recorder, given["stride"], "stride"), square(recorder, given["dilation"], "dilation")
-    reach = dilation * (kernel - 1)
     match given["padding"]:
         case "valid":
-            own = (0, 0)
+            sides = (0, 0), (0, 0)
         case "same":
-            own = (reach // 2, reach - reach // 2)
+            rows, columns = (dilation * (kernel - 1) for kernel in (height, width))
+            sides = (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
         case padding:
-            own = (square(recorder, padding, "padding"),) * 2
+            rows, columns = int(padding[0]), int(padding[-1])
+            sides = (rows, rows), (columns, columns)
     layer = Conv(
         name="conv",
         in_channels=int(weight.shape[1]) * int(given["groups"]),
         out_channels=int(weight.shape[0]),
-        kernel=kernel,
+        kernel=height,
         stride=stride,
         dilation=dilation,
         groups=int(given["groups"]),
-        padding=_padding(recorder, before + own[0], after + own[1], reach, stride),
         bias=given["bias"] is not None,
-    )
+    ).with_windows(width, sides, "zeros")
+    if border is not None:
+        whole = layer.behind(border)
+        if whole is None:
+            recorder.surround(index)
+        else:
+            layer, index = whole, recorder.below(index)
     return recorder.layer(index, layer, keys=recorder.keys(weight=given["weight"], bias=given["bias"]))
 
 
-def _blur(recorder: Recorder, given: dict[str, Any], index: int, border: tuple[int, int]) -> int:
-    """Return the step of a fixed binomial filter over every channel, whose map is mirrored at its `border`."""
-    weight, channels = recorder.value(given["weight"]), recorder.shape(index)[0]
-    kernel = 0 if weight is None else int(weight.shape[-1])
+def _blur(recorder: Recorder, given: dict[str, Any], index: int, weight: torch.Tensor) -> int:
+    """Return the step of a fixed binomial filter over every channel, whose map is mirrored at its border."""
+    channels, kernel, border = recorder.shape(index)[0], int(weight.shape[-1]), recorder.border(index)
+    assert border is not None, "the map is mirrored"
     taps = torch.tensor([comb(kernel - 1, tap) / 2 ** (kernel - 1) for tap in range(kernel)])
     plain = given["bias"] is None and int(given["groups"]) == channels and not any(given["padding"])
-    if weight is None or not plain or weight.shape != (channels, 1, kernel, kernel):
-        recorder.refuse("a mirrored border before anything but a blur pool")
+    if not plain or weight.shape != (channels, 1, kernel, kernel) or border.rows != border.columns:
+        recorder.refuse("a fixed filter that is no blur pool")
     if not torch.allclose(weight, (taps[:, None] * taps).expand_as(weight)) or set(given["dilation"]) != {1}:
         recorder.refuse("a fixed filter that is not binomial")
-    stride = square(recorder, given["stride"], "stride")
-    below = recorder.below(index)
-    layer = BlurPool(name="pool", kernel=kernel, stride=stride, padding=_padding(recorder, *border, kernel - 1))
-    return recorder.layer(below, layer)
+    reach, stride = kernel - 1, square(recorder, given["stride"], "stride")
+    if border.rows[0] != border.rows[1] and border.rows != (reach // 2, reach - reach // 2):
+        recorder.refuse(f"a blur pool with padding of {border.rows[0]} px before and {border.rows[1]} px after")
+    layer = BlurPool(name="pool", kernel=kernel, stride=stride, padding=border.rows)
+    return recorder.layer(recorder.below(index), layer)
 
 
 @operation("linear")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_args
 
 import torch
 from torch import nn
@@ -16,13 +16,14 @@ from torch import nn
 from archsearch.design.geometry import Shape
 from archsearch.design.layers import Primitive
 from archsearch.design.plan import Combine
+from archsearch.design.resize import Pad, PaddingMode
 from archsearch.errors import SpecError
 
 Final = Literal["", "softmax", "log_softmax"]
 """What the author's network does after its logits."""
+BORDERS: tuple[PaddingMode, ...] = get_args(PaddingMode)
+"""The forms of a map with a border, which a convolution may pad by itself; px left, right, above and below it."""
 _FORMS = {
-    "padded": "zeros padded around a map before anything but a convolution",
-    "mirrored": "a mirrored border before anything but a blur pool",
     "last": "this operation on a map whose channels come last",
     "groups": "a view of channels in groups that is no shuffle of channels",
     "turns": "a view of channels in groups that is no shuffle of channels",
@@ -39,7 +40,7 @@ _VIEWS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a value is where it is not the map of its step: a key of `_FORMS`, and its numbers."""
+    """What a value is where it is not the map of its step: one of `BORDERS` or a key of `_FORMS`, and its numbers."""
 
     kind: str
     values: tuple[int, ...] = ()
@@ -154,13 +155,31 @@ class Recorder:
         return node in self._index
 
     def source(self, node: Any, *forms: str) -> int:
-        """Return the step of a node that must be a map, or have one of `forms`."""
+        """Return the step of a node that must be a map, or have one of `forms`; a border becomes a layer."""
         if node not in self._index:
             self.refuse("a value that is not computed from the image")
-        form = self.form(self._index[node])
+        index = self._index[node]
+        form = self.form(index)
         if form is not None and form.kind not in forms:
-            self.refuse(_FORMS[form.kind])
-        return self._index[node]
+            if form.kind not in BORDERS:
+                self.refuse(_FORMS[form.kind])
+            self.surround(index)
+        return index
+
+    def border(self, index: int) -> Pad | None:
+        """Return the border that the map below a step has; None for a step of no such form."""
+        form = self.form(index)
+        if form is None or form.kind not in BORDERS:
+            return None
+        left, right, top, bottom = form.values
+        return Pad(name="pad", rows=(top, bottom), columns=(left, right), mode=form.kind)
+
+    def surround(self, index: int) -> None:
+        """Let a step with a border be the layer that gives it."""
+        layer, step = self.border(index), self.steps[index]
+        assert layer is not None, "the step has a border"
+        self.steps[index] = replace(step, layer=layer, shape=layer.shape_after(step.shape))
+        del self._forms[index]
 
     def form(self, index: int) -> Form | None:
         """Return what the value of a step is, if it is not its map."""

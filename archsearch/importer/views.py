@@ -10,6 +10,7 @@ from math import prod
 from typing import Any
 
 from archsearch.design.layers import Narrow, PadChannels, Pool, Shuffle
+from archsearch.design.resize import PaddingMode
 from archsearch.importer.registry import dimensions, operation
 from archsearch.importer.steps import Form, Recorder
 
@@ -148,9 +149,10 @@ def _padded(recorder: Recorder, given: dict[str, Any]) -> int:
                 name="pad", in_channels=channels, out_channels=channels + before + after, before=int(before)
             )
             return recorder.layer(index, more)
-    zeros = mode == "constant" and (given["value"] or 0) == 0
-    if len(borders) != 4 or not (zeros or mode == "reflect"):
-        recorder.refuse("padding that is not zeros around height and width, or channels of zeros")
-    if borders[:2] != borders[2:] or min(borders) < 0:
-        recorder.refuse(f"padding of {borders} px that differs between the axes")
-    return recorder.add(index, form=Form("padded" if zeros else "mirrored", (borders[0], borders[1])))
+    modes: dict[str, PaddingMode] = {"constant": "zeros", "reflect": "reflect"}
+    modes |= {"replicate": "replicate", "circular": "circular"}
+    if len(borders) not in (2, 4) or mode not in modes or (mode == "constant" and given["value"]):
+        recorder.refuse("padding that is no border around height and width, or not of zeros or px of the map")
+    if min(borders) < 0:
+        recorder.refuse(f"padding of {borders} px that cuts px off")
+    return recorder.add(index, form=Form(modes[mode], (*map(int, borders), *(4 - len(borders)) * (0,))))

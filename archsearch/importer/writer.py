@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Sequence as Listed
 from typing import Any, assert_never
 
+from archsearch.design.geometry import pool_padding
+from archsearch.design.kinds import SIDES
 from archsearch.design.layers import (
     Activation,
     BlurPool,
@@ -23,6 +25,7 @@ from archsearch.design.layers import (
     Linear,
     Narrow,
     Norm,
+    Pad,
     PadChannels,
     Pool,
     Primitive,
@@ -31,6 +34,7 @@ from archsearch.design.layers import (
 )
 from archsearch.design.plan import Layer, Parallel, Sequence
 from archsearch.design.pointwise import EPS
+from archsearch.design.resize import Sides
 from archsearch.importer.forms import Choice, Form, Option, literal
 from archsearch.importer.steps import Step
 
@@ -189,7 +193,7 @@ def _branch_names(found: list[str], layer: Parallel) -> list[str]:
 
 
 def _is_pointwise(layer: Layer) -> bool:
-    return isinstance(layer, Conv) and layer.kernel == 1
+    return isinstance(layer, Conv) and layer.longest == 1
 
 
 def _is_shortcut(branch: Sequence) -> bool:
@@ -199,7 +203,7 @@ def _is_shortcut(branch: Sequence) -> bool:
             return True
         case (Conv(kernel=1, groups=1, bias=False, padding=(0, 0)) as conv, Norm(kind="batch", eps=eps)):
             changes = conv.stride > 1 or conv.in_channels != conv.out_channels  # it is used nowhere else
-            return eps == EPS and changes
+            return eps == EPS and changes and type(conv) is Conv
         case _:
             return False
 
@@ -239,18 +243,18 @@ def _item(layer: Primitive, channels: int, sizes: Mapping[str, int]) -> dict[str
     known = {"out": sizes["out"], "block_in": sizes["block_in"], "in": channels} if sizes else {}
     match layer:
         case Conv():
-            window = layer.kernel > 1
+            window = layer.longest > 1
             depthwise = layer.groups == layer.in_channels == layer.out_channels > 1
             fields: dict[str, Any] = {
                 "out": Choice(("in", layer.out_channels)) if depthwise else _size(layer.out_channels, known),
-                "kernel": Option("kernel", layer.kernel) if window else 1,
+                "kernel": _kernel(layer),
                 "stride": Option("stride", layer.stride),
                 "dilation": Option("dilation", layer.dilation) if window else layer.dilation,
             }
             if layer.groups > 1:
                 each = layer.groups == layer.in_channels
                 fields["groups"] = Choice(("in", layer.groups) if each else (layer.groups,))
-            fields |= _padding(layer.padding, layer.dilation * (layer.kernel - 1))
+            fields |= _conv_padding(layer)
             return {"conv": {**fields, "bias": True} if layer.bias else fields}
         case Norm():
             groups = {"groups": layer.groups} if layer.kind == "group" else {}
@@ -274,7 +278,8 @@ def _item(layer: Primitive, channels: int, sizes: Mapping[str, int]) -> dict[str
 
 
 def _plain_item(
-    layer: BlurPool | ChannelPool | Narrow | Shuffle | PadChannels | Scale | Clamp | DropPath, known: Mapping[str, int]
+    layer: BlurPool | ChannelPool | Narrow | Shuffle | Pad | PadChannels | Scale | Clamp | DropPath,
+    known: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the YAML of a layer of one of the rarer kinds."""
     match layer:
@@ -287,6 +292,9 @@ def _plain_item(
             return {"narrow": {"start": layer.start, "out": _size(layer.out_channels, known)}}
         case Shuffle():
             return {"shuffle": layer.groups}
+        case Pad():
+            mode = {} if layer.mode == "zeros" else {"padding_mode": layer.mode}
+            return {"pad": {"padding": _sides((layer.rows, layer.columns)), **mode}}
         case PadChannels():
             return {"pad_channels": {"out": _size(layer.out_channels, known), "before": layer.before}}
         case Scale():
@@ -308,8 +316,34 @@ def _pool_padding(pool: Pool) -> dict[str, Any]:
     return {**padding, **({"ceil_mode": True} if after > before else {}), **counted}
 
 
+def _kernel(layer: Conv) -> Option | list[int] | int:
+    """Return the field for the kernel of a convolution: an option of its block where it is square."""
+    if layer.kernels != (layer.kernel, layer.kernel):
+        return list(layer.kernels)
+    return Option("kernel", layer.kernel) if layer.kernel > 1 else 1
+
+
+def _conv_padding(layer: Conv) -> dict[str, Any]:
+    """Return the fields for the padding of a convolution."""
+    mode = {} if layer.mode == "zeros" else {"padding_mode": layer.mode}
+    reaches = [layer.dilation * (kernel - 1) for kernel in layer.kernels]
+    if list(layer.sides) == [(reach // 2, reach - reach // 2) for reach in reaches]:
+        return mode  # 'same', the default
+    rows, columns = layer.sides
+    last = pool_padding(reaches[0] + 1, layer.stride, (rows[0], rows[0]), ceil_mode=True)
+    if rows == columns == last and reaches[0] == reaches[1] and rows[0] < rows[1]:
+        return {"padding": rows[0] or "valid", "ceil_mode": True, **mode}
+    return {"padding": _sides(layer.sides) or "valid", **mode}
+
+
+def _sides(sides: Sides) -> int | list[int] | dict[str, int]:
+    """Return a border: a number where all sides are equal, two where opposite ones are, or each that is not 0."""
+    (top, bottom), (left, right) = sides
+    if (top, left) == (bottom, right):
+        return top if top == left else [top, left]
+    return {side: size for side, size in zip(SIDES, (top, bottom, left, right), strict=True) if size}
+
+
 def _padding(padding: tuple[int, int], reach: int) -> dict[str, Any]:
-    """Return the field for the padding of a window of `reach` = dilation * (kernel - 1)."""
-    if padding == (reach // 2, reach - reach // 2):
-        return {}  # 'same', the default
-    return {"padding": padding[0] or "valid", **({"ceil_mode": True} if padding[1] > padding[0] else {})}
+    """Return the field for the padding of a blur pool of `reach` = kernel - 1."""
+    return {} if padding == (reach // 2, reach - reach // 2) else {"padding": padding[0] or "valid"}

@@ -26,6 +26,7 @@ from archsearch.design.layers import (
     Linear,
     Narrow,
     Norm,
+    Pad,
     PadChannels,
     Pool,
     Scale,
@@ -44,6 +45,7 @@ from archsearch.network.modules import (
     GlobalPool2d,
     MapLinear,
     Network,
+    Pad2d,
     PaddedPool2d,
     UnevenConv2d,
 )
@@ -119,6 +121,8 @@ def _module(layer: Layer, path: str) -> nn.Module:
             return BlurPool2d(layer.kernel, layer.stride, before=before, after=after)
         case GlobalPool():
             return GlobalPool2d(layer.kind)
+        case Pad():
+            return Pad2d((*layer.columns, *layer.rows), layer.mode)
         case Clamp() | Scale() | DropPath() | ChannelPool() | Narrow() | Shuffle() | PadChannels():
             return _of_every_position(layer)
         case Linear():
@@ -139,24 +143,15 @@ def _tied(module: nn.Conv2d | nn.Linear, symmetry: Symmetry) -> nn.Module:
 
 
 def _conv(conv: Conv) -> nn.Conv2d:
-    before, after = conv.padding
-    channels = conv.in_channels, conv.out_channels, conv.kernel
-    if before != after:
-        return UnevenConv2d(
-            *channels,
-            before=before,
-            after=after,
-            stride=conv.stride,
-            dilation=conv.dilation,
-            groups=conv.groups,
-            bias=conv.bias,
-        )
+    (top, bottom), (left, right) = conv.sides
+    channels = conv.in_channels, conv.out_channels, conv.kernels
+    how = {"stride": conv.stride, "dilation": conv.dilation, "groups": conv.groups, "bias": conv.bias}
+    if top != bottom or left != right:
+        return UnevenConv2d(*channels, border=(left, right, top, bottom), mode=conv.mode, **how)
     depthwise = conv.groups == conv.in_channels == conv.out_channels > 1
-    keeps = conv.stride == 1 and 2 * before == conv.dilation * (conv.kernel - 1)
-    kind = DilatedDepthwiseConv2d if depthwise and keeps and conv.dilation > 1 and conv.kernel % 2 else nn.Conv2d
-    return kind(
-        *channels, stride=conv.stride, padding=before, dilation=conv.dilation, groups=conv.groups, bias=conv.bias
-    )
+    plain = type(conv) is Conv and conv.stride == 1 and 2 * top == conv.dilation * (conv.kernel - 1)
+    kind = DilatedDepthwiseConv2d if depthwise and plain and conv.dilation > 1 and conv.kernel % 2 else nn.Conv2d
+    return kind(*channels, padding=(top, left), padding_mode=conv.mode, **how)
 
 
 def _norm(norm: Norm) -> nn.Module:

@@ -97,13 +97,13 @@ def _set(module: nn.Module, name: str, value: Tensor) -> None:
 
 def _pass_on(weight_OIHW: Tensor, groups: int) -> None:
     """Make filter i of every group copy the group's input channel i, where the kernel has a middle."""
-    outputs, inputs, kernel, _ = weight_OIHW.shape
-    if kernel % 2 == 0:
+    outputs, inputs, height, width = weight_OIHW.shape
+    if height % 2 == 0 or width % 2 == 0:
         return
     for first in range(0, outputs, outputs // groups):
         for i in range(min(inputs, outputs // groups)):
             weight_OIHW[first + i] = 0.0
-            weight_OIHW[first + i, i, kernel // 2, kernel // 2] = 1.0
+            weight_OIHW[first + i, i, height // 2, width // 2] = 1.0
 
 
 def _last_leaf(module: nn.Module) -> nn.Module | None:

@@ -16,19 +16,22 @@ from torch.nn import functional
 from archsearch.network.symmetry import concat_pairs
 
 Combine = Literal["add", "concat", "multiply", "mean"]
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+Border = tuple[int, int, int, int]
+"""px left, right, above and below a map, as torch orders them."""
 
 
 class UnevenConv2d(nn.Conv2d):
-    """A convolution with `before` zeros above and left of the map and `after` below and right of it."""
+    """A convolution whose map has a `border` of px left, right, above and below it, of zeros or another `mode`."""
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: int | tuple[int, int],
         *,
-        before: int,
-        after: int,
+        border: Border,
+        mode: PaddingMode = "zeros",
         stride: int,
         dilation: int,
         groups: int,
@@ -37,15 +40,39 @@ class UnevenConv2d(nn.Conv2d):
         super().__init__(
             in_channels, out_channels, kernel_size, stride=stride, dilation=dilation, groups=groups, bias=bias
         )
-        self.border = (before, after, before, after)
+        self.border: Border = border
+        self.mode: PaddingMode = mode
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Conv2d gives it
         """Return the (B, C, H, W) map convolved."""
-        return super().forward(functional.pad(input, self.border))
+        return super().forward(padded(input, self.border, self.mode))
 
     def extra_repr(self) -> str:
         """Return nn.Conv2d's own line with the border."""
-        return f"{super().extra_repr()}, border={self.border}"
+        mode = "" if self.mode == "zeros" else f", mode={self.mode}"
+        return f"{super().extra_repr()}, border={self.border}{mode}"
+
+
+class Pad2d(nn.Module):
+    """A `border` of px left, right, above and below the map, of zeros or another `mode`."""
+
+    def __init__(self, border: Border, mode: PaddingMode) -> None:
+        super().__init__()
+        self.border: Border = border
+        self.mode: PaddingMode = mode
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Return the (B, C, H, W) map with its border."""
+        return padded(images_BCHW, self.border, self.mode)
+
+    def extra_repr(self) -> str:
+        """Return the arguments."""
+        return f"border={self.border}, mode={self.mode}"
+
+
+def padded(images_BCHW: Tensor, border: Border, mode: PaddingMode) -> Tensor:
+    """Return the (B, C, H, W) map with a border."""
+    return functional.pad(images_BCHW, border, mode="constant" if mode == "zeros" else mode)
 
 
 class DilatedDepthwiseConv2d(nn.Conv2d):

@@ -215,19 +215,19 @@ def _box(stage: str, layer: Layer, shape: tuple[int, int, int]) -> Box:
     leaves = list(_main_path([layer]))
     convs = [leaf for leaf in leaves if isinstance(leaf, Conv)]
     windows = [leaf for leaf in leaves if isinstance(leaf, Pool | BlurPool)]
-    kernel = max((conv.kernel for conv in convs), default=0)
+    height, width = max((conv.kernels for conv in convs), key=max, default=(0, 0))
     stride = max((conv.stride for conv in convs), default=1)
-    dilation = max((conv.dilation for conv in convs if conv.kernel > 1), default=1)
+    dilation = max((conv.dilation for conv in convs if conv.longest > 1), default=1)
     combined = [leaf for leaf in leaves if isinstance(leaf, Parallel)]
     pools = [f"{_pool(one.kind) if isinstance(one, Pool) else 'blur'} {one.kernel}" for one in windows]
     reductions = [f"global {_pool(one.kind)}" for one in leaves if isinstance(one, GlobalPool)]
     kind: BoxKind
-    if any(conv.groups == conv.in_channels > 1 and conv.kernel > 1 for conv in convs):
-        kind, label = "depthwise", f"depthwise {kernel}×{kernel}"
+    if any(conv.groups == conv.in_channels > 1 and conv.longest > 1 for conv in convs):
+        kind, label = "depthwise", f"depthwise {height}×{width}"
     elif any(conv.groups > 1 for conv in convs):
-        kind, label = "grouped", f"grouped {kernel}×{kernel}"
+        kind, label = "grouped", f"grouped {height}×{width}"
     elif convs:
-        kind, label = ("convolution" if kernel > 1 else "pointwise"), f"conv {kernel}×{kernel}"
+        kind, label = ("convolution" if max(height, width) > 1 else "pointwise"), f"conv {height}×{width}"
     elif any(isinstance(leaf, Linear) for leaf in leaves):
         kind, label = "linear", "linear"
     elif pools or reductions:

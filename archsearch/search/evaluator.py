@@ -160,8 +160,8 @@ def _count(layers: tuple[Layer, ...], halvings: int, found: Counter[str]) -> int
             if layer.stride > 1:
                 halvings += _halvings(layer.stride)
             found["depth"] += 1
-            if layer.kernel > 1:
-                found[sys.intern(f"level{halvings}.kernel{layer.kernel}")] += 1  # thousands of designs are remembered
+            if layer.longest > 1:
+                found[sys.intern(f"level{halvings}.kernel{layer.longest}")] += 1  # thousands of designs are remembered
                 found["dilated"] += layer.dilation > 1
                 found["depthwise"] += layer.groups == layer.in_channels > 1
         elif isinstance(layer, Sequence):

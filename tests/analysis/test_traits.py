@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from archsearch.analysis.traits import Traits, read_traits
-from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Linear, Norm, Pool, PoolKind
+from archsearch.design.channels import PoolKind
+from archsearch.design.layers import Activation, Conv, Dropout, GlobalPool, Linear, Norm, Pool
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 
 

@@ -167,9 +167,16 @@ ATTENTION = {
     }
 }
 MEAN = {"parallel": {"combine": "mean", "branches": {"a": [], "b": [{"scale": {"per": "layer", "bias": True}}]}}}
+BORDERED: list[Any] = [
+    {"conv": {"out": "in", "kernel": [3, 1], "padding_mode": "reflect"}},
+    {"conv": {"out": "in", "kernel": [1, 3], "padding": [2, 1], "padding_mode": "replicate", "groups": "in"}},
+    {"conv": {"out": "in", "kernel": [2, 3], "padding": {"bottom": 1, "left": 1, "right": 1}}},
+    {"pad": {"padding": {"top": 2}, "padding_mode": "circular"}},
+]
 LAYERS: list[Any] = [
     {"conv": {"out": "out"}},
     {"norm": {"kind": "channel", "eps": 1e-6}},
+    *BORDERED,
     SPLIT,
     {"shuffle": 2},
     MEAN,

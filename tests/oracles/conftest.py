@@ -23,6 +23,7 @@ from archsearch.design.layers import (
     Linear,
     Narrow,
     Norm,
+    Pad,
     PadChannels,
     Pool,
     Scale,
@@ -30,6 +31,7 @@ from archsearch.design.layers import (
 )
 from archsearch.design.plan import Combine, Layer, Parallel, Plan, Sequence
 from archsearch.design.pointwise import ActivationKind, NormKind
+from archsearch.design.resize import PaddingMode
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the module that these tests share
 CLASSES = 3
@@ -52,6 +54,8 @@ class Grower:
 
     def conv(self, name: str, *, out: int | None = None, stride: int = 1, same: bool = True, kernel: int = 0) -> Conv:
         """A convolution of random kernel, dilation, groups; `same`: padding, split anyhow, keeps ceil(N / stride)."""
+        if not kernel and self.chance(0.25):
+            return self.general_conv(name, out=out, stride=stride, same=same)
         kernel = kernel or self.pick(1, 1, 2, 3, 3, 3, 4, 5)
         dilation = self.pick(1, 1, 1, 2, 3) if kernel > 1 else 1
         span = dilation * (kernel - 1)
@@ -72,6 +76,45 @@ class Grower:
         )
         self.channels, self.side = out, (self.side + before + after - span - 1) // stride + 1
         return conv
+
+    def general_conv(self, name: str, *, out: int | None, stride: int, same: bool) -> Conv:
+        """A convolution with a kernel and padding for each axis, and any border; the map stays a square."""
+        kernels = self.pick(1, 1, 2, 3, 5), self.pick(1, 2, 3, 4)
+        dilation = self.pick(1, 1, 2) if max(kernels) > 1 else 1
+        spans = [dilation * (kernel - 1) for kernel in kernels]
+        more = 0 if same else self.random.randint(1 - min(self.side, min(spans) + 1), 2)  # than keeps the map
+        (top, bottom), (left, right) = (self.parts(span + more) for span in spans)
+        mode: PaddingMode = self.random.choice(get_args(PaddingMode))
+        if max(top, bottom, left, right) >= self.side:
+            mode = "replicate"
+        out = out or self.pick(1, 2, 3, 4, 6)
+        groups = self.random.choice([g for g in range(1, 7) if self.channels % g == out % g == 0])
+        conv = Conv(
+            name=name,
+            in_channels=self.channels,
+            out_channels=out,
+            kernel=kernels[0],
+            stride=stride,
+            dilation=dilation,
+            groups=groups,
+            bias=self.chance(0.5),
+        ).with_windows(kernels[1], ((top, bottom), (left, right)), mode)
+        self.channels, self.side = out, (self.side + more - 1) // stride + 1
+        return conv
+
+    def parts(self, total: int) -> tuple[int, int]:
+        """`total` px on two sides."""
+        first = self.random.randint(0, total)
+        return first, total - first
+
+    def pad(self, name: str) -> Pad:
+        total = self.pick(1, 2, 3)
+        rows, columns = self.parts(total), self.parts(total)
+        mode = self.random.choice(get_args(PaddingMode))
+        if max(*rows, *columns) >= self.side:
+            mode = "replicate"
+        self.side += total
+        return Pad(name=name, rows=rows, columns=columns, mode=mode)
 
     def pool(self, name: str, *, stride: int = 1, same: bool = True) -> Layer:
         if self.side > 2 and self.chance(0.2):
@@ -211,7 +254,7 @@ class Grower:
     def block(self, name: str) -> Sequence:
         layers: list[Layer] = []
         for i in range(self.pick(1, 2, 3)):
-            which = self.pick(0, 0, 0, 1, 2, 2, 3, 4)
+            which = self.pick(0, 0, 0, 1, 2, 2, 3, 4, 5)
             stride = self.pick(1, 1, 1, 2, 3) if which < 2 else self.pick(1, 1, 2) if which == 2 else 1
             if stride * self.strides > 8:  # fields, and the images that the oracle needs for them, stay small
                 stride = 1
@@ -222,6 +265,8 @@ class Grower:
                 layers.append(self.pool(f"pool{i}", stride=stride, same=False))
             elif which == 2:
                 layers.append(self.parallel(f"parallel{i}", stride=stride))
+            elif which == 5:
+                layers.append(self.pad(f"pad{i}"))
             elif which == 4:
                 layers.append(self.split(f"split{i}", depth=1))
             else:

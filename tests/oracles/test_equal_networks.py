@@ -16,6 +16,7 @@ from archsearch.analysis.traits import read_traits
 from archsearch.design.geometry import Shape
 from archsearch.design.layers import Activation, Clamp, Conv, Dropout, GlobalPool, Linear, Norm, Pool, Scale
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, design_id
+from archsearch.design.resize import PaddingMode
 from archsearch.errors import SpecError
 from archsearch.network.assemble import assemble
 
@@ -118,20 +119,28 @@ class Respeller:
                 other = replace(layer, counts_padding=True)
             case Norm(kind="instance"):
                 other = replace(layer, kind="group", groups=layer.channels)
-            case Conv(kernel=1):
+            case Conv() if layer.longest == 1:
                 other = replace(layer, dilation=3)
+            case Conv(padding=(0, 0)) if type(layer) is Conv and self.chance():
+                modes: list[PaddingMode] = ["reflect", "replicate", "circular"]
+                other = layer.with_windows(layer.kernel, layer.sides, self.random.choice(modes))
             case Conv() | Pool() if layer.stride > 1:
-                # A rest of the map that fills no window, with more or less padding in it.
-                before, after = layer.padding
-                for more in (after + 1, max(after - 1, 0)):
-                    changed = replace(layer, padding=(before, more))
-                    fits = isinstance(layer, Conv) or more < layer.kernel
-                    with suppress(SpecError):  # less padding than the window needs
-                        if fits and changed.output_shape(shape) == layer.output_shape(shape):
-                            other = changed
+                other = with_rest(layer, shape)
             case _:
                 pass
         return other if self.chance(0.7) else layer
+
+
+def with_rest(layer: Conv | Pool, shape: Shape) -> Layer:
+    """Return `layer` with more or less padding in a rest of the map that fills no window."""
+    other, (before, after) = layer, layer.padding
+    for more in (after + 1, max(after - 1, 0)):
+        changed = replace(layer, padding=(before, more))
+        fits = isinstance(layer, Conv) or more < layer.kernel
+        with suppress(SpecError):  # less padding than the window needs, or more than the map can be mirrored by
+            if fits and changed.output_shape(shape) == layer.output_shape(shape):
+                other = changed
+    return other
 
 
 def respelled(plan: Plan, seed: int) -> tuple[Plan, bool]:

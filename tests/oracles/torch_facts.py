@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import takewhile
+from math import ceil
 from typing import get_args
 
 import torch
@@ -13,14 +14,16 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from archsearch.analysis.measure import Footprint, LayerFootprint, rows
-from archsearch.design.geometry import Extent, Shape
+from archsearch.design.geometry import Shape
 from archsearch.design.layers import (
     ChannelPool,
+    Conv,
     Dropout,
     DropPath,
     GlobalPool,
     Linear,
     Narrow,
+    Pad,
     PadChannels,
     Pool,
     Shuffle,
@@ -69,13 +72,10 @@ def field_disagreements(plan: Plan, most: int) -> list[str]:
     with recorded(network) as outputs:
         network(pixels)
     row = [one for one in rows(large) if not one.name.startswith("head.")][-1]
-    extent = Extent(row.start, row.receptive_field, row.jump)
-    if row.output_shape[1] <= unit:
+    if min(row.output_shape[1:]) <= unit:
         return []
-    seen = support(outputs[row.name], pixels, unit)
-    return (
-        [] if seen == extent.interval(unit) else [f"{row.name}: unit {unit} sees {seen}, not {extent.interval(unit)}"]
-    )
+    seen, expected = support(outputs[row.name], pixels, unit), intervals(row, unit)
+    return [] if seen == expected else [f"{row.name}: unit {unit} sees {seen}, not {expected}"]
 
 
 def _is_local(layers: Iterable[Layer]) -> bool:
@@ -123,8 +123,10 @@ def enlarge(plan: Plan) -> tuple[Plan, int]:
     body = (*plan.layers[:-1], Sequence(name="head", layers=(*own, end)))
     large = replace(plan, input_shape=(plan.input_shape[0], 4096, 4096), layers=body)
     table = rows(large)
-    unit = max(-(-max(0, -row.start) // row.jump) for row in table)
-    side = max(right_edge(row, unit) for row in table) + max(row.jump for row in table)
+    unit = 0
+    while any(first < 0 for row in table for first, _ in intervals(row, unit)):
+        unit += 1
+    side = max(end for row in table for _, end in intervals(row, unit)) + ceil(max(row.jump for row in table))
     return replace(large, input_shape=(plan.input_shape[0], side, side)), unit
 
 
@@ -171,8 +173,10 @@ def last_local_convolution(plan: Plan) -> str | None:
     return next((path for path in paths if isinstance(network.get_submodule(path), Branches)), found)
 
 
-def right_edge(row: LayerFootprint, unit: int) -> int:
-    return Extent(row.start, row.receptive_field, row.jump).interval(unit)[1]
+def intervals(row: LayerFootprint, unit: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the rows and the columns that unit (`unit`, `unit`) of a row sees, by the analysis."""
+    rows, columns = row.extent.axes
+    return rows.interval(unit), columns.interval(unit)
 
 
 def positive(network: nn.Module) -> nn.Module:
@@ -209,11 +213,19 @@ def positive(network: nn.Module) -> nn.Module:
     return network.double()
 
 
-def support(output: Tensor, pixels: Tensor, unit: int) -> tuple[int, int]:
-    """Return the first row of `pixels` that output row `unit` depends on, and the row after the last one."""
+def support(output: Tensor, pixels: Tensor, unit: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return the rows and the columns of `pixels`, from and to, that output (`unit`, `unit`) depends on."""
     (gradient,) = torch.autograd.grad(output[0, :, unit, unit].sum(), pixels, retain_graph=True)
-    seen = gradient[0].amax((0, 2)).nonzero().flatten()
-    return int(seen[0]), int(seen[-1]) + 1
+    rows, columns = (gradient[0].amax(dims).nonzero().flatten() for dims in ((0, 2), (0, 1)))
+    return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
+
+
+def has_mirrors(plan: Plan) -> bool:
+    """Return whether a border of a map shows other px of the map."""
+    return any(
+        (isinstance(layer, Conv) and layer.mode != "zeros") or (isinstance(layer, Pad) and layer.mode != "zeros")
+        for layer in _leaves(plan.layers)
+    )
 
 
 def idle_rows(plan: Plan) -> set[str]:

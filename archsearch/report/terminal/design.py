@@ -7,7 +7,7 @@ from typing import Any
 
 from archsearch.analysis.check import Checked, margin_text
 from archsearch.analysis.limits import margin_record
-from archsearch.analysis.measure import rows, stage_ends
+from archsearch.analysis.measure import LayerFootprint, rows, stage_ends
 from archsearch.formatting import number, one_line
 from archsearch.report.vocabulary import record_of
 
@@ -15,7 +15,8 @@ _TOTALS = (
     "parameters", "macs", "receptive_field", "output_shape", "activations", "activation_bytes", "peak_bytes",
 )  # fmt: skip
 _LAYER = (
-    "name", "kind", "output_shape", "receptive_field", "jump", "start", "parameters", "macs", "activations",
+    "name", "kind", "output_shape", "receptive_field", "receptive_fields", "jump", "start", "parameters", "macs",
+    "activations",
 )  # fmt: skip
 _BOLD, _DIM, _ITALIC, _GREEN, _RED = "1", "2", "3", "32", "1;31"  # of a terminal (ECMA-48, SGR)
 
@@ -35,21 +36,26 @@ def design_record(checked: Checked) -> dict[str, Any]:
     }
 
 
+def field_text(row: LayerFootprint) -> str:
+    """Return the receptive field of a row (px): `7`, or `3x7` where the fields of height and width differ."""
+    return "x".join(map(number, dict.fromkeys(row.receptive_fields)))
+
+
 def design_text(checked: Checked, *, styled: bool = False) -> str:
     """Return the layer table, the growth of the receptive field, the totals and the margins; see `margins_text`."""
     layers = rows(checked.plan)
     footprint = checked.footprint
     table: list[tuple[str, ...]] = [("layer", "kind", "output", "RF px", "jump", "parameters", "MACs")]
     for row in layers:
-        shape, sizes = "x".join(map(str, row.output_shape)), (row.receptive_field, row.jump)
+        shape = "x".join(map(str, row.output_shape))
         costs = (number(count) if count else "" for count in (row.parameters, row.macs))
-        table.append((row.name, row.kind, shape, *map(number, sizes), *costs))
+        table.append((row.name, row.kind, shape, field_text(row), number(row.jump), *costs))
     growth = [("stage", "map", "RF px", "")]
     image = checked.plan.input_shape[2]
     for name, row in stage_ends(layers):
         if name != "head":
             bar = "#" * max(1, round(20 * min(row.receptive_field / image, 2)))
-            growth.append((name, "x".join(map(str, row.output_shape[1:])), str(row.receptive_field), bar))
+            growth.append((name, "x".join(map(str, row.output_shape[1:])), field_text(row), bar))
     symmetry = "" if checked.design.symmetry == "none" else f"symmetry {checked.design.symmetry}   "
     totals = (
         f"parameters {number(footprint.parameters)}   MACs {number(footprint.macs)}   "
