@@ -48,7 +48,7 @@ def value_text(name: str, value: object) -> str:
         return "not a number" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
     if name.endswith("accuracy") and 0 <= value <= 1:
         return percent(value)
-    if name == "seconds":
+    if name in ("seconds", "train_seconds"):
         return duration(value)
     if name == "receptive_field":
         return f"{value:g} px"

@@ -14,6 +14,7 @@ from archsearch.analysis.fit import lowered
 from archsearch.analysis.fixes import Change
 from archsearch.analysis.limits import LIMITS, Limits, Margin, NumberLimit, margin_text, margins
 from archsearch.analysis.measure import Footprint
+from archsearch.analysis.seconds import Estimate, Predictor
 from archsearch.analysis.traits import windows_on_one_pixel
 from archsearch.design.lower import blocks_of, stages_of
 from archsearch.design.plan import Plan, design_id
@@ -31,12 +32,16 @@ MOST_WORK = 40_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A design with its width resolved, its plan, footprint, and one margin for every limit that is set."""
+    """A design with its width resolved, its plan, footprint, and one margin for every limit that is set.
+
+    `training` is what its training is estimated at, where it was asked for.
+    """
 
     design: DesignSpec
     plan: Plan
     footprint: Footprint
     margins: tuple[Margin, ...]
+    training: Estimate | None = None
 
     @property
     def kept(self) -> bool:
@@ -65,23 +70,27 @@ class Checked:
         return html_table(f"{self.design.name}: {summary}", ["limit", "kept", "found", "fixes"], cells)
 
 
-def check_design(design: DesignSpec, limits: Limits, blocks: BlockLookup | None = None) -> Checked:
+def check_design(
+    design: DesignSpec, limits: Limits, blocks: BlockLookup | None = None, predictor: Predictor | None = None
+) -> Checked:
     """Return `design` measured against `limits`; with `blocks` given, broken limits carry their fixes.
 
-    Raises `SpecError` for a design that is no network at all.
+    A limit on the seconds of a training needs a `predictor` of them. Raises `SpecError` for a design that is no
+    network at all.
     """
-    resolved, plan, footprint = lowered(design, limits)
-    found = margins(plan, footprint, limits)
+    resolved, plan, footprint = lowered(design, limits, predictor)
+    training = None if predictor is None else predictor(resolved)
+    found = margins(plan, footprint, limits, training)
     if blocks is not None and not all(margin.kept for margin in found):
         blocks = _with_own(design, blocks)
         kept = {margin.limit for margin in found if margin.kept}
         found = tuple(
             margin
             if margin.kept
-            else replace(margin, fixes=_fixes(design, limits, margin, kept, footprint.parameters, blocks))
+            else replace(margin, fixes=_fixes(design, limits, margin, kept, footprint.parameters, blocks, predictor))
             for margin in found
         )
-    return Checked(design=resolved, plan=plan, footprint=footprint, margins=found)
+    return Checked(design=resolved, plan=plan, footprint=footprint, margins=found, training=training)
 
 
 def _with_own(design: DesignSpec, blocks: BlockLookup) -> BlockLookup:
@@ -132,7 +141,13 @@ class _Tried:
 
 
 def _fixes(
-    design: DesignSpec, limits: Limits, margin: Margin, kept: set[str], parameters: int, blocks: BlockLookup
+    design: DesignSpec,
+    limits: Limits,
+    margin: Margin,
+    kept: set[str],
+    parameters: int,
+    blocks: BlockLookup,
+    predictor: Predictor | None,
 ) -> tuple[str, ...]:
     """Return up to `MAX_FIXES` texts `change gives result` for a broken limit; each change is verified.
 
@@ -144,10 +159,10 @@ def _fixes(
     limit = LIMITS[margin.limit]
     size = sum(1 + sum(block.layers for block in blocks_of(stage)) for stage in stages_of(design))
     most = max(MAX_FIXES, MOST_WORK // size)
-    tried = _tried(design, limits, islice(limit.changes(design, margin), most), blocks)
+    tried = _tried(design, limits, islice(limit.changes(design, margin), most), blocks, predictor)
     working = [one for one in tried if one.margins[margin.limit].kept]
     if not working:
-        tried = _tried(design, limits, islice(_pairs(tried, margin), most), blocks)
+        tried = _tried(design, limits, islice(_pairs(tried, margin), most), blocks, predictor)
         working = [one for one in tried if one.margins[margin.limit].kept]
     if any(one.change.roughness == 0 for one in working):
         working = [one for one in working if one.change.roughness < 2]
@@ -180,7 +195,13 @@ def _pairs(tried: Iterable[_Tried], margin: Margin) -> Iterator[Change]:
             yield one.change.joined(other.change)
 
 
-def _tried(design: DesignSpec, limits: Limits, changes: Iterable[Change], blocks: BlockLookup) -> list[_Tried]:
+def _tried(
+    design: DesignSpec,
+    limits: Limits,
+    changes: Iterable[Change],
+    blocks: BlockLookup,
+    predictor: Predictor | None,
+) -> list[_Tried]:
     """Return the changes after which the design is a network, with what it then has."""
     found: list[_Tried] = []
     for change in changes:
@@ -188,8 +209,9 @@ def _tried(design: DesignSpec, limits: Limits, changes: Iterable[Change], blocks
             changed = decode_design(change.applied(design.source), blocks)
             if design.width != "fit" and all(path[-1] != "width" for path, _ in change.edits):
                 changed = changed.at_width(design.width)
-            _, plan, footprint = lowered(changed, limits)
-            after = {margin.limit: margin for margin in margins(plan, footprint, limits)}
+            changed, plan, footprint = lowered(changed, limits, predictor)
+            training = None if predictor is None else predictor(changed)
+            after = {margin.limit: margin for margin in margins(plan, footprint, limits, training)}
         except SpecError:
             continue
         found.append(_Tried(change=change, footprint=footprint, margins=after))

@@ -9,8 +9,9 @@ import math
 from collections.abc import Mapping
 from itertools import chain
 
-from archsearch.analysis.limits import LIMITS, Bound, Limits
-from archsearch.analysis.measure import Footprint, Totals, Widths, measure, measure_design
+from archsearch.analysis.limits import LIMITS, Bound, Limits, unpredicted
+from archsearch.analysis.measure import Footprint, Widths, measure, measure_design
+from archsearch.analysis.seconds import Predictor
 from archsearch.design.lower import lower
 from archsearch.design.plan import Plan
 from archsearch.design.spec import DesignSpec
@@ -25,9 +26,11 @@ POWER = 1.8  # first guess of the power with which counts grow with the multipli
 BEYOND = 0.01  # share of the multiplier by which a step passes the guess
 NARROW = 1.04  # high / low below which the bracket is bisected
 MAX_LOG_STEP = 20.0  # logarithm of the largest step
+SECONDS = "train_seconds"  # the limit whose value is predicted
+LEAST_SECONDS = 1e-3  # below which bounds and values count as this
 
 
-def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
+def resolve(design: DesignSpec, limits: Limits, predictor: Predictor | None = None) -> DesignSpec:
     """Return `design` with `width: fit` replaced by the widest multiplier; unchanged where it has a number.
 
     Counts grow with the multiplier, so bisection finds it, the same one every time. They fall a little where rounding
@@ -43,16 +46,20 @@ def resolve(design: DesignSpec, limits: Limits) -> DesignSpec:
     if not upper:
         what = f"'fit' needs an upper limit on {', '.join(fitted[:-1])} or {fitted[-1]}"
         raise SpecError("arch.width", what, "Set constraints.parameters={below: 200000}, or arch.width to a number.")
-    return design.at_width(widest(design, upper))
+    if SECONDS in upper and predictor is None:
+        raise unpredicted()
+    return design.at_width(widest(design, upper, predictor))
 
 
-def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
+def widest(design: DesignSpec, upper: Mapping[str, Bound], predictor: Predictor | None = None) -> float:
     """Return the largest multiple of `STEP` up to `WIDEST` at which every bound of `upper` is kept.
+
+    `predictor` gives the seconds of a training, where they are bounded.
 
     The bracket closes by steps a little past the point where the counts, growing by a power of the multiplier, would
     meet their bounds; then it is bisected. Multipliers that give the same channels are measured once.
     """
-    counts = _Counts(design, upper)
+    counts = _Counts(design, upper, predictor)
     low, high = 0, round(WIDEST / STEP) + 1  # low keeps the bounds, high breaks them
     power, beyond = POWER, BEYOND
     at: int = min(max(round(_guessed(design, upper) / STEP), 1), high - 1)
@@ -85,8 +92,9 @@ def widest(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
 class _Counts:
     """What a design counts at its multipliers, in steps, against upper bounds."""
 
-    def __init__(self, design: DesignSpec, upper: Mapping[str, Bound]) -> None:
+    def __init__(self, design: DesignSpec, upper: Mapping[str, Bound], predictor: Predictor | None) -> None:
         self._design, self._widths, self._upper = design, Widths(design), upper
+        self._predictor = predictor if SECONDS in upper else None
         self._known: dict[tuple[int, ...], tuple[bool, float] | None] = {}
 
     def at(self, steps: int) -> tuple[bool, float] | None:
@@ -94,10 +102,17 @@ class _Counts:
         channels = self._widths.channels(steps * STEP)
         if channels not in self._known:
             try:
-                self._known[channels] = _headroom(self._widths.totals(steps * STEP), self._upper)
+                self._known[channels] = _headroom(self._values(steps * STEP), self._upper)
             except ChannelsError:
                 self._known[channels] = None
         return self._known[channels]
+
+    def _values(self, width: float) -> Mapping[str, float]:
+        """Return what is bounded, by name, under the multiplier `width`."""
+        values: dict[str, float] = self._widths.totals(width)._asdict()
+        if self._predictor is not None:
+            values[SECONDS] = self._predictor(self._design.at_width(width)).seconds
+        return values
 
     def near(self, steps: int, low: int, high: int) -> tuple[int, bool, float] | None:
         """Return a multiplier between `low` and `high` that fits, at most `steps` if one is, with `at` of it."""
@@ -107,9 +122,11 @@ class _Counts:
         return None
 
 
-def lowered(design: DesignSpec, limits: Limits) -> tuple[DesignSpec, Plan, Footprint]:
+def lowered(
+    design: DesignSpec, limits: Limits, predictor: Predictor | None = None
+) -> tuple[DesignSpec, Plan, Footprint]:
     """Return `design` with its width resolved, its plan and its footprint."""
-    resolved = resolve(design, limits)
+    resolved = resolve(design, limits, predictor)
     plan = lower(resolved)
     return resolved, plan, measure_design(resolved, plan)
 
@@ -131,13 +148,14 @@ def _upper(bound: Bound | None) -> Bound | None:
     return Bound(below=bound.below, at_most=bound.at_most)
 
 
-def _headroom(found: Totals, upper: Mapping[str, Bound]) -> tuple[bool, float]:
+def _headroom(found: Mapping[str, float], upper: Mapping[str, Bound]) -> tuple[bool, float]:
     """Return whether every bound is kept, and the logarithm of the smallest ratio of a bound to the value found."""
     kept, headroom = True, math.inf
     for name, bound in upper.items():
-        value = getattr(found, name)
+        value = found[name]
+        least = LEAST_SECONDS if name == SECONDS else 1.0
         kept = kept and (bound.below is None or value < bound.below)
         kept = kept and (bound.at_most is None or value <= bound.at_most)
         for most in _ends(bound):
-            headroom = min(headroom, math.log(max(most, 1.0)) - math.log(max(value, 1.0)))
+            headroom = min(headroom, math.log(max(most, least)) - math.log(max(value, least)))
     return kept, headroom

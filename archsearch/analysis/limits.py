@@ -8,20 +8,21 @@ Imports `errors`, `decode`, the design and this package; no torch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import ceil, floor, inf
 from typing import Annotated, Any, Literal
 
 from archsearch.analysis import fixes
 from archsearch.analysis.fixes import Change
 from archsearch.analysis.measure import Footprint, rows, stage_ends
+from archsearch.analysis.seconds import Estimate
 from archsearch.analysis.traits import HEADS, TRAITS, HeadKind, Traits, read_traits
 from archsearch.decode import Range, decode, describe, is_list, is_mapping, join
 from archsearch.design.layers import Trait
 from archsearch.design.plan import Plan
 from archsearch.design.spec import DesignSpec
 from archsearch.errors import SpecError
-from archsearch.formatting import number
+from archsearch.formatting import number, percent
 
 Number = Annotated[float, Range(at_least=-1e18, at_most=1e18)]
 
@@ -60,6 +61,7 @@ class Limits:
     macs: Bound | None = None
     activations: Bound | None = None
     peak_bytes: Bound | None = None
+    train_seconds: Bound | None = None
     contains: tuple[Trait, ...] | None = None
     forbids: tuple[Trait, ...] | None = None
     downsampling: Downsampling | None = None
@@ -80,6 +82,7 @@ class Margin:
     kept: bool
     slack: float
     fixes: tuple[str, ...] = ()
+    error: float | None = None  # relative, of a value that is predicted: half of them are nearer
 
     @property
     def excess(self) -> float:
@@ -88,10 +91,10 @@ class Margin:
 
 
 class Measured:
-    """The footprint of a plan, and its traits, which are computed when a limit needs them."""
+    """The footprint of a plan, what its training is estimated at, and its traits, read when a limit needs them."""
 
-    def __init__(self, plan: Plan, footprint: Footprint) -> None:
-        self.footprint, self._plan = footprint, plan
+    def __init__(self, plan: Plan, footprint: Footprint, training: Estimate | None = None) -> None:
+        self.footprint, self.training, self._plan = footprint, training, plan
         self._traits: Traits | None = None
 
     @property
@@ -145,7 +148,9 @@ class NumberLimit(Limit):
 
     def margin(self, bound: Bound, measured: Measured) -> Margin:
         """Return the margin; of several bounds, that of the tightest."""
-        found: int = getattr(measured.footprint, self.name)
+        return self._margin(bound, getattr(measured.footprint, self.name))
+
+    def _margin(self, bound: Bound, found: float) -> Margin:
         kept, slack = True, float("inf")
         given: dict[str, float] = {}
         for name, value, sign, strict in (
@@ -179,6 +184,22 @@ class NumberLimit(Limit):
 
     def result_text(self, margin: Margin) -> str:
         return f" gives {self._value_text(margin.found)}"
+
+
+class SecondsLimit(NumberLimit):
+    """A bound on the seconds that the training is predicted to take, whose margin says how far off that may be."""
+
+    def margin(self, bound: Bound, measured: Measured) -> Margin:
+        """Return the margin of the estimate; raises `SpecError` where nothing was estimated."""
+        if measured.training is None:
+            raise unpredicted()
+        seconds, error = measured.training.seconds, measured.training.error
+        return replace(self._margin(bound, seconds), found=round(seconds, 1), error=error)
+
+    def text(self, margin: Margin) -> str:
+        """Return the margin: `412 s +- 12 % (predicted), must be below 300`."""
+        error = "" if margin.error is None else f" +- {percent(margin.error, 0)}"
+        return f"{self._value_text(margin.found)}{error} (predicted), must be {self.bound_text(margin.bound)}"
 
 
 class ReceptiveFieldLimit(NumberLimit):
@@ -324,6 +345,7 @@ LIMITS: Mapping[str, Limit] = {
         NumberLimit("macs", _cost_changes, grows_with_width=True),
         NumberLimit("activations", _cost_changes, grows_with_width=True),
         NumberLimit("peak_bytes", _cost_changes, unit="bytes", grows_with_width=True),
+        SecondsLimit("train_seconds", _cost_changes, unit="s", grows_with_width=True),
         TraitLimit("contains", _added_traits),
         TraitLimit("forbids", _removed_traits),
         DownsamplingLimit("downsampling", _downsampling_changes),
@@ -373,9 +395,15 @@ def _require_possible(limits: Limits, where: str) -> None:
         raise SpecError(join(where, "forbids"), what, f"Remove {' or '.join(wanted.by)} here.")
 
 
-def margins(plan: Plan, footprint: Footprint, limits: Limits) -> tuple[Margin, ...]:
-    """Return one margin for every limit that is set, in the order of `LIMITS`."""
-    measured = Measured(plan, footprint)
+def unpredicted() -> SpecError:
+    """Return the error that a limit on seconds is set where nothing predicts them."""
+    fix = "python -m archsearch.show and run predict it; leave the limit out elsewhere."
+    return SpecError("constraints.train_seconds", "needs the settings of a training on this machine", fix)
+
+
+def margins(plan: Plan, footprint: Footprint, limits: Limits, training: Estimate | None = None) -> tuple[Margin, ...]:
+    """Return one margin for every limit that is set, in the order of `LIMITS`; that on seconds needs `training`."""
+    measured = Measured(plan, footprint, training)
     given = ((limit, getattr(limits, name)) for name, limit in LIMITS.items())
     return tuple([limit.margin(bound, measured) for limit, bound in given if bound is not None])
 
@@ -393,6 +421,8 @@ def bound_text(limit: str, bound: Any) -> str:
 def margin_record(margin: Margin) -> dict[str, Any]:
     """Return one margin as the JSON of `show` and `result.json` has it."""
     record = {field.name: getattr(margin, field.name) for field in fields(margin)}
+    if margin.error is None:
+        del record["error"]
     return {**record, "fixes": list(margin.fixes)}
 
 

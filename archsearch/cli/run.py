@@ -135,6 +135,7 @@ def _job(config: DictConfig) -> None:
 
     from archsearch.analysis.check import check_design, require
     from archsearch.cli.compose import read_tree
+    from archsearch.runs.seconds import predictor_of
     from archsearch.settings.experiment import decode_experiment
 
     hydra_config = HydraConfig.get()
@@ -148,7 +149,7 @@ def _job(config: DictConfig) -> None:
         require_no_search(overrides, config.get("space"), sources)
     tree, blocks = read_tree(config, sources.paths)
     experiment = decode_experiment(tree, blocks)
-    checked = check_design(experiment.design, experiment.limits, blocks)
+    checked = check_design(experiment.design, experiment.limits, blocks, predictor_of(experiment))
     require(checked)
     for notice in checked.notices:
         notice_once(notice)

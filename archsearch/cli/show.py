@@ -192,11 +192,12 @@ def _show_design(
     from archsearch.cli.compose import compose_tree
     from archsearch.notices import notice_once
     from archsearch.report.terminal.design import design_record, design_text
+    from archsearch.runs.seconds import predictor_of
     from archsearch.settings.experiment import decode_experiment
 
     tree, blocks = compose_tree(overrides, sources)
     experiment = decode_experiment(tree, blocks)
-    checked = check_design(experiment.design, experiment.limits, blocks)
+    checked = check_design(experiment.design, experiment.limits, blocks, predictor_of(experiment))
     for notice in checked.notices:
         notice_once(notice)
     if plot:

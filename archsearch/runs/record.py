@@ -17,6 +17,7 @@ from archsearch.errors import DataError
 from archsearch.report.vocabulary import record_of
 from archsearch.settings.augment import decode_policy, policy_record
 from archsearch.settings.data import DataSettings
+from archsearch.settings.objectives import SECONDS
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
@@ -47,6 +48,7 @@ def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, re
         "loss": {"validation": result.validation_loss, "test": result.test_loss},
         "images": {split: len(getattr(dataset, split)) for split in ("train", "validation", "test")},
         **record_of(checked.footprint, ("parameters", "macs", "receptive_field", "activations")),
+        **({} if checked.training is None else {SECONDS: round(checked.training.seconds, 3)}),
         "margins": [margin_record(margin) for margin in checked.margins],
         **record_of(result, _TRAINED),
         "versions": dict(result.versions),

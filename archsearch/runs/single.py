@@ -17,6 +17,7 @@ from archsearch.runs.finish import finish
 from archsearch.runs.fit import batch_notice, require_fit
 from archsearch.runs.log import log
 from archsearch.runs.record import RESULT, read_result
+from archsearch.runs.seconds import learn, training_times
 from archsearch.runs.trial import Origin, prepare_study, record_failure, record_trial
 from archsearch.settings.experiment import Experiment
 from archsearch.training.storage import set_aside, write_whole
@@ -92,6 +93,8 @@ def run_single(
         raise
     finally:
         progress.close()
+    if checked.training is not None:
+        learn(training_times(), experiment, checked.training, outcome.record)
     _print(f"files: {relative_path(run_dir)}")
     _print(f"study: {_recorded(experiment, checked, outcome.record, run_dir, origin)}")
     return outcome

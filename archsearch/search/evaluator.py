@@ -15,6 +15,7 @@ from archsearch.analysis.check import Checked, check_design
 from archsearch.analysis.limits import Limits, decode_limits
 from archsearch.analysis.measure import Footprint
 from archsearch.analysis.repairs import changes, may_repair
+from archsearch.analysis.seconds import Predictor
 from archsearch.design.block import option_defaults
 from archsearch.design.layers import Conv
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
@@ -26,6 +27,8 @@ from archsearch.search.task import Assignments, Candidate, trial_key
 Compose = Callable[[Mapping[str, Value]], Mapping[str, Any]]
 """From assignments to the plain, resolved configuration."""
 
+LOG_SECONDS = "log_train_seconds"
+"""The feature that holds the logarithm of the predicted seconds of a training."""
 STAGE_KEYS = ("block", "width", "repeats", "entry")
 
 
@@ -40,9 +43,14 @@ class Evaluator:
         fingerprint: str,
         repair: bool = True,
         precision: Callable[[Mapping[str, Any]], str | None] = lambda tree: None,
+        predictor: Callable[[Mapping[str, Any]], Predictor | None] = lambda tree: None,
     ) -> None:
-        """Evaluate for data of `fingerprint`; `precision` returns what `train.precision` of a configuration is here."""
+        """Evaluate for data of `fingerprint`; `precision` returns what `train.precision` of a configuration is here.
+
+        `predictor` returns what predicts the seconds of its training, None where nobody asks for them.
+        """
         self._compose, self._fingerprint, self._repair, self._precision = compose, fingerprint, repair, precision
+        self._predictor = predictor
         self._reader = BlockReader(self._block)
         self._mappings: dict[str, Mapping[str, Any]] = {}
         self._limits: tuple[object, Limits] = (None, Limits())
@@ -56,6 +64,8 @@ class Evaluator:
         if self._repair and not checked.kept and may_repair(checked):
             found = self._repaired(assignments, checked)
             tree, checked, repairs = found or (tree, checked, repairs)
+        if checked.training is not None and tree["arch"].get("width") == "fit":  # may be another where seconds differ
+            repairs["arch.width"] = checked.design.width
         identity = checked.design_id if checked.kept else ""
         return Candidate(
             assignments=assignments,
@@ -67,7 +77,7 @@ class Evaluator:
             parameters=checked.footprint.parameters,
             macs=checked.footprint.macs,
             receptive_field=checked.footprint.receptive_field,
-            features=features_of(checked.plan, checked.footprint) if checked.kept else {},
+            features=_features(checked) if checked.kept else {},
             experiment=(tree, checked),
         )
 
@@ -123,7 +133,7 @@ class Evaluator:
 
     def _check(self, tree: Mapping[str, Any]) -> Checked:
         design = decode_design(tree.get("arch"), self._reader)
-        return check_design(design, self._limits_of(tree.get("constraints")))
+        return check_design(design, self._limits_of(tree.get("constraints")), predictor=self._predictor(tree))
 
     def _limits_of(self, raw: object) -> Limits:
         if raw is not self._limits[0]:
@@ -134,6 +144,14 @@ class Evaluator:
         if name not in self._mappings:
             self._mappings[name] = self._lookup(name)
         return self._mappings[name]
+
+
+def _features(checked: Checked) -> dict[str, float]:
+    """Return the features of a checked design; the seconds of its training, where predicted, are one."""
+    features = features_of(checked.plan, checked.footprint)
+    if checked.training is not None:
+        features[LOG_SECONDS] = math.log(checked.training.uncorrected)  # corrections are the same for all designs
+    return features
 
 
 def features_of(plan: Plan, footprint: Footprint) -> dict[str, float]:

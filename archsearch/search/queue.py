@@ -327,7 +327,7 @@ class TrialQueue:
             trial_id=trial_id,
             number=trial.number,
             candidate=None,
-            assignments=trial.user_attrs["assignments"],
+            assignments={**trial.user_attrs["assignments"], **trial.user_attrs.get("repairs", {})},
             run_dir=Path(trial.user_attrs["run_dir"]),
             worker=self.worker,
             resumed=begun,

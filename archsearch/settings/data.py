@@ -136,3 +136,20 @@ def image_shape(settings: DataSettings) -> ImageShape:
         fix = f"Set {', '.join(f'data.{key}' for key in missing)}."
         raise SpecError(f"data.{missing[0]}", f"must be set: the data set '{settings.name}' has no such attribute", fix)
     return ImageShape(channels, image_size, classes)
+
+
+def image_counts(settings: DataSettings) -> tuple[int, int] | None:
+    """Return how many training and validation images there will be, without reading one; None where that is unknown.
+
+    It is known of published sets and of drawn shapes; `auto` counts as CIFAR-10. Rounding in the split of each class
+    is left out.
+    """
+    if settings.name == "shapes":
+        images = settings.shapes.train_images
+    elif (published := PUBLISHED.get("cifar10" if settings.name == "auto" else settings.name)) is not None:
+        images = published.images
+    else:
+        return None
+    images = min(images, settings.limit_train or images)
+    held = round(images * (VALIDATION if settings.validation is None else settings.validation))
+    return images - held, held

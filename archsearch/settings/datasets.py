@@ -13,15 +13,17 @@ from dataclasses import dataclass
 class PublishedSet:
     """A data set that a class of torchvision reads: its images, and the places of its files.
 
-    `reader` is the class in `torchvision.datasets`, `splits` are its arguments for the training and the test images.
-    Images are `image_size` px square. Labels start at `first_label`; the class names before it have no images and are
-    left out. `files` are read, `archives` hold them packed; both are paths below the folder that the reader takes.
+    `reader` is the class in `torchvision.datasets`, `splits` are its arguments for the training and the test images;
+    `images` are those for training, all of them `image_size` px square. Labels start at `first_label`; the class names
+    before it have no images and are left out. `files` are read, `archives` hold them packed; both are paths below the
+    folder that the reader takes.
     The archives, or the files if there are none, are published at each of `mirrors`.
     """
 
     title: str
     reader: str
     splits: tuple[Mapping[str, object], Mapping[str, object]]
+    images: int
     channels: int
     image_size: int
     classes: int
@@ -65,6 +67,7 @@ def _cifar(classes: int, folder: str, *files: str) -> PublishedSet:
         title=f"CIFAR-{classes}",
         reader=f"CIFAR{classes}",
         splits=_BY_TRAIN,
+        images=50_000,
         channels=3,
         image_size=32,
         classes=classes,
@@ -81,6 +84,7 @@ def _idx(title: str, reader: str, *mirrors: str) -> PublishedSet:
         title=title,
         reader=reader,
         splits=_BY_TRAIN,
+        images=60_000,
         channels=1,
         image_size=28,
         classes=10,
@@ -90,13 +94,14 @@ def _idx(title: str, reader: str, *mirrors: str) -> PublishedSet:
     )
 
 
-def _emnist(split: str, classes: int, first_label: int = 0) -> PublishedSet:
+def _emnist(split: str, images: int, classes: int, first_label: int = 0) -> PublishedSet:
     """Return a split of EMNIST, all of which come in one archive."""
     parts = ("train-images-idx3", "train-labels-idx1", "test-images-idx3", "test-labels-idx1")
     return PublishedSet(
         title=f"EMNIST {split}",
         reader="EMNIST",
         splits=({"split": split, "train": True}, {"split": split, "train": False}),
+        images=images,
         channels=1,
         image_size=28,
         classes=classes,
@@ -119,14 +124,15 @@ PUBLISHED: Mapping[str, PublishedSet] = {
         "Fashion-MNIST", "FashionMNIST", "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
     ),
     "kmnist": _idx("Kuzushiji-MNIST", "KMNIST", "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"),
-    "emnist_balanced": _emnist("balanced", 47),
-    "emnist_byclass": _emnist("byclass", 62),
-    "emnist_digits": _emnist("digits", 10),
-    "emnist_letters": _emnist("letters", 26, first_label=1),
+    "emnist_balanced": _emnist("balanced", 112_800, 47),
+    "emnist_byclass": _emnist("byclass", 697_932, 62),
+    "emnist_digits": _emnist("digits", 240_000, 10),
+    "emnist_letters": _emnist("letters", 124_800, 26, first_label=1),
     "svhn": PublishedSet(
         title="SVHN",
         reader="SVHN",
         splits=_BY_SPLIT,
+        images=73_257,
         channels=3,
         image_size=32,
         classes=10,
@@ -137,6 +143,7 @@ PUBLISHED: Mapping[str, PublishedSet] = {
         title="STL-10",
         reader="STL10",
         splits=_BY_SPLIT,
+        images=5_000,
         channels=3,
         image_size=96,
         classes=10,
@@ -152,6 +159,7 @@ PUBLISHED: Mapping[str, PublishedSet] = {
         title="USPS",
         reader="USPS",
         splits=_BY_TRAIN,
+        images=7_291,
         channels=1,
         image_size=16,
         classes=10,

@@ -16,6 +16,7 @@ from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
 from archsearch.errors import SpecError
 from archsearch.settings.augment import AugmentPolicy, decode_policy
 from archsearch.settings.data import DataSettings
+from archsearch.settings.objectives import SECONDS
 from archsearch.settings.study import StudySettings
 from archsearch.settings.tracking import TrackingSettings
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
@@ -41,6 +42,12 @@ class Experiment:
     study: StudySettings
     tracking: TrackingSettings
     resume: str | None
+
+    @property
+    def asks_for_seconds(self) -> bool:
+        """Whether anything here needs the seconds that a training is predicted to take."""
+        searched = SECONDS in self.study.objectives or self.study.sampler.cost == SECONDS
+        return searched or self.limits.train_seconds is not None
 
 
 def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experiment:

@@ -52,6 +52,8 @@ def _plain(direction: Direction, name: str, label: str, unit: str, *, short: str
     return Objective(direction=direction, source=(name,), label=label, short=short or label, unit=unit)
 
 
+SECONDS = "train_seconds"
+"""The predicted seconds of a training, as a limit, an objective and the cost of a trial."""
 OBJECTIVES: dict[str, Objective] = {
     "accuracy": Objective(
         direction="maximize",
@@ -73,6 +75,7 @@ OBJECTIVES: dict[str, Objective] = {
     "receptive_field": _plain("maximize", "receptive_field", "receptive field", "px"),
     "activations": _plain("minimize", "activations", "activations", "activations"),
     "seconds": _plain("minimize", "seconds", "training time", "s", short="time"),
+    SECONDS: _plain("minimize", SECONDS, "predicted training time", "s", short="predicted time"),
     "images_per_second": _plain("maximize", "images_per_second", "images per second", "images/s"),
 }
 """The objectives that `study.objectives` knows by itself."""

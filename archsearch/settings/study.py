@@ -41,11 +41,15 @@ class SamplerSettings:
     seed: int | None = None  # null: another one for every run
     startup: Count = 8
     population: CountFromTwo = 16  # nsgaii only
+    cost: Literal["train_seconds"] | None = None  # footprint only: what an improvement is divided by
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or a name that is no sampler."""
         require_name(self.name, BUILT_IN_SAMPLERS, SAMPLERS, "study.sampler.name")
         check_ranges(self, "study.sampler")
+        if self.cost is not None and self.name != "footprint":
+            fix = "Set sampler=footprint, or study.sampler.cost=null."
+            raise SpecError("study.sampler.cost", f"the sampler '{self.name}' takes no cost into account", fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

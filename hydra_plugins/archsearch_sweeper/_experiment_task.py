@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from archsearch.analysis.seconds import Predictor
 from archsearch.cli.compose import Composer
 from archsearch.config_files import ConfigSources
 from archsearch.decode import decode
@@ -16,11 +17,13 @@ from archsearch.errors import DataError, StorageError
 from archsearch.masking import mask
 from archsearch.overrides import assign
 from archsearch.runs.log import NO_LOGGING, JobLogging
+from archsearch.runs.seconds import learn, training_times
 from archsearch.search.evaluator import Evaluator
 from archsearch.search.task import Assignments, Candidate, Job, Outcome
+from archsearch.settings.data import DataSettings
 from archsearch.settings.experiment import Experiment, decode_experiment, require_training
-from archsearch.settings.objectives import OBJECTIVES
-from archsearch.settings.training import TrainSettings
+from archsearch.settings.objectives import OBJECTIVES, SECONDS
+from archsearch.settings.training import OptimizerSettings, TrainSettings
 from archsearch.training.storage import read_metrics, write_whole
 
 if TYPE_CHECKING:
@@ -29,13 +32,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentTasks:
-    """Makes the task in any process, from `base` overrides, the user's config `sources` and what the study holds."""
+    """Makes the task in any process, from `base` overrides, the user's config `sources` and what the study holds.
+
+    `images` are the training and the validation images, given where the seconds of trainings are to be predicted, and
+    `epochs` those of a whole training, which is predicted at every rung; None: those of a design's own settings.
+    """
 
     base: tuple[str, ...]
     sources: ConfigSources
     fingerprint: str
     objectives: tuple[str, ...] = ("accuracy",)
     repair: bool = True
+    images: tuple[int, int] | None = None
+    epochs: int | None = None
     logging: JobLogging = NO_LOGGING
 
     def __call__(self) -> ExperimentTask:
@@ -53,7 +62,10 @@ class ExperimentTask:
             fingerprint=made_of.fingerprint,
             repair=made_of.repair,
             precision=self._precision,
+            predictor=self._predictor,
         )
+        self._images_counted, self._epochs, self._times = made_of.images, made_of.epochs, training_times()
+        self._predicting: tuple[tuple[object, ...], Predictor] | None = None
         self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
         self._chosen: tuple[TrainSettings | None, str] = (None, "")
         self._base, self._sources, self._objectives = made_of.base, made_of.sources, made_of.objectives
@@ -71,7 +83,9 @@ class ExperimentTask:
     def describe(self, candidate: Candidate) -> Mapping[str, Any]:
         from archsearch.runs.record import design_yaml
 
-        return {"design": design_yaml(candidate.experiment[1])}
+        checked = candidate.experiment[1]
+        seconds = {} if checked.training is None else {SECONDS: round(checked.training.seconds, 3)}
+        return {"design": design_yaml(checked), **seconds}
 
     def smaller(self, candidate: Candidate) -> Candidate | None:
         tree, checked = candidate.experiment
@@ -94,12 +108,25 @@ class ExperimentTask:
             self._chosen = (settings, choose_precision(settings, choose_device(settings.device)))
         return self._chosen[1]
 
+    def _predictor(self, tree: Mapping[str, Any]) -> Predictor | None:
+        if self._images_counted is None:
+            return None
+        raw = tuple(tree.get(name, {}) for name in ("train", "optimizer", "data"))
+        kept = self._predicting
+        if kept is None or any(one is not other for one, other in zip(raw, kept[0], strict=True)):
+            optimizer, data = decode(OptimizerSettings, raw[1], "optimizer"), decode(DataSettings, raw[2], "data")
+            train = self._whole(self._train_settings(tree))
+            found = self._times.predictor(train, optimizer, data, self._images_counted)
+            self._predicting = kept = raw, found
+        return kept[1]
+
     def train(self, job: Job) -> Outcome:
         from archsearch.runs.finish import finish
         from archsearch.runs.folder import design_in
         from archsearch.runs.log import logged
         from archsearch.runs.record import read_result
 
+        job = _as_claimed(job)
         checked = job.candidate.experiment[1]
         experiment = self._experiment(job)
         dataset = self._images(experiment)
@@ -110,10 +137,23 @@ class ExperimentTask:
             if record is None:
                 self._write_overrides(job)
                 record = _trained(experiment, job, dataset)
+                if checked.training is not None:
+                    self._learn(job.candidate, experiment, record)
             else:  # an earlier worker had finished the training, and may have recorded no epoch
                 _report_epochs(job)
                 finish(experiment, checked, dataset, job.run_dir)
         return outcome_of(record)
+
+    def _learn(self, candidate: Candidate, experiment: Experiment, record: Mapping[str, Any]) -> None:
+        """Let the predictions of the next candidates learn from a finished training."""
+        tree, checked = candidate.experiment
+        given = self._whole(replace(experiment.train, device=self._train_settings(tree).device))  # as it was predicted
+        learn(self._times, replace(experiment, train=given), checked.training, record)
+        self._predicting = None
+
+    def _whole(self, settings: TrainSettings) -> TrainSettings:
+        """Return the settings of the whole training of a design that is trained at a rung."""
+        return settings if self._epochs is None else replace(settings, epochs=self._epochs)
 
     def _experiment(self, job: Job) -> Experiment:
         """Return the settings of the job's training, on the device that it was given."""
@@ -143,6 +183,16 @@ class ExperimentTask:
         write_whole(job.run_dir / ".hydra" / "overrides.yaml", text.encode())
         hydra = yaml.safe_dump({"hydra": self._sources.hydra_record()})
         write_whole(job.run_dir / ".hydra" / "hydra.yaml", hydra.encode())
+
+
+def _as_claimed(job: Job) -> Job:
+    """Return the job with a design that keeps its limit on seconds: it did when the trial was claimed.
+
+    A trial that another worker began is checked again, and trainings since then may have changed the prediction.
+    """
+    tree, checked = job.candidate.experiment
+    margins = tuple(margin for margin in checked.margins if margin.kept or margin.limit != SECONDS)
+    return replace(job, candidate=replace(job.candidate, experiment=(tree, replace(checked, margins=margins))))
 
 
 def _report_epochs(job: Job) -> None:

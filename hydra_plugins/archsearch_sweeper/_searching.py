@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archsearch.cli.compose import Composer
 from archsearch.cli.modes import require_search
@@ -38,6 +38,9 @@ from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, Ex
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
 from hydra_plugins.archsearch_sweeper._preflight import require_usable
 from hydra_plugins.archsearch_sweeper._space import require_names
+
+if TYPE_CHECKING:
+    from archsearch.data.dataset import Dataset
 
 MOST_LISTED = 10
 """Designs without a result that an error lists."""
@@ -204,7 +207,7 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     require_usable(experiment, searched={*request.space.parameters, *request.fixed}, here=here)
     shaped = not any(name == "arch" or name.startswith(_SHAPES) for name in request.space.parameters)
     limits = str(config.hydra.runtime.choices.get("constraints") or "none")
-    study, fingerprint = _open_study(experiment, limits, shaped=shaped)
+    study, dataset = _open_study(experiment, limits, shaped=shaped)
     sweep = Sweep(
         space=request.space,
         fixed=request.fixed,
@@ -226,7 +229,9 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
     tasks = ExperimentTasks(
         base=request.base,
         sources=sources,
-        fingerprint=fingerprint,
+        fingerprint=dataset.fingerprint,
+        images=(len(dataset.train), len(dataset.validation)) if experiment.asks_for_seconds else None,
+        epochs=epochs,
         objectives=study.objectives,
         repair=settings.repair and not exhaustive,  # listed designs are trained as listed
         logging=_job_logging(config),
@@ -268,8 +273,8 @@ def _earlier(
     return found
 
 
-def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[Study, str]:
-    """Return the study and the fingerprint of its data.
+def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[Study, Dataset]:
+    """Return the study and its data.
 
     Before, the images are checked against the networks, whose input and output are `shaped` alike.
     """
@@ -294,7 +299,7 @@ def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[S
         objectives=experiment.study.objectives,
         data_settings=data_record(experiment.data),
     )
-    return study, dataset.fingerprint
+    return study, dataset
 
 
 def _all_plain(arguments: list[str], request: Request) -> list[str]:

@@ -20,7 +20,7 @@ PACKAGE = CHECKOUT / "archsearch"
 BASE = frozenset({"errors", "decode", "config_files", "formatting", "masking", "notices", "overrides", "plugins"})
 PURE = BASE | {"design", "analysis", "settings"}
 TORCH = frozenset({"kernels", "network", "importer", "data", "augment", "training"})
-INNER = PURE | TORCH | {"process", "processor", "signals", "search", "report", "tracking", "runs"}
+INNER = PURE | TORCH | {"process", "processor", "signals", "cost", "search", "report", "tracking", "runs"}
 
 # What each room may import of archsearch. A new room gets its line here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
@@ -45,10 +45,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "kernels": frozenset({"errors", "notices", "network", "augment"}),  # their plain torch, never a plan
     # An nn.Module and images, never a plan; of `network` the file of weights alone.
     "training": BASE | {"process", "processor", "signals", "settings", "data", "augment", "kernels", "network"},
+    "cost": PURE | TORCH | {"processor"},
     "search": PURE | TORCH | {"process", "signals"},
     "report": PURE | TORCH | {"search"},
     "tracking": BASE | {"settings"},  # plain values, never a training
-    "runs": PURE | TORCH | {"search", "report", "tracking"},
+    "runs": PURE | TORCH | {"cost", "search", "report", "tracking"},
 }
 # The doors: free to import every room, imported by each other and by the sweeper alone. `library` is what `__init__`
 # offers.
@@ -62,7 +63,7 @@ MAY_USE: dict[str, frozenset[str]] = {
     "optuna": frozenset({"search"}),
     "sqlalchemy": frozenset({"search"}),
     "torch": TORCH | {"search", "report", "runs"} | DOORS,
-    "numpy": TORCH | {"search", "report", "tracking", "runs"} | DOORS,
+    "numpy": TORCH | {"cost", "search", "report", "tracking", "runs"} | DOORS,
     "torchvision": frozenset({"data"}),
     "albumentations": frozenset({"augment"}),
     "cv2": frozenset({"augment"}),

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from archsearch.process import give_freed_memory_back
+from archsearch.search.evaluator import LOG_SECONDS
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.queue import DUPLICATE, StudySnapshot
 from archsearch.search.samplers.candidates import Pool
@@ -74,8 +75,13 @@ class FootprintProposer:
         directions: Sequence[Direction] = ("maximize",),
         startup: int = STARTUP,
         screened: int = SCREENED,
+        cost: str | None = None,
     ) -> None:
-        """Create a proposer for one study; no point is screened yet."""
+        """Create a proposer for one study; no point is screened yet.
+
+        `cost` names the feature that holds the logarithm of what a training costs.
+        """
+        self.cost = cost
         self.directions, self.startup, self.screened = tuple(directions), startup, screened
         self._pool = Pool(space, admit, capacity=CAPACITY)
         self._ranked = 0  # designs of the pool that were ranked at the last proposal
@@ -223,7 +229,8 @@ class FootprintProposer:
         """Return the expected improvement [M] of the pool's designs `rows_M`, a few of them at a time."""
         some = max(PAIRS_AT_ONCE // len(posterior.inputs_ND), 1)
         parts = (view.inputs(self._pool, rows_M[first : first + some]) for first in range(0, len(rows_M), some))
-        return np.concatenate([np.empty(0), *(expected_improvement(posterior, part_MD, best) for part_MD in parts)])
+        found_M = np.concatenate([np.empty(0), *(expected_improvement(posterior, part_MD, best) for part_MD in parts)])
+        return found_M if self.cost is None else per_cost(found_M, self._pool.features_MF([self.cost], rows_M)[:, 0])
 
     def _evaluated(self, most: int) -> NDArray[np.intp]:
         """Return the indices of about `most` candidates to evaluate: all new ones, and the first of the others."""
@@ -321,6 +328,11 @@ def expected_improvement(posterior: Posterior, inputs_MD: Array, best: float) ->
     return deviation_M * (score_M * ndtr(score_M) + density_M)
 
 
+def per_cost(improvement_M: Array, log_cost_M: Array) -> Array:
+    """Return the improvement for each unit of cost (Snoek, Larochelle and Adams 2012, section 3.2)."""
+    return improvement_M / np.exp(log_cost_M)
+
+
 MOST, LEAST = 512, 24  # designs that are checked for one proposal
 SECONDS = 0.06  # of the checks of one proposal
 TIMED = 16  # checks whose time is measured, after as many that fill the caches
@@ -351,6 +363,7 @@ class FootprintSearch:
             directions=study.directions,
             startup=sweep.settings.sampler.startup,
             screened=self._affordable() if seed is None else SCREENED,  # with a seed nothing depends on the clock
+            cost=None if sweep.settings.sampler.cost is None else LOG_SECONDS,
         )
         self._designs: dict[int, Design | None] = {}  # by the trial's number
         self._empty_in_a_row = 0
@@ -374,7 +387,8 @@ class FootprintSearch:
             return None
         self._empty_in_a_row = 0
         candidate = evaluate(self._task, self._sweep, found.params)
-        assert isinstance(candidate, Candidate), "it was admitted"
+        if isinstance(candidate, Infeasible):  # trainings have changed its predicted seconds since it was screened
+            return None
         return Proposal(candidate=candidate)
 
     def scores(self, snapshot: StudySnapshot, trials: Sequence[FrozenTrial]) -> Sequence[float]:

@@ -1,0 +1,1 @@
+"""What a training costs in seconds, predicted from a design's plan by a model of the machine's steps."""
