@@ -18,10 +18,12 @@ from archsearch.design.layers import (
     Conv,
     Dropout,
     DropPath,
+    GeneralConv,
     GlobalPool,
     Linear,
     Narrow,
     Norm,
+    Pad,
     PadChannels,
     Pool,
     Primitive,
@@ -106,7 +108,7 @@ def kind_of(layer: Primitive, before: Layer | None = None) -> str:
             return "mean"
         case Dropout() | DropPath():
             return "dropout"
-        case Clamp() | Scale() | Narrow() | Shuffle() | PadChannels():
+        case Clamp() | Scale() | Narrow() | Shuffle() | PadChannels() | Pad():
             return "other"
         case Linear():
             return "linear"
@@ -124,7 +126,8 @@ def _conv_kind(conv: Conv) -> str:
         return "grouped"
     if conv.stride > 1:
         return f"{paired}strided conv"
-    return f"{paired}conv {conv.kernel}" if conv.kernel in (1, 3, 5) else f"{paired}wide conv"
+    is_usual = conv.kernel in (1, 3, 5) and not isinstance(conv, GeneralConv)
+    return f"{paired}conv {conv.kernel}" if is_usual else f"{paired}wide conv"
 
 
 def _filled(shape: Shape) -> Shape:
