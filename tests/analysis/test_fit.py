@@ -68,7 +68,9 @@ def test_what_is_always_kept_gives_the_widest(make_design: Make) -> None:
 
 
 def test_without_an_upper_limit_there_is_nothing_to_fit(make_design: Make) -> None:
-    with pytest.raises(SpecError, match="'fit' needs an upper limit on parameters, macs, activations, peak_bytes or train_seconds"):
+    with pytest.raises(
+        SpecError, match="'fit' needs an upper limit on parameters, macs, activations, peak_bytes or train_seconds"
+    ):
         resolve(make_design(width="fit"), decode_limits({"receptive_field": {"above": 3, "below": 99}}))
 
 
