@@ -14,6 +14,7 @@ import pytest
 
 from archsearch.analysis.limits import LIMITS, margin_text
 from archsearch.cli.compose import Composer
+from archsearch.config_files import ConfigSources
 from archsearch.cost import store
 from archsearch.cost.model import StepModel
 from archsearch.cost.training_time import TrainingTimes, length_of
@@ -111,7 +112,7 @@ def test_a_missing_model_is_measured_once_and_kept(model: StepModel, tmp_path: P
         calls.append(train)
         return model
 
-    settings = TrainSettings(epochs=3), OptimizerSettings(), DataSettings(name="shapes", cache=str(tmp_path))
+    settings = TrainSettings(epochs=3), OptimizerSettings(name="muon"), DataSettings(name="shapes", cache=str(tmp_path))
     TrainingTimes(notes.append, measure).predictor(*settings)
     assert len(calls) == len(notes) == 1
     found = TrainingTimes(notes.append, never).predictor(*settings)
@@ -121,7 +122,7 @@ def test_a_missing_model_is_measured_once_and_kept(model: StepModel, tmp_path: P
 
 def test_a_finished_training_corrects_the_next_prediction(cached: Callable[..., Path], tmp_path: Path) -> None:
     cached()
-    settings = TrainSettings(), OptimizerSettings(), DataSettings(name="shapes", cache=str(tmp_path))
+    settings = TrainSettings(), OptimizerSettings(name="muon"), DataSettings(name="shapes", cache=str(tmp_path))
     times = TrainingTimes(measure=never)
     assert times.predictor(*settings).correction.factor == 1.0
     for _ in range(6):
@@ -137,7 +138,8 @@ def tasks(cached: Callable[..., Path], tmp_path: Path) -> Callable[..., Experime
     cached()
 
     def make(*base: str) -> ExperimentTask:
-        return ExperimentTasks(base=tuple(with_cache(tmp_path, *base)), sources=Composer([]).sources, fingerprint="f", images=(900, 100))()  # fmt: skip
+        given = tuple(with_cache(tmp_path, *base))
+        return ExperimentTasks(base=given, sources=ConfigSources(), fingerprint="f", images=(900, 100))()
 
     return make
 
@@ -225,7 +227,7 @@ def test_a_cost_is_for_the_sampler_footprint() -> None:
 
 def test_finished_trainings_lie_beside_the_model(cached: Callable[..., Path], tmp_path: Path) -> None:
     file = cached()
-    settings = TrainSettings(), OptimizerSettings(), DataSettings(name="shapes", cache=str(tmp_path))
+    settings = TrainSettings(), OptimizerSettings(name="muon"), DataSettings(name="shapes", cache=str(tmp_path))
     TrainingTimes(measure=never).learn(*settings, predicted=4.0, seconds=6.0)
     assert store.observed(file) == [1.5]
     assert sorted(one.name for one in file.parent.iterdir()) == [f"{file.stem}.json", f"{file.stem}.trained.jsonl"]
