@@ -330,7 +330,9 @@ def _margins(trial: TrialRead, console: Console) -> None:
 def _margin_text(margin: Mapping[str, Any]) -> str:
     """Return a margin in the words of the check; found and bound where it is of another version."""
     try:
-        known = Margin(**{name: margin[name] for name in ("limit", "bound", "found", "kept", "slack")})
+        known = Margin(
+            **{name: margin[name] for name in ("limit", "bound", "found", "kept", "slack")}, error=margin.get("error")
+        )
         return margin_text(known)
     except (KeyError, TypeError, AttributeError):
         return f"{margin.get('found')}, bound {margin.get('bound')}"
