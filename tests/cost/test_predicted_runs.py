@@ -128,7 +128,7 @@ def test_a_finished_training_corrects_the_next_prediction(cached: Callable[..., 
     for _ in range(6):
         times.learn(*settings, predicted=10.0, seconds=20.0)
     assert 1.5 < times.predictor(*settings).correction.factor < 2.0
-    assert times.predictor(*settings).error < 0.5
+    assert times.predictor(*settings).correction.error < 0.5
     assert TrainingTimes(measure=never).predictor(*settings).correction.factor > 1.5
 
 
