@@ -39,6 +39,7 @@ JOBS = (
     "recorded_step",
     "training_speed",
     "space_steps",
+    "step_cost",
     "gpu_steps",
     "workers",
     "export_agreement",

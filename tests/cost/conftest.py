@@ -27,7 +27,7 @@ def cached(model: StepModel, tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes the model where a run with these settings finds it, and returns its file."""
 
     def write(**train: object) -> Path:
-        conditions = conditions_of(TrainSettings(**train), OptimizerSettings())  # type: ignore[arg-type]
+        conditions = conditions_of(TrainSettings(**train), OptimizerSettings(name="muon"))  # type: ignore[arg-type]
         file = model_file(str(tmp_path), conditions)
         write_model(file, model, conditions)
         return file

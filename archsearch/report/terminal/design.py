@@ -8,7 +8,7 @@ from typing import Any
 from archsearch.analysis.check import Checked, margin_text
 from archsearch.analysis.limits import margin_record
 from archsearch.analysis.measure import LayerFootprint, rows, stage_ends
-from archsearch.formatting import number, one_line
+from archsearch.formatting import duration, number, one_line, percent
 from archsearch.report.vocabulary import record_of
 
 _TOTALS = (
@@ -31,6 +31,7 @@ def design_record(checked: Checked) -> dict[str, Any]:
         "width": checked.design.width,
         "symmetry": checked.design.symmetry,
         "kept": checked.kept,
+        **_training_record(checked),
         "margins": [margin_record(margin) for margin in checked.margins],
         "layers": [record_of(row, _LAYER) for row in rows(checked.plan)],
     }
@@ -39,6 +40,12 @@ def design_record(checked: Checked) -> dict[str, Any]:
 def field_text(row: LayerFootprint) -> str:
     """Return the receptive field of a row (px): `7`, or `3x7` where the fields of height and width differ."""
     return "x".join(map(number, dict.fromkeys(row.receptive_fields)))
+
+
+def _training_record(checked: Checked) -> dict[str, Any]:
+    if (training := checked.training) is None:
+        return {}
+    return {"train_seconds": {"seconds": round(training.seconds, 1), "error": training.error}}
 
 
 def design_text(checked: Checked, *, styled: bool = False) -> str:
@@ -63,6 +70,8 @@ def design_text(checked: Checked, *, styled: bool = False) -> str:
         f"activations {number(footprint.activations)} ({number(footprint.activation_bytes)} bytes for training, "
         f"{number(footprint.peak_bytes)} bytes peak for inference; fp32, per image)"
     )
+    if (training := checked.training) is not None:
+        totals += f"\ntraining, predicted on this machine: {duration(training.seconds)} +- {percent(training.error, 0)}"
     bars = f"bars: # is {image / 20:g} px of the {image} px image, clipped at twice its size"
     return "\n".join(
         [

@@ -24,7 +24,7 @@ from archsearch.report.terminal.text import (
     table,
     value_cell,
 )
-from archsearch.report.vocabulary import counted, misses_text, short_label
+from archsearch.report.vocabulary import counted, finite, misses_text, short_label
 from archsearch.search.explain import Why
 from archsearch.search.reproduce import command_again, unsafe_command
 from archsearch.search.storage.doctor import Finding
@@ -343,8 +343,8 @@ def _margins(trial: TrialRead, console: Console) -> None:
 def _margin_text(margin: Mapping[str, Any]) -> str:
     """Return a margin in the words of the check; found and bound where it is of another version."""
     try:
-        known = Margin(**{name: margin[name] for name in ("limit", "bound", "found", "kept", "slack")})
-        return margin_text(known)
+        known = {name: margin[name] for name in ("limit", "bound", "found", "kept", "slack")}
+        return margin_text(Margin(**known, error=finite(margin.get("error"))))
     except (KeyError, TypeError, AttributeError):
         return f"{margin.get('found')}, bound {margin.get('bound')}"
 

@@ -6,11 +6,11 @@ import datetime
 import json
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from archsearch.analysis.limits import Margin
+from archsearch.analysis.limits import Margin, margin_record
 from archsearch.search.space import Value
 from archsearch.search.storage.dashboard import margin_attrs, older_constraints
 from archsearch.search.task import Candidate
@@ -124,7 +124,7 @@ def location_of(run_dir: str | Path) -> str:
 
 def margins_json(margins: Sequence[Margin]) -> str:
     """Return the margins as JSON text: a list of limit, bound, found, kept, slack, fixes."""
-    return json.dumps([{**asdict(margin), "fixes": list(margin.fixes)} for margin in margins])
+    return json.dumps([margin_record(margin) for margin in margins])
 
 
 def constraints_of(margins: Sequence[Margin]) -> dict[str, float]:
