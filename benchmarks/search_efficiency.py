@@ -1,6 +1,6 @@
 """Claim: the sampler `footprint` finds better designs in fewer trainings than Optuna's TPE and its like.
 
-    python benchmarks/search_efficiency.py [--table FILE] [--seeds 30] [--budget 100] [--problems ...] [--samplers ...]
+    python benchmarks/search_efficiency.py [--table FILE] [--transnas FILE] [--seeds 30] [--budget 100] [--problems ...]
 The budget counts distinct trained designs: equal networks are answered from what is known, infeasible ones refused.
 Regret is the best true value of the problem less that of the incumbent, the trained design whose *observed* value is
 highest; where nothing is noisy observed and true are the same. Lower is better; mean +- standard error over the seeds.
@@ -9,6 +9,9 @@ Problems:
     table      NAS-Bench-Macro, mean accuracy of three trainings (Su et al., CVPR 2021; 3969 distinct networks)
     limit      the same with `parameters < 1.0 M`; also the share of runs that have its best in 20 and in 30 trainings
     noisy      a single training of the three, drawn at random; regret by the mean of the three
+    scene      TransNAS-Bench-101, macro space, scene classification (Duan et al., CVPR 2021): the 662 networks of
+               zc_transbench101_macro.json of automl/NASLib (commit e5a821c2); the others of the space are infeasible
+    object     the same networks, object classification
     training   six training parameters, no footprint differs: a made-up smooth accuracy with interactions, a cliff
                where the steps are too long, and noise (deviation 0.15); another optimum for every seed
 """
@@ -38,6 +41,7 @@ from archsearch.search.space import Choice, Design, Params, Range, Space
 TABLE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "nas-bench-macro_cifar10.json"
 STAGES = ((0, 2), (2, 5), (5, 8))
 LIMIT = 1_000_000
+MODULES = {"same": 1, "wider": 2, "smaller": 3, "wider_and_smaller": 4, "none": 0}
 CHECKPOINTS = (20, 30, 50, 100, 200)
 POPULATION, SAMPLE = 20, 5
 REPEATS = 60  # known designs in a row after which Optuna's samplers get a random one instead
@@ -226,6 +230,38 @@ def _footprint_of(key: str, row: Mapping[str, Any]) -> Mapping[str, float]:
     }
 
 
+def transnas(rows: Mapping[str, Any]) -> Problem:
+    """Return the search for the best listed network of a task; a choice for each of four to six modules."""
+    names = [f"module{index}" for index in range(6)]
+    built = tuple(name for name in MODULES if name != "none")
+    options = [built] * 4 + [tuple(MODULES)] * 2
+    known = {key: _modules_of(key, row) for key, row in rows.items()}
+
+    def key_of(params: Params) -> str:
+        return f"({', '.join(str(MODULES[str(params[name])]) for name in names)})"
+
+    return Problem(
+        space=Space(parameters={name: Choice(options=each) for name, each in zip(names, options, strict=True)}),
+        identity=key_of,
+        features=lambda params: known[key_of(params)],
+        excess=lambda params: float(key_of(params) not in known),
+        observe=lambda params, rng: float(rows[key_of(params)]["val_accuracy"]),
+        truth=lambda params: float(rows[key_of(params)]["val_accuracy"]),
+        best=max(float(row["val_accuracy"]) for row in rows.values()),
+    )
+
+
+def _modules_of(key: str, row: Mapping[str, Any]) -> Mapping[str, float]:
+    modules = [int(one) for one in key.strip("()").split(",") if int(one)]
+    return {
+        "depth": float(len(modules)),
+        "wider": float(sum(one in (2, 4) for one in modules)),
+        "smaller": float(sum(one in (3, 4) for one in modules)),
+        "log_parameters": math.log(row["params"]["score"]),
+        "log_macs": math.log(row["flops"]["score"]),
+    }
+
+
 def training(seed: int) -> Problem:
     """Return a made-up search of training parameters alone whose optimum depends on the seed."""
     rng = np.random.default_rng(10_000 + seed)
@@ -281,9 +317,14 @@ def _highest(truth: Callable[[Mapping[str, Any]], float], step: float, decay: fl
     return best
 
 
-def problems(table: Mapping[str, Any] | None) -> Mapping[str, Callable[[int], Problem]]:
+def problems(
+    table: Mapping[str, Any] | None, transnas_table: Mapping[str, Any] | None = None
+) -> Mapping[str, Callable[[int], Problem]]:
     """Return every problem by name, made for a seed."""
     found: dict[str, Callable[[int], Problem]] = {"training": training}
+    if transnas_table is not None:
+        scene, thing = (transnas(transnas_table[task]) for task in ("class_scene", "class_object"))
+        found = {"scene": lambda _: scene, "object": lambda _: thing, **found}
     if table is not None:
         plain = macro(table, limit=None, noisy=False)
         limited = macro(table, limit=LIMIT, noisy=False)
@@ -323,10 +364,11 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--table", type=Path, default=TABLE, help="nas-bench-macro_cifar10.json")
+    parser.add_argument("--transnas", type=Path, help="zc_transbench101_macro.json")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--first-seed", type=int, default=0, help="seeds that nothing was developed on: 100 and up")
     parser.add_argument("--budget", type=int, default=100, help="distinct trained designs a run, at least 30")
-    parser.add_argument("--problems", nargs="+", choices=["table", "limit", "noisy", "training"])
+    parser.add_argument("--problems", nargs="+", choices=["table", "limit", "noisy", "scene", "object", "training"])
     parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS))
     options = parser.parse_args()
     if options.budget < 30 or options.seeds < 1:
@@ -338,10 +380,11 @@ def main() -> None:
             "Fetch nas-bench-macro_cifar10.json from xiusu/NAS-Bench-Macro and name it with --table FILE.",
             file=sys.stderr,
         )
-    known, seeds = problems(table), range(options.first_seed, options.first_seed + options.seeds)
+    other = json.loads(options.transnas.read_text(encoding="utf-8")) if options.transnas else None
+    known, seeds = problems(table, other), range(options.first_seed, options.first_seed + options.seeds)
     for name in options.problems or known:
         if name not in known:
-            parser.error(f"the problem '{name}' needs the table: --table FILE")
+            parser.error(f"the problem '{name}' needs its table: --table FILE or --transnas FILE")
         for line in lines(name, options.samplers, known[name], seeds, options.budget):
             print(line, flush=True)
 
