@@ -92,9 +92,9 @@ def reads_back(imported: Imported) -> bool:
 
 
 def field_of_gradient(network: nn.Module, field: int) -> int | None:
-    """Return the rows that the middle of the last convolution over a map depends on; None where that is not feasible.
+    """Return the px that the middle of the last convolution over a map depends on; None where that is not feasible.
 
-    `field` is the expected number, from which the size of the image follows. All weights are positive and small, so
+    They are those of the axis along which they are fewer. `field` is the expected number, from which the size of the image follows. All weights are positive and small, so
     that no activation stops the gradient; several draws, because a maximum has the gradient of one value.
     """
     side = -(-(field + 96) // 32) * 32
@@ -121,15 +121,15 @@ def field_of_gradient(network: nn.Module, field: int) -> int | None:
         if isinstance(module, nn.Conv2d):
             with torch.no_grad():
                 module.weight.uniform_(0.5, 1.5, generator=generator).div_(10 * module.weight[0].numel())
-    seen = torch.zeros(side, dtype=torch.bool)
+    seen = torch.zeros(side, side, dtype=torch.bool)
     for _ in range(4):
         pixels = torch.rand(1, 3, side, side, dtype=torch.float64, generator=generator).requires_grad_()
         network(pixels)
         middle = last["map"].shape[-1] // 2
         (gradient,) = torch.autograd.grad(last["map"][0, :, middle, middle].sum(), pixels)
-        seen |= gradient[0].abs().amax((0, 2)) > 0
-    rows = seen.nonzero().flatten()
-    return int(rows[-1] - rows[0]) + 1
+        seen |= gradient[0].abs().amax(0) > 0
+    places = seen.nonzero()
+    return int((places.amax(0) - places.amin(0)).min()) + 1
 
 
 def has_gates(design: object) -> bool:

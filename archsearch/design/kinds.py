@@ -253,10 +253,14 @@ def _clamp(values: FieldValues, name: str) -> Clamp:
     return Clamp(name=name, low=low, high=high)
 
 
-def _scale(values: FieldValues, name: str) -> Scale:
+def _scale(values: FieldValues, name: str) -> Scale | None:
     per = values.choice("per", SCALES)
-    init, bias = values.real("init"), values.flag("bias")
-    return Scale(name=name, channels=values.channels, init=init, per=per, bias=bias)  # type: ignore[arg-type]
+    init, bias, learnt = values.real("init"), values.flag("bias"), values.flag("learnt")
+    if bias and not learnt:
+        raise values.error("bias", "a constant factor has no shift", "Set learnt to true, or bias to false.")
+    if init == 1 and not learnt:
+        return None
+    return Scale(name=name, channels=values.channels, init=init, per=per, bias=bias, learnt=learnt)  # type: ignore[arg-type]
 
 
 def _narrow(values: FieldValues, name: str) -> Narrow:
@@ -324,7 +328,10 @@ KINDS: Mapping[str, LayerKind] = {
     "dropout": LayerKind(main="rate", fields={"rate": 0.1, "channelwise": False}, make=_dropout),
     "pool": LayerKind(main="kind", fields=_POOL, choices={"kind": POOLS, "padding": PADDINGS}, make=_pool),
     "scale": LayerKind(
-        main="init", fields={"init": 1.0, "per": "channel", "bias": False}, choices={"per": SCALES}, make=_scale
+        main="init",
+        fields={"init": 1.0, "per": "channel", "bias": False, "learnt": True},
+        choices={"per": SCALES},
+        make=_scale,
     ),
     "narrow": LayerKind(main="out", fields={"start": 0, "out": "out"}, make=_narrow),
     "shuffle": LayerKind(main="groups", fields={"groups": 2}, make=_shuffle),

@@ -21,6 +21,7 @@ ActivationKind = Literal[
     "elu",
     "silu",
     "gelu",
+    "gelu_tanh",
     "mish",
     "hardswish",
     "sigmoid",
@@ -151,7 +152,7 @@ class Clamp(Leaf):
 class Scale(Leaf):
     """A learnt factor, and a learnt shift with `bias`: one per channel, or one for all (LayerScale, ReZero).
 
-    With symmetry `pairs` both channels of a pair share them.
+    With symmetry `pairs` both channels of a pair share them. One that is not `learnt` is the constant `init`.
     """
 
     channels: int
@@ -159,6 +160,7 @@ class Scale(Leaf):
     """The value that the factors begin with."""
     per: Literal["channel", "layer"] = "channel"
     bias: bool = False
+    learnt: bool = True
     symmetry: Symmetry = "none"
 
     row: ClassVar[str] = "scale"
@@ -174,18 +176,28 @@ class Scale(Leaf):
         return self.channels if self.per == "channel" else 1
 
     @property
-    def parameters(self) -> int:
-        return untied(self.count, self.count if self.bias else 0, self.symmetry)
+    def is_idle(self) -> bool:
+        """Whether it is a constant factor of 1."""
+        return not self.learnt and self.init == 1
 
-    def simplified(self, shape: Shape) -> Scale:
+    @property
+    def parameters(self) -> int:
+        return untied(self.count, self.count if self.bias else 0, self.symmetry) if self.learnt else 0
+
+    def simplified(self, shape: Shape) -> Scale | None:
+        if self.is_idle:
+            return None
         shared = self.channels == (2 if self.symmetry == "pairs" else 1)
-        return replace(self, per="layer", symmetry="none") if shared else self
+        return replace(self, per="layer", symmetry="none") if shared or not self.learnt else self
 
     def canonical(self) -> str:
+        if not self.learnt:
+            return "" if self.is_idle else f"times{self.init}"
         return f"scale{self.count},{self.init},{self.bias:d}{tie_text(self.symmetry)}"
 
     def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
-        return replace(self, symmetry="pairs") if kind == "pairs" and self.per == "channel" else self, kind
+        shared = kind == "pairs" and self.per == "channel" and self.learnt
+        return replace(self, symmetry="pairs") if shared else self, kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

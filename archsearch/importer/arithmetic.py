@@ -5,6 +5,7 @@ Imports the design's layers and this package.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,12 +18,15 @@ from archsearch.importer.steps import Form, Recorder
 _PARTS = ("plus_3", "relu6_plus_3", "x_relu6_plus_3")  # of a hard sigmoid or hard swish that is written out
 
 
-@operation("add", "mul", "div")
+@operation("add", "sub", "mul", "div")
 def _arithmetic(recorder: Recorder, given: dict[str, Any]) -> int:
     name = str(recorder.node.target).split(".")[1].rstrip("_")
     sides = [given["self"], given["other"]]
-    if given.get("alpha", 1) != 1:
-        recorder.refuse(f"a sum with alpha {given['alpha']}")
+    factor = float(given.get("alpha", 1)) * (-1 if name == "sub" else 1)
+    if factor != 1:  # of the second map of a sum
+        if not all(map(recorder.is_computed, sides)):
+            recorder.refuse("a difference from a weight or a constant")
+        return _merge(recorder, "add", sides, factor)
     if given.get("rounding_mode"):
         recorder.refuse("a division with rounding")
     for one, other in (sides, sides[::-1]):
@@ -47,14 +51,21 @@ def _with_constant(recorder: Recorder, name: str, node: Any, value: float) -> in
         return index
     if name == "add" and value == 3 and form is None:
         return recorder.add(index, form=Form("plus_3"))
-    if name == "mul" and value:
-        name, value = "div", 1 / value
-    if name == "div" and form is None and recorder.make_mean(node, value):
+    factor = value if name == "mul" else 1 / value if name == "div" and value else math.nan
+    if form is None and factor == 0.5 and recorder.make_mean(node, 2):
         return index
-    if name != "div" or abs(value - 6) > 1e-6 or form is None or form.kind not in _PARTS[1:]:
+    if math.isfinite(factor) and (form is None or form.kind == "last"):
+        return _times(recorder, index, factor)
+    if not abs(6 * factor - 1) < 1e-6 or form is None or form.kind not in _PARTS[1:]:
         recorder.refuse("arithmetic with a constant")
     kind = "hardsigmoid" if form.kind == "relu6_plus_3" else "hardswish"
     return recorder.layer(form.values[0], Activation(name="act", kind=kind))
+
+
+def _times(recorder: Recorder, index: int, factor: float) -> int:
+    """Return the step of a map times a constant."""
+    channels = recorder.shape(index)[0]
+    return recorder.layer(index, Scale(name="scale", channels=channels, init=factor, per="layer", learnt=False))
 
 
 def _with_weight(recorder: Recorder, name: str, node: Any, other: Any) -> int:
@@ -83,7 +94,8 @@ def _with_weight(recorder: Recorder, name: str, node: Any, other: Any) -> int:
     return recorder.layer(index, layer, keys=keys)
 
 
-def _merge(recorder: Recorder, combine: Combine, sides: list[Any]) -> int:
+def _merge(recorder: Recorder, combine: Combine, sides: list[Any], factor: float = 1.0) -> int:
+    """Return the step of two maps joined, the second of them times `factor`."""
     inputs = [recorder.source(side, "last", "relu6_plus_3") for side in sides]
     for one, other in (inputs, inputs[::-1]):  # x * relu6(x + 3), before it is divided by 6
         form = recorder.form(other)
@@ -99,6 +111,8 @@ def _merge(recorder: Recorder, combine: Combine, sides: list[Any]) -> int:
     forms = {recorder.form(index) for index in inputs}
     if (len(set(shapes)) > 1 and not spread) or len(set(map(dimensions, sides))) > 1 or len(forms) > 1:
         recorder.refuse(f"maps of {' and '.join(map(shape_text, shapes))} joined by broadcasting")
+    if factor != 1:
+        inputs[1] = _times(recorder, inputs[1], factor)
     return recorder.add(*inputs, combine=combine, shape=largest, form=forms.pop())
 
 

@@ -23,6 +23,7 @@ from archsearch.design.layers import (
     GlobalPool,
     Linear,
     Norm,
+    Pad,
     Pool,
 )
 from archsearch.design.pointwise import ActivationKind
@@ -34,8 +35,8 @@ from archsearch.importer.steps import BORDERS, Form, Recorder
 def _conv(recorder: Recorder, given: dict[str, Any]) -> int:
     index = recorder.source(given["input"], *BORDERS)
     border, fixed = recorder.border(index), recorder.value(given["weight"])
-    if border is not None and border.mode == "reflect" and fixed is not None:
-        return _blur(recorder, given, index, fixed)
+    if border is not None and fixed is not None:
+        return _blur(recorder, given, index, border, fixed)
     weight = recorder.tensor(given["weight"])
     height, width = (int(size) for size in weight.shape[2:])
     stride, dilation = square(recorder, given["stride"], "stride"), square(recorder, given["dilation"], "dilation")
@@ -67,21 +68,23 @@ def _conv(recorder: Recorder, given: dict[str, Any]) -> int:
     return recorder.layer(index, layer, keys=recorder.keys(weight=given["weight"], bias=given["bias"]))
 
 
-def _blur(recorder: Recorder, given: dict[str, Any], index: int, weight: torch.Tensor) -> int:
-    """Return the step of a fixed binomial filter over every channel, whose map is mirrored at its border."""
-    channels, kernel, border = recorder.shape(index)[0], int(weight.shape[-1]), recorder.border(index)
-    assert border is not None, "the map is mirrored"
+def _blur(recorder: Recorder, given: dict[str, Any], index: int, border: Pad, weight: torch.Tensor) -> int:
+    """Return the step of a fixed binomial filter over every channel of a map with a border."""
+    channels, kernel = recorder.shape(index)[0], int(weight.shape[-1])
     taps = torch.tensor([comb(kernel - 1, tap) / 2 ** (kernel - 1) for tap in range(kernel)])
     plain = given["bias"] is None and int(given["groups"]) == channels and not any(given["padding"])
-    if not plain or weight.shape != (channels, 1, kernel, kernel) or border.rows != border.columns:
+    if not plain or weight.shape != (channels, 1, kernel, kernel):
         recorder.refuse("a fixed filter that is no blur pool")
     if not torch.allclose(weight, (taps[:, None] * taps).expand_as(weight)) or set(given["dilation"]) != {1}:
         recorder.refuse("a fixed filter that is not binomial")
-    reach, stride = kernel - 1, square(recorder, given["stride"], "stride")
-    if border.rows[0] != border.rows[1] and border.rows != (reach // 2, reach - reach // 2):
-        recorder.refuse(f"a blur pool with padding of {border.rows[0]} px before and {border.rows[1]} px after")
-    layer = BlurPool(name="pool", kernel=kernel, stride=stride, padding=border.rows)
-    return recorder.layer(recorder.below(index), layer)
+    reach, padding = kernel - 1, border.rows
+    if border.mode == "reflect" and padding == border.columns in ((padding[0],) * 2, (reach // 2, reach - reach // 2)):
+        index = recorder.below(index)
+    else:
+        recorder.surround(index)
+        padding = 0, 0
+    layer = BlurPool(name="pool", kernel=kernel, stride=square(recorder, given["stride"], "stride"), padding=padding)
+    return recorder.layer(index, layer)
 
 
 @operation("linear")
@@ -159,7 +162,6 @@ OPERATIONS |= {
     "leaky_relu": _activation("leaky_relu", negative_slope=0.01),
     "elu": _activation("elu", alpha=1, scale=1, input_scale=1),
     "silu": _activation("silu"),
-    "gelu": _activation("gelu", approximate="none"),
     "mish": _activation("mish"),
     "hardswish": _activation("hardswish"),
     "sigmoid": _activation("sigmoid"),
@@ -167,6 +169,12 @@ OPERATIONS |= {
     "tanh": _activation("tanh"),
     "softplus": _activation("softplus", beta=1, threshold=20),
 }
+
+
+@operation("gelu")
+def _gelu(recorder: Recorder, given: dict[str, Any]) -> int:
+    kind: ActivationKind = "gelu_tanh" if given["approximate"] == "tanh" else "gelu"
+    return recorder.layer(recorder.source(given["self"], "last"), Activation(name="act", kind=kind))
 
 
 @operation("hardtanh", "clamp", "clamp_min", "relu6")

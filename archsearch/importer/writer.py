@@ -298,6 +298,8 @@ def _plain_item(
         case PadChannels():
             return {"pad_channels": {"out": _size(layer.out_channels, known), "before": layer.before}}
         case Scale():
+            if not layer.learnt:
+                return {"scale": {"init": layer.init, "learnt": False}}
             per = {} if layer.per == "channel" else {"per": layer.per}
             return {"scale": {"init": layer.init, **per, **({"bias": True} if layer.bias else {})}}
         case Clamp():

@@ -6,7 +6,8 @@ Imports torch, the plan and analysis (which refuses what does not fit before tor
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, assert_never
 
 import torch
@@ -51,13 +52,14 @@ from archsearch.network.modules import (
 )
 from archsearch.network.symmetry import PairedBatchNorm2d, PairedGroupNorm, PairedInstanceNorm2d, tie, tie_values
 
-ACTIVATIONS: Final[dict[ActivationKind, type[nn.Module]]] = {
+ACTIVATIONS: Final[dict[ActivationKind, Callable[[], nn.Module]]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "leaky_relu": nn.LeakyReLU,
     "elu": nn.ELU,
     "silu": nn.SiLU,
     "gelu": nn.GELU,
+    "gelu_tanh": partial(nn.GELU, approximate="tanh"),
     "mish": nn.Mish,
     "hardswish": nn.Hardswish,
     "sigmoid": nn.Sigmoid,
@@ -192,6 +194,8 @@ def _paired_norm(norm: Norm) -> nn.Module:
 
 
 def _scale(scale: Scale) -> nn.Module:
+    if not scale.learnt:
+        return pointwise.Factor(scale.init)
     module = pointwise.Scale2d(scale.count, scale.init, bias=scale.bias)
     if scale.symmetry == "pairs":
         tie_values(module)

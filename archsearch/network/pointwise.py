@@ -52,6 +52,22 @@ class Scale2d(nn.Module):
         return f"{len(self.weight)}, init={self.init}, bias={self.bias is not None}"
 
 
+class Factor(nn.Module):
+    """A constant factor."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Return the (B, C, H, W) map times the factor."""
+        return images_BCHW * self.value
+
+    def extra_repr(self) -> str:
+        """Return the factor."""
+        return str(self.value)
+
+
 class DropPath(nn.Module):
     """Stochastic depth: in training, the whole map of an image is zero with probability `rate`, or scaled up."""
 

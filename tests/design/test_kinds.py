@@ -42,6 +42,7 @@ def lowered(*layers: Any, channels: int = 8, width: int = 12, **options: Any) ->
             Scale(name="scale", channels=8, init=0.125, per="layer", bias=True),
         ),
         ({"scale": -1}, Scale(name="scale", channels=8, init=-1.0)),
+        ({"scale": {"init": -1, "learnt": False}}, Scale(name="scale", channels=8, init=-1.0, learnt=False)),
         ({"narrow": 3}, Narrow(name="narrow", in_channels=8, start=0, out_channels=3)),
         (
             {"narrow": {"start": "in // 4", "out": "in // 2"}},
@@ -80,6 +81,7 @@ def test_layers(raw: Any, layer: Leaf) -> None:
 
 def test_a_rate_of_nothing_makes_no_layer() -> None:
     assert lowered({"drop_path": 0}) == ()
+    assert lowered({"scale": {"init": 1, "learnt": False}}) == ()
 
 
 @pytest.mark.parametrize(
@@ -89,6 +91,7 @@ def test_a_rate_of_nothing_makes_no_layer() -> None:
         ({"norm": {"eps": "act"}}, "norm.eps: must be a number, got the string 'relu'"),
         ({"norm": "chanel"}, "norm.kind: unknown value 'chanel'. Did you mean 'channel'?"),
         ({"scale": {"per": "chanel"}}, "scale.per: unknown value 'chanel'. Did you mean 'channel'?"),
+        ({"scale": {"learnt": False, "bias": True}}, "scale.bias: a constant factor has no shift. Set learnt to true"),
         ({"clamp": {"min": 6}}, "clamp.max: must be above min, 6, got 6"),
         ({"drop_path": 1}, "drop_path.rate: must be at least 0 and below 1, got 1"),
         ({"narrow": {"start": -1}}, "narrow.start: '-1' gives -1, must be at least 0"),

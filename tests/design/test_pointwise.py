@@ -42,6 +42,7 @@ def text_of(*layers: Leaf | Parallel, shape: Shape = MAP) -> str:
         (Scale(name="s", channels=12, bias=True), MAP, 24),
         (Scale(name="s", channels=12, per="layer", bias=True), MAP, 2),
         (Scale(name="s", channels=12, symmetry="pairs"), MAP, 6),
+        (Scale(name="s", channels=12, init=-1.0, learnt=False), MAP, 0),
         (Narrow(name="n", in_channels=12, start=3, out_channels=5), (5, 8, 6), 0),
         (Shuffle(name="s", channels=12, groups=3), MAP, 0),
         (PadChannels(name="p", in_channels=12, out_channels=20, before=4), (20, 8, 6), 0),
@@ -125,6 +126,8 @@ def test_equal_layers_share_their_text() -> None:
     one = (1, 8, 8)
     scales = [Scale(name="s", channels=1, per=per) for per in ("channel", "layer")]
     assert text_of(scales[0], shape=one) == text_of(scales[1], shape=one)
+    factors = [Scale(name="s", channels=12, per=per, init=-1.0, learnt=False) for per in ("channel", "layer")]
+    assert text_of(factors[0]) == text_of(factors[1]) != text_of(Scale(name="s", channels=12, per="layer", init=-1.0))
     assert text_of(Scale(name="s", channels=12)) != text_of(Scale(name="s", channels=12, init=0.5))
     pool = GlobalPool(name="p", kind="average")
     norms = [Norm(name="n", kind=kind, channels=12) for kind in ("layer", "channel")]

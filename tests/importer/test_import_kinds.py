@@ -152,6 +152,45 @@ class Late(Net):
         return self.down(functional.pad(functional.avg_pool2d(x, 2, 1), (1, 2, 1, 2)))
 
 
+class Windows(Net):
+    """Kernels that are not square, and borders of px of the map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.windows = nn.Sequential(
+            nn.Conv2d(8, 8, (1, 5), padding=(0, 2), padding_mode="circular"),
+            nn.Conv2d(8, 8, (3, 1), padding="same", dilation=2),
+            nn.Conv2d(8, 8, 3, padding=1, stride=2, padding_mode="reflect", groups=8),
+        )
+
+    def between(self, x: Tensor) -> Tensor:
+        return self.windows(functional.pad(x, (0, 1, 2, 0), mode="replicate"))
+
+
+class Bordered(Net):
+    """A border of zeros that a pool and a convolution read, as HGNet's, and one that is mirrored."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.side = nn.Conv2d(8, 8, 2)
+
+    def between(self, x: Tensor) -> Tensor:
+        x = functional.pad(x, (0, 1, 0, 1))
+        x = functional.max_pool2d(x, 2, 1) + self.side(x)
+        return functional.relu(functional.pad(x, (1, 0), mode="reflect"))
+
+
+class BlurredZeros(Net):
+    def between(self, x: Tensor) -> Tensor:
+        return functional.conv2d(functional.pad(x, (1, 1, 1, 1)), self.filter.expand(8, 1, 3, 3), stride=2, groups=8)
+
+
+class Differences(Net):
+    def between(self, x: Tensor) -> Tensor:
+        x = x - functional.gelu(0.5 * x, approximate="tanh")
+        return torch.sub(x / 4, torch.tanh(x), alpha=2)
+
+
 class Headed(nn.Module):
     """Several layers behind the pool."""
 
@@ -181,6 +220,10 @@ EXPECTED: dict[Callable[[], nn.Module], set[str]] = {
     Written: {"Clamp", "Activation", "GlobalPool"},
     Mean: {"Activation"},
     Late: {"Norm"},
+    Windows: {"GeneralConv"},
+    Bordered: {"Pad", "Pool"},
+    BlurredZeros: {"Pad", "BlurPool"},
+    Differences: {"Scale"},
     Headed: {"Dropout"},
 }
 

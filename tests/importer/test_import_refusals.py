@@ -20,7 +20,7 @@ class Body(nn.Module):
         super().__init__()
         self.conv, self.out = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 10)
         self.gain = nn.Parameter(torch.ones(8, 16, 16))
-        self.wide = nn.Conv2d(8, 8, (1, 3), padding=(0, 1))
+        self.wide = nn.Conv2d(8, 8, 3, stride=(1, 2), padding=1)
         self.norm = nn.LayerNorm([8, 16, 16])
 
     def classify(self, x: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ class Body(nn.Module):
 class Constant(Body):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
-        x = x * 0.5
+        x = x + 0.5
         return self.classify(x)
 
 
@@ -94,9 +94,9 @@ class LayerNormed(Body):
 @pytest.mark.parametrize(
     ("kind", "operation", "code"),
     [
-        (Constant, "aten.mul.Tensor: .* constant", "x = x * 0.5"),
+        (Constant, "aten.add.Tensor: .* constant", "x = x + 0.5"),
         (Parameter, "aten.mul.Tensor: .* a stored weight of 8 x 16 x 16", "x = x * self.gain"),
-        (Wide, "wide: aten.conv2d: .* a kernel of 1 x 3", "x = self.wide"),
+        (Wide, "wide: aten.conv2d: .* a stride of 1 x 2", "x = self.wide"),
         (Shuffled, "aten.mean.dim: .* in groups that is no shuffle", "x = x.mean(2)"),
         (Sorted, "aten.sort", "x = x.sort"),
         (Sliced, "aten.slice", "x = x[:, :, 3:]"),

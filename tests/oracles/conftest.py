@@ -158,6 +158,7 @@ class Grower:
         return self.random.choice(
             [
                 Scale(name=name, channels=channels, init=init, per=per, bias=self.chance(0.3)),
+                Scale(name=name, channels=channels, init=-0.5, learnt=False),
                 Shuffle(name=name, channels=channels, groups=groups),
                 Clamp(name=name, low=low, high=high),
                 DropPath(name=name, rate=self.random.choice([0.0, 0.2])),

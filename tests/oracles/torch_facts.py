@@ -31,7 +31,7 @@ from archsearch.design.layers import (
 from archsearch.design.plan import Combine, Layer, Parallel, Plan, Sequence
 from archsearch.network.assemble import assemble
 from archsearch.network.modules import Branches, PaddedPool2d
-from archsearch.network.pointwise import ChannelPool2d, Scale2d, TanhExp
+from archsearch.network.pointwise import ChannelPool2d, Factor, Scale2d, TanhExp
 from archsearch.network.pointwise import DropPath as DropPathModule
 from archsearch.network.pointwise import PadChannels as PadChannelsModule
 
@@ -202,6 +202,8 @@ def positive(network: nn.Module) -> nn.Module:
             module.kind = "average"
         elif isinstance(module, PadChannelsModule):  # a product with a zero has no gradient
             module.register_forward_hook(lambda _module, _inputs, output: output.where(output != 0, 1.0))
+        elif isinstance(module, Factor):
+            module.value = 1.0
         elif isinstance(module, Scale2d):
             nn.init.ones_(module.weight)
         elif isinstance(module, nn.Conv2d | nn.Linear):
@@ -220,12 +222,17 @@ def support(output: Tensor, pixels: Tensor, unit: int) -> tuple[tuple[int, int],
     return (int(rows[0]), int(rows[-1]) + 1), (int(columns[0]), int(columns[-1]) + 1)
 
 
-def has_mirrors(plan: Plan) -> bool:
-    """Return whether a border of a map shows other px of the map."""
-    return any(
-        (isinstance(layer, Conv) and layer.mode != "zeros") or (isinstance(layer, Pad) and layer.mode != "zeros")
+def sees_its_corner(plan: Plan) -> bool:
+    """Return whether the first output of every layer sees px of the map: no border is mirrored, or wide as a window."""
+    return all(
+        not isinstance(layer, Pad) and (not isinstance(layer, Conv) or (layer.mode == "zeros" and _is_narrow(layer)))
         for layer in _leaves(plan.layers)
     )
+
+
+def _is_narrow(conv: Conv) -> bool:
+    reaches = (conv.dilation * (kernel - 1) for kernel in conv.kernels)
+    return all(max(side) <= reach for side, reach in zip(conv.sides, reaches, strict=True))
 
 
 def idle_rows(plan: Plan) -> set[str]:
