@@ -30,7 +30,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("archsearch", derandomize=True, deadline=None, database=None)
 settings.load_profile("archsearch")
 
-_NEEDED_FOLDERS = {"jpeg": "ARCHSEARCH_JPEG", "cifar10": "ARCHSEARCH_CIFAR10"}
+_NEEDED_FOLDERS = {"cifar10": "ARCHSEARCH_CIFAR10", "cifar10_batches": "ARCHSEARCH_CIFAR10_BATCHES"}
 _NEEDED_SETTINGS = {"postgres": "ARCHSEARCH_POSTGRES", "slow": "ARCHSEARCH_SLOW", "slurm": "ARCHSEARCH_SLURM"}
 
 
@@ -61,12 +61,6 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def checkout() -> Path:
     """Return the top of the checkout."""
     return Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def jpeg_folder() -> Path:
-    """Return the folder of the JPEG images of CIFAR-10; its test carries the marker `jpeg`."""
-    return Path(os.environ["ARCHSEARCH_JPEG"])
 
 
 @pytest.fixture(scope="session")
