@@ -53,6 +53,9 @@ JOBS = (
     "search_efficiency",
     "long_searches",
     "ablation",
+    "gpu_all",
+    "compare_networks",
+    "fidelity",
 )
 PACKAGES = ("torch", "torchvision", "albumentations", "optuna", "hydra-core", "numpy")
 LAST_WORDS = 10  # lines of a failed benchmark's errors that the file keeps

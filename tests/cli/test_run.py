@@ -32,6 +32,7 @@ def the_run() -> Path:
     return run_dir
 
 
+@pytest.mark.pictures
 def test_one_command_trains_and_records(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TINY, "block=dilated"]) == 0
     caught = capsys.readouterr()
