@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Read when torch, numpy or matplotlib is first imported, so it is set before any test module is.
 # Workers share the cores: more threads each would only take turns.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test does ask for two threads
 os.environ["MPLBACKEND"] = "Agg"
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start as well; some send it.
