@@ -2,10 +2,10 @@
 
     python benchmarks [--root DIR] [--only startup accuracy] [--out outputs/benchmarks.md]
 
-DIR, or ARCHSEARCH_JPEG, holds train/CLASS/* and test/CLASS/*. What needs images, a GPU or an extra that is not there
-says so and is skipped. Everything takes hours on two cores, so `--only` names benchmarks; the short ones come first.
-Each is a process of its own, and its tables are in the file as soon as it has ended. One that fails does not stop the
-others: the file and the last line name it, and the exit code is 1.
+DIR, or ARCHSEARCH_CIFAR10, holds the images of CIFAR-10: train/CLASS/* and test/CLASS/*. What needs images, a GPU or an
+extra that is not there says so and is skipped. Everything takes hours on two cores, so `--only` names benchmarks; the
+short ones come first. Each is a process of its own, and its tables are in the file as soon as it has ended. One that
+fails does not stop the others: the file and the last line name it, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ JOBS = (
     "search_efficiency",
     "long_searches",
     "ablation",
+    "gpu_all",
+    "compare_networks",
+    "fidelity",
 )
 PACKAGES = ("torch", "torchvision", "albumentations", "optuna", "hydra-core", "numpy")
 LAST_WORDS = 10  # lines of a failed benchmark's errors that the file keeps
@@ -61,13 +64,13 @@ LAST_WORDS = 10  # lines of a failed benchmark's errors that the file keeps
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for; return 1 where one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_JPEG"), help="folder of images")
+    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help="folder of images")
     parser.add_argument("--only", nargs="+", choices=sorted({job.split()[0] for job in JOBS}), metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("outputs", "benchmarks.md"))
     options = parser.parse_args(arguments)
     environment = dict(os.environ)
     if options.root is not None:
-        environment["ARCHSEARCH_JPEG"] = str(options.root.resolve())
+        environment["ARCHSEARCH_CIFAR10"] = str(options.root.resolve())
     jobs = [job for job in JOBS if options.only is None or job.split()[0] in options.only]
     try:
         failed = run_all(jobs, HERE, options.out, environment)

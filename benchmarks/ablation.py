@@ -52,7 +52,7 @@ def main() -> None:
     """Train, print each result as it comes and the table at the end."""
     options = arguments()
     if options.root is None:
-        print("skipped: give --root DIR, or ARCHSEARCH_JPEG, for the images to train on")
+        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
         return
     changes = {name: given for name, given in CHANGES.items() if name == BASE or chosen(name, options.only)}
     found: dict[str, dict[int, float]] = {name: {} for name in changes}
@@ -125,7 +125,7 @@ def chosen(name: str, only: list[str] | None) -> bool:
 def arguments() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_JPEG"), help="folder of images")
+    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help="folder of images")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--at-once", type=int, default=2)

@@ -25,13 +25,13 @@ OTHERS = ("test_flip", "validation")
 def main() -> int:
     """Train, print, return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    images = os.environ.get("ARCHSEARCH_JPEG")
+    images = os.environ.get("ARCHSEARCH_CIFAR10")
     parser.add_argument("--root", type=Path, default=images, help="folder with train/ and test/, a folder a class each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args()
     if options.root is None:
-        print("skipped: give --root DIR, or ARCHSEARCH_JPEG, for the images to train on")
+        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
         return 0
     print("| seed | test accuracy % | with tta=flip | validation % | s to the number | s in all | training images/s |")
     print("|---|---|---|---|---|---|---|")

@@ -89,13 +89,11 @@ def batch_of(count: int, folder: Path | None) -> Tensor:
             0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
         )
         return images.contiguous(memory_format=torch.channels_last)
-    import numpy as np
-    from PIL import Image
+    from archsearch.data import load_dataset
+    from archsearch.settings.data import DataSettings
 
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
-    chosen = paths[:: max(1, len(paths) // count)][:count]
-    pixels = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in chosen])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+    images_BHWC = load_dataset(DataSettings(name="folder", root=str(folder), validation=0)).train.images_BHWC
+    return torch.from_numpy(images_BHWC[:: max(1, len(images_BHWC) // count)][:count].copy()).permute(0, 3, 1, 2)
 
 
 def report(options: argparse.Namespace, wall: dict[str, list[float]], core: dict[str, list[float]]) -> None:
@@ -130,9 +128,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--policy", default="assignment")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=12)
-    images = os.environ.get("ARCHSEARCH_JPEG")
+    images = os.environ.get("ARCHSEARCH_CIFAR10")
     parser.add_argument(
-        "--root", "--images", type=Path, default=images, help="folder of 32 x 32 images; noise where there is none"
+        "--root", "--images", type=Path, default=images, help="images in train/CLASS/* and test/CLASS/*; noise without"
     )
     return parser.parse_args()
 

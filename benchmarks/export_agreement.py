@@ -69,7 +69,7 @@ def agreements(name: str, images_BCHW: np.ndarray, mean: tuple[float, ...], std:
 def main() -> int:
     """Print a row for every network; end with 1 where a class differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    images = os.environ.get("ARCHSEARCH_JPEG")
+    images = os.environ.get("ARCHSEARCH_CIFAR10")
     parser.add_argument(
         "--root", "--folder", default=images, help="images in train/CLASS/* and test/CLASS/*; drawn ones otherwise"
     )

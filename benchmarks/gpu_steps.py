@@ -40,7 +40,7 @@ HOW = {"brisk": (128, "muon"), "c1c2c3c4": (256, "sgd"), "small": (256, "sgd")}
 def main() -> int:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_JPEG"), help="folder of images")
+    parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_CIFAR10"), help="folder of images")
     parser.add_argument("--cache", default="outputs/cache")
     parser.add_argument("--archs", nargs="+", default=list(HOW), choices=list(HOW))
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))

@@ -3,7 +3,7 @@
     python benchmarks/startup.py --runs 5 --against OTHER_CHECKOUT
     python benchmarks/startup.py --runs 3 --against OTHER_CHECKOUT --root DIR
 
-With `--root`, a folder of images for `data=folder` (or ARCHSEARCH_JPEG), trainings are measured too. With `--against`
+With `--root DIR` (or ARCHSEARCH_CIFAR10), images for `data=folder`, trainings are measured too. With `--against`
 another checkout is measured in turn with this one. Byte code and decoded images are there beforehand, as on a second
 start.
 """
@@ -106,7 +106,7 @@ def from_last_step(given: Sequence[str], checkout: Path, folder: Path) -> tuple[
 def main() -> None:
     """Measure in turn, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_JPEG"))
+    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--against", type=Path)
     options = parser.parse_args()

@@ -200,7 +200,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_JPEG"), help="folder of images")
+    parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_CIFAR10"), help="folder of images")
     parser.add_argument("--cache", help="where decoded images are kept; left out: nowhere")
     parser.add_argument("--archs", nargs="+", default=["c1c2c3c4", "brisk", "small"])
     parser.add_argument("--batch", type=int, default=256)

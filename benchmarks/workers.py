@@ -45,14 +45,14 @@ class Measured:
 def main() -> int:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_JPEG"), help="folder of images")
+    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help="folder of images")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args()
     if options.root is None:
-        print("skipped: give --root DIR, or ARCHSEARCH_JPEG, for the images to train on")
+        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
         return 0
     found: dict[int, list[Measured]] = {workers: [] for workers in options.workers}
     for _ in range(options.rounds):

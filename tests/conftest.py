@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from hypothesis import settings
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 # Read when torch, numpy or matplotlib is first imported, so it is set before any test module is.
 # Workers share the cores: more threads each would only take turns.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test does ask for two threads
 os.environ["MPLBACKEND"] = "Agg"
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start as well; some send it.
@@ -30,7 +33,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("archsearch", derandomize=True, deadline=None, database=None)
 settings.load_profile("archsearch")
 
-_NEEDED_FOLDERS = {"jpeg": "ARCHSEARCH_JPEG", "cifar10": "ARCHSEARCH_CIFAR10"}
+_NEEDED_FOLDERS = {"cifar10": "ARCHSEARCH_CIFAR10", "cifar10_batches": "ARCHSEARCH_CIFAR10_BATCHES"}
+ONE_PIXEL = (
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\b\0\0\0\0:~\x9bU\0\0\0\nIDATx\x9cc`\0\0\0\2\0\1H\xaf\xa4q"
+    b"\0\0\0\0IEND\xaeB`\x82"
+)
 _NEEDED_SETTINGS = {"postgres": "ARCHSEARCH_POSTGRES", "slow": "ARCHSEARCH_SLOW", "slurm": "ARCHSEARCH_SLURM"}
 
 
@@ -50,6 +57,36 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip("cuda: torch finds no GPU")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def parsed_once() -> Iterator[None]:
+    """Parse equal texts of YAML once for all compositions of a session: the shipped files are in each of them."""
+    from omegaconf import omegaconf
+
+    texts: dict[tuple[str, object], Any] = {}
+
+    def load(stream: Any, Loader: Any) -> Any:
+        text = stream.read() if hasattr(stream, "read") else stream
+        if (text, Loader.__name__) not in texts:
+            if hasattr(stream, "seek"):
+                stream.seek(0)  # read as it is: an error names the file
+            texts[text, Loader.__name__] = yaml.load(stream, Loader=Loader)  # OmegaConf's own
+        return texts[text, Loader.__name__]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(omegaconf, "yaml", SimpleNamespace(**{**vars(yaml), "load": load}))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def quick_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out matplotlib's part of a picture, half the time of a tiny run, where a test is not about pictures."""
+    if "report" in request.path.parts or request.node.get_closest_marker("pictures"):
+        return
+    from archsearch.report.figures import render
+
+    monkeypatch.setattr(render, "_rendered", lambda *_: ONE_PIXEL)
+
+
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run the test in an empty folder of its own, so that nothing is written into the checkout."""
@@ -61,12 +98,6 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def checkout() -> Path:
     """Return the top of the checkout."""
     return Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def jpeg_folder() -> Path:
-    """Return the folder of the JPEG images of CIFAR-10; its test carries the marker `jpeg`."""
-    return Path(os.environ["ARCHSEARCH_JPEG"])
 
 
 @pytest.fixture(scope="session")

@@ -81,10 +81,24 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
     program = "archsearch" if options.shell_completion else sys.argv[0]
     before, sys.argv = sys.argv, [program, *deferred, *given]
     try:
-        with _own_logging(), masked_output() if prints else contextlib.nullcontext():
+        with _own_logging(), _composed_once(given), masked_output() if prints else contextlib.nullcontext():
             started()
     finally:
         sys.argv = before
+
+
+@contextlib.contextmanager
+def _composed_once(given: Sequence[str]) -> Iterator[None]:
+    """Spare Hydra a whole composition that it makes to read `hydra.mode`, which only the command line may set."""
+    from hydra._internal.hydra import Hydra
+
+    read = Hydra.get_mode
+    if not any(key_of(one) == "hydra.mode" for one in given):
+        Hydra.get_mode = lambda self, config_name, overrides: None  # as for a mode that is not set
+    try:
+        yield
+    finally:
+        Hydra.get_mode = read
 
 
 @contextlib.contextmanager

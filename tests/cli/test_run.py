@@ -32,6 +32,7 @@ def the_run() -> Path:
     return run_dir
 
 
+@pytest.mark.pictures
 def test_one_command_trains_and_records(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TINY, "block=dilated"]) == 0
     caught = capsys.readouterr()
@@ -130,7 +131,8 @@ def test_help_and_the_composed_job_are_printed() -> None:
 
 
 def test_a_stopped_run_goes_on_where_it_stood() -> None:
-    settings = ["train.epochs=150", "train.checkpoint_every=1000", "hydra.run.dir=stopped"]
+    quick = ["arch=quick", "constraints=none", "train.kernels=torch", "train.eval_every=150"]
+    settings = [*quick, "train.epochs=150", "train.checkpoint_every=1000", "hydra.run.dir=stopped"]
     command = [sys.executable, "-m", "archsearch.run", *TINY, *settings]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     metrics = Path("stopped/metrics.jsonl")

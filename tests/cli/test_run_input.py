@@ -199,6 +199,7 @@ def test_a_full_disk_is_reported(
     assert not list(Path("run").glob(".*.part"))
 
 
+@pytest.mark.pictures
 def test_a_picture_that_cannot_be_written_leaves_a_run_to_go_on(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,12 +62,14 @@ def test_what_cannot_be_used_ends_with_2_and_one_message(
     assert "Traceback" not in caught.err
 
 
+@pytest.mark.pictures
 def test_pictures_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([f"plot={tmp_path / 'net.png'}", "--json"]) == 0
     assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")
     json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.pictures
 def test_augmented_samples_are_written(tmp_path: Path) -> None:
     small = ["data=shapes", "data.shapes.train_images=60", "data.shapes.test_images=20"]
     assert main([f"samples={tmp_path / 'samples.png'}", "augment=assignment", *small]) == 0

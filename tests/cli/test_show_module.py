@@ -89,6 +89,7 @@ def test_a_file_of_ones_own_is_shown(capsys: pytest.CaptureFixture[str]) -> None
     assert "a line of the file's own" in shown.err
 
 
+@pytest.mark.pictures
 def test_json_has_the_import_and_other_keys_of_show_work(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["module=code/model.py:make", "module_args={classes: 7}", "plot=net.png", "constraints=none", "--json"]
     assert main([*command, "arch.stages.block2.dilation=4", "arch.input=[3, 16, 16]"]) == 0

@@ -69,6 +69,7 @@ def as_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     return json.loads(run(capsys, *arguments, "--json"))
 
 
+@pytest.mark.pictures
 def test_the_commands_that_read(storage: str, capsys: pytest.CaptureFixture[str]) -> None:
     files = {path: path.read_bytes() for path in Path("outputs").iterdir()}
     of = ("--storage", storage)
@@ -167,6 +168,7 @@ def test_the_doctor_fixes(storage: str, capsys: pytest.CaptureFixture[str]) -> N
     assert as_json(capsys, "ls", "--storage", storage)[0]["states"]["waiting"] == 1
 
 
+@pytest.mark.pictures
 def test_the_report_and_the_pictures(capsys: pytest.CaptureFixture[str]) -> None:
     store = open_store(STORAGES[0])
     fill(store)

@@ -185,10 +185,11 @@ def test_the_room_starts_without_torch(printed_apart: Callable[[str], list[str]]
     assert printed_apart(code) == ["set()"]
 
 
-@pytest.mark.jpeg
+@pytest.mark.cifar10
 def test_real_images_are_read_from_a_folder(tmp_path: Path) -> None:
-    settings = DataSettings(name="folder", root=os.environ["ARCHSEARCH_JPEG"], cache=str(tmp_path))
+    settings = DataSettings(name="folder", root=os.environ["ARCHSEARCH_CIFAR10"], cache=str(tmp_path))
     data = load_dataset(settings)
     assert (len(data.classes), len(data.train), len(data.validation), len(data.test)) == (10, 45_000, 5_000, 10_000)
-    assert data.mean == pytest.approx((0.4913, 0.4821, 0.4465), abs=1e-3)
+    assert data.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=1e-4)
+    assert data.std == pytest.approx((0.2470, 0.2435, 0.2616), abs=1e-4)
     assert load_dataset(settings).fingerprint == data.fingerprint

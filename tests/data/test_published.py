@@ -267,9 +267,9 @@ def test_a_torchvision_that_does_not_fit_torch_is_named(
         read("cifar10", tmp_path, root)
 
 
-@pytest.mark.cifar10
+@pytest.mark.cifar10_batches
 def test_the_published_files_are_read(tmp_path: Path) -> None:
-    found = DataSettings(name="cifar10", root=os.environ["ARCHSEARCH_CIFAR10"], cache=str(tmp_path))
+    found = DataSettings(name="cifar10", root=os.environ["ARCHSEARCH_CIFAR10_BATCHES"], cache=str(tmp_path))
     data = load_dataset(found)
     assert (data.name, len(data.train), len(data.validation), len(data.test)) == ("CIFAR-10", 45_000, 5_000, 10_000)
     assert data.classes[:2] == ("airplane", "automobile")

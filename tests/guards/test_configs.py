@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import fields
 from pathlib import Path
@@ -67,9 +68,15 @@ GOLDEN = {
 }
 
 
-def checked(*overrides: str) -> Checked:
-    composer = Composer(overrides)
-    experiment = decode_experiment(composer.compose({}), composer.blocks)
+@functools.cache
+def composer() -> Composer:
+    return Composer()
+
+
+def checked(**assignments: Any) -> Checked:
+    """Return the design of `assignments`, `__` in place of a dot; each choice of groups is composed once."""
+    tree = composer().compose({key.replace("__", "."): value for key, value in assignments.items()})
+    experiment = decode_experiment(tree, composer().blocks)
     return check_design(experiment.design, experiment.limits)
 
 
@@ -101,7 +108,7 @@ def test_every_block_lowers(name: str) -> None:
 
 @pytest.mark.parametrize(("arch", "block"), GOLDEN, ids=str)
 def test_golden_footprints(arch: str, block: str) -> None:
-    one = checked(f"arch={arch}", f"block={block}")
+    one = checked(arch=arch, block=block)
     found = (one.footprint.parameters, one.footprint.macs, one.footprint.receptive_field, one.kept)
     assert found == GOLDEN[arch, block]
 
@@ -113,13 +120,13 @@ def test_the_golden_table_has_every_network() -> None:
 @pytest.mark.parametrize("arch", sorted({arch for arch, _ in GOLDEN}))
 @pytest.mark.parametrize("symmetry", ["none", "flip"])
 def test_every_network_assembles_with_as_many_parameters(arch: str, symmetry: str) -> None:
-    one = checked(f"arch={arch}", f"arch.symmetry={symmetry}")
+    one = checked(arch=arch, block="normal", arch__symmetry=symmetry)
     network = assemble(one.plan)
     assert sum(parameter.numel() for parameter in network.parameters()) == one.footprint.parameters
 
 
 def test_all_dilated_has_no_stride_and_no_pool() -> None:
-    one = checked("arch=all_dilated", "constraints.forbids=[strided,max_pool,average_pool]")
+    one = checked(arch="all_dilated", constraints__forbids=["strided", "max_pool", "average_pool"])
     assert one.kept
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from archsearch.cli.run import main
 from archsearch.config_files import config_folder
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import load_study, study_names
@@ -34,11 +35,14 @@ def sweep(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=500, env=dict(os.environ))
 
 
-def test_comma_lists_train_every_combination_once_and_go_on() -> None:
-    first, found = (sweep("block=normal,dilated") for _ in range(2))
-    assert (first.returncode, found.returncode) == (0, 0), first.stderr + found.stderr
-    assert "2 complete" in found.stdout
-    assert "python -m archsearch.run" in found.stdout
+def test_comma_lists_train_every_combination_once_and_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*SMALL, "block=normal,dilated", "arch.width=0.25"]
+    first = sweep(*command[len(SMALL) :])
+    assert first.returncode == 0, first.stderr
+    assert main(["-m", *command]) == 0
+    for printed in (first.stdout, capsys.readouterr().out):
+        assert "2 complete" in printed
+        assert "python -m archsearch.run" in printed
     store = open_store()
     trials = load_study(store, study_names(store)[0]).trials()
     assert [trial.params["block"] for trial in trials] == ["normal", "dilated"]

@@ -47,6 +47,7 @@ def test_certainty_is_in_the_last_bin_and_an_edge_in_the_lower_one() -> None:
     assert [(round(one.low, 3), round(one.high, 3)) for one in made.bins] == [(0.333, 0.4), (0.933, 1.0)]
 
 
+@pytest.mark.pictures
 def test_the_card_of_grey_images_shows_them(tiny: Callable[..., Any], tmp_path: Path) -> None:
     experiment, checked, dataset = tiny("arch.width=0.1", "data.channels=1")
     execute(experiment, checked, tmp_path / "run", dataset=dataset)
@@ -61,6 +62,7 @@ def test_the_card_of_grey_images_shows_them(tiny: Callable[..., Any], tmp_path: 
     assert (tmp_path / "run" / "card.png").stat().st_size > 10_000
 
 
+@pytest.mark.pictures
 def test_a_single_run_leaves_its_card(tiny: Callable[..., Any], tmp_path: Path) -> None:
     experiment, checked, dataset = tiny("arch.width=0.1")
     outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset)
@@ -85,6 +87,7 @@ def test_what_the_evaluation_has_said_is_not_asked_again(
     assert card.accuracy == (result.test_accuracy if evaluate_test else result.validation_accuracy)
 
 
+@pytest.mark.pictures
 def test_a_trial_of_a_search_is_judged_by_what_was_held_out(tiny: Callable[..., Any], tmp_path: Path) -> None:
     experiment, checked, dataset = tiny("arch.width=0.1")
     outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset, evaluate_test=False)

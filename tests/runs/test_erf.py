@@ -48,6 +48,7 @@ def test_nothing_outside_the_theoretical_field_has_influence() -> None:
     assert [one.size for one in sights] == sorted(one.size for one in sights)
 
 
+@pytest.mark.pictures
 def test_a_run_is_drawn(tiny: Callable[..., Any], tmp_path: Path) -> None:
     experiment, checked, dataset = tiny("arch.width=0.1")
     execute(experiment, checked, tmp_path / "run", dataset=dataset)

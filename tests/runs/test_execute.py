@@ -22,6 +22,7 @@ from archsearch.training.progress import Silent
 Make = Callable[..., Any]
 
 
+@pytest.mark.pictures
 def test_a_run_leaves_its_files(tiny: Make, tmp_path: Path) -> None:
     experiment, checked, dataset = tiny()
     outcome = execute(experiment, checked, tmp_path / "run", dataset=dataset)

@@ -1,0 +1,163 @@
+"""What several benchmarks do: train in processes of their own, and keep what finished trainings gave in a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from archsearch.overrides import quoted
+from archsearch.training.storage import replace_whole
+
+Record = dict[str, Any]
+STOPPING = 60.0  # seconds that a stopped training gets to save its checkpoint
+_KEPT = (
+    "design", "design_id", "parameters", "macs", "receptive_field", "accuracy", "epochs", "seconds", "images",
+    "images_per_second", "device", "precision", "backend", "data", "seed", "versions",
+)  # fmt: skip
+
+TINIEST_TRANSFORMS = (
+    "{horizontal_flip: {p: 0.5}}",
+    "{random_crop: {padding: 4, border: replicate, p: 1.0}}",
+    "{shift_scale_rotate: {shift: 0.0, scale: 0.0, rotate: 15, p: 0.95, border: reflect_101}}",
+    "{brightness_contrast: {brightness: 0.1, contrast: 0.1, p: 0.9}}",
+)
+TINIEST_RECIPE = (
+    "optimizer=adamw",
+    "optimizer.learning_rate=0.02",
+    "optimizer.weight_decay=0.01",
+    "optimizer.decay_norm_and_bias=true",
+    "schedule=onecycle",
+    "schedule.warmup=0.01",
+    "schedule.initial_ratio=0.04",
+    "schedule.final_ratio=0.1",
+    "train.batch_size=256",
+    "train.ema=0.999",
+    "train.label_smoothing=0",
+    f"augment.transforms=[{', '.join(TINIEST_TRANSFORMS)}]",
+)
+"""The recipe of tiniest's author (github.com/xvel/cifar10-tiniest, train.py), without what the augmentations lack."""
+
+
+class TrainingError(Exception):
+    """A training ended without a result; says its command and its last words."""
+
+
+class Records:
+    """Finished trainings by key, in a file of JSON lines that is written whole at each of them."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        self.by_key: dict[str, Record] = {record.pop("key"): record for record in map(json.loads, lines)}
+
+    def add(self, key: str, record: Record) -> None:
+        """Keep `record`, so that a later command does not train it again."""
+        self.by_key[key] = record
+        lines = [json.dumps({"key": name, **each}) + "\n" for name, each in self.by_key.items()]
+        replace_whole(self.file, "".join(lines).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A training that runs in a process of its own, in `folder`; what a stopped one had done there goes on."""
+
+    overrides: Sequence[str]
+    folder: Path
+
+    def start(self) -> Running:
+        """Start it; it writes what it prints into a file of its folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        begun = [f"resume={quoted(str(self.folder))}"] if (self.folder / "checkpoint.pt").exists() else self._anew()
+        command = [sys.executable, "-m", "archsearch.run", *begun]
+        output = (self.folder / "printed.txt").open("w+", encoding="utf-8")
+        return Running(self, command, output, subprocess.Popen(command, stdout=output, stderr=output))
+
+    def run(self) -> Record:
+        """Train to the end and return what `Running.result` does."""
+        running = self.start()
+        try:
+            return running.result()
+        finally:
+            running.stop()
+
+    def remove(self) -> None:
+        """Remove its folder and its database."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for file in self.folder.parent.glob(f"{self.folder.name}.db*"):
+            file.unlink()
+
+    def _anew(self) -> list[str]:
+        database = f"study.storage={quoted(f'sqlite:///{self.folder}.db')}"
+        return [*self.overrides, f"hydra.run.dir={quoted(str(self.folder))}", database]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A training's process, and the file that it prints into."""
+
+    training: Training
+    command: list[str]
+    output: IO[str]
+    process: subprocess.Popen[bytes]
+
+    def result(self) -> Record:
+        """Wait; return the numbers of `result.json`, with those of each epoch. Raises `TrainingError` without one."""
+        code = self.process.wait()
+        if code:
+            self.output.seek(0)
+            raise TrainingError(f"{' '.join(self.command)}\nended with {code}: {self.output.read()[-2000:].strip()}")
+        folder = self.training.folder
+        whole = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        return {name: whole.get(name) for name in _KEPT} | {"history": history(folder)}
+
+    def stop(self) -> None:
+        """End it where it still runs; it saves a checkpoint first."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(STOPPING)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.output.close()
+
+
+def history(folder: Path) -> list[Record]:
+    """Return the epochs of the training in `folder` as far as it has come."""
+    file = folder / "metrics.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def data_overrides(root: Path, cache: Path) -> list[str]:
+    """Return the overrides that read the images in `root`, decoded once into `cache`."""
+    return ["data=folder", f"data.root={quoted(str(root.resolve()))}", f"data.cache={quoted(str(cache.resolve()))}"]
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """Add the argument `--root`."""
+    where = "images in train/CLASS/* and test/CLASS/* (or ARCHSEARCH_CIFAR10)"
+    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help=where)
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Return mean and standard deviation, or the value where there is one."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} +- {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def wait_until(running: Sequence[Running], deadline: float) -> None:
+    """Wait until all have ended or the monotonic clock says `deadline`."""
+    while any(each.process.poll() is None for each in running) and time.monotonic() < deadline:
+        time.sleep(0.1)
