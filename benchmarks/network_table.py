@@ -25,8 +25,8 @@ INTRODUCTION = f"""\
 
 `python benchmarks/network_table.py --out docs/reference/networks.md` makes this page. The figures are for images of
 3 x 32 x 32 and ten classes, with `block=normal` where a network uses `${{block}}`. *Limits* are those of
-`{LIMITS}`: the network keeps `all`, or the broken ones are named. `python -m archsearch.show arch=NAME` shows
-a network and how to keep its limits.
+`{LIMITS}`: the network keeps `all`, or the broken ones are named.
+`python -m archsearch.show arch=NAME` shows a network and how to keep its limits.
 
 | network | parameters | MACs | receptive field, px | limits | what it is |
 |---|---|---|---|---|---|

@@ -149,8 +149,8 @@ def _section(group: Group) -> Iterator[str]:
         yield "Layers and their fields; [the design language](../language.md#blocks) explains them:\n"
         yield table(("layer", "fields with their defaults", "words"), _layer_rows())
     if group.name == "constraints":
-        traits = ", ".join(map(code, TRAITS))
-        yield f"Traits: {traits}.\n[The design language](../language.md#limits) defines them.\n"
+        lines = [", ".join(map(code, TRAITS[place : place + 6])) for place in range(0, len(TRAITS), 6)]
+        yield "Traits: " + ",\n".join(lines) + ".\n[The design language](../language.md#limits) defines them.\n"
     if group.name == "augment":
         yield "Transforms, entries of `augment.transforms`:\n"
         yield table(("transform", "key", "type and range", "default", "what it does"), _transform_rows())
