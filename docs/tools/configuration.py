@@ -157,8 +157,8 @@ def _section(group: Group) -> Iterator[str]:
 
 
 def _key_table(rows: Sequence[Row]) -> str:
-    head = ("key", "type and range", "default", "meaning")
-    return table(head, [(code(key), kind, default, meaning) for key, kind, default, meaning in rows])
+    head = ("key", "meaning", "type and range", "default")
+    return table(head, [(code(key), meaning, kind, default) for key, kind, default, meaning in rows])
 
 
 # Options

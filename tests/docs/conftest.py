@@ -1,8 +1,9 @@
-"""The generators of the reference are scripts beside each other, and so is the reader of the pages' commands."""
+"""Modules that the tests share: the generators of the reference, the reader of commands, the guard of words."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2] / "docs" / "tools"), str(Path(__file__).parent)]
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parents[1] / "docs" / "tools"), str(HERE), str(HERE.parent / "guards")]

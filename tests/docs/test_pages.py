@@ -8,6 +8,7 @@ from pathlib import Path
 import hooks
 import pytest
 import yaml
+from test_messages import PRIVATE
 
 CHECKOUT = Path(__file__).parents[2]
 PAGES = sorted((CHECKOUT / "docs").rglob("*.md"))
@@ -49,6 +50,12 @@ def test_lines_of_prose_are_short(page: Path) -> None:
     assert long == [], page
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_pages_use_the_words_of_the_field(page: Path) -> None:
+    text = _CODE.sub("", page.read_text(encoding="utf-8"))
+    assert [line for line in text.splitlines() if PRIVATE.search(line)] == []
+
+
 def test_the_site_lists_every_page() -> None:
     class Loader(yaml.SafeLoader):
         """Reads tags of Python as their text."""
@@ -86,9 +93,8 @@ def test_a_link_of_the_repository_is_one_of_the_site(source: str, link: str, exp
 
 
 def test_the_site_has_the_files_outside_of_docs_that_pages_link_to() -> None:
-    patterns = [str(CHECKOUT / pattern) for pattern in hooks.OUTSIDE]
     found = {path for pattern in hooks.OUTSIDE for path in CHECKOUT.glob(pattern)}
-    assert found, patterns
+    assert all(list(CHECKOUT.glob(pattern)) for pattern in hooks.OUTSIDE)
     for page in PAGES:
         for link in re.findall(r"\]\(([^)\s:#]+)", _CODE.sub("", page.read_text(encoding="utf-8"))):
             target = (page.parent / link).resolve()
