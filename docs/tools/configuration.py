@@ -188,7 +188,7 @@ def _opening(file: Path) -> list[str]:
     return [line.removeprefix("#").strip() for line in (found[0] if found else "").splitlines()]
 
 
-def _option_table(group: Group) -> tuple[Sequence[str], list[Sequence[str]]]:
+def _option_table(group: Group) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     files = options(group.name)
     rows = [(_link(file), description(file), " ".join(map(code, _sets(group, file)))) for file in files]
     if not any(row[2] for row in rows):

@@ -5,15 +5,11 @@ Links stay as they are read in the repository (`../benchmarks/NAME.md`); here th
 
 from __future__ import annotations
 
+import importlib
 import posixpath
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from mkdocs.config.defaults import MkDocsConfig
-    from mkdocs.structure.files import Files
-    from mkdocs.structure.pages import Page
+from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 OUTSIDE = ("benchmarks/*.md", "conf/**/*.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")
@@ -22,17 +18,16 @@ _LINK = re.compile(r"(\]\()([^)\s:#]+)(#[^)\s]*)?(\))")
 _CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 
 
-def on_files(files: Files, config: MkDocsConfig) -> Files:
+def on_files(files: Any, config: Any) -> Any:
     """Add the files of `OUTSIDE` to the site."""
-    from mkdocs.structure.files import File
-
+    make = importlib.import_module("mkdocs.structure.files").File.generated  # mkdocs is an extra: types do not need it
     for pattern in OUTSIDE:
         for path in sorted(CHECKOUT.glob(pattern)):
-            files.append(File.generated(config, path.relative_to(CHECKOUT).as_posix(), abs_src_path=str(path)))
+            files.append(make(config, path.relative_to(CHECKOUT).as_posix(), abs_src_path=str(path)))
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+def on_page_markdown(markdown: str, page: Any, **_: object) -> str:
     """Return the page with links as they are on the site."""
     source = Path(page.file.abs_src_path or "").resolve().relative_to(CHECKOUT).as_posix()
     return site_links(markdown, source)

@@ -24,6 +24,16 @@ def commands() -> dict[str, str]:
     return found
 
 
+def opening_commands() -> dict[str, str]:
+    """Return the first command in the comment that opens each file of conf/, by the file's path."""
+    found: dict[str, str] = {}
+    for file in sorted((CHECKOUT / "conf").rglob("*.yaml")):
+        lines = (line.removeprefix("# ") for line in file.read_text(encoding="utf-8").splitlines())
+        first = next(line for line in lines if line.startswith(_PROGRAM))
+        found[file.relative_to(CHECKOUT).as_posix()] = next(iter(_single(first)))
+    return found
+
+
 def commands_in(text: str) -> Iterator[str]:
     """Yield the commands of a page: in blocks, also behind `$` and in comments of YAML, and within a line."""
     for block in _BLOCK.findall(text):

@@ -10,6 +10,7 @@ from typing import Any
 
 import documented
 import pytest
+from numpy.random import default_rng
 from PIL import Image
 
 from archsearch.cli.arguments import sources_given
@@ -101,8 +102,15 @@ def test_a_command_of_a_page_works(
         compose(words)
 
 
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("command", sorted({*documented.opening_commands().values()}))
+def test_the_command_that_opens_a_file_of_conf_composes(command: str) -> None:
+    _, *words = filled(command)
+    compose(words)
+
+
 def compose(words: list[str]) -> None:
-    """Compose what a command `run` would train, for `-m` the first design of its space; Hydra's own keys are left out.
+    """Compose what a command `run` would train, for `-m` a design of its space; Hydra's own keys are left out.
 
     A launcher's keys exist only where its package is installed.
     """
@@ -122,11 +130,10 @@ def compose(words: list[str]) -> None:
     chosen = next((word.partition("=")[2] for word in given if word.startswith("space=")), None)
     request = read_request(given, tree.get("space"), name=chosen)
     assert request.space.parameters
-    first: dict[str, Any] = {
-        key: each.at(0) if each.size else each.low for key, each in request.space.parameters.items()
-    }
+    rng = default_rng(0)
+    drawn = {key: each.draw(rng) for key, each in request.space.parameters.items()}
     composed = Composer([*plain, *(word for word in held if word not in plain)], sources).compose(
-        {**request.fixed, **first}
+        {**request.fixed, **drawn}
     )
     assert composed["arch"]["stages"]
 
