@@ -1,5 +1,5 @@
-# make run | test | fuzz | faults | machines | lint | types | bench | clean. Each makes .venv where it is missing and
-# installs what it needs; once that is done, nothing is installed again until pyproject.toml changes.
+# make run | test | docs | fuzz | faults | machines | lint | types | bench | clean. Each makes .venv where it is missing
+# and installs what it needs; once that is done, nothing is installed again until pyproject.toml changes.
 
 PYTHON ?= python3
 ARGS ?=
@@ -8,7 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test fuzz faults machines lint types bench clean
+.PHONY: run test docs fuzz faults machines lint types bench clean
 .DEFAULT_GOAL := run
 
 # Checks, builds, trains and evaluates one design: make run ARGS="block=dilated".
@@ -19,6 +19,11 @@ run: $(VENV)/installed
 # Everything that must hold before a commit: make test ARGS="-k margins" for a part of the tests.
 test: lint types
 	$(PY) -m pytest -n 2 $(ARGS)
+
+# The generated pages of docs/reference, and all of docs/ as a site in build/site: open build/site/index.html.
+docs: $(VENV)/installed-docs
+	$(PY) docs/tools
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 # 50 000 malformed and odd inputs, of which none may end in a traceback, a hang or a wrong number; the failing ones are
 # kept in outputs/fuzz: make fuzz ARGS="--inputs 2000 --seed 7 --only yaml".
@@ -50,8 +55,8 @@ clean:
 	find archsearch hydra_plugins tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(PY):
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
-	  echo "archsearch needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "archsearch needs Python 3.11 or later; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/installed: pyproject.toml | $(PY)
@@ -61,4 +66,8 @@ $(VENV)/installed: pyproject.toml | $(PY)
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(PIP) --editable '.[docs]'
 	@touch $@

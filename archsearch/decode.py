@@ -45,9 +45,11 @@ class Range:
             and (self.at_most is None or value <= self.at_most)
             and (self.below is None or value < self.below)
         ):
-            raise SpecError(where, f"must be {self._text()}, got {value}", self.fix)
+            raise SpecError(where, f"must be {self.text}, got {value}", self.fix)
 
-    def _text(self) -> str:
+    @property
+    def text(self) -> str:
+        """The range as messages and the reference have it: `at least 0 and below 1`."""
         if self.at_least is not None and self.at_most is not None:
             return f"from {self.at_least:g} to {self.at_most:g}"
         words = {"at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}

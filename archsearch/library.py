@@ -38,8 +38,8 @@ def load_design(
     """Return the design that `source` describes.
 
     `block`, `classes`, `channels` and `image_size` replace `${block}`, `${data.classes}`, `${data.channels}` and
-    `${data.image_size}`;
-    blocks are looked up by name in `folders`, beside the file (`../block`), and among the shipped ones.
+    `${data.image_size}`. Blocks are looked up by name in `folders`, next to the file (`../block`), and among the
+    shipped ones.
     Raises `SpecError` if the design cannot be read.
     """
     from archsearch.cli.compose import resolve

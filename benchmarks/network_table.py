@@ -1,4 +1,4 @@
-"""The shipped networks, as a page: `python benchmarks/network_table.py [--out docs/networks.md]`.
+"""The shipped networks, as a page: `python benchmarks/network_table.py [--out docs/reference/networks.md]`.
 
 Parameters, MACs and receptive field for images of 3 x 32 x 32 and ten classes, what each network breaks of the limits
 `advanced_convolution`, and where it comes from: the first sentence of its file in `conf/arch`. Prints the page, or
@@ -23,10 +23,10 @@ LIMITS = "advanced_convolution"
 INTRODUCTION = f"""\
 # Shipped networks
 
-`python benchmarks/network_table.py --out docs/networks.md` makes this page. Figures are for images of 3 x 32 x 32 and
-ten classes, with `block=normal` where a network uses `${{block}}`. *Limits* are those of `{LIMITS}`: `all`
-are kept, or the broken ones are named. `python -m archsearch.show arch=NAME` shows a network, and how to keep
-its limits.
+`python benchmarks/network_table.py --out docs/reference/networks.md` makes this page. The figures are for images of
+3 x 32 x 32 and ten classes, with `block=normal` where a network uses `${{block}}`. *Limits* are those of
+`{LIMITS}`: the network keeps `all`, or the broken ones are named.
+`python -m archsearch.show arch=NAME` shows a network and how to keep its limits.
 
 | network | parameters | MACs | receptive field, px | limits | what it is |
 |---|---|---|---|---|---|
@@ -66,7 +66,7 @@ def rows() -> Iterator[str]:
         footprint = found.footprint
         broken = [margin.limit for margin in found.margins if not margin.kept]
         cells = (
-            f"[{file.stem}](../conf/arch/{file.name})",
+            f"[{file.stem}](../../conf/arch/{file.name})",
             number(footprint.parameters),
             number(footprint.macs),
             number(footprint.receptive_field),

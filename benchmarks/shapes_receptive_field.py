@@ -1,4 +1,4 @@
-"""Claim: on the embedded set a small receptive field fails, whatever its parameters; the table of docs/data.md.
+"""Claim: on the embedded set a small receptive field fails, whatever its parameters (shapes_receptive_field_xeon2.md).
 
     python benchmarks/shapes_receptive_field.py [--fields 7 15 31 47] [--epochs 10] [--seed 0]
 

@@ -103,7 +103,7 @@ class Footprint:
     activation_bytes: int
     """fp32 bytes kept for the backward pass of one image: the input and every row's output, once each.
 
-    In-place layers and fusion keep less; masks, indices and statistics that some layers keep beside are not counted.
+    In-place layers and fusion keep less; masks, indices and statistics that some layers keep as well are not counted.
     """
     peak_bytes: int
     """fp32 bytes of the largest working set in inference: a layer's input and output with all that waits.

@@ -45,7 +45,7 @@ def warp_matrices(
 def warp(images: Tensor, matrices_B23: Tensor, border: Border, fill_C: Tensor) -> Tensor:
     """Return `images` sampled bilinearly at the places of `matrices_B23`, rounded to uint8.
 
-    `grid_sample` reads channels_last floats, the fastest of the ways tried on a CPU (see docs/augmentation.md).
+    `grid_sample` reads channels_last floats, the fastest of the ways tried on a CPU (benchmarks/training_notes.md).
     The coordinates are sums of a row's and a column's part: no matrix product that may round to TF32 or bf16.
     """
     _, height, width, _ = images.shape

@@ -79,7 +79,7 @@ class DilatedDepthwiseConv2d(nn.Conv2d):
     """A depthwise convolution of stride 1 and odd kernel that keeps the map's size, on a CPU computed without the gaps.
 
     torch's CPU backward of a dilated depthwise convolution is a plain loop, several times slower than that without
-    gaps (docs/training.md has the measurement). Rows and columns that are `dilation` apart never meet those between
+    gaps (measured in benchmarks/training_notes.md). Rows and columns that are `dilation` apart never meet those between
     them, so the map falls into dilation x dilation maps that do not touch; over these the same convolution has no gaps
     (Chen et al., DeepLab, TPAMI 2018, section 3.1, describe the same). Only the order of the additions differs.
     """

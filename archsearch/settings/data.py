@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from archsearch.decode import Range, check_ranges
 from archsearch.errors import SpecError
 from archsearch.plugins import DATASETS, load, require_name
 from archsearch.settings.datasets import PUBLISHED
+
+Count = Annotated[int, Range(at_least=1)]
+Seed = Annotated[int, Range(at_least=0)]
+Limit = Annotated[int, Range(at_least=1, fix="null uses all images.")]
+Classes = Annotated[int, Range(at_least=2, fix="null is as in the data.")]
+Size = Annotated[int, Range(at_least=1, at_most=4096, fix="It is the height and the width in px.")]
+Images = Annotated[int, Range(at_least=10, fix="There are ten classes.")]
+Noise = Annotated[int, Range(at_least=0, at_most=127)]
+Fraction = Annotated[
+    float, Range(at_least=0, below=1, fix="It is the fraction of the training images used for validation, such as 0.1.")
+]
 
 VALIDATION = 0.1
 """The fraction of the training images that is held out, unless the data set or the settings say otherwise."""
@@ -41,20 +53,14 @@ class ShapesSettings:
     `noise` is the largest change of a pixel's colour (0 to 127); another `seed` draws other images of the same classes.
     """
 
-    train_images: int = 10_000
-    test_images: int = 2_000
-    noise: int = 16
-    seed: int = 0
+    train_images: Images = 10_000
+    test_images: Images = 2_000
+    noise: Noise = 16
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a number out of its range."""
-        for key, images in (("train_images", self.train_images), ("test_images", self.test_images)):
-            if images < 10:
-                raise SpecError(f"data.shapes.{key}", f"must be at least 10, got {images}", "There are ten classes.")
-        if not 0 <= self.noise <= 127:
-            raise SpecError("data.shapes.noise", f"must be from 0 to 127, got {self.noise}")
-        if self.seed < 0:
-            raise SpecError("data.shapes.seed", f"must be at least 0, got {self.seed}")
+        check_ranges(self, "data.shapes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,19 +78,20 @@ class DataSettings:
     root: str | None = None
     cache: str = "outputs/cache"
     download: bool = True
-    channels: int | None = None
-    image_size: int | None = None
-    classes: int | None = None
+    channels: Count | None = None
+    image_size: Size | None = None
+    classes: Classes | None = None
     resize: bool = False
-    validation: float | None = None
-    seed: int = 0
-    limit_train: int | None = None
-    limit_test: int | None = None
+    validation: Fraction | None = None
+    seed: Seed = 0
+    limit_train: Limit | None = None
+    limit_test: Limit | None = None
     shapes: ShapesSettings = field(default_factory=ShapesSettings)
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or values that do not go together."""
         require_name(self.name, NAMES, DATASETS, "data.name")
+        check_ranges(self, "data")
         if self.name == "folder" and not self.root:
             raise SpecError(
                 "data.root",
@@ -93,21 +100,9 @@ class DataSettings:
             )
         if not self.cache:
             raise SpecError("data.cache", "must name a folder", "Set it: data.cache=outputs/cache.")
-        if self.channels is not None and (self.channels < 1 or (self.name in NAMES and self.channels not in (1, 3))):
+        if self.channels not in (None, 1, 3) and self.name in NAMES:
             fix = "1 is grey, 3 is RGB, null is as in the data."
             raise SpecError("data.channels", f"must be 1 or 3, got {self.channels}", fix)
-        if self.classes is not None and self.classes < 2:
-            raise SpecError("data.classes", f"must be at least 2, got {self.classes}", "null is as in the data.")
-        if self.image_size is not None and not 1 <= self.image_size <= 4096:
-            raise SpecError("data.image_size", f"must be from 1 to 4096 px, got {self.image_size}")
-        if self.validation is not None and not 0 <= self.validation < 1:
-            fix = "It is the fraction of the training images used for validation, such as 0.1."
-            raise SpecError("data.validation", f"must be at least 0 and below 1, got {self.validation}", fix)
-        if self.seed < 0:
-            raise SpecError("data.seed", f"must be at least 0, got {self.seed}")
-        for key, limit in (("limit_train", self.limit_train), ("limit_test", self.limit_test)):
-            if limit is not None and limit < 1:
-                raise SpecError(f"data.{key}", f"must be at least 1, got {limit}", "null uses all images.")
         if self.name in _SHAPES and self.name != "folder" and self.image_size is not None and not self.resize:
             size = _SHAPES[self.name].image_size
             if self.image_size != size:

@@ -52,7 +52,7 @@ RESULT_NEUTRAL: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """How long, where and how carefully a network is trained (`train.*`); see docs/training.md."""
+    """How long, where and how carefully a network is trained (`train.*`); see docs/reference/training.md."""
 
     epochs: Count = 24
     batch_size: Count = 256

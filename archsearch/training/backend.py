@@ -31,7 +31,7 @@ from archsearch.training.step import Forward, Gradients, Loss, Step
 if TYPE_CHECKING:
     from archsearch.kernels import Kernels
 
-# Images of a whole run from which compiling has paid for itself; see docs/training.md for the measurement.
+# Images of a whole run from which compiling has paid for itself; measured in benchmarks/training_notes.md.
 PAYS_FROM_IMAGES = {"cpu": 400_000, "cuda": 8_000_000}
 
 Notice = Callable[[str], None]

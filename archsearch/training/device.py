@@ -18,7 +18,8 @@ from archsearch.processor import processor_name
 from archsearch.settings.training import Precision, TrainSettings, resolve_precision, wants_kernels
 
 T = TypeVar("T")
-# Images of a whole run from which cuDNN's search for its fastest algorithms has paid for itself; see docs/training.md.
+# Images of a whole run from which cuDNN's search for its fastest algorithms has paid for itself; measured in
+# benchmarks/training_notes.md.
 _SEARCH_PAYS_FROM = 5_000_000
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")  # the last one: cuBLAS, cuDNN
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

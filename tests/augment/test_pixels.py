@@ -30,7 +30,7 @@ def border_value(border):
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 40)])
 def test_a_warp_is_that_of_opencv(photos, border, height, width):
-    """OpenCV 4 rounds where it samples to 1/32 px, so pixels differ a little: see docs/augmentation.md."""
+    """OpenCV 4 rounds where it samples to 1/32 px, so pixels differ a little: see benchmarks/training_notes.md."""
     count = 60
     images = as_BHWC(photos(count, height, width))
     g = torch.Generator().manual_seed(0)

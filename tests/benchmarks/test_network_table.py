@@ -17,8 +17,8 @@ def table() -> dict[str, Any]:
 
 
 def test_the_page_of_networks_is_current(table: dict[str, Any]) -> None:
-    page = (CHECKOUT / "docs" / "networks.md").read_text(encoding="utf-8")
-    assert page == table["page"](), "make it again: python benchmarks/network_table.py --out docs/networks.md"
+    page = (CHECKOUT / "docs" / "reference" / "networks.md").read_text(encoding="utf-8")
+    assert page == table["page"](), "make it again: python benchmarks/network_table.py --out docs/reference/networks.md"
 
 
 @pytest.mark.parametrize(

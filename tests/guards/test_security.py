@@ -1,4 +1,4 @@
-"""Guard: what docs/security.md promises has a test, and nothing is read in a way that can run code."""
+"""Guard: what docs/concepts/security.md promises has a test, and nothing is read in a way that can run code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PAGE = CHECKOUT / "docs" / "security.md"
+PAGE = CHECKOUT / "docs" / "concepts" / "security.md"
 ROWS = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")][2:]
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 

@@ -57,7 +57,7 @@ def test_yaml_begins_with_the_command_that_uses_it(path: Path) -> None:
         ({"validation": -0.1}, "data.validation: must be at least 0 and below 1"),
         ({"validation": float("nan")}, "data.validation: must be at least 0 and below 1"),
         ({"classes": 1}, "data.classes: must be at least 2, got 1"),
-        ({"image_size": 0}, "data.image_size: must be from 1 to 4096 px"),
+        ({"image_size": 0}, "data.image_size: must be from 1 to 4096, got 0. It is the height and the width in px."),
         ({"image_size": 48}, "data.image_size: data=auto has images of 32 px, not 48. Set data.resize=true"),
         (
             {"name": "mnist", "image_size": 32},
