@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from archsearch.cli.compose import Composer
 from archsearch.config_files import ConfigSources
 from archsearch.decode import decode
-from archsearch.errors import DataError, StorageError
+from archsearch.errors import DataError, SpecError, StorageError
 from archsearch.masking import mask
 from archsearch.overrides import assign
 from archsearch.runs.log import NO_LOGGING, JobLogging
@@ -54,6 +54,7 @@ class ExperimentTask:
             repair=made_of.repair,
             precision=self._precision,
         )
+        self._preview = Evaluator(self._composer.compose, self._composer.blocks, fingerprint="", repair=made_of.repair)
         self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
         self._chosen: tuple[TrainSettings | None, str] = (None, "")
         self._base, self._sources, self._objectives = made_of.base, made_of.sources, made_of.objectives
@@ -67,6 +68,14 @@ class ExperimentTask:
         if candidate.kept:
             require_training(candidate.experiment[0], self._read)
         return candidate
+
+    def preview(self, assignments: Assignments) -> Candidate | None:
+        """Return the candidate of a design without its key, None where it is infeasible; loads no torch."""
+        try:
+            candidate = self._preview(assignments)
+        except SpecError:
+            return None
+        return candidate if candidate.kept else None
 
     def describe(self, candidate: Candidate) -> Mapping[str, Any]:
         from archsearch.runs.record import design_yaml

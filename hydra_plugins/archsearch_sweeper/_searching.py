@@ -30,6 +30,7 @@ from archsearch.search.task import hash_of
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
+from hydra_plugins.archsearch_sweeper._forecast import draw_sample, forecast_text, listed_text
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
 from hydra_plugins.archsearch_sweeper._preflight import require_usable
 from hydra_plugins.archsearch_sweeper._space import require_names
@@ -49,6 +50,7 @@ class Searched:
     study: Study
     sweep: Sweep
     tasks: ExperimentTasks
+    name: str | None  # of the space that was chosen
 
 
 def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[float, ...]]:
@@ -74,6 +76,8 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             epochs=sweep.epochs,
         )
         if not is_done(snapshot, sweep):
+            text = _forecast(opened, task, total)
+            print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
             if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
                 from hydra_plugins.archsearch_sweeper._launching import LaunchedWorker, launch
 
@@ -93,6 +97,14 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         raise
     finally:
         study.store.close()
+
+
+def _forecast(opened: Searched, task: ExperimentTask, total: int) -> str:
+    sweep = opened.sweep
+    snapshot = take_snapshot(opened.study.trials(), sweep.name)
+    if sweep.exhaustive:
+        return listed_text(total, snapshot.infeasible)
+    return forecast_text(opened.name, sweep, draw_sample(sweep, task.preview), snapshot)
 
 
 def _run(opened: Searched, task: ExperimentTask, view: ProgressView, first: int) -> None:
@@ -206,7 +218,7 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
         repair=settings.repair and not exhaustive,  # listed designs are trained as listed
         logging=_job_logging(config),
     )
-    return Searched(study=study, sweep=sweep, tasks=tasks), request
+    return Searched(study=study, sweep=sweep, tasks=tasks, name=chosen), request
 
 
 def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[Study, str]:
