@@ -18,8 +18,9 @@ from archsearch.search.sweep import Sweep
 from archsearch.search.task import Assignments, Candidate
 
 SECONDS = 1.0
-"""How long designs are sampled, besides the last of them."""
+"""How long designs are sampled after the first, which composes the configuration."""
 ENOUGH = 1000  # designs, whose share is known to 3 points
+_FEW = 100  # below, they are counted: a percentage would promise too much
 _PLAIN = 10_000_000  # numbers below are written with all their digits
 
 
@@ -44,12 +45,13 @@ def draw_sample(
     `check` returns the candidate of a feasible design, None for an infeasible one.
     """
     feasible: list[Candidate] = []
-    drawn, end = 0, clock() + seconds
+    drawn, end = 0, math.inf
     for params in itertools.islice(_points(sweep.space), ENOUGH):
         found = check(sweep.assignments(params))
         drawn += 1
         if found is not None:
             feasible.append(found)
+        end = clock() + seconds if drawn == 1 else end
         if clock() >= end:
             break
     return Sample(drawn=drawn, feasible=feasible, all=drawn == sweep.space.size)
@@ -114,4 +116,6 @@ def _share_text(sample: Sample) -> str:
     drawn, feasible = sample.drawn, len(sample.feasible)
     if sample.all:
         return f"{number(feasible)} of them are feasible"
+    if drawn < _FEW:
+        return f"{feasible} of {drawn} drawn at random are feasible"
     return f"{percent(feasible / drawn, 0)} of {number(drawn)} drawn at random are feasible"

@@ -62,7 +62,7 @@ MAY_USE: dict[str, frozenset[str]] = {
     "optuna": frozenset({"search"}),
     "sqlalchemy": frozenset({"search"}),
     "torch": TORCH | {"search", "report", "runs"} | DOORS,
-    "numpy": TORCH | {"search", "report", "tracking", "runs"} | DOORS,
+    "numpy": TORCH | {"search", "report", "tracking", "runs", "hydra_plugins"} | DOORS,
     "torchvision": frozenset({"data"}),
     "albumentations": frozenset({"augment"}),
     "cv2": frozenset({"augment"}),

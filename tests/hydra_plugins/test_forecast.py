@@ -52,12 +52,18 @@ def test_a_large_space_is_sampled_and_the_sample_ends_in_time() -> None:
     ticks = iter(range(100))
     sample = draw_sample(large, lambda _: None, seconds=5.0, clock=lambda: float(next(ticks)))
     assert (sample.drawn, len(sample.feasible), sample.all) == (5, 0, False)
+    assert draw_sample(large, lambda _: None, seconds=0.0).drawn == 1
+
+
+def test_a_large_sample_gives_a_percentage() -> None:
+    sample = Sample(drawn=200, feasible=[CANDIDATE] * 150)
+    assert "; 75 % of 200 drawn at random are feasible\n" in forecast_text("x", sweep(one=THREE), sample, snapshot())
 
 
 @pytest.mark.parametrize(
     ("parameters", "expected"),
     [
-        ({"one": THREE, "two": THREE}, "space mine: 2 keys, 9 designs; 50 % of 4 drawn at random are feasible"),
+        ({"one": THREE, "two": THREE}, "space mine: 2 keys, 9 designs; 2 of 4 drawn at random are feasible"),
         ({f"key{place}": THREE for place in range(20)}, "space mine: 20 keys, about 3.5 x 10^9 designs; "),
         ({"one": THREE, "rate": Range(low=0.0, high=1.0, log=False, integer=False, step=None)},
          "space mine: 2 keys, 3 designs, and 1 in continuous ranges; "),
