@@ -136,7 +136,7 @@ def photograph_report(file: Path, out: TextIO = sys.stderr) -> None:
         page, shot = Path(folder, "report.html"), Path(folder, "report.png")
         write_report(open_reader(f"sqlite:///{STUDY}").study(None), page)
         flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-                 "--hide-scrollbars", f"--user-data-dir={folder}/profile", "--window-size=1180,1300"]  # fmt: skip
+                 "--hide-scrollbars", f"--user-data-dir={folder}/profile", "--window-size=1180,880"]  # fmt: skip
         subprocess.run([chromium, *flags, f"--screenshot={shot}", page.as_uri()], check=True, capture_output=True)
         with Image.open(shot) as image:
             image.convert("RGB").quantize(64).save(file, optimize=True)
