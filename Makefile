@@ -1,5 +1,5 @@
-# make run | test | docs | fuzz | faults | machines | lint | types | bench | clean. Each makes .venv where it is missing
-# and installs what it needs; once that is done, nothing is installed again until pyproject.toml changes.
+# make run | test | docs | pictures | fuzz | faults | machines | lint | types | bench | clean. Each makes .venv where it
+# is missing and installs what it needs; once that is done, nothing is installed again until pyproject.toml changes.
 
 PYTHON ?= python3
 ARGS ?=
@@ -8,7 +8,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: run test docs fuzz faults machines lint types bench clean
+.PHONY: run test docs pictures fuzz faults machines lint types bench clean
 .DEFAULT_GOAL := run
 
 # Checks, builds, trains and evaluates one design: make run ARGS="block=dilated".
@@ -49,6 +49,10 @@ faults: $(VENV)/installed-dev
 # Every benchmark in turn, with its tables, into outputs/benchmarks.md: make bench ARGS="--root DIR --only startup accuracy".
 bench: $(VENV)/installed
 	$(PY) benchmarks $(ARGS)
+
+# The pictures of README and docs, into docs/images.
+pictures: $(VENV)/installed
+	$(PY) benchmarks/pictures.py --out docs/images --report $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .hypothesis .pytest_cache .ruff_cache

@@ -34,6 +34,7 @@ JOBS = (
     "analysis_speed",
     "check_cost",
     "network_table",
+    "pictures",
     "feasible_proposals",
     "augmentation",
     "recorded_step",

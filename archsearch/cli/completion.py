@@ -41,6 +41,8 @@ def candidates(words: Sequence[str], shell: str, commands: Iterable[str]) -> lis
             found += [f"{key}=" for key in SHOWS] if command == "show" else []
         case ["study", *given]:
             found = _of_study(given)
+        case ["init"]:
+            found = ["--help", "--version"]
         case _:
             found = []
     return [one for one in found if one.startswith(last)]

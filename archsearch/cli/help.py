@@ -1,17 +1,17 @@
 """The version, and the text of `run --help`, built without Hydra from the folders of groups.
 
 Hydra would compose the whole configuration for it and parse the overrides again for every group: two seconds. The text
-is that of `conf/hydra/help/archsearch.yaml`, which Hydra prints too. Imports PyYAML and `config_files` only.
+is that of `conf/hydra/help/archsearch.yaml`, which Hydra prints with the names of options alone. Imports PyYAML and
+`config_files` only.
 """
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from archsearch.config_files import config_folder
+from archsearch.config_files import MAIN, config_folder
+from archsearch.config_files.summaries import listing
 from archsearch.overrides import group_of
 
 _ASKED = frozenset({"--help", "-h"})
@@ -44,22 +44,20 @@ def help_text(folders: Sequence[Path] = ()) -> str:
     from yaml import safe_load
 
     parts = safe_load((config_folder() / "hydra" / "help" / "archsearch.yaml").read_text(encoding="utf-8"))
-    text = parts["template"].replace("$APP_CONFIG_GROUPS", _listed([config_folder(), *folders]))
+    text = parts["template"].replace("$APP_CONFIG_GROUPS", groups_text(folders))
     for name in ("header", "footer"):
         text = text.replace(f"${{hydra.help.{name}}}", parts[name])
     return f"{text}\n"
 
 
-def _listed(folders: Sequence[Path]) -> str:
-    """Return a line for every group of `folders` with the names of its options, without Hydra's own groups."""
-    found: defaultdict[str, set[str]] = defaultdict(set)
-    for folder in folders:
-        for place, inner, files in os.walk(folder):
-            inner[:] = [name for name in inner if name[0] not in "._"]
-            group = Path(place).relative_to(folder)
-            if group.parts and group.parts[0] != "hydra":
-                found[group.as_posix()] |= {file[:-5] for file in files if file.endswith(".yaml")}
-    return "".join(f"{group}: {', '.join(sorted(options))}\n" for group, options in sorted(found.items()) if options)
+def groups_text(folders: Sequence[Path] = ()) -> str:
+    """Return the groups and options, shipped and in `folders`, a line each; `*` marks what is chosen by default."""
+    from yaml import safe_load
+
+    main = safe_load((config_folder() / f"{MAIN}.yaml").read_text(encoding="utf-8"))
+    pairs = [pair for entry in main["defaults"] if isinstance(entry, dict) for pair in entry.items()]
+    text = listing([config_folder(), *folders], {group: option for group, option in pairs if option})
+    return f"{text}* is used where no option is chosen; --cfg job prints all keys with their values."
 
 
 def version_text() -> str:

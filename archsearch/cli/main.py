@@ -12,6 +12,8 @@ from typing import NoReturn
 
 from archsearch.cli.help import version_text
 from archsearch.cli.messages import report_error
+from archsearch.config_files import config_folder
+from archsearch.config_files.summaries import GROUPS, option_files
 from archsearch.errors import SpecError
 from archsearch.process import run_as_process
 
@@ -19,7 +21,29 @@ COMMANDS = {
     "run": "check, build, train and evaluate one design; with -m many, or a search",
     "show": "a design's layers, costs, receptive fields and limits, without training",
     "study": "the study database: list, explain, compare, draw, export and fix",
+    "init": "write a folder with a block, a network, limits and a space of your own",
 }
+_USAGE = """\
+Usage: archsearch COMMAND ...
+
+Design, check, train and search small convolutional networks under hard limits.
+
+Commands (python -m archsearch.COMMAND is the same):
+{commands}
+First steps:
+  archsearch show block=dilated              layers, receptive field, costs and limits of a design; no training
+  archsearch show block=dilated plot=a.png   its drawing
+  archsearch show module=model.py:Net        the same for a network in PyTorch
+  archsearch run experiment=quick            check and train a design
+  archsearch run -m space=cifar              search; repeat the command to continue
+  archsearch study show                      the best designs that were found
+  archsearch init                            your own block, network, limits and space
+
+Groups, with the number of their options (archsearch run --help describes each option):
+{groups}
+archsearch COMMAND --help: options of a command. archsearch --version: the version.
+Completion in bash, zsh or fish: eval "$(archsearch run -sc install=bash)"
+"""
 
 
 def start() -> NoReturn:
@@ -49,10 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _usage() -> str:
-    lines = (f"  {name:<7}{text}\n" for name, text in COMMANDS.items())
-    return (
-        "Usage: archsearch COMMAND ...\n\n"
-        "Design, check, train and search small convolutional networks under hard limits.\n\n"
-        f"Commands (python -m archsearch.COMMAND is the same):\n{''.join(lines)}\n"
-        "archsearch COMMAND --help: options of a command. archsearch --version: the version.\n"
+    files = option_files([config_folder()])
+    return _USAGE.format(
+        commands="".join(f"  {name:<7}{text}\n" for name, text in COMMANDS.items()),
+        groups="".join(f"  {group:<13}{len(options):>2}  {GROUPS[group]}\n" for group, options in files.items()),
     )

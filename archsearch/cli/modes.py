@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from archsearch.cli.unknown import top_keys, unknown_key
 from archsearch.config_files import ConfigSources, options_of
 from archsearch.errors import SpecError
 from archsearch.overrides import group_of, key_of, run_command, text_of
@@ -39,6 +40,9 @@ def require_search(overrides: Sequence[str], space: str | None, sources: ConfigS
     if space is not None:
         fix = "Give a key several values, such as 'arch.width: choice(0.5, 1.0)'. See docs/search.md."
         raise SpecError(f"space={space}", "contains nothing to search over: no key has several values", fix)
+    for key in map(key_of, overrides):
+        if key.partition(".")[0] not in {*top_keys(), "hydra"} and "@" not in key and "/" not in key:
+            raise unknown_key(key)
     single = [one for one in overrides if not _is_of_search(key_of(one)) and group_of(one) != "space"]
     fix = (
         f"Train one design: {run_command(map(_plain, single), sources.flags())} or search a space: "

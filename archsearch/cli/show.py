@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from archsearch.cli.help import version_text
+from archsearch.cli.help import groups_text, version_text
 from archsearch.cli.messages import exit_code
 from archsearch.cli.passwords import hidden
 from archsearch.config_files import ConfigSources
@@ -58,6 +58,10 @@ Exit code 2 if a limit is broken.
 
 
 class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        """Return the help with the groups and their options."""
+        return f"{super().format_help()}\nGroups (choose one of each: group=option):\n\n{groups_text()}\n"
+
     def error(self, message: str) -> NoReturn:
         """Report wrong arguments, which may hold control characters, and end the command."""
         super().error(printable(message))

@@ -7,6 +7,7 @@ is asked for.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from archsearch.cli.messages import exit_code, report_error
+from archsearch.decode import suggest
 from archsearch.errors import SpecError, UsageError
 from archsearch.formatting import printable
 from archsearch.masking import mask
@@ -41,14 +43,32 @@ def _dispatch(given: list[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as request:
         click.echo(request.format_message())
     except click.ClickException as error:
-        return report_error(UsageError(f"{error.format_message()} See --help."))
+        return report_error(UsageError(f"{error.format_message()} {_closest(error)}"))
     except click.Abort:
         return report_error(KeyboardInterrupt())
     return 0
 
 
+def _closest(error: click.ClickException) -> str:
+    """Return the likeliest of the choices that an option has, or where all are listed."""
+    known = error.param.type if isinstance(error, click.BadParameter) and error.param is not None else None
+    given = re.search(r"'([^']*)' is not one of", error.format_message())
+    close = suggest(given[1], known.choices) if isinstance(known, click.Choice) and given is not None else ""
+    return close if close.startswith("Did") else "See --help."
+
+
+class _Command(click.Command):
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the whole first line of the help, for the list of commands."""
+        return (self.help or "").partition("\n")[0]
+
+
+class _Group(click.Group):
+    command_class = _Command
+
+
 @click.version_option(message="%(package)s %(version)s", package_name="archsearch")
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 def commands() -> None:
     """List, explain, plot and export studies. STUDY can be omitted if the database contains only one."""
 

@@ -153,6 +153,27 @@ def boxes(plan: Plan) -> list[Box]:
     return found
 
 
+def joins(plan: Plan) -> list[tuple[str, str]]:
+    """Return the stages with `from`, inner ones first: the stage that is read besides, and the stage that reads it."""
+    found: list[tuple[str, str]] = []
+    for part in plan.layers:
+        if part.name == "stages":
+            _find_joins(part.layers, "", found)
+    return found
+
+
+def _find_joins(stages: Iterable[Layer], before: str, found: list[tuple[str, str]]) -> str:
+    """Add the joins of `stages`, the first of which follows the stage `before`; return the last stage."""
+    for stage in stages:
+        assert isinstance(stage, Sequence), "a stage is a sequence of blocks"
+        for block in stage.layers:
+            if isinstance(block, Parallel) and block.name == JOINED:
+                _find_joins(block.branches[0].layers, before, found)
+                found.append((before, stage.name))
+        before = stage.name
+    return before
+
+
 def stage_costs(design: Footprint) -> dict[str, tuple[int, int]]:
     """Return parameters and MACs of the stem, each stage and the head, in order; their sums are the totals."""
     found = {box.stage: (0, 0) for box in boxes(design.plan)}  # an identity has no row

@@ -13,7 +13,7 @@ from archsearch.analysis.seconds import Predictor
 from archsearch.cli.compose import Composer
 from archsearch.config_files import ConfigSources
 from archsearch.decode import decode
-from archsearch.errors import DataError, StorageError
+from archsearch.errors import DataError, SpecError, StorageError
 from archsearch.masking import mask
 from archsearch.overrides import assign
 from archsearch.runs.log import NO_LOGGING, JobLogging
@@ -64,6 +64,13 @@ class ExperimentTask:
             precision=self._precision,
             predictor=self._predictor,
         )
+        self._preview = Evaluator(
+            self._composer.compose,
+            self._composer.blocks,
+            fingerprint="",
+            repair=made_of.repair,
+            predictor=self._predictor,
+        )
         self._images_counted, self._epochs, self._times = made_of.images, made_of.epochs, training_times()
         self._predicting: tuple[tuple[object, ...], Predictor] | None = None
         self._train: tuple[object, TrainSettings] = ({}, TrainSettings())
@@ -79,6 +86,14 @@ class ExperimentTask:
         if candidate.kept:
             require_training(candidate.experiment[0], self._read)
         return candidate
+
+    def preview(self, assignments: Assignments) -> Candidate | None:
+        """Return the candidate of a design without its key, None where it is infeasible; loads no torch."""
+        try:
+            candidate = self._preview(assignments)
+        except SpecError:
+            return None
+        return candidate if candidate.kept else None
 
     def describe(self, candidate: Candidate) -> Mapping[str, Any]:
         from archsearch.runs.record import design_yaml

@@ -35,6 +35,7 @@ from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
 from archsearch.settings.study import StudySettings
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
+from hydra_plugins.archsearch_sweeper._forecast import draw_sample, forecast_text, listed_text
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
 from hydra_plugins.archsearch_sweeper._preflight import require_usable
 from hydra_plugins.archsearch_sweeper._space import require_names
@@ -57,6 +58,7 @@ class Searched:
     study: Study
     sweep: Sweep
     tasks: ExperimentTasks
+    name: str | None  # of the space that was chosen
 
 
 def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[float, ...]]:
@@ -87,6 +89,8 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             until=until,
         )
         if not is_done(snapshot, sweep):
+            text = _forecast(opened, task, total)
+            print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
             if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
                 from hydra_plugins.archsearch_sweeper._launching import LaunchedWorker, launch
 
@@ -106,6 +110,14 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         raise
     finally:
         study.store.close()
+
+
+def _forecast(opened: Searched, task: ExperimentTask, total: int | None) -> str:
+    sweep = opened.sweep
+    snapshot = take_snapshot(opened.study.trials(), sweep.name)
+    if sweep.exhaustive and total is not None:
+        return listed_text(total, snapshot.infeasible)
+    return forecast_text(opened.name, sweep, draw_sample(sweep, task.preview), snapshot)
 
 
 def _run(opened: Searched, task: ExperimentTask, view: ProgressView, first: int, until: float | None) -> None:
@@ -236,7 +248,7 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
         repair=settings.repair and not exhaustive,  # listed designs are trained as listed
         logging=_job_logging(config),
     )
-    return Searched(study=study, sweep=sweep, tasks=tasks), request
+    return Searched(study=study, sweep=sweep, tasks=tasks, name=chosen), request
 
 
 def _epochs(experiment: Experiment, request: Request) -> int | None:

@@ -43,7 +43,8 @@ def test_in_a_real_bash(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ([""], ["run", "show", "study", "--help", "--version"]),
+        ([""], ["run", "show", "study", "init", "--help", "--version"]),
+        (["init", "--h"], ["--help"]),
         (["sh"], ["show"]),
         (["run", "--config-"], ["--config-name", "--config-dir"]),
         (["run", "block=dep"], ["block=depthwise"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,17 +15,19 @@ from pathlib import Path
 import pytest
 
 from archsearch.cli.main import COMMANDS, main
+from archsearch.config_files.summaries import GROUPS
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
 def test_the_commands_are_listed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    assert all(f"\n  {name} " in printed for name in ("run", "show", "study"))
-    assert set(COMMANDS) == {"run", "show", "study"}
+    assert all(f"\n  {name} " in printed for name in COMMANDS)
+    assert set(COMMANDS) == {"run", "show", "study", "init"}
+    assert all(re.search(rf"^  {group} +\d+  {about}$", printed, re.MULTILINE) for group, about in GROUPS.items())
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["show"], ["study"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["show"], ["study"], ["init"]])
 def test_the_version_is_that_of_the_package(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with contextlib.suppress(SystemExit):  # argparse prints a version so
         assert main([*command, "--version"]) == 0

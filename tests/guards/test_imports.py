@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
 }
 # The doors: free to import every room, imported by each other and by the sweeper alone. `library` is what `__init__`
 # offers.
-DOORS = frozenset({"__init__", "__main__", "cli", "library", "run", "show", "study"})
+DOORS = frozenset({"__init__", "__main__", "cli", "init", "library", "run", "show", "study"})
 
 # Who may import a library that the rest of archsearch is kept from; `doors` stands for all of them.
 MAY_USE: dict[str, frozenset[str]] = {
@@ -63,7 +63,7 @@ MAY_USE: dict[str, frozenset[str]] = {
     "optuna": frozenset({"search"}),
     "sqlalchemy": frozenset({"search"}),
     "torch": TORCH | {"search", "report", "runs"} | DOORS,
-    "numpy": TORCH | {"cost", "search", "report", "tracking", "runs"} | DOORS,
+    "numpy": TORCH | {"cost", "search", "report", "tracking", "runs", "hydra_plugins"} | DOORS,
     "torchvision": frozenset({"data"}),
     "albumentations": frozenset({"augment"}),
     "cv2": frozenset({"augment"}),

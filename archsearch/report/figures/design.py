@@ -21,6 +21,7 @@ from archsearch.report.designs import (
     StageField,
     boxes,
     field_sizes,
+    joins,
     repeated,
     stage_costs,
     stage_fields,
@@ -57,6 +58,8 @@ SIZE = 8.5  # of the captions of a slide, where there is room
 LINE = 1.32  # line height over size
 _SMALLEST = 6.0  # where captions would have to be smaller, they are turned by 90 degrees
 _TURNED = 83.0  # units that turned captions may be long
+_LINES = 7  # of a caption
+_JOIN = 13.0  # between the arrows of stages with `from`
 _INSIDE, _THINNEST = 2.0, 2.2  # between the boxes of a slot, and of a box at least
 _CAPTION, _TALL = 48.0, 96.0  # on a page: room for a caption, and the height of the image
 SLIDE_WIDTH, SLIDE_HEIGHT = 960.0, 540.0
@@ -100,26 +103,37 @@ def slots(plan: Plan, *, details: bool) -> list[Slot]:
         group = tuple(members)
         for place, part in enumerate([(box,) for box in group] if details and stage == "head" else [group]):
             channels, height, width = part[-1].shape
-            marks = dict.fromkeys(mark for box in part for mark in box.marks)
-            more = [*repeated(box.label for box in part if box.label), *marks] if details else []
+            more = _contents(part) if details else []
             title = "" if place else stage
             found.append(Slot(boxes=part, title=title, channels=f"{channels} ch", lines=(f"{height}×{width}", *more)))
     return found
+
+
+def _contents(part: Sequence[Box]) -> list[str]:
+    """Return what the boxes are, each kind with its own marks below it; at most `_LINES` lines."""
+    found: list[str] = []
+    for text in repeated(box.text for box in part if box.label):
+        name, *marks = text.split(", ")
+        found += [name, *([", ".join(marks)] if text_width(", ".join(marks), SIZE) <= _TURNED else marks)]
+    found = [line for line in found if line]
+    return found if len(found) <= _LINES else [*found[: _LINES - 1], "…"]
 
 
 def page_drawing(design: Footprint, title: str) -> Drawing:
     """Return the drawing for a page: stages, channels and maps; the rest is in the table below it."""
     drawn = slots(design.plan, details=False)
     width = max(WIDTH, sum(max(_CAPTION, slot.across(0)) + 8 for slot in drawn))
+    above = 14 + _JOIN * len(joins(design.plan))
     parts, columns = placed(drawn, [_CAPTION] * len(drawn), width=width, gap=8, widest=3 * width / len(drawn),
-                            tall=_TALL, middle=14 + _TALL / 2)  # fmt: skip
+                            tall=_TALL, middle=above + _TALL / 2)  # fmt: skip
+    parts += _arrows(design.plan, drawn, columns, above=above, beside=0)
     for slot, (centre, _) in zip(drawn, columns, strict=True):
         texts = (slot.title[:9], slot.channels, slot.lines[0])
         for place, text in enumerate(texts):
-            y = _TALL + 31 + 12 * place
+            y = _TALL + above + 17 + 12 * place
             parts.append(Text(x=centre, y=y, text=text, anchor="middle", is_bold=place == 0))
     lines = "; ".join(f"{line.name}: {line.blocks}, {line.shape[0]} channels" for line in stage_lines(design))
-    return Drawing(width=width, height=_TALL + 62, parts=tuple(parts), label=f"{title}: {lines}")
+    return Drawing(width=width, height=_TALL + above + 48, parts=tuple(parts), label=f"{title}: {lines}")
 
 
 def slide_parts(plan: Plan, *, width: float, height: float) -> list[Part]:
@@ -129,9 +143,10 @@ def slide_parts(plan: Plan, *, width: float, height: float) -> list[Part]:
     gap = 12.0 if not turned else _INSIDE
     captions = [slot.caption(size, turned=turned) for slot in drawn]
     below = _TURNED + 7 if turned else (max(len(slot.lines) for slot in drawn) + 1) * size * LINE + 12
-    above = 36.0 if turned else 20.0  # the numbers of channels
+    above = (36.0 if turned else 20.0) + _JOIN * len(joins(plan))  # the numbers of channels, and arrows
     tall = height - below - above
     parts, columns = placed(drawn, captions, width=width, gap=gap, widest=79, tall=tall, middle=above + tall / 2)
+    parts += _arrows(plan, drawn, columns, above=above, beside=12 if turned else 4)
     for slot, (centre, top) in zip(drawn, columns, strict=True):
         if turned:
             text, small = fitted(
@@ -147,6 +162,21 @@ def slide_parts(plan: Plan, *, width: float, height: float) -> list[Part]:
         for place, text in enumerate(slot.lines, start=1):
             line = y + 2 + place * size * LINE
             parts.append(Text(x=centre, y=line, text=text, size=size, anchor="middle", color="muted"))
+    return parts
+
+
+def _arrows(
+    plan: Plan, drawn: Sequence[Slot], columns: Sequence[tuple[float, float]], *, above: float, beside: float
+) -> list[Part]:
+    """Return an arrow for every stage with `from`, over what lies between, `beside` the numbers of channels."""
+    places = {slot.title: column for slot, column in zip(drawn, columns, strict=True) if slot.title}
+    wide = {slot.title: text_width(slot.channels, SIZE) / 2 * bool(beside) + beside for slot in drawn}
+    parts: list[Part] = []
+    for level, (origin, target) in enumerate(joins(plan), start=1):
+        (start, first), (end, last) = places[origin], places[target]
+        start, end, y = start + wide[origin], end - wide[target], above - 12 - _JOIN * (level - 0.5)
+        parts.append(Line(points=((start, first), (start, y), (end, y), (end, last - 1)), look="join"))
+        parts.append(Line(points=((end - 3, last - 6), (end, last - 1), (end + 3, last - 6)), look="join"))
     return parts
 
 
@@ -269,8 +299,16 @@ def design_drawing(checked: Checked) -> Drawing:
             *_panel("Parameters and MACs", 356, 320, 299, cost_parts(checked.footprint, 299, 194)),
             *_panel(limits, 684, 320, 240, limit_parts(checked, 240, 194)),
         ),
-        label=f"{checked.design.name}: {totals(checked)}",
+        label=_label(checked),
     )
+
+
+def _label(checked: Checked) -> str:
+    """Return the slide in words: totals, limits, and every stage."""
+    stages = [f"{line.name}: {line.blocks}, {line.shape[0]} channels" for line in stage_lines(checked.footprint)]
+    reads = [f"{target} reads {origin} too" for origin, target in joins(checked.plan)]
+    head = f"{checked.design.name}: {totals(checked).replace('   ·   ', ', ')}"
+    return "; ".join(part for part in (head, limits_summary(checked)[0][2:], *stages, *reads) if part)
 
 
 def totals(checked: Checked) -> str:

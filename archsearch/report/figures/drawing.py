@@ -72,6 +72,9 @@ LOOKS = {
     "shade": Look(fill="panel"),
     "image": Look(fill="grey"),
     "wire": Look(stroke="rule"),
+    "join": Look(stroke="muted", width=1.2),
+    "box": Look(fill="panel", stroke="muted", width=0.7),
+    "node": Look(fill="ground", stroke="muted", width=1.1),
     **{
         kind: Look(fill=color, stroke="muted", width=0.4)
         for kind, color in zip(

@@ -95,6 +95,7 @@ def document(drawing: Drawing) -> str:
         viewBox=f"0 0 {drawing.width:g} {drawing.height:g}",
         width=drawing.width,
         height=drawing.height,
+        role="img",
     )
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
 

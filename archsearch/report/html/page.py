@@ -66,24 +66,25 @@ def study_page(study: StudyRead, *, importances: Mapping[str, float] | None = No
     """Return the report of `study` as an HTML document."""
     shares = search_importances(study) if importances is None else importances
     why = explain(study)
-    sections = [
-        summary_section(study, why),
-        trade_off_section(study),
-        history_section(study),
-        importance_section(study, shares),
-        designs_section(study),
-        card_section(study),
-        infeasible_section(study, why),
-        conditions_section(study, _program()),
-        trials_section(study),
-    ]
-    links = [el("li", el("a", title, href=f"#{identity}")) for identity, title in CONTENTS.items()]
+    sections = {
+        "summary": summary_section(study, why),
+        "trade-off": trade_off_section(study),
+        "history": history_section(study),
+        "importance": importance_section(study, shares),
+        "designs": designs_section(study),
+        "card": card_section(study),
+        "infeasible": infeasible_section(study, why),
+        "conditions": conditions_section(study, _program()),
+        "trials": trials_section(study),
+    }
+    shown = [identity for identity, part in sections.items() if part is not None]
+    links = [el("li", el("a", CONTENTS[identity], href=f"#{identity}")) for identity in shown]
     body = el(
         "body",
         el("a", "Skip to the summary", href="#summary", class_="skip"),
         el("header", el("p", "archsearch: report of a study", class_="note"), el("h1", study.name)),
         el("nav", el("ul", links), aria_label="Contents"),
-        el("main", sections),
+        el("main", [sections[identity] for identity in shown]),
         el(
             "footer", el("p", "Written by archsearch. This page is self-contained: it loads nothing and sends nothing.")
         ),

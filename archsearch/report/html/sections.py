@@ -114,10 +114,11 @@ def history_section(study: StudyRead) -> Markup:
     return section("history", "History", el("div", charts, class_="charts"))
 
 
-def importance_section(study: StudyRead, shares: Mapping[str, float]) -> Markup:
-    """Return the importance of each setting, and the values that were tried."""
+def importance_section(study: StudyRead, shares: Mapping[str, float]) -> Markup | None:
+    """Return the importance of each setting, and the values that were tried; None where it is not known."""
     drawn = importance_chart(shares)
-    missing = "No data: too few complete trials, or too few settings that differ."
+    if drawn is None:
+        return None
     known = {name: value for name, share in shares.items() if (value := finite(share)) is not None and value >= 0}
     tried = list(varied_settings(study).items())[:60]
     lines = [[el("code", name), _values(values), _share(known.get(name))] for name, values in tried]
@@ -130,8 +131,7 @@ def importance_section(study: StudyRead, shares: Mapping[str, float]) -> Markup:
         "Effects of settings that matter only together are not included."
     )
     values = el("div", table(title, heads, lines, numbers=[2])) if lines else None
-    charts = el("div", chart(drawn) if drawn else no_data(missing), values, class_="charts")
-    return section("importance", "Importance", el("p", text) if known else None, charts)
+    return section("importance", "Importance", el("p", text), el("div", chart(drawn), values, class_="charts"))
 
 
 def infeasible_section(study: StudyRead, why: Why) -> Markup:

@@ -54,7 +54,7 @@ def test_importances_come_first_and_every_setting_has_its_values() -> None:
     assert "<td>0 to 8</td>" in found
     assert "<td>x, y</td>" in found
     assert "75.0 %" in found
-    assert "too few complete trials" in importance_section(make_study(trials), {})
+    assert importance_section(make_study(trials), {}) is None
 
 
 def test_the_facts_of_a_trial_are_few_lines() -> None:

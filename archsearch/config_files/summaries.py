@@ -1,0 +1,70 @@
+"""The options of the groups in one line each: the first sentence of the comment at the top of their files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+GROUPS = {
+    "arch": "the network: named stages of blocks",
+    "augment": "how training images are changed",
+    "block": "the layers that a stage repeats",
+    "constraints": "the limits, checked before training",
+    "data": "the images",
+    "experiment": "several groups at once",
+    "optimizer": "the optimizer and its learning rate",
+    "pruner": "which trainings of a search end early",
+    "sampler": "how a search proposes designs",
+    "schedule": "the learning rate over the training",
+    "space": "what a search varies",
+    "study": "where and how a search records its trials",
+    "tracking": "where else metrics are sent",
+    "train": "epochs, batch size and precision",
+}
+"""What an option of each shipped group is."""
+LONGEST = 87  # characters of a summary
+
+
+def option_files(folders: Sequence[Path]) -> dict[str, dict[str, Path]]:
+    """Return the files in `folders` by group and option, without Hydra's own groups; a later folder counts."""
+    found: defaultdict[str, dict[str, Path]] = defaultdict(dict)
+    for folder in folders:
+        for place, inner, files in os.walk(folder):
+            inner[:] = [name for name in inner if name[0] not in "._"]
+            group = Path(place).relative_to(folder)
+            if group.parts and group.parts[0] != "hydra":
+                found[group.as_posix()] |= {file[:-5]: Path(place, file) for file in files if file.endswith(".yaml")}
+    return {group: dict(sorted(options.items())) for group, options in sorted(found.items()) if options}
+
+
+def summary(file: Path) -> str:
+    """Return the first sentence of the comment at the top of `file`, behind the command; empty if there is none."""
+    words: list[str] = []
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if not line.startswith("#"):
+                break
+            text = line[1:].strip()
+            if not text.startswith(("@package", "python -m")):
+                words += text.split()
+    text = re.split(r"(?<!al)[.]\s+(?=[A-Za-z`])", " ".join(words))[0].rstrip(".")
+    if len(text) > LONGEST:
+        text = re.split(r"(?<=.{20})[:;]\s", text)[0]
+    return text if len(text) <= LONGEST else f"{text[:LONGEST].rpartition(' ')[0].rstrip(',')} ..."
+
+
+def listing(folders: Sequence[Path], chosen: Mapping[str, str]) -> str:
+    """Return a line for every group in `folders` and for every option, `*` before the one that is `chosen`."""
+    lines: list[str] = []
+    for group, options in option_files(folders).items():
+        about = GROUPS.get(group)
+        lines.append(f"{group}: {about}" if about else group)
+        for name, file in options.items():
+            if (group, name) != ("arch", "file"):
+                mark = "*" if chosen.get(group) == name else " "
+                lines.append(f"  {mark} {name:<28} {summary(file)}".rstrip())
+        lines.append("")
+    return "\n".join(lines)
