@@ -18,10 +18,18 @@ from hydra_plugins.archsearch_sweeper._forecast import (
     draw_sample,
     forecast_text,
     listed_text,
+    predicted_seconds,
     trial_seconds,
 )
 
-CANDIDATE: Any = object()
+
+def candidate(seconds: float | None = None) -> Any:
+    """Return a feasible candidate whose training is predicted to take so long."""
+    training = None if seconds is None else SimpleNamespace(seconds=seconds)
+    return SimpleNamespace(experiment=({}, SimpleNamespace(training=training)))
+
+
+CANDIDATE = candidate()
 THREE = Choice(options=("a", "b", "c"))
 
 
@@ -106,6 +114,33 @@ def test_the_time_follows_from_the_trials_that_ended(
 def test_a_trial_takes_the_mean_of_those_that_ended() -> None:
     assert trial_seconds(snapshot(1.0, 2.0, None)) == pytest.approx(1.5)
     assert trial_seconds(snapshot()) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {"budget": "2h"},
+            "0 trials are trained, and the search ends after 2 h; a trial is predicted to take about 60 s",
+        ),
+        (
+            {"budget": 90, "trials": 4},
+            "0 of 4 trials are trained, and the search ends after 1 min 30 s; "
+            "a trial is predicted to take about 60 s, the other 4 about 4 min",
+        ),
+        ({}, "0 of 50 trials are trained; a trial is predicted to take about 60 s, the other 50 about 50 min"),
+    ],
+)
+def test_a_budget_and_predicted_seconds(settings: dict[str, Any], expected: str) -> None:
+    searched = Sweep(space=Space(parameters={"one": THREE}), settings=StudySettings(**settings))
+    sample = Sample(drawn=2, feasible=[candidate(40.0), candidate(80.0)])
+    assert forecast_text(None, searched, sample, snapshot()).splitlines()[1] == expected
+
+
+def test_a_trial_at_a_rung_takes_its_share() -> None:
+    sample = Sample(drawn=1, feasible=[candidate(90.0)])
+    with_rungs = Sweep(space=Space(parameters={"one": THREE}), rungs=(1, 3, 9))  # of 13 trials 9, 3 and 1: 27 epochs
+    assert predicted_seconds(sample, with_rungs) == pytest.approx(90 * 27 / 9 / 13)
 
 
 def test_listed_designs_are_counted() -> None:
