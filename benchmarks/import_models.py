@@ -94,8 +94,9 @@ def reads_back(imported: Imported) -> bool:
 def field_of_gradient(network: nn.Module, field: int) -> int | None:
     """Return the px that the middle of the last convolution over a map depends on; None where that is not feasible.
 
-    They are those of the axis along which they are fewer. `field` is the expected number, from which the size of the image follows. All weights are positive and small, so
-    that no activation stops the gradient; several draws, because a maximum has the gradient of one value.
+    They are those of the axis along which they are fewer. `field` is the expected number, from which the size of the
+    image follows. All weights are positive and small, so that no activation stops the gradient; several draws, because
+    a maximum has the gradient of one value.
     """
     side = -(-(field + 96) // 32) * 32
     if side > LARGEST:

@@ -127,6 +127,21 @@ def seen_through(extent: AnyExtent, own: AnyExtent) -> AnyExtent:
     return _simplest(rows, columns)
 
 
+def upsampled(factor: int, *, between: bool) -> AnyExtent:
+    """Return what the outputs of an upsampling by `factor` see of its input.
+
+    Output i lies in px i // factor and sees it; with `between` it sees the two px whose middles are around its own
+    middle, or the one with the same middle.
+    """
+    if not between:
+        fields = ((0, 1),) * factor
+    else:  # the middle of output i is (2 i + 1 - factor) / (2 factor) px behind that of the first px
+        twice = [2 * i + 1 - factor for i in range(factor)]
+        fields = tuple((at // (2 * factor), -(-at // (2 * factor)) + 1) for at in twice)
+    axis = AxisExtent(fields=fields, jump=1)
+    return _simplest(axis, axis)
+
+
 def union(extents: Sequence[AnyExtent]) -> AnyExtent:
     """Return the smallest extent that covers all of `extents`, at least one.
 

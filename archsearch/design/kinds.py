@@ -33,9 +33,10 @@ from archsearch.design.layers import (
     Primitive,
     Scale,
     Shuffle,
+    Upsample,
 )
 from archsearch.design.pointwise import EPS, ActivationKind, NormKind
-from archsearch.design.resize import PaddingMode, Sides
+from archsearch.design.resize import PaddingMode, Sides, UpsampleMode
 from archsearch.errors import ChannelsError, SpecError
 
 NORMS = (*get_args(NormKind), "none")
@@ -44,6 +45,9 @@ POOLS = ("max", "average", "blur", "global_max", "global_average", "channel_max"
 SCALES = ("channel", "layer")
 PADDINGS = ("same", "valid")
 MODES: tuple[PaddingMode, ...] = get_args(PaddingMode)
+UPSAMPLINGS: tuple[UpsampleMode, ...] = get_args(UpsampleMode)
+MAX_FACTOR = 64
+"""The largest factor of an upsampling."""
 SIDES = ("top", "bottom", "left", "right")
 MAX_SPAN = 4096
 """The largest kernel, stride, dilation and padding of a window: no input has more px."""
@@ -53,6 +57,7 @@ WINDOW = (
     *("kernel", "stride", "dilation", "padding", "ceil_mode"),
     *(f"{field}{axis}" for field in ("kernel", "padding") for axis in AXES),
     *(f"padding.{side}" for side in SIDES),
+    *("factor", "mode"),
 )
 """Fields of a layer that shapes and receptive fields come from."""
 
@@ -211,6 +216,14 @@ def _pad(values: FieldValues, name: str) -> Pad | None:
     return Pad(name=name, rows=rows, columns=columns, mode=mode) if any((*rows, *columns)) else None
 
 
+def _upsample(values: FieldValues, name: str) -> Upsample | None:
+    factor = values.integer("factor")
+    if factor > MAX_FACTOR:
+        raise values.error("factor", f"must be at most {MAX_FACTOR}, got {factor}")
+    mode: UpsampleMode = values.choice("mode", UPSAMPLINGS)  # type: ignore[assignment]
+    return Upsample(name=name, factor=factor, mode=mode) if factor > 1 else None
+
+
 def _norm(values: FieldValues, name: str) -> Norm | None:
     kind = values.choice("kind", NORMS)
     if kind == "none":
@@ -341,6 +354,9 @@ KINDS: Mapping[str, LayerKind] = {
         choices={"padding_mode": MODES},
         by_axis=("padding",),
         make=_pad,
+    ),
+    "upsample": LayerKind(
+        main="factor", fields={"factor": 2, "mode": "nearest"}, choices={"mode": UPSAMPLINGS}, make=_upsample
     ),
     "pad_channels": LayerKind(main="out", fields={"out": "out", "before": 0}, make=_pad_channels),
     "clamp": LayerKind(main="max", fields={"min": 0.0, "max": 6.0}, make=_clamp),

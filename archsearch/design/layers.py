@@ -27,7 +27,7 @@ from archsearch.design.geometry import (
 from archsearch.design.leaf import Leaf, MapKind, Symmetry, Trait, reject_channels, reject_odd, tie_text, untied
 from archsearch.design.pointwise import Activation, Clamp, Dropout, DropPath, Norm, Scale
 from archsearch.design.pools import BlurPool, GlobalPool, Pool
-from archsearch.design.resize import Pad, PaddingMode, Sides, require_border
+from archsearch.design.resize import Pad, PaddingMode, Sides, Upsample, require_border
 from archsearch.errors import ChannelsError, SpecError
 
 
@@ -347,6 +347,7 @@ Primitive = (
     | Shuffle
     | PadChannels
     | Pad
+    | Upsample
     | Linear
 )
 """Every kind of layer."""

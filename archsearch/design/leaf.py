@@ -6,6 +6,7 @@ Imports the standard library, `errors` and `design.geometry` only.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from fractions import Fraction
 from typing import ClassVar, Literal, NoReturn, Self
 
 from archsearch.design.geometry import AnyExtent, Shape
@@ -85,7 +86,7 @@ class Leaf:
         return channels
 
     @property
-    def total_stride(self) -> int:
+    def total_stride(self) -> int | Fraction:
         """The factor by which it makes the map smaller."""
         return 1
 

@@ -365,8 +365,11 @@ def _lower_residual(item: ResidualSpec, scope: dict[str, Value]) -> tuple[Layer,
     if item.projection is not None:
         shortcut = lower_items(item.projection, before) if always or not same else ()
     elif not same:
+        if stride.denominator > 1:
+            fix = "Give the shortcut layers of its own: [{upsample: 2}, {conv: {kernel: 1}}]."
+            raise SpecError(item.where, "a 1x1 convolution cannot project to a map that is larger", fix)
         width = _channels(inner)
-        conv = Conv(name="conv", in_channels=channels, out_channels=width, kernel=1, stride=stride)
+        conv = Conv(name="conv", in_channels=channels, out_channels=width, kernel=1, stride=stride.numerator)
         shortcut = (conv, Norm(name="norm", kind="batch", channels=width))
     branches = (main, Sequence(name="shortcut", layers=shortcut))
     return (Parallel(name=item.name or "residual", branches=branches, combine="add"),)

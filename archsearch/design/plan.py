@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Listed
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from math import prod
 from typing import Literal, NamedTuple, NoReturn
 
@@ -35,7 +36,7 @@ class Sequence:
         return channels
 
     @property
-    def total_stride(self) -> int:
+    def total_stride(self) -> int | Fraction:
         """The product of the strides."""
         return prod(layer.total_stride for layer in self.layers)
 
@@ -89,7 +90,7 @@ class Parallel:
         return sum(ends) if self.combine == "concat" else max(ends)
 
     @property
-    def total_stride(self) -> int:
+    def total_stride(self) -> int | Fraction:
         """The largest stride of the branches."""
         return max(branch.total_stride for branch in self.branches)
 

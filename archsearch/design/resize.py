@@ -1,19 +1,23 @@
-"""The primitive layers that make a map larger, and what is around a map: borders of other px than zeros.
+"""The primitive layers that make a map larger: borders of zeros or px of the map, and upsampling.
 
 Imports the standard library, `errors` and this package only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import ClassVar, Literal
 
-from archsearch.design.geometry import AnyExtent, Shape, slide_axes
+from archsearch.design.geometry import AnyExtent, Shape, seen_through, slide_axes, upsampled
 from archsearch.design.leaf import Leaf
 from archsearch.errors import SpecError
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 """What is around a map: zeros, the map mirrored at its border px, its border px, or its opposite side."""
+UpsampleMode = Literal["nearest", "bilinear"]
+LARGEST_MAP = 16384
+"""px of a side of a map that was made larger; no input has more than a quarter of them."""
 Sides = tuple[tuple[int, int], tuple[int, int]]
 """px above and below a map, then left and right of it."""
 
@@ -45,6 +49,40 @@ class Pad(Leaf):
 
     def canonical(self) -> str:
         return "" if self.is_idle else sides_text("pad", (self.rows, self.columns), self.mode)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upsample(Leaf):
+    """A map `factor` times as high and wide; `bilinear` between the middles of px (torch's align_corners=False)."""
+
+    factor: int
+    mode: UpsampleMode = "nearest"
+
+    row: ClassVar[str] = "upsample"
+
+    def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
+        largest = max(shape[1:]) * self.factor
+        if largest > LARGEST_MAP:
+            what = f"makes a map of {shape[1]} x {shape[2]} px {self.factor} times as large, above {LARGEST_MAP} px"
+            raise SpecError(prefix + self.name, what, "Use a smaller factor, or more strides before it.")
+        return shape[0], shape[1] * self.factor, shape[2] * self.factor
+
+    def grow(self, extent: AnyExtent) -> AnyExtent:
+        return seen_through(extent, upsampled(self.factor, between=self.mode == "bilinear"))
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the map stays as large as it is."""
+        return self.factor == 1
+
+    @property
+    def total_stride(self) -> Fraction:
+        return Fraction(1, self.factor)
+
+    def simplified(self, shape: Shape) -> Upsample | None:
+        if self.is_idle:
+            return None
+        return replace(self, mode="nearest") if shape[1:] == (1, 1) else self
 
 
 def sides_text(start: str, sides: Sides, mode: PaddingMode) -> str:

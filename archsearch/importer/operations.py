@@ -25,6 +25,7 @@ from archsearch.design.layers import (
     Norm,
     Pad,
     Pool,
+    Upsample,
 )
 from archsearch.design.pointwise import ActivationKind
 from archsearch.importer.registry import OPERATIONS, Reader, dimensions, operation, square
@@ -248,6 +249,19 @@ def _adaptive(recorder: Recorder, given: dict[str, Any]) -> int:
         recorder.refuse(f"an adaptive pool from {height} x {width} to {size} x {size}, whose windows differ in size")
     window = height // size
     return recorder.layer(index, Pool(name="pool", kind=kind, kernel=window, stride=window))
+
+
+@operation("upsample_nearest2d", "upsample_bilinear2d")
+def _upsample(recorder: Recorder, given: dict[str, Any]) -> int:
+    index = recorder.source(given["input"])
+    (_, height, width), wanted = recorder.shape(index), [int(size) for size in recorder.node.meta["val"].shape[2:]]
+    factor = max(1, wanted[0] // height)
+    if [height * factor, width * factor] != wanted:
+        recorder.refuse(f"a map of {height} x {width} made one of {wanted[0]} x {wanted[1]}")
+    if given.get("align_corners"):
+        recorder.refuse("upsampling with align_corners")
+    mode = "bilinear" if "bilinear" in str(recorder.node.target) else "nearest"
+    return index if factor == 1 else recorder.layer(index, Upsample(name="upsample", factor=factor, mode=mode))
 
 
 @operation("mean", "amax", "max")

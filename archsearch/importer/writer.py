@@ -31,6 +31,7 @@ from archsearch.design.layers import (
     Primitive,
     Scale,
     Shuffle,
+    Upsample,
 )
 from archsearch.design.plan import Layer, Parallel, Sequence
 from archsearch.design.pointwise import EPS
@@ -278,7 +279,7 @@ def _item(layer: Primitive, channels: int, sizes: Mapping[str, int]) -> dict[str
 
 
 def _plain_item(
-    layer: BlurPool | ChannelPool | Narrow | Shuffle | Pad | PadChannels | Scale | Clamp | DropPath,
+    layer: BlurPool | ChannelPool | Narrow | Shuffle | Pad | Upsample | PadChannels | Scale | Clamp | DropPath,
     known: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the YAML of a layer of one of the rarer kinds."""
@@ -295,6 +296,8 @@ def _plain_item(
         case Pad():
             mode = {} if layer.mode == "zeros" else {"padding_mode": layer.mode}
             return {"pad": {"padding": _sides((layer.rows, layer.columns)), **mode}}
+        case Upsample():
+            return {"upsample": {"factor": layer.factor, "mode": layer.mode}}
         case PadChannels():
             return {"pad_channels": {"out": _size(layer.out_channels, known), "before": layer.before}}
         case Scale():

@@ -33,6 +33,7 @@ from archsearch.design.layers import (
     Scale,
     Shuffle,
     Symmetry,
+    Upsample,
 )
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.design.pointwise import ActivationKind
@@ -125,6 +126,8 @@ def _module(layer: Layer, path: str) -> nn.Module:
             return GlobalPool2d(layer.kind)
         case Pad():
             return Pad2d((*layer.columns, *layer.rows), layer.mode)
+        case Upsample():
+            return nn.Upsample(scale_factor=layer.factor, mode=layer.mode)
         case Clamp() | Scale() | DropPath() | ChannelPool() | Narrow() | Shuffle() | PadChannels():
             return _of_every_position(layer)
         case Linear():

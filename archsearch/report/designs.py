@@ -17,7 +17,7 @@ from typing import Any, Literal
 from archsearch.analysis.measure import Footprint, measure, rows, stage_ends, stage_of
 from archsearch.config_files import config_folder
 from archsearch.decode import is_mapping
-from archsearch.design.layers import BlurPool, ChannelPool, Conv, GlobalPool, Linear, Narrow, Pool, Shuffle
+from archsearch.design.layers import BlurPool, ChannelPool, Conv, GlobalPool, Linear, Narrow, Pool, Shuffle, Upsample
 from archsearch.design.lower import BETWEEN, JOINED, lower
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
 from archsearch.design.spec import decode_design, no_blocks
@@ -261,6 +261,7 @@ def _box(stage: str, layer: Layer, shape: tuple[int, int, int]) -> Box:
         f"dilation {dilation}" if dilation > 1 else "",
         *pools,
         *reductions,
+        "upsampling" if any(isinstance(leaf, Upsample) for leaf in leaves) else "",
         "split" if any(isinstance(leaf, Narrow) for leaf in leaves) else "",
         "shuffle" if any(isinstance(leaf, Shuffle) for leaf in leaves) else "",
         "residual" if any(one.combine in ("add", "mean") and len(one.branches) > 1 for one in combined) else "",

@@ -177,7 +177,7 @@ class Bordered(Net):
     def between(self, x: Tensor) -> Tensor:
         x = functional.pad(x, (0, 1, 0, 1))
         x = functional.max_pool2d(x, 2, 1) + self.side(x)
-        return functional.relu(functional.pad(x, (1, 0), mode="reflect"))
+        return functional.relu(functional.pad(x, (1, 0, 0, 2), mode="reflect"))
 
 
 class BlurredZeros(Net):
@@ -189,6 +189,13 @@ class Differences(Net):
     def between(self, x: Tensor) -> Tensor:
         x = x - functional.gelu(0.5 * x, approximate="tanh")
         return torch.sub(x / 4, torch.tanh(x), alpha=2)
+
+
+class Larger(Net):
+    def between(self, x: Tensor) -> Tensor:
+        y = functional.interpolate(functional.max_pool2d(x, 4), scale_factor=2)
+        y = functional.interpolate(y, size=(16, 16), mode="bilinear", align_corners=False)
+        return y + functional.avg_pool2d(x, 2, 1)
 
 
 class Headed(nn.Module):
@@ -224,6 +231,7 @@ EXPECTED: dict[Callable[[], nn.Module], set[str]] = {
     Bordered: {"Pad", "Pool"},
     BlurredZeros: {"Pad", "BlurPool"},
     Differences: {"Scale"},
+    Larger: {"Upsample", "Pool"},
     Headed: {"Dropout"},
 }
 

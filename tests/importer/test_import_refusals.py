@@ -77,6 +77,20 @@ class Ceiling(Body):
         return self.classify(x)
 
 
+class Cornered(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+        return self.classify(x)
+
+
+class Resized(Body):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x = functional.interpolate(x, size=(24, 32))
+        return self.classify(x)
+
+
 class AlwaysDropped(Body):
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -101,6 +115,8 @@ class LayerNormed(Body):
         (Sorted, "aten.sort", "x = x.sort"),
         (Sliced, "aten.slice", "x = x[:, :, 3:]"),
         (Ceiling, "aten.avg_pool2d: .* ceil_mode that counts its padding", "x = functional.avg_pool2d"),
+        (Cornered, "aten.upsample_bilinear2d.*: .* align_corners", "x = functional.interpolate"),
+        (Resized, "aten.upsample_nearest2d.*: .* a map of 16 x 16 made one of 24 x 32", "x = functional.interpolate"),
         (AlwaysDropped, "aten.dropout: .* in inference too", "x = functional.dropout"),
         (LayerNormed, "norm: aten.layer_norm", "x = self.norm"),
     ],

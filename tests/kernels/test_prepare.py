@@ -161,7 +161,7 @@ def test_only_what_has_arithmetic_of_its_own_is_spared_bfloat16() -> None:
 
 def test_a_convolution_of_uneven_padding_keeps_it_beside_kernels(kernels: Kernels) -> None:
     for kernel, groups in ((3, 1), (2, 1), (4, 8)):
-        conv = UnevenConv2d(8, 8, kernel, before=0, after=1, stride=2, dilation=1, groups=groups, bias=False)
+        conv = UnevenConv2d(8, 8, kernel, border=(0, 1, 0, 1), stride=2, dilation=1, groups=groups, bias=False)
         chain, images = nn.Sequential(conv), torch.randn(2, 8, 9, 9, generator=torch.Generator().manual_seed(0))
         expected = chain(images)
         prepare(chain, kernels)

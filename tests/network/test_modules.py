@@ -20,7 +20,7 @@ MAP = torch.arange(1.0, 10.0).reshape(1, 1, 3, 3)
 
 
 def test_an_uneven_convolution_pads_before_and_after() -> None:
-    conv = UnevenConv2d(1, 1, 2, before=0, after=1, stride=1, dilation=1, groups=1, bias=False)
+    conv = UnevenConv2d(1, 1, 2, border=(0, 1, 0, 1), stride=1, dilation=1, groups=1, bias=False)
     nn.init.ones_(conv.weight)
     assert conv(MAP)[0, 0].tolist() == [[12, 16, 9], [24, 28, 15], [15, 17, 9]]
     assert list(conv.state_dict()) == ["weight"]

@@ -172,6 +172,11 @@ BORDERED: list[Any] = [
     {"conv": {"out": "in", "kernel": [1, 3], "padding": [2, 1], "padding_mode": "replicate", "groups": "in"}},
     {"conv": {"out": "in", "kernel": [2, 3], "padding": {"bottom": 1, "left": 1, "right": 1}}},
     {"pad": {"padding": {"top": 2}, "padding_mode": "circular"}},
+    {"conv": {"out": "in", "stride": 2, "kernel": 2}},
+    {"upsample": {"factor": 4, "mode": "bilinear"}},
+    {"pool": {"kind": "average", "kernel": 2}},
+    {"upsample": 2},
+    {"conv": {"out": "in", "stride": 2, "kernel": 2}},
 ]
 LAYERS: list[Any] = [
     {"conv": {"out": "out"}},

@@ -28,6 +28,7 @@ from archsearch.design.layers import (
     Pool,
     Scale,
     Shuffle,
+    Upsample,
 )
 from archsearch.design.plan import Combine, Layer, Parallel, Plan, Sequence
 from archsearch.design.pointwise import ActivationKind, NormKind
@@ -115,6 +116,14 @@ class Grower:
             mode = "replicate"
         self.side += total
         return Pad(name=name, rows=rows, columns=columns, mode=mode)
+
+    def upsample(self, name: str) -> Layer:
+        """A larger map, where it stays small; by odd factors not bilinear, which torch does not round to whole px."""
+        factor = self.pick(2, 2, 3, 4)
+        if self.side * factor > 16:
+            return self.pointwise(name)
+        self.side *= factor
+        return Upsample(name=name, factor=factor, mode="bilinear" if factor != 3 and self.chance(0.6) else "nearest")
 
     def pool(self, name: str, *, stride: int = 1, same: bool = True) -> Layer:
         if self.side > 2 and self.chance(0.2):
@@ -255,7 +264,7 @@ class Grower:
     def block(self, name: str) -> Sequence:
         layers: list[Layer] = []
         for i in range(self.pick(1, 2, 3)):
-            which = self.pick(0, 0, 0, 1, 2, 2, 3, 4, 5)
+            which = self.pick(0, 0, 0, 1, 2, 2, 3, 4, 5, 6)
             stride = self.pick(1, 1, 1, 2, 3) if which < 2 else self.pick(1, 1, 2) if which == 2 else 1
             if stride * self.strides > 8:  # fields, and the images that the oracle needs for them, stay small
                 stride = 1
@@ -266,6 +275,8 @@ class Grower:
                 layers.append(self.pool(f"pool{i}", stride=stride, same=False))
             elif which == 2:
                 layers.append(self.parallel(f"parallel{i}", stride=stride))
+            elif which == 6:
+                layers.append(self.upsample(f"up{i}"))
             elif which == 5:
                 layers.append(self.pad(f"pad{i}"))
             elif which == 4:

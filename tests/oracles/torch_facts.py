@@ -126,6 +126,7 @@ def enlarge(plan: Plan) -> tuple[Plan, int]:
     unit = 0
     while any(first < 0 for row in table for first, _ in intervals(row, unit)):
         unit += 1
+    unit += len(table) % 2  # neighbours behind an upsampling see fields of other sizes
     side = max(end for row in table for _, end in intervals(row, unit)) + ceil(max(row.jump for row in table))
     return replace(large, input_shape=(plan.input_shape[0], side, side)), unit
 
