@@ -39,13 +39,18 @@ class SamplerSettings:
 
     name: str = "footprint"  # one of `BUILT_IN_SAMPLERS` or of an installed package
     seed: int | None = None  # null: another one for every run
-    startup: Count = 8
+    startup: Count | None = None  # null: `first_designs`
     population: CountFromTwo = 16  # nsgaii only
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or a name that is no sampler."""
         require_name(self.name, BUILT_IN_SAMPLERS, SAMPLERS, "study.sampler.name")
         check_ranges(self, "study.sampler")
+
+    @property
+    def first_designs(self) -> int:
+        """The number of designs before the model is used; that of `footprint` knows from 4 which way is better."""
+        return self.startup or (4 if self.name == "footprint" else 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +160,8 @@ class StudySettings:
         if self.rungs is None or (self.rungs == "auto" and self._without_rungs):
             return ()
         if isinstance(self.rungs, tuple):
-            if self.rungs[-1] > epochs:
-                what = f"has {self.rungs[-1]} epochs, and a whole training {epochs} (train.epochs)"
+            if (longest := max(self.rungs, default=0)) > epochs:
+                what = f"has {longest} epochs, and a whole training {epochs} (train.epochs)"
                 raise SpecError("study.rungs", what, "The last rung is a whole training.")
             found = [*(rung for rung in self.rungs if rung < epochs), epochs]
         else:
