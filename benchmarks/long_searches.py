@@ -26,7 +26,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from archsearch.processor import processor_name
-from archsearch.search.samplers.footprint import FootprintProposer, Observation
+from archsearch.search.samplers.footprint import FootprintProposer
+from archsearch.search.samplers.observations import Observation
 from archsearch.search.space import Choice, Features, Params, Range, Space
 
 KINDS = {"none": 0.0, "depthwise": 1.0, "dilated": 4.0, "normal": 9.0}

@@ -35,7 +35,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 from numpy.random import Generator
 
-from archsearch.search.samplers.footprint import FootprintProposer, Observation
+from archsearch.search.samplers.footprint import FootprintProposer
+from archsearch.search.samplers.observations import Observation
 from archsearch.search.space import Choice, Design, Params, Range, Space
 
 TABLE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "nas-bench-macro_cifar10.json"

@@ -39,7 +39,7 @@ class SamplerSettings:
 
     name: str = "footprint"  # one of `BUILT_IN_SAMPLERS` or of an installed package
     seed: int | None = None  # null: another one for every run
-    startup: Count = 8
+    startup: Count | None = None  # null: `first_designs`
     population: CountFromTwo = 16  # nsgaii only
     cost: Literal["train_seconds"] | None = None  # footprint only: what an improvement is divided by
 
@@ -50,6 +50,11 @@ class SamplerSettings:
         if self.cost is not None and self.name != "footprint":
             fix = "Set sampler=footprint, or study.sampler.cost=null."
             raise SpecError("study.sampler.cost", f"the sampler '{self.name}' takes no cost into account", fix)
+
+    @property
+    def first_designs(self) -> int:
+        """The number of designs before the model is used; that of `footprint` knows from 4 which way is better."""
+        return self.startup or (4 if self.name == "footprint" else 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +164,8 @@ class StudySettings:
         if self.rungs is None or (self.rungs == "auto" and self._without_rungs):
             return ()
         if isinstance(self.rungs, tuple):
-            if self.rungs[-1] > epochs:
-                what = f"has {self.rungs[-1]} epochs, and a whole training {epochs} (train.epochs)"
+            if (longest := max(self.rungs, default=0)) > epochs:
+                what = f"has {longest} epochs, and a whole training {epochs} (train.epochs)"
                 raise SpecError("study.rungs", what, "The last rung is a whole training.")
             found = [*(rung for rung in self.rungs if rung < epochs), epochs]
         else:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-STARTUP = 8  # designs spread over the features before the first model
+STARTUP = 4  # designs spread over the features before the first model
 SCREENED = 256  # points that are passed to `admit` for one proposal, unless the clock decides
 CAPACITY = 2048  # designs in the pool
 FITTED, CONDITIONED = 160, 480  # observations that the kernel is fitted to, and that the posterior is conditioned on
@@ -361,7 +361,7 @@ class FootprintSearch:
             sweep.space,
             self._admit,
             directions=study.directions,
-            startup=sweep.settings.sampler.startup,
+            startup=sweep.settings.sampler.first_designs,
             screened=self._affordable() if seed is None else SCREENED,  # with a seed nothing depends on the clock
             cost=None if sweep.settings.sampler.cost is None else LOG_SECONDS,
         )
@@ -374,8 +374,7 @@ class FootprintSearch:
     def propose(self, snapshot: StudySnapshot) -> Proposal | None:
         observations, pending = self._observed(snapshot)
         self._taken = snapshot.known
-        self._at_rungs = {self._sweep.space.key(each.params) for each in pending} if self._sweep.rungs else set()
-        self._at_rungs |= {self._sweep.space.key(each.design.params) for each in observations if self._sweep.rungs}
+        self._at_rungs = self._points_of(observations, pending) if self._sweep.rungs else set()
         found = self._proposer.propose(observations, pending, self._rng)
         give_freed_memory_back()  # otherwise the process keeps the memory of its largest proposal
         self._screened.sort(key=lambda each: max(each.excess.values()))
@@ -417,6 +416,11 @@ class FootprintSearch:
 
     def on_written(self, numbers: list[int]) -> None:
         self.infeasible.clear()
+
+    def _points_of(self, observations: Sequence[Observation], pending: Sequence[Design]) -> set[Key]:
+        """Return the points of this study's designs, but of those that failed, which may be tried again."""
+        trained = (each.design for each in observations if each.values is not None)
+        return {self._sweep.space.key(each.params) for each in (*trained, *pending) if EARLIER not in each.context}
 
     def _affordable(self) -> int:
         """Return the number of checks that fit into the time of a proposal, as measured."""

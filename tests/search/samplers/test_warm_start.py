@@ -128,3 +128,11 @@ def test_a_model_of_an_earlier_study_alone_proposes_without_a_first_round() -> N
     ]
     found = [proposer.propose(earlier, [], np.random.default_rng(seed)) for seed in range(3)]
     assert all(one is not None and int(str(one.params["a"])) >= 24 for one in found)
+
+
+def test_what_an_earlier_study_has_trained_is_trained_here_as_well(study: Study) -> None:
+    """Also where the search has rungs, which begin no design twice."""
+    earlier = tuple(observation(a) for a in range(1, 61))
+    sweep = make_sweep(make_settings("footprint", trials=2), space=SPACE, fixed={}, earlier=earlier, rungs=(2, 6))
+    work(study, sweep, WideTask(), seed=1)
+    assert all(abs(trial.user_attrs["assignments"]["a"] - 40) <= 2 for trial in study.trials())
