@@ -70,7 +70,7 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training that runs in a process of its own, in `folder`; what a stopped one had done there goes on."""
+    """A training in a process of its own, in `folder`; a stopped one goes on, a finished one is taken as it is."""
 
     overrides: Sequence[str]
     folder: Path
@@ -78,8 +78,9 @@ class Training:
     def start(self) -> Running:
         """Start it; it writes what it prints into a file of its folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        begun = [f"resume={quoted(str(self.folder))}"] if (self.folder / "checkpoint.pt").exists() else self._anew()
-        command = [sys.executable, "-m", "archsearch.run", *begun]
+        begun = any((self.folder / name).exists() for name in ("checkpoint.pt", "result.json"))
+        arguments = [f"resume={quoted(str(self.folder))}"] if begun else self._anew()
+        command = [sys.executable, "-m", "archsearch.run", *arguments]
         output = (self.folder / "printed.txt").open("w+", encoding="utf-8")
         return Running(self, command, output, subprocess.Popen(command, stdout=output, stderr=output))
 

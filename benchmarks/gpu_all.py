@@ -13,8 +13,9 @@ parts, each in the Markdown and JSON files of `--out` as soon as it ends:
 - `workers`: trials an hour of `space=cifar`, by 1, 2, 4 and 8 workers.
 - `tests`: the tests marked cuda.
 
-What does not fit into `--seconds` is skipped, and the files say so. A training that the time limit stopped goes on
-where the same command is run again with the same `--out`. `--tiny` tries everything in a minute, with tiny numbers.
+What does not fit into `--seconds` is skipped, and the files say so. Where the command is run again with the same
+`--out`, stopped trainings go on, finished ones are taken as they are, and parts that `--only` leaves out stay.
+`--tiny` tries everything with tiny numbers.
 """
 
 from __future__ import annotations
@@ -139,10 +140,27 @@ class Session:
         self.sections.setdefault(part, []).extend(lines)
         print("\n".join(lines), flush=True)
         text = [f"# On a GPU, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "", conditions()]
-        for name, section in self.sections.items():
-            text += ["", f"## {name}", "", *section]
+        for name in PARTS:
+            text += ["", f"## {name}", "", *self.sections[name]] if name in self.sections else []
         replace_whole(self.out / "gpu_all.md", ("\n".join(text) + "\n").encode())
-        replace_whole(self.out / "gpu_all.json", (json.dumps(self.found, indent=2) + "\n").encode())
+        record = json.dumps({**self.found, "sections": self.sections}, indent=2) + "\n"
+        replace_whole(self.out / "gpu_all.json", record.encode())
+
+    def recall(self) -> None:
+        """Take up what an earlier command with the same `--out` has found."""
+        if (self.out / "gpu_all.json").exists():
+            self.found = json.loads((self.out / "gpu_all.json").read_text(encoding="utf-8"))
+            self.sections = self.found.pop("sections")
+
+    def keep(self, training: Training, arch: str, recipe: str, record: Record) -> None:
+        """Keep the record of a finished training."""
+        found = self.found.setdefault("trainings", {})
+        found[training.folder.name] = {"arch": Path(arch).stem, "recipe": recipe, **record}
+
+    @property
+    def trainings(self) -> list[Record]:
+        """The finished trainings."""
+        return list(self.found.get("trainings", {}).values())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -180,8 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(session: Session) -> int:
     """Run the parts of `session` that fit; return 1 where one of them failed."""
     failed = False
+    session.recall()
     for part in session.parts:
         begun, least = time.monotonic(), session.sizes.least[part]
+        session.sections.pop(part, None)
         if session.left < least:
             session.say(part, f"Skipped: {session.left:.0f} s were left, and it takes {least:.0f} s at least.")
             continue
@@ -233,9 +253,9 @@ def long(session: Session) -> None:
     named = [(f"long-{Path(arch).stem}-{seed}", arch, seed) for arch, seed in order[:count]]
     trainings = [session.training(name, arch, sizes.epochs, TINIEST_RECIPE, seed) for name, arch, seed in named]
     records = train_all(trainings, at_once=at_once, deadline=session.deadline, session=session, part="long")
-    for (_, arch, _), record in zip(named, records, strict=True):
+    for (_, arch, _), training, record in zip(named, trainings, records, strict=True):
         if record:
-            session.found.setdefault("trainings", []).append({"arch": Path(arch).stem, "recipe": "author's", **record})
+            session.keep(training, arch, "author's", record)
     session.say("long", "", *table(session, "author's"), f"\n{at_once} at once, {count} of {len(order)} trainings.")
 
 
@@ -249,13 +269,14 @@ def ladder(session: Session) -> None:
             session.say("ladder", f"Skipped: `{arch}` for {epochs} epochs, about {takes:.0f} s.")
             continue
         recipe = ["experiment=brisk", *(["arch.stages.c3.dilation=2"] if arch.startswith("wrn") else [])]
-        [record] = train_all([session.training(name, arch, epochs, recipe)], deadline=session.deadline)
+        training = session.training(name, arch, epochs, recipe)
+        [record] = train_all([training], deadline=session.deadline)
         if record:
             rate[arch] = record["images_per_second"]
-            session.found.setdefault("trainings", []).append({"arch": arch, "recipe": "brisk", **record})
+            session.keep(training, arch, "brisk", record)
     session.say("ladder", *table(session, "brisk"), "")
     for target in TARGETS:
-        session.say("ladder", f"- {100 * target:.0f} %: {fastest(session.found.get('trainings', []), target)}")
+        session.say("ladder", f"- {100 * target:.0f} %: {fastest(session.trainings, target)}")
 
 
 def workers(session: Session) -> None:
@@ -337,7 +358,7 @@ def train_all(
 def table(session: Session, recipe: str) -> list[str]:
     """Return the rows of the trainings by `recipe`, a row for each network and number of epochs."""
     rows: dict[tuple[str, int], list[Record]] = {}
-    for one in session.found.get("trainings", []):
+    for one in session.trainings:
         if one["recipe"] == recipe:
             rows.setdefault((one["arch"], one["epochs"]), []).append(one)
     lines = [

@@ -42,7 +42,7 @@ def test_all_parts_are_in_both_files(
     order = [text.index(f"\n## {part}\n") for part in ("speed", "long", "ladder", "workers", "tests")]
     assert order == sorted(order)
     assert found["speed"] == {"1": 100.0, "2": 200.0}
-    assert [(one["arch"], one["recipe"]) for one in found["trainings"]] == (
+    assert [(one["arch"], one["recipe"]) for one in found["trainings"].values()] == (
         [("tiniest", "author's"), ("brisk", "author's"), ("brisk", "brisk")]
     )
     assert "sharpness, saturation and hue, and mixup" in text
@@ -51,6 +51,8 @@ def test_all_parts_are_in_both_files(
     long = [one for one in trained if one["train.epochs"] == "2"]
     assert [one["arch"] for one in long] == ["tiniest", "brisk"]
     assert all(one["optimizer"] == "adamw" and one["train.ema"] == "0.999" for one in long)
+    _, again, _ = tiny(gpu, images, "--only", "tests")
+    assert again.partition("\n## ")[2] == text.partition("\n## ")[2], "what is left out stays"
 
 
 def test_what_fails_or_does_not_fit_stops_nothing_else(
@@ -125,7 +127,7 @@ def test_without_images_or_a_gpu_it_is_skipped(
 def test_the_whole_of_it_with_tiny_numbers(benchmark: Callable[[str], ModuleType], images: Path) -> None:
     code, text, found = tiny(benchmark("gpu_all"), images)
     assert code == 0
-    assert [one["arch"] for one in found["trainings"]] == ["tiniest", "brisk", "brisk"]
+    assert list(found["trainings"]) == ["long-tiniest-0", "long-brisk-0", "ladder-brisk-1"]
     assert found["workers"].keys() == {"1"}
     assert found["tests"]["exit_code"] == 5, "no test has the name that the tiny form asks for"
     assert "**Failed**" not in text
