@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations, islice
 from typing import Any
 
-from archsearch.analysis.fit import lowered
+from archsearch.analysis.fit import SECONDS, lowered
 from archsearch.analysis.fixes import Change
 from archsearch.analysis.limits import LIMITS, Limits, Margin, NumberLimit, margin_text, margins
 from archsearch.analysis.measure import Footprint
@@ -108,6 +108,14 @@ def _with_own(design: DesignSpec, blocks: BlockLookup) -> BlockLookup:
         return own[name] if name in own else blocks(name)
 
     return find
+
+
+def begun(checked: Checked) -> Checked:
+    """Return the design of a training that has begun, without a broken limit on its seconds.
+
+    The limit was kept then; what other trainings have taught since may have changed the prediction.
+    """
+    return replace(checked, margins=tuple(one for one in checked.margins if one.kept or one.limit != SECONDS))
 
 
 def require(checked: Checked) -> None:

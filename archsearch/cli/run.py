@@ -147,7 +147,7 @@ def _job(config: DictConfig) -> None:
     """Check, train and record one composed configuration in Hydra's output folder."""
     from hydra.core.hydra_config import HydraConfig
 
-    from archsearch.analysis.check import check_design, require
+    from archsearch.analysis.check import begun, check_design, require
     from archsearch.cli.compose import read_tree
     from archsearch.runs.seconds import predictor_of
     from archsearch.settings.experiment import decode_experiment
@@ -164,6 +164,8 @@ def _job(config: DictConfig) -> None:
     tree, blocks = read_tree(config, sources.paths)
     experiment = decode_experiment(tree, blocks)
     checked = check_design(experiment.design, experiment.limits, blocks, predictor_of(experiment))
+    if experiment.resume is not None:
+        checked = begun(checked)
     require(checked)
     for notice in checked.notices:
         notice_once(notice)

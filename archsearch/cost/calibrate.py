@@ -65,22 +65,33 @@ def calibrate(
     device = choose_device(train.device)
     batch = _BATCH.get(device.type, _LARGE)
 
-    def measure(probe: Probe, images: int) -> Measured:
-        settings = replace(train, batch_size=images, epochs=1, ema=None, weights=None, whiten=False, clip=None)
+    plain = replace(  # a network is not compiled for a moment's steps
+        train,
+        batch_size=batch,
+        compile=False,
+        kernels="torch" if train.compile is True else train.kernels,
+        epochs=1,
+        ema=None,
+        weights=None,
+        whiten=False,
+        clip=None,
+    )
+
+    def measure(probe: Probe) -> Measured:
         timing = time_training(
             assemble(probe.plan),
             probe.plan.input_shape,
             CLASSES,
-            settings=settings,
+            settings=plain,
             optimizer=optimizer,
             policy=_POLICY,
             seconds=seconds,
             clock=clock,
         )
-        return Measured(probe, images, timing)
+        return Measured(probe, batch, timing)
 
-    fitted = [measure(one, batch) for one in probes() if chosen(one)]
-    checked = [measure(one, batch) for one in checks() if chosen(one)]
+    fitted = [measure(one) for one in probes() if chosen(one)]
+    checked = [measure(one) for one in checks() if chosen(one)]
     return model_of(device_name(device), fitted, checked)
 
 

@@ -29,9 +29,10 @@ FOLDER = "step_time"
 """Below `data.cache`."""
 _FORMAT = 1  # counts up where the kinds of layers, the probes or the file change
 _GPUS = Path("/proc/driver/nvidia/gpus")
-_SETTINGS = (
+SETTINGS = (
     "device", "threads", "precision", "compile", "kernels", "cuda_graphs", "channels_last", "deterministic",
 )  # fmt: skip
+"""Those of `train.*` that a step's seconds depend on."""
 _ENVIRONMENT = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 
 Conditions = Mapping[str, object]
@@ -46,7 +47,7 @@ def conditions_of(train: TrainSettings, optimizer: OptimizerSettings) -> Conditi
         "gpus": _gpus(),
         "torch": importlib.metadata.version("torch"),
         "optimizer": optimizer.name,
-        **{name: getattr(train, name) for name in _SETTINGS},
+        **{name: getattr(train, name) for name in SETTINGS},
         **{name: os.environ.get(name) for name in _ENVIRONMENT},
     }
 

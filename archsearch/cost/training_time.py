@@ -24,6 +24,7 @@ class TrainingTimes:
         self._note, self._measure = note, measure or _measured
         self._models: dict[Path, tuple[StepModel, dict[object, float]]] = {}
         self._corrections: dict[Path, Correction] = {}
+        self._files: dict[tuple[object, ...], Path] = {}
 
     def predictor(
         self,
@@ -52,9 +53,12 @@ class TrainingTimes:
         store.observe(file, predicted, seconds)
         self._corrections.pop(file, None)
 
-    @staticmethod
-    def _file(train: TrainSettings, optimizer: OptimizerSettings, data: DataSettings) -> Path:
-        return store.model_file(data.cache, store.conditions_of(train, optimizer))
+    def _file(self, train: TrainSettings, optimizer: OptimizerSettings, data: DataSettings) -> Path:
+        """Return the file of the model, looked up once for settings that thousands of candidates share."""
+        key = (data.cache, optimizer.name, *(getattr(train, name) for name in store.SETTINGS))
+        if key not in self._files:
+            self._files[key] = store.model_file(data.cache, store.conditions_of(train, optimizer))
+        return self._files[key]
 
     def _model(
         self, file: Path, train: TrainSettings, optimizer: OptimizerSettings

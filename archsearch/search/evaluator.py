@@ -64,8 +64,8 @@ class Evaluator:
         if self._repair and not checked.kept and may_repair(checked):
             found = self._repaired(assignments, checked)
             tree, checked, repairs = found or (tree, checked, repairs)
-        if checked.training is not None and tree["arch"].get("width") == "fit":  # may be another where seconds differ
-            repairs["arch.width"] = checked.design.width
+        if tree["arch"].get("width") == "fit" and self._limits_of(tree.get("constraints")).train_seconds is not None:
+            repairs["arch.width"] = checked.design.width  # later predictions differ, and so would the width
         identity = checked.design_id if checked.kept else ""
         return Candidate(
             assignments=assignments,

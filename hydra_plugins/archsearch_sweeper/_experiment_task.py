@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from archsearch.analysis.check import begun
 from archsearch.analysis.seconds import Predictor
 from archsearch.cli.compose import Composer
 from archsearch.config_files import ConfigSources
@@ -201,13 +202,9 @@ class ExperimentTask:
 
 
 def _as_claimed(job: Job) -> Job:
-    """Return the job with a design that keeps its limit on seconds: it did when the trial was claimed.
-
-    A trial that another worker began is checked again, and trainings since then may have changed the prediction.
-    """
+    """Return the job as its trial was claimed: the design of one that another worker began has been checked again."""
     tree, checked = job.candidate.experiment
-    margins = tuple(margin for margin in checked.margins if margin.kept or margin.limit != SECONDS)
-    return replace(job, candidate=replace(job.candidate, experiment=(tree, replace(checked, margins=margins))))
+    return replace(job, candidate=replace(job.candidate, experiment=(tree, begun(checked))))
 
 
 def _report_epochs(job: Job) -> None:

@@ -81,7 +81,7 @@ def test_width_fit_keeps_the_limit_on_seconds(model: StepModel) -> None:
 def test_the_tighter_of_seconds_and_parameters_decides_the_width(model: StepModel) -> None:
     design, found = load_design({**_small(), "width": "fit"}), predictor(model)
     widths = [
-        lowered(design, decode_limits(limits), found)[0].width
+        float(lowered(design, decode_limits(limits), found)[0].width)
         for limits in (
             {"parameters": {"below": 20_000}},
             {"parameters": {"below": 20_000}, "train_seconds": {"below": 1e6}},
