@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from archsearch.analysis.measure import Footprint, measure, rows, stage_ends, stage_of
-from archsearch.config_files import config_folder
+from archsearch.config_files import MAX_RECORDED, config_folder, read_recorded
 from archsearch.decode import is_mapping
 from archsearch.design.layers import BlurPool, ChannelPool, Conv, GlobalPool, Linear, Narrow, Pool, Shuffle, Upsample
 from archsearch.design.lower import BETWEEN, JOINED, lower
@@ -27,7 +27,6 @@ from archsearch.search.storage.read import TrialRead
 BoxKind = Literal["convolution", "depthwise", "grouped", "pointwise", "pool", "linear", "identity", "image"]
 _LATER: Mapping[str, tuple[Any, ...]] = {"padding": ("padding", "same"), "bias": ("bias", False)}
 """Options that the shipped blocks got later, with their values there."""
-_LONGEST = 400_000  # letters of a design's YAML
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ class StageLine:
 def read_design(trial: TrialRead) -> Footprint | None:
     """Return the trial's design, measured, from its attributes or its folder; None if there is none."""
     text = trial.attrs.get("design")
-    mapping = _load(text if isinstance(text, str) else _from_folder(trial.attrs.get("run_dir")))
+    mapping = read_recorded(text if isinstance(text, str) else _from_folder(trial.attrs.get("run_dir")))
     try:
         return measure(lower(decode_design(mapping, no_blocks)))
     except (ArchsearchError, ValueError, TypeError, RecursionError, OverflowError):
@@ -88,7 +87,7 @@ def read_design(trial: TrialRead) -> Footprint | None:
 
 def design_mapping(trial: TrialRead) -> Mapping[str, Any] | None:
     """Return the mapping that the trial's design is written as, None if it has none that can be read."""
-    found = _load(trial.attrs.get("design"))
+    found = read_recorded(trial.attrs.get("design"))
     return found if is_mapping(found) else None
 
 
@@ -307,7 +306,7 @@ def _shipped() -> dict[str, str]:
     """Return the names of the shipped blocks by what they are."""
     found: dict[str, str] = {}
     for file in sorted((config_folder() / "block").glob("*.yaml")):
-        block = _load(file.read_text(encoding="utf-8"))
+        block = read_recorded(file.read_text(encoding="utf-8"))
         if is_mapping(block):
             found.setdefault(_identity(block), file.stem)
     return found
@@ -331,19 +330,6 @@ def _from_folder(folder: Any) -> str | None:
         return None
     try:
         file = Path(folder, "design.yaml")
-        return file.read_text(encoding="utf-8") if file.is_file() and file.stat().st_size <= _LONGEST else None
+        return file.read_text(encoding="utf-8") if file.is_file() and file.stat().st_size <= MAX_RECORDED else None
     except (OSError, ValueError):
-        return None
-
-
-def _load(text: object) -> Any:
-    """Return the value of a text of YAML; None for what is none."""
-    import yaml
-
-    if not isinstance(text, str) or len(text) > _LONGEST:
-        return None
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built in
-    try:
-        return yaml.load(text, Loader=loader)
-    except (yaml.YAMLError, ValueError, RecursionError):
         return None

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 
 from archsearch.analysis.measure import measure
+from archsearch.config_files import read_recorded
 from archsearch.decode import is_mapping
 from archsearch.design.lower import lower
 from archsearch.design.spec import decode_design, no_blocks
@@ -75,16 +76,13 @@ def _shorter(trial: TrialRead, epochs: int | None) -> Mapping[str, float]:
 
 def _features(trial: TrialRead) -> Features | None:
     """Return the features of the design that the trial recorded; None where it cannot be read."""
-    import yaml
-
-    text = trial.attrs.get("design")
+    mapping = read_recorded(trial.attrs.get("design"))
+    if not is_mapping(mapping):
+        return None
     try:
-        mapping = (
-            yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if isinstance(text, str) else None
-        )
-        plan = lower(decode_design(mapping, no_blocks)) if is_mapping(mapping) else None
-        return None if plan is None else features_of(plan, measure(plan))
-    except (yaml.YAMLError, ArchsearchError, ValueError, TypeError, RecursionError, OverflowError):
+        plan = lower(decode_design(mapping, no_blocks))
+        return features_of(plan, measure(plan))
+    except (ArchsearchError, ValueError, TypeError, RecursionError, OverflowError):
         return None
 
 
