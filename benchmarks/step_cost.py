@@ -89,7 +89,8 @@ def main() -> None:
                 clock=clock,
             )
             one.measured.append(timing.step)
-            print(f"round {number + 1}: {one.name} {timing.step:.4f} s", file=sys.stderr, flush=True)
+            found = f"{timing.step:.4f} s, predicted {one.predicted:.4f} s"
+            print(f"round {number + 1}: {one.name} {found}", file=sys.stderr, flush=True)
     report(networks, options, f"{cost}; error of the model by its own checks {model.error:.1%}")
 
 

@@ -150,7 +150,9 @@ def _features(checked: Checked) -> dict[str, float]:
     """Return the features of a checked design; the seconds of its training, where predicted, are one."""
     features = features_of(checked.plan, checked.footprint)
     if checked.training is not None:
-        features[LOG_SECONDS] = math.log(checked.training.uncorrected)  # corrections are the same for all designs
+        features[LOG_SECONDS] = math.log(
+            max(checked.training.uncorrected, 1e-9)
+        )  # corrections are those of all designs
     return features
 
 
