@@ -39,18 +39,13 @@ class SamplerSettings:
 
     name: str = "footprint"  # one of `BUILT_IN_SAMPLERS` or of an installed package
     seed: int | None = None  # null: another one for every run
-    startup: Count | None = None  # null: `first_designs`
+    startup: Count = 8
     population: CountFromTwo = 16  # nsgaii only
 
     def __post_init__(self) -> None:
         """Raise `SpecError` for a value out of its range, or a name that is no sampler."""
         require_name(self.name, BUILT_IN_SAMPLERS, SAMPLERS, "study.sampler.name")
         check_ranges(self, "study.sampler")
-
-    @property
-    def first_designs(self) -> int:
-        """The number of designs before the model is used; that of `footprint` knows from 4 which way is better."""
-        return self.startup or (4 if self.name == "footprint" else 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
