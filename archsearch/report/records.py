@@ -122,7 +122,8 @@ def _head(study: Overview | StudyRead) -> dict[str, Any]:
 
 def _best(objectives: Sequence[str], best: Best) -> dict[str, Any]:
     values = dict(zip(objectives, best.values, strict=False))
-    found: dict[str, Any] = {"trial": best.number, "values": values, "rung": best.rung}
+    rung = {} if best.rung is None else {"rung": best.rung}
+    found: dict[str, Any] = {"trial": best.number, "values": values, **rung}
     return found if len(objectives) == 1 else {**found, "front": best.front}
 
 

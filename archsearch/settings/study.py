@@ -39,7 +39,7 @@ class SamplerSettings:
 
     name: str = "footprint"  # one of `BUILT_IN_SAMPLERS` or of an installed package
     seed: int | None = None  # null: another one for every run
-    startup: Count | None = None  # null: `first_designs`
+    startup: Count = 8
     population: CountFromTwo = 16  # nsgaii only
     cost: Literal["train_seconds"] | None = None  # footprint only: what an improvement is divided by
 
@@ -50,11 +50,6 @@ class SamplerSettings:
         if self.cost is not None and self.name != "footprint":
             fix = "Set sampler=footprint, or study.sampler.cost=null."
             raise SpecError("study.sampler.cost", f"the sampler '{self.name}' takes no cost into account", fix)
-
-    @property
-    def first_designs(self) -> int:
-        """The number of designs before the model is used; that of `footprint` knows from 4 which way is better."""
-        return self.startup or (4 if self.name == "footprint" else 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-STARTUP = 4  # designs spread over the features before the first model
+STARTUP = 8  # designs spread over the features before the first model
 SCREENED = 256  # points that are passed to `admit` for one proposal, unless the clock decides
 CAPACITY = 2048  # designs in the pool
 FITTED, CONDITIONED = 160, 480  # observations that the kernel is fitted to, and that the posterior is conditioned on
@@ -361,7 +361,7 @@ class FootprintSearch:
             sweep.space,
             self._admit,
             directions=study.directions,
-            startup=sweep.settings.sampler.first_designs,
+            startup=sweep.settings.sampler.startup,
             screened=self._affordable() if seed is None else SCREENED,  # with a seed nothing depends on the clock
             cost=None if sweep.settings.sampler.cost is None else LOG_SECONDS,
         )

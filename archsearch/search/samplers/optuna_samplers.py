@@ -221,14 +221,14 @@ def make_sampler(settings: SamplerSettings, seed: int | None) -> BaseSampler:
         match settings.name:
             case "tpe":
                 return samplers.TPESampler(
-                    n_startup_trials=settings.first_designs, multivariate=True, constant_liar=True, seed=seed
+                    n_startup_trials=settings.startup, multivariate=True, constant_liar=True, seed=seed
                 )
             case "random":
                 return samplers.RandomSampler(seed=seed)
             case "nsgaii":
                 return samplers.NSGAIISampler(population_size=settings.population, seed=seed)
             case "gp":
-                return gp_sampler(settings.first_designs, seed, _most_useful)
+                return gp_sampler(settings.startup, seed, _most_useful)
             case "qmc":
                 return samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
             case "footprint" | "grid":
