@@ -1,5 +1,5 @@
 # docker build --tag archsearch .
-# docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD/outputs:/work/outputs" archsearch run block=dilated
+# docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD/outputs:/srv/outputs" archsearch run block=dilated
 FROM python:3.13-slim-trixie
 
 # Where torch comes from besides pip's own index. By default that is pip's build for Linux: on x86 it has CUDA, needs
@@ -24,11 +24,11 @@ RUN pip install --no-cache-dir "/opt/archsearch[export,postgres]"
 
 # Without root. Another user (--user) has no home of its own, so caches go to a folder that every user can write.
 RUN useradd --create-home --uid 1000 archsearch \
- && install --directory --owner archsearch --mode 1777 /work /work/outputs /work/data
+ && install --directory --owner archsearch --mode 1777 /srv /srv/outputs /srv/data
 ENV HOME=/tmp \
     PYTHONUNBUFFERED=1
 USER 1000
-WORKDIR /work
+WORKDIR /srv
 
 ENTRYPOINT ["archsearch"]
 CMD ["run"]
