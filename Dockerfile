@@ -22,10 +22,11 @@ COPY conf /opt/archsearch/conf
 COPY hydra_plugins /opt/archsearch/hydra_plugins
 RUN pip install --no-cache-dir "/opt/archsearch[export,postgres]"
 
-# Without root. Another user (--user) has no home of its own, so caches go to a folder that every user can write.
+# Without root. Another user (--user) has neither a home nor a name, so caches go to a folder that every user can write.
 RUN useradd --create-home --uid 1000 archsearch \
  && install --directory --owner archsearch --mode 1777 /srv /srv/outputs /srv/data
 ENV HOME=/tmp \
+    LOGNAME=archsearch \
     PYTHONUNBUFFERED=1
 USER 1000
 WORKDIR /srv
