@@ -27,7 +27,7 @@ def test_every_dependency_has_a_lower_and_an_upper_bound(pyproject: dict[str, An
 
 
 def test_the_extras_are_the_promised_ones(pyproject: dict[str, Any]) -> None:
-    promised = {"dev", "postgres", "export", "dashboard", "tracking", "launchers", "ray"}
+    promised = {"dev", "docs", "postgres", "export", "dashboard", "tracking", "launchers", "ray"}
     assert pyproject["project"]["optional-dependencies"].keys() == promised
 
 
