@@ -1,9 +1,5 @@
 # docker build --tag archsearch .
-<<<<<<< HEAD
-# docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD/outputs:/app/outputs" archsearch run block=dilated
-=======
 # docker run --rm --user "$(id -u):$(id -g)" --volume "$PWD/outputs:/srv/outputs" archsearch run block=dilated
->>>>>>> site
 FROM python:3.13-slim-trixie
 
 # Where torch comes from besides pip's own index. By default that is pip's build for Linux: on x86 it has CUDA, needs
@@ -28,20 +24,12 @@ RUN pip install --no-cache-dir "/opt/archsearch[export,postgres]"
 
 # Without root. Another user (--user) has neither a home nor a name, so caches go to a folder that every user can write.
 RUN useradd --create-home --uid 1000 archsearch \
-<<<<<<< HEAD
- && install --directory --owner archsearch --mode 1777 /app /app/outputs /app/data
-=======
  && install --directory --owner archsearch --mode 1777 /srv /srv/outputs /srv/data
->>>>>>> site
 ENV HOME=/tmp \
     LOGNAME=archsearch \
     PYTHONUNBUFFERED=1
 USER 1000
-<<<<<<< HEAD
-WORKDIR /app
-=======
 WORKDIR /srv
->>>>>>> site
 
 ENTRYPOINT ["archsearch"]
 CMD ["run"]
