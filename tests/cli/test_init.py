@@ -38,7 +38,10 @@ def test_each_file_works_by_the_command_in_its_first_line(folder: str, capsys: p
         small = [one for one in arguments if not one.startswith("study.trials=")]
         tiny = TINY if "-m" in arguments else []
         assert main([module.removeprefix("archsearch."), *small, *tiny]) == 0, capsys.readouterr().err
-    assert "1 complete" in capsys.readouterr().out
+    caught = capsys.readouterr()
+    assert "1 complete" in caught.out
+    assert "space mine: 6 keys, 108 designs, and 1 in continuous ranges; " in caught.err
+    assert "0 of 1 trials are trained; the time of a trial is unknown until the first one ends" in caught.err
 
 
 def test_the_network_keeps_the_limits_that_stand_beside_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archsearch.cli.compose import compose_tree
+from archsearch.cli.main import main as archsearch
 from archsearch.cli.unknown import top_keys, unknown_key, unknown_option
 from archsearch.config_files import groups
 from archsearch.decode import SYNONYMS, suggest
@@ -89,3 +90,37 @@ def test_a_synonym_is_suggested_only_where_its_key_exists() -> None:
 
 def test_groups_and_keys_are_the_shipped_ones() -> None:
     assert set(top_keys()) - set(groups()) == {"resume", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("command", "suggestion"),
+    [
+        ("shwo", "Did you mean 'show'?"),
+        ("inti", "Did you mean 'init'?"),
+        ("init --versoin", "Did you mean '--version'?"),
+        ("show blok=normal", "Did you mean 'block'?"),
+        ("show block=dilatd", "Did you mean 'dilated'?"),
+        ("show arch.stages.c22.width=8", "Did you mean 'c2'?"),
+        ("show arch.stages.c2.witdh=8", "Did you mean 'width'?"),
+        ("show arch.stages.c2.kernle=5", "Did you mean 'kernel'?"),
+        ("show arch.stages.c2.block=dilatd", "Did you mean 'dilated'?"),
+        ("show constraints.paramters={below:3}", "Did you mean 'parameters'?"),
+        ("show modul=model.py:Net", "Did you mean 'module'?"),
+        ("show --jsn", "Did you mean '--json'?"),
+        ("run expriment=brisk", "Did you mean 'experiment'?"),
+        ("run train.epoch=3", "Did you mean 'epochs'?"),
+        ("run --confg-dir=my_conf", "Did you mean '--config-dir'?"),
+        ("run -m +spce=cifar", "Did you mean 'space'?"),
+        ("run -m space=cifr", "Did you mean 'cifar'?"),
+        ("run -m space=cifar study.trails=3", "Did you mean 'trials'?"),
+        ("study shwo", "Did you mean 'show'?"),
+        ("study ls --storge=x", "Did you mean '--storage'?"),
+        ("study show --state complet", "Did you mean 'complete'?"),
+        ("study plot --format pgn", "Did you mean 'png'?"),
+    ],
+)
+def test_a_near_miss_is_answered_with_what_was_probably_meant(
+    command: str, suggestion: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert archsearch(command.split()) == 2
+    assert suggestion in capsys.readouterr().err

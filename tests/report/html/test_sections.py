@@ -50,6 +50,7 @@ def test_a_study_without_costs_says_so() -> None:
 def test_importances_come_first_and_every_setting_has_its_values() -> None:
     trials = [make_trial(i, assignments={"a": i, "b": "xy"[i % 2], "c": 1}) for i in range(9)]
     found = importance_section(make_study(trials), {"b": 0.75, "a": 0.25, "x": float("nan")})
+    assert found is not None
     assert found.index(">b<") < found.index(">a<")
     assert "<td>0 to 8</td>" in found
     assert "<td>x, y</td>" in found
