@@ -152,7 +152,7 @@ def _features(checked: Checked) -> dict[str, float]:
     if checked.training is not None:
         features[LOG_SECONDS] = math.log(
             max(checked.training.uncorrected, 1e-9)
-        )  # corrections are those of all designs
+        )  # all share the correction
     return features
 
 
