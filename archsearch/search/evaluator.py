@@ -150,9 +150,7 @@ def _features(checked: Checked) -> dict[str, float]:
     """Return the features of a checked design; the seconds of its training, where predicted, are one."""
     features = features_of(checked.plan, checked.footprint)
     if checked.training is not None:
-        features[LOG_SECONDS] = math.log(
-            max(checked.training.uncorrected, 1e-9)
-        )  # all share the correction
+        features[LOG_SECONDS] = math.log(max(checked.training.uncorrected, 1e-9))  # all share the correction
     return features
 
 
