@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import statistics
@@ -73,13 +75,18 @@ class Training:
     """A training in a process of its own, in `folder`; a stopped one goes on, a finished one is taken as it is."""
 
     overrides: Sequence[str]
-    folder: Path
+    folder: Path  # of the run's own folder, of its study and of what is printed
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of the run."""
+        return self.folder / "run"
 
     def start(self) -> Running:
         """Start it; it writes what it prints into a file of its folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        begun = any((self.folder / name).exists() for name in ("checkpoint.pt", "result.json"))
-        arguments = [f"resume={quoted(str(self.folder))}"] if begun else self._anew()
+        begun = any((self.run_dir / name).exists() for name in ("checkpoint.pt", "result.json"))
+        arguments = [f"resume={quoted(str(self.run_dir))}"] if begun else self._anew()
         command = [sys.executable, "-m", "archsearch.run", *arguments]
         output = (self.folder / "printed.txt").open("w+", encoding="utf-8")
         return Running(self, command, output, subprocess.Popen(command, stdout=output, stderr=output))
@@ -93,14 +100,12 @@ class Training:
             running.stop()
 
     def remove(self) -> None:
-        """Remove its folder and its database."""
+        """Remove all that it left."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        for file in self.folder.parent.glob(f"{self.folder.name}.db*"):
-            file.unlink()
 
     def _anew(self) -> list[str]:
-        database = f"study.storage={quoted(f'sqlite:///{self.folder}.db')}"
-        return [*self.overrides, f"hydra.run.dir={quoted(str(self.folder))}", database]
+        database = f"study.storage={quoted(f'sqlite:///{self.folder}/studies.db')}"
+        return [*self.overrides, f"hydra.run.dir={quoted(str(self.run_dir))}", database]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +123,8 @@ class Running:
         if code:
             self.output.seek(0)
             raise TrainingError(f"{' '.join(self.command)}\nended with {code}: {self.output.read()[-2000:].strip()}")
-        folder = self.training.folder
-        whole = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        return {name: whole.get(name) for name in _KEPT} | {"history": history(folder)}
+        whole = json.loads((self.training.run_dir / "result.json").read_text(encoding="utf-8"))
+        return {name: whole.get(name) for name in _KEPT} | {"history": history(self.training)}
 
     def stop(self) -> None:
         """End it where it still runs; it saves a checkpoint first."""
@@ -134,11 +138,17 @@ class Running:
         self.output.close()
 
 
-def history(folder: Path) -> list[Record]:
-    """Return the epochs of the training in `folder` as far as it has come."""
-    file = folder / "metrics.jsonl"
+def history(training: Training) -> list[Record]:
+    """Return the epochs of the training as far as it has come."""
+    file = training.run_dir / "metrics.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return [json.loads(line) for line in lines]
+
+
+def folder_of(file: Path, key: str) -> Path:
+    """Return the folder of the training that has the line `key` in the file of records `file`."""
+    digest = hashlib.sha256(key.encode()).hexdigest()[:8]
+    return (file.parent / "runs" / f"{re.sub(r'[^0-9A-Za-z]+', '_', key)[:60]}-{digest}").resolve()
 
 
 def data_overrides(root: Path, cache: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """Networks on the same images by the same recipe for the same time: a budget in B, the wall clock of `brisk`.
 
     python benchmarks/compare_networks.py --root DIR [--designs FILE ...] [--only NAME ...] [--seeds 0 1 2] [--budget 1]
-    python benchmarks/compare_networks.py --root DIR --own --budget 10 [overrides ...]
+    python benchmarks/compare_networks.py --root DIR [overrides ...] --own --budget 10
 
 Trains `experiment=brisk` first; the median of its seconds (training, compiling and evaluation) is B. Every other
 network gets as many epochs as fit into `--budget` times B, by the speed of a short training of its own, or `--epochs`.
@@ -15,14 +15,13 @@ after a kill, also within a training.
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from _trainings import TINIEST_RECIPE, Record, Records, Training, add_root, data_overrides, spread
+from _trainings import TINIEST_RECIPE, Record, Records, Training, add_root, data_overrides, folder_of, spread
 
 from archsearch.formatting import number
 from archsearch.library import check, load_design
@@ -106,12 +105,21 @@ class Comparison:
                     *entry.design, *part, "data.validation=0", "train.tta=flip", f"train.epochs={epochs}",
                     f"seed={seed}", *self.options.overrides,
                 ],
-                (self.options.out.parent / "runs" / re.sub(r"\W+", "_", key)[:120]).resolve(),
+                folder_of(self.options.out, key),
             )  # fmt: skip
             record = training.run()
-            broken = [margin.limit for margin in check(load_design(training.folder / "design.yaml"), LIMITS).margins
+            broken = [margin.limit for margin in check(load_design(training.run_dir / "design.yaml"), LIMITS).margins
                       if not margin.kept]  # fmt: skip
-            self.records.add(key, {"network": entry.name, "recipe": recipe, "broken": broken, **record})
+            self.records.add(
+                key,
+                {
+                    "network": entry.name,
+                    "recipe": recipe,
+                    "broken": broken,
+                    "overrides": self.options.overrides,
+                    **record,
+                },
+            )
             training.remove()
             test = 100 * record["accuracy"]["test"]
             print(f"{key}: {test:.2f} %, {record['seconds']:.1f} s", file=sys.stderr, flush=True)
@@ -132,9 +140,8 @@ class Comparison:
         yield f"|{len(heads) * '---|'}"
         names = {BASE, *(entry.name for entry in chosen(self.options))}
         rows: dict[tuple[str, str, int], list[Record]] = {}
-        suffix = " ".join(self.options.overrides)
         for key, one in self.records.by_key.items():
-            if one["network"] in names and " images" not in key and key.endswith(suffix):
+            if one["network"] in names and " images" not in key and one["overrides"] == self.options.overrides:
                 rows.setdefault((one["network"], one["recipe"], one["epochs"]), []).append(one)
 
         def mean(records: Sequence[Record]) -> float:

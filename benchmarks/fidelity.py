@@ -1,6 +1,6 @@
 """Which cheap training ranks designs as the whole recipe does: cost against rank correlation.
 
-    python benchmarks/fidelity.py --root DIR [--designs 20] [--space cifar] [--seed 0] [--noise 0] [overrides ...]
+    python benchmarks/fidelity.py --root DIR [overrides ...] [--designs 20] [--space cifar] [--seed 0] [--noise 0]
 
 Draws random designs of the space that keep the limits (repaired as a search repairs them), and trains each by the
 recipe of `experiment=brisk` for 10 epochs of all training images but a tenth, and cheaply: for 2, 3 and 4 epochs, on a
@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from _trainings import Record, Records, Training, TrainingError, add_root, data_overrides
+from _trainings import Record, Records, Training, TrainingError, add_root, data_overrides, folder_of
 from scipy.stats import spearmanr
 
 from archsearch.cli.compose import Composer
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jobs = [(name, number, 0) for number in range(len(designs)) for name in options.only]
     jobs += [(name, 0, seed) for name in options.only for seed in range(1, options.noise)]
     for name, number, seed in jobs:
-        key = f"{options.space} {options.seed}: design {number}, seed {seed}, {name}"
+        key = " ".join([f"{options.space} {options.seed}: design {number}, seed {seed}, {name}", *options.overrides])
         if key not in records.by_key:
             train(options, records, key, [*designs[number], *FIDELITIES[name], f"seed={seed}"], number, name)
     print(f"\n{options.space}, {len(designs)} random designs, {processor_name()}\n")
@@ -102,8 +102,7 @@ def train(
     """Train one design at one fidelity and keep its record; a training that diverged has no accuracy."""
     cache = options.out.parent / "cache"
     recipe = ["experiment=brisk", "arch=c1c2c3c4", *data_overrides(options.root, cache), "data.validation=0.1"]
-    folder = (options.out.parent / "runs" / f"{number}").resolve()
-    training = Training([*recipe, *overrides, *options.overrides], folder)
+    training = Training([*recipe, *overrides, *options.overrides], folder_of(options.out, key))
     found: Record = {"accuracy": {"validation": None}, "seconds": None}
     try:
         found = training.run()
@@ -111,7 +110,7 @@ def train(
         if "DivergedError" not in str(error) and "not finite" not in str(error):
             raise
     training.remove()
-    records.add(key, {"design_number": number, "fidelity": name, **found})
+    records.add(key, {"design_number": number, "fidelity": name, "overrides": options.overrides, **found})
     print(f"{key}: {found['accuracy']['validation']}, {found['seconds']} s", file=sys.stderr, flush=True)
 
 
@@ -121,7 +120,8 @@ def tables(options: argparse.Namespace, records: Records) -> Iterator[str]:
     noise: dict[str, list[float]] = {name: [] for name in options.only}
     for key, record in records.by_key.items():
         name, accuracy = record["fidelity"], record["accuracy"]["validation"]
-        if name in found and key.startswith(f"{options.space} {options.seed}:") and accuracy is not None:
+        ours = key.startswith(f"{options.space} {options.seed}:") and record["overrides"] == options.overrides
+        if name in found and ours and accuracy is not None:
             if ", seed 0," in key:
                 found[name][record["design_number"]] = record
             if record["design_number"] == 0:

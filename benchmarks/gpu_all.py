@@ -351,7 +351,7 @@ def train_all(
             each.stop()
     for index, training in enumerate(trainings):
         if not records[index] and session is not None:
-            session.say(part, f"- {training.folder.name}: stopped after {len(history(training.folder))} epochs")
+            session.say(part, f"- {training.folder.name}: stopped after {len(history(training))} epochs")
     return records
 
 

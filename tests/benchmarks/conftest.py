@@ -65,8 +65,8 @@ def trained(benchmark: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPa
     def run(training: Any) -> dict[str, Any]:
         given = dict(one.split("=", 1) for one in training.overrides)
         found.append(given)
-        training.folder.mkdir(parents=True)
-        (training.folder / "design.yaml").write_text(
+        training.run_dir.mkdir(parents=True, exist_ok=True)
+        (training.run_dir / "design.yaml").write_text(
             "stages: {c1: {block: normal, width: 8}}\nhead: {classes: 2}\nname: it\n"
         )
         count = int(given.get("data.limit_train", 100))

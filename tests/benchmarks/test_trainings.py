@@ -30,17 +30,18 @@ def test_what_was_added_is_there_for_the_next_command(trainings: ModuleType) -> 
 
 
 def test_a_stopped_training_goes_on(trainings: ModuleType, tmp_path: Path) -> None:
-    training = trainings.Training([*TINY, "train.epochs=60", "train.eval_every=60"], tmp_path / "a run")
+    training = trainings.Training([*TINY, "train.epochs=30", "train.eval_every=30"], tmp_path / "a run")
     running = training.start()
     until = time.monotonic() + 300
-    while not trainings.history(training.folder) and time.monotonic() < until and running.process.poll() is None:
+    while not trainings.history(training) and time.monotonic() < until and running.process.poll() is None:
         time.sleep(0.01)
     running.stop()
     assert running.process.returncode == 130
-    done = len(trainings.history(training.folder))
-    assert 1 <= done < 60
+    done = len(trainings.history(training))
+    assert 1 <= done < 30
     record = training.run()
-    assert (record["epochs"], len(record["history"])) == (60, 60)
+    assert training.run() == record, "what has ended is not trained again"
+    assert (record["epochs"], len(record["history"])) == (30, 30)
     assert 0 <= record["accuracy"]["test"] <= 1
     training.remove()
     assert list(tmp_path.iterdir()) == []
