@@ -29,6 +29,7 @@ from archsearch.design.layers import (
     Primitive,
     Scale,
     Shuffle,
+    Upsample,
 )
 from archsearch.design.plan import Layer, Parallel, Sequence
 
@@ -108,7 +109,7 @@ def kind_of(layer: Primitive, before: Layer | None = None) -> str:
             return "mean"
         case Dropout() | DropPath():
             return "dropout"
-        case Clamp() | Scale() | Narrow() | Shuffle() | PadChannels() | Pad():
+        case Clamp() | Scale() | Narrow() | Shuffle() | PadChannels() | Pad() | Upsample():
             return "other"
         case Linear():
             return "linear"

@@ -11,6 +11,7 @@ from archsearch.design.channels import ChannelPool, Narrow, PadChannels, Shuffle
 from archsearch.design.layers import BlurPool, Conv, GlobalPool, Linear, Pool
 from archsearch.design.plan import Combine, Layer, Parallel, Sequence
 from archsearch.design.pointwise import Activation, Clamp, Dropout, DropPath, Norm, Scale
+from archsearch.design.resize import Pad, Upsample
 from archsearch.report.figures.charts import moved
 from archsearch.report.figures.drawing import Drawing, Line, Mark, Part, Rect, Text, text_width
 
@@ -74,6 +75,10 @@ def layer_text(layer: Layer) -> str:
             return f"shuffle {layer.groups} groups"
         case PadChannels():
             return f"zeros to {layer.out_channels} ch"
+        case Pad():
+            return f"border of {layer.mode}"
+        case Upsample():
+            return f"upsample ×{layer.factor}, {layer.mode}"
         case Norm() | Activation() | Dropout() | DropPath() | Clamp() | Scale():
             return _pointwise_text(layer)
         case Sequence() | Parallel():
@@ -87,7 +92,8 @@ def _conv_text(conv: Conv) -> str:
     sizes = "" if conv.in_channels == conv.out_channels else f" to {conv.out_channels} ch"
     stride, dilation = f"stride {conv.stride}", f"dilation {conv.dilation}"
     more = [stride] * (conv.stride > 1) + [dilation] * (conv.dilation > 1)
-    return ", ".join([f"{kind} {conv.kernel}×{conv.kernel}{sizes}", *more])
+    kernel = "×".join(map(str, conv.kernels))
+    return ", ".join([f"{kind} {kernel}{sizes}", *more])
 
 
 def _pointwise_text(layer: Norm | Activation | Dropout | DropPath | Clamp | Scale) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 import pytest
 
 from archsearch.config_files import block_lookup, config_folder, options_of
-from archsearch.design.layers import Conv
+from archsearch.design.layers import Conv, GeneralConv
 from archsearch.design.lower import lower_block, with_options
 from archsearch.design.plan import Layer, Parallel, Sequence
+from archsearch.design.resize import Pad, Upsample
 from archsearch.design.spec import BlockReader
 from archsearch.report.figures.block import block_drawing, layer_text
 from archsearch.report.figures.drawing import Drawing, Line, Rect, Text, text_width
@@ -78,3 +79,7 @@ def test_a_convolution_says_what_differs_from_the_plainest() -> None:
     conv = Conv(name="a", in_channels=8, out_channels=8, kernel=3, stride=2, dilation=3, groups=8)
     assert layer_text(conv) == "depthwise 3×3, stride 2, dilation 3"
     assert layer_text(Conv(name="a", in_channels=8, out_channels=4, kernel=1)) == "conv 1×1 to 4 ch"
+    wide = GeneralConv(name="a", in_channels=4, out_channels=4, kernel=1, kernel_width=7, padding_width=(3, 3))
+    assert layer_text(wide) == "conv 1×7"
+    assert layer_text(Pad(name="a", rows=(1, 1), mode="reflect")) == "border of reflect"
+    assert layer_text(Upsample(name="a", factor=2)) == "upsample ×2, nearest"
