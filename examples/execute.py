@@ -38,10 +38,14 @@ def _outputs(source: str, scope: dict[str, Any], count: int) -> list[dict[str, A
     tree = ast.parse(source)
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     printed, value = io.StringIO(), None
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        exec(compile(tree, "<cell>", "exec"), scope)  # noqa: S102  (a notebook is code)
-        if isinstance(last, ast.Expr):
-            value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), scope)  # noqa: S307
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+            exec(compile(tree, "<cell>", "exec"), scope)  # noqa: S102  (a notebook is code)
+            if isinstance(last, ast.Expr):
+                value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), scope)  # noqa: S307
+    except Exception:
+        sys.stderr.write(printed.getvalue())  # what the cell printed before it failed
+        raise
     found: list[dict[str, Any]] = []
     if text := printed.getvalue():
         found.append({"output_type": "stream", "name": "stdout", "text": text.splitlines(keepends=True)})

@@ -12,7 +12,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TOUR = CHECKOUT / "examples" / "tour.ipynb"
-LARGE, SMALL = "IMAGES, EPOCHS = 300, 3", "IMAGES, EPOCHS = 40, 1"
+LARGE, SMALL = "IMAGES, EPOCHS = 300, 3", "IMAGES, EPOCHS = 100, 1"
 
 
 def text_of(cell: dict[str, Any]) -> str:
