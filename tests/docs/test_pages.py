@@ -30,7 +30,7 @@ def anchors(page: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("page", [*PAGES, *OTHERS], ids=name)
+@pytest.mark.parametrize("page", [*PAGES, *OTHERS, CHECKOUT / "README.md"], ids=name)
 def test_links_lead_to_a_file_and_a_heading(page: Path) -> None:
     wrong: list[str] = []
     for link in re.findall(r"\]\(([^)\s]+)\)", _CODE.sub("", page.read_text(encoding="utf-8"))):
