@@ -21,7 +21,7 @@ from archsearch.runs.log import FOLDER, JobLogging
 from archsearch.search.faults import Patience
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
-from archsearch.search.queue import INFEASIBLE, take_snapshot
+from archsearch.search.queue import INFEASIBLE, StudySnapshot, take_snapshot
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
 from archsearch.search.summary import best_so_far, summarize, summary_text, unbuildable, write_best
@@ -76,7 +76,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             epochs=sweep.epochs,
         )
         if not is_done(snapshot, sweep):
-            text = _forecast(opened, task, total)
+            text = _forecast(opened, task, snapshot, total)
             print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
             if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
                 from hydra_plugins.archsearch_sweeper._launching import LaunchedWorker, launch
@@ -99,9 +99,8 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         study.store.close()
 
 
-def _forecast(opened: Searched, task: ExperimentTask, total: int) -> str:
+def _forecast(opened: Searched, task: ExperimentTask, snapshot: StudySnapshot, total: int) -> str:
     sweep = opened.sweep
-    snapshot = take_snapshot(opened.study.trials(), sweep.name)
     if sweep.exhaustive:
         return listed_text(total, snapshot.infeasible)
     return forecast_text(opened.name, sweep, draw_sample(sweep, task.preview), snapshot)
