@@ -23,7 +23,7 @@ from archsearch.runs.log import FOLDER, JobLogging
 from archsearch.search.faults import Patience
 from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
-from archsearch.search.queue import INFEASIBLE, take_snapshot
+from archsearch.search.queue import INFEASIBLE, StudySnapshot, take_snapshot
 from archsearch.search.samplers.observations import Observation
 from archsearch.search.space import Space
 from archsearch.search.storage.database import open_store
@@ -89,7 +89,7 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             until=until,
         )
         if not is_done(snapshot, sweep):
-            text = _forecast(opened, task, total)
+            text = _forecast(opened, task, snapshot, total)
             print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
             if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
                 from hydra_plugins.archsearch_sweeper._launching import LaunchedWorker, launch
@@ -112,9 +112,8 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
         study.store.close()
 
 
-def _forecast(opened: Searched, task: ExperimentTask, total: int | None) -> str:
+def _forecast(opened: Searched, task: ExperimentTask, snapshot: StudySnapshot, total: int | None) -> str:
     sweep = opened.sweep
-    snapshot = take_snapshot(opened.study.trials(), sweep.name)
     if sweep.exhaustive and total is not None:
         return listed_text(total, snapshot.infeasible)
     return forecast_text(opened.name, sweep, draw_sample(sweep, task.preview), snapshot)
