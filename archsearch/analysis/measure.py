@@ -65,8 +65,7 @@ class LayerFootprint:
     @property
     def receptive_fields(self) -> tuple[int, int]:
         """px, vertical and horizontal."""
-        rows, columns = self.extent.axes
-        return rows.size, columns.size
+        return self.extent.axes[0].size, self.extent.axes[1].size
 
     @property
     def jump(self) -> float:
@@ -329,8 +328,7 @@ def _reject_jumps(parallel: Parallel, ends: list[_End], path: str) -> NoReturn:
     raise SpecError(path, what, "Give every branch the same product of strides.")
 
 
-NO_CONV = Extent(start=0, size=1, jump=1)
-"""The extent at the last convolution if there is none; another value than `ONE_PIXEL`, by identity."""
+NO_CONV = Extent(start=0, size=1, jump=1)  # at the last convolution if there is none; by identity not `ONE_PIXEL`
 LARGE = (4096, 4096)
 """A map that every window fits into."""
 
@@ -343,8 +341,8 @@ class Part(NamedTuple):
     macs: int
     activations: int
     peak: int  # elements
-    end: AnyExtent
-    at_last_conv: AnyExtent | None  # None without a convolution
+    end: Extent | None  # None where one of the extents is not square
+    at_last_conv: Extent | None  # None without a convolution
     is_global: bool  # later convolutions do not count: the map has become one value per channel
     kind: MapKind  # of the map after it
 
@@ -419,12 +417,12 @@ def joined(parts: Iterable[Part | Field | None]) -> Field | None:
     last: Extent | None = None
     is_global = False
     for part in parts:
-        if part is None or is_global or isinstance(part.end, AxisExtents) or isinstance(part.at_last_conv, AxisExtents):
+        if part is None or is_global or (end := part.end) is None:
             return None
-        if part.at_last_conv is not None:
-            inner, wide, step = part.at_last_conv
+        if (inside := part.at_last_conv) is not None:
+            inner, wide, step = inside
             last = Extent(start + inner * jump, size + (wide - 1) * jump, jump * step)
-        inner, wide, step = part.end
+        inner, wide, step = end
         start, size, jump = start + inner * jump, size + (wide - 1) * jump, jump * step
         is_global = part.is_global
     return Field(end=Extent(start, size, jump), at_last_conv=last, is_global=is_global)
@@ -476,14 +474,16 @@ def _walked(layers: tuple[Layer, ...], shape: Shape, kind: MapKind = "plain") ->
     walk = _Walk(rows=None)
     walk.at_last_conv = NO_CONV
     after, end = walk.through(layers, "", shape, ONE_PIXEL)
+    last = None if walk.at_last_conv is NO_CONV else walk.at_last_conv
+    is_square = isinstance(end, Extent) and not isinstance(last, AxisExtents)
     return Part(
         shape=_shared(after),
         parameters=walk.parameters,
         macs=walk.macs,
         activations=walk.activations,
         peak=walk.peak,
-        end=_shared_extent(end),
-        at_last_conv=None if walk.at_last_conv is NO_CONV else _shared_extent(walk.at_last_conv),
+        end=_shared_extent(end) if is_square else None,
+        at_last_conv=_shared_extent(last) if is_square and last is not None else None,
         is_global=walk.is_global,
         kind=kind,
     )
@@ -496,5 +496,5 @@ def _shared(shape: Shape) -> Shape:
 
 
 @lru_cache(maxsize=256)
-def _shared_extent(extent: AnyExtent) -> AnyExtent:
+def _shared_extent(extent: Extent) -> Extent:
     return extent

@@ -112,6 +112,9 @@ class FieldValues:
 
     def choice(self, field: str, choices: tuple[str, ...]) -> str:
         """Return one of `choices`."""
+        value = self._fields[field].value
+        if isinstance(value, str) and value in choices:
+            return value
         return choice_of(self._fields[field], self._scope, f"{self.where}.{field}", choices)
 
     def rate(self, field: str) -> float:
@@ -150,13 +153,13 @@ class FieldValues:
 
     def sides(self, field: str, reaches: tuple[int, int]) -> Sides:
         """Return the padding of each side, given as one value, two for the axes, or a number for each side."""
-        if f"{field}.top" in self._fields:
-            top, bottom, left, right = (self.border(f"{field}.{side}") for side in SIDES)
-            return (top, bottom), (left, right)
+        if field in self._fields:
+            rows = self.padding(field, reaches[0])
+            return rows, rows if reaches[0] == reaches[1] else self.padding(field, reaches[1])
         if f"{field}[0]" in self._fields:
             return self.padding(f"{field}[0]", reaches[0]), self.padding(f"{field}[1]", reaches[1])
-        rows = self.padding(field, reaches[0])
-        return rows, rows if reaches[0] == reaches[1] else self.padding(field, reaches[1])
+        top, bottom, left, right = (self.border(f"{field}.{side}") for side in SIDES)
+        return (top, bottom), (left, right)
 
     def is_same(self, field: str) -> bool:
         """Return whether the value is the text 'same'."""

@@ -91,9 +91,12 @@ class Conv(Leaf):
 
     def with_windows(self, width: int, sides: Sides, mode: PaddingMode) -> Conv:
         """Return it with a kernel of `width` px, a padding of `sides`, and `mode`: a `Conv` where this is enough."""
+        is_square = (width, sides[1], mode) == (self.kernel, sides[0], "zeros")
+        if is_square and self.padding == sides[0] and type(self) is Conv:
+            return self
         own: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(Conv)}
         own["padding"] = sides[0]
-        if (width, sides[1], mode) == (self.kernel, sides[0], "zeros"):
+        if is_square:
             return Conv(**own)
         return GeneralConv(**own, kernel_width=width, padding_width=sides[1], padding_mode=mode)
 
