@@ -43,7 +43,7 @@ class Needs(nn.Module):
 class Scaled(Net):
     def forward(self, x):
         x = self.block1(x)
-        return self.out((x * 0.5).mean((2, 3)))
+        return self.out((x + 0.5).mean((2, 3)))
 
 
 def make(classes):
@@ -149,7 +149,7 @@ def test_a_network_of_a_package_is_shown(capsys: pytest.CaptureFixture[str]) -> 
         (["module=code/model.py:Net", "arch=quick"], "arch: module= gives the design already. Leave out arch=quick"),
         (
             ["module=code/model.py:Scaled"],
-            "Scaled: aten.mul.Tensor: a design cannot express arithmetic with a constant (model.py, line 31: return",
+            "Scaled: aten.add.Tensor: a design cannot express arithmetic with a constant (model.py, line 31: return",
         ),
         (["module=no_such_package.models:Net"], "module: no package no_such_package is installed. Install it, or"),
         (["module_args={a: 1}"], "module_args: needs a module. Write module=FILE.py:CLASS."),
