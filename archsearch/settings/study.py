@@ -172,7 +172,7 @@ class StudySettings:
     @property
     def _without_rungs(self) -> str:
         """Why the search trains every design whole: it has no rungs by default, and allows none."""
-        if len(self.objectives) > 1 or self.objectives[0] not in ("accuracy", "loss"):
+        if self.objectives not in (("accuracy",), ("loss",)):
             return "compares trainings by one objective, accuracy or loss"
         if self.pruner.name != "none":
             return f"ends trainings early, as the pruner '{self.pruner.name}' does: choose one of them"

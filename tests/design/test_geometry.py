@@ -12,8 +12,8 @@ def test_a_window_grows_the_field_by_its_span_times_the_jump() -> None:
 
 
 def test_padding_before_moves_the_field_and_an_even_kernel_leaves_it_uneven() -> None:
-    assert slide(ONE_PIXEL, 4, 1, 1, 1).interval(0) == (-1, 3)
-    assert slide(ONE_PIXEL, 4, 1, 1, 2).interval(0) == (-2, 2)
+    assert slide(ONE_PIXEL, 4, 1, 1, 1) == Extent(start=-1, size=4, jump=1)
+    assert slide(ONE_PIXEL, 4, 1, 1, 2) == Extent(start=-2, size=4, jump=1)
 
 
 def test_interval_steps_by_the_jump() -> None:
