@@ -47,6 +47,8 @@ NOT_RUN = {
     "python -m archsearch.show card=RUN_DIR": "needs the images of a run; tests/runs/test_card.py draws cards",
     "python -m archsearch.show augment=strong samples=FILE.png": "may download CIFAR-10; run with data=folder below",
     "python -m archsearch.run -m ...": "a form, not a command",
+    "python -m archsearch.show 'constraints.train_seconds={below: 300}'": "measures this machine for a minute; "
+    "tests/cost/test_predicted_runs.py runs it with a model",
 }
 """Commands that are neither run nor composed here, and why."""
 COMMANDS = documented.commands()

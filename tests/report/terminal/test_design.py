@@ -19,7 +19,7 @@ def test_the_record_has_the_keys_that_users_rely_on(shipped: Find) -> None:
     record = json.loads(json.dumps(design_record(shipped("vgg16"))))
     assert record.keys() == CONTRACT | MORE
     assert all(margin.keys() == MARGIN | {"slack"} for margin in record["margins"])
-    assert all(layer.keys() == LAYER | {"start", "activations"} for layer in record["layers"])
+    assert all(layer.keys() == LAYER | {"start", "activations", "receptive_fields"} for layer in record["layers"])
 
 
 def test_the_record_holds_the_footprint(shipped: Find) -> None:
@@ -33,6 +33,7 @@ def test_the_record_holds_the_footprint(shipped: Find) -> None:
     assert record["layers"][0] == {
         "name": "stages.conv1a.0.conv", "kind": "conv", "output_shape": [128, 32, 32], "receptive_field": 5,
         "jump": 1, "start": -2, "parameters": 9600, "macs": 9830400, "activations": 131072,
+        "receptive_fields": [5, 5],
     }  # fmt: skip
 
 
