@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def report(networks: list[Network], options: argparse.Namespace, model: str) -> None:
-    """Print the networks, and how well predictions and MACs tell their seconds."""
+    """Print the networks, and how well predictions and MACs rank their seconds."""
     print(f"n={options.rounds} rounds of {options.seconds} s, batch {options.batch}, {options.clock} clock,")
     print(f"{torch.get_num_threads()} threads, {processor_name()}, {os.cpu_count()} cores, torch {torch.__version__}")
     print(f"measuring the model took {model}\n")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from itertools import combinations, islice
 from typing import Any
 
-from archsearch.analysis.fit import SECONDS, lowered
+from archsearch.analysis.fit import lowered
 from archsearch.analysis.fixes import Change
 from archsearch.analysis.limits import LIMITS, Limits, Margin, NumberLimit, margin_text, margins
 from archsearch.analysis.measure import Footprint
-from archsearch.analysis.seconds import Estimate, Predictor
+from archsearch.analysis.seconds import SECONDS, Estimate, Predictor
 from archsearch.analysis.traits import windows_on_one_pixel
 from archsearch.design.lower import blocks_of, stages_of
 from archsearch.design.plan import Plan, design_id
@@ -78,18 +78,25 @@ def check_design(
     A limit on the seconds of a training needs a `predictor` of them. Raises `SpecError` for a design that is no
     network at all.
     """
+    checked = _measured(design, limits, predictor)
+    if blocks is None or checked.kept:
+        return checked
+    blocks, parameters = _with_own(design, blocks), checked.footprint.parameters
+    kept = {margin.limit for margin in checked.margins if margin.kept}
+    found = (
+        margin
+        if margin.kept
+        else replace(margin, fixes=_fixes(design, limits, margin, kept, parameters, blocks, predictor))
+        for margin in checked.margins
+    )
+    return replace(checked, margins=tuple(found))
+
+
+def _measured(design: DesignSpec, limits: Limits, predictor: Predictor | None) -> Checked:
+    """Return `design` with its width resolved, measured against `limits`, without fixes."""
     resolved, plan, footprint = lowered(design, limits, predictor)
     training = None if predictor is None else predictor(resolved)
     found = margins(plan, footprint, limits, training)
-    if blocks is not None and not all(margin.kept for margin in found):
-        blocks = _with_own(design, blocks)
-        kept = {margin.limit for margin in found if margin.kept}
-        found = tuple(
-            margin
-            if margin.kept
-            else replace(margin, fixes=_fixes(design, limits, margin, kept, footprint.parameters, blocks, predictor))
-            for margin in found
-        )
     return Checked(design=resolved, plan=plan, footprint=footprint, margins=found, training=training)
 
 
@@ -217,10 +224,9 @@ def _tried(
             changed = decode_design(change.applied(design.source), blocks)
             if design.width != "fit" and all(path[-1] != "width" for path, _ in change.edits):
                 changed = changed.at_width(design.width)
-            changed, plan, footprint = lowered(changed, limits, predictor)
-            training = None if predictor is None else predictor(changed)
-            after = {margin.limit: margin for margin in margins(plan, footprint, limits, training)}
+            after = _measured(changed, limits, predictor)
         except SpecError:
             continue
-        found.append(_Tried(change=change, footprint=footprint, margins=after))
+        by_limit = {margin.limit: margin for margin in after.margins}
+        found.append(_Tried(change=change, footprint=after.footprint, margins=by_limit))
     return found

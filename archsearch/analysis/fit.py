@@ -11,7 +11,7 @@ from itertools import chain
 
 from archsearch.analysis.limits import LIMITS, Bound, Limits, unpredicted
 from archsearch.analysis.measure import Footprint, Widths, measure, measure_design
-from archsearch.analysis.seconds import Predictor
+from archsearch.analysis.seconds import SECONDS, Predictor
 from archsearch.design.lower import lower
 from archsearch.design.plan import Plan
 from archsearch.design.spec import DesignSpec
@@ -26,7 +26,6 @@ POWER = 1.8  # first guess of the power with which counts grow with the multipli
 BEYOND = 0.01  # share of the multiplier by which a step passes the guess
 NARROW = 1.04  # high / low below which the bracket is bisected
 MAX_LOG_STEP = 20.0  # logarithm of the largest step
-SECONDS = "train_seconds"  # the limit whose value is predicted
 LEAST_SECONDS = 1e-3  # below which bounds and values count as this
 
 

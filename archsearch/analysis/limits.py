@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from archsearch.analysis import fixes
 from archsearch.analysis.fixes import Change
 from archsearch.analysis.measure import Footprint, rows, stage_ends
-from archsearch.analysis.seconds import Estimate
+from archsearch.analysis.seconds import SECONDS, Estimate
 from archsearch.analysis.traits import HEADS, TRAITS, HeadKind, Traits, read_traits
 from archsearch.decode import Range, decode, describe, is_list, is_mapping, join
 from archsearch.design.layers import Trait
@@ -345,7 +345,7 @@ LIMITS: Mapping[str, Limit] = {
         NumberLimit("macs", _cost_changes, grows_with_width=True),
         NumberLimit("activations", _cost_changes, grows_with_width=True),
         NumberLimit("peak_bytes", _cost_changes, unit="bytes", grows_with_width=True),
-        SecondsLimit("train_seconds", _cost_changes, unit="s", grows_with_width=True),
+        SecondsLimit(SECONDS, _cost_changes, unit="s", grows_with_width=True),
         TraitLimit("contains", _added_traits),
         TraitLimit("forbids", _removed_traits),
         DownsamplingLimit("downsampling", _downsampling_changes),
@@ -398,7 +398,7 @@ def _require_possible(limits: Limits, where: str) -> None:
 def unpredicted() -> SpecError:
     """Return the error that a limit on seconds is set where nothing predicts them."""
     fix = "python -m archsearch.show and run predict it; leave the limit out elsewhere."
-    return SpecError("constraints.train_seconds", "needs the settings of a training on this machine", fix)
+    return SpecError(f"constraints.{SECONDS}", "needs the settings of a training on this machine", fix)
 
 
 def margins(plan: Plan, footprint: Footprint, limits: Limits, training: Estimate | None = None) -> tuple[Margin, ...]:

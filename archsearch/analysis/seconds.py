@@ -1,14 +1,18 @@
 """The seconds that training a design is predicted to take, as a limit and a search use them; no torch.
 
-`archsearch.cost` makes the predictions. Imports the design only.
+`archsearch.cost` makes the predictions. Imports the standard library; the design for types only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from archsearch.design.spec import DesignSpec
+if TYPE_CHECKING:
+    from archsearch.design.spec import DesignSpec
+
+SECONDS = "train_seconds"
+"""The predicted seconds of a training, as a limit, an objective and the cost of a trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,7 +27,7 @@ _POLICY = AugmentPolicy(
 )
 _BATCH = {"cpu": 128}  # a small network's step fills a CPU at once, but not a GPU
 _LARGE = 512
-_RIDGE = 1e-2  # keeps rates that the networks do not tell apart small
+_RIDGE = 1e-2  # keeps rates small that the networks do not determine
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def fit(measured: Sequence[Measured]) -> dict[str, Rates]:
     """Return the rates by kind, none below 0, with the least squares of relative errors (Lawson and Hanson 1974).
 
     A call costs the same for all kinds: launching one does not depend on what it computes, and two sizes of a kind do
-    not tell it from the rest.
+    not separate it from the rest.
     """
     kinds = sorted({kind for one in measured for kind in one.work})
     rows = [_amounts(one, kinds) for one in measured]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import Checked
 from archsearch.analysis.limits import margin_record
+from archsearch.analysis.seconds import SECONDS
 from archsearch.decode import decode
 from archsearch.design.spec import self_contained
 from archsearch.errors import DataError
 from archsearch.report.vocabulary import record_of
 from archsearch.settings.augment import decode_policy, policy_record
 from archsearch.settings.data import DataSettings
-from archsearch.settings.objectives import SECONDS
 
 if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset

@@ -11,12 +11,12 @@ from functools import partial
 from typing import Any
 
 from archsearch.analysis.limits import Limits, decode_limits
+from archsearch.analysis.seconds import SECONDS
 from archsearch.decode import decode, describe, suggest
 from archsearch.design.spec import BlockLookup, DesignSpec, decode_design
 from archsearch.errors import SpecError
 from archsearch.settings.augment import AugmentPolicy, decode_policy
 from archsearch.settings.data import DataSettings
-from archsearch.settings.objectives import SECONDS
 from archsearch.settings.study import StudySettings
 from archsearch.settings.tracking import TrackingSettings
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from archsearch import plugins
+from archsearch.analysis.seconds import SECONDS
 
 Direction = Literal["maximize", "minimize"]
 
@@ -52,8 +53,6 @@ def _plain(direction: Direction, name: str, label: str, unit: str, *, short: str
     return Objective(direction=direction, source=(name,), label=label, short=short or label, unit=unit)
 
 
-SECONDS = "train_seconds"
-"""The predicted seconds of a training, as a limit, an objective and the cost of a trial."""
 OBJECTIVES: dict[str, Objective] = {
     "accuracy": Objective(
         direction="maximize",

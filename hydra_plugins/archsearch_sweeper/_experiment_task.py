@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import begun
-from archsearch.analysis.seconds import Predictor
+from archsearch.analysis.seconds import SECONDS, Predictor
 from archsearch.cli.compose import Composer
 from archsearch.config_files import ConfigSources
 from archsearch.decode import decode
@@ -23,7 +23,7 @@ from archsearch.search.evaluator import Evaluator
 from archsearch.search.task import Assignments, Candidate, Job, Outcome
 from archsearch.settings.data import DataSettings
 from archsearch.settings.experiment import Experiment, decode_experiment, require_training
-from archsearch.settings.objectives import OBJECTIVES, SECONDS
+from archsearch.settings.objectives import OBJECTIVES
 from archsearch.settings.training import OptimizerSettings, TrainSettings
 from archsearch.training.storage import read_metrics, write_whole
 

@@ -1,4 +1,4 @@
-"""The parts of the GPU's benchmark in order: each on disk as it ends; what does not fit is skipped and said so."""
+"""The parts of the GPU's benchmark in order: each on disk as it ends; what does not fit is skipped, and named."""
 
 from __future__ import annotations
 

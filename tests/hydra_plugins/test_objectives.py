@@ -6,9 +6,10 @@ import math
 
 import pytest
 
+from archsearch.analysis.seconds import SECONDS
 from archsearch.cli.run import main
 from archsearch.search.storage.reader import open_reader
-from archsearch.settings.objectives import OBJECTIVES, SECONDS
+from archsearch.settings.objectives import OBJECTIVES
 
 TINY = [
     "-m", "data=shapes", "data.shapes.train_images=60", "data.shapes.test_images=20", "augment=none",

@@ -39,16 +39,18 @@ def states(study: Study) -> list[str]:
     return [trial.state.name for trial in study.trials()]
 
 
-def search(study: Study, task: FakeTask, heard: list[Event] | None = None, trials: int | None = 6) -> None:
+def search(study: Study, task: FakeTask, events: list[Event] | None = None, trials: int | None = 6) -> None:
     sweep = make_sweep(make_settings(trials=trials, budget="1h"))
-    work(study, sweep, task, seed=1, until=time.monotonic() + LATER, listen=(heard if heard is not None else []).append)
+    work(
+        study, sweep, task, seed=1, until=time.monotonic() + LATER, listen=(events if events is not None else []).append
+    )
 
 
 def test_a_budget_that_is_spent_begins_no_training(study: Study) -> None:
-    heard: list[Event] = []
-    work(study, make_sweep(), FakeTask(), seed=1, until=time.monotonic() - 1, listen=heard.append)
+    events: list[Event] = []
+    work(study, make_sweep(), FakeTask(), seed=1, until=time.monotonic() - 1, listen=events.append)
     assert states(study) == []
-    assert [event.text for event in heard] == [OVER]
+    assert [event.text for event in events] == [OVER]
 
 
 def test_a_training_is_put_back_at_the_end_of_the_budget_and_resumed_by_the_same_command(
@@ -59,11 +61,11 @@ def test_a_training_is_put_back_at_the_end_of_the_budget_and_resumed_by_the_same
         time.sleep(100)
         pytest.fail("nothing has ended the training")
 
-    heard: list[Event] = []
-    search(study, FakeTask(on_train=train), heard)
+    events: list[Event] = []
+    search(study, FakeTask(on_train=train), events)
     assert states(study) == ["WAITING"]
     assert study.trials()[0].user_attrs["worker"] == ""
-    assert heard[-1].text == OVER
+    assert events[-1].text == OVER
     resumed = FakeTask()
     search(study, resumed, trials=2)
     assert (states(study), resumed.resumed, len(resumed.trained)) == (["COMPLETE"] * 2, [0], 1)
@@ -100,10 +102,10 @@ def test_without_a_number_of_trials_the_search_lasts_until_its_budget_ends(
 
 
 def test_with_a_number_of_trials_the_search_ends_there(study: Study) -> None:
-    heard: list[Event] = []
-    search(study, FakeTask(), heard, trials=3)
+    events: list[Event] = []
+    search(study, FakeTask(), events, trials=3)
     assert states(study) == ["COMPLETE"] * 3
-    assert OVER not in [event.text for event in heard]
+    assert OVER not in [event.text for event in events]
 
 
 def test_a_stop_of_the_user_is_not_taken_for_the_end_of_the_budget(study: Study) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from archsearch.analysis.check import Checked, margin_text
 from archsearch.analysis.limits import margin_record
 from archsearch.analysis.measure import LayerFootprint, rows, stage_ends
+from archsearch.analysis.seconds import SECONDS
 from archsearch.formatting import duration, number, one_line, percent
 from archsearch.report.vocabulary import record_of
 
@@ -45,7 +46,7 @@ def field_text(row: LayerFootprint) -> str:
 def _training_record(checked: Checked) -> dict[str, Any]:
     if (training := checked.training) is None:
         return {}
-    return {"train_seconds": {"seconds": round(training.seconds, 1), "error": training.error}}
+    return {SECONDS: {"seconds": round(training.seconds, 1), "error": training.error}}
 
 
 def design_text(checked: Checked, *, styled: bool = False) -> str:

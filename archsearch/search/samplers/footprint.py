@@ -245,7 +245,7 @@ class DesignInputs:
 
     Every parameter has a length scale of its own. The features share one: they are correlated (a deeper network has
     more parameters), and a few trainings cannot identify a length for each. What differs in a training's context, such
-    as its rung, has a trend (the level) and a length scale (how much one tells of another) of its own.
+    as its rung, has a trend (the level) and a length scale (how similar results are across it) of its own.
     """
 
     names: tuple[str, ...]

@@ -1,8 +1,8 @@
 """Designs that an earlier study has trained, for the model of this one; they are never trials of it.
 
 The earlier study may have other limits, fewer keys, other epochs: what it set that is no value of this space counts as
-not set, and the features are those of the design that it trained. Its level, and how much it tells of this study, is
-for the model to learn (see `Design.context`).
+not set, and the features are those of the design that it trained. Its level, and how well it predicts this study,
+are for the model to learn (see `Design.context`).
 """
 
 from __future__ import annotations
