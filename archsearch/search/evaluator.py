@@ -9,6 +9,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from typing import Any
 
 from archsearch.analysis.check import Checked, check_design
@@ -175,8 +176,7 @@ def _count(layers: tuple[Layer, ...], halvings: int, found: Counter[str]) -> int
     """Count the convolutions of `layers`, and return the halvings behind them; a convolution's own stride counts."""
     for layer in layers:
         if isinstance(layer, Conv):
-            if layer.stride > 1:
-                halvings += _halvings(layer.stride)
+            halvings += _halvings(layer.stride)
             found["depth"] += 1
             if layer.longest > 1:
                 found[sys.intern(f"level{halvings}.kernel{layer.longest}")] += 1  # thousands of designs are remembered
@@ -186,10 +186,11 @@ def _count(layers: tuple[Layer, ...], halvings: int, found: Counter[str]) -> int
             halvings = _count(layer.layers, halvings, found)
         elif isinstance(layer, Parallel):
             halvings = max((_count(branch.layers, halvings, found) for branch in layer.branches), default=halvings)
-        elif layer.total_stride > 1:
+        elif layer.total_stride != 1:
             halvings += _halvings(layer.total_stride)
     return halvings
 
 
-def _halvings(stride: int) -> int:
+def _halvings(stride: int | Fraction) -> int:
+    """Return how often `stride` halves a map; negative where it makes the map larger."""
     return round(math.log2(stride))
