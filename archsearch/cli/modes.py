@@ -10,8 +10,8 @@ from archsearch.errors import SpecError
 from archsearch.overrides import group_of, key_of, run_command, text_of
 
 _OF_SEARCH = (
-    *("study.trials", "study.budget", "study.rungs", "study.warm_start", "study.workers"),
-    *("study.repair", "study.retry_failed", "study.max_failures"),
+    *("study.trials", "study.budget", "study.rungs", "study.enqueue", "study.warm_start"),
+    *("study.workers", "study.repair", "study.retry_failed", "study.max_failures"),
     *("sampler", "pruner", "study.sampler", "study.pruner"),
 )
 """Keys and groups that only a search reads; name, storage and objectives of a study are those of a single run too."""

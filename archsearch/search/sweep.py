@@ -44,6 +44,7 @@ class Sweep:
     settings: StudySettings = field(default_factory=StudySettings)
     epochs: int | None = None  # of a whole training, where all have the same
     rungs: tuple[int, ...] = ()
+    enqueued: tuple[Params, ...] = ()  # points that are trained first
     earlier: tuple[Observation, ...] = ()  # designs that an earlier study has trained, for the sampler
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Annotated, Literal, get_args
@@ -92,6 +93,7 @@ class StudySettings:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     rungs: Literal["auto"] | tuple[Count, ...] | None = "auto"  # epochs; see `rungs_up_to`
+    enqueue: tuple[Mapping[str, str | int | float | bool | None], ...] = ()  # designs to train first: values of keys
     warm_start: str | None = None  # an earlier study whose results the sampler knows: NAME, or STORAGE#NAME
     repair: bool = True  # raise dilations where a design misses a lower limit of the receptive field
     retry_failed: bool = False  # train failed designs again

@@ -271,6 +271,7 @@ def _dataclass_rows(kind: type, prefix: str, meanings: Mapping[str, str], nested
 _WORDS = {
     "data.channels": "1, 3, or null; of a package any number",
     "data.name": ", ".join(map(code, DATASETS)) + ", or of a package",
+    "study.enqueue": "list of mappings from keys to values",
     "study.objectives": "list of " + ", ".join(map(code, OBJECTIVES)) + ", or of a package",
     "study.heartbeat": "number, above 0 and below `study.grace`",
     "study.grace": "number, above `study.heartbeat`",

@@ -29,6 +29,7 @@ OF_TRIAL: Mapping[str, str] = {
     "cause": "why a trial failed, or why its design is infeasible",
     "traceback": "of a failed trial",
     "duplicate_of": "the number of the trial with the same training",
+    "enqueued": "its place in `study.enqueue`, counted from 0",
     "rung": "its epochs, where they are fewer than those of a whole training",
     "promoted_from": "the number of the trial of the same design at the rung below",
     "train_seconds": "the predicted seconds of a whole training, where they were asked for",

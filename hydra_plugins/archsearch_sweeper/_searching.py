@@ -25,7 +25,7 @@ from archsearch.search.loop import SearchStopped, enqueue, is_done, work
 from archsearch.search.progress import ProgressView
 from archsearch.search.queue import INFEASIBLE, StudySnapshot, take_snapshot
 from archsearch.search.samplers.observations import Observation
-from archsearch.search.space import Space
+from archsearch.search.space import Params, Space
 from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, open_study
 from archsearch.search.summary import best_so_far, summarize, summary_text, unbuildable, write_best
@@ -34,6 +34,7 @@ from archsearch.search.task import hash_of
 from archsearch.search.workers import run_workers
 from archsearch.settings.experiment import Experiment, decode_experiment
 from archsearch.settings.study import StudySettings
+from hydra_plugins.archsearch_sweeper._enqueued import enqueued_points, require_feasible
 from hydra_plugins.archsearch_sweeper._experiment_task import ExperimentTask, ExperimentTasks
 from hydra_plugins.archsearch_sweeper._forecast import draw_sample, forecast_text, listed_text
 from hydra_plugins.archsearch_sweeper._grammar import Request, read_request
@@ -89,6 +90,8 @@ def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[f
             until=until,
         )
         if not is_done(snapshot, sweep):
+            if not snapshot.taken:
+                require_feasible(sweep, task)
             text = _forecast(opened, task, snapshot, total)
             print(printable(text), file=sys.stderr, flush=True)  # noqa: T201
             if not str(config.hydra.launcher._target_).endswith(".BasicLauncher"):
@@ -235,6 +238,7 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
         folder=_own_folder(folder, study, given=moved is not None),
         epochs=epochs,
         rungs=_rungs(settings, epochs, exhaustive=exhaustive),
+        enqueued=_enqueued(settings, request, composer, exhaustive=exhaustive),
         earlier=_earlier(settings, study, request.space, epochs, exhaustive=exhaustive),
     )
     tasks = ExperimentTasks(
@@ -266,6 +270,13 @@ def _rungs(settings: StudySettings, epochs: int | None, *, exhaustive: bool) -> 
         what = "a list of designs is trained whole" if exhaustive else "the epochs of the trainings are searched over"
         raise SpecError("study.rungs", what, "Leave it at auto, or set it to null.")
     return ()
+
+
+def _enqueued(settings: StudySettings, request: Request, composer: Composer, *, exhaustive: bool) -> tuple[Params, ...]:
+    """Return the points of the space that are trained first."""
+    if settings.enqueue and exhaustive:
+        raise SpecError("study.enqueue", "a list of designs is trained in its own order", "Leave it out.")
+    return enqueued_points(settings.enqueue, request.space, request.fixed, composer)
 
 
 def _earlier(

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 def make_proposer(study: Study, sweep: Sweep, task: Task, seed: int | None) -> Proposer:
     """Return the proposer for the chosen sampler; raises `SpecError` where a package's sampler cannot be made."""
     proposer = _make_sampler(study, sweep, task, seed)
+    if sweep.enqueued:
+        from archsearch.search.samplers.enqueued import EnqueuedProposer
+
+        proposer = EnqueuedProposer(proposer, sweep, task)
     if not sweep.rungs:
         return proposer
     from archsearch.search.samplers.rungs import RungProposer
