@@ -86,7 +86,7 @@ def test_no_flipped_bit_is_believed(tmp_path: Path) -> None:
     cache.write(path, "key", make_source(2))
     whole = path.read_bytes()
     believed: list[int] = []
-    for bit in range(8 * len(whole)):
+    for bit in range(0, 8 * len(whole), 7):  # each octet once or twice, at another bit each time
         octets = bytearray(whole)
         octets[bit // 8] ^= 1 << bit % 8
         path.write_bytes(octets)

@@ -6,13 +6,10 @@ import random
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from environment import blank, cut_short, flip_bits
 from lab import RUN_DIR, Lab, Reference, Warm, kill_at_point
 
-from archsearch.data import cache
-from archsearch.data.dataset import Images, Source
 from archsearch.errors import DataError
 from archsearch.runs.load import load_network
 
@@ -50,32 +47,6 @@ def test_weights_that_are_not_whole_are_refused(finished: Path, tmp_path: Path, 
     damage(tmp_path / "model.safetensors")
     with pytest.raises(DataError):
         load_network(tmp_path)
-
-
-def test_a_cache_with_a_flipped_bit_is_not_believed() -> None:
-    rng = np.random.default_rng(0)
-    images = Images(images_BHWC=rng.integers(0, 256, (6, 4, 4, 3), np.uint8), labels_B=np.arange(6) % 2)
-    source = Source(
-        name="some",
-        classes=("a", "b"),
-        train=images,
-        test=images,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.2, 0.2, 0.2),
-        digest="d",
-    )
-    file = Path("cache")
-    cache.write(file, "key", source)
-    assert cache.read(file, "key") is not None
-    whole, believed = file.read_bytes(), []
-    for place in range(len(whole)):
-        for bit in (0, 3, 6):
-            damaged = bytearray(whole)
-            damaged[place] ^= 1 << bit
-            file.write_bytes(damaged)
-            if cache.read(file, "key") is not None:
-                believed.append(place)
-    assert believed == []
 
 
 def test_a_run_with_damaged_overrides_is_resumed_or_refused(warm: Warm, reference: Reference, tmp_path: Path) -> None:

@@ -33,10 +33,10 @@ def run(tree: Path, folder: Path, *command: str) -> subprocess.CompletedProcess[
 
 
 def test_a_network_is_built_trained_and_exported_without_the_kernels(bare: Path, tmp_path: Path) -> None:
-    found = run(bare, tmp_path, "-c", "import archsearch; print(archsearch.__file__)")
-    assert found.stdout.startswith(str(bare)), found
-    built = run(bare, tmp_path, "-c", "from archsearch import build, load_design; build(load_design('brisk'))")
+    code = "import archsearch; archsearch.build(archsearch.load_design('brisk')); print(archsearch.__file__)"
+    built = run(bare, tmp_path, "-c", code)
     assert built.returncode == 0, built.stderr
+    assert built.stdout.startswith(str(bare)), built
     few = (*FEW, "train.epochs=1", "train.batch_size=50", "study.name=bare", "hydra.run.dir=trained")
     trained = run(bare, tmp_path, "-m", "archsearch.run", *few)
     assert trained.returncode == 0, trained.stderr

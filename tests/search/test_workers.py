@@ -68,7 +68,7 @@ def test_a_killed_search_is_resumed() -> None:
 
 
 def test_ctrl_c_leaves_no_process_and_releases_every_trial() -> None:
-    process = subprocess.Popen(command(24, 3), start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command(12, 3), start_new_session=True, stderr=subprocess.DEVNULL)
     while process.poll() is None and (not Path("log").exists() or len(epochs()) < 3):
         time.sleep(0.01)
     children = [int(one) for one in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
@@ -80,8 +80,8 @@ def test_ctrl_c_leaves_no_process_and_releases_every_trial() -> None:
     trials = make_study(store, name="killed").trials()
     store.close()
     assert {trial.state.name for trial in trials if not trial.state.is_finished()} == {"WAITING"}
-    subprocess.run(command(24, 3), check=True, timeout=300)
-    assert states()["complete"] == 24
+    subprocess.run(command(12, 3), check=True, timeout=300)
+    assert states()["complete"] == 12
     assert max(epochs().values()) <= 6  # an epoch that Ctrl-C cut off is trained again
 
 
