@@ -173,15 +173,17 @@ class _Reader:
     def _across(self, parallel: Parallel, shape: Shape, count: _Count) -> Shape:
         """Add the branches of `parallel`, the longest of which counts, and return the shape of their merge."""
         self.found.update(parallel.traits())
-        counts: list[_Count] = []
+        heads: list[HeadKind | None] = []
         shapes: list[Shape] = []
         conv = before = count.conv
         strided = dilated = either = 0
         for branch in parallel.branches:
-            one = _Count()
-            one.conv = before
-            one, end = self.through(branch.layers, shape, one) if branch.layers else (one, shape)
-            counts.append(one)
+            if not branch.layers:
+                heads.append(None)
+                shapes.append(shape)
+                continue
+            one, end = self.through(branch.layers, shape, _Count(conv=before))
+            heads.append(one.head)
             shapes.append(end)
             if one.pooled:
                 self.found.update(one.pooled)
@@ -195,8 +197,7 @@ class _Reader:
         count.dilated += dilated
         count.either += either
         if after[1] == 1 == after[2] and shape[1:] != (1, 1):
-            head = counts[0].head
-            count.head = head if all(one.head == head for one in counts) else "none"
+            count.head = heads[0] if all(one == heads[0] for one in heads) else "none"
         elif after[1:] != (1, 1) and count.head is not None:
             self._reopen(count)
         return after

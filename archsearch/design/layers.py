@@ -176,8 +176,9 @@ class Conv(Leaf):
 
     def canonical(self) -> str:
         k, (before, after) = self.kernel, self.padding
-        window = f"{k},{self.stride},{self.dilation if k > 1 else 1},{self.groups},{before},{after},{self.bias:d}"
-        return f"conv{self.in_channels},{self.out_channels},{window}{tie_text(self.symmetry)}"
+        window = f"{k},{self.stride},{self.dilation if k > 1 else 1},{self.groups},{before},{after}"
+        bias = 1 if self.bias else 0
+        return f"conv{self.in_channels},{self.out_channels},{window},{bias}{tie_text(self.symmetry)}"
 
     def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
         return replace(self, symmetry="lift" if kind == "image" else "pairs"), "pairs"

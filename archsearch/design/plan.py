@@ -74,6 +74,8 @@ class Parallel:
                 if shape[1:] != first[1:]:
                     self._reject_branches(0, i, shapes, path)
             return sum(shape[0] for shape in shapes), first[1], first[2]
+        if shapes.count(first) == len(shapes):  # most merges
+            return first
         whole = 0
         if self.combine == "multiply":
             whole = max(range(len(shapes)), key=lambda i: (shapes[i][1] * shapes[i][2], shapes[i][0]))
@@ -98,7 +100,7 @@ class Parallel:
         """Return the traits of the merge itself; a sum with a branch that is linear in each pixel is a residual."""
         if len(self.branches) < 2:
             return ()
-        if self.combine in ("add", "mean") and any(_is_shortcut(one) for one in self.branches):
+        if self.combine in ("add", "mean") and any(map(_is_shortcut, self.branches)):
             return ("residual",)
         return ("gate",) if self.combine == "multiply" else ()
 
@@ -221,7 +223,9 @@ def canonical_text(plan: Plan) -> str:
 
     Raises `SpecError` where branches cannot be merged.
     """
-    return f"{plan.input_shape}:{_joined(_texts(plan.layers, plan.input_shape)[0])}"
+    texts: list[str | _Merge] = []
+    _add_texts(plan.layers, plan.input_shape, texts)
+    return f"{plan.input_shape}:{_joined(texts)}"
 
 
 class _Merge(NamedTuple):
@@ -241,12 +245,11 @@ def _joined(texts: Iterable[str | _Merge]) -> str:
     return ";".join([one if isinstance(one, str) else one.text() for one in texts])
 
 
-def _texts(layers: Iterable[Layer], shape: Shape) -> tuple[list[str | _Merge], Shape]:
-    """Return the canonical texts of `layers` for an input of `shape`, without nesting and layers that do nothing.
+def _add_texts(layers: Iterable[Layer], shape: Shape, found: list[str | _Merge]) -> Shape:
+    """Add the canonical texts of `layers`, without nesting and layers that do nothing, for an input of `shape`.
 
-    The second value is the shape of their output.
+    Returns the shape of their output.
     """
-    found: list[str | _Merge] = []
     for layer in layers:
         if isinstance(layer, Conv):
             found.append(layer.simplified(shape).canonical())
@@ -254,33 +257,33 @@ def _texts(layers: Iterable[Layer], shape: Shape) -> tuple[list[str | _Merge], S
         elif isinstance(layer, Activation) or (isinstance(layer, Norm) and layer.kind == "batch"):
             found.append(layer.canonical())  # as plain as it is, and the shape stays
         elif isinstance(layer, Sequence):
-            inner, shape = _texts(layer.layers, shape)
-            found += inner
+            shape = _add_texts(layer.layers, shape, found)
         elif isinstance(layer, Parallel):
-            inner, shape = _merge_texts(layer, shape)
-            found += inner
+            shape = _add_merge(layer, shape, found)
         else:
             plain = layer.simplified(shape)
             shape = layer.shape_after(shape)
             if plain is not None and (text := plain.canonical()):
                 found.append(text)
-    return found, shape
+    return shape
 
 
-def _merge_texts(parallel: Parallel, shape: Shape) -> tuple[list[str | _Merge], Shape]:
+def _add_merge(parallel: Parallel, shape: Shape, found: list[str | _Merge]) -> Shape:
+    if len(parallel.branches) == 1:
+        end = _add_texts(parallel.branches[0].layers, shape, found)
+        return parallel.merged_shape([end], parallel.name)
     kind = parallel.combine, parallel.symmetry
-    branches: list[str] = []
+    texts: list[str] = []
     shapes: list[Shape] = []
-    inner: list[str | _Merge] = []
     for branch in parallel.branches:
-        inner, end = _texts(branch.layers, shape) if branch.layers else ([], shape)
-        shapes.append(end)
+        inner: list[str | _Merge] = []
+        shapes.append(_add_texts(branch.layers, shape, inner) if branch.layers else shape)
         if len(inner) == 1 and isinstance(only := inner[0], _Merge) and only.kind == kind and kind[0] != "mean":
-            branches += only.branches
+            texts += only.branches
         else:
-            branches.append(_joined(inner))
-    merged = parallel.merged_shape(shapes, parallel.name)
-    return inner if len(shapes) == 1 else [_Merge(kind, branches)], merged
+            texts.append(_joined(inner))
+    found.append(_Merge(kind, texts))
+    return parallel.merged_shape(shapes, parallel.name)
 
 
 def design_id(plan: Plan) -> str:
