@@ -26,7 +26,7 @@ MAX_FIXES = 3
 """Fixes that are given for one limit."""
 MOST_JOINED = 10
 """Changes of which two are tried together for one limit, where none keeps it alone."""
-MOST_WORK = 40_000
+MOST_WORK = 20_000
 """Stages and layers that the changes tried for one limit have together: of a huge design fewer are tried."""
 
 

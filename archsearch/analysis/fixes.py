@@ -6,6 +6,7 @@ Imports the design and its traits; no torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from archsearch.errors import SpecError
 
 Path = tuple[str, ...]
 _TRIES = 200
+_ROUNDING = 1.3  # what the rounding of channels may add to a multiplier
 _SHARED = ("kernel", "stride", "dilation", "padding", "bias", "act", "norm", "dropout", "shortcut")
 """Options that the blocks which `set_block` gives have in common."""
 _DENSE = ("normal", "strided", "dilated")
@@ -111,13 +113,17 @@ def add_repeats(design: DesignSpec, *steps: int) -> Iterator[Change]:
                 yield set_key(("stages", stage.name, "repeats"), stage.repeats + step)
 
 
-def narrow(design: DesignSpec) -> Iterator[Change]:
-    """Yield the multipliers below the design's own, in hundredths, largest first."""
+def narrow(design: DesignSpec, excess: float) -> Iterator[Change]:
+    """Yield the multipliers below the design's own, in hundredths, largest first, that may end an `excess`.
+
+    Counts grow with the square of the multiplier at most, up to what rounding of channels adds or takes.
+    """
     if design.width == "fit":
         return
     top = round(design.width * 100)
+    most = _ROUNDING * top / math.sqrt(1 + excess)
     steps = sorted({max(1, top - step) for step in (*range(1, 60), *range(60, top, 5))}, reverse=True)
-    for step in steps[:_TRIES]:
+    for step in [one for one in steps if one <= most][:_TRIES]:
         yield set_key(("width",), step / 100)
 
 

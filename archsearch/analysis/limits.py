@@ -293,8 +293,8 @@ def _parameter_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
     yield from _cost_changes(design, margin)
 
 
-def _cost_changes(design: DesignSpec, _: Margin) -> Iterator[Change]:
-    yield from fixes.narrow(design)
+def _cost_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
+    yield from fixes.narrow(design, margin.excess)
     yield from fixes.add_repeats(design, -1, -2)
 
 

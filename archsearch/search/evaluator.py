@@ -61,10 +61,11 @@ class Evaluator:
         """Return the candidate of `assignments`; raises `SpecError` for a design that cannot be built."""
         tree, unused = self._composed(assignments)
         checked = self._check(tree)
-        repairs: dict[str, Value] = {}
+        repairs: dict[str, Value] = dict.fromkeys(self._overridden(unused, assignments))
         if self._repair and not checked.kept and may_repair(checked):
             found = self._repaired(assignments, checked)
-            tree, checked, repairs = found or (tree, checked, repairs)
+            tree, checked, change = found or (tree, checked, {})
+            repairs |= change
         if tree["arch"].get("width") == "fit" and self._limits_of(tree.get("constraints")).train_seconds is not None:
             repairs["arch.width"] = checked.design.width  # later predictions differ, and so would the width
         identity = checked.design_id if checked.kept else ""
@@ -96,6 +97,15 @@ class Evaluator:
             stage, option = name.split(".")[2:]
             stages[stage] = {key: value for key, value in stages[stage].items() if key != option}
         return {**tree, "arch": {**tree["arch"], "stages": stages}}, unused
+
+    def _overridden(self, unused: tuple[str, ...], assignments: Assignments) -> list[str]:
+        """Return those of the options `unused` that a stage has without the assignment: null takes them away."""
+        if not unused:
+            return []
+        groups = {name: value for name, value in assignments.items() if "." not in name}
+        stages = self._compose(groups)["arch"]["stages"]
+        parts = ((name, *name.split(".")[2:]) for name in unused)
+        return [name for name, stage, option in parts if stages.get(stage, {}).get(option) is not None]
 
     def _is_used(self, name: str, stages: Mapping[str, Any]) -> bool:
         """Return whether a stage's block has the option; decoding reports keys that no block has."""

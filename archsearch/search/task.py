@@ -24,9 +24,10 @@ Assignments = Mapping[str, Value]
 class Candidate:
     """What is known of a design before it is trained.
 
-    `assignments` are what was proposed, `repairs` further changes that keep a limit; together they make
-    it again. `key` is shared by trainings that would give the same result. `features` are what a sampler may
-    learn from; `experiment` is the task's own and passes through the search unread.
+    `assignments` are what was proposed, `repairs` further changes: a dilation that keeps a limit, a width that was
+    fitted, null for an option that a block does not have. Together they make the design again. `key` is shared by
+    trainings that would give the same result. `features` are what a sampler may learn from; `experiment` is the task's
+    own and passes through the search unread.
     """
 
     assignments: Assignments

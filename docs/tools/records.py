@@ -11,7 +11,7 @@ from archsearch import errors
 
 OF_TRIAL: Mapping[str, str] = {
     "assignments": "the settings of the proposal, by dotted key",
-    "repairs": "settings that were changed to keep a limit",
+    "repairs": "what the search changed: a dilation for a limit, a fitted width, null for an option that a block lacks",
     "unused": "settings that the design does not use",
     "base": "the other overrides of the command; passwords are masked",
     "sweep": "hash of the command: its space and its other overrides",

@@ -20,6 +20,7 @@ from archsearch.design.lower import lower
 from archsearch.design.plan import Parallel, Plan, Sequence, design_id
 from archsearch.design.spec import decode_design
 from archsearch.errors import SpecError
+from archsearch.overrides import assign
 from archsearch.search.evaluator import Evaluator, features_of, trial_key
 from archsearch.search.task import Task
 from hydra_plugins.archsearch_sweeper._grammar import read_request
@@ -72,6 +73,17 @@ def test_an_option_that_the_block_lacks_does_not_count(evaluator: Evaluator) -> 
     assert evaluator({"arch.stages.c1.block": "inverted", "arch.stages.c1.expand": 2}).unused == ()
 
 
+def test_an_option_of_the_network_that_the_block_lacks_becomes_null(evaluator: Evaluator) -> None:
+    point = {"arch.stages.c3.block": "repvgg", "arch.stages.c3.shortcut": "if_same_shape", "arch.width": "fit"}
+    candidate = evaluator(point)
+    assert candidate.unused == ("arch.stages.c3.shortcut",)
+    assert candidate.repairs == {"arch.stages.c3.shortcut": None}
+    again = {name: value for name, value in point.items() if name not in candidate.unused} | candidate.repairs
+    assert evaluator(again).key == candidate.key
+    with pytest.raises(SpecError, match="shortcut"):
+        evaluator({name: value for name, value in point.items() if not name.endswith("shortcut")})
+
+
 def test_random_points_are_evaluated_as_when_composed_by_hydra_and_measured_whole(
     evaluator: Evaluator,
 ) -> None:
@@ -79,10 +91,9 @@ def test_random_points_are_evaluated_as_when_composed_by_hydra_and_measured_whol
     request, rng = read_request([], space), np.random.default_rng(3)
     for _ in range(5):
         candidate = evaluator({**request.fixed, **request.space.draw(rng)})
-        said = {**candidate.assignments, **candidate.repairs}
-        tree, blocks = read_tree(
-            compose(["data=shapes", *(f"{key}={value}" for key, value in said.items() if key not in candidate.unused)])
-        )
+        used = {key: value for key, value in candidate.assignments.items() if key not in candidate.unused}
+        overrides = [assign(key, value) for key, value in {**used, **candidate.repairs}.items()]
+        tree, blocks = read_tree(compose(["data=shapes", *overrides]))
         whole = check_design(decode_design(tree["arch"], blocks), decode_limits(tree["constraints"]))
         footprint = measure(lower(whole.design))
         assert candidate.margins == margins(footprint.plan, footprint, decode_limits(tree["constraints"]))

@@ -205,11 +205,11 @@ def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
         if trial.attrs.get(key) not in (None, ""):
             console.print(f"{text} {safe(trial.attrs[key])}", soft_wrap=True)
     _curve(trial, console)
-    for title, pairs in (("settings", trial.assignments), ("changed to keep a limit", trial.attrs.get("repairs"))):
+    for title, pairs in (("settings", trial.assignments), ("changed by the search", trial.attrs.get("repairs"))):
         if isinstance(pairs, Mapping) and pairs:
             console.print(f"\n[bold]{title}[/]")
             for name, value in pairs.items():
-                console.print(f"{safe(name)}={safe(value)}", soft_wrap=True)
+                console.print(f"{safe(name)}={'null' if value is None else safe(value)}", soft_wrap=True)
     if isinstance(unused := trial.attrs.get("unused"), list) and unused:
         console.print(f"unused by this design: {safe(', '.join(map(str, unused)))}", soft_wrap=True)
     _stages(trial, console)

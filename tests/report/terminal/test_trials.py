@@ -47,7 +47,7 @@ def test_one_in_full(console: Console) -> None:
     assert "curve  ▁█\nepoch 1: 25.00 %, epoch 2: 50.00 %, highest at 2: 50.00 %" in text
     assert "started 2026-03-01 12:00 UTC, finished 2026-03-01 12:01 UTC" in text
     assert "settings\narch=c1c2c3c4\nblock=dilated\nseed=0\n" in text
-    assert "changed to keep a limit\na.b=2" in text
+    assert "changed by the search\na.b=2" in text
     assert "unused by this design: c, d" in text
     assert "last lines of the log\nepoch 4  loss 1.5000" in text
 
