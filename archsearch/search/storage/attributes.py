@@ -88,21 +88,18 @@ def _usable(attrs: Mapping[str, Any], kinds: Mapping[str, Callable[[Any], bool]]
 
 def plain(value: Any, depth: int = 0) -> Any:
     """Return a JSON value that every output can write: no half characters, no endless nesting, no endless numbers."""
-    match value:
-        case str():
-            return value if value.isascii() else value.encode("utf-8", "replace").decode()
-        case None | bool() | float():
-            return value
-        case int():
-            return value if abs(value) <= _LARGEST else str(value)
-        case dict() | list() if depth == DEEPEST:
-            return "..."
-        case dict():
-            return {plain(str(key)): plain(each, depth + 1) for key, each in value.items()}
-        case list():
-            return [plain(each, depth + 1) for each in value]
-        case _:
-            return value
+    kind = type(value)  # those of JSON have no subclasses; thousands of trials are read, and `match` takes long
+    if kind is str:
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if kind is int:
+        return value if abs(value) <= _LARGEST else str(value)
+    if kind is not dict and kind is not list:
+        return value
+    if depth == DEEPEST:
+        return "..."
+    if kind is dict:
+        return {plain(str(key)): plain(each, depth + 1) for key, each in value.items()}
+    return [plain(each, depth + 1) for each in value]
 
 
 def _is_text(value: Any) -> bool:

@@ -216,7 +216,7 @@ def _all_plain(texts: Sequence[str]) -> list[Any]:
 
 def _number(value: float | None, kind: str) -> float:
     """Return the number that Optuna's tables store as a value and its kind: FINITE, INF_POS, INF_NEG or NAN."""
-    if str(kind).startswith("INF"):
+    if kind != "FINITE" and str(kind).startswith("INF"):
         return -math.inf if kind.endswith("NEG") else math.inf
     return float(value) if isinstance(value, int | float) else math.nan
 
