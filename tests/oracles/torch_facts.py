@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import takewhile
 from math import ceil
@@ -29,6 +29,7 @@ from archsearch.design.layers import (
     Shuffle,
 )
 from archsearch.design.plan import Combine, Layer, Parallel, Plan, Sequence
+from archsearch.errors import SpecError
 from archsearch.network.assemble import assemble
 from archsearch.network.modules import Branches, PaddedPool2d
 from archsearch.network.pointwise import ChannelPool2d, Factor, Scale2d, TanhExp
@@ -128,7 +129,12 @@ def enlarge(plan: Plan) -> tuple[Plan, int]:
         unit += 1
     unit += len(table) % 2  # neighbours behind an upsampling see fields of other sizes
     side = max(end for row in table for _, end in intervals(row, unit)) + ceil(max(row.jump for row in table))
-    return replace(large, input_shape=(plan.input_shape[0], side, side)), unit
+    while True:
+        with suppress(SpecError):  # a border of reflected px needs a map larger than itself
+            found = replace(large, input_shape=(plan.input_shape[0], side, side))
+            rows(found)
+            return found, unit
+        side += 1
 
 
 def _head(plan: Plan) -> tuple[Layer, ...]:
