@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TINY = [
     "data=shapes", "data.shapes.train_images=60", "data.shapes.test_images=20", "arch.width=0.25", "constraints=none",
     "train.batch_size=20", "train.compile=false", "train.kernels=torch", "train.threads=1", "train.device=cpu",
-    "optimizer.learning_rate=interval(0.01,0.2)", "study.heartbeat=0.5",
+    "optimizer.learning_rate=interval(0.01,0.2)", "study.heartbeat=0.5", "study.rungs=null",
 ]  # fmt: skip
 ADDRESS = f"postgresql://searcher:{quote(PASSWORD)}@{NET}.1/postgres"
 
