@@ -35,7 +35,9 @@ def choose_device(asked: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
     device = torch.device(asked)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SpecError("train.device", f"'{asked}' was requested, but torch sees no CUDA device", "Set train.device=auto.")
+        raise SpecError(
+            "train.device", f"'{asked}' was requested, but torch sees no CUDA device", "Set train.device=auto."
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         known = ", ".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
         raise SpecError("train.device", f"there is no '{asked}'", f"Known: {known}.")
