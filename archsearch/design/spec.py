@@ -164,7 +164,7 @@ class BlockReader:
             chain = " -> ".join([*self._reading[self._reading.index(name) :], name])
             raise SpecError(where, f"block '{name}' uses itself ({chain})", "Use another block here.")
         if len(self._reading) > MAX_NESTED:
-            raise SpecError(where, f"more than {MAX_NESTED} blocks are inside each other")
+            raise SpecError(where, f"blocks are nested more than {MAX_NESTED} levels deep")
         try:
             mapping = self._lookup(name)
         except SpecError as error:
@@ -185,7 +185,7 @@ class BlockReader:
 
 def no_blocks(name: str) -> Mapping[str, Any]:
     """Raise `SpecError`: the lookup of blocks for the design of a run, which is self-contained."""
-    raise SpecError("", f"the design names the block '{name}', but a run's design holds its blocks itself")
+    raise SpecError("", f"the design names the block '{name}', but the design of a run contains its blocks")
 
 
 def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "arch") -> DesignSpec:

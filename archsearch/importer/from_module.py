@@ -166,5 +166,5 @@ def _draw(network: nn.Module, keys: Set[str]) -> None:
 
 def _require(holds: bool, network: nn.Module, what: str) -> None:
     if not holds:
-        fix = "Please report the module: an import is either exact or refused."
+        fix = "Please report this module."
         raise SpecError(type(network).__name__, f"the design read from it is not the same network: {what}", fix)
