@@ -34,7 +34,7 @@ MOST_WORK = 40_000
 class Checked:
     """A design with its width resolved, its plan, footprint, and one margin for every limit that is set.
 
-    `training` is what its training is estimated at, where it was asked for.
+    `training` is the predicted time of its training, if a predictor was given.
     """
 
     design: DesignSpec
@@ -50,7 +50,7 @@ class Checked:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a user hardly meant although it works: stages whose windows see a single pixel."""
+        """Warnings about designs that are valid but hardly intended: stages whose windows see a single pixel."""
         return tuple(
             f"stage {stage}: its {kernel} x {kernel} convolutions see a map of 1 x 1 and padding; "
             "use fewer strides before it, or a kernel of 1"
