@@ -15,7 +15,7 @@ from archsearch.cli.run import main
         (["space=cifar"], ("space=cifar: a space is searched with -m; without it one design is trained. "
          "Search it: python -m archsearch.run -m space=cifar\n")),
         (["study.trials=5"], ("study.trials: is a setting of a search, and without -m one design is trained. "
-         "A search has -m and a space: python -m archsearch.run -m space=cifar study.trials=5 (spaces: blocks, cifar")),
+         "A search has -m and a space: python -m archsearch.run -m space=cifar study.trials=5 (spaces: blocks, brisk")),
         (["sampler=tpe", "seed=3"], "-m space=cifar sampler=tpe seed=3 (spaces"),
         (["study.workers=2", "space=widths"], "Search it: python -m archsearch.run -m study.workers=2 space=widths"),
         (["-m", "block=normal"], ("-m: there is nothing to search over: no space, and no key with several values. "
