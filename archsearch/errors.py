@@ -3,9 +3,9 @@
     ArchsearchError            1   an error that archsearch raises
     ├── UsageError             2   the input cannot be used: nothing was started
     │   ├── SpecError          2   a configuration or a design that cannot be read
-    │   │   └── ChannelsError  2   channels that a layer cannot have, where others may do
+    │   │   └── ChannelsError  2   a number of channels that a layer cannot have
     │   ├── LimitError         2   a design that breaks its limits
-    │   └── DataError          2   images that are missing, broken or do not fit
+    │   └── DataError          2   images that are missing, corrupt or inconsistent
     ├── RunError               1   a run that failed after its start
     │   ├── DivergedError      1   the loss stopped being a finite number
     │   ├── DeviceMemoryError  1   the device has not enough memory for a batch
@@ -46,7 +46,7 @@ class SpecError(UsageError):
 
 
 class ChannelsError(SpecError):
-    """Channels that a layer of a design cannot have, such as some that its groups do not divide; others may do."""
+    """A number of channels that a layer cannot have, for example because its groups do not divide it."""
 
 
 class LimitError(UsageError):
@@ -54,11 +54,11 @@ class LimitError(UsageError):
 
 
 class DataError(UsageError):
-    """Images that are missing, corrupt, or do not fit together."""
+    """Images that are missing, corrupt or inconsistent."""
 
 
 class RunError(ArchsearchError):
-    """A run that had begun and failed."""
+    """A run that failed after its start."""
 
 
 class DivergedError(RunError):
@@ -66,11 +66,11 @@ class DivergedError(RunError):
 
 
 class DeviceMemoryError(RunError):
-    """The device has not enough memory for a training step; a smaller batch may fit."""
+    """The device does not have enough memory for a training step; a smaller batch may fit."""
 
 
 class StorageError(RunError):
-    """A file or a database that cannot be written or read, such as on a full disk; another place may do."""
+    """A file or database that cannot be written or read, for example because the disk is full."""
 
     exit_code = 2
 

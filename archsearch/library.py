@@ -63,7 +63,7 @@ def load_design(
 def analyse(design: DesignSpec | Source) -> Footprint:
     """Return the footprint of `design`: parameters, MACs, receptive field (px), rows per layer.
 
-    Raises `SpecError` for a design that is no network, or whose width is `fit` (see `check`).
+    Raises `SpecError` if the design is not a valid network, or if its width is `fit` (use `check` for it).
     """
     from archsearch.analysis.measure import measure
     from archsearch.design.lower import lower
@@ -74,7 +74,7 @@ def analyse(design: DesignSpec | Source) -> Footprint:
 def check(design: DesignSpec | Source, limits: Mapping[str, Any] | str = "advanced_convolution") -> Checked:
     """Return `design` with its width resolved, its footprint, and one margin for every limit.
 
-    `limits` is a mapping as in `conf/constraints`, or the name of a shipped one. Broken limits carry fixes.
+    `limits` is a mapping as in `conf/constraints`, or the name of a shipped one. Broken limits have fixes.
     """
     from archsearch.analysis.check import check_design
     from archsearch.analysis.limits import decode_limits
@@ -107,8 +107,8 @@ def load(run_dir: str | Path, *, takes: Takes = "normalised") -> nn.Module:
 def from_module(network: nn.Module, input: tuple[int, int, int] = (3, 32, 32), *, name: str = "") -> Imported:  # noqa: A002
     """Return the design of a torch module for images of the shape `input` (C, H, W), with the module's weights.
 
-    Its parameters, MACs and logits were compared with the module's, and are equal; `check(imported.design)` gives its
-    receptive field and limits. Raises `SpecError` for a module that a design cannot express exactly.
+    Its parameters, MACs and logits are compared with those of the module, and equal. `check(imported.design)` returns
+    its receptive field and margins. Raises `SpecError` for a module that a design cannot express exactly.
     """
     from archsearch.importer.from_module import from_module as read
 

@@ -34,7 +34,7 @@ MOST_WORK = 20_000
 class Checked:
     """A design with its width resolved, its plan, footprint, and one margin for every limit that is set.
 
-    `training` is what its training is estimated at, where it was asked for.
+    `training` is the predicted time of its training, if a predictor was given.
     """
 
     design: DesignSpec
@@ -50,9 +50,9 @@ class Checked:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a user hardly meant although it works: stages whose windows see a single pixel."""
+        """Warnings about designs that are valid but hardly intended: stages whose windows see a single pixel."""
         return tuple(
-            f"stage {stage}: its convolutions of {kernel} x {kernel} see a map of 1 x 1, and padding around it; "
+            f"stage {stage}: its {kernel} x {kernel} convolutions see a map of 1 x 1 and padding; "
             "use fewer strides before it, or a kernel of 1"
             for stage, kernel in windows_on_one_pixel(self.plan).items()
         )
@@ -142,7 +142,7 @@ def broken_limits_text(checked: Checked) -> str:
         for index, fix in enumerate(margin.fixes):
             lines.append(f"  {'':<{column}}  {'fix:' if index == 0 else '  or:'} {fix}")
         if not margin.fixes:
-            lines.append(f"  {'':<{column}}  no change of one or two settings that was tried keeps it")
+            lines.append(f"  {'':<{column}}  none of the changes of one or two settings that were tried keeps it")
     return "\n".join(lines)
 
 

@@ -70,10 +70,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Margin:
-    """How a design keeps one limit: the `bound` as the YAML gives it, the value `found`, and the signed `slack`.
+    """The margin of a design for one limit: the `bound` as in the YAML, the value `found`, and the signed `slack`.
 
-    `slack` is relative to the bound: positive where the limit is kept with room, 0 at an inclusive
-    bound, negative where it is broken; -1 for each trait that is missing or forbidden.
+    `slack` is relative to the bound: positive if the limit is kept with room to spare, 0 at an inclusive bound,
+    negative if it is broken. It is -1 for each trait that is missing or forbidden.
     """
 
     limit: str

@@ -51,7 +51,7 @@ class LayerFootprint:
     output_shape: Shape
     """(C, H, W)."""
     extent: AnyExtent
-    """What its outputs see; from a global pool or a dense layer on, which see the whole map, that of its input."""
+    """The region that an output sees; global pools, dense layers and all later layers have that of their input."""
     parameters: int
     macs: int
     activations: int
@@ -59,7 +59,7 @@ class LayerFootprint:
 
     @property
     def receptive_field(self) -> int:
-        """px; the smaller one where those of the axes differ."""
+        """px; the smaller one if the axes differ."""
         return self.extent.size
 
     @property
@@ -69,12 +69,12 @@ class LayerFootprint:
 
     @property
     def jump(self) -> float:
-        """Px between the fields of neighbouring outputs, on average."""
+        """Px, the average distance between the fields of neighbouring outputs."""
         return self.extent.jump
 
     @property
     def start(self) -> int:
-        """Px at the left edge of the first output's field; negative inside the padding."""
+        """Px, the left edge of the field of the first output; negative inside the padding."""
         return self.extent.start
 
     def middle_field(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -92,12 +92,12 @@ class Footprint:
     parameters: int
     """Trainable numbers: weights, biases, scales and shifts."""
     macs: int
-    """Multiply-accumulates of convolutions and dense layers; half of what torch's counter calls flops."""
+    """Multiply-accumulates of convolutions and dense layers; torch's counter reports twice as many FLOPs."""
     activations: int
     """Output elements of all rows. (pycls' "activations" are those of the convolutions' rows alone.)
 
-    Layers that do nothing do not count, and of sums in sums (or concatenations, products) the outermost one alone: they
-    are the same network as one sum.
+    Layers that do nothing do not count. Of nested sums (or concatenations, or products) only the outermost counts,
+    because they are the same network as one sum.
     """
     activation_bytes: int
     """fp32 bytes kept for the backward pass of one image: the input and every row's output, once each.
@@ -105,28 +105,28 @@ class Footprint:
     In-place layers and fusion keep less; masks, indices and statistics that some layers keep as well are not counted.
     """
     peak_bytes: int
-    """fp32 bytes of the largest working set in inference: a layer's input and output with all that waits.
+    """Peak fp32 bytes of the maps in inference: the input and output of a layer, and all maps that are needed later.
 
-    The input of a parallel waits until its last branch has begun, finished branches until the merge.
+    The input of a parallel is needed until its last branch has begun, and a finished branch until the merge.
     """
     receptive_field: int
-    """px, at the last convolution before the map becomes one value per channel; 1 without any.
+    """px, at the last convolution before the map becomes one value per channel; 1 without a convolution.
 
-    It does so at a global pool, at a pool whose window leaves one value, and at a dense layer or the convolution that
-    equals one; no layer from there on counts, and no pool right before. A convolution inside a parallel stands for the
-    whole parallel, whose field is the union over its branches; a branch that passes a global pool (the gate of squeeze
-    and excitation) is left out of it, or else every limit would be kept by any gate.
+    The map becomes one value at a global pool, at a pool whose window leaves one value, and at a dense layer or a
+    convolution that equals one. This layer, all layers after it, and pools directly before it do not count. For a
+    convolution inside a parallel, the field of the whole parallel counts: the union over its branches. A branch with a
+    global pool (the gate of squeeze and excitation) does not count; otherwise any gate would keep every limit.
     """
     jump: float
-    """px between the fields of neighbouring outputs of that convolution."""
+    """px, the distance between the fields of neighbouring outputs of that convolution."""
     start: int
-    """px at the left edge of the field of its first output."""
+    """px, the left edge of the field of its first output."""
     output_shape: Shape
     """(C, H, W) of the plan's last layer."""
 
     @property
     def layers(self) -> tuple[LayerFootprint, ...]:
-        """The rows, created again at every call: `rows(self.plan)`."""
+        """The rows of the layer table; every call creates them again."""
         return rows(self.plan)
 
     def _repr_html_(self) -> str:

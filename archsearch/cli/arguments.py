@@ -84,7 +84,7 @@ def require_folders(sources: ConfigSources, where: str = "--config-dir", fix: st
     """Raise `SpecError` at `where` if one of the folders does not exist."""
     for folder in sources.paths:
         if not folder.is_dir():
-            raise SpecError(where, f"the folder '{folder}' not found", fix)
+            raise SpecError(where, f"folder '{folder}' not found", fix)
 
 
 def normalise(arguments: Iterable[str]) -> list[str]:

@@ -57,7 +57,7 @@ def groups_text(folders: Sequence[Path] = ()) -> str:
     main = safe_load((config_folder() / f"{MAIN}.yaml").read_text(encoding="utf-8"))
     pairs = [pair for entry in main["defaults"] if isinstance(entry, dict) for pair in entry.items()]
     text = listing([config_folder(), *folders], {group: option for group, option in pairs if option})
-    return f"{text}* is used where no option is chosen; --cfg job prints all keys with their values."
+    return f"{text}* marks the default of a group. --cfg job prints all keys with their values."
 
 
 def version_text() -> str:

@@ -18,10 +18,10 @@ from archsearch.errors import SpecError
 from archsearch.process import run_as_process
 
 COMMANDS = {
-    "run": "check, build, train and evaluate one design; with -m many, or a search",
-    "show": "a design's layers, costs, receptive fields and limits, without training",
-    "study": "the study database: list, explain, compare, draw, export and fix",
-    "init": "write a folder with a block, a network, limits and a space of your own",
+    "run": "check, train and evaluate one design; with -m, several designs or a search",
+    "show": "show the layers, costs, receptive fields and limits of a design, without training",
+    "study": "list, explain, compare, plot and export the studies in a database",
+    "init": "write a folder with examples: a block, a network, limits and a space",
 }
 _USAGE = """\
 Usage: archsearch COMMAND ...
@@ -31,18 +31,18 @@ Design, check, train and search small convolutional networks under hard limits.
 Commands (python -m archsearch.COMMAND is the same):
 {commands}
 First steps:
-  archsearch show block=dilated              layers, receptive field, costs and limits of a design; no training
-  archsearch show block=dilated plot=a.png   its drawing
+  archsearch show block=dilated              show the layers, costs and limits of a design
+  archsearch show block=dilated plot=a.png   draw it
   archsearch show module=model.py:Net        the same for a network in PyTorch
   archsearch run experiment=quick            check and train a design
   archsearch run -m space=cifar              search; repeat the command to continue
-  archsearch study show                      the best designs that were found
-  archsearch init                            your own block, network, limits and space
+  archsearch study show                      show the best designs of the search
+  archsearch init                            start with your own block, network, limits and space
 
-Groups, with the number of their options (archsearch run --help describes each option):
+Groups of options, with their number (archsearch run --help describes each option):
 {groups}
-archsearch COMMAND --help: options of a command. archsearch --version: the version.
-Completion in bash, zsh or fish: eval "$(archsearch run -sc install=bash)"
+archsearch COMMAND --help shows the options of a command, archsearch --version the version.
+Completion in bash (or zsh, fish): eval "$(archsearch run -sc install=bash)"
 """
 
 

@@ -107,9 +107,7 @@ def explain(error: BaseException) -> SpecError:
         return unknown_key(match[1])
     if match := re.search(r"Ambiguous value for argument '([^=]+)=|Sweep parameters '([^=]+)=", text):
         fix = "Add -m to try each of them. A list is written [a,b]; quote text that contains commas."
-        return SpecError(
-            (match[1] or match[2]).lstrip("+"), "has several values, which only a command with -m tries", fix
-        )
+        return SpecError((match[1] or match[2]).lstrip("+"), "has several values, which needs -m", fix)
     if match := re.search(r"Environment variable '([^']+)' not found", text):
         return SpecError("", f"the environment variable '{match[1]}' is not set", f"Set it: export {match[1]}=...")
     if match := re.search(r"Missing mandatory value: (\S+)", text):
@@ -126,7 +124,7 @@ def explain(error: BaseException) -> SpecError:
         return SpecError("--config-dir", f"the folder {match[1]}")
     if match := re.search(r"Cannot find primary config '([^']+)'", text):
         fix = "Give the folder that contains it: --config-dir FOLDER."
-        return SpecError("--config-name", f"no file {match[1]}.yaml in the folders of groups", fix)
+        return SpecError("--config-name", f"no file {match[1]}.yaml in the configuration folders", fix)
     if "Config group override must be" in text:
         fix = f"Write GROUP=OPTION (no limits: constraints=none). Groups: {', '.join(groups())}."
         return SpecError("", "a group must be set to the name of one of its options", fix)

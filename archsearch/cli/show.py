@@ -41,19 +41,19 @@ _NEEDS = {
 """What is wrong with an argument without a value, and the fix."""
 _EPILOG = """\
 Overrides are those of archsearch.run, and:
-  plot=FILE.png      draws the design
-  samples=FILE.png   draws augmented training images (augment=NAME chooses how)
-  erf=RUN_DIR        draws the effective receptive field of a trained network (plot=FILE.png elsewhere)
-  card=RUN_DIR       draws its report card (augment=NAME: under other augmentations)
-  design=FILE.yaml   writes the design, for arch=FILE.yaml
+  plot=FILE.png      draw the design
+  samples=FILE.png   draw augmented training images; augment=NAME selects the augmentation
+  erf=RUN_DIR        draw the effective receptive field of a trained network (plot=FILE.png: to another file)
+  card=RUN_DIR       draw the report card of a trained network (augment=NAME: with another augmentation)
+  design=FILE.yaml   write the design, for arch=FILE.yaml
   module=FILE.py:CLASS or PACKAGE.MODULE:FUNCTION
-                     imports a torch module as the design; this runs its code
+                     import a torch module as the design; this runs its code
   module_args={num_classes: 10}
-                     what it is called with
+                     arguments for the class or function
   weights=FILE.safetensors or FILE.pth
-                     its weights, which design=FILE.yaml writes as FILE.safetensors, for train.weights=
+                     weights of the module; design=FILE.yaml also writes them to FILE.safetensors, for train.weights=
 
-Exit code 2 if a limit is broken.
+The exit code is 2 if a limit is broken.
 """
 
 

@@ -78,9 +78,9 @@ _storage = click.option(
     "--storage",
     default=_DEFAULT,
     show_default=True,
-    help="sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:FILE.",
+    help="Database: sqlite:///FILE, postgresql://USER@HOST/DATABASE or journal:FILE.",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON value.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print the output as one JSON value.")
 _path = click.Path(path_type=Path)
 
 
@@ -99,7 +99,7 @@ def _ls(storage: str, as_json: bool) -> None:
 @commands.command("show")
 @_study
 @click.option("--by", help="Rank by an objective, parameters, macs, receptive_field, seconds, trial, ...")
-@click.option("--reverse", is_flag=True, help="Worst first.")
+@click.option("--reverse", is_flag=True, help="Show the worst trials first.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Show at most this many trials."
 )
@@ -159,7 +159,7 @@ def _trial(names: tuple[str, ...], storage: str, as_json: bool) -> None:
 
 @commands.command("compare")
 @click.argument("names", nargs=-1, required=True, metavar="[STUDY] NUMBER NUMBER")
-@click.option("--study", help="Study; can also be given before the numbers.")
+@click.option("--study", help="Name of the study; it can also be given before the numbers.")
 @click.option("--plot", type=_path, help="Draw both learning curves to FILE.png, .svg or .pdf.")
 @_storage
 @_json
@@ -237,7 +237,7 @@ def _export(
 
 @commands.command("report")
 @_study
-@click.option("--file", type=_path, help="[default: outputs/reports/STUDY.html]")
+@click.option("--file", type=_path, help="Write to this file. [default: outputs/reports/STUDY.html]")
 @_storage
 @_json
 def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -> None:
@@ -253,8 +253,14 @@ def _report(study: str | None, file: Path | None, storage: str, as_json: bool) -
 
 @commands.command("plot")
 @_study
-@click.option("--folder", type=_path, help="[default: outputs/reports/STUDY]")
-@click.option("--format", "formats", type=click.Choice(["png", "svg"]), multiple=True, help="[default: both]")
+@click.option("--folder", type=_path, help="Write to this folder. [default: outputs/reports/STUDY]")
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["png", "svg"]),
+    multiple=True,
+    help="Write only this. [default: both]",
+)
 @_storage
 @_json
 def _plot(study: str | None, folder: Path | None, formats: tuple[str, ...], storage: str, as_json: bool) -> None:

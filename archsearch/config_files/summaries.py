@@ -10,19 +10,19 @@ from pathlib import Path
 
 GROUPS = {
     "arch": "the network: named stages of blocks",
-    "augment": "how training images are changed",
+    "augment": "the augmentation of training images",
     "block": "the layers that a stage repeats",
     "constraints": "the limits, checked before training",
     "data": "the images",
-    "experiment": "several groups at once",
+    "experiment": "recipes: options of several groups together",
     "optimizer": "the optimizer and its learning rate",
-    "pruner": "which trainings of a search end early",
+    "pruner": "when a search stops a training early",
     "sampler": "how a search proposes designs",
     "schedule": "the learning rate over the training",
     "space": "what a search varies",
-    "study": "where and how a search records its trials",
-    "tracking": "where else metrics are sent",
-    "train": "epochs, batch size and precision",
+    "study": "the search: its length, workers, objectives and database",
+    "tracking": "trackers that also receive the metrics",
+    "train": "epochs, batch size, device and precision",
 }
 """What an option of each shipped group is."""
 LONGEST = 87  # characters of a summary
@@ -40,7 +40,7 @@ def option_files(folders: Sequence[Path]) -> dict[str, dict[str, Path]]:
     return {group: dict(sorted(options.items())) for group, options in sorted(found.items()) if options}
 
 
-def summary(file: Path) -> str:
+def first_sentence(file: Path) -> str:
     """Return the first sentence of the comment at the top of `file`, behind the command; empty if there is none."""
     words: list[str] = []
     with file.open(encoding="utf-8", errors="replace") as lines:
@@ -50,9 +50,14 @@ def summary(file: Path) -> str:
             text = line[1:].strip()
             if not text.startswith(("@package", "python -m")):
                 words += text.split()
-    text = re.split(r"(?<!al)[.]\s+(?=[A-Za-z`])", " ".join(words))[0].rstrip(".")
+    return re.split(r"(?<!al)[.]\s+(?=[A-Za-z`])", " ".join(words))[0].rstrip(".")
+
+
+def summary(file: Path) -> str:
+    """Return the first sentence of `file`; of a long one, the part before a colon or semicolon outside of brackets."""
+    text = first_sentence(file)
     if len(text) > LONGEST:
-        text = re.split(r"(?<=.{20})[:;]\s", text)[0]
+        text = re.split(r"(?<=.{20})[:;]\s(?![^(]*\))", text)[0]
     return text if len(text) <= LONGEST else f"{text[:LONGEST].rpartition(' ')[0].rstrip(',')} ..."
 
 

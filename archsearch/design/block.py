@@ -48,7 +48,7 @@ MAX_DEPTH = 16
 """The largest number of lists of layers inside each other, those of the blocks that a block uses included."""
 MAX_NESTED = 4
 """The largest number of blocks that are used inside each other by their names."""
-_TOO_DEEP = f"more than {MAX_DEPTH} lists of layers are inside each other"
+_TOO_DEEP = f"lists of layers are nested more than {MAX_DEPTH} levels deep"
 
 
 ReadBlock = Callable[[object, str], BlockSpec]

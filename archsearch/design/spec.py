@@ -88,9 +88,9 @@ class HeadSpec:
 class DesignSpec:
     """A network before its numbers are evaluated: input (C, H, W), stem, stages, head.
 
-    `width` multiplies every width of stem and stages (to multiples of `divisor` unless it is 1);
-    'fit' is the widest multiplier that keeps every upper limit. With `symmetry` 'flip' weights
-    are tied so that a mirrored image gives mirrored maps (docs/language.md, "Symmetry").
+    `width` multiplies every width of stem and stages; unless it is 1, the products are rounded to multiples of
+    `divisor`. 'fit' is the largest multiplier that keeps every upper limit. With `symmetry` 'flip', weights are tied so
+    that a mirrored image gives mirrored maps (docs/language.md, "Symmetry").
     """
 
     name: str
@@ -105,12 +105,12 @@ class DesignSpec:
 
     @property
     def is_chain(self) -> bool:
-        """Whether every stage reads the output of the stage before it alone."""
+        """Whether every stage reads only the output of the stage before it."""
         return all(stage.origin is None for stage in self.stages)
 
     @property
     def step(self) -> int:
-        """The number of which scaled widths are multiples: the divisor, even if channels are pairs."""
+        """Scaled widths are multiples of it: the divisor, or twice an odd divisor if channels are pairs."""
         return self.divisor if self.symmetry == "none" else self.divisor * (1 + self.divisor % 2)
 
     def at_width(self, width: float) -> DesignSpec:
@@ -164,7 +164,7 @@ class BlockReader:
             chain = " -> ".join([*self._reading[self._reading.index(name) :], name])
             raise SpecError(where, f"block '{name}' uses itself ({chain})", "Use another block here.")
         if len(self._reading) > MAX_NESTED:
-            raise SpecError(where, f"more than {MAX_NESTED} blocks are inside each other")
+            raise SpecError(where, f"blocks are nested more than {MAX_NESTED} levels deep")
         try:
             mapping = self._lookup(name)
         except SpecError as error:
@@ -185,7 +185,7 @@ class BlockReader:
 
 def no_blocks(name: str) -> Mapping[str, Any]:
     """Raise `SpecError`: the lookup of blocks for the design of a run, which is self-contained."""
-    raise SpecError("", f"the design names the block '{name}', but a run's design holds its blocks itself")
+    raise SpecError("", f"the design names the block '{name}', but the design of a run contains its blocks")
 
 
 def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "arch") -> DesignSpec:

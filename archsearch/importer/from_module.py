@@ -34,24 +34,24 @@ TOLERANCE = 1e-4  # of the logits, relative to the largest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """A design read from a module, whose parameters, MACs and logits are those of the module."""
+    """A design imported from a module; its parameters, MACs and logits equal those of the module."""
 
     design: DesignSpec
     weights: Mapping[str, Tensor]
-    """The author's weights as the state dict of the design's network (`archsearch.build`)."""
+    """The weights of the module, as a state dict for the network of the design (`archsearch.build`)."""
     notes: tuple[str, ...]
-    """What differs from the author's network, one sentence each."""
+    """What the design leaves out of the module, one sentence each."""
     parameters: int
     macs: int
     difference: float
-    """The largest difference of a logit from the author's, relative to the largest logit.
+    """The largest difference of a logit from that of the module, relative to the largest logit.
 
-    On random images, with the author's weights and with drawn ones, of which none is 0.
+    It is measured on random images, with the weights of the module and with random weights that are never 0.
     """
 
     @property
     def comparison(self) -> str:
-        """One line: what was compared with the module, and the result."""
+        """What was compared with the module, and the result, in one line."""
         counts = f"{number(self.parameters)} parameters and {number(self.macs)} MACs, equal to the module's"
         return f"{counts}; with its weights, logits differ by at most {self.difference:.1g} of the largest"
 
@@ -166,5 +166,5 @@ def _draw(network: nn.Module, keys: Set[str]) -> None:
 
 def _require(holds: bool, network: nn.Module, what: str) -> None:
     if not holds:
-        fix = "Please report the module: an import is either exact or refused."
+        fix = "Please report this module."
         raise SpecError(type(network).__name__, f"the design read from it is not the same network: {what}", fix)

@@ -99,11 +99,11 @@ def _made(found: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:
     """Return the network that `found` is or gives when it is called."""
     if isinstance(found, nn.Module):
         if arguments:
-            raise SpecError("module_args", f"{name} is a network already, which takes no arguments", "Leave them out.")
+            raise SpecError("module_args", f"{name} is already a network and takes no arguments", "Leave them out.")
         return found
     if not callable(found) or (inspect.isclass(found) and not issubclass(found, nn.Module)):
-        kind = "class" if inspect.isclass(found) else type(found).__name__
-        raise SpecError(WHERE, f"{name} is no torch.nn.Module, but a {kind}", "Name a class of a network.")
+        kind = "another class" if inspect.isclass(found) else type(found).__name__
+        raise SpecError(WHERE, f"{name}: expected a torch.nn.Module, got {kind}", "Name a class of a network.")
     try:
         inspect.signature(found).bind(**arguments)
     except TypeError as error:
@@ -116,7 +116,7 @@ def _made(found: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:
     except (Exception, SystemExit) as error:
         raise error_in(error, WHERE, f"{name}({_shown(arguments)}) raises") from error
     if not isinstance(network, nn.Module):
-        raise SpecError(WHERE, f"{name} gives no torch.nn.Module, but a {type(network).__name__}")
+        raise SpecError(WHERE, f"{name}: must return a torch.nn.Module, got {type(network).__name__}")
     return network
 
 

@@ -98,7 +98,7 @@ def _children(layers: Iterable[Layer], prefix: str, parent: nn.Module) -> Ordere
     for layer in layers:
         path = prefix + layer.name
         if hasattr(parent, layer.name):
-            raise SpecError(path, f"the name '{layer.name}' is taken by torch", f"Call it '{layer.name}_'.")
+            raise SpecError(path, f"the name '{layer.name}' is reserved by torch", f"Call it '{layer.name}_'.")
         if layer.name in children or not layer.name or "." in layer.name:
             raise SpecError(
                 path, "is a duplicate or invalid layer name", "Give each layer in the list a unique name without dots."

@@ -62,7 +62,7 @@ def read_any_weights(path: Path) -> dict[str, Tensor]:
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
     if not isinstance(found, dict) or not all(isinstance(each, Tensor) for each in found.values()):
-        raise DataError(f"{path}: is no state dict. Write it with torch.save(network.state_dict(), FILE).")
+        raise DataError(f"{path}: is not a state dict. Write it with torch.save(network.state_dict(), FILE).")
     return {str(key): value for key, value in found.items()}
 
 

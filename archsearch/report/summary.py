@@ -76,7 +76,7 @@ def _rungs(study: StudyRead) -> str:
     epochs = listed([f"{sum(rung == each for rung in short)} for {each:g}" for each in sorted(set(short))])
     whole = len(complete) - len(short)
     rest = f"{number(whole)} for all epochs" if whole else "none for all epochs yet"
-    return f"They rose by rungs: {epochs} epochs, {rest}. Only those of the most epochs are compared as best ones."
+    return f"They were promoted by rungs: {epochs} epochs, {rest}. Only trials with the most epochs can be the best."
 
 
 def _best(study: StudyRead) -> str:

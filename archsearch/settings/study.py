@@ -139,7 +139,7 @@ class StudySettings:
                 raise SpecError("study.warm_start", what, "Set sampler=footprint, or leave it out.")
         if isinstance(self.rungs, tuple):
             if not self.rungs or list(self.rungs) != sorted(set(self.rungs)):
-                raise SpecError("study.rungs", "must list epochs, each number above the one before", "As [2, 4, 10].")
+                raise SpecError("study.rungs", "must list epochs in ascending order", "For example [2, 4, 10].")
             if self._without_rungs:
                 raise SpecError("study.rungs", self._without_rungs, "Leave it at auto, or set it to null.")
 
@@ -180,7 +180,7 @@ class StudySettings:
             return f"ends trainings early, as the pruner '{self.pruner.name}' does: choose one of them"
         known = RUNG_SAMPLERS[:1] if self.rungs == "auto" else RUNG_SAMPLERS
         if self.sampler.name not in known:
-            return f"needs a sampler that knows of rungs ({', '.join(RUNG_SAMPLERS)}), not '{self.sampler.name}'"
+            return f"needs a sampler that supports rungs ({', '.join(RUNG_SAMPLERS)}), not '{self.sampler.name}'"
         return ""
 
 

@@ -228,7 +228,7 @@ def _prepared(network: nn.Module, settings: TrainSettings, device: torch.device,
     """
     if settings.kernels == "native":
         if device.type != "cpu":
-            what = f"native kernels are for a CPU, the run is on {device.type}"
+            what = f"native kernels need a CPU, but the run uses {device.type}"
             raise SpecError("train.kernels", what, "Set train.kernels=auto.")
         if settings.compile is True:
             raise SpecError("train.kernels", "native cannot be combined with train.compile", "Set train.compile=false.")

@@ -35,12 +35,14 @@ def choose_device(asked: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
     device = torch.device(asked)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SpecError("train.device", f"'{asked}' is asked for, torch sees no CUDA device", "Set train.device=auto.")
+        raise SpecError(
+            "train.device", f"'{asked}' was requested, but torch sees no CUDA device", "Set train.device=auto."
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         known = ", ".join(f"cuda:{index}" for index in range(torch.cuda.device_count()))
         raise SpecError("train.device", f"there is no '{asked}'", f"Known: {known}.")
     if device.type == "mps" and not mps:
-        raise SpecError("train.device", "'mps' is asked for, torch sees no Apple GPU", "Set train.device=auto.")
+        raise SpecError("train.device", "'mps' was requested, but torch sees no Apple GPU", "Set train.device=auto.")
     return device
 
 

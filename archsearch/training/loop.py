@@ -223,8 +223,8 @@ class _Run:
         before = restore_checkpoint(path, self.state, self.identity, device=self.device)
         if before != self.backend.label:
             self.notice(
-                f"the run began on {before} and goes on on {self.backend.label}: "
-                "its weights will not be those of an unbroken run, bit for bit"
+                f"the run started on {before} and continues on {self.backend.label}: "
+                "its weights will not equal those of an uninterrupted run, bit for bit"
             )
 
     def _train(self, request: StopRequest, on_epoch: Callable[[int, float], bool] | None) -> bool:
@@ -330,7 +330,7 @@ class _Run:
         if state.step == 0 and state.epoch % self.settings.checkpoint_every:
             self._save()
         where = f"{state.epoch} of {self.settings.epochs} epochs" + (f" and {state.step} steps" if state.step else "")
-        raise InterruptedRun(f"interrupted after {where}; go on with resume={self.run_dir}")
+        raise InterruptedRun(f"interrupted after {where}; continue with resume={self.run_dir}")
 
     def _check_loss(self) -> None:
         if not math.isfinite(self.state.loss_sum.item()):

@@ -21,11 +21,11 @@ def page() -> str:
     parts = [
         "# Command line",
         "",
-        f"{GENERATED} It holds what each command prints for `--help`.",
+        f"{GENERATED} It contains the `--help` of every command.",
         "",
         "`archsearch COMMAND` and `python -m archsearch.COMMAND` are the same.",
-        "`archsearch run -sc install=bash` installs completion for bash.",
-        "What a command returns is listed in [exit codes](exit-codes.md).",
+        '`eval "$(archsearch run -sc install=bash)"` enables completion in bash; `zsh` and `fish` work as well.',
+        "[Exit codes](exit-codes.md) explains the exit codes.",
         "",
     ]
     for title, arguments in (
@@ -34,6 +34,7 @@ def page() -> str:
         ("archsearch show", ("show",)),
         ("archsearch study", ("study",)),
         *((f"archsearch study {name}", ("study", name)) for name in _study_commands()),
+        ("archsearch init", ("init",)),
     ):
         parts += [f"## {title}", "", "```text", help_of(*arguments), "```", ""]
     return "\n".join(parts)

@@ -22,6 +22,7 @@ from tables import GENERATED, code, sentence, table, yaml_text
 from archsearch.analysis.limits import LIMITS, Bound, Downsampling, Limits
 from archsearch.analysis.traits import HEADS, TRAITS
 from archsearch.config_files import config_folder
+from archsearch.config_files.summaries import first_sentence
 from archsearch.decode import Range
 from archsearch.design.kinds import KINDS
 from archsearch.settings.augment import AugmentPolicy, TransformChoice
@@ -49,22 +50,22 @@ GROUPS = (
     Group(name="block", title="The block that `${block}` stands for in a network."),
     Group(name="arch", title="The network.", prefix="arch"),
     Group(name="constraints", title="The limits that a design must keep.", prefix="constraints"),
-    Group(name="data", title="The images.", prefix="data", kind=DataSettings, nested=("shapes",)),
+    Group(name="data", title="The data set.", prefix="data", kind=DataSettings, nested=("shapes",)),
     Group(name="augment", title="The augmentation of training images.", prefix="augment"),
     Group(name="optimizer", title="The optimizer.", prefix="optimizer", kind=OptimizerSettings),
-    Group(name="schedule", title="The learning rate over a training.", prefix="schedule", kind=ScheduleSettings),
+    Group(name="schedule", title="The learning rate over the training.", prefix="schedule", kind=ScheduleSettings),
     Group(name="train", title="The training.", prefix="train", kind=TrainSettings),
     Group(
         name="study",
-        title="The search, and its database.",
+        title="The search and its database.",
         prefix="study",
         kind=StudySettings,
         nested=("sampler", "pruner"),
     ),
     Group(name="sampler", title="How a search proposes designs.", prefix="study.sampler", kind=SamplerSettings),
     Group(name="pruner", title="When a search stops a training early.", prefix="study.pruner", kind=PrunerSettings),
-    Group(name="tracking", title="A tracker that gets the metrics, too.", prefix="tracking", kind=TrackingSettings),
-    Group(name="space", title="What a search varies: dotted keys with Hydra's sweep grammar as values."),
+    Group(name="tracking", title="A tracker that also receives the metrics.", prefix="tracking", kind=TrackingSettings),
+    Group(name="space", title="What a search varies: dotted keys, with values in Hydra's sweep grammar."),
     Group(name="experiment", title="Options of several groups together."),
     Group(name="hydra/help", title="Hydra's own group: the text of `--help`."),
     Group(name="hydra/job_logging", title="Hydra's own group: the log file of a run."),
@@ -75,14 +76,24 @@ Row = tuple[str, str, str, str]
 
 _TOP = ("seed", "resume")
 _NETWORK: tuple[Row, ...] = (
-    ("arch.name", "text", "`unnamed`", "the name in messages and tables"),
+    ("arch.name", "text", "`unnamed`", "name of the network in messages and tables"),
     ("arch.input", "list of three integers, 1 to 4096", "`[3, 32, 32]`", "channels, height and width of the images"),
-    ("arch.stem", "mapping or null", "`null`", "one block before the stages: the keys of a stage, `out` for its width"),
-    ("arch.stages", "mapping", "required", "the stages by name, in their order"),
-    ("arch.head", "mapping", "required", "what follows the stages"),
-    ("arch.width", "number, above 0 and at most 64, or `fit`", "`1.0`", "multiplies the width of every stage"),
+    (
+        "arch.stem",
+        "mapping or null",
+        "`null`",
+        "one block before the stages: the keys of a stage, with `out` as its width",
+    ),
+    ("arch.stages", "mapping", "required", "the stages by name, in order"),
+    ("arch.head", "mapping", "required", "the layers after the stages: pooling and classifier"),
+    (
+        "arch.width",
+        "number, above 0 and at most 64, or `fit`",
+        "`1.0`",
+        "factor of all widths; `fit`: as wide as the limits allow",
+    ),
     ("arch.divisor", "integer, at least 1", "`8`", "multiplied widths are rounded to multiples of this"),
-    ("arch.symmetry", "`none`, `flip`", "`none`", "`flip`: filters in mirrored pairs, half of the parameters"),
+    ("arch.symmetry", "`none`, `flip`", "`none`", "`flip`: filters in mirrored pairs, with half of the parameters"),
     ("arch.file", "text", "required", "`arch=file` only: the YAML file of the network; `arch=FILE.yaml` sets it"),
 )
 _STAGE: tuple[Row, ...] = (
@@ -90,17 +101,17 @@ _STAGE: tuple[Row, ...] = (
     ("width", "integer, at least 1", "required", "output channels; not needed if the block never reads `out`"),
     ("repeats", "integer, at least 0", "`1`", "number of blocks"),
     ("entry", "mapping", "`null`", "another block instead of the first, with options of its own"),
-    ("from", "text", "`null`", "an earlier stage, whose output is concatenated with the input"),
-    ("OPTION", "as in the block", "`null`", "any option of the block; null is the default of the block"),
+    ("from", "text", "`null`", "an earlier stage; its output is concatenated with the input of this one"),
+    ("OPTION", "as in the block", "`null`", "any option of the block; null: the default of the block"),
 )
 _HEAD: tuple[Row, ...] = (
     ("layers", "list of layers", "`[]`", "layers before the pooling; they may read `classes`"),
     ("pool", "`global_average`, `global_max`, `average`, `none`", "`global_average`", "the pooling"),
-    ("kernel", "integer, at least 1", "`2`", "of `pool: average`, px"),
+    ("kernel", "integer, at least 1", "`2`", "kernel of `pool: average`, px"),
     ("dropout", "number, at least 0 and below 1", "`0.0`", "dropout before the linear layer"),
-    ("linear", "true or false", "`true`", "the linear layer to the classes"),
-    ("bias", "true or false", "`true`", "its bias"),
-    ("classifier", "list of layers", "`null`", "layers after the pooling, in place of the three keys above"),
+    ("linear", "true or false", "`true`", "whether the head ends with a linear layer to the classes"),
+    ("bias", "true or false", "`true`", "whether the linear layer has a bias"),
+    ("classifier", "list of layers", "`null`", "layers after the pooling, instead of `dropout`, `linear` and `bias`"),
     ("classes", "integer, at least 1", "required", "number of classes"),
 )
 
@@ -111,10 +122,10 @@ def page() -> str:
         [
             "# Configuration",
             "",
-            f"{GENERATED} The texts are comments of the files in `conf/`. Types,",
-            "ranges and defaults are those of the code that reads them.",
+            f"{GENERATED} Its texts are the comments in `conf/`. Types, ranges and",
+            "defaults come from the code that reads the files.",
             "",
-            "Choose one option of a group with `GROUP=OPTION`. Set a key with `KEY=VALUE`.",
+            "Select an option of a group with `GROUP=OPTION`. Set a key with `KEY=VALUE`.",
             "The command line overrides the files.",
             "`python -m archsearch.run --cfg job` prints all keys with their values.",
             "",
@@ -146,13 +157,13 @@ def _section(group: Group) -> Iterator[str]:
         yield _key_table(_STAGE)
         yield "Keys of the head, `arch.head.KEY`:\n"
         yield _key_table(_HEAD)
-        yield "Layers and their fields; [the design language](../language.md#blocks) explains them:\n"
-        yield table(("layer", "fields with their defaults", "words"), _layer_rows())
+        yield "Layers and their fields. [The design language](../language.md#blocks) explains them:\n"
+        yield table(("layer", "fields with their defaults (main field in bold)", "values"), _layer_rows())
     if group.name == "constraints":
         lines = [", ".join(map(code, TRAITS[place : place + 6])) for place in range(0, len(TRAITS), 6)]
         yield "Traits: " + ",\n".join(lines) + ".\n[The design language](../language.md#limits) defines them.\n"
     if group.name == "augment":
-        yield "Transforms, entries of `augment.transforms`:\n"
+        yield "Transforms, the entries of `augment.transforms`:\n"
         yield table(("transform", "key", "type and range", "default", "what it does"), _transform_rows())
 
 
@@ -179,13 +190,7 @@ def defaults() -> dict[str, str | None]:
 
 def description(file: Path) -> str:
     """Return the first sentence of the comment that opens a file, after its command."""
-    lines = [line for line in _opening(file) if "python -m archsearch" not in line and "@package" not in line]
-    return sentence(re.split(r"\.(?:\s|$)", " ".join(lines))[0])
-
-
-def _opening(file: Path) -> list[str]:
-    found = re.match(r"(?:#.*\n)*", file.read_text(encoding="utf-8"))
-    return [line.removeprefix("#").strip() for line in (found[0] if found else "").splitlines()]
+    return sentence(first_sentence(file))
 
 
 def _option_table(group: Group) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -244,8 +249,8 @@ def key_rows(group: Group) -> list[Row]:
     if group.name == "augment":
         executor = type_text(typing.get_type_hints(AugmentPolicy, include_extras=True)["executor"])
         return [
-            ("augment.executor", executor, "`auto`", "what applies the transforms; `auto` is `batched`"),
-            ("augment.transforms", "list of transforms", "`[]`", "the transforms of every image, in order"),
+            ("augment.executor", executor, "`auto`", "what applies the transforms; `auto` means `batched`"),
+            ("augment.transforms", "list of transforms", "`[]`", "the transforms for every training image, in order"),
         ]
     if group.kind is None:
         return []
@@ -269,9 +274,9 @@ def _dataclass_rows(kind: type, prefix: str, meanings: Mapping[str, str], nested
 
 
 _WORDS = {
-    "data.channels": "1, 3, or null; of a package any number",
+    "data.channels": "1, 3, or null; any number for a data set of a package",
     "data.name": ", ".join(map(code, DATASETS)) + ", or of a package",
-    "study.enqueue": "list of mappings from keys to values",
+    "study.enqueue": "list of mappings of keys to values",
     "study.objectives": "list of " + ", ".join(map(code, OBJECTIVES)) + ", or of a package",
     "study.heartbeat": "number, above 0 and below `study.grace`",
     "study.grace": "number, above `study.heartbeat`",
@@ -280,16 +285,16 @@ _WORDS = {
 """The values of keys that more than their type decides."""
 _MEANINGS = {
     "data": {
-        "root": "folder of the images, or of the published files; null: `data/` and the cache folder",
-        "download": "download a published data set that is missing",
+        "root": "folder of the images or of the published files; null: search in `data/` and the cache folder",
+        "download": "whether to download a published data set that is missing",
         "channels": "1: grey, 3: RGB, null: as in the data set",
         "classes": "number of classes; null: as in the data set",
         "image_size": "height and width, px; null: as in the data set",
-        "validation": "fraction of the training images used for validation, stratified; null: those of the data set",
+        "validation": "fraction of the training images used for validation, stratified; null: as the data set provides",
     },
 }
 """What keys mean whose comments differ from option to option."""
-_NAME = "the option of the group; `GROUP=OPTION` sets it with its other keys"
+_NAME = "the selected option; `GROUP=OPTION` sets it together with its other keys"
 
 
 def _meanings(group: str) -> dict[str, str]:

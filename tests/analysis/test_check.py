@@ -62,7 +62,7 @@ def test_without_blocks_no_fixes_are_tried(make_design: Make) -> None:
 
 def test_where_nothing_helps_it_says_so(make_design: Make, shipped: BlockLookup) -> None:
     checked = check_design(make_design(), decode_limits({"parameters": {"below": 10}}), shipped)
-    last = "no change of one or two settings that was tried keeps it"
+    last = "none of the changes of one or two settings that were tried keeps it"
     assert broken_limits_text(checked).endswith(f"must be below 10\n              {last}")
 
 
@@ -171,7 +171,7 @@ def test_a_stage_that_goes_on_at_one_pixel_is_a_notice(make_design: Make) -> Non
         "c4": {"block": "normal", "width": 8, "kernel": 1},
     }
     (notice,) = check_design(make_design(stages), Limits()).notices
-    assert notice.startswith("stage c3: its convolutions of 5 x 5 see a map of 1 x 1, and padding around it; use fewer")
+    assert notice.startswith("stage c3: its 5 x 5 convolutions see a map of 1 x 1 and padding; use fewer")
     stages["c2"]["stride"] = 2
     stages["c4"]["kernel"] = 3
     assert check_design(make_design(stages), Limits()).notices == ()

@@ -25,7 +25,7 @@ from archsearch.errors import SpecError
         ("arch.name='a", """commas or =: 'arch.name="'"'"'a"'."""),
         ("arch=null", "a group must be set to the name of one of its options. Write GROUP=OPTION (no limits: constr"),
         ("=3", "a group must be set to the name of one of its options"),
-        ("block=normal,depthwise", "block: has several values, which only a command with -m tries. Add -m"),
+        ("block=normal,depthwise", "block: has several values, which needs -m. Add -m"),
         ("+seed=3", "Either remove + prefix: 'seed=3'"),
     ],
 )

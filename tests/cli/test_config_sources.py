@@ -85,7 +85,7 @@ def test_a_search_keeps_them(mine: Path, capsys: pytest.CaptureFixture[str]) -> 
     capsys.readouterr()
     mine.rename("moved")
     assert main(["sweep/best.yaml"]) == 2
-    assert f"sweep/best.yaml: the folder '{mine}' not found. If it has moved, give the" in capsys.readouterr().err
+    assert f"sweep/best.yaml: folder '{mine}' not found. If it has moved, give the" in capsys.readouterr().err
     assert show(["sweep/best.yaml", "--config-dir", "moved"]) == 0
     moved = str(Path("moved").absolute())
     assert hydra_arguments(["sweep/best.yaml", "--config-dir", moved])[-4:] == (
@@ -98,7 +98,7 @@ def test_what_the_command_line_gives_wins(mine: Path) -> None:
     assert hydra_arguments(["best.yaml", "--config-dir", "mine", "--config-name", "config"]) == (
         ["seed=3", "--config-dir", "mine", "--config-name", "config"]
     )
-    with pytest.raises(SpecError, match=r"best.yaml: the folder '/nowhere' not found. If it has moved"):
+    with pytest.raises(SpecError, match=r"best.yaml: folder '/nowhere' not found. If it has moved"):
         hydra_arguments(["best.yaml", "-m"])
 
 

@@ -53,6 +53,8 @@ def test_every_group_and_option_has_a_line_that_says_what_it_is() -> None:
     short = [str(file) for file in files if not 9 <= len(summary(file)) <= LONGEST + 4]
     assert len(files) > 100
     assert short == []
+    cut = {str(file): summary(file) for file in files}
+    assert [file for file, text in cut.items() if text.endswith("...") or text.count("(") != text.count(")")] == []
 
 
 def test_the_default_option_of_a_group_is_marked() -> None:
@@ -69,6 +71,8 @@ def test_the_default_option_of_a_group_is_marked() -> None:
          "One thing (Doe et al. 2020)"),
         ("x: 1\n# Not at the top.\n", ""),
         (f"# A name of more than 20 letters: {'word ' * 30}\n", "A name of more than 20 letters"),
+        (f"# A name of more than 20 letters (Doe: 2020; Roe: 2021) {'word ' * 30}: more\n",
+         f"A name of more than 20 letters (Doe: 2020; Roe: 2021) {'word ' * 6}..."),
         (f"# {'word ' * 30}\n", f"{'word ' * 17}..."),
     ],
 )  # fmt: skip

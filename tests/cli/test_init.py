@@ -60,6 +60,14 @@ def test_nothing_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("my_conf/space/mine.yaml").read_text() == "arch.width: fit\n"
 
 
+def test_the_help_names_the_folder_that_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["init", "--help"])
+    assert ended.value.code == 0
+    assert "folder to write to (default: my_conf)" in capsys.readouterr().out
+    assert not Path("my_conf").exists()
+
+
 def test_a_misspelt_flag_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "--versoin"]) == 2
     assert suggest("--versoin", ["--version"]) in capsys.readouterr().err

@@ -22,8 +22,8 @@ from archsearch.cli.run import main
          "Train one design: python -m archsearch.run block=normal or search a space: "
          "python -m archsearch.run -m space=cifar block=normal (spaces: ")),
         (["-m"], "Train one design: python -m archsearch.run or search"),
-        (["block=normal,dilated"], "block: has several values, which only a command with -m tries. Add -m"),
-        (["arch.width=interval(1,2)"], "arch.width: has several values, which only a command with -m tries. Add -m"),
+        (["block=normal,dilated"], "block: has several values, which needs -m. Add -m"),
+        (["arch.width=interval(1,2)"], "arch.width: has several values, which needs -m. Add -m"),
     ],
 )  # fmt: skip
 def test_the_command_that_was_meant_is_suggested(

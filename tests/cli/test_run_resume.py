@@ -55,8 +55,7 @@ def test_the_folder_of_groups_may_have_moved(stopped: Path, capsys: pytest.Captu
     Path("mine").rename("moved")
     assert main([f"resume={stopped}"]) == 2
     assert capsys.readouterr().err == (
-        f"resume={stopped}: the folder '{before}' not found. "
-        "If it has moved, give the new folder: --config-dir FOLDER.\n"
+        f"resume={stopped}: folder '{before}' not found. If it has moved, give the new folder: --config-dir FOLDER.\n"
     )
     assert main([f"resume={stopped}", "--config-dir", "moved"]) == 0
     assert (stopped / "result.json").is_file()

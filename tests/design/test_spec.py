@@ -229,7 +229,7 @@ def test_a_used_block_is_read_by_its_name_and_written_out_with_the_design() -> N
         ({"a": [{"use": "c"}], "b": []}, "block 'a'.layers[0].use.block: unknown block 'c'. Known: a, b."),
         (
             {**{f"a{i}": [{"use": f"a{i + 1}"}] for i in range(1, 6)}, "a": [{"use": "a1"}], "a6": []},
-            "block 'a4'.layers[0].use.block: more than 4 blocks are inside each other",
+            "block 'a4'.layers[0].use.block: blocks are nested more than 4 levels deep",
         ),
         ({"a": [{"use": "b"}] * 512, "b": ["conv", "conv"]}, "block 'a'.layers: has 1536 layers, at most 1024 are"),
     ],

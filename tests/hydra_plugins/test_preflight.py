@@ -32,7 +32,7 @@ def test_what_can_be_used_passes() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"train__device": "cuda"}, "train.device: 'cuda' is asked for, torch sees no CUDA device"),
+        ({"train__device": "cuda"}, "train.device: 'cuda' was requested, but torch sees no CUDA device"),
         ({"train__device": "cpu", "train__precision": "fp16"}, "train.precision: fp16 needs a GPU"),
         ({"train__device": "cpu", "train__cuda_graphs": True}, "train.cuda_graphs: needs a CUDA device"),
     ],

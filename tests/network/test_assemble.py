@@ -155,7 +155,7 @@ def test_torchs_own_modules_are_used_where_they_do(layer: Layer, kind: type[nn.M
 def test_a_name_that_torch_has_taken_is_refused(name: str) -> None:
     plan = Plan(input_shape=(8, 8, 8), layers=(Sequence(name="stages", layers=(conv(name), conv())),))
     with pytest.raises(
-        SpecError, match=rf"^stages\.{name}: the name '{name}' is taken by torch\. Call it '{name}_'\.$"
+        SpecError, match=rf"^stages\.{name}: the name '{name}' is reserved by torch\. Call it '{name}_'\.$"
     ):
         assemble(replace(plan, layers=(*plan.layers, Sequence(name="p", layers=(GlobalPool(name="x", kind="max"),)))))
 

@@ -84,7 +84,7 @@ def test_a_file_without_weights_is_named(tmp_path: Path, content: bytes) -> None
     with pytest.raises(DataError, match=r"w\.pth: "):
         read_any_weights(tmp_path / "w.pth")
     torch.save([torch.zeros(1)], tmp_path / "w.pth")
-    with pytest.raises(DataError, match=r"w\.pth: is no state dict"):
+    with pytest.raises(DataError, match=r"w\.pth: is not a state dict"):
         read_any_weights(tmp_path / "w.pth")
 
 

@@ -61,6 +61,6 @@ def test_trainings_of_fewer_epochs_are_named_and_not_the_best() -> None:
         make_trial(2, values=(0.6,), attrs={"rung": 2}),
     ]
     text = " ".join(sentences(make_study(trials), explain(make_study(trials))))
-    assert "They rose by rungs: 2 for 2 and 1 for 4 epochs, none for all epochs yet." in text
+    assert "They were promoted by rungs: 2 for 2 and 1 for 4 epochs, none for all epochs yet." in text
     assert "The best is trial 1: validation accuracy 50.00 %" in text
     assert "rungs" not in " ".join(sentences(make_study(trials[:0]), explain(make_study(trials[:0]))))

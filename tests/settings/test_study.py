@@ -50,7 +50,7 @@ from archsearch.settings.study import StudySettings
         ({"rungs": [2, 8], "objectives": ["accuracy", "macs"]}, "study.rungs: compares trainings by one objective"),
         ({"rungs": [2, 8], "objectives": ["macs"]}, "study.rungs"),
         ({"rungs": [2, 8], "pruner": {"name": "median"}}, "study.rungs: ends trainings early"),
-        ({"rungs": [2, 8], "sampler": {"name": "tpe"}}, "study.rungs: needs a sampler that knows of rungs"),
+        ({"rungs": [2, 8], "sampler": {"name": "tpe"}}, "study.rungs: needs a sampler that supports rungs"),
         ({"enqueue": {}}, "study.enqueue: must be a list, got a mapping"),
         ({"enqueue": [3]}, "study.enqueue[0]: must be a mapping"),
         ({"enqueue": [{"arch.stages.c1.width": [1]}]}, "study.enqueue[0].arch.stages.c1.width: must be"),

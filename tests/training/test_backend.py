@@ -128,7 +128,7 @@ def test_where_the_kernels_are_not_installed_torch_computes_with_a_notice(tiny_n
 @pytest.mark.usefixtures("built")
 def test_kernels_that_do_not_fit_are_refused(tiny_network) -> None:
     network = tiny_network()
-    with pytest.raises(SpecError, match=r"train.kernels: native kernels are for a CPU, the run is on mps"):
+    with pytest.raises(SpecError, match=r"train.kernels: native kernels need a CPU, but the run uses mps"):
         select(network, device="mps", kernels="native")
     with pytest.raises(SpecError, match=r"cannot be combined with train.compile"):
         select(network, kernels="native", compile=True)

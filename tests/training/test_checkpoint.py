@@ -142,7 +142,7 @@ def test_precision_and_identity_do_not_depend_on_a_compiler(fit, tmp_path, monke
     assert held[0]["identity"]["train.precision"] == "bf16"
     assert [one["conditions"] for one in held] == ["cpu in bf16 with kernels", "cpu in bf16"]
     notices = fit(train=automatic, run_dir=tmp_path / "with", resume=True)[1].notices
-    assert any("the run began on cpu in bf16 with kernels and goes on on cpu in bf16:" in text for text in notices)
+    assert any("the run started on cpu in bf16 with kernels and continues on cpu in bf16:" in text for text in notices)
 
 
 @pytest.mark.parametrize(

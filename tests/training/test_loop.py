@@ -290,7 +290,7 @@ def test_going_on_under_other_conditions_is_a_notice(fit, monkeypatch):
     fit(train={"epochs": 1, "compile": True})
     (notice,) = fit(train={"epochs": 1}, resume=True)[1].notices
     assert notice.startswith(
-        "the run began on cpu in fp32 compiled and goes on on cpu in fp32: its weights will not be"
+        "the run started on cpu in fp32 compiled and continues on cpu in fp32: its weights will not"
     )
 
 

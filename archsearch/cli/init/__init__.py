@@ -1,4 +1,4 @@
-"""The command `init`: copies the folder `my_conf` beside this module to where the user works."""
+"""The command `init`: copies the folder `my_conf` next to this module into the current folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Write a folder with a block, a network, limits and a space of your own. Each file works as it is, "
         "and its first line is the command that uses it.",
     )
-    parser.add_argument("folder", nargs="?", default=FOLDER, help="folder to write to [default: %(default)s]")
+    parser.add_argument("folder", nargs="?", default=FOLDER, help=f"folder to write to (default: {FOLDER})")
     parser.add_argument("--version", "-V", action="version", version=version_text(), help="print the version")
     return exit_code(lambda: _init(parser, list(sys.argv[1:] if arguments is None else arguments)))
 

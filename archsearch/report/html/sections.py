@@ -241,7 +241,7 @@ def designs_section(study: StudyRead) -> Markup:
     designs = {trial.number: read_design(trial) for trial in chosen}
     known = [design.plan for design in designs.values() if design is not None]
     text = (
-        "Blocks are to scale: as high as the map that leaves them, as wide as its channels. "
+        "Blocks are drawn to scale: the height is that of their output map, the width is its number of channels. "
         "A ring marks a dilated convolution."
     )
     return section(
@@ -311,7 +311,7 @@ def trials_section(study: StudyRead) -> Markup:
         command = command_again(study, trial) if has_command else None
         codes = [_code(each) for each in (" ".join(settings(trial, tried)), trial.attrs.get("run_dir"), command)]
         lines.append([str(trial.number), trial.state, *(rung_text(trial.rung) for _ in rungs), *values, *codes])
-    notes = ["Trainings of fewer epochs are ranked below all of more epochs."] if rungs else []
+    notes = ["Trials with fewer epochs are ranked below all trials with more epochs."] if rungs else []
     if len(shown) < len(ordered):
         notes.append(f"The table is cut: {number(len(shown))} of {number(len(ordered))} trials, the best first.")
     if sum(trial.state == "complete" for trial in shown) > MOST_COMMANDS:

@@ -101,7 +101,7 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
     heads = ("trial", *states, *rungs, *values, "blocks", "files")
     console.print(table(heads, lines, right=("trial", *rungs, *values)))
     if rungs:
-        console.print("Trainings of fewer epochs are ranked below all of more epochs.", style="dim")
+        console.print("Trials with fewer epochs are ranked below all trials with more epochs.", style="dim")
     if several:
         console.print(f"* on the Pareto front ({number(len(front))} trials)", style="dim")
     if len(rows) < total:
