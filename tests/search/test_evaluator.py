@@ -78,7 +78,7 @@ def test_an_option_of_the_network_that_the_block_lacks_becomes_null(evaluator: E
     candidate = evaluator(point)
     assert candidate.unused == ("arch.stages.c3.shortcut",)
     assert candidate.repairs == {"arch.stages.c3.shortcut": None}
-    again = {name: value for name, value in point.items() if name not in candidate.unused} | candidate.repairs
+    again = {**{name: value for name, value in point.items() if name not in candidate.unused}, **candidate.repairs}
     assert evaluator(again).key == candidate.key
     with pytest.raises(SpecError, match="shortcut"):
         evaluator({name: value for name, value in point.items() if not name.endswith("shortcut")})
