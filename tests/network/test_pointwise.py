@@ -35,6 +35,7 @@ from archsearch.network.portable import (
     write_torch_export,
 )
 from archsearch.network.symmetry import tie_values, untied
+from archsearch.runs.export import TOLERANCE
 from archsearch.training.recording import Recording
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -240,7 +241,7 @@ def test_an_exported_network_is_the_same(symmetry: str, tmp_path: Path) -> None:
     write_torch_export(made, images[:2], file, json.dumps({}))
     found = compare(as_function(made), read_torch_export(file), images, batch_size=2)
     assert (found.same, found.images) == (5, 5)
-    assert found.relative < 1e-5
+    assert found.relative < TOLERANCE
 
 
 def test_an_onnx_file_is_the_same(tmp_path: Path) -> None:
@@ -250,7 +251,7 @@ def test_an_onnx_file_is_the_same(tmp_path: Path) -> None:
     write_onnx(made, images[:2], tmp_path / "net.onnx", {})
     found = compare(as_function(made), read_onnx(tmp_path / "net.onnx"), images, batch_size=2)
     assert (found.same, found.images) == (5, 5)
-    assert found.relative < 1e-5
+    assert found.relative < TOLERANCE
 
 
 @pytest.mark.parametrize("symmetry", ["none", "flip"])
