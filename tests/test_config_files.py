@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from archsearch.config_files import block_lookup, config_folder, groups, option_file, read_yaml
+from archsearch.config_files import block_lookup, config_folder, groups, option_file, read_recorded, read_yaml
 from archsearch.errors import SpecError, StorageError
 
 
@@ -130,3 +130,9 @@ def test_options_are_found_by_group_and_name() -> None:
     assert option_file("arch", "resnet20") == config_folder() / "arch" / "resnet20.yaml"
     with pytest.raises(SpecError, match=r"arch: unknown option 'resnet2'\. Did you mean 'resnet20'"):
         option_file("arch", "resnet2")
+
+
+def test_a_recorded_block_has_its_present_key() -> None:
+    assert read_recorded("block: {defaults_of: {kernel: 3}, layers: []}") == {
+        "block": {"options": {"kernel": 3}, "layers": []}
+    }

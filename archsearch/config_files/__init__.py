@@ -190,14 +190,17 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def read_recorded(text: object) -> Any:
-    """Return the value of YAML that a study or a run has recorded; None for what is no such text, or too long."""
+    """Return the value of YAML that a study or a run has recorded; None for what is no such text, or too long.
+
+    The key `options` of a block has its present name: there is nothing for the user to change in a record.
+    """
     import yaml
 
     if not isinstance(text, str) or len(text) > MAX_RECORDED:
         return None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built in
     try:
-        return yaml.load(text, Loader=loader)
+        return yaml.load(text.replace("defaults_of:", "options:"), Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
 

@@ -41,7 +41,7 @@ def test_auto_is_the_cpu_where_there_is_no_gpu(monkeypatch):
 @pytest.mark.parametrize("asked", ["cuda", "cuda:1", "mps"])
 def test_a_missing_gpu_is_named_with_the_fix(monkeypatch, asked):
     no_gpu(monkeypatch)
-    with pytest.raises(SpecError, match=rf"train.device: '{asked}' is asked for.* Set train.device=auto."):
+    with pytest.raises(SpecError, match=rf"train.device: '{asked}' was requested.* Set train.device=auto."):
         choose_device(asked)
 
 
