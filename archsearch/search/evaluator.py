@@ -86,7 +86,7 @@ class Evaluator:
     def _composed(self, assignments: Assignments) -> tuple[Mapping[str, Any], tuple[str, ...]]:
         """Return the composition without the options that a stage's block does not have, and their names."""
         tree = self._compose(assignments)
-        stages = tree.get("arch", {}).get("stages", {})
+        stages = _stages(tree)
         unused = tuple(
             name for name in assignments if name.startswith("arch.stages.") and not self._is_used(name, stages)
         )
@@ -103,7 +103,7 @@ class Evaluator:
         if not unused:
             return []
         groups = {name: value for name, value in assignments.items() if "." not in name}
-        stages = self._compose(groups)["arch"]["stages"]
+        stages = _stages(self._compose(groups))
         parts = ((name, *name.split(".")[2:]) for name in unused)
         return [name for name, stage, option in parts if stages.get(stage, {}).get(option) is not None]
 
@@ -155,6 +155,11 @@ class Evaluator:
         if name not in self._mappings:
             self._mappings[name] = self._lookup(name)
         return self._mappings[name]
+
+
+def _stages(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the stages of a composition; empty where it has none, which decoding reports."""
+    return tree.get("arch", {}).get("stages", {})
 
 
 def _features(checked: Checked) -> dict[str, float]:
