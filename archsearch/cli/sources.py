@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -20,8 +20,12 @@ from archsearch.config_files.rules import check_option, is_hydras
 from archsearch.errors import SpecError
 
 
-class CheckedFiles(FileConfigSource):
-    """A folder of groups; raises `SpecError` for a file that sets what only the command line may set."""
+class FileConfigSource(file_config_source.FileConfigSource):
+    """A folder of groups; raises `SpecError` for a file that sets what only the command line may set.
+
+    It has the name of Hydra's own source. A launcher's job restores the registry of sources and then discovers Hydra's
+    plugins, and Hydra accepts a second source for `file:` only under the same class name.
+    """
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Return the content of the file `config_path`."""
@@ -44,6 +48,6 @@ class CheckedFiles(FileConfigSource):
 
 
 def check_files() -> None:
-    """Let Hydra read files through `CheckedFiles`."""
+    """Let Hydra read files through this module's `FileConfigSource`."""
     Plugins.instance()  # it registers Hydra's own source first
-    SourcesRegistry.instance().types[FileConfigSource.scheme()] = CheckedFiles
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource

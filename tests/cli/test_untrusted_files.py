@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -186,12 +188,25 @@ def test_of_the_shipped_folder_its_own_settings_of_hydra_alone_are_exempt(monkey
         Path("conf", name).parent.mkdir(parents=True, exist_ok=True)
         Path("conf", name).write_text(text)
     monkeypatch.setattr(sources, "config_folder", lambda: Path("conf").resolve())
-    source = sources.CheckedFiles("main", str(Path("conf").resolve()))
+    source = sources.FileConfigSource("main", str(Path("conf").resolve()))
     assert OmegaConf.to_container(source.load_config("config").config) == {"hydra": {"a": 1}}
     assert OmegaConf.to_container(source.load_config("hydra/help/it").config) == {"a": 1}
     for name in ("experiment/it", "hydra/../experiment/it", "../conf/config"):
         with pytest.raises(SpecError, match=r"code to call|is an option of Hydra.s own"):
             source.load_config(name)
-    other = sources.CheckedFiles("command-line", str(Path("conf/experiment").resolve().parent.parent))
+    other = sources.FileConfigSource("command-line", str(Path("conf/experiment").resolve().parent.parent))
     with pytest.raises(SpecError, match=r"conf/config.yaml: hydra.a: sets Hydra's own options"):
         other.load_config("conf/config")
+
+
+def test_files_are_checked_in_a_launchers_job_which_restores_hydra() -> None:
+    program = (
+        "from hydra._internal.sources_registry import SourcesRegistry\n"
+        "from hydra.core.singleton import Singleton\n"
+        "from archsearch.cli.sources import check_files\n"
+        "check_files()\n"
+        "Singleton.set_state(Singleton.get_state())\n"  # the launchers of joblib, submitit and Ray do so
+        "print(SourcesRegistry.instance().resolve('file').__module__)\n"
+    )
+    found = subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True)
+    assert found.stdout.strip() == "archsearch.cli.sources"
