@@ -93,7 +93,7 @@ def _show(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
     overrides, sources = options.overrides, sources_given(options.config_dir, options.config_name)
     places = {key: _taken_out(overrides, key) for key in SHOWS}
     for key in map(key_of, overrides):
-        if key not in top_keys() and (close := suggest(key, SHOWS)).startswith("Did"):
+        if "." not in key and key not in top_keys() and (close := suggest(key, SHOWS)).startswith("Did"):
             raise SpecError(key, "unknown key", close)
     files = {key: Path(text) for key, text in places.items() if text is not None}
     if run_dir := files.get("erf"):

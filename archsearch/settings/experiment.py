@@ -55,6 +55,9 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
     for key in tree:
         if key in ("sampler", "pruner"):
             raise SpecError(key, "its settings are below the key study", f"Write study.{key}.NAME=VALUE.")
+        if key == "experiment" and tree[key]:
+            fix = "On the command line, leave out 'experiment.'. A file in experiment/ begins with # @package _global_"
+            raise SpecError("experiment", "an experiment sets keys at the top, and has none of its own", fix)
         if key not in KEYS:
             raise SpecError(str(key), "unknown key", suggest(str(key), KEYS))
     resume = tree.get("resume")

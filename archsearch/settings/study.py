@@ -184,7 +184,7 @@ class StudySettings:
         return ""
 
 
-_TIME = re.compile(r"(?=\d)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+_TIME = re.compile(r"(?=\d)(?:(\d+)h)?(?:(\d+)m(?:in)?)?(?:(\d+)s)?", re.ASCII)
 
 
 def _seconds_of(budget: str | float) -> float:

@@ -35,7 +35,7 @@ def test_each_file_works_by_the_command_in_its_first_line(folder: str, capsys: p
         assert sum(line.startswith("#") or " # " in line for line in text.splitlines()) >= 5
         _, _, module, *arguments = shlex.split(command)
         assert folder in arguments
-        small = [one for one in arguments if not one.startswith("study.trials=")]
+        small = [one for one in arguments if not one.startswith("study.budget=")]
         tiny = TINY if "-m" in arguments else []
         assert main([module.removeprefix("archsearch."), *small, *tiny]) == 0, capsys.readouterr().err
     caught = capsys.readouterr()

@@ -48,6 +48,7 @@ def test_messages(composer: Composer, changes: dict[str, Any], message: str) -> 
     ("raw", "message"),
     [
         ({"sed": 3}, "sed: unknown key. Did you mean 'seed'?"),
+        ({"experiment": {"train": {"epochs": 2}}}, "experiment: an experiment sets keys at the top, and has none"),
         ({"pruner": {"startup": 2}}, "pruner: its settings are below the key study. Write study.pruner.NAME=VALUE."),
         ({"seed": -1}, "seed: must be an integer of at least 0, got -1"),
         ({"seed": 1.5}, "seed: must be an integer of at least 0, got 1.5"),

@@ -70,7 +70,17 @@ def test_an_error_names_the_key(raw: dict[str, Any], where: str) -> None:
 
 @pytest.mark.parametrize(
     ("budget", "seconds"),
-    [("2h", 7200), ("20m", 1200), ("90s", 90), ("1h30m", 5400), ("1h1m1s", 3661), (45, 45), (0.5, 0.5), (None, None)],
+    [
+        ("2h", 7200),
+        ("20m", 1200),
+        ("20min", 1200),
+        ("90s", 90),
+        ("1h30m", 5400),
+        ("1h1m1s", 3661),
+        (45, 45),
+        (0.5, 0.5),
+        (None, None),
+    ],
 )
 def test_a_budget_is_a_time(budget: str | float | None, seconds: float | None) -> None:
     assert decode(StudySettings, {"budget": budget}, "study").seconds == seconds
