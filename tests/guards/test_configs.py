@@ -42,6 +42,7 @@ GOLDEN = {
     ("all_dilated", "normal"): (72362, 72942048, 63, True),
     ("assignment", "normal"): (159552, 109910016, 101, True),
     ("brisk", "normal"): (177178, 15052032, 89, True),
+    ("found", "normal"): (196738, 15319936, 87, True),
     ("mirrored_resnet", "normal"): (195430, 73549488, 97, True),
     ("c1c2c3c4", "normal"): (161210, 19879168, 49, True),
     ("c1c2c3c4", "depthwise"): (60826, 6542592, 49, True),
