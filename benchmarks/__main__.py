@@ -57,6 +57,7 @@ JOBS = (
     "gpu_all",
     "compare_networks",
     "fidelity",
+    "search_on_images",
 )
 PACKAGES = ("torch", "torchvision", "albumentations", "optuna", "hydra-core", "numpy")
 LAST_WORDS = 10  # lines of a failed benchmark's errors that the file keeps

@@ -1,0 +1,111 @@
+"""The default sampler against random feasible designs at equal cost, on real images.
+
+    python benchmarks/search_on_images.py --root DIR [overrides ...] [--space brisk] [--trials 24] [--seeds 0 1 2]
+
+Runs a search by each sampler and seed, in turn, at one cheap fidelity without rungs: the recipe of `experiment=brisk`
+for 2 epochs of 10 000 images, with 10 000 other training images held out. Prints the highest held-out accuracy after a
+quarter, a half and all of the trainings, and the training at which the sampler is ahead of random's best. Overrides go
+to every search.
+
+The databases are below `--out`. A search that was stopped goes on, and a finished one is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from _trainings import add_root, data_overrides, spread
+
+from archsearch.processor import processor_name
+from archsearch.search.storage.reader import open_reader
+
+SAMPLERS = ("footprint", "random")
+FIDELITY = ("data.limit_train=20000", "data.validation=0.5", "train.epochs=2", "train.tta=none", "study.rungs=null")
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a search found: the held-out accuracy of each training in order, in %, and the seconds of all."""
+
+    accuracies: tuple[float, ...]
+    seconds: float
+
+    def best(self, trainings: int) -> float:
+        """Return the highest of the first `trainings`."""
+        return max(self.accuracies[:trainings])
+
+    def first_above(self, accuracy: float) -> int | None:
+        """Return the number of trainings until one is above `accuracy`, or None."""
+        return next((count for count, one in enumerate(self.accuracies, 1) if one > accuracy), None)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is missing and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_root(parser)
+    parser.add_argument("--space", default="brisk")
+    parser.add_argument("--trials", type=int, default=24, help="trainings of each search")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, default=Path("outputs", "search_on_images"))
+    parser.add_argument("overrides", nargs="*", help="of every search")
+    options = parser.parse_intermixed_args(arguments)
+    if options.root is None:
+        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
+        return 0
+    options.out.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[Search]] = {sampler: [] for sampler in SAMPLERS}
+    for seed, sampler in itertools.product(options.seeds, SAMPLERS):
+        one = searched(options, sampler, seed)
+        found[sampler].append(one)
+        print(f"{sampler}, seed {seed}: {one.best(options.trials):.2f} %", file=sys.stderr, flush=True)
+    print(f"space={options.space}, n={len(options.seeds)}, {' '.join((*FIDELITY, *options.overrides))}, "
+          f"{processor_name()}\n")  # fmt: skip
+    print("\n".join(tables(found, options.seeds, options.trials)))
+    return 0
+
+
+def searched(options: argparse.Namespace, sampler: str, seed: int) -> Search:
+    """Return what the search by `sampler` found; runs it as far as it is missing."""
+    name = f"{sampler}_{seed}"
+    command = [
+        sys.executable, "-m", "archsearch.run", "-m", "experiment=brisk", f"space={options.space}",
+        *data_overrides(options.root, options.out / "cache"), *FIDELITY, *options.overrides, f"sampler={sampler}",
+        f"study.sampler.seed={seed}", f"study.trials={options.trials}", f"study.name={name}",
+        f"study.storage=sqlite:///{name}.db",
+    ]  # fmt: skip
+    with (options.out / f"{name}.log").open("ab") as log:
+        done = subprocess.run(command, cwd=options.out, stdout=log, stderr=log, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: see {options.out / f'{name}.log'}")
+    trials = open_reader(f"sqlite:///{options.out.resolve() / name}.db").study(name).trials
+    complete = [trial for trial in trials if trial.values is not None][: options.trials]
+    accuracies = tuple(100 * trial.values[0] for trial in complete if trial.values)
+    return Search(accuracies, sum(float(trial.attrs["seconds"]) for trial in complete))
+
+
+def tables(found: dict[str, list[Search]], seeds: Sequence[int], trials: int) -> Iterator[str]:
+    """Yield the lines of two Markdown tables: the best by trainings, and the pairs of equal seed."""
+    counts = (trials // 4, trials // 2, trials)
+    yield f"| sampler | {' | '.join(f'best of {count}, %' for count in counts)} | minutes of a search |"
+    yield f"|{(len(counts) + 2) * '---|'}"
+    for sampler, searches in found.items():
+        cells = [spread([one.best(count) for one in searches]) for count in counts]
+        minutes = statistics.mean(one.seconds for one in searches) / 60
+        yield f"| {sampler} | {' | '.join(cells)} | {minutes:.0f} |"
+    yield ""
+    yield f"| seed | {SAMPLERS[1]}'s best, % | {SAMPLERS[0]}'s best, % | ahead from training |"
+    yield "|---|---|---|---|"
+    for seed, ours, random in zip(seeds, found[SAMPLERS[0]], found[SAMPLERS[1]], strict=True):
+        ahead = ours.first_above(random.best(trials))
+        yield f"| {seed} | {random.best(trials):.2f} | {ours.best(trials):.2f} | {ahead or 'never'} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
