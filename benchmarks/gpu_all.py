@@ -1,6 +1,6 @@
 """Everything that a GPU has to show, in order of value, within a time limit.
 
-    python benchmarks/gpu_all.py --root DIR [--design brisk] [--seconds 540] [--only speed long]
+    python benchmarks/gpu_all.py --root DIR [--design found] [--seconds 540] [--only speed long]
     python benchmarks/gpu_all.py --halves DIR1 DIR2
 
 DIR holds the images of CIFAR-10, train/CLASS/* and test/CLASS/*; of two halves each holds some of the classes. The
@@ -83,7 +83,7 @@ FULL = Sizes(
     seeds=(0, 1, 2),
     at_once=4,
     probe_epochs=3,
-    ladder=(("brisk", 10), ("brisk", 30), ("wrn28_2_blueprint", 16), ("wrn28_2_blueprint", 50), ("brisk", 100)),
+    ladder=(("brisk", 10), ("found", 10), ("found", 25), ("wrn28_2_blueprint", 50), ("found", 100)),
     workers=(1, 2, 4, 8),
     workers_seconds=20,
     least={"speed": 40, "long": 60, "ladder": 20, "workers": 50, "tests": 30},
@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_root(parser)
     parser.add_argument("--halves", type=Path, nargs=2, metavar="DIR", help="two folders with some of the classes each")
-    parser.add_argument("--design", default="brisk", help="a shipped network, or the YAML file of a design")
+    parser.add_argument("--design", default="found", help="a shipped network, or the YAML file of a design")
     parser.add_argument("--seconds", type=float, default=540, help="time limit of the whole command")
     parser.add_argument("--epochs", type=int, help="of the long trainings")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))

@@ -43,13 +43,13 @@ def test_all_parts_are_in_both_files(
     assert order == sorted(order)
     assert found["speed"] == {"1": 100.0, "2": 200.0}
     assert [(one["arch"], one["recipe"]) for one in found["trainings"].values()] == (
-        [("tiniest", "author's"), ("brisk", "author's"), ("brisk", "brisk")]
+        [("tiniest", "author's"), ("found", "author's"), ("brisk", "brisk")]
     )
     assert "sharpness, saturation and hue, and mixup" in text
     assert "| tiniest | 2 | 1 | 75.00 | 75.00 | 1000 | 2.5 |" in text
     assert "- 90 %: no training reached it." in text
     long = [one for one in trained if one["train.epochs"] == "2"]
-    assert [one["arch"] for one in long] == ["tiniest", "brisk"]
+    assert [one["arch"] for one in long] == ["tiniest", "found"]
     assert all(one["optimizer"] == "adamw" and one["train.ema"] == "0.999" for one in long)
     _, again, _ = tiny(gpu, images, "--only", "tests")
     assert again.partition("\n## ")[2] == text.partition("\n## ")[2], "what is left out stays"
@@ -127,7 +127,7 @@ def test_without_images_or_a_gpu_it_is_skipped(
 def test_the_whole_of_it_with_tiny_numbers(benchmark: Callable[[str], ModuleType], images: Path) -> None:
     code, text, found = tiny(benchmark("gpu_all"), images)
     assert code == 0
-    assert list(found["trainings"]) == ["long-tiniest-0", "long-brisk-0", "ladder-brisk-1"]
+    assert list(found["trainings"]) == ["long-tiniest-0", "long-found-0", "ladder-brisk-1"]
     assert found["workers"].keys() == {"1"}
     assert found["tests"]["exit_code"] == 5, "no test has the name that the tiny form asks for"
     assert "**Failed**" not in text
