@@ -99,7 +99,8 @@ def search(study: StudyRead) -> Drawing:
     *ended, last = study.trials
     for trial in ended:
         now[0] += trial.seconds or 0.0
-        end = TrialEnd(number=trial.number, state="complete", values=tuple(trial.values or ()), rung=trial.rung)
+        rung = None if trial.rung is None else int(trial.rung)
+        end = TrialEnd(number=trial.number, state="complete", values=tuple(trial.values or ()), rung=rung)
         view(Event(kind="ended", number=trial.number, end=end))
     bar = "━" * round(BAR * len(ended) / TRIALS)
     epoch, accuracy = next(iter(last.history.items()))

@@ -78,8 +78,10 @@ def _after(rung: float | None) -> str:
     return "" if rung is None else f" after {rung_text(rung)} epochs"
 
 
-def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *, total: int) -> None:
-    """Print the leaderboard: the study's head and these `rows` of `total`."""
+def print_study(
+    study: StudyRead, rows: Sequence[TrialRead], console: Console, *, total: int, by: str | None = None
+) -> None:
+    """Print the leaderboard: the study's head and these `rows` of `total`, ranked `by` a value or by the study."""
     console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
     console.print(safe(_head(study)), style="dim")
     if not rows:
@@ -101,7 +103,7 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
         lines.append([*cells, safe(blocks_text(blocks) if blocks else NOTHING), safe(relative_path(folder))])
     heads = ("trial", *states, *rungs, *values, "blocks", "files")
     console.print(table(heads, lines, right=("trial", *rungs, *values)))
-    if rungs:
+    if rungs and by is None:
         console.print("Trials with fewer epochs are ranked below all trials with more epochs.", style="dim")
     if several:
         console.print(f"* on the Pareto front ({number(len(front))} trials)", style="dim")
