@@ -65,6 +65,22 @@ def mask_value(value: Any) -> Any:
             return value
 
 
+def mask_texts(value: Any) -> Any:
+    """Return a plain value, or mappings and lists of such, with every text and key masked.
+
+    In the JSON of the same value `mask` would take an escaped line end for the slash of an address.
+    """
+    match value:
+        case str():
+            return mask(value)
+        case dict():
+            return {mask_texts(key): mask_texts(item) for key, item in value.items()}
+        case list():
+            return [mask_texts(item) for item in value]
+        case _:
+            return value
+
+
 def hide_passwords(
     arguments: Iterable[str], known: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[list[str], dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from archsearch.masking import hide_passwords, mask, mask_value
+from archsearch.masking import hide_passwords, mask, mask_texts, mask_value
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,13 @@ from archsearch.masking import hide_passwords, mask, mask_value
 )
 def test_passwords_are_masked(text: str, masked: str) -> None:
     assert mask(text) == masked
+
+
+def test_every_text_of_a_value_is_masked_and_line_ends_are_no_addresses() -> None:
+    record = {"tried x://me:pw@h": [1], "design": "head:\n  pool: mean\n", "device": "CPU @ 2.80GHz", "seed": 0}
+    masked = {"tried x://me:***@h": [1], "design": "head:\n  pool: mean\n", "device": "CPU @ 2.80GHz", "seed": 0}
+    assert mask_texts(record) == masked
+    assert mask_texts([record, None, ["x://me:pw@h"]]) == [masked, None, ["x://me:***@h"]]
 
 
 def test_passwords_are_taken_out_of_the_command_line() -> None:

@@ -138,7 +138,7 @@ def test_there_are_sessions_and_they_show_every_command_over_a_study() -> None:
 def test_a_listed_command_works_on_the_example_study(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(CHECKOUT / "outputs" / "examples", "outputs/examples")
     main, arguments = door(command)
-    meant = {"STUDY": "cifar10-jpeg-advanced_convolution", "FILE": "file.csv"}
+    meant = {"STUDY": "cifar10-brisk", "FILE": "file.csv"}
     given = [meant.get(argument, argument) for argument in arguments]
     assert main([*given, "--storage", "sqlite:///outputs/examples/studies.db"]) == 0, capsys.readouterr().err
 

@@ -19,7 +19,7 @@ from archsearch.cli.messages import exit_code, report_error
 from archsearch.decode import suggest
 from archsearch.errors import SpecError, UsageError
 from archsearch.formatting import printable
-from archsearch.masking import mask
+from archsearch.masking import mask_texts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -124,7 +124,7 @@ def _show(
     _print(
         as_json,
         lambda: study_record(found, rows[:limit]),
-        lambda console: print_study(found, rows[:limit], console, total=len(rows)),
+        lambda console: print_study(found, rows[:limit], console, total=len(rows), by=by),
     )
 
 
@@ -334,7 +334,7 @@ def _print(as_json: bool, record: Callable[[], Any], show: Callable[[Console], N
     if as_json:
         from archsearch.report.records import strict
 
-        click.echo(mask(json.dumps(strict(record()), allow_nan=False)))
+        click.echo(json.dumps(mask_texts(strict(record())), allow_nan=False))
     else:
         from rich.console import Console
 

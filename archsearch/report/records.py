@@ -177,7 +177,9 @@ def trial_record(study: StudyRead, trial: TrialRead, front: frozenset[int] | Non
 def comparison_record(study: StudyRead, one: TrialRead, other: TrialRead) -> dict[str, Any]:
     """Return both trials' figures, and of assignments, blocks and layers what differs, in pairs."""
     both = (one, other)
-    names = [*study.objectives, *(name for name in COLUMNS if name not in study.objectives), "test_accuracy"]
+    epochs = ["epochs"] if one.attrs.get("epochs") != other.attrs.get("epochs") else []
+    costs = (name for name in COLUMNS if name not in study.objectives)
+    names = [*epochs, *study.objectives, *costs, "test_accuracy"]
     figures = {name: [value_of(study, trial, name) for trial in both] for name in names}
     layers = [layers_of(trial) for trial in both]
     known = [layer for layer in layers if layer is not None]

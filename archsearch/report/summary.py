@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 
-from archsearch.formatting import duration, number, percent, value_text
+from archsearch.formatting import duration, number, percent, rung_text, value_text
 from archsearch.report.series import is_higher_better, last_accuracy, pareto_front, ranked_finite, value_of
 from archsearch.report.vocabulary import DUPLICATE, TRAINED, finite, labelled_value
-from archsearch.search.explain import Why
+from archsearch.search.explain import Why, compared_trials
 from archsearch.search.storage.read import StudyRead, TrialState
 
 _ENDS: dict[TrialState, str] = {
@@ -54,6 +54,18 @@ def listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
 
 
+def noun_of(study: StudyRead) -> str:
+    """Return what is counted: designs, or trials where a design that is promoted has several."""
+    return "trial" if study.has_rungs else "design"
+
+
+def compared_text(study: StudyRead) -> str:
+    """Return which trials the importance of settings is computed of."""
+    if not study.has_rungs:
+        return "complete trials"
+    return f"trials of {rung_text(next((trial.rung for trial in compared_trials(study)), None))} epochs"
+
+
 def _trained(study: StudyRead) -> str:
     counts = study.counts()
     if not counts:
@@ -62,7 +74,7 @@ def _trained(study: StudyRead) -> str:
     if not trained:
         return f"Of {_count(len(study.trials), 'trial')} none has been trained."
     parts = [text.format(counts[state]) for state, text in _ENDS.items() if counts.get(state)]
-    text = f"{_count(trained, 'design')} {'was' if trained == 1 else 'were'} trained: {listed(parts)}."
+    text = f"{_count(trained, noun_of(study))} {'was' if trained == 1 else 'were'} trained: {listed(parts)}."
     more = [text.format(counts[state]) for state, text in _OTHERS.items() if counts.get(state)]
     return f"{text} In addition, {listed(more)}." if more else text
 
@@ -111,7 +123,8 @@ def _time(study: StudyRead) -> str:
     if not known:
         return ""
     where = f" on {listed(devices[:3])}" if devices else ""
-    return f"Training took {duration(sum(known))} in total, {duration(sum(known) / len(known))} per design{where}."
+    mean = f"{duration(sum(known) / len(known))} per {noun_of(study)}"
+    return f"Training took {duration(sum(known))} in total, {mean}{where}."
 
 
 def _infeasible(why: Why) -> str:

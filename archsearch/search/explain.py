@@ -67,23 +67,27 @@ def explain(study: StudyRead, *, nearest: int = NEAREST) -> Why:
     )
 
 
-LEAST = 10  # complete trials; of fewer the best tenth is a single trial
-
-
-def importances(study: StudyRead) -> dict[str, float]:
-    """Return the importance of each parameter that has several values, greatest first; they sum to 1.
-
-    Of trainings of several rungs, those of the rung that has the most are compared. With several objectives it is the
-    importance for the distance to the Pareto front. Empty where fewer than `LEAST` trials are complete or no parameter
-    varies.
-    """
+def compared_trials(study: StudyRead) -> list[TrialRead]:
+    """Return the trials of which importance is computed: the complete ones, with rungs those of the commonest rung."""
     trials = [
         trial
         for trial in study.trials
         if trial.state == "complete" and trial.values is not None and all(map(math.isfinite, trial.values))
     ]
     rung, _ = Counter(trial.rung for trial in trials).most_common(1)[0] if trials else (None, 0)
-    trials = [trial for trial in trials if trial.rung == rung]
+    return [trial for trial in trials if trial.rung == rung]
+
+
+LEAST = 10  # complete trials; of fewer the best tenth is a single trial
+
+
+def importances(study: StudyRead) -> dict[str, float]:
+    """Return the importance of each parameter that has several values, greatest first; they sum to 1.
+
+    With several objectives it is the importance for the distance to the Pareto front. Empty where `compared_trials` are
+    fewer than `LEAST` or no parameter varies.
+    """
+    trials = compared_trials(study)
     if len(trials) < LEAST:
         return {}
     points = [_used(trial) for trial in trials]

@@ -142,15 +142,25 @@ def _table(summary: Summary, names: Sequence[str], parameters: Sequence[str]) ->
     costs = (one for one in ("parameters", "receptive_field") if one not in names)
     head = ["trial", *rungs, *names, *costs, "differs by"]
     rows = [head]
+    settings = _differing(summary.best[:ROWS], parameters)
     for trial in summary.best[:ROWS]:
         mark = "*" if len(names) > 1 and trial.number in summary.front else ""
         cells = [f"{trial.number}{mark}", *(rung_text(trial.rung) for _ in rungs)]
         cells += map(value_text, names, trial.values or ())
         cells += [value_text(one, trial.attrs.get(one, "")) for one in head[len(cells) : -1]]
-        used = (one for one in parameters if one not in trial.unused)
+        used = (one for one in settings if one not in trial.unused)
         cells.append(" ".join(f"{short_key(one)}={setting_text(trial.assignments.get(one))}" for one in used))
         rows.append(cells)
     widths = [max(len(row[column]) for row in rows) for column in range(len(head) - 1)]
     return [
         "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
     ]
+
+
+def _differing(trials: Sequence[TrialRead], parameters: Sequence[str]) -> list[str]:
+    """Return the parameters that the trials do not all use with the same value."""
+
+    def values(name: str) -> set[str]:
+        return {"" if name in one.unused else repr(one.assignments.get(name)) for one in trials}
+
+    return [name for name in parameters if len(trials) < 2 or len(values(name)) > 1]

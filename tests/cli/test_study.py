@@ -294,3 +294,14 @@ def test_a_server(capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         store.storage.delete_study(store.storage.get_study_id_from_name(name))
         store.close()
+
+
+@pytest.mark.parametrize("arguments", [("best",), ("trial", "30"), ("compare", "0", "4"), ("show",), ("why",)])
+def test_the_json_of_the_shipped_study_can_be_read(
+    arguments: tuple[str, ...], checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = as_json(capsys, *arguments, "--storage", f"sqlite:///{checkout}/outputs/examples/studies.db")
+    assert found["study"] == "cifar10-brisk"
+    if "design" in found:
+        assert found["design"].rstrip().endswith("symmetry: flip")
+        assert found["more"]["device"] == "Intel(R) Xeon(R) Processor @ 2.80GHz, 1 threads"

@@ -19,7 +19,7 @@ from archsearch.overrides import group_of, key_of
 from archsearch.settings.experiment import decode_experiment
 
 CHECKOUT = documented.CHECKOUT
-EXAMPLE = "cifar10-jpeg-advanced_convolution"
+EXAMPLE = "cifar10-brisk"
 README: dict[str, Any] = runpy.run_path(str(CHECKOUT / "tests" / "test_readme.py"))
 SESSIONS = [
     pytest.param(page, command, shown, id=f"{page}: {command}")
@@ -64,7 +64,7 @@ def workplace() -> None:
             folder.mkdir(parents=True)
             for place in range(4):
                 Image.new("RGB", (32, 32), (40 * place, 60, 90)).save(folder / f"{split}{place}.png")
-    Path("cifar10-jpeg").symlink_to("DIR")  # what outputs/examples/best.yaml was trained on
+    Path("cifar10").symlink_to("DIR")  # what outputs/examples/best.yaml was trained on
     for path, content in documented.files_of(CHECKOUT / "docs" / "how-to" / "own-design.md").items():
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(content, encoding="utf-8")
@@ -78,7 +78,7 @@ def filled(command: str) -> list[str]:
     stands = {"STUDY": EXAMPLE, "shapes-advanced_convolution": EXAMPLE}
     found = [module.removeprefix("archsearch.")]
     for word in words:
-        word = stands.get(word, word).replace("outputs/runs/NAME", "outputs/examples/runs/0011")
+        word = stands.get(word, word).replace("outputs/runs/NAME", "outputs/examples/runs/0004")
         word = word.replace("outputs/sweeps/NAME/best.yaml", "outputs/examples/best.yaml")
         word = {"arch=NAME": "arch=brisk", "block=NAME": "block=dilated"}.get(word, word)
         found.append(word.replace("FILE.png", "file.png"))

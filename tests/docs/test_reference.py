@@ -98,7 +98,7 @@ def test_every_attribute_of_a_trial_and_a_study_is_listed() -> None:
 
 
 def test_every_file_of_a_run_and_every_key_in_it_is_listed() -> None:
-    run = EXAMPLES / "runs" / "0011"
+    run = EXAMPLES / "runs" / "0004"
     assert {file.name for file in run.iterdir()} | set(FILES) <= set(records._RUN)
     for name, listed in (("result.json", records._RESULT), ("card.json", records._CARD)):
         assert set(json.loads((run / name).read_text(encoding="utf-8"))) <= set(listed)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from study_fakes import make_study, make_trial, odd
 
-from archsearch.report.summary import distinct, last_activity, listed, sentences
+from archsearch.report.summary import compared_text, distinct, last_activity, listed, sentences
 from archsearch.report.vocabulary import INFEASIBLE
 from archsearch.search.explain import explain
 
@@ -61,6 +61,16 @@ def test_trainings_of_fewer_epochs_are_named_and_not_the_best() -> None:
         make_trial(2, values=(0.6,), attrs={"rung": 2}),
     ]
     text = " ".join(sentences(make_study(trials), explain(make_study(trials))))
+    assert text.startswith("3 trials were trained: 3 to the end. They were promoted by rungs:")
     assert "They were promoted by rungs: 2 for 2 and 1 for 4 epochs, none for all epochs yet." in text
     assert "The best is trial 1: validation accuracy 50.00 %" in text
     assert "rungs" not in " ".join(sentences(make_study(trials[:0]), explain(make_study(trials[:0]))))
+
+
+def test_the_trials_of_which_importance_is_computed_are_named() -> None:
+    short = [make_trial(number, values=(0.5,), attrs={"rung": 3}) for number in (0, 1)]
+    whole = [make_trial(number, values=(0.9,)) for number in (2, 3, 4)]
+    assert compared_text(make_study(whole)) == "complete trials"
+    assert compared_text(make_study([*short, *whole])) == "trials of all epochs"
+    assert compared_text(make_study([*short, whole[0]])) == "trials of 3 epochs"
+    assert compared_text(make_study([make_trial(0, "running", attrs={"rung": 3})])) == "trials of all epochs"

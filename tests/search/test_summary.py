@@ -100,3 +100,16 @@ def test_trainings_of_fewer_epochs_stand_below_with_their_epochs(store: Store) -
     assert [line.split()[:3] for line in table] == [
         ["trial", "epochs", "accuracy"], ["1", "all", "80.00"], ["0", "2", "90.00"], ["2", "2", "70.00"]
     ]  # fmt: skip
+
+
+def test_settings_that_the_best_trials_share_are_left_out(store: Store) -> None:
+    study, sweep = make_study(store), make_sweep()
+    for number in range(2):
+        attrs = {"sweep": sweep.name, "key": f"{number}", "state_reason": "complete"}
+        params = {"a": 1 + number, "b": 2, "block": "normal"}
+        study.write([Row(state="complete", params=params, attrs=attrs, values=(0.9 - 0.1 * number,))])
+    summary = summarize(study, sweep)
+    table = summary_text(study, sweep, summary).split("\n\n")[1].splitlines()
+    assert [line.split()[-1] for line in table[1:]] == ["a=1", "a=2"]
+    alone = replace(summary, best=summary.best[:1])
+    assert "b=2" in summary_text(study, sweep, alone)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal, assert_never
 
 from archsearch.formatting import percent
@@ -27,7 +26,7 @@ from archsearch.report.figures.drawing import (
 from archsearch.report.vocabulary import capitalised, compact, label
 
 WIDTH, HEIGHT = 400.0, 270.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 15.0, 38.0  # room for the axes around the plot
+LEFT, RIGHT, TOP, BOTTOM = 52.0, 10.0, 15.0, 38.0  # room for the axes around the plot
 MOST_NAMES = 24  # rows of a heat map that are named
 MOST_COUNTS = 14  # rows up to which a cell holds its number
 _LEAST = 1e-200  # a smaller number is 0 on a logarithmic axis
@@ -231,11 +230,10 @@ def stair(points: Sequence[tuple[float, float]], end: float) -> tuple[tuple[floa
 
 
 def _digits(ticks: Sequence[float]) -> int:
-    """Return how many digits after the point distinguish percentages of neighbouring ticks."""
+    """Return how many digits after the point show the percentages of ticks without rounding, at most 2."""
     if len(ticks) < 2:
         return 1
-    gap = 100 * min(abs(after - before) for before, after in pairwise(ticks))
-    return 0 if gap >= 0.999 else 1 if gap >= 0.0999 else 2
+    return next((digits for digits in (0, 1) if all(abs(round(100 * t, digits) - 100 * t) < 1e-6 for t in ticks)), 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -304,7 +304,9 @@ def ranked_bars(
 def _points(study: StudyRead, points: Iterable[Point], best: str, text: Callable[[Point], str]) -> list[Points]:
     """Return the marks of each kind, those of the best first, so that they are above the others."""
     found: list[Points] = []
-    pruned = "fewer epochs, or pruned" if study.has_rungs else "pruned, last reported accuracy"
+    pruned = "pruned, last reported accuracy"
+    if study.has_rungs:
+        pruned = "fewer epochs, or pruned" if "pruned" in study.counts() else "fewer epochs"
     labels = {"best": best, "complete": "complete", "pruned": pruned}
     listed = list(points)
     for kind, name in labels.items():

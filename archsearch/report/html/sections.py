@@ -33,7 +33,7 @@ from archsearch.report.html.parts import (
 )
 from archsearch.report.records import ranking
 from archsearch.report.series import cost_bounds, pareto_front, ranked_finite, thinned, value_of, varied_settings
-from archsearch.report.summary import distinct, last_activity, sentences, training_times
+from archsearch.report.summary import compared_text, distinct, last_activity, noun_of, sentences, training_times
 from archsearch.report.vocabulary import (
     INFEASIBLE,
     TRAINED,
@@ -75,7 +75,7 @@ def summary_section(study: StudyRead, why: Why) -> Markup:
         facts += [(f"its {label(each)}", value_cell(each, value)) for each, value in known.items() if value is not None]
     if study.trials:
         counts = study.counts()
-        facts.append(("designs trained", number(sum(counts.get(state, 0) for state in TRAINED))))
+        facts.append((f"{noun_of(study)}s trained", number(sum(counts.get(state, 0) for state in TRAINED))))
     if why.infeasible.infeasible:
         facts.append(("infeasible proposals", number(why.infeasible.infeasible)))
     if times := training_times(study):
@@ -127,7 +127,7 @@ def importance_section(study: StudyRead, shares: Mapping[str, float]) -> Markup 
     title = "Settings and values tried"
     goal = "among the best tenth" if len(study.objectives) == 1 else "near the Pareto front"
     text = (
-        f"How much each setting decides whether a design is {goal} (PED-ANOVA of Optuna). "
+        f"How much each setting decides whether a design is {goal} (PED-ANOVA of Optuna, {compared_text(study)}). "
         "Effects of settings that matter only together are not included."
     )
     values = el("div", table(title, heads, lines, numbers=[2])) if lines else None

@@ -12,6 +12,7 @@ from archsearch.overrides import assign
 from archsearch.report.designs import blocks_of, blocks_text, design_mapping
 from archsearch.report.records import COLUMNS, KNOWN, read_run_folder
 from archsearch.report.series import value_of
+from archsearch.report.summary import compared_text
 from archsearch.report.terminal.text import (
     NOTHING,
     moment_cell,
@@ -37,7 +38,7 @@ MOST_ASSIGNMENTS = 4
 MOST_LAYERS = 40
 _FACTS = {
     "device": "device", "worker": "worker", "design_id": "design id", "sweep": "sweep", "duplicate_of": "duplicate of",
-    "batch": "batch", "rung": "epochs of its rung", "promoted_from": "promoted from trial",
+    "batch": "batch", "enqueued": "position in study.enqueue", "promoted_from": "promoted from trial",
 }  # fmt: skip
 """The attributes of a trial that are printed, with their labels."""
 
@@ -77,8 +78,10 @@ def _after(rung: float | None) -> str:
     return "" if rung is None else f" after {rung_text(rung)} epochs"
 
 
-def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *, total: int) -> None:
-    """Print the leaderboard: the study's head and these `rows` of `total`."""
+def print_study(
+    study: StudyRead, rows: Sequence[TrialRead], console: Console, *, total: int, by: str | None = None
+) -> None:
+    """Print the leaderboard: the study's head and these `rows` of `total`, ranked `by` a value or by the study."""
     console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
     console.print(safe(_head(study)), style="dim")
     if not rows:
@@ -100,7 +103,7 @@ def print_study(study: StudyRead, rows: Sequence[TrialRead], console: Console, *
         lines.append([*cells, safe(blocks_text(blocks) if blocks else NOTHING), safe(relative_path(folder))])
     heads = ("trial", *states, *rungs, *values, "blocks", "files")
     console.print(table(heads, lines, right=("trial", *rungs, *values)))
-    if rungs:
+    if rungs and by is None:
         console.print("Trials with fewer epochs are ranked below all trials with more epochs.", style="dim")
     if several:
         console.print(f"* on the Pareto front ({number(len(front))} trials)", style="dim")
@@ -153,7 +156,7 @@ def print_why(study: StudyRead, why: Why, importances: Mapping[str, float], cons
         console.print("The importance of settings is not known yet: it needs at least 10 complete trials that differ.")
         return
     rows = [(safe(name), percent(share, 1), "#" * round(30 * share)) for name, share in importances.items()]
-    title = "Importance (PED-ANOVA, complete trials)"
+    title = f"Importance (PED-ANOVA, {compared_text(study)})"
     console.print(table(("setting", "share", ""), rows, right=("share",), title=title))
 
 
@@ -196,7 +199,7 @@ def print_best(study: StudyRead, trial: TrialRead, console: Console) -> None:
 
 def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
     """Print one trial in full."""
-    console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {trial.state}")
+    console.print(f"[bold]{safe(study.name)}[/]  trial {trial.number}, {trial.state}{_after(trial.rung)}")
     if trial.cause:
         console.print(safe_lines(trial.cause), style="bold", soft_wrap=True)
     _figures(study, trial, console)
@@ -204,6 +207,9 @@ def print_trial(study: StudyRead, trial: TrialRead, console: Console) -> None:
     for key, text in _FACTS.items():
         if trial.attrs.get(key) not in (None, ""):
             console.print(f"{text} {safe(trial.attrs[key])}", soft_wrap=True)
+    for other in study.trials:
+        if other.attrs.get("promoted_from") == trial.number:
+            console.print(f"promoted to trial {other.number}", soft_wrap=True)
     _curve(trial, console)
     for title, pairs in (("settings", trial.assignments), ("changed by the search", trial.attrs.get("repairs"))):
         if isinstance(pairs, Mapping) and pairs:
@@ -298,8 +304,12 @@ def _curve(trial: TrialRead, console: Console) -> None:
     values = [trial.history[step] for step in steps]
     best = max(steps, key=lambda step: trial.history[step] if trial.history[step] == trial.history[step] else -1e300)
     console.print(f"\n[bold]curve[/]  {sparkline(values, console.encoding)}", soft_wrap=True)
-    first, last, top = (value_cell("accuracy", trial.history[step]) for step in (steps[0], steps[-1], best))
-    console.print(f"epoch {steps[0]}: {first}, epoch {steps[-1]}: {last}, highest at {best}: {top}", soft_wrap=True)
+    texts = [
+        f"epoch {step}: {value_cell('accuracy', trial.history[step])}" for step in dict.fromkeys((steps[0], steps[-1]))
+    ]
+    if len(steps) > 1:
+        texts.append(f"highest at {best}: {value_cell('accuracy', trial.history[best])}")
+    console.print(", ".join(texts), soft_wrap=True)
 
 
 def _stages(trial: TrialRead, console: Console) -> None:

@@ -37,6 +37,14 @@ def test_an_axis_goes_from_end_to_end_and_clamps_values_beyond_it() -> None:
     assert axis.label == "Validation accuracy"
 
 
+def test_ticks_between_tenths_of_a_percent_are_not_rounded() -> None:
+    texts = [text for _, text in value_axis("accuracy", 0.848, 0.858, room=0).ticks]
+    assert texts == ["84.8 %", "85.0 %", "85.2 %", "85.4 %", "85.6 %", "85.8 %"]
+    assert [text for _, text in value_axis("accuracy", 0.8475, 0.8585, room=0).ticks] == [
+        "84.75 %", "85.00 %", "85.25 %", "85.50 %", "85.75 %"
+    ]  # fmt: skip
+
+
 def test_a_logarithmic_axis_gives_each_decade_the_same_room() -> None:
     axis = value_axis("macs", 10, 1000, is_log=True)
     assert axis.share(100) == pytest.approx(0.5)

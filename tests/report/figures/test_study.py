@@ -30,7 +30,7 @@ from archsearch.report.figures.study import (
 from archsearch.report.html.page import study_page
 from archsearch.report.series import last_accuracy, pareto_front
 from archsearch.report.vocabulary import INFEASIBLE
-from archsearch.search.storage.read import StudyRead, front_of
+from archsearch.search.storage.read import StudyRead, TrialState, front_of
 
 
 def simple(count: int) -> StudyRead:
@@ -76,6 +76,18 @@ def test_less_is_better_where_the_study_minimises() -> None:
     trials = [make_trial(i, values=(value,)) for i, value in enumerate((0.5, 0.4, 0.7))]
     chart = history_chart(make_study(trials, objectives=("loss",), directions=("minimize",)))
     assert front(chart) == [0, 1]
+
+
+@pytest.mark.parametrize(("state", "expected"), [("complete", "fewer epochs"), ("pruned", "fewer epochs, or pruned")])
+def test_trials_of_fewer_epochs_have_a_mark_of_their_own(state: TrialState, expected: str) -> None:
+    trials = [
+        make_trial(0, values=(0.9,)),
+        make_trial(1, values=(0.5,), attrs={"rung": 2}),
+        make_trial(2, state, values=(0.8,) if state == "complete" else None, history={1: 0.4}),
+    ]
+    chart = history_chart(make_study(trials))
+    assert chart is not None
+    assert expected in [each.label for each in chart.points]
 
 
 def test_the_front_of_a_trade_off_is_beaten_by_none() -> None:

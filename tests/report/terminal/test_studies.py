@@ -75,6 +75,16 @@ def test_the_leaderboard(console: Console) -> None:
     assert lines[5] == "1 of 2 are shown: --limit 2 shows all"
 
 
+def test_trials_of_fewer_epochs_are_ranked_below_unless_a_value_is_asked_for(console: Console) -> None:
+    one = study(trained(0, 0.5), trained(1, 0.75, rung=3))
+    note = "Trials with fewer epochs are ranked below all trials with more epochs."
+    print_study(one, ranking(one), console, total=2)
+    assert printed(console).splitlines()[-3:][0].split()[:3] == ["0", "all", "50.00"]
+    assert printed(console).count(note) == 1
+    print_study(one, ranking(one, by="accuracy"), console, total=2, by="accuracy")
+    assert printed(console).count(note) == 1
+
+
 @pytest.mark.parametrize("one", STUDIES)
 def test_every_study_and_state_can_be_shown(one: StudyRead, console: Console) -> None:
     print_study(one, one.trials, console, total=len(one.trials))

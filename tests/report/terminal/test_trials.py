@@ -52,6 +52,23 @@ def test_one_in_full(console: Console) -> None:
     assert "last lines of the log\nepoch 4  loss 1.5000" in text
 
 
+def test_a_trial_of_fewer_epochs_has_its_position_and_its_promotion(console: Console) -> None:
+    first = trained(0, 0.5, rung=3, epochs=3, enqueued=1)
+    low, high = replace(first, history={3: 0.5}), trained(1, 0.75, epochs=10, promoted_from=0)
+    print_trial(study(low, high), low, console)
+    text = printed(console)
+    assert text.startswith("shapes-tiny  trial 0, complete after 3 epochs\n")
+    assert "position in study.enqueue 1\npromoted to trial 1\n\ncurve  ▄\nepoch 3: 50.00 %\n" in text
+    print_trial(study(low, high), high, console)
+    text = printed(console)
+    assert "\nshapes-tiny  trial 1, complete\n" in text
+    assert "promoted from trial 0\n\ncurve" in text
+    one = study(low, high)
+    print_comparison(one, comparison_record(one, *one.trials), one.trials, console)
+    assert ["epochs", "3", "10", "+233.3", "%"] in [line.split() for line in printed(console).splitlines()]
+    assert "epochs" not in comparison_record(one, low, low)["figures"]
+
+
 def test_a_failure_with_its_traceback(console: Console) -> None:
     one = mixed()
     print_trial(one, one.trials[3], console)

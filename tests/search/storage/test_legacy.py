@@ -22,7 +22,7 @@ from archsearch.search.storage.study import load_study
 from archsearch.search.sweep import Sweep
 from archsearch.study import main
 
-SHIPPED, SHIPPED_SWEEP = "cifar10-jpeg-advanced_convolution", "85a0a2bfafb35968"
+SHIPPED, SHIPPED_SWEEP = "cifar10-brisk", "5f8ad81a5519d4df"
 FILE = Path("outputs/studies.db")
 
 
@@ -35,9 +35,14 @@ def fresh_notices() -> Iterator[None]:
 
 @pytest.fixture
 def shipped(checkout: Path) -> Path:
-    """Return a copy of the shipped database, which an earlier version wrote."""
+    """Return a copy of the shipped database as an earlier version would have written it."""
     FILE.parent.mkdir(exist_ok=True)
     shutil.copy(checkout / "outputs/examples/studies.db", FILE)
+    age(FILE)
+    with closing(sqlite3.connect(FILE)) as connection, connection:
+        for key, old, new in (("margins", "mends", "fixes"), ("design", "defaults_of:", "options:")):
+            change = "UPDATE trial_user_attributes SET value_json = replace(value_json, ?, ?) WHERE key = ?"
+            connection.execute(change, (new, old, key))
     return FILE
 
 
@@ -59,11 +64,11 @@ def test_the_shipped_study_is_read_by_every_command_with_one_notice(
     output = capsys.readouterr()
     assert output.err == f"notice: {attributes.NOTICE}\n"
     assert output.out.count(SHIPPED) >= 2
-    assert "depthwise" in output.out
+    assert "c1-c3 normal, c4 depthwise" in output.out
     trials = open_reader().study().trials
-    assert [trial.state for trial in trials].count("complete") == 9
-    assert [trial.state for trial in trials].count("pruned") == 7
+    assert [trial.state for trial in trials] == ["complete"] * 41
     assert all("heartbeat" in trial.attrs and "beat" not in trial.attrs for trial in trials)
+    assert all("mends" in trial.attrs["margins"] and "defaults_of:" in trial.attrs["design"] for trial in trials)
     assert all("fixes" in margin and "mends" not in margin for trial in trials for margin in trial.margins)
 
 
@@ -77,13 +82,13 @@ class ShippedSweep(Sweep):
 def test_the_trials_of_the_shipped_study_count_when_its_search_is_resumed(shipped: Path) -> None:
     store = open_store(slim=True)
     study = load_study(store, SHIPPED)
-    plain = make_sweep(make_settings(trials=16))
+    plain = make_sweep(make_settings(trials=41))
     sweep = ShippedSweep(space=plain.space, settings=plain.settings)
     snapshot = take_snapshot(study.trials(), sweep.name)
-    assert (len(snapshot.trained), len(snapshot.known), snapshot.running) == (16, 16, ())
+    assert (len(snapshot.trained), len(snapshot.known), snapshot.running) == (41, 41, ())
     assert is_done(snapshot, sweep)
     candidate = FakeTask().check({"a": 1, "b": 2, "block": "normal"})
-    assert TrialQueue(study, sweep, "w").claim_new(candidate, {}) is None, "16 trials are trained"
+    assert TrialQueue(study, sweep, "w").claim_new(candidate, {}) is None, "41 trials are trained"
     store.close()
 
 
