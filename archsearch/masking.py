@@ -53,30 +53,26 @@ def mask_address(address: str) -> str:
 
 
 def mask_value(value: Any) -> Any:
-    """Return a plain value, or mappings and lists of such, with every text masked as one address."""
-    match value:
-        case str():
-            return mask_address(value)
-        case dict():
-            return {key: mask_value(item) for key, item in value.items()}
-        case list():
-            return [mask_value(item) for item in value]
-        case _:
-            return value
+    """Return a plain value, or mappings and lists of such, with every text and key masked as one address."""
+    return _masked(value, mask_address)
 
 
 def mask_texts(value: Any) -> Any:
-    """Return a plain value, or mappings and lists of such, with every text and key masked.
+    """Return a plain value, or mappings and lists of such, with the addresses in every text and key masked.
 
     In the JSON of the same value `mask` would take an escaped line end for the slash of an address.
     """
+    return _masked(value, mask)
+
+
+def _masked(value: Any, by: Callable[[str], str]) -> Any:
     match value:
         case str():
-            return mask(value)
+            return by(value)
         case dict():
-            return {mask_texts(key): mask_texts(item) for key, item in value.items()}
+            return {_masked(key, by): _masked(item, by) for key, item in value.items()}
         case list():
-            return [mask_texts(item) for item in value]
+            return [_masked(item, by) for item in value]
         case _:
             return value
 

@@ -85,9 +85,9 @@ def searched(options: argparse.Namespace, sampler: str, seed: int) -> Search:
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: see {options.out / f'{name}.log'}")
     trials = open_reader(f"sqlite:///{options.out.resolve() / name}.db").study(name).trials
-    complete = [trial for trial in trials if trial.values is not None][: options.trials]
-    accuracies = tuple(100 * trial.values[0] for trial in complete if trial.values)
-    return Search(accuracies, sum(float(trial.attrs["seconds"]) for trial in complete))
+    found = [(trial.values[0], trial.attrs["seconds"]) for trial in trials if trial.values is not None]
+    accuracies, seconds = zip(*found[: options.trials], strict=True)
+    return Search(tuple(100 * one for one in accuracies), sum(seconds))
 
 
 def tables(found: dict[str, list[Search]], seeds: Sequence[int], trials: int) -> Iterator[str]:
