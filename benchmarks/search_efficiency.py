@@ -1,6 +1,7 @@
 """Claim: the sampler `footprint` finds better designs in fewer trainings than Optuna's TPE and its like.
 
-    python benchmarks/search_efficiency.py [--table FILE] [--transnas FILE] [--seeds 30] [--budget 100] [--problems ...]
+    python benchmarks/search_efficiency.py [--table FILE] [--transnas FILE] [--micro FILE] [--seeds 30] [--budget 100]
+        [--problems NAME ...] [--samplers NAME ...]
 The budget counts distinct trained designs: equal networks are answered from what is known, infeasible ones refused.
 Regret is the best true value of the problem less that of the incumbent, the trained design whose *observed* value is
 highest; where nothing is noisy observed and true are the same. Lower is better; mean +- standard error over the seeds.
@@ -12,17 +13,23 @@ Problems:
     scene      TransNAS-Bench-101, macro space, scene classification (Duan et al., CVPR 2021): the 662 networks of
                zc_transbench101_macro.json of automl/NASLib (commit e5a821c2); the others of the space are infeasible
     object     the same networks, object classification
+    micro      TransNAS-Bench-101, cell space, scene classification: the 711 networks of zc_transbench101_micro.json
     training   six training parameters, no footprint differs: a made-up smooth accuracy with interactions, a cliff
                where the steps are too long, and noise (deviation 0.15); another optimum for every seed
+
+SMAC3 is compared where it is installed (`pip install smac` into an environment with numpy, scipy and optuna).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import logging
 import math
 import os
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -42,13 +49,21 @@ from archsearch.search.space import Choice, Design, Params, Range, Space
 TABLE = Path(__file__).resolve().parents[2] / "shared" / "reference" / "nas-bench-macro_cifar10.json"
 STAGES = ((0, 2), (2, 5), (5, 8))
 LIMIT = 1_000_000
-MODULES = {"same": 1, "wider": 2, "smaller": 3, "wider_and_smaller": 4, "none": 0}
+MODULES = {"same": 1, "wider": 2, "smaller": 3, "wider_and_smaller": 4}
+MACRO = {f"module{index}": MODULES if index < 4 else {**MODULES, "none": 0} for index in range(6)}
+OPERATIONS = {"none": 0, "identity": 1, "conv_1": 2, "conv_3": 3}
+CELL = {f"edge{index}": OPERATIONS for index in range(6)}
+PROBLEMS = ("table", "limit", "noisy", "scene", "object", "micro", "training")
 CHECKPOINTS = (20, 30, 50, 100, 200)
 POPULATION, SAMPLE = 20, 5
 REPEATS = 60  # known designs in a row after which Optuna's samplers get a random one instead
+SMAC_FIRST = 10
 NOISE = 0.15
 BATCHES = (32, 64, 128, 256, 512)
 LOSSES = {"onecycle": 0.0, "cosine": 0.15, "step": 0.7}
+
+
+Features = Callable[[list[int], Mapping[str, Any]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +158,66 @@ def nsgaii(problem: Problem, trainings: Trainings, budget: int, seed: int) -> No
     _optuna(NSGAIISampler(population_size=POPULATION, seed=seed), problem, trainings, budget, seed)
 
 
-SAMPLERS = {"random": random, "evolution": evolution, "nsgaii": nsgaii, "tpe": tpe, "footprint": footprint}
+def smac(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
+    """Search by SMAC3's random forest (Lindauer et al., JMLR 2022), with as many first designs as TPE has.
+
+    An infeasible design is told as a crashed one, at the highest cost there is.
+    """
+    from ConfigSpace import Categorical, ConfigurationSpace, Float
+    from smac import HyperparameterOptimizationFacade, Scenario
+    from smac.runhistory import StatusType, TrialValue
+
+    logging.getLogger("smac").setLevel(logging.ERROR)
+    space = ConfigurationSpace(seed=seed)
+    for name, each in problem.space.parameters.items():
+        space.add(
+            Categorical(name, list(each.options))
+            if isinstance(each, Choice)
+            else Float(name, (each.low, each.high), log=each.log)
+        )
+    rng, repeats = np.random.default_rng(seed), 0
+    with tempfile.TemporaryDirectory() as folder:
+        scenario = Scenario(
+            space, deterministic=True, n_trials=100 * budget, seed=seed, output_directory=Path(folder), crash_cost=100.0
+        )
+        optimizer = HyperparameterOptimizationFacade(
+            scenario,
+            _never,
+            initial_design=HyperparameterOptimizationFacade.get_initial_design(scenario, n_configs=SMAC_FIRST),
+            intensifier=HyperparameterOptimizationFacade.get_intensifier(scenario, max_config_calls=1),
+            logging_level=False,
+            overwrite=True,
+        )
+        while len(trainings.regrets) < budget:
+            if repeats > REPEATS:
+                trainings.value(_feasible(problem, lambda: problem.space.draw(rng)))
+            asked = optimizer.ask()
+            params = {
+                name: each.options[[str(one) for one in each.options].index(str(asked.config[name]))]
+                if isinstance(each, Choice)
+                else float(asked.config[name])
+                for name, each in problem.space.parameters.items()
+            }
+            before = len(trainings.regrets)
+            if problem.excess(params) > 0:
+                optimizer.tell(asked, TrialValue(cost=100.0, status=StatusType.CRASHED), save=False)
+                continue
+            optimizer.tell(asked, TrialValue(cost=100 - trainings.value(params)), save=False)
+            repeats = repeats + 1 if len(trainings.regrets) == before else 0
+
+
+def _never(config: object, seed: int = 0) -> float:
+    raise NotImplementedError  # SMAC3 wants a function; it is asked and told instead
+
+
+SAMPLERS = {
+    "random": random,
+    "evolution": evolution,
+    "nsgaii": nsgaii,
+    "tpe": tpe,
+    "smac": smac,
+    "footprint": footprint,
+}
 
 
 def _optuna(sampler: Any, problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
@@ -231,18 +305,15 @@ def _footprint_of(key: str, row: Mapping[str, Any]) -> Mapping[str, float]:
     }
 
 
-def transnas(rows: Mapping[str, Any]) -> Problem:
-    """Return the search for the best listed network of a task; a choice for each of four to six modules."""
-    names = [f"module{index}" for index in range(6)]
-    built = tuple(name for name in MODULES if name != "none")
-    options = [built] * 4 + [tuple(MODULES)] * 2
-    known = {key: _modules_of(key, row) for key, row in rows.items()}
+def listed(rows: Mapping[str, Any], choices: Mapping[str, Mapping[str, int]], features: Features) -> Problem:
+    """Return the search for the best listed network of a task: a choice for each place, as numbers in the key."""
+    known = {key: features([int(one) for one in key.strip("()").split(",")], row) for key, row in rows.items()}
 
     def key_of(params: Params) -> str:
-        return f"({', '.join(str(MODULES[str(params[name])]) for name in names)})"
+        return f"({', '.join(str(numbers[str(params[name])]) for name, numbers in choices.items())})"
 
     return Problem(
-        space=Space(parameters={name: Choice(options=each) for name, each in zip(names, options, strict=True)}),
+        space=Space(parameters={name: Choice(options=tuple(numbers)) for name, numbers in choices.items()}),
         identity=key_of,
         features=lambda params: known[key_of(params)],
         excess=lambda params: float(key_of(params) not in known),
@@ -252,15 +323,23 @@ def transnas(rows: Mapping[str, Any]) -> Problem:
     )
 
 
-def _modules_of(key: str, row: Mapping[str, Any]) -> Mapping[str, float]:
-    modules = [int(one) for one in key.strip("()").split(",") if int(one)]
+def macro_features(modules: list[int], row: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return what is known of a network of four to six modules before its training."""
     return {
-        "depth": float(len(modules)),
+        "depth": float(sum(one != 0 for one in modules)),
         "wider": float(sum(one in (2, 4) for one in modules)),
         "smaller": float(sum(one in (3, 4) for one in modules)),
-        "log_parameters": math.log(row["params"]["score"]),
-        "log_macs": math.log(row["flops"]["score"]),
+        **_sizes(row),
     }
+
+
+def cell_features(operations: list[int], row: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return what is known of a network of equal cells before its training."""
+    return {name: float(operations.count(number)) for name, number in OPERATIONS.items()} | _sizes(row)
+
+
+def _sizes(row: Mapping[str, Any]) -> dict[str, float]:
+    return {"log_parameters": math.log(row["params"]["score"]), "log_macs": math.log(row["flops"]["score"])}
 
 
 def training(seed: int) -> Problem:
@@ -319,19 +398,20 @@ def _highest(truth: Callable[[Mapping[str, Any]], float], step: float, decay: fl
 
 
 def problems(
-    table: Mapping[str, Any] | None, transnas_table: Mapping[str, Any] | None = None
+    table: Mapping[str, Any] | None, modules: Mapping[str, Any] | None, cells: Mapping[str, Any] | None
 ) -> Mapping[str, Callable[[int], Problem]]:
-    """Return every problem by name, made for a seed."""
-    found: dict[str, Callable[[int], Problem]] = {"training": training}
-    if transnas_table is not None:
-        scene, thing = (transnas(transnas_table[task]) for task in ("class_scene", "class_object"))
-        found = {"scene": lambda _: scene, "object": lambda _: thing, **found}
+    """Return every problem whose table is given by name, made for a seed."""
+    found: dict[str, Problem] = {}
     if table is not None:
-        plain = macro(table, limit=None, noisy=False)
-        limited = macro(table, limit=LIMIT, noisy=False)
-        noisy = macro(table, limit=None, noisy=True)
-        found = {"table": lambda _: plain, "limit": lambda _: limited, "noisy": lambda _: noisy, **found}
-    return found
+        found["table"] = macro(table, limit=None, noisy=False)
+        found["limit"] = macro(table, limit=LIMIT, noisy=False)
+        found["noisy"] = macro(table, limit=None, noisy=True)
+    if modules is not None:
+        found["scene"] = listed(modules["class_scene"], MACRO, macro_features)
+        found["object"] = listed(modules["class_object"], MACRO, macro_features)
+    if cells is not None:
+        found["micro"] = listed(cells["class_scene"], CELL, cell_features)
+    return {**{name: lambda _, each=each: each for name, each in found.items()}, "training": training}
 
 
 def measure(make: Callable[[int], Problem], sampler: str, seeds: range, budget: int) -> tuple[np.ndarray, float]:
@@ -366,28 +446,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--table", type=Path, default=TABLE, help="nas-bench-macro_cifar10.json")
     parser.add_argument("--transnas", type=Path, help="zc_transbench101_macro.json")
+    parser.add_argument("--micro", type=Path, help="zc_transbench101_micro.json")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--first-seed", type=int, default=0, help="seeds that nothing was developed on: 100 and up")
     parser.add_argument("--budget", type=int, default=100, help="distinct trained designs a run, at least 30")
-    parser.add_argument("--problems", nargs="+", choices=["table", "limit", "noisy", "scene", "object", "training"])
-    parser.add_argument("--samplers", nargs="+", choices=list(SAMPLERS), default=list(SAMPLERS))
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS)
+    installed = [name for name in SAMPLERS if name != "smac" or importlib.util.find_spec("smac")]
+    parser.add_argument("--samplers", nargs="+", choices=installed, default=installed)
     options = parser.parse_args()
     if options.budget < 30 or options.seeds < 1:
         parser.error("--budget must be at least 30 and --seeds at least 1")
-    table = json.loads(options.table.read_text(encoding="utf-8")) if options.table.is_file() else None
+    table = _read(options.table) if options.table.is_file() else None
     if table is None:
         print(
-            f"{options.table}: there is no such file, so only the problem 'training' can be measured. "
+            f"{options.table}: there is no such file, so only the problems of other tables can be measured. "
             "Fetch nas-bench-macro_cifar10.json from xiusu/NAS-Bench-Macro and name it with --table FILE.",
             file=sys.stderr,
         )
-    other = json.loads(options.transnas.read_text(encoding="utf-8")) if options.transnas else None
-    known, seeds = problems(table, other), range(options.first_seed, options.first_seed + options.seeds)
+    known = problems(table, *(file and _read(file) for file in (options.transnas, options.micro)))
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
     for name in options.problems or known:
         if name not in known:
-            parser.error(f"the problem '{name}' needs its table: --table FILE or --transnas FILE")
+            parser.error(f"the problem '{name}' needs its table: --table, --transnas or --micro FILE")
         for line in lines(name, options.samplers, known[name], seeds, options.budget):
             print(line, flush=True)
+
+
+def _read(file: Path) -> Mapping[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

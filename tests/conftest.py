@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import signal
 import subprocess
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["OMP_WAIT_POLICY"] = "passive"  # where a test does ask for two threads
 os.environ["MPLBACKEND"] = "Agg"
+
+# Most objects of a session live to its end: to look for garbage among them takes a tenth of the time.
+gc.set_threshold(100_000, 20, 50)
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and what they start as well; some send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import math
 import socket
@@ -242,7 +243,7 @@ def front_of(ranks: Mapping[int, tuple[float, ...]]) -> frozenset[int]:
     Of up to two values a pass over the sorted ranks is enough; of more the time grows with the square of the front.
     """
     ordered = sorted(set(ranks.values()))  # a rank that dominates another is sorted before it
-    best = _front_of_many(ordered) if any(len(rank) > 2 for rank in ordered) else _front_of_two(ordered)
+    best = _front_of_many(tuple(ordered)) if any(len(rank) > 2 for rank in ordered) else _front_of_two(ordered)
     return frozenset(number for number, rank in ranks.items() if rank in best)
 
 
@@ -256,7 +257,8 @@ def _front_of_two(ordered: Sequence[tuple[float, ...]]) -> set[tuple[float, ...]
     return best
 
 
-def _front_of_many(ordered: Sequence[tuple[float, ...]]) -> set[tuple[float, ...]]:
+@functools.lru_cache(maxsize=4)  # a report asks dozens of times for the front of the same trials
+def _front_of_many(ordered: tuple[tuple[float, ...], ...]) -> frozenset[tuple[float, ...]]:
     import numpy as np
 
     front, count = np.empty((len(ordered), len(ordered[0]))), 0
@@ -264,7 +266,7 @@ def _front_of_many(ordered: Sequence[tuple[float, ...]]) -> set[tuple[float, ...
         if not (front[:count] <= rank).all(axis=1).any():
             front[count] = rank
             count += 1
-    return set(map(tuple, front[:count].tolist()))
+    return frozenset(map(tuple, front[:count].tolist()))
 
 
 def read_study(store: Store, name: str) -> StudyRead:
