@@ -44,6 +44,8 @@ class Entry:
 
 NETWORKS = (
     Entry(BASE, ("arch=brisk",)),
+    Entry("found", ("arch=found",)),
+    Entry("found_full_resolution", ("arch=found", "arch.stem.stride=1")),
     Entry("c1c2c3c4", ("arch=c1c2c3c4",)),
     Entry("assignment", ("arch=assignment",), ("experiment=assignment",)),
     Entry("tiniest", ("arch=tiniest",), TINIEST_RECIPE),

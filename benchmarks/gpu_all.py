@@ -57,6 +57,7 @@ decay 0.999, flip, crop with 4 px, rotation of 15 degrees, brightness and contra
 augmentations do not have them: sharpness, saturation and hue, and mixup. The average begins with the weights after the
 first step, and images are normalised by mean and deviation instead of by subtracting 0.5."""
 TARGETS = (0.90, 0.94)
+FULL_RESOLUTION = {"found": ("arch.stem.stride=1",)}  # a GPU has the time for it
 FASTER = 1.05  # several at once are used from this ratio on
 SPARE = 1.1  # of the time that an estimate allows
 STARTING = 25.0  # s before the first step of a process and after its last
@@ -130,8 +131,9 @@ class Session:
     def training(self, name: str, arch: str, epochs: int, overrides: Sequence[str], seed: int = 0) -> Training:
         """Return the training of `arch` whose folder is `name`, on all training images, tested once at its end."""
         given = [
-            *data_overrides(self.root, self.out / "cache"), f"arch={arch}", "constraints=none", "data.validation=0",
-            f"train.epochs={epochs}", "train.tta=flip", f"seed={seed}", *overrides, *self.sizes.overrides,
+            *data_overrides(self.root, self.out / "cache"), f"arch={arch}", *FULL_RESOLUTION.get(arch, ()),
+            "constraints=none", "data.validation=0", f"train.epochs={epochs}", "train.tta=flip", f"seed={seed}",
+            *overrides, *self.sizes.overrides,
         ]  # fmt: skip
         return Training(given, (self.out / "runs" / name).resolve())
 
