@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
         return 0
     records = Records(options.out)
-    designs = list(random_designs(options.space, options.seed, options.designs))
+    designs = list(random_designs(options.space, options.seed, options.designs, options.overrides))
     jobs = [(name, number, 0) for number in range(len(designs)) for name in options.only]
     jobs += [(name, 0, seed) for name in options.only for seed in range(1, options.noise)]
     for name, number, seed in jobs:
@@ -74,10 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def random_designs(space: str, seed: int, count: int) -> Iterator[list[str]]:
-    """Yield the overrides of `count` distinct random designs that keep the limits; raises `SystemExit` for too few."""
+def random_designs(space: str, seed: int, count: int, overrides: Sequence[str] = ()) -> Iterator[list[str]]:
+    """Yield the overrides of `count` distinct random designs that keep the limits; raises `SystemExit` for too few.
+
+    The limits are the default ones, with those of `overrides`.
+    """
     request = read_request([], read_yaml(config_folder() / "space" / f"{space}.yaml"))
-    composer = Composer(["experiment=brisk", "arch=c1c2c3c4", "data=shapes"])
+    composer = Composer(["experiment=brisk", "arch=c1c2c3c4", "data=shapes", *overrides])
     evaluator = Evaluator(composer.compose, composer.blocks, fingerprint="benchmark")
     rng, seen = np.random.default_rng(seed), set[str]()
     for _ in range(TRIES * count):
