@@ -20,15 +20,17 @@ def fidelity(benchmark: Callable[[str], ModuleType]) -> ModuleType:
 
 
 def test_designs_are_distinct_keep_the_limits_and_are_the_same_again(fidelity: ModuleType) -> None:
-    designs = list(fidelity.random_designs("cifar", 0, 3))
+    small = ["constraints.macs={below: 9000000}"]
+    designs = list(fidelity.random_designs("cifar", 0, 3, small))
     found: set[str] = set()
     for overrides in designs:
-        tree, blocks = compose_tree(["experiment=brisk", "arch=c1c2c3c4", "data=shapes", *overrides])
+        tree, blocks = compose_tree(["experiment=brisk", "arch=c1c2c3c4", "data=shapes", *small, *overrides])
         checked = check_design(decode_design(tree["arch"], blocks), decode_limits(tree["constraints"]), blocks)
         assert checked.kept
+        assert checked.footprint.macs < 9_000_000
         found.add(checked.design_id)
     assert len(found) == 3
-    assert list(fidelity.random_designs("cifar", 0, 2)) == designs[:2]
+    assert list(fidelity.random_designs("cifar", 0, 2, small)) == designs[:2]
 
 
 def test_costs_correlation_and_noise_are_printed_and_nothing_is_trained_twice(
@@ -38,7 +40,7 @@ def test_costs_correlation_and_noise_are_printed_and_nothing_is_trained_twice(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def designs(space: str, seed: int, count: int) -> list[list[str]]:
+    def designs(space: str, seed: int, count: int, overrides: list[str]) -> list[list[str]]:
         return [[f"arch.stages.c1.width={16 + 8 * number}"] for number in range(count)]
 
     def of_width(overrides: dict[str, str]) -> float:
