@@ -163,9 +163,9 @@ def smac(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None
 
     An infeasible design is told as a crashed one, at the highest cost there is.
     """
-    from ConfigSpace import Categorical, ConfigurationSpace, Float
-    from smac import HyperparameterOptimizationFacade, Scenario
-    from smac.runhistory import StatusType, TrialValue
+    from ConfigSpace import Categorical, ConfigurationSpace, Float  # pyright: ignore[reportMissingImports]
+    from smac import HyperparameterOptimizationFacade, Scenario  # pyright: ignore[reportMissingImports]
+    from smac.runhistory import StatusType, TrialValue  # pyright: ignore[reportMissingImports]
 
     logging.getLogger("smac").setLevel(logging.ERROR)
     space = ConfigurationSpace(seed=seed)
