@@ -63,6 +63,7 @@ BATCHES = (32, 64, 128, 256, 512)
 LOSSES = {"onecycle": 0.0, "cosine": 0.15, "step": 0.7}
 
 
+Tell = Callable[[float | None, float], None]  # the value, None where infeasible, and the excess of the limit
 Features = Callable[[list[int], Mapping[str, Any]], Mapping[str, float]]
 
 
@@ -161,7 +162,7 @@ def nsgaii(problem: Problem, trainings: Trainings, budget: int, seed: int) -> No
 def smac(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
     """Search by SMAC3's random forest (Lindauer et al., JMLR 2022), with as many first designs as TPE has.
 
-    An infeasible design is told as a crashed one, at the highest cost there is.
+    An infeasible design is reported with the status CRASHED and the highest cost.
     """
     from ConfigSpace import Categorical, ConfigurationSpace, Float  # pyright: ignore[reportMissingImports]
     from smac import HyperparameterOptimizationFacade, Scenario  # pyright: ignore[reportMissingImports]
@@ -171,11 +172,10 @@ def smac(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None
     space = ConfigurationSpace(seed=seed)
     for name, each in problem.space.parameters.items():
         space.add(
-            Categorical(name, list(each.options))
+            Categorical(name, list(range(len(each.options))))  # places in the options, without an order
             if isinstance(each, Choice)
             else Float(name, (each.low, each.high), log=each.log)
         )
-    rng, repeats = np.random.default_rng(seed), 0
     with tempfile.TemporaryDirectory() as folder:
         scenario = Scenario(
             space, deterministic=True, n_trials=100 * budget, seed=seed, output_directory=Path(folder), crash_cost=100.0
@@ -188,26 +188,24 @@ def smac(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None
             logging_level=False,
             overwrite=True,
         )
-        while len(trainings.regrets) < budget:
-            if repeats > REPEATS:
-                trainings.value(_feasible(problem, lambda: problem.space.draw(rng)))
-            asked = optimizer.ask()
-            params = {
-                name: each.options[[str(one) for one in each.options].index(str(asked.config[name]))]
-                if isinstance(each, Choice)
-                else float(asked.config[name])
+
+        def ask() -> tuple[Params, Tell]:
+            trial = optimizer.ask()
+
+            def tell(value: float | None, _excess: float) -> None:
+                failed = TrialValue(cost=100.0, status=StatusType.CRASHED)
+                optimizer.tell(trial, failed if value is None else TrialValue(cost=100 - value), save=False)
+
+            return {
+                name: each.options[int(trial.config[name])] if isinstance(each, Choice) else float(trial.config[name])
                 for name, each in problem.space.parameters.items()
-            }
-            before = len(trainings.regrets)
-            if problem.excess(params) > 0:
-                optimizer.tell(asked, TrialValue(cost=100.0, status=StatusType.CRASHED), save=False)
-                continue
-            optimizer.tell(asked, TrialValue(cost=100 - trainings.value(params)), save=False)
-            repeats = repeats + 1 if len(trainings.regrets) == before else 0
+            }, tell
+
+        _ask_and_tell(ask, problem, trainings, budget, seed)
 
 
 def _never(config: object, seed: int = 0) -> float:
-    raise NotImplementedError  # SMAC3 wants a function; it is asked and told instead
+    raise NotImplementedError  # SMAC3 requires a function; its ask-and-tell interface does not call it
 
 
 SAMPLERS = {
@@ -225,20 +223,37 @@ def _optuna(sampler: Any, problem: Problem, trainings: Trainings, budget: int, s
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")  # experimental parts say so at every trial
-    rng = np.random.default_rng(seed)
-    study, repeats = optuna.create_study(direction="maximize", sampler=sampler), 0
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+
+    def ask() -> tuple[Params, Tell]:
+        trial = study.ask()
+
+        def tell(value: float | None, excess: float) -> None:
+            if value is None:
+                trial.set_constraint("limit", excess)
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            else:
+                study.tell(trial, value)
+
+        return {name: _suggested(trial, name, each) for name, each in problem.space.parameters.items()}, tell
+
+    _ask_and_tell(ask, problem, trainings, budget, seed)
+
+
+def _ask_and_tell(
+    ask: Callable[[], tuple[Params, Tell]], problem: Problem, trainings: Trainings, budget: int, seed: int
+) -> None:
+    rng, repeats = np.random.default_rng(seed), 0
     while len(trainings.regrets) < budget:
         if repeats > REPEATS:
             trainings.value(_feasible(problem, lambda: problem.space.draw(rng)))
-        trial = study.ask()
-        params = {name: _suggested(trial, name, each) for name, each in problem.space.parameters.items()}
+        params, tell = ask()
         excess = problem.excess(params)
         if excess > 0:
-            trial.set_constraint("limit", excess)
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            tell(None, excess)
             continue
         before = len(trainings.regrets)
-        study.tell(trial, trainings.value(params))
+        tell(trainings.value(params), excess)
         repeats = repeats + 1 if len(trainings.regrets) == before else 0
 
 

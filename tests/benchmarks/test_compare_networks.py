@@ -48,7 +48,8 @@ def test_designs_of_files_and_overrides(compare: ModuleType, trained: Trained, i
     assert compare.main([*command, "train.batch_size=8"]) == 0
     assert [one["arch"] for one in trained] == ["brisk", f"'{Path('found_1.yaml').resolve()}'"]
     assert all(one["train.batch_size"] == "8" for one in trained)
-    with pytest.raises(SystemExit, match=r"--only: unknown resnet9. Known: brisk, found, found_full_res"):
+    known = "brisk, found, found_full_resolution, c1c2c3c4, assignment"
+    with pytest.raises(SystemExit, match=f"--only: unknown resnet9. Known: {known}"):
         compare.main(["--root", str(images), "--only", "resnet9"])
 
 

@@ -127,6 +127,12 @@ def test_every_network_assembles_with_as_many_parameters(arch: str, symmetry: st
     assert sum(parameter.numel() for parameter in network.parameters()) == one.footprint.parameters
 
 
+def test_the_recipe_of_found_is_at_full_resolution() -> None:
+    one = checked(experiment="found")
+    found = (one.footprint.parameters, one.footprint.macs, one.footprint.receptive_field, one.kept)
+    assert found == (196738, 61277824, 45, True)
+
+
 def test_all_dilated_has_no_stride_and_no_pool() -> None:
     one = checked(arch="all_dilated", constraints__forbids=["strided", "max_pool", "average_pool"])
     assert one.kept

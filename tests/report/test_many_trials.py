@@ -15,7 +15,7 @@ from archsearch.report.html.page import study_page
 from archsearch.report.series import pareto_front, thinned
 from archsearch.search.storage.read import StudyRead
 
-COUNT = 2500
+COUNT = 5000
 
 
 def everything_better(draw: random.Random, number: int) -> tuple[float, ...]:
