@@ -1,9 +1,9 @@
 """Where the models of a machine's steps are kept, and what finished trainings say of them; no torch, no numpy.
 
 A model is one small file, named after the conditions that it was measured under: machine, threads, settings and
-versions. It is written whole, so a reader sees a complete file or none, and of several processes that measure at once
-the last one wins. A file that is damaged is measured again. Beside it lies a line for every finished training, the
-seconds that were predicted and measured; lines that are damaged are skipped.
+versions. It is written whole, so a reader sees a complete file or none, and one process at a time measures. A file that
+is damaged is measured again. Beside it lies a line for every finished training, the seconds that were predicted and
+measured; lines that are damaged are skipped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ SETTINGS = (
 )  # fmt: skip
 """Those of `train.*` that a step's seconds depend on."""
 _ENVIRONMENT = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+
+PATIENCE = 300.0
+"""Seconds that a process waits for another's measurement, of about a minute."""
 
 Conditions = Mapping[str, object]
 
@@ -95,6 +98,24 @@ def write_model(file: Path, model: StepModel, conditions: Conditions) -> None:
         write_whole(file, json.dumps(content, indent=1).encode())
     except StorageError as error:
         notice_once(f"the measured step times are not kept, every process measures them: {error}")
+
+
+@contextlib.contextmanager
+def measuring(file: Path, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the lock of the model in `file`: two measurements at once would both be of a busy machine.
+
+    Without the lock where the file system has none, and where it was waited for longer than `patience` seconds.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(f"{file}.lock", timeout=patience)
+    with contextlib.suppress(OSError, NotImplementedError):  # `filelock.Timeout` is an OSError
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def observe(file: Path, predicted: float, seconds: float) -> None:

@@ -67,8 +67,11 @@ class TrainingTimes:
             model = store.read_model(file)
             if model is None:
                 self._note("measuring how long training steps take on this machine, once: about a minute")
-                model = self._measure(train, optimizer)
-                store.write_model(file, model, store.conditions_of(train, optimizer))
+                with store.measuring(file):
+                    model = store.read_model(file)  # of a process that measured meanwhile
+                    if model is None:
+                        model = self._measure(train, optimizer)
+                        store.write_model(file, model, store.conditions_of(train, optimizer))
             self._models[file] = model, {}
         return self._models[file]
 

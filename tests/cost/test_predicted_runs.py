@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from archsearch.analysis.limits import LIMITS, margin_text
 from archsearch.cli.compose import Composer
 from archsearch.config_files import ConfigSources
 from archsearch.cost import store
-from archsearch.cost.model import StepModel
+from archsearch.cost.model import StepModel, TrainingTime
 from archsearch.cost.training_time import TrainingTimes, length_of
 from archsearch.errors import SpecError
 from archsearch.search.evaluator import LOG_SECONDS, Evaluator
@@ -118,6 +120,35 @@ def test_a_missing_model_is_measured_once_and_kept(model: StepModel, tmp_path: P
     found = TrainingTimes(notes.append, never).predictor(*settings)
     assert found.model == model
     assert len(notes) == 1
+
+
+def test_of_two_workers_that_start_together_one_measures(model: StepModel, tmp_path: Path) -> None:
+    second_asks = threading.Event()
+    asked: list[Future[TrainingTime]] = []
+    settings = TrainSettings(), OptimizerSettings(), DataSettings(name="shapes", cache=str(tmp_path))
+
+    def measure(train: TrainSettings, optimizer: OptimizerSettings) -> StepModel:
+        asked.append(pool.submit(TrainingTimes(lambda _: second_asks.set(), never).predictor, *settings))
+        assert second_asks.wait(60)
+        return model
+
+    with ThreadPoolExecutor(1) as pool:
+        assert TrainingTimes(measure=measure).predictor(*settings).model == model
+        assert asked[0].result(60).model == model
+
+
+def test_a_measurement_that_never_ends_does_not_stop_the_others(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "model.json"
+    with store.measuring(file), store.measuring(file, patience=0.01):
+        store.observe(file, 1.0, 2.0)
+    assert store.observed(file) == [2.0]
+
+
+def test_without_a_lock_every_process_measures(model: StepModel, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = TrainSettings(), OptimizerSettings(), DataSettings(name="shapes", cache=str(tmp_path / "file"))
+    for _ in range(2):
+        assert TrainingTimes(measure=lambda *_: model).predictor(*settings).model == model
 
 
 def test_a_finished_training_corrects_the_next_prediction(cached: Callable[..., Path], tmp_path: Path) -> None:
