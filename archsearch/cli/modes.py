@@ -21,7 +21,7 @@ _EXAMPLE = "space=cifar"
 
 def require_no_search(overrides: Sequence[str], space: object, sources: ConfigSources) -> None:
     """Raise `SpecError` where a single run has a `space`, or its `overrides` set what only a search reads."""
-    chosen = [one for one in overrides if key_of(one) == "space" and text_of(one) not in ("", "null")]
+    chosen = [one for one in overrides if _is_of_space(key_of(one)) and not _is_no_space(one)]
     if chosen:
         fix = f"Search it: {_searching(overrides, sources)}"
         raise SpecError(chosen[-1].lstrip("+"), "a space is searched with -m; without it one design is trained", fix)
@@ -30,7 +30,7 @@ def require_no_search(overrides: Sequence[str], space: object, sources: ConfigSo
         raise SpecError("space", "is set by a file, and searched only with -m", fix)
     for one in overrides:
         if _is_of_search(key_of(one)):
-            added = [_EXAMPLE, *(other for other in overrides if key_of(other) != "space")]
+            added = [_EXAMPLE, *(other for other in overrides if not _is_of_space(key_of(other)))]
             fix = f"A search has -m and a space: {_searching(added, sources)} {_spaces()}"
             raise SpecError(key_of(one), "is a setting of a search, and without -m one design is trained", fix)
 
@@ -53,6 +53,14 @@ def require_search(overrides: Sequence[str], space: str | None, sources: ConfigS
 
 def _is_of_search(key: str) -> bool:
     return any(key == one or key.startswith(f"{one}.") for one in _OF_SEARCH)
+
+
+def _is_of_space(key: str) -> bool:
+    return key.partition(".")[0] == "space"
+
+
+def _is_no_space(override: str) -> bool:
+    return key_of(override) == "space" and text_of(override) in ("", "null")
 
 
 def _searching(overrides: Sequence[str], sources: ConfigSources) -> str:

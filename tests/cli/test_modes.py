@@ -14,6 +14,7 @@ from archsearch.cli.run import main
     [
         (["space=cifar"], ("space=cifar: a space is searched with -m; without it one design is trained. "
          "Search it: python -m archsearch.run -m space=cifar\n")),
+        (["space.arch.width=2"], "space.arch.width=2: a space is searched with -m; without it one design is trained."),
         (["study.trials=5"], ("study.trials: is a setting of a search, and without -m one design is trained. "
          "A search has -m and a space: python -m archsearch.run -m space=cifar study.trials=5 (spaces: blocks, bri")),
         (["sampler=tpe", "seed=3"], "-m space=cifar sampler=tpe seed=3 (spaces"),
