@@ -93,7 +93,7 @@ def run_all(jobs: Sequence[str], folder: Path, out: Path, environment: dict[str,
         script = folder / f"{name}.py"
         print(f"== {job}", file=sys.stderr, flush=True)
         begun = time.monotonic()
-        code, said, errors = run([sys.executable, str(script), *given], environment)
+        code, printed, errors = run([sys.executable, str(script), *given], environment)
         took = f"{time.monotonic() - begun:.0f} s"
         command = " ".join(["python", f"benchmarks/{script.name}", *given])
         claim = (ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
@@ -102,7 +102,7 @@ def run_all(jobs: Sequence[str], folder: Path, out: Path, environment: dict[str,
             failed.append(job)
             end = f"**Failed** with exit code {code} after {took}:\n\n```\n{errors.strip()}\n```"
         with out.open("a", encoding="utf-8") as file:
-            file.write(f"\n## {job}\n\n    {command}\n\n{claim}\n\n{said.strip()}\n\n{end}\n")
+            file.write(f"\n## {job}\n\n    {command}\n\n{claim}\n\n{printed.strip()}\n\n{end}\n")
     return failed
 
 

@@ -4,8 +4,7 @@
 
 Trains `experiment=brisk` for `--epochs` as it is and with one change at a time, each on one thread, `--at-once` side
 by side, all changes with one seed before the next seed. A difference is taken within a seed, which decides the initial
-weights and the draws; its mean and its standard deviation over seeds are told. Ctrl-C ends it with a table of what is
-done.
+weights and the draws; the table has its mean and standard deviation over seeds. Ctrl-C prints the table so far.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ CHANGES: dict[str, list[str]] = {
     BASE: [],
     "SGD for all weights (optimizer=sgd)": ["optimizer=sgd"],
     "no whitening of the first layer": ["train.whiten=false"],
-    "flips drawn anew in every epoch": ["augment.transforms.0.horizontal_flip.alternate=false"],
+    "flips drawn again in every epoch": ["augment.transforms.0.horizontal_flip.alternate=false"],
     "no label smoothing": ["train.label_smoothing=0"],
     "batch 256": ["train.batch_size=256"],
     "norms' statistics as they ran": ["train.recalibrate=null"],

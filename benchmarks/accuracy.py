@@ -1,8 +1,8 @@
 """Test accuracy and wall clock of the default: python benchmarks/accuracy.py --root DIR.
 
 Runs `python -m archsearch.run data=folder data.root=DIR seed=S` once for each seed, one after another, and prints a
-Markdown table: from the command to the number, imports, data, compilation and evaluation included, and to the end of
-the process, which draws its pictures once it has told the number. Further arguments are overrides
+Markdown table: the seconds from the command to the number, with imports, data, compilation and evaluation, and to the
+end of the process, which draws its pictures after it has printed the number. Further arguments are overrides
 (`block=depthwise train.epochs=40`).
 """
 
@@ -36,7 +36,7 @@ def main() -> int:
     print("| seed | test accuracy % | with tta=flip | validation % | s to the number | s in all | training images/s |")
     print("|---|---|---|---|---|---|---|")
     accuracies: list[float] = []
-    told: list[float] = []
+    until_number: list[float] = []
     record: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for seed in options.seeds:
@@ -44,7 +44,7 @@ def main() -> int:
             command = [sys.executable, "-m", "archsearch.run", "data=folder", f"data.root={options.root.resolve()}"]
             places = [f"hydra.run.dir={run_dir}", f"study.storage=sqlite:///{folder}/studies.db"]
             number, whole = timed([*command, f"seed={seed}", *places, *options.overrides])
-            told.append(number)
+            until_number.append(number)
             record = json.loads((run_dir / "result.json").read_text())
             accuracy = record["accuracy"]
             accuracies.append(100 * accuracy["test"])
@@ -63,13 +63,13 @@ def main() -> int:
         f"\n{record['data']}: test accuracy {statistics.mean(accuracies):.2f} +- {spread:.2f} % "
         f"(n={len(accuracies)} seeds, standard deviation), {record['parameters']} parameters, "
         f"RF {record['receptive_field']} px, {record['epochs']} epochs, to the number "
-        f"{statistics.median(told):.1f} s (median), {record['device']}, {record['versions']}"
+        f"{statistics.median(until_number):.1f} s (median), {record['device']}, {record['versions']}"
     )
     return 0
 
 
 def timed(command: list[str]) -> tuple[float, float]:
-    """Run the command; return the seconds until it tells its test accuracy, and those until it has ended."""
+    """Run the command; return the seconds until it prints its test accuracy, and those until it ends."""
     begun, number = time.monotonic(), float("nan")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():

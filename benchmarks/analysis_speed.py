@@ -24,7 +24,7 @@ from archsearch.processor import processor_name
 
 
 def varied(design: DesignSpec, rng: random.Random) -> DesignSpec:
-    """Return `design` with every stage's width drawn anew from 8 to 128."""
+    """Return `design` with a random width from 8 to 128 in every stage."""
     stages = tuple(replace(stage, width=8 * rng.randint(1, 16)) for stage in design.stages)
     return replace(design, stages=stages)
 

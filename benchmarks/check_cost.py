@@ -64,8 +64,8 @@ def main() -> None:
             if number >= options.count:
                 spent.setdefault(found, []).append((time.thread_time() - began) * 1e6)
         for found, times in spent.items():
-            told = f"{statistics.median(times):.0f} | {statistics.mean(times):.0f}"
-            print(f"| {name} | {found} | {len(times)} of {options.count} | {told} |", flush=True)
+            cells = f"{statistics.median(times):.0f} | {statistics.mean(times):.0f}"
+            print(f"| {name} | {found} | {len(times)} of {options.count} | {cells} |", flush=True)
     print(f"\n{processor_name()}, Python {platform.python_version()}")
 
 

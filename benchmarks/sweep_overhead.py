@@ -1,8 +1,8 @@
-"""What a sweep costs beside its trainings: `python benchmarks/sweep_overhead.py [--trials 1010] [--sampler tpe]`.
+"""What a sweep costs besides its trainings: `python benchmarks/sweep_overhead.py [--trials 1010] [--sampler tpe]`.
 
 The trainer is trivial; the check, the sampler and the database are the real ones. Prints the time of ten trials from
 trial 1, 20, 200, ... on, by the clock and by the processor, and the resident memory with its growth from trial 20 on.
-What is done once, before the first trial, is told apart.
+The work before the first trial is a line of its own.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python benchmarks/workers.py [overrides ...] --root DIR [--workers 1 2 4 8] [--seconds 60] [--rounds 1]
 
 Runs `python -m archsearch.run -m space=cifar train.epochs=8 study.workers=W`, each time with a new database and the
-same seed, in turn. What counts is the time from when every worker has told of an epoch until `--seconds` later, and in
-it the epochs that trials have told the database, an eighth of a trial each; then the search is stopped. How long the
-workers took to start, their first epochs included, stands beside it.
+same seed, in turn. Counts the epochs that trials report to the database in the `--seconds` after every worker has
+reported its first one, an eighth of a trial each, and then stops the search. The time that the workers took to start,
+with their first epochs, has a column of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STARTING, STOPPING = 300.0, 60.0  # seconds that the workers get for it
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One search: epochs told within `seconds`, trials that ended in all, and the seconds until all workers had one."""
+    """One search: epochs reported within `seconds`, trials ended in all, and the seconds until all workers had one."""
 
     epochs: int
     seconds: float
@@ -61,14 +61,14 @@ def main() -> int:
             found[workers].append(one)
             print(f"{workers} workers: {one}", file=sys.stderr, flush=True)
     print(f"n={options.rounds} of {options.seconds:.0f} s each\n")
-    print("| workers | trials an hour | to one worker | trials ended | s until all have told of an epoch |")
+    print("| workers | trials an hour | to one worker | trials ended | s until all have reported an epoch |")
     print("|---|---|---|---|---|")
     one = statistics.median(each.trials_an_hour for each in found[options.workers[0]])
     for workers, rounds in found.items():
         rates = [each.trials_an_hour for each in rounds]
-        told = f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
+        rate = f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
         start, ended = statistics.median(each.start for each in rounds), sum(each.ended for each in rounds)
-        print(f"| {workers} | {told} | {statistics.median(rates) / one:.2f} | {ended} | {start:.0f} |")
+        print(f"| {workers} | {rate} | {statistics.median(rates) / one:.2f} | {ended} | {start:.0f} |")
     return 0
 
 
@@ -101,7 +101,7 @@ def search(root: Path, workers: int, seconds: float, overrides: list[str]) -> Me
 
 
 def _watched(process: subprocess.Popen[bytes], database: Path, workers: int, seconds: float) -> Measured:
-    """Return what the database told; raises `RuntimeError` where the search ends or does not begin."""
+    """Return what the database holds; raises `RuntimeError` where the search ends or does not begin."""
     begun, rows = time.monotonic(), _Rows(database)
     while rows.workers() < workers:
         if process.poll() is not None or time.monotonic() - begun > STARTING:
@@ -130,10 +130,10 @@ class _Rows:
             return 0
 
     def workers(self) -> int:
-        """How many have told of an epoch; a trial counts as running while its worker still loads torch and images."""
-        told = "SELECT trial_id FROM trial_intermediate_values"
+        """How many have reported an epoch; a trial counts as running while its worker still loads torch and images."""
+        reported = "SELECT trial_id FROM trial_intermediate_values"
         whose = "SELECT count(DISTINCT value_json) FROM trial_user_attributes WHERE key = 'worker'"
-        return self._number(f"{whose} AND trial_id IN ({told})")
+        return self._number(f"{whose} AND trial_id IN ({reported})")
 
     def epochs(self) -> int:
         furthest = "SELECT max(step) AS epochs FROM trial_intermediate_values GROUP BY trial_id"

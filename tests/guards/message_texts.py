@@ -4,7 +4,7 @@
     python tests/guards/message_texts.py archsearch/report    those below a folder, or in a file
 
 A text is a literal of at least two words: messages of errors, notices, help, headings of tables and pages. Docstrings
-count where they are the help of a command; patterns and SQL do not count. `...` stands for a value that is put in.
+count where they are the help of a command or of a script; patterns and SQL do not count. `...` stands for a value.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PACKAGES = ("archsearch", "hydra_plugins")
+FOLDERS = ("archsearch", "hydra_plugins", "benchmarks")
 _WORDS = re.compile(r"[A-Za-z]{2,}[,.:;)']* +\(?[A-Za-z.]{2,}")
 _SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|PRAGMA|BEGIN|WITH|FROM|WHERE|ON|AND)\b")
 
@@ -31,12 +31,13 @@ class Text(NamedTuple):
 
 
 def texts() -> list[Text]:
-    """Return every text of the packages, in the order of files and lines."""
+    """Return every text of the folders, in the order of files and lines."""
     found: set[Text] = set()
-    for path in (path for package in PACKAGES for path in (CHECKOUT / package).rglob("*.py")):
+    for path in (path for folder in FOLDERS for path in (CHECKOUT / folder).rglob("*.py")):
         file = path.relative_to(CHECKOUT).as_posix()
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        found |= {Text(file, line, text) for line, text in _literals(tree) if _WORDS.search(text)}
+        literals = [*_literals(tree), *_script_help(tree)]
+        found |= {Text(file, line, text) for line, text in literals if _WORDS.search(text)}
     return sorted(one for one in found if not _SQL.match(one.text))
 
 
@@ -62,6 +63,12 @@ def _literals(node: ast.AST) -> Iterator[tuple[int, str]]:
     for child in ast.iter_child_nodes(node):
         if not _is_docstring(child):
             yield from _literals(child)
+
+
+def _script_help(module: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield line and text of the module's docstring where the module prints it."""
+    if any(isinstance(one, ast.Name) and one.id == "__doc__" for one in ast.walk(module)):
+        yield 1, " ".join((ast.get_docstring(module) or "").split())
 
 
 def _is_docstring(node: ast.AST) -> bool:

@@ -23,7 +23,7 @@ NOT_YET: frozenset[str] = frozenset()
 
 
 def offences() -> dict[str, list[Text]]:
-    """Return the texts with a private word, by package: `search`, `hydra_plugins`, or the module at the top."""
+    """Return the texts with a private word, by package: `search`, `hydra_plugins`, or the module or script."""
     found: dict[str, list[Text]] = {}
     for one in texts():
         if PRIVATE.search(one.text):
@@ -37,6 +37,11 @@ def test_no_text_holds_a_private_word() -> None:
     listed = [f"{one.file}:{one.line}: {one.text}" for name, all_ in offences().items()
               if name not in NOT_YET for one in all_]  # fmt: skip
     assert not listed, "\n".join(listed)
+
+
+@pytest.mark.parametrize("place", ["archsearch/search/", "hydra_plugins/", "benchmarks/"])
+def test_each_folder_is_read(place: str) -> None:
+    assert any(one.file.startswith(place) for one in texts())
 
 
 def test_a_package_that_is_clean_is_not_excepted() -> None:
