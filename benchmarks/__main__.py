@@ -1,11 +1,11 @@
-"""Every benchmark in turn, into one Markdown file: `make bench ARGS="--root DIR"`.
+"""Run all benchmarks and write their results to one Markdown file: `make bench ARGS="--root DIR"`.
 
     python benchmarks [--root DIR] [--only startup accuracy] [--out outputs/benchmarks.md]
 
-DIR, or ARCHSEARCH_CIFAR10, holds the images of CIFAR-10: train/CLASS/* and test/CLASS/*. What needs images, a GPU or an
-extra that is not there says so and is skipped. Everything takes hours on two cores, so `--only` names benchmarks; the
-short ones come first. Each is a process of its own, and its tables are in the file as soon as it has ended. One that
-fails does not stop the others: the file and the last line name it, and the exit code is 1.
+DIR, or ARCHSEARCH_CIFAR10, holds the CIFAR-10 images: train/CLASS/* and test/CLASS/*. A benchmark whose images, GPU or
+extra are missing reports this and is skipped. All benchmarks take hours on two cores, so `--only` selects some; the
+short ones run first. Each runs in its own process, and its tables are written as soon as it ends. A failure does not
+stop the others: the file and the last line name the failed benchmarks, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ JOBS = (
     "search_on_images",
 )
 PACKAGES = ("torch", "torchvision", "albumentations", "optuna", "hydra-core", "numpy")
-LAST_WORDS = 10  # lines of a failed benchmark's errors that the file keeps
+LAST_WORDS = 10  # last stderr lines of a failed benchmark that the file keeps
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what was asked for; return 1 where one of them failed."""
+    """Run the selected benchmarks; return 1 if any failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help="folder of images")
+    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help="image folder")
     parser.add_argument("--only", nargs="+", choices=sorted({job.split()[0] for job in JOBS}), metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("outputs", "benchmarks.md"))
     options = parser.parse_args(arguments)
@@ -77,14 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         failed = run_all(jobs, HERE, options.out, environment)
     except KeyboardInterrupt:
-        print(f"stopped; what had ended by then is in {options.out}")
+        print(f"stopped; the results of the finished benchmarks are in {options.out}")
         return 130
     print(f"{options.out}: {len(jobs)} benchmarks" + (f", FAILED: {', '.join(failed)}" if failed else ""))
     return int(bool(failed))
 
 
 def run_all(jobs: Sequence[str], folder: Path, out: Path, environment: dict[str, str]) -> list[str]:
-    """Run the scripts that `jobs` name, with their arguments, and write `out` as they end; return those that failed."""
+    """Run the scripts in `jobs` with their arguments and append each result to `out`; return the failed jobs."""
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(f"# Benchmarks, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC\n\n{conditions()}\n", encoding="utf-8")
     failed: list[str] = []
@@ -107,7 +107,7 @@ def run_all(jobs: Sequence[str], folder: Path, out: Path, environment: dict[str,
 
 
 def run(command: Sequence[str], environment: dict[str, str]) -> tuple[int, str, str]:
-    """Run the command, shown as it goes; return its exit code, what it printed, and the last lines of its errors."""
+    """Run the command and echo its output; return the exit code, stdout and the last lines of stderr."""
     printed: list[str] = []
     errors: deque[str] = deque(maxlen=LAST_WORDS)
     with subprocess.Popen(
@@ -130,8 +130,8 @@ def _pass_on(lines: Iterable[str], kept: deque[str] | list[str], to: TextIO) -> 
 
 
 def conditions() -> str:
-    """Return one sentence on the machine and the versions."""
-    load = f", load {os.getloadavg()[0]:.1f} before" if hasattr(os, "getloadavg") else ""
+    """Return one sentence with the machine and the versions."""
+    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     found: list[str] = []
     for package in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""What several benchmarks do: train in processes of their own, and keep what finished trainings gave in a file."""
+"""Shared by several benchmarks: run trainings in separate processes and keep their results in a JSON Lines file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from archsearch.overrides import quoted
 from archsearch.training.storage import replace_whole
 
 Record = dict[str, Any]
-STOPPING = 60.0  # seconds that a stopped training gets to save its checkpoint
+STOPPING = 60.0  # seconds that an interrupted training has to save its checkpoint
 _KEPT = (
     "design", "design_id", "parameters", "macs", "receptive_field", "accuracy", "epochs", "seconds", "images",
     "images_per_second", "device", "precision", "backend", "data", "seed", "versions",
@@ -48,15 +48,15 @@ TINIEST_RECIPE = (
     "train.label_smoothing=0",
     f"augment.transforms=[{', '.join(TINIEST_TRANSFORMS)}]",
 )
-"""The recipe of tiniest's author (github.com/xvel/cifar10-tiniest, train.py), without what the augmentations lack."""
+"""The recipe of tiniest's author (github.com/xvel/cifar10-tiniest, train.py), except for missing augmentations."""
 
 
 class TrainingError(Exception):
-    """A training ended without a result; says its command and its last words."""
+    """A training ended without a result; the message has its command and the end of its output."""
 
 
 class Records:
-    """Finished trainings by key, in a file of JSON lines that is written whole at each of them."""
+    """Finished trainings by key, in a JSON Lines file that is rewritten after each of them."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -64,7 +64,7 @@ class Records:
         self.by_key: dict[str, Record] = {record.pop("key"): record for record in map(json.loads, lines)}
 
     def add(self, key: str, record: Record) -> None:
-        """Keep `record`, so that a later command does not train it again."""
+        """Save `record`, so that later commands do not repeat the training."""
         self.by_key[key] = record
         lines = [json.dumps({"key": name, **each}) + "\n" for name, each in self.by_key.items()]
         replace_whole(self.file, "".join(lines).encode())
@@ -72,18 +72,18 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training in a process of its own, in `folder`; a stopped one goes on, a finished one is taken as it is."""
+    """A training in its own process, in `folder`; an interrupted one resumes, a finished one is not repeated."""
 
     overrides: Sequence[str]
-    folder: Path  # of the run's own folder, of its study and of what is printed
+    folder: Path  # holds the run directory, the study and the output
 
     @property
     def run_dir(self) -> Path:
-        """The folder of the run."""
+        """The run directory."""
         return self.folder / "run"
 
     def start(self) -> Running:
-        """Start it; it writes what it prints into a file of its folder."""
+        """Start the process; its output goes to a file in `folder`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         begun = any((self.run_dir / name).exists() for name in ("checkpoint.pt", "result.json"))
         arguments = [f"resume={quoted(str(self.run_dir))}"] if begun else self._anew()
@@ -92,7 +92,7 @@ class Training:
         return Running(self, command, output, subprocess.Popen(command, stdout=output, stderr=output))
 
     def run(self) -> Record:
-        """Train to the end and return what `Running.result` does."""
+        """Train to the end and return the same as `Running.result`."""
         running = self.start()
         try:
             return running.result()
@@ -100,7 +100,7 @@ class Training:
             running.stop()
 
     def remove(self) -> None:
-        """Remove all that it left."""
+        """Remove `folder`."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _anew(self) -> list[str]:
@@ -110,7 +110,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A training's process, and the file that it prints into."""
+    """The process of a training, and its output file."""
 
     training: Training
     command: list[str]
@@ -118,16 +118,18 @@ class Running:
     process: subprocess.Popen[bytes]
 
     def result(self) -> Record:
-        """Wait; return the numbers of `result.json`, with those of each epoch. Raises `TrainingError` without one."""
+        """Wait; return the values of `result.json` and of each epoch. Raises `TrainingError` if the training failed."""
         code = self.process.wait()
         if code:
             self.output.seek(0)
-            raise TrainingError(f"{' '.join(self.command)}\nended with {code}: {self.output.read()[-2000:].strip()}")
+            raise TrainingError(
+                f"{' '.join(self.command)}\nfailed with exit code {code}: {self.output.read()[-2000:].strip()}"
+            )
         whole = json.loads((self.training.run_dir / "result.json").read_text(encoding="utf-8"))
         return {name: whole.get(name) for name in _KEPT} | {"history": history(self.training)}
 
     def stop(self) -> None:
-        """End it where it still runs; it saves a checkpoint first."""
+        """Stop the process if it is running; it saves a checkpoint first."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
@@ -139,36 +141,36 @@ class Running:
 
 
 def history(training: Training) -> list[Record]:
-    """Return the epochs of the training as far as it has come."""
+    """Return the metrics of the finished epochs."""
     file = training.run_dir / "metrics.jsonl"
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     return [json.loads(line) for line in lines]
 
 
 def folder_of(file: Path, key: str) -> Path:
-    """Return the folder of the training that has the line `key` in the file of records `file`."""
+    """Return the folder of the training that the file of records `file` stores under `key`."""
     digest = hashlib.sha256(key.encode()).hexdigest()[:8]
     return (file.parent / "runs" / f"{re.sub(r'[^0-9A-Za-z]+', '_', key)[:60]}-{digest}").resolve()
 
 
 def data_overrides(root: Path, cache: Path) -> list[str]:
-    """Return the overrides that read the images in `root`, decoded once into `cache`."""
+    """Return the overrides that load the images in `root` and cache the decoded ones in `cache`."""
     return ["data=folder", f"data.root={quoted(str(root.resolve()))}", f"data.cache={quoted(str(cache.resolve()))}"]
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
-    """Add the argument `--root`."""
-    where = "images in train/CLASS/* and test/CLASS/* (or ARCHSEARCH_CIFAR10)"
+    """Add the option `--root`."""
+    where = "folder with train/CLASS/* and test/CLASS/* (or ARCHSEARCH_CIFAR10)"
     parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help=where)
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Return mean and standard deviation, or the value where there is one."""
+    """Return mean and standard deviation, or the value if there is only one."""
     mean = f"{statistics.mean(values):.{digits}f}"
     return f"{mean} +- {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
 def wait_until(running: Sequence[Running], deadline: float) -> None:
-    """Wait until all have ended or the monotonic clock says `deadline`."""
+    """Wait until all processes have ended or the monotonic clock reaches `deadline`."""
     while any(each.process.poll() is None for each in running) and time.monotonic() < deadline:
         time.sleep(0.1)

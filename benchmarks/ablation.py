@@ -1,10 +1,10 @@
-"""Claim: every part of the recipe `brisk` earns its place: what the test accuracy is with one part put back or changed.
+"""Claim: every part of the recipe `brisk` earns its place: the test accuracy with one part removed or changed.
 
     python benchmarks/ablation.py --root DIR [--epochs 3] [--seeds 0 1 2] [--at-once 2] [--only whiten batch]
 
-Trains `experiment=brisk` for `--epochs` as it is and with one change at a time, each on one thread, `--at-once` side
-by side, all changes with one seed before the next seed. A difference is taken within a seed, which decides the initial
-weights and the draws; the table has its mean and standard deviation over seeds. Ctrl-C prints the table so far.
+Trains `experiment=brisk` for `--epochs` unchanged and with one change at a time, one thread each, `--at-once` in
+parallel, all changes with one seed before the next. Differences are taken within a seed, which determines initial
+weights and random choices; the table has their mean and standard deviation over seeds. Ctrl-C prints the table so far.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ CHANGES: dict[str, list[str]] = {
 
 
 def main() -> None:
-    """Train, print each result as it comes and the table at the end."""
+    """Train, print each result as it arrives, and the table at the end."""
     options = arguments()
     if options.root is None:
-        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
+        print("skipped: no images; give --root DIR or set ARCHSEARCH_CIFAR10")
         return
     changes = {name: given for name, given in CHANGES.items() if name == BASE or chosen(name, options.only)}
     found: dict[str, dict[int, float]] = {name: {} for name in changes}
@@ -93,11 +93,11 @@ def accuracy(options: argparse.Namespace, overrides: list[str], seed: int, run_d
 
 
 def table(options: argparse.Namespace, found: dict[str, dict[int, float]]) -> str:
-    """Return the Markdown table of all changes, differences within seeds."""
+    """Return the Markdown table of all changes, with differences within each seed."""
     machine = f"{processor_name()}, torch {torch.__version__}"
     lines = [
         f"\nexperiment=brisk, {options.epochs} epochs, one thread each, {options.at_once} at a time; {machine}\n",
-        "| change | test accuracy % | to the recipe as it is, within a seed | n seeds |",
+        "| change | test accuracy % | difference from the unchanged recipe, same seed | n seeds |",
         "|---|---|---|---|",
     ]
     for name, by_seed in found.items():
@@ -117,18 +117,18 @@ def spread(values: list[float], *, signed: bool = False) -> str:
 
 
 def chosen(name: str, only: list[str] | None) -> bool:
-    """Return whether a change is among those asked for, by a part of its name."""
+    """Return whether the change `name` is selected, by a part of its name."""
     return only is None or any(part in name for part in only)
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help="folder of images")
+    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help="image folder")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--at-once", type=int, default=2)
-    parser.add_argument("--only", nargs="+", help="parts of names of changes")
+    parser.add_argument("--only", nargs="+", help="select changes by parts of their names")
     return parser.parse_args()
 
 

@@ -1,9 +1,9 @@
-"""Test accuracy and wall clock of the default: python benchmarks/accuracy.py --root DIR.
+"""Test accuracy and wall-clock time of the default run: python benchmarks/accuracy.py --root DIR.
 
-Runs `python -m archsearch.run data=folder data.root=DIR seed=S` once for each seed, one after another, and prints a
-Markdown table: the seconds from the command to the number, with imports, data, compilation and evaluation, and to the
-end of the process, which draws its pictures after it has printed the number. Further arguments are overrides
-(`block=depthwise train.epochs=40`).
+Runs `python -m archsearch.run data=folder data.root=DIR seed=S` for one seed after another and prints a Markdown table.
+It has the seconds from the command until the test accuracy is printed, including imports, data, compilation and
+evaluation, and until the process ends, which draws its figures after it prints the accuracy. Further arguments are
+overrides (`block=depthwise train.epochs=40`).
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ OTHERS = ("test_flip", "validation")
 
 
 def main() -> int:
-    """Train, print, return the exit code."""
+    """Train and print the table; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     images = os.environ.get("ARCHSEARCH_CIFAR10")
-    parser.add_argument("--root", type=Path, default=images, help="folder with train/ and test/, a folder a class each")
+    parser.add_argument("--root", type=Path, default=images, help="folder with train/CLASS/* and test/CLASS/*")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args()
     if options.root is None:
-        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
+        print("skipped: no images; give --root DIR or set ARCHSEARCH_CIFAR10")
         return 0
-    print("| seed | test accuracy % | with tta=flip | validation % | s to the number | s in all | training images/s |")
+    print(
+        "| seed | test accuracy % | with tta=flip | validation % | s until accuracy | s in total | training images/s |"
+    )
     print("|---|---|---|---|---|---|---|")
     accuracies: list[float] = []
     until_number: list[float] = []
@@ -62,14 +64,14 @@ def main() -> int:
     print(
         f"\n{record['data']}: test accuracy {statistics.mean(accuracies):.2f} +- {spread:.2f} % "
         f"(n={len(accuracies)} seeds, standard deviation), {record['parameters']} parameters, "
-        f"RF {record['receptive_field']} px, {record['epochs']} epochs, to the number "
+        f"RF {record['receptive_field']} px, {record['epochs']} epochs, accuracy after "
         f"{statistics.median(until_number):.1f} s (median), {record['device']}, {record['versions']}"
     )
     return 0
 
 
 def timed(command: list[str]) -> tuple[float, float]:
-    """Run the command; return the seconds until it prints its test accuracy, and those until it ends."""
+    """Run the command; return the seconds until it prints the test accuracy, and until it ends."""
     begun, number = time.monotonic(), float("nan")
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():

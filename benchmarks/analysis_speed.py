@@ -1,6 +1,6 @@
-"""Designs a second from spec to margins on one core: python benchmarks/analysis_speed.py.
+"""Designs per second, from specification to margins, on one core: python benchmarks/analysis_speed.py.
 
-Every design of the run is another one (widths are drawn), so nothing is answered from memory but what recurs.
+Every design has different random widths, so caches serve only the parts that recur.
 Prints a Markdown table with n, median and spread.
 """
 
@@ -30,17 +30,17 @@ def varied(design: DesignSpec, rng: random.Random) -> DesignSpec:
 
 
 def main() -> int:
-    """Measure, print, return the exit code."""
+    """Measure and print the table; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", default="c1c2c3c4")
-    parser.add_argument("--designs", type=int, default=5000, help="designs a round")
+    parser.add_argument("--designs", type=int, default=5000, help="designs per round")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     composer = Composer([f"arch={options.arch}"])
     tree = composer.compose({})
     design, limits = decode_design(tree["arch"], composer.blocks), decode_limits(tree["constraints"])
     rng = random.Random(0)
-    print("| what | designs/s, CPU time, median | lowest | highest | rounds | designs a round |")
+    print("| what | designs/s, CPU time, median | lowest | highest | rounds | designs per round |")
     print("|---|---|---|---|---|---|")
     for name, with_id in (("spec to margins", False), ("spec to margins and design id", True)):
         rates: list[float] = []

@@ -2,8 +2,8 @@
 
     python benchmarks/augmentation.py [--policy assignment] [--batch 512] [--rounds 12] [--root DIR]
 
-One thread. Every round times each way once, in turn (A B C A B C ...), so that a busy machine slows all of them; a
-ratio is the median of the ratios within the rounds. Prints Markdown.
+Uses one thread. Every round times each method once, interleaved (A B C A B C ...), so that a busy machine slows all of
+them. A ratio is the median of the ratios within the rounds. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CONF = Path(__file__).resolve().parents[1] / "conf" / "augment"
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     options = arguments()
     torch.set_num_threads(1)
     policy = decode_policy(yaml.safe_load((CONF / f"{options.policy}.yaml").read_text(encoding="utf-8")))
@@ -47,11 +47,11 @@ def main() -> None:
     core: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(options.rounds + 2):
         for name, way in ways.items():
-            repeats = 1 if "lbumentations" in name else 8  # about equally long
+            repeats = 1 if "lbumentations" in name else 8  # similar durations
             began, used = time.perf_counter(), time.process_time()
             for _ in range(repeats):
                 way()
-            if turn >= 2:  # the first two warm up
+            if turn >= 2:  # the first two rounds are warm-up
                 wall[name].append(options.batch * repeats / (time.perf_counter() - began))
                 core[name].append(options.batch * repeats / (time.process_time() - used))
     report(options, wall, core)
@@ -60,7 +60,7 @@ def main() -> None:
 def executor(
     policy: AugmentPolicy, images_BCHW: Tensor, name: Executor, kernels: Kernels | None = None
 ) -> Callable[[], Tensor]:
-    """Return one batch by the executor `name`."""
+    """Return a function that augments one batch with the executor `name`."""
     chosen = replace(policy, executor=name)
     augment, generator = make_augmenter(chosen, mean=MEAN, std=STD, device="cpu"), torch.Generator().manual_seed(0)
     if kernels is not None and isinstance(augment, BatchedAugmenter):
@@ -69,7 +69,7 @@ def executor(
 
 
 def loader(policy: AugmentPolicy, images_BCHW: Tensor) -> Callable[[], Tensor]:
-    """Return one batch as the assignment's data set and collation make it: the whole pipeline for each image."""
+    """Return a function that makes a batch as the assignment's dataset and collation do: one image at a time."""
     from archsearch.augment.reference import A, AlbumentationsAugmenter
 
     inner = AlbumentationsAugmenter(policy, mean=MEAN, std=STD, device="cpu").composed(*images_BCHW.shape[2:])
@@ -83,7 +83,7 @@ def loader(policy: AugmentPolicy, images_BCHW: Tensor) -> Callable[[], Tensor]:
 
 
 def batch_of(count: int, folder: Path | None) -> Tensor:
-    """Return `count` uint8 images of 32 x 32 px, channels_last: the first in `folder`, or noise."""
+    """Return `count` uint8 images of 32 x 32 px, channels_last: from `folder`, or noise."""
     if folder is None:
         images = torch.randint(
             0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
@@ -97,20 +97,20 @@ def batch_of(count: int, folder: Path | None) -> Tensor:
 
 
 def report(options: argparse.Namespace, wall: dict[str, list[float]], core: dict[str, list[float]]) -> None:
-    """Print the table, with what it was measured on."""
+    """Print the table and the conditions."""
     import albumentations
     import cv2
 
     baseline = next(iter(core))
     reference = "executor: albumentations"
     source = "real images" if options.root else "noise"
-    rounds = f"n={options.rounds} rounds, in turn"
+    rounds = f"n={options.rounds} interleaved rounds"
     print(f"policy `{options.policy}`, batches of {options.batch} ({source}), 1 thread, {rounds}")
     print(f"{processor_name()}; Python {platform.python_version()}, torch {torch.__version__},")
     print(f"albumentations {albumentations.__version__}, opencv {cv2.__version__}\n")
     print(
-        "| way | images per CPU second: median (range) | images per second by the clock: median |"
-        " of the loader | of `albumentations` |"
+        "| method | images per second of CPU time: median (range) | images per second of wall-clock time: median |"
+        " against the loader | against `albumentations` |"
     )
     print("|---|---|---|---|---|")
     for name, speeds in core.items():
@@ -123,14 +123,18 @@ def report(options: argparse.Namespace, wall: dict[str, list[float]], core: dict
 
 
 def arguments() -> argparse.Namespace:
-    """Return the command line, read."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--policy", default="assignment")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=12)
     images = os.environ.get("ARCHSEARCH_CIFAR10")
     parser.add_argument(
-        "--root", "--images", type=Path, default=images, help="images in train/CLASS/* and test/CLASS/*; noise without"
+        "--root",
+        "--images",
+        type=Path,
+        default=images,
+        help="folder with train/CLASS/* and test/CLASS/*; without it, noise",
     )
     return parser.parse_args()
 

@@ -1,8 +1,8 @@
-"""What the check of one proposal costs, by what comes of it: `python benchmarks/check_cost.py [--count 1000]`.
+"""CPU time to check one proposal, by outcome: `python benchmarks/check_cost.py [--count 1000]`.
 
-Composing, decoding, lowering, measuring and comparing with the limits, as a search does it, over random points of the
-space `cifar` and of one with wider stages under tight limits. The first points, which fill what is remembered, are not
-counted. Prints medians and means of the processor's time in microseconds.
+Composes, decodes, lowers, measures and compares with the limits, as a search does, for random points of the space
+`cifar` and of one with wider stages and tight limits. The first points, which fill the caches, do not count. Prints the
+median and mean CPU time in microseconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CASES: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
 
 
 def outcome(evaluator: Evaluator, point: Mapping[str, Any]) -> str:
-    """Return what comes of a point."""
+    """Return the outcome of checking a point."""
     try:
         candidate = evaluator(point)
     except SpecError:
@@ -46,12 +46,12 @@ def outcome(evaluator: Evaluator, point: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     options = parser.parse_args()
     cifar = yaml.safe_load((config_folder() / "space" / "cifar.yaml").read_text())
-    print("| space and limits | comes to | of | median, µs | mean, µs |\n|---|---|---|---|---|")
+    print("| space and limits | outcome | points | median, µs | mean, µs |\n|---|---|---|---|---|")
     for name, (changes, limits) in CASES.items():
         request, rng = read_request([], {**cifar, **changes}), np.random.default_rng(0)
         composer = Composer(("data=shapes", *limits))

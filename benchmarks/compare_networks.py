@@ -1,15 +1,16 @@
-"""Networks on the same images by the same recipe for the same time: a budget in B, the wall clock of `brisk`.
+"""Compare networks on the same images, with the same recipe and time budget, in units of B, the time of `brisk`.
 
     python benchmarks/compare_networks.py --root DIR [--designs FILE ...] [--only NAME ...] [--seeds 0 1 2] [--budget 1]
     python benchmarks/compare_networks.py --root DIR [overrides ...] --own --budget 10
 
-Trains `experiment=brisk` first; the median of its seconds (training, compiling and evaluation) is B. Every other
-network gets as many epochs as fit into `--budget` times B, by the speed of a short training of its own, or `--epochs`.
-The recipe is that of `experiment=brisk`; `--own` trains the networks that have one by their own recipe as well. FILE is
-the YAML of a design. All training images, no validation images; accuracy is of the last epoch on the test images.
+Trains `experiment=brisk` first; B is the median of its wall-clock times (training, compilation and evaluation). Every
+other network trains for as many epochs as fit into `--budget` times B, at the speed of a short probe training, or for
+`--epochs`. The recipe is that of `experiment=brisk`; `--own` also trains networks with their own recipe if they have
+one. FILE is the YAML file of a design. Uses all training images and no validation images; the accuracy is that of the
+last epoch on the test images.
 
-Each finished training is a line of `--out` at once, and what is there is not trained again: the same command goes on
-after a kill, also within a training.
+Each finished training is written to `--out` at once and is not repeated: after a kill, the same command resumes, even
+within a training.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ SGD = ("optimizer=sgd", "schedule=cosine", "augment=flip_crop", "train.batch_siz
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A network of the table, the overrides that name it, and those of a recipe of its own."""
+    """A network of the table, the overrides that select it, and those of its own recipe."""
 
     name: str
     design: tuple[str, ...]
@@ -58,14 +59,14 @@ NETWORKS = (
 
 @dataclass(slots=True)
 class Comparison:
-    """The trainings of one command: those that are done come from the file."""
+    """The trainings of one command; finished ones come from the file."""
 
     options: argparse.Namespace
     records: Records
-    seconds: float = field(default=float("nan"))  # of B
+    seconds: float = field(default=float("nan"))  # B
 
     def run(self) -> None:
-        """Train what is missing; print a line for each training."""
+        """Run the missing trainings; print a line for each."""
         entries = list(chosen(self.options))
         base = NETWORKS[0]
         found = [self.train(base, "brisk", BASE_EPOCHS, seed) for seed in self.options.seeds]
@@ -80,22 +81,22 @@ class Comparison:
                     self.train(entry, recipe, epochs, seed)
 
     def is_base(self, entry: Entry, recipe: str) -> bool:
-        """Return whether B has trained it already."""
+        """Return whether the trainings for B include it."""
         epochs = self.options.epochs or round(self.options.budget * BASE_EPOCHS)
         return (entry.name, recipe, epochs) == (BASE, "brisk", BASE_EPOCHS)
 
     def epochs(self, entry: Entry, recipe: str) -> int:
-        """Return the epochs that fit into the budget, by the speed of a short training."""
+        """Return the number of epochs that fit into the budget, at the speed of a probe training."""
         if entry.name == BASE:
             return max(1, round(self.options.budget * BASE_EPOCHS))
         probe = self.train(entry, recipe, 1, 0, images=self.options.probe)
         each = 1 / probe["images_per_second"]
-        before = probe["seconds"] - each * probe["images"]["train"]  # the start, and the evaluation at the end
+        before = probe["seconds"] - each * probe["images"]["train"]  # start-up, and the final evaluation
         images = self.records.by_key[self.key(BASE, "brisk", BASE_EPOCHS, self.options.seeds[0])]["images"]["train"]
         return max(1, int((self.options.budget * self.seconds - before) / (each * images)))
 
     def train(self, entry: Entry, recipe: str, epochs: int, seed: int, images: int | None = None) -> Record:
-        """Return the record of a training, which runs where the file does not have it."""
+        """Return the record of a training; run it if the file does not have it."""
         key = self.key(entry.name, recipe, epochs, seed, images)
         if key not in self.records.by_key:
             part = [] if images is None else [f"data.limit_train={images}"]
@@ -128,7 +129,7 @@ class Comparison:
         return self.records.by_key[key]
 
     def key(self, name: str, recipe: str, epochs: int, seed: int, images: int | None = None) -> str:
-        """Return the key of a training in the file; overrides that change what is trained are part of it."""
+        """Return the key of a training in the file; it includes the overrides of the command line."""
         part = "" if images is None else f" {images} images"
         return " ".join([f"{name} {recipe} {epochs} epochs seed {seed}{part}", *self.options.overrides])
 
@@ -170,21 +171,21 @@ class Comparison:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train what is missing and print the table."""
+    """Run the missing trainings and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_root(parser)
-    parser.add_argument("--only", nargs="+", help="names of networks, or of designs: those of their files")
+    parser.add_argument("--only", nargs="+", help="names of networks, or of design files without extension")
     parser.add_argument("--designs", nargs="+", type=Path, default=[], metavar="FILE", help="YAML files of designs")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--budget", type=float, default=1.0, help="of a training, in B")
-    parser.add_argument("--epochs", type=int, help="of every network but B, in place of the budget")
-    parser.add_argument("--own", action="store_true", help="train by the networks' own recipes too")
-    parser.add_argument("--probe", type=int, default=6400, help="images of the training that measures the speed")
+    parser.add_argument("--budget", type=float, default=1.0, help="time of a training, in B")
+    parser.add_argument("--epochs", type=int, help="epochs of all trainings but those for B, instead of --budget")
+    parser.add_argument("--own", action="store_true", help="also train networks with their own recipes")
+    parser.add_argument("--probe", type=int, default=6400, help="images of the probe training")
     parser.add_argument("--out", type=Path, default=Path("outputs", "compare", "networks.jsonl"))
-    parser.add_argument("overrides", nargs="*", help="of every training")
+    parser.add_argument("overrides", nargs="*", help="overrides of every training")
     options = parser.parse_intermixed_args(arguments)
     if options.root is None:
-        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
+        print("skipped: no images; give --root DIR or set ARCHSEARCH_CIFAR10")
         return 0
     comparison = Comparison(options, Records(options.out))
     comparison.run()
@@ -196,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def chosen(options: argparse.Namespace) -> Iterator[Entry]:
-    """Yield the networks and designs that the command line asks for."""
+    """Yield the selected networks and designs."""
     designs = [Entry(file.stem, (f"arch='{file.resolve()}'",)) for file in options.designs]
     entries = {entry.name: entry for entry in (*NETWORKS, *designs)}
     if unknown := set(options.only or ()) - set(entries):

@@ -1,10 +1,10 @@
-"""Every shipped network as ONNX and as torch.export, compared with the original: classes and logits.
+"""Export every shipped network with ONNX and torch.export, and compare classes and logits with the original.
 
-    python benchmarks/export_agreement.py                  on the embedded images
-    python benchmarks/export_agreement.py --root DIR       on those of DIR/test/CLASS/*
+    python benchmarks/export_agreement.py                  on images of the embedded set
+    python benchmarks/export_agreement.py --root DIR       on images of DIR/test/CLASS/*
 
-Networks are freshly initialised, with BatchNorm statistics, scales and shifts drawn at random: as at the end of a
-training, none of them is 0 or 1 and can be left out unseen. Needs archsearch[export]. Prints a table and conditions.
+Networks are freshly initialised, with random BatchNorm statistics, scales and shifts. As after training, none of them
+is 0 or 1, so an export cannot drop one unnoticed. Needs archsearch[export]. Prints a table and the conditions.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ IMAGES = 1000
 
 
 def randomise(network: nn.Module, generator: torch.Generator) -> None:
-    """Give every norm of `network` statistics, scales and shifts as a training might leave them."""
+    """Set the statistics, scales and shifts of every norm of `network` to random values, as after training."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             assert module.running_mean is not None
@@ -53,7 +53,7 @@ def randomise(network: nn.Module, generator: torch.Generator) -> None:
 
 
 def agreements(name: str, images_BCHW: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...]) -> list[Agreement]:
-    """Return how ONNX and torch.export of the shipped network `name` agree with it."""
+    """Return the agreement of the shipped network `name` with its ONNX and torch.export exports."""
     network = build(check(name, {}).design)
     randomise(network, torch.Generator().manual_seed(0))
     whole = Preprocessed(network, mean, std, "uint8").eval()
@@ -67,16 +67,19 @@ def agreements(name: str, images_BCHW: np.ndarray, mean: tuple[float, ...], std:
 
 
 def main() -> int:
-    """Print a row for every network; end with 1 where a class differs."""
+    """Print a row for every network; return 1 if any class differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     images = os.environ.get("ARCHSEARCH_CIFAR10")
     parser.add_argument(
-        "--root", "--folder", default=images, help="images in train/CLASS/* and test/CLASS/*; drawn ones otherwise"
+        "--root",
+        "--folder",
+        default=images,
+        help="folder with train/CLASS/* and test/CLASS/*; without it, the embedded set",
     )
-    parser.add_argument("--arch", nargs="+", help="these networks alone")
+    parser.add_argument("--arch", nargs="+", help="only these networks")
     options = parser.parse_args()
     if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]:
-        print(f"skipped: {', '.join(missing)} are missing; pip install 'archsearch[export]'")
+        print(f"skipped: {', '.join(missing)} not installed; pip install 'archsearch[export]'")
         return 0
     folder, chosen = options.root, options.arch
     drawn = DataSettings(name="shapes", shapes=ShapesSettings(train_images=1000, test_images=IMAGES))
@@ -93,7 +96,7 @@ def main() -> int:
         print(f"| {name} | {' | '.join(cells)} | {onnx.scale:.3g} |", flush=True)
         equal = equal and onnx.same == program.same == len(images_BCHW)
     versions = ", ".join(f"{library} {version(library)}" for library in ("torch", "onnx", "onnxscript", "onnxruntime"))
-    print(f"\n{len(images_BCHW)} test images of {dataset.name}, uint8 in, seed 0, CPU; {versions}, Python "
+    print(f"\n{len(images_BCHW)} test images of {dataset.name}, uint8 input, seed 0, CPU; {versions}, Python "
           f"{platform.python_version()}")  # fmt: skip
     return 0 if equal else 1
 

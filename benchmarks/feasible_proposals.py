@@ -1,8 +1,8 @@
-"""How fast feasible designs are found where hardly any is: `python benchmarks/feasible_proposals.py [--count 1000]`.
+"""Time to find feasible designs where few are feasible: `python benchmarks/feasible_proposals.py [--count 1000]`.
 
-The space `cifar` with wide stages and a budget of 60 000 parameters. First the share of random points that keep the
-limits as they are drawn; then the time to a number of distinct feasible designs by construction (`width: fit`, and
-dilations raised where the receptive field is missed).
+The space is `cifar` with wide stages and a budget of 60 000 parameters. Prints the share of random points that keep the
+limits without repair, then the time to construct a number of distinct feasible designs (`width: fit`, and larger
+dilations where the receptive field is too small).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BUDGET = ("data=shapes", "++constraints.parameters.below=60000", "++constraints.
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000)
     options = parser.parse_args()
@@ -42,7 +42,7 @@ def main() -> None:
             feasible += plain({**request.space.draw(rng), "arch.width": 1.0}).kept
         except SpecError:
             continue
-    print(f"as drawn: {feasible} of {options.count} keep the limits")
+    print(f"random points: {feasible} of {options.count} keep the limits")
 
     evaluator = Evaluator(composer.compose, composer.blocks, fingerprint="benchmark")
     keys: set[str] = set()
@@ -59,8 +59,8 @@ def main() -> None:
             repaired += bool(candidate.repairs)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
     print(
-        f"by construction: {len(keys)} distinct feasible designs of {looked_at} looked at ({repaired} repaired) "
-        f"in {processor:.1f} s of one core ({wall:.1f} s by the clock), {processor_name()}, "
+        f"by construction: {len(keys)} distinct feasible designs of {looked_at} proposals ({repaired} repaired) "
+        f"in {processor:.1f} s of CPU time ({wall:.1f} s of wall-clock time), {processor_name()}, "
         f"Python {platform.python_version()}"
     )
 

@@ -1,14 +1,14 @@
-"""Which cheap training ranks designs as the whole recipe does: cost against rank correlation.
+"""Which cheap training ranks designs like the full recipe: cost against rank correlation.
 
     python benchmarks/fidelity.py --root DIR [overrides ...] [--designs 20] [--space cifar] [--seed 0] [--noise 0]
 
-Draws random designs of the space that keep the limits (repaired as a search repairs them), and trains each by the
-recipe of `experiment=brisk` for 10 epochs of all training images but a tenth, and cheaply: for 2, 3 and 4 epochs, on a
-quarter and a half of the images, and on images of 24 and 16 px. Prints for each cheap training its seconds and the
-Spearman correlation of its held-out accuracy with that of 10 epochs. `--noise N` also trains the first design with N
-seeds at each fidelity, for the deviation of one training. Overrides go to every training.
+Draws random designs of the space that keep the limits (repaired as in a search). Trains each with the recipe of
+`experiment=brisk` for 10 epochs on nine tenths of the training images, and cheaply: for 2, 3 and 4 epochs, on a quarter
+and a half of the images, and on images of 24 and 16 px. Prints for each cheap training its seconds and the Spearman
+correlation of its held-out accuracy with that after 10 epochs. `--noise N` also trains the first design with N seeds at
+each fidelity, for the standard deviation of a single training. Overrides apply to every training.
 
-Each finished training is a line of `--out` at once, and what is there is not trained again.
+Each finished training is written to `--out` at once and is not repeated.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ FIDELITIES: Mapping[str, tuple[str, ...]] = {
     "4 epochs at 16 px": ("train.epochs=4", "data.image_size=16", "data.resize=true"),
     WHOLE: ("train.epochs=10",),
 }
-TRIES = 1000  # draws for each design
+TRIES = 1000  # random points per requested design
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train what is missing and print the tables."""
+    """Run the missing trainings and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_root(parser)
     parser.add_argument("--designs", type=int, default=20)
-    parser.add_argument("--space", default="cifar", help="the name of a shipped space")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws of designs")
+    parser.add_argument("--space", default="cifar", help="name of a shipped space")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random designs")
     parser.add_argument("--only", nargs="+", choices=list(FIDELITIES), default=list(FIDELITIES), metavar="FIDELITY")
-    parser.add_argument("--noise", type=int, default=0, help="seeds of the first design at each fidelity")
+    parser.add_argument("--noise", type=int, default=0, help="number of seeds of the first design at each fidelity")
     parser.add_argument("--out", type=Path, default=Path("outputs", "fidelity", "trainings.jsonl"))
-    parser.add_argument("overrides", nargs="*", help="of every training")
+    parser.add_argument("overrides", nargs="*", help="overrides of every training")
     options = parser.parse_intermixed_args(arguments)
     if options.root is None:
-        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
+        print("skipped: no images; give --root DIR or set ARCHSEARCH_CIFAR10")
         return 0
     records = Records(options.out)
     designs = list(random_designs(options.space, options.seed, options.designs, options.overrides))
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def random_designs(space: str, seed: int, count: int, overrides: Sequence[str] = ()) -> Iterator[list[str]]:
     """Yield the overrides of `count` distinct random designs that keep the limits; raises `SystemExit` for too few.
 
-    The limits are the default ones, with those of `overrides`.
+    The limits are the defaults, as changed by `overrides`.
     """
     request = read_request([], read_yaml(config_folder() / "space" / f"{space}.yaml"))
     composer = Composer(["experiment=brisk", "arch=c1c2c3c4", "data=shapes", *overrides])
@@ -96,13 +96,13 @@ def random_designs(space: str, seed: int, count: int, overrides: Sequence[str] =
             used = {key: value for key, value in drawn.items() if key not in candidate.unused}
             yield [assign(key, value) for key, value in {**used, **candidate.repairs}.items()]
     if len(seen) < count:
-        raise SystemExit(f"of {TRIES * count} random designs {len(seen)} keep the limits, and {count} are asked for")
+        raise SystemExit(f"of {TRIES * count} random designs, {len(seen)} keep the limits, but {count} are required")
 
 
 def train(
     options: argparse.Namespace, records: Records, key: str, overrides: Sequence[str], number: int, name: str
 ) -> None:
-    """Train one design at one fidelity and keep its record; a training that diverged has no accuracy."""
+    """Train one design at one fidelity and save its record; a diverged training has no accuracy."""
     cache = options.out.parent / "cache"
     recipe = ["experiment=brisk", "arch=c1c2c3c4", *data_overrides(options.root, cache), "data.validation=0.1"]
     training = Training([*recipe, *overrides, *options.overrides], folder_of(options.out, key))
@@ -118,7 +118,7 @@ def train(
 
 
 def tables(options: argparse.Namespace, records: Records) -> Iterator[str]:
-    """Yield the lines of the table of fidelities, and of that of the noise where it was asked for."""
+    """Yield the lines of the table of fidelities, and of the table of noise if requested."""
     found: dict[str, dict[int, Record]] = {name: {} for name in options.only}
     noise: dict[str, list[float]] = {name: [] for name in options.only}
     for key, record in records.by_key.items():
@@ -129,7 +129,7 @@ def tables(options: argparse.Namespace, records: Records) -> Iterator[str]:
                 found[name][record["design_number"]] = record
             if record["design_number"] == 0:
                 noise[name].append(100 * accuracy)
-    yield f"| fidelity | n | s a training: median | share of {WHOLE} | Spearman with {WHOLE} | of the best half |"
+    yield f"| fidelity | n | s per training: median | share of {WHOLE} | Spearman with {WHOLE} | Spearman, best half |"
     yield "|---|---|---|---|---|---|"
     whole = found.get(WHOLE, {})
     best = sorted(whole, key=lambda number: -accuracy_of(whole[number]))[: max(2, len(whole) // 2)]

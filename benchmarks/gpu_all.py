@@ -1,21 +1,21 @@
-"""Everything that a GPU has to show, in order of value, within a time limit.
+"""Run all GPU measurements, in order of value, within a time limit.
 
     python benchmarks/gpu_all.py --root DIR [--design found] [--seconds 540] [--only speed long]
     python benchmarks/gpu_all.py --halves DIR1 DIR2
 
-DIR holds the images of CIFAR-10, train/CLASS/* and test/CLASS/*; of two halves each holds some of the classes. The
-parts, each in the Markdown and JSON files of `--out` as soon as it ends:
+DIR holds the CIFAR-10 images, train/CLASS/* and test/CLASS/*; DIR1 and DIR2 each hold some of the classes. Each part is
+written to the Markdown and JSON files of `--out` as soon as it ends:
 
-- `speed`: images per second of `tiniest`, one training and several at once, each in a process of its own.
-- `long`: `tiniest` and `--design` for `--epochs`, by the recipe of tiniest's author as far as the augmentations have
-  it, as many seeds as fit, at once where that was faster.
-- `ladder`: shorter trainings by the recipe `brisk`, for the least time to 90 and to 94 %.
-- `workers`: trials an hour of `space=cifar`, by 1, 2, 4 and 8 workers.
+- `speed`: images per second of `tiniest`, for one training and for several at once, each in its own process.
+- `long`: `tiniest` and `--design` for `--epochs`, with the recipe of tiniest's author as far as the augmentations
+  allow, with as many seeds as fit, several at once if that was faster.
+- `ladder`: shorter trainings with the recipe `brisk`, for the shortest time to 90 and to 94 %.
+- `workers`: trials per hour of `space=cifar` with 1, 2, 4 and 8 workers.
 - `tests`: the tests marked cuda.
 
-What does not fit into `--seconds` is skipped, and the files say so. Where the command is run again with the same
-`--out`, stopped trainings go on, finished ones are taken as they are, and parts that `--only` leaves out stay.
-`--tiny` tries everything with tiny numbers.
+Parts that do not fit into `--seconds` are skipped, and the files name them. If the command is run again with the same
+`--out`, interrupted trainings resume, finished ones are not repeated, and parts that `--only` omits are kept.
+`--tiny` runs everything with tiny sizes.
 """
 
 from __future__ import annotations
@@ -51,21 +51,21 @@ from archsearch.training.storage import replace_whole
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DIFFERS = """\
-The recipe is that of tiniest's author (github.com/xvel/cifar10-tiniest, train.py): AdamW, batch 256, one cycle from
-0.0008 to 0.02 in the first hundredth of the steps and down to 0.002, weight decay 0.01, an average of the weights with
-decay 0.999, flip, crop with 4 px, rotation of 15 degrees, brightness and contrast of 10 %. Missing, since the
-augmentations do not have them: sharpness, saturation and hue, and mixup. The average begins with the weights after the
-first step, and images are normalised by mean and deviation instead of by subtracting 0.5."""
+The recipe is that of tiniest's author (github.com/xvel/cifar10-tiniest, train.py): AdamW, batch 256, OneCycle from
+0.0008 to 0.02 in the first 1 % of the steps and down to 0.002, weight decay 0.01, EMA of the weights with decay 0.999,
+flip, crop with 4 px of padding, rotation of 15 degrees, brightness and contrast of 10 %. Not available:
+sharpness, saturation and hue, and mixup. The EMA starts with the weights after the first step, and images are
+normalised by mean and standard deviation instead of by subtracting 0.5."""
 TARGETS = (0.90, 0.94)
-FULL_RESOLUTION = {"found": ("arch.stem.stride=1",)}  # a GPU has the time for it
-FASTER = 1.05  # several at once are used from this ratio on
-SPARE = 1.1  # of the time that an estimate allows
-STARTING = 25.0  # s before the first step of a process and after its last
+FULL_RESOLUTION = {"found": ("arch.stem.stride=1",)}  # a GPU is fast enough for it
+FASTER = 1.05  # speedup from which several trainings run at once
+SPARE = 1.1  # safety factor of time estimates
+STARTING = 25.0  # s of a process before its first step and after its last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How much of everything; `--tiny` has other numbers."""
+    """The sizes of all parts; `--tiny` uses others."""
 
     epochs: int
     seeds: tuple[int, ...]
@@ -74,7 +74,7 @@ class Sizes:
     ladder: tuple[tuple[str, int], ...]  # networks and epochs
     workers: tuple[int, ...]
     workers_seconds: float
-    least: dict[str, float]  # s that a part takes at least
+    least: dict[str, float]  # minimum s of each part
     overrides: tuple[str, ...] = ()
     tests: tuple[str, ...] = ("-m", "cuda")
 
@@ -108,7 +108,7 @@ TINY = Sizes(
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """What all parts share: sizes, images, the time limit, and what has been found so far."""
+    """What all parts share: sizes, images, time limit, and results so far."""
 
     sizes: Sizes
     root: Path
@@ -125,11 +125,11 @@ class Session:
         return self.deadline - time.monotonic()
 
     def after(self, part: str) -> float:
-        """Return the seconds that the parts after `part` take at least."""
+        """Return the minimum seconds of the parts after `part`."""
         return sum(self.sizes.least[later] for later in self.parts[self.parts.index(part) + 1 :])
 
     def training(self, name: str, arch: str, epochs: int, overrides: Sequence[str], seed: int = 0) -> Training:
-        """Return the training of `arch` whose folder is `name`, on all training images, tested once at its end."""
+        """Return the training of `arch` in the folder `name`, on all training images, tested once at the end."""
         given = [
             *data_overrides(self.root, self.out / "cache"), f"arch={arch}", *FULL_RESOLUTION.get(arch, ()),
             "constraints=none", "data.validation=0", f"train.epochs={epochs}", "train.tta=flip", f"seed={seed}",
@@ -138,10 +138,10 @@ class Session:
         return Training(given, (self.out / "runs" / name).resolve())
 
     def say(self, part: str, *lines: str) -> None:
-        """Add lines to the part's section, and write both files."""
+        """Add lines to the section of `part`, and write both files."""
         self.sections.setdefault(part, []).extend(lines)
         print("\n".join(lines), flush=True)
-        text = [f"# On a GPU, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "", conditions()]
+        text = [f"# GPU benchmarks, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "", conditions()]
         for name in PARTS:
             text += ["", f"## {name}", "", *self.sections[name]] if name in self.sections else []
         replace_whole(self.out / "gpu_all.md", ("\n".join(text) + "\n").encode())
@@ -149,13 +149,13 @@ class Session:
         replace_whole(self.out / "gpu_all.json", record.encode())
 
     def recall(self) -> None:
-        """Take up what an earlier command with the same `--out` has found."""
+        """Load the results of an earlier command with the same `--out`."""
         if (self.out / "gpu_all.json").exists():
             self.found = json.loads((self.out / "gpu_all.json").read_text(encoding="utf-8"))
             self.sections = self.found.pop("sections")
 
     def keep(self, training: Training, arch: str, recipe: str, record: Record) -> None:
-        """Keep the record of a finished training."""
+        """Store the record of a finished training."""
         found = self.found.setdefault("trainings", {})
         found[training.folder.name] = {"arch": Path(arch).stem, "recipe": recipe, **record}
 
@@ -166,20 +166,22 @@ class Session:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the parts; return 1 where one of them failed."""
+    """Run the parts; return 1 if any failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_root(parser)
-    parser.add_argument("--halves", type=Path, nargs=2, metavar="DIR", help="two folders with some of the classes each")
-    parser.add_argument("--design", default="found", help="a shipped network, or the YAML file of a design")
+    parser.add_argument(
+        "--halves", type=Path, nargs=2, metavar="DIR", help="two folders, each with some of the classes"
+    )
+    parser.add_argument("--design", default="found", help="shipped network, or YAML file of a design")
     parser.add_argument("--seconds", type=float, default=540, help="time limit of the whole command")
-    parser.add_argument("--epochs", type=int, help="of the long trainings")
+    parser.add_argument("--epochs", type=int, help="epochs of the part `long`")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--out", type=Path, default=Path("outputs", "gpu_all"))
-    parser.add_argument("--tiny", action="store_true", help="tiny numbers, on the CPU")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes, on the CPU")
     options = parser.parse_args(arguments)
     begun = time.monotonic()
     if options.root is None and options.halves is None:
-        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, or --halves DIR1 DIR2, for the images to train on")
+        print("skipped: no images; give --root DIR or --halves DIR1 DIR2, or set ARCHSEARCH_CIFAR10")
         return 0
     if not options.tiny and not has_gpu():
         print("skipped: torch sees no CUDA device")
@@ -198,14 +200,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(session: Session) -> int:
-    """Run the parts of `session` that fit; return 1 where one of them failed."""
+    """Run the parts of `session` that fit; return 1 if any failed."""
     failed = False
     session.recall()
     for part in session.parts:
         begun, least = time.monotonic(), session.sizes.least[part]
         session.sections.pop(part, None)
         if session.left < least:
-            session.say(part, f"Skipped: {session.left:.0f} s were left, and it takes {least:.0f} s at least.")
+            session.say(part, f"Skipped: {session.left:.0f} s were left, and it takes at least {least:.0f} s.")
             continue
         try:
             PARTS[part](session)
@@ -230,17 +232,17 @@ def speed(session: Session) -> None:
     session.say(
         "speed",
         f"`tiniest`, the last of {sizes.probe_epochs} epochs, n=1 each: {rates[1]:.0f} images/s; {sizes.at_once} "
-        f"trainings at once together {rates[sizes.at_once]:.0f}, {rates[sizes.at_once] / rates[1]:.2f} times as many.",
+        f"trainings at once: {rates[sizes.at_once]:.0f} in total, {rates[sizes.at_once] / rates[1]:.2f} times as many.",
     )
 
 
 def long(session: Session) -> None:
-    """Train the two networks for all epochs, as many seeds as fit into the time that later parts leave."""
+    """Train the two networks for all epochs, with as many seeds as fit before the later parts."""
     sizes = session.sizes
     rates = session.found.get("speed") or {"1": 1e-9}
     alone, together = rates["1"], rates.get(str(sizes.at_once), 0)
     at_once = sizes.at_once if together > FASTER * alone else 1
-    each = sizes.epochs * 50_000 / max(alone, together) * SPARE  # s of the GPU that a training takes
+    each = sizes.epochs * 50_000 / max(alone, together) * SPARE  # GPU seconds of a training
     session.say("long", DIFFERS, "")
     order = [(arch, seed) for seed in sizes.seeds for arch in ("tiniest", session.design)]
     count = len(order)
@@ -262,7 +264,7 @@ def long(session: Session) -> None:
 
 
 def ladder(session: Session) -> None:
-    """Train for more and more epochs by the recipe `brisk`, and name the least time to each target."""
+    """Train for more and more epochs with the recipe `brisk`, and report the shortest time to each target."""
     rate: dict[str, float] = {}
     for arch, epochs in session.sizes.ladder:
         name = f"ladder-{arch}-{epochs}"
@@ -282,11 +284,11 @@ def ladder(session: Session) -> None:
 
 
 def workers(session: Session) -> None:
-    """Count trials an hour of the search, by workers."""
+    """Measure the trials per hour of a search, by number of workers."""
     from workers import search
 
     session.say(
-        "workers", "| workers | trials an hour | to one | s until all had trained an epoch |", "|---|---|---|---|"
+        "workers", "| workers | trials per hour | speedup | s until all had trained an epoch |", "|---|---|---|---|"
     )
     rates: dict[str, float] = {}
     for count in session.sizes.workers:
@@ -334,7 +336,7 @@ def train_all(
     session: Session | None = None,
     part: str = "",
 ) -> list[Record]:
-    """Run the trainings, `at_once` at a time; return a record of each, an empty one where the deadline stopped it."""
+    """Run the trainings, `at_once` at a time; return a record of each, an empty one if the deadline stopped it."""
     waiting, running, records = list(enumerate(trainings)), dict[int, Running](), [Record() for _ in trainings]
     try:
         while waiting or running:
@@ -358,7 +360,7 @@ def train_all(
 
 
 def table(session: Session, recipe: str) -> list[str]:
-    """Return the rows of the trainings by `recipe`, a row for each network and number of epochs."""
+    """Return the table of the trainings with `recipe`: a row for each network and number of epochs."""
     rows: dict[tuple[str, int], list[Record]] = {}
     for one in session.trainings:
         if one["recipe"] == recipe:
@@ -382,7 +384,7 @@ def table(session: Session, recipe: str) -> list[str]:
 
 
 def fastest(trainings: Sequence[Record], target: float) -> str:
-    """Return the training that reached the accuracy `target` (0 to 1) in the least time, as text."""
+    """Return the training that reached the accuracy `target` (0 to 1) in the shortest time, as text."""
     reached = [one for one in trainings if one["accuracy"]["test"] >= target]
     if not reached:
         return "no training reached it."
@@ -391,14 +393,14 @@ def fastest(trainings: Sequence[Record], target: float) -> str:
 
 
 def described(record: Record) -> str:
-    """Return the accuracy and the cost of a training."""
+    """Return the accuracy and the time of a training, as text."""
     test, flipped = (100 * record["accuracy"][name] for name in ("test", "test_flip"))
     return f"{test:.2f} % ({flipped:.2f} with mirrored images), {record['epochs']} epochs in {record['seconds']:.1f} s"
 
 
 @contextmanager
 def images(root: Path | None, halves: Sequence[Path] | None, out: Path) -> Iterator[Path]:
-    """Yield the folder of all images: `root`, or one whose classes are links to those of both halves."""
+    """Yield the folder of all images: `root`, or one with links to the classes of both halves."""
     if not halves:
         assert root is not None, "one of the two is given"
         yield root
@@ -424,7 +426,7 @@ def has_gpu() -> bool:
 
 
 def conditions() -> str:
-    """Return one sentence on the device and the versions."""
+    """Return one sentence with the device and the versions."""
     import torch
 
     from archsearch.processor import processor_name

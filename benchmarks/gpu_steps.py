@@ -1,11 +1,11 @@
-"""Claim: recorded as CUDA graphs, the steps of a small network keep a GPU busy, which launched one by one they do not.
+"""Claim: captured in CUDA graphs, the steps of a small network keep a GPU busy; launched kernel by kernel, they do not.
 
     python benchmarks/gpu_steps.py --root DIR [--archs brisk c1c2c3c4] [--rounds 3] [--ways graphs launched]
 
-For each network, its batch and optimizer: images per second of `train` in rounds in turn, seconds
-until the first epoch of a fresh network is over less those of a later one (CUDA's start, cuDNN's search, recording,
-compiling), kernels a step, and the share of the time of a step in which the GPU computes (their time by torch's
-profiler over the time of a step without it). DIR holds train/CLASS/* and test/CLASS/*.
+For each network, with its batch size and optimizer: images per second of `train` in interleaved rounds; start-up
+seconds, which are the first epoch of a fresh network minus a later one (CUDA initialisation, cuDNN search, graph
+capture, compilation); kernels per step; and the share of a step in which the GPU is busy (kernel time by torch's
+profiler, divided by the time of a step without it). DIR holds train/CLASS/* and test/CLASS/*.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ WAYS: dict[str, dict[str, Any]] = {
     "compiled, graphs": {"compile": True, "cuda_graphs": True},
     "compiled": {"compile": True, "cuda_graphs": False},
 }
-# The batch and the optimizer that each is trained with.
+# Batch size and optimizer of each network.
 HOW = {"brisk": (128, "muon"), "c1c2c3c4": (256, "sgd"), "small": (256, "sgd")}
 
 
 def main() -> int:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_CIFAR10"), help="folder of images")
+    parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_CIFAR10"), help="image folder")
     parser.add_argument("--cache", default="outputs/cache")
     parser.add_argument("--archs", nargs="+", default=list(HOW), choices=list(HOW))
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
@@ -52,9 +52,9 @@ def main() -> int:
         return 0
     images = load_dataset(DataSettings(name="folder", root=options.root, cache=options.cache))
     print(
-        f"{images.name}, {options.steps} steps a round, n={options.rounds} rounds in turn, "
+        f"{images.name}, {options.steps} steps per round, n={options.rounds} interleaved rounds, "
         f"{torch.cuda.get_device_name()}, torch {torch.__version__}, Python {sys.version.split()[0]}\n\n"
-        "| network | batch, optimizer | way | images/s | ms a step | s before | kernels a step | GPU computes |\n"
+        "| network | batch, optimizer | mode | images/s | ms per step | start-up s | kernels per step | GPU busy |\n"
         "|---|---|---|---|---|---|---|---|"
     )
     for arch in options.archs:
@@ -91,11 +91,11 @@ def main() -> int:
 
 
 def profiled(train: Any, steps: int) -> tuple[float, float]:
-    """Return how many kernels and copies on the GPU a step is, and the seconds that they take."""
+    """Return the number of GPU kernels and copies per step, and the seconds that they take."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         train()
     on_device = [event for event in profile.events() or () if str(event.device_type).endswith("CUDA")]
-    kernels = [event for event in on_device if "Pageable" not in event.name]  # the images, moved once
+    kernels = [event for event in on_device if "Pageable" not in event.name]  # the images, copied once
     return len(kernels) / steps, sum(event.device_time_total for event in kernels) / 1e6 / steps
 
 

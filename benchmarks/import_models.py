@@ -1,12 +1,12 @@
-"""Networks that other people have written, imported as designs: how many, with what differences, and why not the rest.
+"""Import published models as designs: how many succeed, with what differences, and why the others are rejected.
 
     python benchmarks/import_models.py [--side 96] [--most 10] [--every 1] [--only resnet18 ...]
 
-All classification models of torchvision and timm with at most `--most` million parameters that take images of `--side`
-or 224 px, freshly initialised. Parameters and MACs are the module's and, of what was imported, equal to the design's;
-logits are compared with the module's weights and with drawn ones. The receptive field is held against the gradient of
-the author's network: of the px that the middle of its last convolution depends on. Models are imported by processes of
-their own, some each, for `--limit` seconds at most. Prints a table, the reasons of the refusals, and conditions.
+Imports all classification models of torchvision and timm with at most `--most` million parameters that accept images of
+`--side` or 224 px, freshly initialised. Parameters and MACs are those of the module, and equal to those of an imported
+design. Logits are compared with the module's weights and with random ones. The receptive field is compared with the
+gradient of the original network: the px that the centre of its last convolution depends on. Separate processes import
+several models each, in at most `--limit` seconds. Prints a table, the reasons for rejections, and the conditions.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from archsearch.formatting import number
 from archsearch.importer.from_module import Imported
 from archsearch.library import from_module
 
-LARGEST = 900  # px of an image that the gradient is computed for
+LARGEST = 900  # px of the largest image that the gradient is computed for
 OPTIONS: dict[str, dict[str, Any]] = {
     "googlenet": {"aux_logits": False, "init_weights": False},
     "inception_v3": {"aux_logits": False, "init_weights": False},
@@ -47,7 +47,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 
 TIMM = "timm "
-"""What the names of timm's models begin with here."""
+"""Prefix of the names of timm models."""
 
 
 def names() -> list[str]:
@@ -68,7 +68,7 @@ def make(name: str) -> nn.Module:
 
 
 def millions(name: str) -> float:
-    """Return the million parameters of a model; infinite for one that cannot be made without memory for its weights."""
+    """Return the millions of parameters of a model; infinite if it cannot be built on the meta device."""
     try:
         with torch.device("meta"):
             return sum(each.numel() for each in make(name).parameters()) / 1e6
@@ -77,7 +77,7 @@ def millions(name: str) -> float:
 
 
 def size_of_images(network: nn.Module, side: int) -> int | None:
-    """Return `side`, or 224, where the network takes such images; None if neither."""
+    """Return `side` or 224, the first size that the network accepts; None if neither."""
     for each in (side, 224):
         with torch.no_grad(), contextlib.suppress(Exception):
             network(torch.zeros(2, 3, each, each))
@@ -86,17 +86,17 @@ def size_of_images(network: nn.Module, side: int) -> int | None:
 
 
 def reads_back(imported: Imported) -> bool:
-    """Return whether the design that is written to a file gives the same network."""
+    """Return whether the design, written to a file and read again, gives the same network."""
     again = decode_design(self_contained(imported.design), no_blocks)
     return lower(again) == lower(imported.design)
 
 
 def field_of_gradient(network: nn.Module, field: int) -> int | None:
-    """Return the px that the middle of the last convolution over a map depends on; None where that is not feasible.
+    """Return the px that the centre of the last convolution's feature map depends on; None if the image is too large.
 
-    They are those of the axis along which they are fewer. `field` is the expected number, from which the size of the
-    image follows. All weights are positive and small, so that no activation stops the gradient; several draws, because
-    a maximum has the gradient of one value.
+    The axis with fewer px counts. `field` is the expected number, which determines the size of the image. All weights
+    are positive and small, so that no activation blocks the gradient; several random images are used, because a maximum
+    passes the gradient to one value only.
     """
     side = -(-(field + 96) // 32) * 32
     if side > LARGEST:
@@ -106,15 +106,13 @@ def field_of_gradient(network: nn.Module, field: int) -> int | None:
     last: dict[str, Tensor] = {}
 
     def keep(module: nn.Module, _inputs: Any, output: Any) -> None:
-        """Keep the map of a layer that is no pool: behind the last sum, not that of a shortcut which runs last."""
+        """Keep the output of a layer that does not pool: that after the last sum, not of a shortcut that runs last."""
         whole = isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] > 1
         if whole and "Pool" not in type(module).__name__:
             last["map"] = output
 
     for weight in network.parameters():
-        if (
-            weight.ndim <= 1 and not weight.detach().any()
-        ):  # a scale of 0 stops the gradient, as a shift it does nothing
+        if weight.ndim <= 1 and not weight.detach().any():  # a scale of 0 blocks the gradient; shifts do not matter
             nn.init.ones_(weight)
     for module in network.modules():
         if not any(True for _ in module.children()):
@@ -134,17 +132,17 @@ def field_of_gradient(network: nn.Module, field: int) -> int | None:
 
 
 def has_gates(design: object) -> bool:
-    """Return whether maps are multiplied: a gate depends on all px, which the receptive field leaves out."""
+    """Return whether feature maps are multiplied: a gate depends on all px, which the receptive field ignores."""
     return "multiply" in str(design)
 
 
 def reason_of(error: SpecError) -> str:
-    """Return a refusal without paths, lines and numbers."""
+    """Return the message of a rejection without paths, lines and numbers."""
     return re.sub(r"\b\d+\b", "N", re.sub(r" \([^()]*, line .*", "", error.what))
 
 
 def row(name: str, options: argparse.Namespace) -> dict[str, Any] | None:
-    """Return what became of a model; None for one that is too large or takes no such images."""
+    """Return the result for a model; None if it is too large or accepts no such images."""
     if millions(name) > options.most:
         return None
     torch.manual_seed(0)
@@ -155,43 +153,43 @@ def row(name: str, options: argparse.Namespace) -> dict[str, Any] | None:
     try:
         imported = from_module(network, (3, side, side))
     except SpecError as error:
-        return {"refused": reason_of(error), "cells": [f"refused: {error.where}: {reason_of(error)}", *[""] * 7]}
+        return {"rejected": reason_of(error), "cells": [f"rejected: {error.where}: {reason_of(error)}", *[""] * 7]}
     field = measure(lower(imported.design)).receptive_field
     gates = has_gates(imported.design.source)
     seen = "gates" if gates else (field_of_gradient(network, field) or f"image above {LARGEST} px")
     counts = [number(imported.parameters), number(imported.macs), f"{imported.difference:.0e}"]
     notes = "; ".join(note.partition(":")[0] for note in imported.notes)
     back = "yes" if reads_back(imported) else "NO"
-    return {"refused": "", "cells": [str(side), *counts, back, str(field), str(seen), notes]}
+    return {"rejected": "", "cells": [str(side), *counts, back, str(field), str(seen), notes]}
 
 
 def rows_of(chunk: list[str], options: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Yield names and rows of a chunk of models, which processes of their own make; one that takes too long is one."""
+    """Yield the name and row of each model of a chunk, from separate processes; a model without result is rejected."""
     while chunk:
         arguments = [f"--side={options.side}", f"--most={options.most}", "--only", *chunk]
         command = [sys.executable, __file__, "--child", *arguments]
         try:
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=options.limit, check=False)
-            text, why = done.stdout, f"the process ended with code {done.returncode}"
+            text, why = done.stdout, f"the process ended with exit code {done.returncode}"
         except subprocess.TimeoutExpired as error:
-            text, why = (error.stdout or b"").decode(), f"no answer within {options.limit} s"
+            text, why = (error.stdout or b"").decode(), f"no result within {options.limit} s"
         found = [json.loads(line) for line in text.splitlines() if line.startswith("[") and line.endswith("]")]
         yield from ((name, made) for name, made in found)
         chunk = chunk[len(found) :]
         if chunk:
-            yield chunk[0], {"refused": why, "cells": [f"refused: {why}", *[""] * 7]}
+            yield chunk[0], {"rejected": why, "cells": [f"rejected: {why}", *[""] * 7]}
             chunk = chunk[1:]
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--side", type=int, default=96, help="px of the images")
-    parser.add_argument("--most", type=float, default=10, help="million parameters of the largest model")
-    parser.add_argument("--every", type=int, default=1, help="take every so many models")
-    parser.add_argument("--chunk", type=int, default=25, help="models of one process")
-    parser.add_argument("--limit", type=float, default=900, help="seconds for one process")
-    parser.add_argument("--only", nargs="*", help="names of models")
+    parser.add_argument("--side", type=int, default=96, help="image size in px")
+    parser.add_argument("--most", type=float, default=10, help="maximum parameters, in millions")
+    parser.add_argument("--every", type=int, default=1, help="import only every Nth model")
+    parser.add_argument("--chunk", type=int, default=25, help="models per process")
+    parser.add_argument("--limit", type=float, default=900, help="maximum seconds per process")
+    parser.add_argument("--only", nargs="*", help="model names")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -208,11 +206,11 @@ def main() -> None:
             if made is None:
                 continue
             tried += 1
-            imports += not made["refused"]
-            reasons.update([made["refused"]] if made["refused"] else [])
+            imports += not made["rejected"]
+            reasons.update([made["rejected"]] if made["rejected"] else [])
             print(f"| {name} | {' | '.join(made['cells'])} |", flush=True)
     share = f" ({imports / tried:.0%})" if tried else ""
-    print(f"\n{imports} of {tried} imported{share}.\n\n| refused because | networks |\n|---|---|")
+    print(f"\n{imports} of {tried} imported{share}.\n\n| reason for rejection | networks |\n|---|---|")
     for reason, count in reasons.most_common():
         print(f"| {reason} | {count} |")
     versions = f"torch {torch.__version__}, torchvision {torchvision.__version__}, timm {version('timm')}"

@@ -1,14 +1,14 @@
-"""Claim: a search of 5 000 trials ends without an error, and a proposal takes no longer at its end than at 500.
+"""Claim: a search of 5 000 trials ends without an error, and a proposal takes no longer at the end than at trial 500.
 
     python benchmarks/long_searches.py [--trials 5000] [--problems layers rates plateau]
 
-Each problem is searched twice, without noise and with it; the sampler `footprint` alone, nothing is trained.
+Searches each problem twice, without and with noise, using only the sampler `footprint`; nothing is trained.
 Problems:
     layers     12 layers of 4 kinds; the features are sums over the layers, so many designs share a footprint
-    rates      6 training parameters on a continuum, no features
-    plateau    as layers, but the value is rounded: most designs have one of a few values
-Prints the milliseconds of a proposal (median of 50) at 100, 500 and the end, the best value at each, and the growth of
-memory from 500 trials to the end.
+    rates      6 continuous training parameters, no features
+    plateau    like layers, but the value is rounded: most designs have one of a few values
+Prints the milliseconds per proposal (median of 50) and the best value at trial 100, at 500 and at the end, and the
+memory growth from trial 500 to the end.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ WINDOW = 50
 
 
 def layers(params: Params) -> float:
-    """Return a smooth value with one optimum of the cost and a preference for early large kinds."""
+    """Return a smooth value with one optimal cost and a preference for large kinds in early layers."""
     costs = [KINDS[str(kind)] for kind in params.values()]
     return -abs(math.log1p(sum(costs)) - 3.5) - 0.01 * sum(place * cost for place, cost in enumerate(costs)) / 12
 
 
 def plateau(params: Params) -> float:
-    """Return the same in steps of a half."""
+    """Return the same, rounded to steps of 0.5."""
     return round(2 * layers(params)) / 2
 
 
 def rates(params: Params) -> float:
-    """Return a valley along two of the rates, the others separable."""
+    """Return a value with a valley along two of the rates; the others are separable."""
     logs = [math.log10(float(value or 0.0)) for value in params.values()]
     return -((logs[0] + logs[1] + 4.0) ** 2) - 0.1 * sum((each + 2.0) ** 2 for each in logs[2:])
 
@@ -68,7 +68,7 @@ def features(params: Params) -> Features:
 
 
 def search(name: str, noise: float, trials: int) -> str:
-    """Return the row of one search."""
+    """Run one search and return its table row."""
     space, value = PROBLEMS[name]
     rng = np.random.default_rng(0)
     taken: set[object] = set()
@@ -105,7 +105,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{options.trials} trials, {processor_name()}, numpy {np.__version__}\n")
     print(
-        "| problem | noise | at 100 | at 500 | at the end | memory from 500 on | all proposals |\n"
+        "| problem | noise | at 100 | at 500 | at the end | memory growth from 500 on | time of all proposals |\n"
         "|---|---|---|---|---|---|---|"
     )
     for name in options.problems:

@@ -1,8 +1,8 @@
-"""The shipped networks, as a page: `python benchmarks/network_table.py [--out docs/reference/networks.md]`.
+"""Make the page of the shipped networks: `python benchmarks/network_table.py [--out docs/reference/networks.md]`.
 
-Parameters, MACs and receptive field for images of 3 x 32 x 32 and ten classes, what each network breaks of the limits
-`advanced_convolution`, and where it comes from: the first sentence of its file in `conf/arch`. Prints the page, or
-writes it to `--out`.
+It lists parameters, MACs and receptive field for images of 3 x 32 x 32 and ten classes, the limits of
+`advanced_convolution` that each network breaks, and its source: the first sentence of its file in `conf/arch`. Prints
+the page, or writes it to `--out`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ with a map of one pixel, and their files say which strides to change.
 
 
 def main() -> None:
-    """Print the page, or write it."""
+    """Print the page, or write it to a file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     out: Path | None = parser.parse_args().out
@@ -57,10 +57,10 @@ def page() -> str:
 
 
 def rows() -> Iterator[str]:
-    """Yield a row of the table for every network, by name."""
+    """Yield the table row of every network, sorted by name."""
     limits = decode_limits(read_yaml(option_file("constraints", LIMITS)))
     for file in sorted((config_folder() / "arch").glob("*.yaml")):
-        if file.stem == "file":  # a design of one's own
+        if file.stem == "file":  # the option for the user's own designs
             continue
         found = check_design(load_design(file.stem), limits)
         footprint = found.footprint
@@ -77,7 +77,7 @@ def rows() -> Iterator[str]:
 
 
 def source(text: str) -> str:
-    """Return the first sentence of the comment that opens `text`, after the command."""
+    """Return the first sentence after the command in the opening comment of `text`."""
     lines = re.match(r"(?:#.*\n)*", text)
     assert lines is not None, "it may match nothing"
     comment = " ".join(line.removeprefix("#").strip() for line in lines[0].splitlines()[1:])

@@ -1,8 +1,8 @@
-"""The pictures of README and docs: `make pictures`, or `python benchmarks/pictures.py --out docs/images`.
+"""Draw the pictures of README and docs: `make pictures`, or `python benchmarks/pictures.py --out docs/images`.
 
-The drawing of a design, a rejected design with its fixes, the live view and the charts of the shipped study, and a
-figure of every shipped block are SVG, the same bytes each time; with `--report` the report page is photographed, which
-needs Chromium. Without `--out` the names and sizes are printed.
+A design, a rejected design with its fixes, the live view and the charts of the shipped study, and every shipped block
+are SVG files with the same bytes on every run. `--report` also takes a screenshot of the report page, which needs
+Chromium. Without `--out`, only names and sizes are printed.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ STUDY = HERE / "outputs" / "examples" / "studies.db"
 REPORT = "report.png"
 LIMITS = "advanced_convolution"
 BLOCKS = block_lookup([config_folder()])
-TRIALS = 400  # that the search of the shipped study asked for
-CHANNELS = 32  # of a block's input and output
-WIDER = {"dense_layer": 44, "dense_transition": 16}  # output channels of the blocks that decide them
+TRIALS = 400  # requested by the search of the shipped study
+CHANNELS = 32  # input and output channels of a block
+WIDER = {"dense_layer": 44, "dense_transition": 16}  # output channels of blocks that determine them
 
 
 def main() -> None:
     """Write the pictures, or list them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--report", action="store_true", help="photograph the report page too")
+    parser.add_argument("--report", action="store_true", help="also take a screenshot of the report page")
     given = parser.parse_args()
     for name, text in drawn():
         if given.out is not None:
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def drawn() -> Iterator[tuple[str, str]]:
-    """Yield the name and the SVG of every picture that is drawn."""
+    """Yield the name and the SVG text of every drawing."""
     study = open_reader(f"sqlite:///{STUDY}").study(None)
     yield "design.svg", document(design_drawing(checked("c1c2c3c4", "dilated")))
     yield "design_mobilenet_v2.svg", document(design_drawing(checked("mobilenet_v2", "normal")))
@@ -78,13 +78,13 @@ def drawn() -> Iterator[tuple[str, str]]:
 
 
 def checked(name: str, block_name: str) -> Checked:
-    """Return a shipped design with the assignment's limits."""
+    """Return a shipped design, checked against the assignment's limits."""
     limits = decode_limits(read_yaml(option_file("constraints", LIMITS)))
     return check_design(load_design(name, block=block_name), limits, BLOCKS)
 
 
 def rejected() -> Drawing:
-    """Return the end of what `show arch=resnet20` prints."""
+    """Return the end of the output of `show arch=resnet20`."""
     lines = design_text(checked("resnet20", "normal"), styled=False).splitlines()
     first = next(place for place, line in enumerate(lines) if line.startswith(("kept", "BROKEN")))
     shown = ["$ python -m archsearch.show arch=resnet20", "...", *lines[first:]]
@@ -92,7 +92,7 @@ def rejected() -> Drawing:
 
 
 def search(study: StudyRead) -> Drawing:
-    """Return the live view of the shipped study as it was when its last trial was half trained."""
+    """Return the live view of the shipped study as it was during its last trial."""
     out, now = io.StringIO(), [0.0]
     display = make_display(out)
     view = ProgressView(TRIALS, study.objectives, study.directions, display=display, clock=lambda: now[0])
@@ -115,16 +115,16 @@ def search(study: StudyRead) -> Drawing:
 
 
 def block(name: str) -> Drawing:
-    """Return the figure of a shipped block with its defaults, for a map of 32 channels."""
+    """Return the figure of a shipped block with its defaults, for a feature map of 32 channels."""
     spec = BlockReader(BLOCKS).read(name, name)
     return block_drawing(lower_block(with_options(spec), CHANNELS, WIDER.get(name, CHANNELS)), name)
 
 
 def photograph_report(file: Path, out: TextIO = sys.stderr) -> None:
-    """Write the upper part of the shipped study's report as Chromium shows it."""
+    """Write a Chromium screenshot of the top of the shipped study's report."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
-        print(f"{file.name}: no Chromium", file=out)
+        print(f"{file.name}: skipped, Chromium not found", file=out)
         return
     from PIL import Image
 

@@ -1,10 +1,10 @@
-"""Claim: a step that is recorded and replayed is faster than the same step by Python, autograd and dispatch.
+"""Claim: a recorded and replayed step is faster than the same step run by Python, autograd and the dispatcher.
 
     python benchmarks/recorded_step.py [--archs brisk c1c2c3c4] [--batch 128] [--steps 40] [--rounds 3]
 
-Both with the kernels, maps in bf16, on random images, forward and backward with their optimizer (Muon), a step of one
-and a step of the other in turn; milliseconds are the mean of a round's steps, the ratio that of the rounds' medians
-with its least and largest. Before that, losses and gradients of five steps are compared: they are equal, bit for bit.
+Both use the project's kernels, bf16 feature maps and random images, and run forward, backward and optimizer (Muon),
+alternating step by step. Milliseconds are the mean over the steps of a round; the ratio is that of the medians over
+rounds, with its minimum and maximum. First, losses and gradients of five steps must be equal, bit for bit.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def main() -> None:
     options = arguments()
     torch.set_flush_denormal(True)
     keep_freed_memory()
-    print("| network | MACs | plain ms a step | recorded ms a step | ratio | calls |\n|---|---|---|---|---|---|")
+    print("| network | MACs | plain, ms per step | recorded, ms per step | ratio | calls |\n|---|---|---|---|---|---|")
     for arch in options.archs:
         macs = check(load_design(arch), "none").footprint.macs / 1e6
         (plain, _), (recorded, gradients) = (stepping(arch, options, recorded=way) for way in (False, True))
         for number in range(5):
             for one, other in zip(plain(number), recorded(number), strict=True):
-                assert torch.equal(one, other), "a replay is the step, bit for bit"
+                assert torch.equal(one, other), "a replay equals the step, bit for bit"
         times: list[tuple[float, float]] = []
         for _ in range(options.rounds):
             spent = [0.0, 0.0]
@@ -55,12 +55,12 @@ def main() -> None:
         print(
             f"| {arch} | {macs:.1f} M | {middle[0]:.1f} | {middle[1]:.1f} | {ratio} | {gradients.calls} |", flush=True
         )
-    print(f"\nbatch {options.batch}, n={options.rounds} rounds of {options.steps} steps of each in turn, ")
+    print(f"\nbatch {options.batch}, n={options.rounds} rounds of {options.steps} alternating steps of each, ")
     print(f"{torch.get_num_threads()} threads, {os.cpu_count()} cores, {processor_name()}, torch {torch.__version__}")
 
 
 def stepping(arch: str, options: argparse.Namespace, *, recorded: bool) -> tuple[Step, RecordedGradients]:
-    """Return a function of a step's number that takes the step and returns the loss and the gradients."""
+    """Return a function that runs step `number` and returns loss and gradients, and the recorded gradients."""
     from archsearch.kernels import calls_into
 
     cpu, network = torch.device("cpu"), build(load_design(arch)).to(memory_format=torch.channels_last).train()
@@ -91,7 +91,7 @@ def stepping(arch: str, options: argparse.Namespace, *, recorded: bool) -> tuple
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--archs", nargs="+", default=["brisk", "c1c2c3c4"])
     parser.add_argument("--batch", type=int, default=128)

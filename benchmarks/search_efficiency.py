@@ -1,23 +1,23 @@
-"""Claim: the sampler `footprint` finds better designs in fewer trainings than Optuna's TPE and its like.
+"""Claim: the sampler `footprint` finds better designs in fewer trainings than Optuna's TPE and similar samplers.
 
     python benchmarks/search_efficiency.py [--table FILE] [--transnas FILE] [--micro FILE] [--seeds 30] [--budget 100]
         [--problems NAME ...] [--samplers NAME ...]
-The budget counts distinct trained designs: equal networks are answered from what is known, infeasible ones refused.
-Regret is the best true value of the problem less that of the incumbent, the trained design whose *observed* value is
-highest; where nothing is noisy observed and true are the same. Lower is better; mean +- standard error over the seeds.
+The budget counts distinct trained designs: equal networks are trained once, infeasible ones never.
+Regret is the best true value of the problem minus that of the incumbent, the trained design with the highest *observed*
+value; without noise, observed and true values are equal. Lower is better; mean +- standard error over the seeds.
 
 Problems:
     table      NAS-Bench-Macro, mean accuracy of three trainings (Su et al., CVPR 2021; 3969 distinct networks)
-    limit      the same with `parameters < 1.0 M`; also the share of runs that have its best in 20 and in 30 trainings
-    noisy      a single training of the three, drawn at random; regret by the mean of the three
+    limit      the same with `parameters < 1.0 M`; also the share of runs that find its best in 20 and in 30 trainings
+    noisy      one of the three trainings, chosen at random; regret by the mean of the three
     scene      TransNAS-Bench-101, macro space, scene classification (Duan et al., CVPR 2021): the 662 networks of
-               zc_transbench101_macro.json of automl/NASLib (commit e5a821c2); the others of the space are infeasible
+               zc_transbench101_macro.json of automl/NASLib (commit e5a821c2); all others are infeasible
     object     the same networks, object classification
     micro      TransNAS-Bench-101, cell space, scene classification: the 711 networks of zc_transbench101_micro.json
-    training   six training parameters, no footprint differs: a made-up smooth accuracy with interactions, a cliff
-               where the steps are too long, and noise (deviation 0.15); another optimum for every seed
+    training   six training parameters, equal footprints: a synthetic smooth accuracy with interactions, a cliff where
+               steps are too large, and noise (standard deviation 0.15); a different optimum for every seed
 
-SMAC3 is compared where it is installed (`pip install smac` into an environment with numpy, scipy and optuna).
+SMAC3 is compared if it is installed (`pip install smac` into an environment with numpy, scipy and optuna).
 """
 
 from __future__ import annotations
@@ -56,25 +56,25 @@ CELL = {f"edge{index}": OPERATIONS for index in range(6)}
 PROBLEMS = ("table", "limit", "noisy", "scene", "object", "micro", "training")
 CHECKPOINTS = (20, 30, 50, 100, 200)
 POPULATION, SAMPLE = 20, 5
-REPEATS = 60  # known designs in a row after which Optuna's samplers get a random one instead
+REPEATS = 60  # duplicates in a row after which a random design is trained
 SMAC_FIRST = 10
 NOISE = 0.15
 BATCHES = (32, 64, 128, 256, 512)
 LOSSES = {"onecycle": 0.0, "cosine": 0.15, "step": 0.7}
 
 
-Tell = Callable[[float | None, float], None]  # the value, None where infeasible, and the excess of the limit
+Tell = Callable[[float | None, float], None]  # the value, None if infeasible, and the excess over the limit
 Features = Callable[[list[int], Mapping[str, Any]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Something to search: what a point is called, what is known of it for free, and what training it gives."""
+    """A search problem: the identity of a point, its features, known for free, and the value that training gives."""
 
     space: Space
     identity: Callable[[Params], Any]
     features: Callable[[Params], Mapping[str, float]]
-    excess: Callable[[Params], float]  # of its limit, relative; feasible up to 0
+    excess: Callable[[Params], float]  # over the limit, relative; feasible up to 0
     observe: Callable[[Params, Generator], float]
     truth: Callable[[Params], float]
     best: float
@@ -82,7 +82,7 @@ class Problem:
 
 @dataclass(slots=True, kw_only=True)
 class Trainings:
-    """Distinct trained designs of one run; answers equal ones from what is known."""
+    """Distinct trained designs of one run; equal designs get the known value."""
 
     problem: Problem
     rng: Generator
@@ -91,7 +91,7 @@ class Trainings:
     highest: float = -math.inf
 
     def value(self, params: Params) -> float:
-        """Return the observed value of a feasible point, trained where no equal one was."""
+        """Return the observed value of a feasible point; train it unless an equal one was trained."""
         identity = self.problem.identity(params)
         if identity not in self.known:
             self.known[identity] = self.problem.observe(params, self.rng)
@@ -104,7 +104,7 @@ class Trainings:
 
 
 def footprint(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
-    """Search by our own sampler."""
+    """Search with archsearch's own sampler."""
 
     def admit(params: Params) -> Mapping[str, float] | None:
         free = problem.excess(params) <= 0 and problem.identity(params) not in trainings.known
@@ -119,14 +119,14 @@ def footprint(problem: Problem, trainings: Trainings, budget: int, seed: int) ->
 
 
 def random(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
-    """Search by drawing feasible points."""
+    """Search with random feasible points."""
     rng = np.random.default_rng(seed)
     while len(trainings.regrets) < budget:
         trainings.value(_feasible(problem, lambda: problem.space.draw(rng)))
 
 
 def evolution(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
-    """Search by regularized evolution (Real et al., AAAI 2019): the oldest dies, one parameter mutates."""
+    """Search with regularized evolution (Real et al., AAAI 2019): the oldest dies, one parameter mutates."""
     rng = np.random.default_rng(seed)
     population: list[tuple[Params, float]] = []
     names = list(problem.space.parameters)
@@ -146,21 +146,21 @@ def evolution(problem: Problem, trainings: Trainings, budget: int, seed: int) ->
 
 
 def tpe(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
-    """Search by Optuna's TPE with its defaults."""
+    """Search with Optuna's TPE and its defaults."""
     from optuna.samplers import TPESampler
 
     _optuna(TPESampler(seed=seed), problem, trainings, budget, seed)
 
 
 def nsgaii(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
-    """Search by Optuna's NSGA-II with a population of 20."""
+    """Search with Optuna's NSGA-II and a population of 20."""
     from optuna.samplers import NSGAIISampler
 
     _optuna(NSGAIISampler(population_size=POPULATION, seed=seed), problem, trainings, budget, seed)
 
 
 def smac(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None:
-    """Search by SMAC3's random forest (Lindauer et al., JMLR 2022), with as many first designs as TPE has.
+    """Search with SMAC3's random forest (Lindauer et al., JMLR 2022) and as many initial designs as TPE.
 
     An infeasible design is reported with the status CRASHED and the highest cost.
     """
@@ -172,7 +172,7 @@ def smac(problem: Problem, trainings: Trainings, budget: int, seed: int) -> None
     space = ConfigurationSpace(seed=seed)
     for name, each in problem.space.parameters.items():
         space.add(
-            Categorical(name, list(range(len(each.options))))  # places in the options, without an order
+            Categorical(name, list(range(len(each.options))))  # indices of the options, unordered
             if isinstance(each, Choice)
             else Float(name, (each.low, each.high), log=each.log)
         )
@@ -222,7 +222,7 @@ def _optuna(sampler: Any, problem: Problem, trainings: Trainings, budget: int, s
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore")  # experimental parts say so at every trial
+    warnings.simplefilter("ignore")  # experimental features warn at every trial
     study = optuna.create_study(direction="maximize", sampler=sampler)
 
     def ask() -> tuple[Params, Tell]:
@@ -271,7 +271,7 @@ def _feasible(problem: Problem, draw: Callable[[], Params]) -> Params:
 
 
 def macro(table: Mapping[str, Any], *, limit: int | None, noisy: bool) -> Problem:
-    """Return the search for the best network of NAS-Bench-Macro; eight choices, one per layer."""
+    """Return the search for the best network of NAS-Bench-Macro: eight choices, one per layer."""
     options = {"identity": "0", "inverted_3": "1", "inverted_5": "2"}
     space = Space(parameters={f"layer{index}": Choice(options=tuple(options)) for index in range(8)})
     means = {key: float(row["mean_acc"]) for key, row in table.items()}
@@ -296,7 +296,7 @@ def macro(table: Mapping[str, Any], *, limit: int | None, noisy: bool) -> Proble
 
 
 def canonical(key: str) -> str:
-    """Return the key of the same network whose no-op identities stand last in their stage."""
+    """Return the key of the same network with the no-op identities at the end of each stage."""
     stages = (key[low:high] for low, high in STAGES)
     return "".join(stage[0] + stage[1:].replace("0", "").ljust(len(stage) - 1, "0") for stage in stages)
 
@@ -321,7 +321,7 @@ def _footprint_of(key: str, row: Mapping[str, Any]) -> Mapping[str, float]:
 
 
 def listed(rows: Mapping[str, Any], choices: Mapping[str, Mapping[str, int]], features: Features) -> Problem:
-    """Return the search for the best listed network of a task: a choice for each place, as numbers in the key."""
+    """Return the search for the best listed network of a task: one choice for each number in the key."""
     known = {key: features([int(one) for one in key.strip("()").split(",")], row) for key, row in rows.items()}
 
     def key_of(params: Params) -> str:
@@ -339,7 +339,7 @@ def listed(rows: Mapping[str, Any], choices: Mapping[str, Mapping[str, int]], fe
 
 
 def macro_features(modules: list[int], row: Mapping[str, Any]) -> Mapping[str, float]:
-    """Return what is known of a network of four to six modules before its training."""
+    """Return the features of a network of four to six modules, known before training."""
     return {
         "depth": float(sum(one != 0 for one in modules)),
         "wider": float(sum(one in (2, 4) for one in modules)),
@@ -349,7 +349,7 @@ def macro_features(modules: list[int], row: Mapping[str, Any]) -> Mapping[str, f
 
 
 def cell_features(operations: list[int], row: Mapping[str, Any]) -> Mapping[str, float]:
-    """Return what is known of a network of equal cells before its training."""
+    """Return the features of a network of equal cells, known before training."""
     return {name: float(operations.count(number)) for name, number in OPERATIONS.items()} | _sizes(row)
 
 
@@ -358,7 +358,7 @@ def _sizes(row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def training(seed: int) -> Problem:
-    """Return a made-up search of training parameters alone whose optimum depends on the seed."""
+    """Return a synthetic search over training parameters only, whose optimum depends on the seed."""
     rng = np.random.default_rng(10_000 + seed)
     step, decay = rng.uniform(-3.2, -2.2), rng.uniform(-3.9, -3.1)
     smoothing, size = rng.uniform(0.05, 0.15), rng.uniform(6, 8)
@@ -374,7 +374,7 @@ def training(seed: int) -> Problem:
     )
 
     def truth(params: Mapping[str, Any]) -> float:
-        """Return the accuracy: the best step per image depends on rate, momentum and batch size together."""
+        """Return the accuracy: rate, momentum and batch size together determine the step size per image."""
         long = math.log10(params["learning_rate"] / (1 - params["momentum"]) / params["batch_size"]) - step
         pull = math.log10(params["weight_decay"]) + 0.5 * long - decay
         lost = 2.0 * long**2 + 0.8 * pull**2 + 20 * (params["label_smoothing"] - smoothing) ** 2
@@ -394,7 +394,7 @@ def training(seed: int) -> Problem:
 
 
 def _highest(truth: Callable[[Mapping[str, Any]], float], step: float, decay: float, smoothing: float) -> float:
-    """Return the optimum: where momentum and the step are best at once nothing but the batch size is left."""
+    """Return the optimum over a grid of batch size and momentum, with the best values of the others."""
     best = 0.0
     for batch in BATCHES:
         for momentum in np.linspace(0.8, 0.97, 171):
@@ -415,7 +415,7 @@ def _highest(truth: Callable[[Mapping[str, Any]], float], step: float, decay: fl
 def problems(
     table: Mapping[str, Any] | None, modules: Mapping[str, Any] | None, cells: Mapping[str, Any] | None
 ) -> Mapping[str, Callable[[int], Problem]]:
-    """Return every problem whose table is given by name, made for a seed."""
+    """Return the problems whose tables are given, by name, as functions of the seed."""
     found: dict[str, Problem] = {}
     if table is not None:
         found["table"] = macro(table, limit=None, noisy=False)
@@ -430,23 +430,23 @@ def problems(
 
 
 def measure(make: Callable[[int], Problem], sampler: str, seeds: range, budget: int) -> tuple[np.ndarray, float]:
-    """Return the regrets, seeds by trainings, and the processor milliseconds a training."""
+    """Return the regrets, seeds by trainings, and the CPU milliseconds per training."""
     rows, began = [], time.process_time()
     for seed in seeds:
         problem = make(seed)
         trainings = Trainings(problem=problem, rng=np.random.default_rng(5_000 + seed), known={}, regrets=[])
         SAMPLERS[sampler](problem, trainings, budget, seed)
-        missing = budget - len(trainings.regrets)  # the space is exhausted: it stays as it is
+        missing = budget - len(trainings.regrets)  # the space is exhausted: the regret stays as it is
         rows.append(trainings.regrets + trainings.regrets[-1:] * missing)
     return np.array(rows), (time.process_time() - began) * 1e3 / (len(seeds) * budget)
 
 
 def lines(name: str, chosen: list[str], make: Callable[[int], Problem], seeds: range, budget: int) -> Iterator[str]:
-    """Yield one Markdown table, line by line as it is measured."""
+    """Yield the lines of one Markdown table as they are measured."""
     points = [point for point in CHECKPOINTS if point <= budget]
     shares = [20, 30] if name == "limit" else []
-    head = ["sampler", *(str(point) for point in points), *(f"best in {share}" for share in shares), "ms a training"]
-    yield f"\n### {name}: regret after so many trainings, n = {len(seeds)} seeds from {seeds.start} on\n"
+    head = ["sampler", *(str(point) for point in points), *(f"best in {share}" for share in shares), "ms per training"]
+    yield f"\n### {name}: regret by number of trainings, n = {len(seeds)} seeds from {seeds.start} on\n"
     yield f"| {' | '.join(head)} |\n|{'---|' * len(head)}"
     for sampler in chosen:
         regrets, cost = measure(make, sampler, seeds, budget)
@@ -457,14 +457,14 @@ def lines(name: str, chosen: list[str], make: Callable[[int], Problem], seeds: r
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--table", type=Path, default=TABLE, help="nas-bench-macro_cifar10.json")
     parser.add_argument("--transnas", type=Path, help="zc_transbench101_macro.json")
     parser.add_argument("--micro", type=Path, help="zc_transbench101_micro.json")
     parser.add_argument("--seeds", type=int, default=30)
-    parser.add_argument("--first-seed", type=int, default=0, help="seeds that nothing was developed on: 100 and up")
-    parser.add_argument("--budget", type=int, default=100, help="distinct trained designs a run, at least 30")
+    parser.add_argument("--first-seed", type=int, default=0, help="first seed; 100 and up were not used in development")
+    parser.add_argument("--budget", type=int, default=100, help="distinct trained designs per run, at least 30")
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS)
     installed = [name for name in SAMPLERS if name != "smac" or importlib.util.find_spec("smac")]
     parser.add_argument("--samplers", nargs="+", choices=installed, default=installed)
@@ -474,8 +474,8 @@ def main() -> None:
     table = _read(options.table) if options.table.is_file() else None
     if table is None:
         print(
-            f"{options.table}: there is no such file, so only the problems of other tables can be measured. "
-            "Fetch nas-bench-macro_cifar10.json from xiusu/NAS-Bench-Macro and name it with --table FILE.",
+            f"{options.table}: no such file, so only the problems of other tables can be measured. "
+            "Download nas-bench-macro_cifar10.json from xiusu/NAS-Bench-Macro and pass it with --table FILE.",
             file=sys.stderr,
         )
     known = problems(table, *(file and _read(file) for file in (options.transnas, options.micro)))

@@ -1,13 +1,13 @@
-"""The default sampler against random feasible designs at equal cost, on real images.
+"""Compare the default sampler with random feasible designs at equal cost, on real images.
 
     python benchmarks/search_on_images.py --root DIR [overrides ...] [--space brisk] [--trials 24] [--seeds 0 1 2]
 
-Runs a search by each sampler and seed, in turn, at one cheap fidelity without rungs: the recipe of `experiment=brisk`
-for 2 epochs of 10 000 images, with 10 000 other training images held out. Prints the highest held-out accuracy after a
-quarter, a half and all of the trainings, and the training at which the sampler is ahead of random's best. Overrides go
-to every search.
+Runs a search with each sampler and seed, interleaved, at one cheap fidelity without rungs: the recipe of
+`experiment=brisk` for 2 epochs of 10 000 images, with 10 000 other training images held out. Prints the highest
+held-out accuracy after a quarter, a half and all of the trainings, and the training at which the sampler exceeds the
+best of random search. Overrides apply to every search.
 
-The databases are below `--out`. A search that was stopped goes on, and a finished one is not run again.
+The databases are in `--out`. An interrupted search resumes, and a finished one is not repeated.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ FIDELITY = ("data.limit_train=20000", "data.validation=0.5", "train.epochs=2", "
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a search found: the held-out accuracy of each training in order, in %, and the seconds of all."""
+    """The result of a search: the held-out accuracy of each training in order, in %, and the total seconds."""
 
     accuracies: tuple[float, ...]
     seconds: float
 
     def best(self, trainings: int) -> float:
-        """Return the highest of the first `trainings`."""
+        """Return the highest accuracy of the first `trainings`."""
         return max(self.accuracies[:trainings])
 
     def first_above(self, accuracy: float) -> int | None:
@@ -47,17 +47,17 @@ class Search:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what is missing and print the tables."""
+    """Run the missing searches and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_root(parser)
     parser.add_argument("--space", default="brisk")
-    parser.add_argument("--trials", type=int, default=24, help="trainings of each search")
+    parser.add_argument("--trials", type=int, default=24, help="trainings per search")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("outputs", "search_on_images"))
-    parser.add_argument("overrides", nargs="*", help="of every search")
+    parser.add_argument("overrides", nargs="*", help="overrides of every search")
     options = parser.parse_intermixed_args(arguments)
     if options.root is None:
-        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
+        print("skipped: no images; give --root DIR or set ARCHSEARCH_CIFAR10")
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[Search]] = {sampler: [] for sampler in SAMPLERS}
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def searched(options: argparse.Namespace, sampler: str, seed: int) -> Search:
-    """Return what the search by `sampler` found; runs it as far as it is missing."""
+    """Run the missing part of the search with `sampler` and return its result."""
     name = f"{sampler}_{seed}"
     command = [
         sys.executable, "-m", "archsearch.run", "-m", "experiment=brisk", f"space={options.space}",
@@ -83,7 +83,9 @@ def searched(options: argparse.Namespace, sampler: str, seed: int) -> Search:
     with (options.out / f"{name}.log").open("ab") as log:
         done = subprocess.run(command, cwd=options.out, stdout=log, stderr=log, check=False)
     if done.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: see {options.out / f'{name}.log'}")
+        raise SystemExit(
+            f"{' '.join(command)} failed with exit code {done.returncode}: see {options.out / f'{name}.log'}"
+        )
     trials = open_reader(f"sqlite:///{options.out.resolve() / name}.db").study(name).trials
     found = [(trial.values[0], trial.attrs["seconds"]) for trial in trials if trial.values is not None]
     accuracies, seconds = zip(*found[: options.trials], strict=True)
@@ -91,9 +93,9 @@ def searched(options: argparse.Namespace, sampler: str, seed: int) -> Search:
 
 
 def tables(found: dict[str, list[Search]], seeds: Sequence[int], trials: int) -> Iterator[str]:
-    """Yield the lines of two Markdown tables: the best by trainings, and the pairs of equal seed."""
+    """Yield the lines of two Markdown tables: the best accuracy by trainings, and the pairs with equal seeds."""
     counts = (trials // 4, trials // 2, trials)
-    yield f"| sampler | {' | '.join(f'best of {count}, %' for count in counts)} | minutes of a search |"
+    yield f"| sampler | {' | '.join(f'best of {count}, %' for count in counts)} | minutes per search |"
     yield f"|{(len(counts) + 2) * '---|'}"
     for sampler, searches in found.items():
         cells = [spread([one.best(count) for one in searches]) for count in counts]

@@ -1,11 +1,11 @@
-"""Claim: a search of 5 000 trials with four workers stays small and quick: memory, open files, time a trial.
+"""Claim: a search of 5 000 trials with four workers stays small and fast: memory, open files, time per trial.
 
     .ci/with_postgres python benchmarks/search_scale.py [--trials 5000] [--workers 4] [--sampler random]
 
-The check and the training take no time; the loop, the queue, the sampler and the database are the real ones. SQLite
-is measured always, PostgreSQL where ARCHSEARCH_POSTGRES names a server. Memory and open files are those of the worker
-that has most of them, the parent included; the time is that of the trials since the row before, by the clock, for all
-workers together. At the end `study show` is timed as a whole process.
+The check and the training are stubs that take no time; the loop, queue, sampler and database are the real ones. SQLite
+is always measured, PostgreSQL if ARCHSEARCH_POSTGRES names a server. Memory is that of the largest worker and of the
+parent; open files are those of the process with the most. Times cover the trials since the previous row: wall-clock
+time, and CPU time of all processes together. At the end, `study show` is timed as a whole process.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SPACE = Space(
 
 
 class Trivial:
-    """A check and a training that take no time; a design's text and its margins are as long as real ones."""
+    """A stub check and training that take no time; design text and margins are as long as real ones."""
 
     def check(self, assignments: Assignments) -> Candidate:
         size = float(sum(value for value in assignments.values() if isinstance(value, int)))
@@ -79,11 +79,11 @@ class Trivial:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What was measured when so many trials had ended."""
+    """The measurements when `trials` trials had ended."""
 
     trials: int
     milliseconds: float
-    processor: float  # milliseconds of all processes together
+    processor: float  # CPU milliseconds of all processes together
     worker_mb: float
     parent_mb: float
     handles: int
@@ -98,7 +98,7 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{options.workers} workers, {options.sampler} sampler; {processor_name()}, {os.cpu_count()} cores, "
           f"load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}\n")  # fmt: skip
-    print("| database | trials | ms a trial | ms of processor | MB of a worker | MB of the parent | open files |")
+    print("| database | trials | wall-clock ms per trial | CPU ms per trial | worker MB | parent MB | open files |")
     print("|---|---|---|---|---|---|---|")
     shown: list[str] = []
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
@@ -117,7 +117,7 @@ def main() -> int:
 
 
 def search(storage: str, name: str, trials: int, workers: int, sampler: str) -> list[Mark]:
-    """Search with worker processes; return what was seen on the way."""
+    """Search with worker processes; return the measurements on the way."""
     store = open_store(storage, slim=True)
     study = open_study(store, name, data="none", fingerprint="benchmark", limits="none")
     settings = StudySettings(trials=trials, workers=workers, sampler=SamplerSettings(name=sampler, seed=0))
@@ -131,7 +131,7 @@ def search(storage: str, name: str, trials: int, workers: int, sampler: str) -> 
             return
         ended += 1
         processes = [os.getpid(), *(one.pid for one in multiprocessing.active_children() if one.pid)]
-        if ended == 1:  # what is done once is not counted
+        if ended == 1:  # one-off work does not count
             before, since, spent = 1, time.perf_counter(), sum(map(processor_seconds, processes))
         if ended in MARKS or ended == trials:
             count, now = max(1, ended - before), sum(map(processor_seconds, processes))
@@ -153,7 +153,7 @@ def search(storage: str, name: str, trials: int, workers: int, sampler: str) -> 
 
 
 def processor_seconds(pid: int) -> float:
-    """Return the processor time of a process so far."""
+    """Return the CPU seconds of a process so far."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -168,14 +168,14 @@ def resident(pid: int) -> float:
 
 
 def handles(pid: int) -> int:
-    """Return how many files a process has open."""
+    """Return the number of open files of a process."""
     with contextlib.suppress(OSError):
         return len(list(Path(f"/proc/{pid}/fd").iterdir()))
     return 0
 
 
 def show_seconds(storage: str, name: str) -> float:
-    """Return how long `study show` takes."""
+    """Return the wall-clock seconds of `study show`."""
     call = [sys.executable, "-m", "archsearch.study", "show", name, "--storage", storage]
     spent: list[float] = []
     for _ in range(3):

@@ -1,9 +1,9 @@
-"""Claim: on the embedded set a small receptive field fails, whatever its parameters (shapes_receptive_field_xeon2.md).
+"""Claim: on the embedded set, small receptive fields fail at any parameter count (shapes_receptive_field_xeon2.md).
 
     python benchmarks/shapes_receptive_field.py [--fields 7 15 31 47] [--epochs 10] [--seed 0]
 
-The four networks share nine convolutions, their strides and about 106 000 parameters; a smaller receptive field
-has 1x1 in place of the last 3x3 convolutions, and is wider there. About 100 s of one core's time each.
+All four networks have nine convolutions with the same strides, and about 106 000 parameters. Those with smaller
+receptive fields have 1x1 instead of the last 3x3 convolutions, and are wider there. About 100 s of CPU time each.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from archsearch.settings.data import DataSettings
 
 STRIDES = (1, 1, 2, 1, 2, 1, 1, 1, 1)
 WIDE = {7: (3, 152), 15: (5, 128), 31: (7, 64), 47: (9, 48)}
-"""By receptive field in px: how many of the nine convolutions are 3x3, and how wide the last five are."""
+"""By receptive field in px: the number of 3x3 convolutions among the nine, and the width of the last five."""
 BATCH = 128
 
 
 def network(field: int) -> tuple[nn.Sequential, int]:
-    """Return the network of a receptive field and the field, counted by k and stride."""
+    """Return the network with a receptive field, and the field computed from kernel sizes and strides."""
     spatial, width = WIDE[field]
     layers: list[nn.Module] = []
     size, jump, channels = 1, 1, 3
@@ -46,7 +46,7 @@ def tensors(images: Images) -> tuple[Tensor, Tensor]:
 
 
 def accuracy(net: nn.Module, images_BCHW: Tensor, labels_B: Tensor) -> float:
-    """Return the share of right answers, in per cent."""
+    """Return the accuracy in percent."""
     net.eval()
     with torch.inference_mode():
         right = [
@@ -90,7 +90,7 @@ def main() -> None:
             parameters = sum(weight.numel() for weight in net.parameters())
             spent = time.process_time() - begun
             words = f"RF {field:2d} px, {parameters} parameters, epoch {epoch:2d}: {reached:5.1f} %"
-            print(f"{words}, loss {loss.item():.3f}, {spent:.0f} s of processor time", flush=True)
+            print(f"{words}, loss {loss.item():.3f}, {spent:.0f} s of CPU time", flush=True)
 
 
 if __name__ == "__main__":

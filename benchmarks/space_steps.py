@@ -1,11 +1,11 @@
-"""Claim: the designs that a search draws, not only those we know, train several times as fast as by torch.
+"""Claim: random designs of a search space, not only known ones, train several times as fast as with torch alone.
 
     python benchmarks/space_steps.py [--designs 12] [--steps 4] [--rounds 2] [--against OTHER_CHECKOUT]
 
-Draws designs of `space=cifar` at random that keep the assignment's limits at the width that fits them, and trains each
-for `--steps` batches of 256 drawn images: with all that a run uses by itself, with torch alone (train.kernels=torch)
-and, with `--against`, by another checkout of the project, in turn. Every epoch but the first counts, which records or
-warms up; a ratio is taken within a design and a round.
+Draws random designs of `space=cifar` that keep the assignment's limits at the width that fits them, and trains each for
+`--steps` batches of 256 images of `shapes`: with the defaults of a run, with torch alone (train.kernels=torch) and with
+another checkout of the project (`--against`), interleaved. The first epoch, which records or warms up, does not count.
+Ratios are taken within a design and a round.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Kernels = Literal["auto", "torch"]
 
 
 def main() -> None:
-    """Draw the designs, measure in turn and print a Markdown table."""
+    """Draw the designs, measure in interleaved rounds and print a Markdown table."""
     options = arguments()
     if options.measure is not None:
         print(json.dumps(speeds(options.measure, options.steps, options.kernels)))
@@ -51,7 +51,10 @@ def main() -> None:
         f"{options.designs} designs, n={options.rounds} rounds of {EPOCHS - 1} x {options.steps} steps, batch {BATCH}, "
     )
     print(f"{processor_name()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
-    print("| way | images/s, of all together | archsearch to it: all together | by design, median (least to most) |")
+    print(
+        "| configuration | images/s, all designs together | archsearch / configuration, all designs together "
+        "| by design, median (minimum to maximum) |"
+    )
     print("|---|---|---|---|")
     for name, rounds in found.items():
         whole = [together(speeds_D) for speeds_D in rounds]
@@ -66,12 +69,12 @@ def main() -> None:
 
 
 def together(speeds_D: Sequence[float]) -> float:
-    """Return the images per second of designs that each train the same number of images."""
+    """Return the images per second over all designs, each trained on the same number of images."""
     return statistics.harmonic_mean(speeds_D)
 
 
 def draw(folder: Path, count: int, seed: int) -> None:
-    """Write `count` designs of the space that keep the limits."""
+    """Write `count` random designs of the space that keep the limits."""
     import numpy as np
     import yaml
 
@@ -98,7 +101,7 @@ def draw(folder: Path, count: int, seed: int) -> None:
 
 
 def apart(checkout: Path, folder: str, steps: int, kernels: str) -> list[float]:
-    """Return the images per second of every design in `folder`, by `checkout` in a process of its own."""
+    """Return the images per second of every design in `folder`, with `checkout` in a separate process."""
     command = [sys.executable, __file__, "--measure", folder, "--steps", str(steps), "--kernels", kernels]
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -108,7 +111,7 @@ def apart(checkout: Path, folder: str, steps: int, kernels: str) -> list[float]:
 
 
 def speeds(folder: Path, steps: int, kernels: Kernels) -> list[float]:
-    """Return the images per second that this process trains each design at."""
+    """Return the images per second at which this process trains each design."""
     from archsearch.augment import make_augmenter
     from archsearch.data import load_dataset
     from archsearch.library import build, load_design
@@ -148,10 +151,10 @@ def speeds(folder: Path, steps: int, kernels: Kernels) -> list[float]:
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--designs", type=int, default=12)
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random designs")
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--against", type=Path)

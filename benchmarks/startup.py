@@ -1,11 +1,10 @@
-"""How long the commands take to start, as whole processes, and a run to its first training step and from its last.
+"""Start-up time of the commands, as whole processes, and of a run to its first training step and from its last.
 
     python benchmarks/startup.py --runs 5 --against OTHER_CHECKOUT
     python benchmarks/startup.py --runs 3 --against OTHER_CHECKOUT --root DIR
 
-With `--root DIR` (or ARCHSEARCH_CIFAR10), images for `data=folder`, trainings are measured too. With `--against`
-another checkout is measured in turn with this one. Byte code and decoded images are there beforehand, as on a second
-start.
+`--root DIR` (or ARCHSEARCH_CIFAR10), with images for `data=folder`, also measures trainings. `--against` also measures
+another checkout, interleaved with this one. Bytecode and decoded images are already cached, as on a second start.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ COMMANDS = {
 TRAININGS = {"`experiment=brisk`": ["experiment=brisk"], "the default": []}
 BRIEF = ["data.limit_train=1280", "data.limit_test=2000", "train.epochs=1"]
 
-# The lines of progress know of every step, and load no torch: what is measured is what a user waits for.
+# The progress output is called at every step and loads no torch: this measures the time that a user waits.
 WATCHED = """
 import json, os, sys, time
 from pathlib import Path
@@ -62,7 +61,7 @@ run_as_process(main)
 
 @dataclass(slots=True)
 class Taken:
-    """Seconds by the clock and of the processors, one of each for every run."""
+    """Wall-clock and CPU seconds, one of each for every run."""
 
     clock: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
@@ -73,7 +72,7 @@ class Taken:
 
 
 def call(given: Sequence[str], checkout: Path, folder: Path, **more: str) -> tuple[float, float, float]:
-    """Run Python with `given` on `checkout`; return when it began, how long it took, and what of the processors."""
+    """Run Python with `given` on `checkout`; return the start time, the wall-clock seconds and the CPU seconds."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment = {**kept, "PYTHONPATH": str(checkout), "PYTHONPYCACHEPREFIX": str(folder / "bytecode"), **more}
     before, began, start = os.times(), time.time(), time.perf_counter()
@@ -82,13 +81,13 @@ def call(given: Sequence[str], checkout: Path, folder: Path, **more: str) -> tup
     )
     clock, after = time.perf_counter() - start, os.times()
     if done.returncode:
-        raise SystemExit(f"{' '.join(given[-3:])} ended with {done.returncode}:\n{done.stderr}")
+        raise SystemExit(f"{' '.join(given[-3:])} failed with exit code {done.returncode}:\n{done.stderr}")
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     return began, clock, spent
 
 
 def until_first_step(given: Sequence[str], checkout: Path, folder: Path) -> tuple[float, float]:
-    """Return the seconds, by the clock and of the processors, that a training takes until its first step is done."""
+    """Return the wall-clock and CPU seconds that a training takes until its first step is done."""
     steps = folder / "steps.json"
     began, _, _ = call(["-c", WATCHED, *given], checkout, folder, STEPS=str(steps), UNTIL="first step")
     at, spent = json.loads(steps.read_text())
@@ -96,7 +95,7 @@ def until_first_step(given: Sequence[str], checkout: Path, folder: Path) -> tupl
 
 
 def from_last_step(given: Sequence[str], checkout: Path, folder: Path) -> tuple[float, float]:
-    """Return the seconds that a training takes from its last step to the end of its process."""
+    """Return the wall-clock and CPU seconds of a training from its last step to the end of its process."""
     steps = folder / "steps.json"
     began, clock, spent = call(["-c", WATCHED, *given], checkout, folder, STEPS=str(steps), UNTIL="end")
     at, before = json.loads(steps.read_text())
@@ -104,7 +103,7 @@ def from_last_step(given: Sequence[str], checkout: Path, folder: Path) -> tuple[
 
 
 def main() -> None:
-    """Measure in turn, and print a Markdown table."""
+    """Measure in interleaved rounds and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"))
     parser.add_argument("--runs", type=int, default=5)
@@ -115,12 +114,12 @@ def main() -> None:
 
     def add(what: str, whose: str, clock: float, processor: float) -> None:
         taken.setdefault((what, whose), Taken()).add(clock, processor)
-        print(f"{what}, {whose}: {clock:.2f} s, {processor:.2f} s of processor", file=sys.stderr, flush=True)
+        print(f"{what}, {whose}: {clock:.2f} s, {processor:.2f} s of CPU time", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         data = [] if options.root is None else ["data=folder", f"data.root={options.root.resolve()}"]
-        for turn in range(options.runs + 1):  # the first warms up
+        for turn in range(options.runs + 1):  # the first round is warm-up
             if turn == 1:
                 taken.clear()
             for what, command in COMMANDS.items():
@@ -134,13 +133,13 @@ def main() -> None:
                 add("from the last step, `experiment=brisk`", whose, *from_last_step(given, checkout, folder))
     print(f"{processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
           f"Python {platform.python_version()}\n")  # fmt: skip
-    print("| what | checkout | n | s by the clock, median (least - most) | s of processor, median (least - most) |")
+    print("| what | checkout | n | wall-clock s, median (minimum - maximum) | CPU s, median (minimum - maximum) |")
     print("|---|---|---|---|---|")
     for (what, whose), one in taken.items():
         print(f"| {what} | {whose} | {options.runs} | {_spread(one.clock)} | {_spread(one.processor)} |")
     for whose in checkouts:
         hydra, show = (min(taken[what, whose].clock) for what in (HYDRA, SHOW))
-        print(f"\n{SHOW} takes {show / hydra:.1f} times {HYDRA} ({whose}, the least of each).")
+        print(f"\n{SHOW} takes {show / hydra:.1f} times as long as {HYDRA} ({whose}, minimum of each).")
 
 
 def _spread(values: Sequence[float]) -> str:

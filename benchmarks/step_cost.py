@@ -1,13 +1,13 @@
-"""Claim: the seconds of a design's training step are known before it is trained, which its MACs do not say.
+"""Claim: the time of a design's training step can be predicted before training; MACs do not determine it.
 
     python benchmarks/step_cost.py [--designs 16] [--batch 128] [--rounds 3] [--threads N] [--clock wall]
 
-Measures the model of this machine's steps (archsearch/cost), and then the step of random designs of `space=cifar` and
-of shipped networks, each `--rounds` times in turn for `--seconds`; the fastest step counts. Prints how far predictions
-are off (median of absolute relative errors), and the rank correlation (Spearman) of predictions and of MACs with the
-seconds. Other processes only make steps slower, so on a busy machine take more rounds, and one thread with
-`--clock process`, which counts this process's own seconds; caches are shared all the same, so figures to keep need a
-quiet machine: the command as it is.
+Calibrates the model of this machine's steps (archsearch/cost), then measures the steps of random designs of
+`space=cifar` and of shipped networks in `--rounds` interleaved rounds of `--seconds` each; the fastest step counts.
+Prints the error of the predictions (median absolute relative error), and the rank correlation (Spearman) of predictions
+and of MACs with the measured times. Other processes only slow steps down: on a busy machine, use more rounds, and one
+thread with `--clock process`, which measures the CPU time of this process. Caches are still shared, so figures to
+publish need a quiet machine and the default options.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CLOCKS = {"wall": time.perf_counter, "process": time.process_time}
 
 @dataclass(slots=True)
 class Network:
-    """A design, what its step was predicted to take, and what it took in each round; seconds."""
+    """A design, and the time of its step in seconds: predicted, and measured in each round."""
 
     name: str
     design: DesignSpec
@@ -61,7 +61,7 @@ class Network:
 
 
 def main() -> None:
-    """Measure the model and the networks, and print a Markdown table."""
+    """Calibrate the model, measure the networks and print a Markdown table."""
     options = arguments()
     if options.threads is not None:
         torch.set_num_threads(options.threads)
@@ -69,7 +69,7 @@ def main() -> None:
     clock = CLOCKS[options.clock]
     began, used = time.perf_counter(), time.process_time()
     model = calibrate(train, OptimizerSettings(), clock=clock)
-    cost = f"{time.perf_counter() - began:.0f} s, {time.process_time() - used:.0f} s of this process"
+    cost = f"{time.perf_counter() - began:.0f} s, {time.process_time() - used:.0f} s of CPU time"
     length = Length(batch=options.batch, steps=1, evaluated=0)
     predict = TrainingTime(model=model, length=length, correction=Correction(factor=1.0, error=model.error))
     networks = [
@@ -91,19 +91,19 @@ def main() -> None:
             one.measured.append(timing.step)
             found = f"{timing.step:.4f} s, predicted {one.predicted:.4f} s"
             print(f"round {number + 1}: {one.name} {found}", file=sys.stderr, flush=True)
-    report(networks, options, f"{cost}; error of the model by its own checks {model.error:.1%}")
+    report(networks, options, f"{cost}; model error by its own checks {model.error:.1%}")
 
 
 def report(networks: list[Network], options: argparse.Namespace, model: str) -> None:
-    """Print the networks, and how well predictions and MACs rank their seconds."""
+    """Print the networks, and how well predictions and MACs rank their times."""
     print(f"n={options.rounds} rounds of {options.seconds} s, batch {options.batch}, {options.clock} clock,")
     print(f"{torch.get_num_threads()} threads, {processor_name()}, {os.cpu_count()} cores, torch {torch.__version__}")
-    print(f"measuring the model took {model}\n")
+    print(f"calibrating the model took {model}\n")
     print("| network | MACs | step, ms | predicted, ms | predicted / measured |\n|---|---|---|---|---|")
     for one in networks:
         macs, ratio = measure(lower(one.design)).macs / 1e6, one.predicted / one.seconds
         print(f"| {one.name} | {macs:.1f} M | {1e3 * one.seconds:.1f} | {1e3 * one.predicted:.1f} | {ratio:.2f} |")
-    print("\n| networks | n | median error | the same, scaled | Spearman of predictions | of MACs |")
+    print("\n| networks | n | median error | median error, scaled | Spearman of predictions | Spearman of MACs |")
     print("|---|---|---|---|---|---|")
     drawn = [one for one in networks if one.name.isdigit()]
     for label, some in (("all", networks), ("random designs of space=cifar", drawn)):
@@ -112,7 +112,7 @@ def report(networks: list[Network], options: argparse.Namespace, model: str) -> 
 
 
 def figures(networks: list[Network]) -> list[str]:
-    """Return the errors, as they are and with one factor for all, and both rank correlations."""
+    """Return the median errors, unscaled and with one factor for all, and both rank correlations."""
     ratios = [one.predicted / one.seconds for one in networks]
     middle = statistics.geometric_mean(ratios)
     macs = [measure(lower(one.design)).macs for one in networks]
@@ -126,7 +126,7 @@ def figures(networks: list[Network]) -> list[str]:
 
 
 def designs(count: int, seed: int) -> list[tuple[str, DesignSpec]]:
-    """Return `count` random designs of the space, named by their numbers, and the shipped networks."""
+    """Return `count` random designs of the space, named by number, and the shipped networks."""
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder), count, seed)
         drawn = [(file.stem, load_design(file)) for file in sorted(Path(folder).glob("*.yaml"))]
@@ -134,13 +134,13 @@ def designs(count: int, seed: int) -> list[tuple[str, DesignSpec]]:
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--designs", type=int, default=16)
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random designs")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of one network in one round")
+    parser.add_argument("--seconds", type=float, default=0.5, help="seconds per network and round")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--kernels", default="auto", choices=["auto", "native", "torch"])
     parser.add_argument("--clock", default="wall", choices=list(CLOCKS))

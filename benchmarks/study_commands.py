@@ -1,8 +1,8 @@
-"""How long the commands that read a study take, as whole processes, over a generated study of 1 000 trained designs.
+"""Time of the commands that read a study, as whole processes, on a generated study of 1 000 trained designs.
 
     python benchmarks/study_commands.py --runs 5
 
-The study has curves of 40 epochs, a design and margins for every trial, and twice as many refused designs.
+Every trained trial has a curve of 40 epochs, a design and margins; there are twice as many infeasible designs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ COMMANDS = (["ls"], ["show"], ["best"], ["trial", "17"], ["compare", "17", "23"]
 
 
 def rows(trials: int, folder: str) -> list[Row]:
-    """Return the trials of a search as it would leave them."""
+    """Return trials as a search would leave them."""
     rng = random.Random(0)
     checked = {block: check(load_design("c1c2c3c4", block=block)) for block in BLOCKS}
     designs = {block: design_yaml(one) for block, one in checked.items()}
@@ -41,10 +41,10 @@ def rows(trials: int, folder: str) -> list[Row]:
     for number in range(3 * trials):
         block = rng.choice(BLOCKS)
         params = {"block": block, "arch.width": rng.uniform(0.3, 2.0), "optimizer.learning_rate": rng.uniform(1e-3, 1)}
-        one, refused = checked[block], number % 3 != 0
+        one, infeasible = checked[block], number % 3 != 0
         margins = one.margins
         attrs = {
-            "state_reason": "infeasible" if refused else "complete",
+            "state_reason": "infeasible" if infeasible else "complete",
             "sweep": "benchmark",
             "key": f"{number:016x}",
             "design_id": one.design_id,
@@ -54,7 +54,7 @@ def rows(trials: int, folder: str) -> list[Row]:
             "margins": margins_json(margins),
             **margin_attrs(margins),
         }
-        if refused:
+        if infeasible:
             excess = {**constraints_of(margins), "parameters": rng.random()}
             found.append(Row(state="pruned", params=params, attrs=attrs, constraints=excess))
             continue
@@ -84,7 +84,7 @@ def rows(trials: int, folder: str) -> list[Row]:
 
 
 def main() -> None:
-    """Generate, measure and print."""
+    """Generate the study, measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=5)
@@ -96,10 +96,10 @@ def main() -> None:
         study.write(rows(options.trials, f"{folder}/runs"))
         store.close()
         size = Path(folder, "studies.db").stat().st_size / 1e6
-        print(f"{options.trials} trained, {2 * options.trials} refused, {size:.0f} MB; n={options.runs} each")
+        print(f"{options.trials} trained, {2 * options.trials} infeasible, {size:.0f} MB; n={options.runs} each")
         print(f"{processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
               f"Python {platform.python_version()}")  # fmt: skip
-        print("command  seconds by the clock: median (least - most)  of processor: median")
+        print("command  wall-clock s: median (min - max)      CPU s: median")
         for command in COMMANDS:
             walls: list[float] = []
             spent: list[float] = []
@@ -112,7 +112,7 @@ def main() -> None:
                 spent.append(
                     after.children_user + after.children_system - before.children_user - before.children_system
                 )
-            del walls[0], spent[0]  # the first one compiles and warms the files
+            del walls[0], spent[0]  # the first run compiles bytecode and warms the file cache
             print(
                 f"{command[0]:8} {statistics.median(walls):.2f} ({min(walls):.2f} - {max(walls):.2f})"
                 f"{'':20}{statistics.median(spent):.2f}"

@@ -1,8 +1,8 @@
-"""What a sweep costs besides its trainings: `python benchmarks/sweep_overhead.py [--trials 1010] [--sampler tpe]`.
+"""Overhead of a sweep besides its trainings: `python benchmarks/sweep_overhead.py [--trials 1010] [--sampler tpe]`.
 
-The trainer is trivial; the check, the sampler and the database are the real ones. Prints the time of ten trials from
-trial 1, 20, 200, ... on, by the clock and by the processor, and the resident memory with its growth from trial 20 on.
-The work before the first trial is a line of its own.
+The trainer is a stub; the check, the sampler and the database are the real ones. Prints the CPU and wall-clock time of
+ten trials from trial 2, 20, 100, ... on, and the resident memory with its growth from trial 20 on. The work before the
+first trial has its own line.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hydra_plugins.archsearch_sweeper._grammar import read_request
 
 
 class Trivial:
-    """The real check with a training that takes no time."""
+    """The real check, with a stub training that takes no time."""
 
     def __init__(self) -> None:
         composer = Composer(("data=shapes",))
@@ -61,7 +61,7 @@ def resident() -> int:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=210)
     parser.add_argument("--sampler", default="footprint")
@@ -87,13 +87,13 @@ def main() -> None:
         task = Trivial()
         marks.append((time.perf_counter(), time.process_time(), resident()))
         work(study, replace(sweep), task, listen=listen, seed=0)
-        refused = sum(trial.user_attrs["state_reason"] == "infeasible" for trial in study.trials())
+        infeasible = sum(trial.user_attrs["state_reason"] == "infeasible" for trial in study.trials())
         store.close()
     machine = f"{processor_name()}, Python {platform.python_version()}"
-    print(f"{options.sampler} over {options.space}, {machine}, {refused} refused")
+    print(f"{options.sampler} over {options.space}, {machine}, {infeasible} infeasible")
     once = (marks[1][0] - marks[0][0]) * 1000, (marks[1][1] - marks[0][1]) * 1000
-    print(f"start and the first trial: {once[0]:.0f} ms by the clock, {once[1]:.0f} of the processor")
-    print("trials      ms of processor: median, mean, most   ms by the clock: median   resident MB   since trial 20")
+    print(f"start and the first trial: {once[0]:.0f} ms of wall-clock time, {once[1]:.0f} ms of CPU time")
+    print("trials              CPU ms: median, mean, maximum     wall-clock ms: median   resident MB   since trial 20")
     for trial in (2, 20, 100, 200, 500, 1000):
         few = range(trial, min(trial + 10, len(marks)))
         if len(few) < 10:

@@ -1,13 +1,13 @@
-"""Claim: a training step is several times faster than that of the loop that a tutorial shows, same network, same batch.
+"""Claim: a training step is several times as fast as in a tutorial's loop, with the same network and batch size.
 
     python benchmarks/training_speed.py --root DIR [--archs c1c2c3c4 small] [--batch 256] [--steps 40] [--rounds 3]
 
 naive: a torch Dataset that runs Albumentations in __getitem__, a DataLoader (--workers processes), fp32, default
-memory layout, SGD, loss.item() at every step. torch: the project's `train` with torch's own operations, compiled
-where --compile says so, launched one by one. archsearch: the same as a run calls it by itself: on a CPU by the kernels
-of the project, on a GPU in CUDA graphs. Rounds in turn (A B C A B C ...); a ratio is that of the medians, with its
-least and largest within the rounds. Compiling is done before the first round, a GPU's recording in each. DIR holds
-train/CLASS/* and test/CLASS/*; without it the images are drawn.
+memory layout, SGD, loss.item() at every step. torch: the project's `train` with torch's own operations, compiled with
+--compile, kernels launched individually. archsearch: the same with the defaults of a run: the project's kernels on a
+CPU, CUDA graphs on a GPU. Rounds are interleaved (A B C A B C ...); a ratio is that of the medians, with the minimum
+and maximum over rounds. Compilation is done before the first round, CUDA graph capture in each. DIR holds
+train/CLASS/* and test/CLASS/*; without it, the embedded set `shapes` is used.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SMALL: dict[str, Any] = {
 
 
 class Photos(Dataset[tuple[torch.Tensor, int]]):
-    """What a tutorial writes: one image at a time, transformed by Albumentations."""
+    """The dataset of a tutorial: one image at a time, transformed by Albumentations."""
 
     def __init__(self, images: Images, count: int) -> None:
         import albumentations as A
@@ -86,7 +86,7 @@ class Photos(Dataset[tuple[torch.Tensor, int]]):
 
 
 def naive(network: nn.Module, images: Images, options: argparse.Namespace) -> Callable[[], float]:
-    """Return a function that trains `steps` batches the tutorial's way and returns images per second."""
+    """Return a function that trains `steps` batches with the tutorial's loop and returns images per second."""
     device = torch.device(options.device)
     photos = Photos(images, options.steps * options.batch)
     loader = DataLoader(photos, options.batch, shuffle=True, num_workers=options.workers, drop_last=True)
@@ -111,7 +111,7 @@ def naive(network: nn.Module, images: Images, options: argparse.Namespace) -> Ca
 def ours(
     network: nn.Module, images: Images, options: argparse.Namespace, folder: Path, **how: Any
 ) -> Callable[[], float]:
-    """Return a function that trains the same number of batches as a run with the settings `how`; images per second."""
+    """Return a function that trains `steps` batches like a run with the settings `how`; returns images per second."""
     from archsearch.augment import make_augmenter
     from archsearch.settings.augment import (
         AugmentPolicy,
@@ -187,29 +187,32 @@ def main() -> None:
                 cells.append(f"{middle['archsearch'] / middle[below]:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
             rows.append(f"| {arch} | {checked.footprint.macs / 1e6:.1f} M | " + " | ".join(cells) + " |")
             print(rows[-1], flush=True)
-    print(f"\n{images.name}, batch {options.batch}, {options.steps} steps a round, n={options.rounds} rounds in turn, ")
+    print(f"\n{images.name}, batch {options.batch}, {options.steps} steps per round, n={options.rounds}, interleaved, ")
     print(f"compile={options.compile}, {options.workers} loader processes, device {options.device}, ")
     print(f"{processor_name()}, {os.cpu_count()} cores, torch {torch.__version__}\n")
     print(
-        "| network | MACs | naive images/s | torch images/s | archsearch images/s | to naive | to torch |\n"
+        "| network | MACs | naive images/s | torch images/s | archsearch images/s | archsearch / naive "
+        "| archsearch / torch |\n"
         "|---|---|---|---|---|---|---|"
     )
     print("\n".join(rows))
 
 
 def arguments() -> argparse.Namespace:
-    """Return what the command line says."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_CIFAR10"), help="folder of images")
-    parser.add_argument("--cache", help="where decoded images are kept; left out: nowhere")
+    parser.add_argument("--root", default=os.environ.get("ARCHSEARCH_CIFAR10"), help="image folder")
+    parser.add_argument("--cache", help="folder for decoded images; default: a temporary one")
     parser.add_argument("--archs", nargs="+", default=["c1c2c3c4", "brisk", "small"])
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="of the naive DataLoader")
+    parser.add_argument(
+        "--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes of the naive DataLoader"
+    )
     parser.add_argument("--optimizer", default="sgd", choices=["sgd", "muon"])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="for `torch`")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="compile `torch`")
     return parser.parse_args()
 
 

@@ -1,11 +1,11 @@
-"""Claim: several workers that share a device finish more trials an hour than one.
+"""Claim: several workers that share a device finish more trials per hour than one.
 
     python benchmarks/workers.py [overrides ...] --root DIR [--workers 1 2 4 8] [--seconds 60] [--rounds 1]
 
-Runs `python -m archsearch.run -m space=cifar train.epochs=8 study.workers=W`, each time with a new database and the
-same seed, in turn. Counts the epochs that trials report to the database in the `--seconds` after every worker has
-reported its first one, an eighth of a trial each, and then stops the search. The time that the workers took to start,
-with their first epochs, has a column of its own.
+Runs `python -m archsearch.run -m space=cifar train.epochs=8 study.workers=W` for each W in turn, with a new database
+and the same seed. Once every worker has reported its first epoch, counts the epochs that trials report to the database
+within `--seconds`, each as an eighth of a trial, and then stops the search. The time until all workers have reported
+an epoch, which includes their start, has its own column.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EPOCHS = 8
-STARTING, STOPPING = 300.0, 60.0  # seconds that the workers get for it
+STARTING, STOPPING = 300.0, 60.0  # maximum seconds for the start and the stop of the workers
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One search: epochs reported within `seconds`, trials ended in all, and the seconds until all workers had one."""
+    """One search: epochs reported within `seconds`, total trials ended, and seconds until all workers reported one."""
 
     epochs: int
     seconds: float
@@ -38,21 +38,21 @@ class Measured:
 
     @property
     def trials_an_hour(self) -> float:
-        """Epochs as trials of eight."""
+        """The epochs as trials of eight epochs, per hour."""
         return 3600 * self.epochs / EPOCHS / self.seconds
 
 
 def main() -> int:
     """Measure and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help="folder of images")
+    parser.add_argument("--root", type=Path, default=os.environ.get("ARCHSEARCH_CIFAR10"), help="image folder")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_intermixed_args()
     if options.root is None:
-        print("skipped: give --root DIR, or ARCHSEARCH_CIFAR10, for the images to train on")
+        print("skipped: no images; give --root DIR or set ARCHSEARCH_CIFAR10")
         return 0
     found: dict[int, list[Measured]] = {workers: [] for workers in options.workers}
     for _ in range(options.rounds):
@@ -60,8 +60,8 @@ def main() -> int:
             one = search(options.root, workers, options.seconds, options.overrides)
             found[workers].append(one)
             print(f"{workers} workers: {one}", file=sys.stderr, flush=True)
-    print(f"n={options.rounds} of {options.seconds:.0f} s each\n")
-    print("| workers | trials an hour | to one worker | trials ended | s until all have reported an epoch |")
+    print(f"n={options.rounds} rounds of {options.seconds:.0f} s each\n")
+    print("| workers | trials per hour | speedup over one worker | trials ended | s until all had reported an epoch |")
     print("|---|---|---|---|---|")
     one = statistics.median(each.trials_an_hour for each in found[options.workers[0]])
     for workers, rounds in found.items():
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def search(root: Path, workers: int, seconds: float, overrides: list[str]) -> Measured:
-    """Let `workers` search for `seconds` after each of them trains."""
+    """Search with `workers` workers, for `seconds` after all of them train."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "studies.db"
         command = [sys.executable, "-m", "archsearch.run", "-m", "space=cifar", "data=folder", f"train.epochs={EPOCHS}"]
@@ -101,23 +101,23 @@ def search(root: Path, workers: int, seconds: float, overrides: list[str]) -> Me
 
 
 def _watched(process: subprocess.Popen[bytes], database: Path, workers: int, seconds: float) -> Measured:
-    """Return what the database holds; raises `RuntimeError` where the search ends or does not begin."""
+    """Return the measurement from the database; raises `RuntimeError` if the search ends early or does not start."""
     begun, rows = time.monotonic(), _Rows(database)
     while rows.workers() < workers:
         if process.poll() is not None or time.monotonic() - begun > STARTING:
-            raise RuntimeError(f"{workers} workers did not begin to train")
+            raise RuntimeError(f"{workers} workers did not start to train")
         time.sleep(0.2)
     started, before = time.monotonic(), rows.epochs()
     while time.monotonic() - started < seconds:
         if process.poll() is not None:
-            raise RuntimeError(f"the search of {workers} workers ended by itself")
+            raise RuntimeError(f"the search with {workers} workers ended early")
         time.sleep(0.2)
     epochs = rows.epochs() - before
     return Measured(epochs, time.monotonic() - started, rows.ended(), started - begun)
 
 
 class _Rows:
-    """The trials in a database that another process makes and writes, as they stand now."""
+    """The current trials in a database that another process creates and writes."""
 
     def __init__(self, file: Path) -> None:
         self._uri = f"file:{file}?mode=ro"
@@ -126,7 +126,7 @@ class _Rows:
         try:
             with contextlib.closing(sqlite3.connect(self._uri, uri=True)) as database:
                 return database.execute(query).fetchone()[0]
-        except sqlite3.OperationalError:  # the file or its tables are not there yet
+        except sqlite3.OperationalError:  # the file or its tables do not exist yet
             return 0
 
     def workers(self) -> int:

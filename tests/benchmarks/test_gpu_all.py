@@ -71,7 +71,7 @@ def test_what_fails_or_does_not_fit_stops_nothing_else(
     assert code == 1
     assert "## speed\n\n**Failed**:\n\n```\nout of luck\n```\n" in text
     assert "## ladder\n\n- 90 %: 7.0 s\n" in text
-    assert " s were left, and it takes 0 s at least." in text.partition("## workers\n")[2]
+    assert " s were left, and it takes at least 0 s." in text.partition("## workers\n")[2]
 
 
 def test_as_many_seeds_are_trained_as_fit(gpu: ModuleType, trained: Trained, images: Path) -> None:
@@ -120,7 +120,7 @@ def test_without_images_or_a_gpu_it_is_skipped(
     assert capsys.readouterr().out == "skipped: torch sees no CUDA device\n"
     monkeypatch.delenv("ARCHSEARCH_CIFAR10", raising=False)
     assert gpu.main([]) == 0
-    assert capsys.readouterr().out.startswith("skipped: give --root DIR")
+    assert capsys.readouterr().out.startswith("skipped: no images; give --root DIR")
 
 
 @pytest.mark.slow

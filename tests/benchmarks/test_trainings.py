@@ -48,7 +48,7 @@ def test_a_stopped_training_goes_on(trainings: ModuleType, tmp_path: Path) -> No
 
 
 def test_a_training_that_fails_says_why(trainings: ModuleType, tmp_path: Path) -> None:
-    with pytest.raises(trainings.TrainingError, match=r"ended with 2: block: unknown option 'nromal'"):
+    with pytest.raises(trainings.TrainingError, match=r"failed with exit code 2: block: unknown option 'nromal'"):
         trainings.Training([*TINY, "block=nromal"], tmp_path / "run").run()
 
 
