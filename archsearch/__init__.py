@@ -1,15 +1,14 @@
-"""archsearch: small convolutional networks under hard limits, described in YAML, checked before training, searched.
+"""archsearch: small convolutional networks, described in YAML, checked against hard limits, trained and searched.
 
     from archsearch import load_design, analyse, check, build, from_module
 
     design = load_design("conf/arch/c1c2c3c4.yaml", block="dilated")
     analyse(design).receptive_field       # px
-    check(design).margins                 # one for every limit
+    check(design).margins                 # one per limit
     network = build(design)               # torch.nn.Module: (B, 3, H, W) to (B, K)
     from_module(network).design           # and back, from any torch.nn.Module
 
-Importing this package imports nothing else: its names are imported at first use, so that a command
-like `archsearch.run --help` does not pay for the rest.
+The names are imported on first use, so that a command like `archsearch.run --help` does not pay for the rest.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ __all__ = ["load_design", "analyse", "check", "build", "load", "from_module"]
 
 
 def __getattr__(name: str) -> Any:
-    """Return what `library` offers under `name`."""
+    """Import `name` from `archsearch.library` on first use."""
     if name not in __all__:
         raise AttributeError(f"module 'archsearch' has no attribute '{name}'")
     from archsearch import library

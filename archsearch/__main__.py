@@ -1,4 +1,4 @@
-"""`python -m archsearch`, and the console script `archsearch`: lists the commands and starts one of them."""
+"""`python -m archsearch`, and the console script `archsearch`: lists the commands, or starts one of them."""
 
 from archsearch.cli.main import start
 

@@ -1,7 +1,7 @@
-"""Strict decoding of plain mappings into frozen dataclasses, with ranges of numbers in the annotations.
+"""Strict decoding of plain mappings into frozen dataclasses, with numeric ranges in the annotations.
 
-Nothing is coerced (a number in quotes is an error), except an int to a float. Imports the standard library and `errors`
-only.
+Values are not coerced (a number in quotes is an error), except an int to a float and a list to a tuple. Imports the
+standard library and `errors` only.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from archsearch.errors import SpecError
 T = TypeVar("T")
 
 MAX_INTEGER = 2**63 - 1
-"""The largest integer of a configuration, either way: that of 64 bits."""
-_SHOWN = 80  # characters of a value or a key in a message
+"""The largest absolute value of an integer in a configuration (64 bits)."""
+_SHOWN = 80  # most characters of a value or a key in a message
 _NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string", type(None): "null"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """The finite numbers that a field may hold, as `Annotated[int, Range(at_least=1)]`; `fix` ends the message."""
+    """The range of finite numbers of a field, as `Annotated[int, Range(at_least=1)]`; `fix` ends the error message."""
 
     at_least: float | None = None
     above: float | None = None
@@ -37,7 +37,7 @@ class Range:
     fix: str = ""
 
     def check(self, value: float, where: str) -> None:
-        """Raise `SpecError` at `where` for a value that is not within the range."""
+        """Raise `SpecError` at the key `where` if `value` is out of range."""
         if not (
             math.isfinite(value)
             and (self.at_least is None or value >= self.at_least)
@@ -49,7 +49,7 @@ class Range:
 
     @property
     def text(self) -> str:
-        """The range as messages and the reference have it: `at least 0 and below 1`."""
+        """The range as text for messages and the reference: `at least 0 and below 1`."""
         if self.at_least is not None and self.at_most is not None:
             return f"from {self.at_least:g} to {self.at_most:g}"
         words = {"at least": self.at_least, "above": self.above, "at most": self.at_most, "below": self.below}
@@ -57,7 +57,7 @@ class Range:
 
 
 def check_ranges(settings: object, where: str) -> None:
-    """Raise `SpecError` below `where` at the first field of a dataclass that is not within its range."""
+    """Raise `SpecError` below `where` for the first field of the dataclass `settings` that is out of range."""
     for name, allowed in _ranges(type(settings)):
         value = getattr(settings, name)
         if value is not None:
@@ -65,10 +65,10 @@ def check_ranges(settings: object, where: str) -> None:
 
 
 def decode(kind: type[T], raw: object, where: str = "", *, label: str = "") -> T:
-    """Return `raw` (mappings, lists and scalars) as a value of the dataclass `kind`.
+    """Return `raw` (mappings, lists and scalars) as an instance of the dataclass `kind`.
 
-    `where` is the dotted key at the start of messages, `label` the name of the mapping
-    in messages ("a stage"). Raises `SpecError` at the first key that is unknown, missing or of a wrong type.
+    `where` is the dotted key at the start of messages, `label` the name of the mapping in messages ("a stage").
+    Raises `SpecError` for the first key that is unknown or missing, or whose value has the wrong type.
     """
     label = label or f"{where.rpartition('.')[2] or 'the configuration'}"
     if not isinstance(raw, Mapping):
@@ -87,7 +87,7 @@ def decode(kind: type[T], raw: object, where: str = "", *, label: str = "") -> T
 
 
 def convert(hint: Any, raw: object, where: str) -> Any:
-    """Return `raw` as a value of the type `hint`; raises `SpecError` if it is not one."""
+    """Return `raw` as a value of the type `hint`; raise `SpecError` if it does not match."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any or hint is object:
         return raw
@@ -130,7 +130,7 @@ def _convert_tuple(hint: Any, raw: object, where: str) -> tuple[Any, ...]:
 
 
 def is_mapping(raw: object) -> TypeGuard[Mapping[str, Any]]:
-    """Return whether `raw` is a mapping; a type checker takes its keys for text afterwards."""
+    """Return whether `raw` is a mapping; for a type checker its keys are then strings."""
     return isinstance(raw, Mapping)
 
 
@@ -172,7 +172,7 @@ _SAME = {
     "workers": "n_jobs num_jobs jobs n_workers num_workers",
 }
 SYNONYMS = {other: name for name, others in _SAME.items() for other in others.split()}
-"""What a key is called elsewhere, in the libraries and papers of the field, and its name here."""
+"""Names of keys in other libraries and in papers, each with its name in archsearch."""
 
 
 _SAME_WORDS = {
@@ -199,16 +199,16 @@ _SAME_WORDS = {
     "project": "projection",
     "silu": "swish",
 }
-"""What the kinds of layers, and the words that fields hold, are called elsewhere; as `plain_form` has them."""
+"""Kinds of layers and values of fields, each with its names elsewhere in the form of `plain_form`."""
 
 
 def plain_form(word: str) -> str:
-    """Return how `word` is compared with names: `nn.LeakyReLU` and `leaky_relu` are `leakyrelu`."""
+    """Return `word` normalised for comparisons: `nn.LeakyReLU` and `leaky_relu` both give `leakyrelu`."""
     return word.rpartition(".")[2].lower().replace("_", "").replace("-", "").removesuffix("2d")
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return the sentence that suggests the likeliest of `known` for `word`, which is none of them, or lists all."""
+    """Return a sentence that suggests the closest of `known` for the unknown `word`, or lists all of them."""
     names = [str(name) for name in known]
     plain = plain_form(shortened(word))
     same = [name for name in names if plain and plain_form(name) == plain]
@@ -221,7 +221,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 def describe(raw: object) -> str:
-    """Return `raw` for a message: the value and, where it helps, its type."""
+    """Return `raw` as text for a message: the value and, if it helps, its type."""
     if raw is None:
         return "null"
     if isinstance(raw, bool):
@@ -238,12 +238,12 @@ def describe(raw: object) -> str:
 
 
 def quoted(raw: object) -> str:
-    """Return `raw` for a message where a string is expected: strings in quotes, others as `describe` has them."""
+    """Return `raw` for a message about an expected string: strings in quotes, other values as in `describe`."""
     return f"'{shortened(raw)}'" if isinstance(raw, str) else describe(raw)
 
 
 def shortened(text: str) -> str:
-    """Return `text` for a message: whole, or its beginning if it is long."""
+    """Return `text` for a message, truncated if it is long."""
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
@@ -282,7 +282,7 @@ def _fields(kind: type) -> dict[str, tuple[Any, bool]]:
 
 @functools.cache
 def _ranges(kind: type) -> tuple[tuple[str, Range], ...]:
-    """Return the fields of a dataclass whose value, where it is not None, has a range."""
+    """Return the fields of the dataclass `kind` that have a range, optional fields included."""
     found: list[tuple[str, Range]] = []
     for name, (hint, _) in _fields(kind).items():
         for one in get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,):
@@ -310,7 +310,7 @@ def _convert_union(hint: Any, raw: object, where: str) -> Any:
 
 
 def _unquoted(raw: object, hints: tuple[Any, ...]) -> str:
-    """Return the fix for a number in quotes where one of `hints` is a number."""
+    """Return the fix for a number in quotes if one of `hints` is a numeric type, otherwise an empty string."""
     wanted = int in hints or float in hints
     return "Write it without quotes." if wanted and isinstance(raw, str) and _numeric(raw) else ""
 

@@ -1,6 +1,6 @@
-"""How numbers, shares, durations, times, text of users and tables for notebooks are written.
+"""Format numbers, shares, durations, times, user text and HTML tables for notebooks.
 
-Imports the standard library alone.
+Imports the standard library only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from html import escape
 
 
 def number(value: object) -> str:
-    """Return a number in groups of three digits: `231 402`; anything else as text."""
+    """Return a number with its digits in groups of three: `231 402`; return anything else as text."""
     return f"{value:,}".replace(",", " ") if isinstance(value, int | float) else str(value)
 
 
@@ -41,7 +41,7 @@ def duration(seconds: float) -> str:
 
 
 def value_text(name: str, value: object) -> str:
-    """Return a value in its unit: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` if there is none."""
+    """Return a value with its unit: `84.93 %`, `187 312`, `109 px`, `38 s`; `–` if there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)
     if not math.isfinite(value):
@@ -56,7 +56,7 @@ def value_text(name: str, value: object) -> str:
 
 
 def rung_text(rung: float | None) -> str:
-    """Return the epochs of a training: `4`; those of a whole one, which has no rung, are `all`."""
+    """Return the rung of a training as text: its epochs, such as `4`; `all` for a full training, which has no rung."""
     return "all" if rung is None else f"{rung:g}"
 
 
@@ -66,42 +66,42 @@ def moment(when: datetime.datetime) -> str:
 
 
 def folder_name(name: str) -> str:
-    """Return `name` as a valid folder name; one that had to be changed ends with six digits of its hash."""
+    """Return `name` as a valid folder name; a name that had to be changed gets six hex digits of its hash appended."""
     kept = re.sub(r"[^\w.-]+", "_", name).strip("._").encode()[:_LONGEST_NAME].decode(errors="ignore")
     return kept if kept == name else f"{kept or 'study'}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
-_LONGEST_NAME = 120  # bytes; a name of a file may have 255
+_LONGEST_NAME = 120  # bytes; file systems allow 255
 
 
 def setting_text(value: object) -> str:
-    """Return the value of a setting, numbers to three digits."""
+    """Return the value of a setting as text, floats with three significant digits."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def short_key(name: str) -> str:
-    """Return a dotted key without what all of a design's keys begin with."""
+    """Return a dotted key without the prefix `arch.stages.` or `arch.`."""
     return name.removeprefix("arch.stages.").removeprefix("arch.")
 
 
 def printable(text: object) -> str:
-    """Return `text` with � for each character that a terminal would obey or that turns the text around it.
+    """Return `text` with � for control characters and characters that change the direction of the text around them.
 
-    Lines stay lines; `one_line` is for a value within a line.
+    Newlines and tabs are kept; use `one_line` for a value within a line.
     """
     given = str(text)
     return given if given.isprintable() else "".join("�" if _is_control(one) else one for one in given)
 
 
 def one_line(text: object) -> str:
-    """Return `text` as `printable` does, in one line: a name cannot add a line of its own."""
+    """Return `text` as `printable` does, but on one line, so that a name cannot add lines to the output."""
     return printable(text).replace("\n", "�").replace("\t", " ")
 
 
 def _is_control(character: str) -> bool:
-    """Return whether it is a control, a format character such as those that turn the direction, or a line separator."""
+    """Return whether it is a control, format (such as text direction), surrogate or line separator character."""
     return character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 

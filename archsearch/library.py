@@ -1,6 +1,6 @@
-"""The library: what a program or a notebook calls, each in one line; torch, Hydra and OmegaConf only where needed.
+"""The Python API for programs and notebooks; torch, Hydra and OmegaConf are imported only when needed.
 
-A front door like `run` and `show`: it composes, decodes and hands over.
+Like the commands, it composes and decodes a design and passes it on.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def load_design(
 ) -> DesignSpec:
     """Return the design that `source` describes.
 
-    `block`, `classes`, `channels` and `image_size` replace `${block}`, `${data.classes}`, `${data.channels}` and
-    `${data.image_size}`. Blocks are looked up by name in `folders`, next to the file (`../block`), and among the
+    `block`, `classes`, `channels` and `image_size` are the values of `${block}`, `${data.classes}`, `${data.channels}`
+    and `${data.image_size}`. Blocks are looked up by name in `folders`, next to the file (`../block`), and among the
     shipped ones.
     Raises `SpecError` if the design cannot be read.
     """
@@ -61,7 +61,7 @@ def load_design(
 
 
 def analyse(design: DesignSpec | Source) -> Footprint:
-    """Return the footprint of `design`: parameters, MACs, receptive field (px), rows per layer.
+    """Return the footprint of `design`: parameters, MACs, receptive field (px), one row per layer.
 
     Raises `SpecError` if the design is not a valid network, or if its width is `fit` (use `check` for it).
     """
@@ -72,9 +72,9 @@ def analyse(design: DesignSpec | Source) -> Footprint:
 
 
 def check(design: DesignSpec | Source, limits: Mapping[str, Any] | str = "advanced_convolution") -> Checked:
-    """Return `design` with its width resolved, its footprint, and one margin for every limit.
+    """Return `design` with its width resolved, its footprint, and one margin per limit.
 
-    `limits` is a mapping as in `conf/constraints`, or the name of a shipped one. Broken limits have fixes.
+    `limits` is a mapping as in `conf/constraints`, or the name of a shipped one. Margins of broken limits have fixes.
     """
     from archsearch.analysis.check import check_design
     from archsearch.analysis.limits import decode_limits
@@ -94,9 +94,10 @@ def build(design: DesignSpec | Source, *, seed: int = 0) -> nn.Module:
 
 
 def load(run_dir: str | Path, *, takes: Takes = "normalised") -> nn.Module:
-    """Return the trained network of the run in `run_dir`, or of its safetensors file alone, ready to use on the CPU.
+    """Return the trained network of the run directory or safetensors file `run_dir`, ready to use on the CPU.
 
-    It takes normalised images; with `takes="uint8"` bytes, with `"unit"` floats in 0..1, (B, C, H, W) each.
+    Its input is a batch of images (B, C, H, W): normalised ones by default, bytes with `takes="uint8"`, floats in 0..1
+    with `takes="unit"`.
     Raises `DataError` if there is no finished run.
     """
     from archsearch.runs.load import load_network
@@ -107,8 +108,8 @@ def load(run_dir: str | Path, *, takes: Takes = "normalised") -> nn.Module:
 def from_module(network: nn.Module, input: tuple[int, int, int] = (3, 32, 32), *, name: str = "") -> Imported:  # noqa: A002
     """Return the design of a torch module for images of the shape `input` (C, H, W), with the module's weights.
 
-    Its parameters, MACs and logits are compared with those of the module, and equal. `check(imported.design)` returns
-    its receptive field and margins. Raises `SpecError` for a module that a design cannot express exactly.
+    The import is verified: the design has the same parameters, MACs and logits as the module. `check(imported.design)`
+    returns its receptive field and margins. Raises `SpecError` for a module that a design cannot express exactly.
     """
     from archsearch.importer.from_module import from_module as read
 

@@ -1,6 +1,6 @@
-"""Passwords in addresses of databases and servers: found in any text, and replaced.
+"""Mask passwords in the addresses of databases and servers, in any text.
 
-Masks too much rather than too little. Imports the standard library alone.
+In case of doubt, text is masked. Imports the standard library only.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 VARIABLE = "ARCHSEARCH_PASSWORD"
 MASK = "***"
 
-# What precedes a password: a scheme with slashes (one is often left out), or a database's without any, and a name.
+# The scheme in front of a password: any with at least one slash, or that of a database whose `://` is incomplete.
 _SCHEME = (
     r"[A-Za-z][\w+.-]*:[/\\]+|(?:postgres\w*|mysql|mariadb|oracle|mssql|redis|mongodb)(?:\+\w+)?(?::(?![/\\])|;?[/\\]+)"
 )
-_NEXT = r"[A-Za-z][\w+.-]*:[/\\]"  # a further address in the same text
-# An interpolation (`${oc.env:X}`) and a mask are no passwords: they may be shown and stored.
+_NEXT = r"[A-Za-z][\w+.-]*:[/\\]"  # another address in the same text
+# An interpolation (`${oc.env:X}`) and a mask are not passwords: they may be shown and stored.
 _NOT_OPEN = r"\$\{[^}]*\}|\*\*\*"
 _URL = re.compile(
     rf"(?P<head>(?:{_SCHEME})[^:/\\\n]*:)(?!(?:{_NOT_OPEN})@)(?P<secret>(?:(?!{_NEXT})[^\n])+)(?=@)", re.IGNORECASE
 )
-# A server's user without a password is a token, as in https://TOKEN@host; a database's is a name.
+# In the address of a web server, a user without a password is a token (https://TOKEN@host); for databases, a name.
 _TOKEN = re.compile(r"(?P<head>https?://)(?P<secret>[^\s/@:*$]+)(?=@)", re.IGNORECASE)
-# In a text an option's value ends with the next option, the line, or a quote that closes the address; where the text is
-# one address, a quote is part of the value.
+# In a text, an option's value ends at the next option, the end of the line, or a quote that closes the address. If the
+# text is one address, a quote is part of the value.
 _OPTION_HEAD = rf"(?P<head>[?&;](?:password|passwd|pwd|sslpassword|passphrase)=)(?!{_NOT_OPEN})"
 _OPTION = re.compile(rf"{_OPTION_HEAD}(?P<secret>(?:(?!['\"](?:[\s.,:;)\]]|$))[^&;\n])*)", re.IGNORECASE)
 _OPTION_OF_ADDRESS = re.compile(rf"{_OPTION_HEAD}(?P<secret>[^&;\n]*)", re.IGNORECASE)
@@ -38,7 +38,7 @@ _ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")  # in Hydra's grammar, outside 
 def mask(text: str, *, of: str = "") -> str:
     """Return `text` with the password of every address in it replaced by `***`.
 
-    Passwords of the address `of` are replaced wherever they are, such as in an error that names a part of it.
+    Passwords of the address `of` are replaced wherever they occur, for example in an error that quotes a part of it.
     """
     found: list[str] = []
     _replace(of, lambda secret: found.append(secret) or MASK, _OPTION_OF_ADDRESS)
@@ -48,19 +48,19 @@ def mask(text: str, *, of: str = "") -> str:
 
 
 def mask_address(address: str) -> str:
-    """Return `address` with its password replaced by `***`; a quote does not end it."""
+    """Return `address` with its password replaced by `***`; quotes are part of the password."""
     return _replace(address, lambda _: MASK, _OPTION_OF_ADDRESS)
 
 
 def mask_value(value: Any) -> Any:
-    """Return a plain value, or mappings and lists of such, with every text and key masked as one address."""
+    """Return a plain value (also nested mappings and lists) with every string and key masked as one address."""
     return _masked(value, mask_address)
 
 
 def mask_texts(value: Any) -> Any:
-    """Return a plain value, or mappings and lists of such, with the addresses in every text and key masked.
+    """Return a plain value (also nested mappings and lists) with the addresses in every string and key masked.
 
-    In the JSON of the same value `mask` would take an escaped line end for the slash of an address.
+    `mask` on the value's JSON does not work: it would take an escaped newline for the slash of an address.
     """
     return _masked(value, mask)
 
@@ -82,8 +82,8 @@ def hide_passwords(
 ) -> tuple[list[str], dict[str, str]]:
     """Return `arguments` with each password replaced by `${oc.env:...}`, and the environment variables that hold them.
 
-    Hydra writes the command line into every run's folder; an interpolation stays unresolved there. `known` are
-    variables of arguments that were hidden before; the returned ones include them.
+    Hydra writes the command line into every run directory; an interpolation stays unresolved there. `known` holds the
+    variables of arguments that were hidden earlier; the returned mapping includes them.
     """
     variables = dict(known)
 
@@ -104,7 +104,7 @@ def hide_passwords(
 
 
 def _unescaped(text: str, quote: str) -> str:
-    """Return `text`, part of a value in Hydra's grammar, as Hydra reads it."""
+    """Return `text`, part of a value in Hydra's grammar, with its escapes resolved as by Hydra."""
     if not quote:
         return _ESCAPED.sub(r"\1", text)
     return re.sub(rf"(\\*)\\{quote}", lambda match: match[1][: len(match[1]) // 2] + quote, text)

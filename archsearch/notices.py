@@ -1,4 +1,4 @@
-"""Notices that an old word still works: a line on stderr, once per process. Imports `formatting` only."""
+"""Notices on stderr, each at most once per process. Imports `formatting` only."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from archsearch.formatting import printable
 
 @functools.cache
 def notice_once(text: str) -> None:
-    """Write `notice: TEXT` on stderr, unless this process has written the same before."""
+    """Write `notice: TEXT` to stderr, unless this process has already written it."""
     sys.stderr.write(f"notice: {printable(text)}\n")

@@ -1,4 +1,4 @@
-"""Overrides as text: `KEY=VALUE` in Hydra's grammar, written and parsed; imports the standard library alone."""
+"""Overrides as text: `KEY=VALUE` in Hydra's grammar, written and parsed; imports the standard library only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 RUN = "python -m archsearch.run"
 
 SEARCH_GROUPS = ("space", "sampler", "pruner", "study", "hydra")
-"""Groups that say how a search goes on; no trial has settings of its own there."""
+"""Groups that configure the search as a whole; a trial cannot have different values there."""
 
 _UNQUOTED = re.compile(r"[A-Za-z_/][\w./@:+-]*", re.ASCII)  # text that Hydra's grammar reads without quotes
 _NOT_TEXT = frozenset({"true", "false", "null", "inf", "nan"})
@@ -36,7 +36,7 @@ def assign(key: str, value: object) -> str:
 
 
 def literal(value: object) -> str:
-    """Return a plain value as an override writes it; text is quoted if Hydra would not read it as text."""
+    """Return a plain value in the syntax of overrides; text is quoted if Hydra would not read it as text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str) and (not _UNQUOTED.fullmatch(value) or value.lower() in _NOT_TEXT):
@@ -45,7 +45,7 @@ def literal(value: object) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return `text` in single quotes; there a backslash counts only before a quote."""
+    """Return `text` in single quotes, in which backslashes are special only before a quote."""
     return "'{}'".format(re.sub(r"(\\*)('|$)", r"\1\1\2", text).replace("'", "\\'"))
 
 
@@ -56,7 +56,7 @@ def absent_from(given: Iterable[str], overrides: Iterable[str]) -> list[str]:
 
 
 def with_assignments(base: Iterable[str], assignments: Mapping[str, object]) -> list[str]:
-    """Return the overrides `base`, but for keys that `assignments` set, and one for each assignment."""
+    """Return the overrides `base` without the keys in `assignments`, followed by an override for each assignment."""
     return [
         *(one for one in base if key_of(one) not in assignments),
         *(assign(key, value) for key, value in assignments.items()),

@@ -1,7 +1,7 @@
-"""Parts that installed packages add through entry points, each imported only if it is chosen by its name.
+"""Extensions that installed packages add through entry points, imported only when they are selected by name.
 
-A package names its parts in its `pyproject.toml`, below `[project.entry-points."archsearch.datasets"]` and the other
-groups; see docs/extending.md. Imports the standard library, `decode` and `errors` only.
+A package lists its extensions in its `pyproject.toml`, below `[project.entry-points."archsearch.datasets"]` and the
+other groups; see docs/extending.md. Imports the standard library, `decode` and `errors` only.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def load(group: str, name: str, where: str) -> Any:
-    """Return the object that the entry point `name` of `group` refers to, its module imported now.
+    """Import and return the object that the entry point `name` of `group` refers to.
 
-    Raises `SpecError` at the key `where` for a name that no package, or more than one, offers, and for a package that
-    cannot be imported.
+    Raises `SpecError` at the key `where` if no package or more than one provides the name, or if it cannot be imported.
     """
     offered = [point for point in _entry_points(group) if point.name == name]
     if not offered:
@@ -50,7 +49,7 @@ def load(group: str, name: str, where: str) -> Any:
 def require_name(name: object, built_in: Iterable[str], group: str, where: str) -> None:
     """Raise `SpecError` at the key `where` unless `name` is one of `built_in` or an entry point of `group`.
 
-    The installed packages are looked through only for a name that is not `built_in`.
+    Installed packages are searched only for a name that is not `built_in`.
     """
     known = tuple(built_in)
     if name in known:

@@ -1,7 +1,7 @@
-"""A command as a process of its own: its output, its end, its garbage and its freed memory.
+"""Run a command as a process: its output streams, exit code, garbage collection and freed memory.
 
 A terminal may be closed, a pipe's reader may end (`| head`), a stream may be closed from the start (`>&-`), and an
-encoding may lack a letter; a training is worth more than its lines. Imports the standard library and `signals` only.
+encoding may lack a character: none of these may end a training. Imports the standard library and `signals` only.
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ from archsearch.signals import STOP_SIGNALS, interrupt_on_signals
 if TYPE_CHECKING:
     from collections.abc import Buffer  # type: ignore[attr-defined]
 
-# How often Python looks for garbage by itself, and how often while it imports: torch, Optuna and the
-# like leave hundreds of thousands of objects, none of them garbage; going through them again and again was half a
-# second of a run.
+# The thresholds of Python's garbage collector, and those of a command. Importing torch, Optuna and the like creates
+# hundreds of thousands of objects, none of them garbage; scanning them again and again took half a second of a run.
 USUAL_THRESHOLDS = gc.get_threshold()
 _RARE_THRESHOLDS = (20_000, *USUAL_THRESHOLDS[1:])
 
-# Names and values of malloc.h, and glibc's own defaults. By itself glibc maps every large tensor anew and gives it
-# back, and the kernel clears each page again.
+# Options of malloc.h, the values that keep freed memory, and glibc's defaults. By default glibc maps and unmaps the
+# memory of every large tensor, and the kernel clears its pages each time.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 _KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 64 * 2**20}
 _DEFAULT = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 * 2**10, _TOP_PAD: 128 * 2**10}
@@ -41,12 +40,12 @@ _DEFAULT = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 * 2**10, _TOP_PAD: 128 * 2**1
 def run_as_process(command: Callable[[], int], *, brief: bool = False) -> NoReturn:
     """Run `command` and end the process with the exit code that it returns.
 
-    What cannot be written to a terminal or pipe is dropped; a `brief` command, whose output is all that it makes, ends
-    with 2 where the disk of its output is full. SIGTERM ends a command as Ctrl-C does, with 130, from the start on.
+    Output that a terminal or pipe does not accept is dropped. A `brief` command, whose only result is its output, ends
+    with 2 if the disk of its output is full. From the start, SIGTERM ends a command with 130, as Ctrl-C does.
 
-    At its end Python walks through every object that is left, once for each of its generations: over a second where
-    torch has been loaded. The memory goes back to the system anyway, so they are set aside; exit handlers run as ever.
-    Meanwhile a command looks for garbage rarely; a `brief` one leaves none that would be worth looking for.
+    At exit Python traverses all remaining objects, once per generation: over a second if torch is loaded. The system
+    reclaims the memory anyway, so the objects are frozen; exit handlers still run. While a command runs, garbage is
+    collected rarely, and in a `brief` one never: it creates too little.
     """
     try:
         interrupt_on_signals()
@@ -76,7 +75,7 @@ def keep_freed_memory() -> bool:
 
 
 def give_freed_memory_back() -> bool:
-    """Put glibc's defaults back and return what is free to the system; return whether that was possible."""
+    """Restore glibc's defaults and return free memory to the system; return whether that was possible."""
     done = _set(_DEFAULT)
     if done:
         ctypes.CDLL(None).malloc_trim(0)
@@ -87,7 +86,7 @@ def _set(options: dict[int, int]) -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    results = [mallopt(option, value) for option, value in options.items()]  # all of them, also after a refusal
+    results = [mallopt(option, value) for option, value in options.items()]  # all of them, even if one fails
     return all(result == 1 for result in results)
 
 
@@ -95,14 +94,14 @@ _READER_GONE = frozenset({errno.EPIPE, errno.EIO, errno.EBADF, errno.ENXIO})
 
 
 class _BestEffort(io.FileIO):
-    """A file that takes all that is written to it; `lost` is the first error of a write."""
+    """A file whose writes never fail; `lost` is the first error of a write."""
 
     lost: OSError | None = None
 
     def write(self, data: Buffer, /) -> int:
         size = memoryview(data).nbytes
         try:
-            while (written := super().write(data)) is None:  # a pipe that does not block is full
+            while (written := super().write(data)) is None:  # a non-blocking pipe is full
                 select.select([], [self], [], 1.0)
         except (OSError, ValueError) as error:
             self.lost = self.lost or (error if isinstance(error, OSError) else OSError(errno.EBADF, str(error)))
@@ -111,18 +110,18 @@ class _BestEffort(io.FileIO):
 
 
 def protect_output() -> None:
-    """Make standard output and error of this process best effort; streams that somebody has replaced stay as they are.
+    """Ignore failed writes to standard output and error of this process; streams that were replaced are left alone.
 
-    So are the logs: Python would print a traceback for each line that a full disk does not take.
-    A descriptor that is closed is opened on the null device: the next file would take its number, and what a library
-    prints would be written into it.
+    Failed writes of logs are ignored too: Python would print a traceback for each line that a full disk rejects. A
+    closed descriptor is opened on the null device: otherwise the next file would get its number, and the output of
+    libraries would go into that file.
     """
     logging.raiseExceptions = False
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
     if sys.stdout is sys.__stdout__:
         sys.stdout = sys.__stdout__ = _protected(sys.stdout, 1)
     if sys.stderr is sys.__stderr__:
@@ -130,7 +129,7 @@ def protect_output() -> None:
 
 
 def lost_output() -> OSError | None:
-    """Return why standard output is incomplete although somebody reads it, as on a full disk; None if it is whole."""
+    """Return why standard output is incomplete, such as a full disk; None if it is complete or has no reader."""
     raw: Any = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if not isinstance(raw, _BestEffort):
         return None
@@ -140,7 +139,7 @@ def lost_output() -> OSError | None:
 
 
 def _protected(stream: TextIO | None, descriptor: int) -> TextIO:
-    """Return a stream like `stream`, which may be missing, whose writes cannot fail."""
+    """Return a text stream on `descriptor`, with the settings of `stream` if there is one, whose writes cannot fail."""
     if isinstance(getattr(getattr(stream, "buffer", None), "raw", None), _BestEffort):
         assert stream is not None, "it has a buffer"
         return stream

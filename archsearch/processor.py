@@ -1,4 +1,4 @@
-"""The processor's name for results and benchmarks; imports the standard library only."""
+"""The name of the processor, for results and benchmarks; imports the standard library only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INFO = Path("/proc/cpuinfo")
 
 
 def processor_name() -> str:
-    """Return the model from Linux's cpuinfo, otherwise the name in Python's `platform`, at worst the architecture."""
+    """Return the model name of /proc/cpuinfo, otherwise the processor or architecture that `platform` reports."""
     with contextlib.suppress(OSError), INFO.open(encoding="utf-8") as lines:
         for line in lines:
             if line.startswith("model name"):

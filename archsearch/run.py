@@ -9,7 +9,7 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command in `arguments`; return the exit code."""
-    from archsearch.cli.run import main as command  # here, where a signal already ends the process as it should
+    from archsearch.cli.run import main as command  # imported here: signals are handled by now
 
     return command(arguments)
 

@@ -1,10 +1,10 @@
-"""Ctrl-C, SIGTERM and the end of a time budget as a stop request that is checked between two steps.
+"""Turn Ctrl-C, SIGTERM and the end of a time budget into a stop request that is checked between two steps.
 
 Imports the standard library only.
 
-An exception raised by a signal handler may appear anywhere: within a transaction, or in a callback that swallows it.
-Code that must not be interrupted there checks a request instead. None is raised within an import: one that passes
-through the C++ of a library under way ends the process with `terminate called`, or is swallowed.
+An exception raised by a signal handler may appear anywhere: inside a transaction, or in a callback that swallows it.
+Code that must not be interrupted checks a request instead. No exception is raised during an import: if it passed
+through the C++ code of a library, the process would end with `terminate called`, or the exception would be swallowed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from types import FrameType, TracebackType
 from typing import Any
 
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Signals that ask to stop: Ctrl-C, the usual kill, and a terminal that was closed."""
-_AGAIN = 0.05  # seconds until a signal that came within an import is handled
+"""Signals that request a stop: Ctrl-C, the default of `kill`, and a closed terminal."""
+_AGAIN = 0.05  # seconds until a signal that arrived during an import is sent again
 
 
 class StopRequest:
     """A context in which the first signal of `STOP_SIGNALS` only sets `asked`.
 
     The previous handlers are restored at that moment, so that a second signal has its usual effect (it ends the
-    program), and at the end of the context. In nested contexts the innermost one takes the signal and passes the
-    request on to the outer one when it ends. Nothing is installed outside the main thread, or for a signal that is
+    program), and at the end of the context. In nested contexts the innermost one receives the signal and passes the
+    request on to the outer one when it ends. No handler is installed outside the main thread, or for a signal that is
     ignored.
     """
 
@@ -93,7 +93,7 @@ class StopRequest:
             return
         self._restore()
         if self._on_request is not None:
-            with contextlib.suppress(RuntimeError):  # a signal during a write: Python refuses a reentrant one
+            with contextlib.suppress(RuntimeError):  # a signal during a write: Python forbids reentrant writes
                 self._on_request()
         if self._raises:
             raise KeyboardInterrupt
@@ -105,7 +105,7 @@ class StopRequest:
 
 
 def raise_interrupt(number: int, frame: FrameType | None) -> None:
-    """Handle a signal as Ctrl-C is, after the import under way."""
+    """Raise `KeyboardInterrupt` for a signal; during an import, handle it after the import."""
     if _importing(frame):
         _handle_later(number)
         return
@@ -113,7 +113,7 @@ def raise_interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def interrupt_on_signals() -> None:
-    """Handle every signal of `STOP_SIGNALS` that is not ignored by `raise_interrupt`, from now on."""
+    """Install `raise_interrupt` as the handler of every signal of `STOP_SIGNALS` that is not ignored."""
     for number in STOP_SIGNALS:
         if signal.getsignal(number) not in (None, signal.SIG_IGN):
             signal.signal(number, raise_interrupt)
@@ -121,7 +121,7 @@ def interrupt_on_signals() -> None:
 
 @contextlib.contextmanager
 def blocked() -> Iterator[None]:
-    """Hold signals back within the block; a process that is started there does so too, until it calls `unblock`."""
+    """Block `STOP_SIGNALS` in the context; a process started there blocks them too, until it calls `unblock`."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -133,13 +133,13 @@ def blocked() -> Iterator[None]:
 
 
 def unblock() -> None:
-    """Take the signals that `blocked` held back in the process that started this one."""
+    """Unblock the signals that this process inherited as blocked from the context `blocked` of its parent."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 def _importing(frame: FrameType | None) -> bool:
-    """Return whether an import is under way at `frame`."""
+    """Return whether an import is in progress at `frame`."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib._bootstrap"):
             return True
@@ -148,9 +148,9 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 class TimeLimit:
-    """A context in which the main thread gets SIGTERM at `moment` (of `time.monotonic`), as if somebody had sent it.
+    """A context that sends SIGTERM to the main thread at `moment` (of `time.monotonic`).
 
-    Nothing is sent in another thread, or without a moment; `is_over` is right there too.
+    Nothing is sent if it is entered in another thread, or if `moment` is None; `is_over` is correct there too.
     """
 
     def __init__(self, moment: float | None) -> None:
@@ -160,7 +160,7 @@ class TimeLimit:
 
     @property
     def is_over(self) -> bool:
-        """Whether the moment has come."""
+        """Whether the moment has passed."""
         return self._sent or (self._moment is not None and time.monotonic() >= self._moment)
 
     def __enter__(self) -> TimeLimit:
@@ -175,7 +175,7 @@ class TimeLimit:
     ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            with self._lock:  # a signal that was sent is handled by now, in the context around this one
+            with self._lock:  # a signal that is being sent is handled here, in the context around this one
                 self._closed = True
 
     def _send(self) -> None:
@@ -185,11 +185,11 @@ class TimeLimit:
                 _send(signal.SIGTERM)
 
 
-_waiting: set[int] = set()  # signals that are handled later
+_waiting: set[int] = set()  # signals that will be sent again
 
 
 def _handle_later(number: int) -> None:
-    """Call the handler of signal `number` once more in a moment."""
+    """Send signal `number` again after `_AGAIN` seconds, unless that is already scheduled."""
     if number in _waiting:
         return
     _waiting.add(number)
@@ -205,7 +205,7 @@ def _handle_later(number: int) -> None:
 
 
 def _send(number: int) -> None:
-    """Send the signal to the main thread; it ends a wait there as well, where the system has `pthread_kill`."""
+    """Send the signal to the main thread; if the system has `pthread_kill`, this also interrupts a wait there."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:

@@ -1,1 +1,1 @@
-"""Analysis of a plan: footprint, traits, limits; pure arithmetic, without torch."""
+"""Analysis of a plan: footprint, traits, limits; arithmetic only, no torch."""

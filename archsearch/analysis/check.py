@@ -1,4 +1,4 @@
-"""The check of a design against its limits before anything is trained: margins, fixes that were tried, the message.
+"""Check a design against its limits before training: margins, verified fixes, and the message about broken limits.
 
 Imports the design and this package; no torch.
 """
@@ -23,16 +23,16 @@ from archsearch.errors import LimitError, SpecError
 from archsearch.formatting import html_table, number
 
 MAX_FIXES = 3
-"""Fixes that are given for one limit."""
+"""The most fixes that are listed for one limit."""
 MOST_JOINED = 10
-"""Changes of which two are tried together for one limit, where none keeps it alone."""
+"""The number of changes that are combined in pairs if no single change keeps a limit."""
 MOST_WORK = 20_000
-"""Stages and layers that the changes tried for one limit have together: of a huge design fewer are tried."""
+"""The most stages and layers in all designs tried for one limit: of a huge design, fewer changes are tried."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checked:
-    """A design with its width resolved, its plan, footprint, and one margin for every limit that is set.
+    """A design with its width resolved, its plan, its footprint, and one margin per limit that is set.
 
     `training` is the predicted time of its training, if a predictor was given.
     """
@@ -50,7 +50,7 @@ class Checked:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Warnings about designs that are valid but hardly intended: stages whose windows see a single pixel."""
+        """Warnings about valid but probably unintended designs: stages whose kernels see a single pixel."""
         return tuple(
             f"stage {stage}: its {kernel} x {kernel} convolutions see a map of 1 x 1 and padding; "
             "use fewer strides before it, or a kernel of 1"
@@ -59,11 +59,11 @@ class Checked:
 
     @property
     def design_id(self) -> str:
-        """The identity of the network: equal networks share it, whatever their names."""
+        """The hash of the network; equal networks share it, whatever their names."""
         return design_id(self.plan)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: a row for every limit, with its fixes."""
+        """Return the table that a notebook shows: one row per limit, with its fixes."""
         broken, limits = sum(not margin.kept for margin in self.margins), len(self.margins)
         summary = f"breaks {broken} of {limits} limits" if broken else f"keeps all {limits} limits"
         cells = [[one.limit, one.kept, margin_text(one), "; ".join(one.fixes)] for one in self.margins]
@@ -73,10 +73,10 @@ class Checked:
 def check_design(
     design: DesignSpec, limits: Limits, blocks: BlockLookup | None = None, predictor: Predictor | None = None
 ) -> Checked:
-    """Return `design` measured against `limits`; with `blocks` given, broken limits carry their fixes.
+    """Return `design` measured against `limits`; if `blocks` is given, margins of broken limits have fixes.
 
-    A limit on the seconds of a training needs a `predictor` of them. Raises `SpecError` for a design that is no
-    network at all.
+    A limit on the predicted training time needs a `predictor`. Raises `SpecError` for a design that is not a valid
+    network.
     """
     checked = _measured(design, limits, predictor)
     if blocks is None or checked.kept:
@@ -101,7 +101,7 @@ def _measured(design: DesignSpec, limits: Limits, predictor: Predictor | None) -
 
 
 def _with_own(design: DesignSpec, blocks: BlockLookup) -> BlockLookup:
-    """Return the lookup `blocks`, except that names which `design` uses mean what they mean there."""
+    """Return the lookup `blocks`, except that names of blocks in `design` refer to the blocks of `design`."""
     own: dict[str, Mapping[str, Any]] = {}
     raw: list[Any] = list(design.source["stages"].values())
     if design.stem is not None:
@@ -118,15 +118,15 @@ def _with_own(design: DesignSpec, blocks: BlockLookup) -> BlockLookup:
 
 
 def begun(checked: Checked) -> Checked:
-    """Return the design of a training that has begun, without a broken limit on its seconds.
+    """Return `checked` for a training that is resumed: without a broken limit on the predicted training time.
 
-    The limit was kept then; what other trainings have taught since may have changed the prediction.
+    The limit was kept when the training started; trainings that finished since may have changed the prediction.
     """
     return replace(checked, margins=tuple(one for one in checked.margins if one.kept or one.limit != SECONDS))
 
 
 def require(checked: Checked) -> None:
-    """Raise `LimitError`, with every broken limit in its message, unless all limits are kept."""
+    """Raise `LimitError`, which lists every broken limit, unless all limits are kept."""
     if not checked.kept:
         raise LimitError(broken_limits_text(checked))
 
@@ -148,7 +148,7 @@ def broken_limits_text(checked: Checked) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tried:
-    """A change, and what the changed design has: its footprint and its margins."""
+    """A change, with the footprint and the margins of the changed design."""
 
     change: Change
     footprint: Footprint
@@ -166,10 +166,9 @@ def _fixes(
 ) -> tuple[str, ...]:
     """Return up to `MAX_FIXES` texts `change gives result` for a broken limit; each change is verified.
 
-    Where no single change keeps the limit, two that come nearer to it are tried together. A change that keeps every
-    limit of `kept` comes before one that breaks another; among equals the gentler, and then the one that changes the
-    `parameters` less, where they are not what the limit is about. A dense block replaces an efficient one only where
-    nothing gentler keeps the limit.
+    If no single change keeps the limit, pairs of changes that come nearer to it are tried. Fixes are sorted by the
+    number of limits in `kept` that they break, then by roughness, then by how much they change `parameters`, unless the
+    limit grows with the width. A dense block replaces an efficient one only if no change of numbers keeps the limit.
     """
     limit = LIMITS[margin.limit]
     size = sum(1 + sum(block.layers for block in blocks_of(stage)) for stage in stages_of(design))
@@ -200,11 +199,11 @@ def _fixes(
 
 
 def _pairs(tried: Iterable[_Tried], margin: Margin) -> Iterator[Change]:
-    """Yield the joined pairs of the `MOST_JOINED` changes of other keys that come nearest to the limit."""
+    """Yield pairs of the `MOST_JOINED` changes that come nearest to the limit, if they change different keys."""
     nearer = [one for one in tried if one.margins[margin.limit].slack > margin.slack]
     nearer.sort(
         key=lambda one: (one.change.roughness, -one.margins[margin.limit].slack)
-    )  # stable: the first stay first
+    )  # stable: keeps the order of equals
     for one, other in combinations(nearer[:MOST_JOINED], 2):
         if one.change.is_apart_from(other.change):
             yield one.change.joined(other.change)
@@ -217,7 +216,7 @@ def _tried(
     blocks: BlockLookup,
     predictor: Predictor | None,
 ) -> list[_Tried]:
-    """Return the changes after which the design is a network, with what it then has."""
+    """Return the changes that give a valid network, with its footprint and margins."""
     found: list[_Tried] = []
     for change in changes:
         try:

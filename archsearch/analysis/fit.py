@@ -18,24 +18,24 @@ from archsearch.design.spec import DesignSpec
 from archsearch.errors import ChannelsError, SpecError
 
 STEP = 1 / 1024
-"""Multipliers are tried in these steps: finer than one divisor of channels for widths up to 8 192."""
+"""Step of the multipliers: finer than 8 channels, the default divisor, for widths up to 8 192."""
 WIDEST = 64.0
-# How the search steps; the result depends on these only where counts fall (see `resolve`):
+# Parameters of the search; the result depends on them only if counts decrease with the width (see `resolve`):
 DENSITY = 4  # parameters of a block per squared channel: 1 for a pointwise, 9 for a 3 x 3 convolution
 POWER = 1.8  # first guess of the power with which counts grow with the multiplier
-BEYOND = 0.01  # share of the multiplier by which a step passes the guess
-NARROW = 1.04  # high / low below which the bracket is bisected
+BEYOND = 0.01  # relative distance by which a step passes the guess
+NARROW = 1.04  # ratio high / low below which the bracket is bisected
 MAX_LOG_STEP = 20.0  # logarithm of the largest step
-LEAST_SECONDS = 1e-3  # below which bounds and values count as this
+LEAST_SECONDS = 1e-3  # smaller bounds and values are treated as this
 
 
 def resolve(design: DesignSpec, limits: Limits, predictor: Predictor | None = None) -> DesignSpec:
-    """Return `design` with `width: fit` replaced by the widest multiplier; unchanged where it has a number.
+    """Return `design` with `width: fit` replaced by the widest multiplier; unchanged if its width is a number.
 
-    Counts grow with the multiplier, so bisection finds it, the same one every time. They fall a little where rounding
-    makes two widths equal and a shortcut needs no projection: a still wider network may then keep the bounds too.
-    Where even the narrowest network breaks an upper limit, that one is returned, and its margins show by how much.
-    Multipliers whose channels do not fit the design, such as those that its groups do not divide, are skipped.
+    Counts grow with the multiplier, so bisection finds it, deterministically. They decrease a little if rounding makes
+    two widths equal, so that a shortcut needs no projection: an even wider network may then keep the bounds too.
+    If even the narrowest network breaks an upper limit, it is returned, and its margins show by how much.
+    Multipliers whose channels do not fit the design, for example because groups do not divide them, are skipped.
     Raises `SpecError` if no upper limit is set, or if no multiplier gives a network.
     """
     if design.width != "fit":
@@ -53,10 +53,10 @@ def resolve(design: DesignSpec, limits: Limits, predictor: Predictor | None = No
 def widest(design: DesignSpec, upper: Mapping[str, Bound], predictor: Predictor | None = None) -> float:
     """Return the largest multiple of `STEP` up to `WIDEST` at which every bound of `upper` is kept.
 
-    `predictor` gives the seconds of a training, where they are bounded.
+    `predictor` is needed if the training time is bounded.
 
-    The bracket closes by steps a little past the point where the counts, growing by a power of the multiplier, would
-    meet their bounds; then it is bisected. Multipliers that give the same channels are measured once.
+    Counts are assumed to grow with a power of the multiplier. Each step goes a little past the point at which they
+    would reach their bounds; a narrow bracket is bisected. Multipliers with the same channels are measured once.
     """
     counts = _Counts(design, upper, predictor)
     low, high = 0, round(WIDEST / STEP) + 1  # low keeps the bounds, high breaks them
@@ -81,7 +81,7 @@ def widest(design: DesignSpec, upper: Mapping[str, Bound], predictor: Predictor 
         before = (at, kept, headroom)
         guess = at * math.exp(min(headroom, MAX_LOG_STEP) / power) * (1 + beyond if kept else 1 - beyond)
         at = min(max(round(guess), max(low, 1) + 1), high - 1)
-    if not low:  # nothing between the narrowest and `high` fits the design
+    if not low:  # no multiplier between the narrowest and `high` fits the design
         low = 1 if counts.at(1) is not None else high
     if low * STEP > WIDEST:
         measure(lower(design.at_width(1.0)))  # raises, with the path of the layer
@@ -89,7 +89,7 @@ def widest(design: DesignSpec, upper: Mapping[str, Bound], predictor: Predictor 
 
 
 class _Counts:
-    """What a design counts at its multipliers, in steps, against upper bounds."""
+    """The counts of a design by multiplier (in units of `STEP`), compared with upper bounds."""
 
     def __init__(self, design: DesignSpec, upper: Mapping[str, Bound], predictor: Predictor | None) -> None:
         self._design, self._widths, self._upper = design, Widths(design), upper
@@ -97,7 +97,7 @@ class _Counts:
         self._known: dict[tuple[int, ...], tuple[bool, float] | None] = {}
 
     def at(self, steps: int) -> tuple[bool, float] | None:
-        """Return whether the bounds are kept, and the headroom; None where the channels do not fit the design."""
+        """Return whether the bounds are kept, and the headroom; None if the channels do not fit the design."""
         channels = self._widths.channels(steps * STEP)
         if channels not in self._known:
             try:
@@ -107,14 +107,14 @@ class _Counts:
         return self._known[channels]
 
     def _values(self, width: float) -> Mapping[str, float]:
-        """Return what is bounded, by name, under the multiplier `width`."""
+        """Return the values that can be bounded, by name, at the multiplier `width`."""
         values: dict[str, float] = self._widths.totals(width)._asdict()
         if self._predictor is not None:
             values[SECONDS] = self._predictor(self._design.at_width(width)).seconds
         return values
 
     def near(self, steps: int, low: int, high: int) -> tuple[int, bool, float] | None:
-        """Return a multiplier between `low` and `high` that fits, at most `steps` if one is, with `at` of it."""
+        """Return a multiplier in (`low`, `high`) that fits, at most `steps` if possible, with the result of `at`."""
         for one in chain(range(steps, low, -1), range(steps + 1, high)):
             if (found := self.at(one)) is not None:
                 return one, *found
@@ -131,7 +131,7 @@ def lowered(
 
 
 def _guessed(design: DesignSpec, upper: Mapping[str, Bound]) -> float:
-    """Return an estimate of the multiplier from the bound on parameters; channels near the result's are often known."""
+    """Return a first multiplier from the bound on parameters: near the result, more blocks are cached."""
     most = min(_ends(upper.get("parameters", Bound())), default=None)
     squares = sum((stage.width or 0) ** 2 * stage.repeats for stage in design.stages)
     return 1.0 if most is None or not squares else math.sqrt(max(most, 1.0) / (DENSITY * squares))

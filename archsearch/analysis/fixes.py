@@ -1,6 +1,6 @@
-"""Changes of a design that may keep a limit: each is an override that a user can type, with the mapping it leads to.
+"""Changes of a design that may keep a limit: overrides that a user can type, and the mapping that they result in.
 
-Which of them a limit tries is in `limits`; that they work is found by checking the changed design (`check`).
+`limits` selects the changes to try for each limit, and `check` verifies them by checking the changed design.
 Imports the design and its traits; no torch.
 """
 
@@ -18,28 +18,28 @@ from archsearch.errors import SpecError
 
 Path = tuple[str, ...]
 _TRIES = 200
-_ROUNDING = 1.3  # what the rounding of channels may add to a multiplier
+_ROUNDING = 1.3  # how much the rounding of channels may add to a multiplier, as a factor
 _SHARED = ("kernel", "stride", "dilation", "padding", "bias", "act", "norm", "dropout", "shortcut")
-"""Options that the blocks which `set_block` gives have in common."""
+"""Options that all blocks passed to `set_block` have in common."""
 _DENSE = ("normal", "strided", "dilated")
-"""Of these, the blocks of a dense convolution."""
+"""Those of these blocks that have a dense convolution."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Keys of a design with their new values."""
+    """New values for keys of a design."""
 
     edits: tuple[tuple[Path, Any], ...]
     roughness: int = 0
-    """0 changes a number, 1 replaces a block, 2 an efficient block by a dense one."""
+    """0 changes a number, 1 replaces a block, 2 replaces an efficient block by a dense one."""
 
     @property
     def override(self) -> str:
-        """The change as a user types it."""
+        """The change as overrides."""
         return " ".join(f"arch.{'.'.join(path)}={_text(value)}" for path, value in self.edits)
 
     def applied(self, source: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the mapping of the changed design, given that of the design."""
+        """Return the mapping of the changed design; `source` is that of the design."""
         for path, value in self.edits:
             source = _with(source, path, value)
         return source
@@ -49,30 +49,30 @@ class Change:
         return Change((*self.edits, *other.edits), max(self.roughness, other.roughness))
 
     def is_apart_from(self, other: Change) -> bool:
-        """Return whether it changes other keys than `other`."""
+        """Return whether it has no key in common with `other`."""
         return not {path for path, _ in self.edits} & {path for path, _ in other.edits}
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A stage, its entry or the stem: the keys of its mapping, its use of a block, and the blocks that it makes."""
+    """A stage, its entry or the stem: the path of its mapping, its use of a block, and its resolved blocks."""
 
     path: Path
     use: BlockUse
     blocks: tuple[FixedBlock, ...]
 
     def has(self, *traits: str) -> bool:
-        """Return whether one of its blocks has one of `traits`, whatever its channels."""
+        """Return whether one of its blocks has one of `traits`."""
         return any(not _block_traits(block).isdisjoint(traits) for block in self.blocks)
 
 
 def set_key(path: Path, value: Any) -> Change:
-    """Return the change of one key of the design."""
+    """Return a change of one key of the design."""
     return Change(((path, value),))
 
 
 def set_option(design: DesignSpec, option: str, *values: Any) -> Iterator[Change]:
-    """Yield `option` at each of `values`, in each stage whose blocks have it; the last stage first."""
+    """Yield changes of `option` to each of `values`, in each stage whose block has it; the last stage first."""
     for value in values:
         for stage in reversed(design.stages):
             if stage.repeats > 0 and option in stage.use.block.defaults:
@@ -80,9 +80,9 @@ def set_option(design: DesignSpec, option: str, *values: Any) -> Iterator[Change
 
 
 def set_block(design: DesignSpec, block: str, **options: Any) -> Iterator[Change]:
-    """Yield `block`, with its `options`, in each stage; the last stage first.
+    """Yield changes to `block`, with its `options`, in each stage; the last stage first.
 
-    A depthwise convolution over the image, or one that makes the logits, is left out.
+    Only dense blocks are used in a stage whose input is the image or whose output is the logits.
     """
     for part in reversed(_parts(design)):
         if part.path[0] == "stages" and len(part.path) == 2 and (block in _DENSE or not _is_end(design, part.path[1])):
@@ -90,14 +90,14 @@ def set_block(design: DesignSpec, block: str, **options: Any) -> Iterator[Change
 
 
 def remove(design: DesignSpec, traits: Sequence[str], option: str, value: Any) -> Iterator[Change]:
-    """Yield the change of `option` to `value` in every part that has one of `traits`; none where a part has not it."""
+    """Yield one change of `option` to `value` in all parts with one of `traits`; none if a part lacks the option."""
     parts = [part for part in _parts(design) if part.has(*traits)]
     if parts and all(option in part.use.block.defaults for part in parts):
         yield Change(tuple(((*part.path, option), value) for part in parts))
 
 
 def replace_blocks(design: DesignSpec, traits: Sequence[str], block: str) -> Iterator[Change]:
-    """Yield `block` in place of all blocks that have one of `traits`."""
+    """Yield one change that replaces all blocks with one of `traits` by `block`."""
     changes = [_replaced(part, block, {}) for part in _parts(design) if part.has(*traits)]
     if changes:
         yield Change(
@@ -106,7 +106,7 @@ def replace_blocks(design: DesignSpec, traits: Sequence[str], block: str) -> Ite
 
 
 def add_repeats(design: DesignSpec, *steps: int) -> Iterator[Change]:
-    """Yield each stage longer, or shorter, by each of `steps`; the last stage first."""
+    """Yield changes of the repeats of each stage by each of `steps`, which may be negative; the last stage first."""
     for step in steps:
         for stage in reversed(design.stages):
             if stage.repeats + step >= 1:
@@ -114,9 +114,9 @@ def add_repeats(design: DesignSpec, *steps: int) -> Iterator[Change]:
 
 
 def narrow(design: DesignSpec, excess: float) -> Iterator[Change]:
-    """Yield the multipliers below the design's own, in hundredths, largest first, that may end an `excess`.
+    """Yield changes to smaller multipliers, in steps of 0.01 or more, largest first, that may remove an `excess`.
 
-    Counts grow with the square of the multiplier at most, up to what rounding of channels adds or takes.
+    Counts grow at most with the square of the multiplier, apart from the rounding of channels.
     """
     if design.width == "fit":
         return
@@ -140,7 +140,7 @@ def _parts(design: DesignSpec) -> list[_Part]:
 
 
 def _is_end(design: DesignSpec, stage: str) -> bool:
-    """Return whether `stage` sees the image, or makes the logits."""
+    """Return whether the input of `stage` is the image, or its output the logits."""
     used: list[StageSpec] = [one for one in design.stages if one.repeats > 0]
     if not used:
         return False
@@ -149,7 +149,7 @@ def _is_end(design: DesignSpec, stage: str) -> bool:
 
 
 def _replaced(part: _Part, block: str, options: Mapping[str, Any]) -> Change:
-    """Return the change of the block of `part`; options of its own that the new one does not have become null."""
+    """Return the change of the block of `part`; options of the old block that are not `_SHARED` become null."""
     edits: list[tuple[Path, Any]] = [((*part.path, "block"), block)]
     edits += [((*part.path, option), None) for option in part.use.options if option not in _SHARED]
     edits += [((*part.path, option), value) for option, value in options.items()]
@@ -158,7 +158,7 @@ def _replaced(part: _Part, block: str, options: Mapping[str, Any]) -> Change:
 
 
 def _block_traits(block: FixedBlock) -> frozenset[str]:
-    """Return the traits of `block` by itself, at some channels."""
+    """Return the traits of `block` alone, for the first sample numbers of channels that fit it; empty if none do."""
     for channels, width in ((64, 64), (48, 96)):
         try:
             return traits_of(layers_of(block, channels, width), (channels, 64, 64))

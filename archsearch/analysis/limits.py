@@ -1,8 +1,8 @@
 """Limits: the bounds that a design must keep, decoded from YAML, and the signed margin of each.
 
-`LIMITS` is the one table of them. A limit is one object: its name and unit, how it is measured, how its bound and its
+`LIMITS` is the table of all limits. A limit is one object: its name and unit, how it is measured, how its bound and its
 margin are written, and the changes of a design that may keep it. docs/extending.md explains how to add one.
-Imports `errors`, `decode`, the design and this package; no torch.
+Imports `errors`, `decode`, `formatting`, the design and this package; no torch.
 """
 
 from __future__ import annotations
@@ -29,24 +29,26 @@ Number = Annotated[float, Range(at_least=-1e18, at_most=1e18)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """A bound on a whole number; at least one of the four is given, each must be kept on its own."""
+    """Bounds on a number; at least one of the four is given, and all that are given must be kept."""
 
     above: Number | None = None
     below: Number | None = None
     at_least: Number | None = None
     at_most: Number | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no whole number from 0 on keeps every bound."""
-        least = (0.0, self.at_least or 0.0, -1.0 if self.above is None else floor(self.above) + 1)
-        most = (inf if self.at_most is None else self.at_most, inf if self.below is None else ceil(self.below) - 1)
-        return ceil(max(least)) > min(most)
+    def is_empty(self, *, whole: bool) -> bool:
+        """Return whether no number of at least 0 keeps all bounds; only whole numbers count if `whole`."""
+        low = max(0.0, self.at_least or 0.0, self.above or 0.0)
+        high = min(inf if bound is None else bound for bound in (self.at_most, self.below))
+        if not whole:
+            return low > high or (low == high and high in (self.above, self.below))
+        least = max(ceil(low), 0 if self.above is None else floor(self.above) + 1)
+        return least > high or (least == high and high == self.below)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Downsampling:
-    """At least `layers` convolutions that are strided, dilated, or either."""
+    """At least `layers` convolutions that are strided or dilated, as listed in `by`."""
 
     layers: Annotated[int, Range(at_least=0)]
     by: tuple[Literal["strided", "dilated"], ...] = ("strided", "dilated")
@@ -54,7 +56,7 @@ class Downsampling:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits of a design; None is no limit."""
+    """The limits of a design; None means no limit."""
 
     receptive_field: Bound | None = None
     parameters: Bound | None = None
@@ -82,16 +84,16 @@ class Margin:
     kept: bool
     slack: float
     fixes: tuple[str, ...] = ()
-    error: float | None = None  # relative, of a value that is predicted: half of them are nearer
+    error: float | None = None  # predicted values only: the median relative error
 
     @property
     def excess(self) -> float:
-        """The relative excess over the limit: 0 where it is kept, above 0 where it is broken."""
+        """The relative excess over the limit: 0 if it is kept, above 0 if it is broken."""
         return 0.0 if self.kept else max(-self.slack, 1e-9)
 
 
 class Measured:
-    """The footprint of a plan, what its training is estimated at, and its traits, read when a limit needs them."""
+    """The footprint, the estimated training time and the traits of a plan; traits are read when a limit needs them."""
 
     def __init__(self, plan: Plan, footprint: Footprint, training: Estimate | None = None) -> None:
         self.footprint, self.training, self._plan = footprint, training, plan
@@ -99,7 +101,7 @@ class Measured:
 
     @property
     def traits(self) -> Traits:
-        """The traits, read once."""
+        """The traits, read on first use."""
         if self._traits is None:
             self._traits = read_traits(self._plan)
         return self._traits
@@ -116,18 +118,18 @@ class Limit:
         unit: str = "",
         grows_with_width: bool = False,
     ) -> None:
-        """Take the name, that of a field of `Limits`, the unit, and the function that yields the changes to try.
+        """Take the name of a field of `Limits`, the unit, and the function that yields the changes to try.
 
-        `width: fit` can keep the upper bounds of a number that grows with the widths.
+        `width: fit` can keep upper bounds on a number that `grows_with_width`.
         """
         self.name, self.changes, self.unit, self.grows_with_width = name, changes, unit, grows_with_width
 
     def margin(self, bound: Any, measured: Measured) -> Margin:
-        """Return the margin of what was measured to `bound`, a value of the field of `Limits`."""
+        """Return the margin of `measured` to `bound`, the value of the field of `Limits`."""
         raise NotImplementedError
 
     def bound_text(self, bound: Any) -> str:
-        """Return the bound of a margin as text."""
+        """Return `bound`, as in a margin, as text."""
         raise NotImplementedError
 
     def text(self, margin: Margin) -> str:
@@ -135,19 +137,19 @@ class Limit:
         raise NotImplementedError
 
     def result_text(self, margin: Margin) -> str:
-        """Return the result of a change, such as ` gives 47 px`; empty if the change itself says it."""
+        """Return the result of a change, such as ` gives 47 px`; empty if it is clear from the change."""
         return ""
 
     def detail(self, plan: Plan) -> str:
-        """Return more on a broken limit, for its message to add in brackets; empty for nothing."""
+        """Return details about a broken limit, which its message shows in parentheses; empty if there are none."""
         return ""
 
 
 class NumberLimit(Limit):
-    """A bound on a number of the footprint, whose field has the name of the limit."""
+    """Bounds on the field of the footprint that has the name of the limit."""
 
     def margin(self, bound: Bound, measured: Measured) -> Margin:
-        """Return the margin; of several bounds, that of the tightest."""
+        """Return the margin; with several bounds, the smallest slack."""
         return self._margin(bound, getattr(measured.footprint, self.name))
 
     def _margin(self, bound: Bound, found: float) -> Margin:
@@ -187,10 +189,10 @@ class NumberLimit(Limit):
 
 
 class SecondsLimit(NumberLimit):
-    """A bound on the seconds that the training is predicted to take, whose margin says how far off that may be."""
+    """Bounds on the predicted training time in seconds; the margin includes the error of the prediction."""
 
     def margin(self, bound: Bound, measured: Measured) -> Margin:
-        """Return the margin of the estimate; raises `SpecError` where nothing was estimated."""
+        """Return the margin of the estimate; raise `SpecError` if there is none."""
         if measured.training is None:
             raise unpredicted()
         seconds, error = measured.training.seconds, measured.training.error
@@ -203,7 +205,7 @@ class SecondsLimit(NumberLimit):
 
 
 class ReceptiveFieldLimit(NumberLimit):
-    """A bound on the receptive field; its message shows how the field grows."""
+    """Bounds on the receptive field; the message shows how it grows over the stages."""
 
     def detail(self, plan: Plan) -> str:
         ends = [(name, row.receptive_field) for name, row in stage_ends(rows(plan)) if name != "head"]
@@ -214,7 +216,7 @@ class TraitLimit(Limit):
     """Traits that a plan must have (`contains`), or must not have (`forbids`)."""
 
     def margin(self, bound: tuple[str, ...], measured: Measured) -> Margin:
-        """Return the margin, whose `found` are the traits of the bound that are present."""
+        """Return the margin; `found` lists the traits of the bound that are present."""
         present = [trait for trait in bound if trait in measured.traits.present]
         slack = -float(len(present)) if self.name == "forbids" else float(len(present) - len(bound))
         return _margin(self.name, list(bound), present, slack)
@@ -235,10 +237,10 @@ class TraitLimit(Limit):
 
 
 class DownsamplingLimit(Limit):
-    """At least so many layers that downsample in the ways that the bound lists."""
+    """A minimum number of layers that are strided or dilated, as listed in the bound."""
 
     def margin(self, bound: Downsampling, measured: Measured) -> Margin:
-        """Return the margin, whose `found` is the number of layers."""
+        """Return the margin; `found` is the number of layers."""
         count = measured.traits.either
         if "dilated" not in bound.by:
             count = measured.traits.strided_layers
@@ -260,7 +262,7 @@ class HeadLimit(Limit):
     """The pooling at the end of the network."""
 
     def margin(self, bound: str, measured: Measured) -> Margin:
-        """Return the margin, whose `found` is the head's pooling."""
+        """Return the margin; `found` is the pooling of the head."""
         head = measured.traits.head
         return _margin(self.name, bound, head, 0.0 if head == bound else -1.0)
 
@@ -299,7 +301,7 @@ def _cost_changes(design: DesignSpec, margin: Margin) -> Iterator[Change]:
 
 
 def _added_traits(design: DesignSpec, margin: Margin) -> Iterator[Change]:
-    """Yield changes that add the missing traits, one by one and, for a dilated one, two at once."""
+    """Yield changes that add one missing trait, or a missing trait together with dilation."""
     missing = [trait for trait in margin.bound if trait not in margin.found]
     for trait, option in (("dilated", "dilation"), ("strided", "stride")):
         if trait in missing:
@@ -313,7 +315,7 @@ def _added_traits(design: DesignSpec, margin: Margin) -> Iterator[Change]:
 
 
 def _removed_traits(design: DesignSpec, margin: Margin) -> Iterator[Change]:
-    """Yield changes that remove the traits wherever they are: options first, then blocks."""
+    """Yield changes that remove the traits from all parts of the design: options first, then blocks."""
     for trait, (option, value) in _WITHOUT.items():
         if trait in margin.found:
             yield from fixes.remove(design, (trait,), option, value)
@@ -332,11 +334,11 @@ def _head_changes(_: DesignSpec, margin: Margin) -> Iterator[Change]:
 
 
 _WITHOUT = {"dropout": ("dropout", 0.0), "dilated": ("dilation", 1), "strided": ("stride", 1)}
-"""The option of shipped blocks, and its value, that leaves a trait out."""
+"""The option of shipped blocks, and its value, that removes a trait."""
 _BLOCKS = {"depthwise_separable": "depthwise", "depthwise": "depthwise", "dilated": "dilated", "strided": "strided"}
-"""Shipped blocks that bring a trait."""
+"""Shipped blocks that have a trait."""
 _IMPLIED = {"depthwise_separable": ("depthwise", "pointwise")}
-"""Traits that a trait cannot be without."""
+"""Traits that a trait implies."""
 LIMITS: Mapping[str, Limit] = {
     limit.name: limit
     for limit in (
@@ -352,11 +354,11 @@ LIMITS: Mapping[str, Limit] = {
         HeadLimit("head", _head_changes),
     )
 }
-"""Every limit by its name, in the order in which margins are listed; each has a field of `Limits`."""
+"""Every limit by its name, in the order of the margins; each has a field in `Limits`."""
 
 
 def decode_limits(raw: object, where: str = "constraints") -> Limits:
-    """Return the limits that the mapping `raw` describes; raises `SpecError` below `where`."""
+    """Return the limits that the mapping `raw` describes; raise `SpecError` for a key below `where`."""
     if raw is None:
         return Limits()
     if is_mapping(raw):
@@ -378,10 +380,10 @@ def decode_limits(raw: object, where: str = "constraints") -> Limits:
 
 
 def _require_possible(limits: Limits, where: str) -> None:
-    """Raise `SpecError` for limits that contradict each other, so that no design keeps them."""
+    """Raise `SpecError` for limits that contradict each other, so that no design can keep them."""
     for field in fields(limits):
         bound = getattr(limits, field.name)
-        if isinstance(bound, Bound) and bound.is_empty:
+        if isinstance(bound, Bound) and bound.is_empty(whole=field.name != "train_seconds"):
             text = bound_text(field.name, {name: value for name, value in asdict(bound).items() if value is not None})
             raise SpecError(join(where, field.name), f"no design keeps it: {text}", "Change one of the bounds.")
     forbidden = set(limits.forbids or ())
@@ -396,13 +398,13 @@ def _require_possible(limits: Limits, where: str) -> None:
 
 
 def unpredicted() -> SpecError:
-    """Return the error that a limit on seconds is set where nothing predicts them."""
+    """Return the error for a limit on the training time without a predictor."""
     fix = "python -m archsearch.show and run predict it; leave the limit out elsewhere."
     return SpecError(f"constraints.{SECONDS}", "needs the settings of a training on this machine", fix)
 
 
 def margins(plan: Plan, footprint: Footprint, limits: Limits, training: Estimate | None = None) -> tuple[Margin, ...]:
-    """Return one margin for every limit that is set, in the order of `LIMITS`; that on seconds needs `training`."""
+    """Return one margin for every limit that is set, in the order of `LIMITS`; one on seconds needs `training`."""
     measured = Measured(plan, footprint, training)
     given = ((limit, getattr(limits, name)) for name, limit in LIMITS.items())
     return tuple([limit.margin(bound, measured) for limit, bound in given if bound is not None])
@@ -414,12 +416,12 @@ def margin_text(margin: Margin) -> str:
 
 
 def bound_text(limit: str, bound: Any) -> str:
-    """Return the bound of a limit as text: `above 44`, `depthwise_separable, dilated`, `3 layers by strided`."""
+    """Return the bound of a limit as text: `above 44`, `depthwise_separable, dilated`, `3 strided layers`."""
     return LIMITS[limit].bound_text(bound)
 
 
 def margin_record(margin: Margin) -> dict[str, Any]:
-    """Return one margin as the JSON of `show` and `result.json` has it."""
+    """Return one margin as plain values, for the JSON of `show` and `result.json`."""
     record = {field.name: getattr(margin, field.name) for field in fields(margin)}
     if margin.error is None:
         del record["error"]

@@ -1,9 +1,9 @@
-"""The footprint of a plan: its costs and receptive field, in total and by layer; of a design also by its blocks.
+"""The footprint of a plan, in total and by layer: its costs and its receptive field.
 
-One pass carries shape and extent from layer to layer and adds up the counts. A search measures thousands of designs a
-second that share blocks: what each block adds is remembered (`measure_design`, `Widths`), with the same numbers as
-`measure(lower(design))`. MACs are multiplications with their addition, of convolutions and dense layers alone, as in
-pycls (Radosavovic et al., CVPR 2020) and fvcore. Imports the design only; no torch, no numpy.
+One pass carries shape and extent from layer to layer and adds up the counts. A search measures thousands of designs per
+second that share blocks, so the results of blocks are cached (`measure_design`, `Widths`); the numbers are those of
+`measure(lower(design))`. MACs are multiply-accumulates of convolutions and dense layers only, as in pycls (Radosavovic
+et al., CVPR 2020) and fvcore; a blur pool counts as a convolution. Imports the design only; no torch, no numpy.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from archsearch.errors import ChannelsError, SpecError
 from archsearch.formatting import html_cell, html_table
 
 LARGEST_FIELD = 10**12
-"""px: a bound against strides that go on where the map has one pixel."""
+"""px, a limit that designs exceed if their strides continue on a feature map of one pixel."""
 BYTES_PER_ACTIVATION = 4
-"""float32, the precision that memory is given in."""
+"""float32, the precision of all figures of memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +47,11 @@ class LayerFootprint:
     name: str
     """The path, such as `stages.c2.1.conv`; for a merge, the path of the parallel."""
     kind: str
-    """The `row` of the layer's kind (`conv`, `norm`, ...); of a merge `add`, `mean`, `concat` or `multiply`."""
+    """The `row` of the layer's kind (`conv`, `norm`, ...); for a merge `add`, `mean`, `concat` or `multiply`."""
     output_shape: Shape
     """(C, H, W)."""
     extent: AnyExtent
-    """The region that an output sees; global pools, dense layers and all later layers have that of their input."""
+    """The input region that an output depends on; global pools, dense layers and later layers do not change it."""
     parameters: int
     macs: int
     activations: int
@@ -69,16 +69,16 @@ class LayerFootprint:
 
     @property
     def jump(self) -> float:
-        """Px, the average distance between the fields of neighbouring outputs."""
+        """The average distance in px between the receptive fields of neighbouring outputs."""
         return self.extent.jump
 
     @property
     def start(self) -> int:
-        """Px, the left edge of the field of the first output; negative inside the padding."""
+        """The left edge in px of the receptive field of the first output; negative inside the padding."""
         return self.extent.start
 
     def middle_field(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Return the rows and the columns (px, from and to) that the unit in the middle of the map sees."""
+        """Return the rows and columns (px, from and to) that the output in the middle of the feature map depends on."""
         (rows, columns), (_, height, width) = self.extent.axes, self.output_shape
         return rows.interval(height // 2), columns.interval(width // 2)
 
@@ -92,9 +92,9 @@ class Footprint:
     parameters: int
     """Trainable numbers: weights, biases, scales and shifts."""
     macs: int
-    """Multiply-accumulates of convolutions and dense layers; torch's counter reports twice as many FLOPs."""
+    """Multiply-accumulates of convolutions, blur pools and dense layers; torch's counter has twice as many FLOPs."""
     activations: int
-    """Output elements of all rows. (pycls' "activations" are those of the convolutions' rows alone.)
+    """Output elements of all rows. (The "activations" of pycls are those of convolutions only.)
 
     Layers that do nothing do not count. Of nested sums (or concatenations, or products) only the outermost counts,
     because they are the same network as one sum.
@@ -102,20 +102,20 @@ class Footprint:
     activation_bytes: int
     """fp32 bytes kept for the backward pass of one image: the input and every row's output, once each.
 
-    In-place layers and fusion keep less; masks, indices and statistics that some layers keep as well are not counted.
+    In-place layers and fusion keep less; masks, indices and statistics that some layers also keep are not counted.
     """
     peak_bytes: int
-    """Peak fp32 bytes of the maps in inference: the input and output of a layer, and all maps that are needed later.
+    """Peak fp32 bytes of activations in inference: input and output of a layer, and all that are needed later.
 
-    The input of a parallel is needed until its last branch has begun, and a finished branch until the merge.
+    The input of a parallel is needed until its last branch starts, and the output of a branch until the merge.
     """
     receptive_field: int
-    """px, at the last convolution before the map becomes one value per channel; 1 without a convolution.
+    """px, at the last convolution before the feature map becomes one value per channel; 1 without a convolution.
 
-    The map becomes one value at a global pool, at a pool whose window leaves one value, and at a dense layer or a
+    It becomes one value at a global pool, at a pool whose window leaves one value, and at a dense layer or a
     convolution that equals one. This layer, all layers after it, and pools directly before it do not count. For a
     convolution inside a parallel, the field of the whole parallel counts: the union over its branches. A branch with a
-    global pool (the gate of squeeze and excitation) does not count; otherwise any gate would keep every limit.
+    global pool (the gate of squeeze and excitation) does not count; otherwise any gate would satisfy every limit.
     """
     jump: float
     """px, the distance between the fields of neighbouring outputs of that convolution."""
@@ -126,11 +126,11 @@ class Footprint:
 
     @property
     def layers(self) -> tuple[LayerFootprint, ...]:
-        """The rows of the layer table; every call creates them again."""
+        """The rows of the layer table, computed at each access."""
         return rows(self.plan)
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: a row for every layer, and the totals."""
+        """Return the table that a notebook shows: one row per layer, and the totals."""
         heads = ["layer", "kind", "output", "receptive field, px", "parameters", "MACs"]
         cells = [
             [row.name, row.kind, " × ".join(map(str, row.output_shape)), row.receptive_field, row.parameters, row.macs]
@@ -141,7 +141,7 @@ class Footprint:
 
 
 def measure(plan: Plan) -> Footprint:
-    """Return the footprint of `plan`; raises `SpecError` at the first layer that does not fit its input."""
+    """Return the footprint of `plan`; raise `SpecError` for the first layer that does not fit its input."""
     walk = _Walk(rows=None)
     shape, end = walk.through(plan.layers, "", plan.input_shape, ONE_PIXEL)
     totals = Totals(walk.parameters, walk.macs, walk.activations, BYTES_PER_ACTIVATION * walk.peak)
@@ -149,7 +149,7 @@ def measure(plan: Plan) -> Footprint:
 
 
 def rows(plan: Plan) -> tuple[LayerFootprint, ...]:
-    """Return one row for every primitive layer and every merge of `plan`, in the order they run; raises `SpecError`."""
+    """Return one row per primitive layer and merge of `plan`, in order of execution; raise `SpecError` as `measure`."""
     found: list[LayerFootprint] = []
     _Walk(rows=found).through(plan.layers, "", plan.input_shape, ONE_PIXEL)
     return tuple(found)
@@ -193,7 +193,7 @@ def _footprint(plan: Plan, totals: Totals, at_last_conv: AnyExtent, end: AnyExte
 
 
 _Reached = tuple[Shape, AnyExtent]
-_End = tuple[AnyExtent, bool, AnyExtent | None]  # of a branch: extent, is it global, that of a convolution that counts
+_End = tuple[AnyExtent, bool, AnyExtent | None]  # of a branch: extent, is it global, extent at its last conv
 
 
 class _Walk:
@@ -205,13 +205,13 @@ class _Walk:
         self.rows = rows
         self.parameters = self.macs = self.activations = 0
         self.at_last_conv = ONE_PIXEL
-        self.is_global = False  # the map has become one value per channel
-        self.peak = 0  # all three in elements
+        self.is_global = False  # the feature map has become one value per channel
+        self.peak = 0  # this and the next two in elements
         self.waiting = 0  # kept in addition to the running layer's input and output
         self.pending = 0  # the running layer's input, if it is still needed after that layer
 
     def through(self, layers: tuple[Layer, ...], prefix: str, shape: Shape, extent: AnyExtent) -> _Reached:
-        """Return shape and extent after `layers`, whose paths begin with `prefix`, and add to the totals."""
+        """Add `layers`, whose paths start with `prefix`, to the totals; return shape and extent of their output."""
         inputs = shape[0] * shape[1] * shape[2]
         for layer in layers:
             if isinstance(layer, Sequence):
@@ -265,9 +265,9 @@ class _Walk:
         return shape, extent
 
     def _at_one_value(self, layer: Primitive, plain: Leaf | None, shape: Shape, extent: AnyExtent) -> AnyExtent:
-        """Return the extent behind `layer`, which leaves a map of `shape` as one value per channel.
+        """Return the extent after `layer`, which reduces a feature map of `shape` to one value per channel.
 
-        `plain` is what it simplifies to: what equal layers have in common decides what counts.
+        `plain` is its simplified form; it decides what counts, so that equal networks have equal receptive fields.
         """
         if plain is None:
             return extent
@@ -284,7 +284,7 @@ class _Walk:
         return grown
 
     def _across(self, parallel: Parallel, path: str, shape: Shape, extent: AnyExtent) -> tuple[Shape, AnyExtent, int]:
-        """Return merged shape and extent of the branches, and how many elements the merge reads."""
+        """Return the merged shape and extent of the branches, and the number of elements that the merge reads."""
         if self.rows is None:
             parallel = parallel.flattened()
         source = shape[0] * shape[1] * shape[2]
@@ -308,7 +308,7 @@ class _Walk:
                 done += end_shape[0] * end_shape[1] * end_shape[2]
         merged = parallel.merged_shape(shapes, path)
         self.waiting, self.pending = (waiting, pending) if source_is_output else (waiting + pending, 0)
-        # A branch that is global, or spread over a larger map, sees the same px from every position: left out.
+        # A branch that is global, or broadcast to a larger map, sees the same px from every position: left out.
         counted = [end for end, sees in zip(ends, shapes, strict=True) if not end[1] and sees[1:] == merged[1:]]
         self.is_global = not counted
         extents = [end[0] for end in counted or ends]
@@ -328,27 +328,27 @@ def _reject_jumps(parallel: Parallel, ends: list[_End], path: str) -> NoReturn:
     raise SpecError(path, what, "Give every branch the same product of strides.")
 
 
-NO_CONV = Extent(start=0, size=1, jump=1)  # at the last convolution if there is none; by identity not `ONE_PIXEL`
+NO_CONV = Extent(start=0, size=1, jump=1)  # no convolution so far; compared by identity, so not `ONE_PIXEL`
 LARGE = (4096, 4096)
-"""A map that every window fits into."""
+"""Height and width of a feature map into which every window fits."""
 
 
 class Part(NamedTuple):
-    """The output and the costs of a block, or of the head; extents as if the block's input were the image."""
+    """Output and costs of a block or the head; the extents are relative to its input."""
 
     shape: Shape
     parameters: int
     macs: int
     activations: int
     peak: int  # elements
-    end: Extent | None  # None where one of the extents is not square
+    end: Extent | None  # None if one of the extents is not square
     at_last_conv: Extent | None  # None without a convolution
-    is_global: bool  # later convolutions do not count: the map has become one value per channel
-    kind: MapKind  # of the map after it
+    is_global: bool  # one value per channel: later convolutions do not count
+    kind: MapKind  # of the feature map after it
 
 
 class Field(NamedTuple):
-    """What a `Part`, or several, adds to a receptive field, where this is square."""
+    """What one or more parts add to a square receptive field."""
 
     end: Extent
     at_last_conv: Extent | None
@@ -359,21 +359,21 @@ class Widths:
     """One design at many widths; its blocks are looked up once."""
 
     def __init__(self, design: DesignSpec) -> None:
-        """Take the design's stages and blocks; its own width does not count."""
+        """Take the design's stages and blocks; its own width is ignored."""
         self._design = design
         self._stages = [(stage.width, blocks_of(stage)) for stage in stages_of(design)]
 
     def channels(self, width: float) -> tuple[int, ...]:
-        """Return the channels of the stem and the stages under the multiplier `width`."""
+        """Return the channels of the stem and the stages at the multiplier `width`."""
         if width == 1:
             return tuple([own or 1 for own, _ in self._stages])
         step = self._design.step
         return tuple([multiple_of(own * width, step) if own else 1 for own, _ in self._stages])
 
     def totals(self, width: float) -> Totals:
-        """Return the totals under the multiplier `width`; raises `SpecError` as `measure(lower(design))` does.
+        """Return the totals at the multiplier `width`; raise `SpecError` as `measure(lower(design))` does.
 
-        The path of a `ChannelsError` is that in the block: of many widths it is the answer that they cannot be.
+        In a chain of stages, the path of a `ChannelsError` is relative to the block: callers only try other widths.
         """
         if not self._design.is_chain:
             return _totals(measure(lower(self._design.at_width(width))))
@@ -385,7 +385,7 @@ class Widths:
             return _totals(measure(lower(self._design.at_width(width))))
 
     def parts(self, channels: tuple[int, ...]) -> Iterator[Part]:
-        """Yield the parts from the input to the head, of a chain of stages."""
+        """Yield the blocks and the head of a chain of stages, in order."""
         shape, kind = self._design.input_shape, first_map(self._design.symmetry)
         for width, (_, blocks) in zip(channels, self._stages, strict=True):
             for block in blocks:
@@ -396,7 +396,7 @@ class Widths:
 
 
 def measure_design(design: DesignSpec, plan: Plan) -> Footprint:
-    """Return `measure(plan)`, where `plan` is `lower(design)`, by way of the design's blocks."""
+    """Return `measure(plan)` from the cached parts of `design`; `plan` is `lower(design)`."""
     assert design.width != "fit", "a design with a plan has a width"
     if not design.is_chain:
         return measure(plan)
@@ -412,8 +412,8 @@ def measure_design(design: DesignSpec, plan: Plan) -> Footprint:
 
 
 def joined(parts: Iterable[Part | Field | None]) -> Field | None:
-    """Return the field of `parts` one after another; None if one is None, not square, or depends on the whole plan."""
-    start, size, jump = ONE_PIXEL  # numbers, not extents: thousands of designs a second come through here
+    """Return the field of `parts` in sequence; None if one is None, not square, or follows a global part."""
+    start, size, jump = ONE_PIXEL  # numbers, not extents: called thousands of times per second
     last: Extent | None = None
     is_global = False
     for part in parts:
@@ -430,7 +430,7 @@ def joined(parts: Iterable[Part | Field | None]) -> Field | None:
 
 @lru_cache(maxsize=1024)
 def field_of(block: FixedBlock) -> Field | None:
-    """Return what `block` adds to a receptive field for any channels; None if they may make a difference."""
+    """Return what `block` adds to a receptive field; None if this may depend on the channels."""
     if not is_shape_settled(block.items):
         return None
     try:
@@ -446,9 +446,9 @@ def _totals(found: Footprint) -> Totals:
 
 
 def _sum(parts: Iterable[Part]) -> Totals:
-    """Return the totals of parts one after another.
+    """Return the totals of `parts` in sequence.
 
-    Nothing else is kept in memory during a block of a stage, so the peak of a design is the largest of its blocks'.
+    Nothing else is kept in memory while a block of a chain runs, so the peak of a design is the largest of its parts.
     """
     parameters = macs = activations = peak = 0
     for part in parts:
@@ -459,7 +459,7 @@ def _sum(parts: Iterable[Part]) -> Totals:
     return Totals(parameters, macs, activations, BYTES_PER_ACTIVATION * peak)
 
 
-@lru_cache(maxsize=3072)  # random designs of the space `cifar` find four of five parts in it
+@lru_cache(maxsize=3072)  # hit rate for random designs of the space `cifar`: 4 of 5
 def _part(block: FixedBlock, width: int, shape: Shape, kind: MapKind) -> Part:
     layers, after = tie_layers(layers_of(block, shape[0], width), kind)
     return _walked(layers, shape, after)
@@ -491,7 +491,7 @@ def _walked(layers: tuple[Layer, ...], shape: Shape, kind: MapKind = "plain") ->
 
 @lru_cache(maxsize=512)
 def _shared(shape: Shape) -> Shape:
-    """Return a shape that is equal: thousands of parts that are cached have few different ones."""
+    """Return one shared object per shape: thousands of cached parts have few different shapes."""
     return shape
 
 

@@ -1,4 +1,4 @@
-"""Repairs of a design that misses a lower limit: a larger dilation of one stage, which costs no parameter.
+"""Repairs of a design that misses a lower limit: a larger dilation of one stage, which adds no parameters.
 
 Imports the design and its analysis; no torch, no hydra.
 """
@@ -22,7 +22,7 @@ DILATIONS = (2, 3, 4, 6, 8)
 
 
 def may_repair(checked: Checked) -> bool:
-    """Return whether a larger dilation may keep the limits that are broken."""
+    """Return whether a larger dilation may be enough to keep all limits."""
     return all(
         margin.limit in REPAIRABLE and (not _is_field(margin) or margin.found < next(iter(margin.bound.values())))
         for margin in checked.margins
@@ -31,9 +31,9 @@ def may_repair(checked: Checked) -> bool:
 
 
 def changes(checked: Checked) -> Iterator[dict[str, int]]:
-    """Yield changes of one stage's dilation, the smallest dilation and the latest stage first.
+    """Yield changes of the dilation of one stage; smaller dilations come first, then later stages.
 
-    Changes whose receptive field is known to stay too small are left out.
+    Changes whose receptive field is known to be too small are left out.
     """
     design = checked.design
     bound = next((margin.bound["above"] for margin in checked.margins if not margin.kept and _is_field(margin)), None)
@@ -50,12 +50,12 @@ def changes(checked: Checked) -> Iterator[dict[str, int]]:
             size = None if bound is None or dilation <= present else _size(context[place][0], field, context[place][1])
             if dilation > present and (bound is None or size is None or size > bound):
                 offered.append((dilation, stage.name))
-    for dilation, name in sorted(offered, key=itemgetter(0)):  # stable: the latest stage stays first
+    for dilation, name in sorted(offered, key=itemgetter(0)):  # stable: later stages stay first
         yield {f"arch.stages.{name}.dilation": dilation}
 
 
 def _context(design: DesignSpec) -> list[tuple[Field | None, Field | None]]:
-    """Return for each stage the receptive fields of the parts before and after it; None where they are unknown."""
+    """Return the receptive fields of the parts before and after each stage; None if unknown."""
     if not design.is_chain:
         return [(None, None)] * len(design.stages)
     fields = [_field(blocks_of(stage)) for stage in stages_of(design)]
@@ -79,9 +79,9 @@ def _head_field(design: DesignSpec) -> Field | None:
 
 
 def _size(before: Field | None, field: Field | None, after: Field | None) -> int | None:
-    """Return the receptive field at the last convolution of three parts in a row; None where it is unknown.
+    """Return the receptive field at the last convolution of three parts in sequence; None if it is unknown.
 
-    Equals that of `joined`, which takes ten times as long.
+    The result equals that of `joined`, which takes ten times as long.
     """
     if before is None or field is None or after is None or before.is_global or field.is_global:
         return None
@@ -99,7 +99,7 @@ def _is_field(margin: Margin) -> bool:
 
 
 def _first_to_change(design: DesignSpec, stage: StageSpec) -> int:
-    """Return the number of the first block with the stage's dilation: 1 where the entry block has its own."""
+    """Return the index of the first block with the dilation of the stage: 1 if the entry sets its own, otherwise 0."""
     entry: object = design.source["stages"][stage.name].get("entry")
     return int(stage.entry is not None and is_mapping(entry) and entry.get("dilation") is not None)
 
@@ -112,7 +112,7 @@ def _field(blocks: tuple[FixedBlock, ...]) -> Field | None:
 
 @lru_cache(maxsize=512)
 def _dilated(blocks: tuple[FixedBlock, ...], first: int) -> tuple[Field | None, ...]:
-    """Return the receptive field of the blocks for each of `DILATIONS`, which the blocks from `first` on take."""
+    """Return the receptive field of the blocks with each of `DILATIONS` in the blocks from index `first` on."""
     return tuple(
         joined(
             field_of(

@@ -1,6 +1,6 @@
-"""The seconds that training a design is predicted to take, as a limit and a search use them; no torch.
+"""The interface of the predicted training time, for limits and searches; no torch.
 
-`archsearch.cost` makes the predictions. Imports the standard library; the design for types only.
+`archsearch.cost` makes the predictions. Imports the standard library, and the design for types only.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from archsearch.design.spec import DesignSpec
 
 SECONDS = "train_seconds"
-"""The predicted seconds of a training, as a limit, an objective and the cost of a trial."""
+"""The name of the predicted training time as a limit, an objective and the cost of a trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Predicted seconds, and the relative error that half of the predictions stay below.
+    """Predicted seconds, and the median relative error of predictions.
 
-    `uncorrected` are the seconds by the model of steps alone, without what finished trainings have taught.
+    `uncorrected` is the prediction of the step model alone, without the correction by finished trainings.
     """
 
     seconds: float
@@ -28,8 +28,8 @@ class Estimate:
 
 
 class Predictor(Protocol):
-    """Predicts the seconds of a training with given settings on this machine, from the design alone."""
+    """Predicts the seconds of a training on this machine from the design; the settings are fixed."""
 
     def __call__(self, design: DesignSpec) -> Estimate:
-        """Return the estimate for `design`, whose width is a number; it never falls where a layer grows."""
+        """Return the estimate for `design`, whose width is a number; it never decreases when a layer grows."""
         ...

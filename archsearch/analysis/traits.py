@@ -1,6 +1,6 @@
-"""Traits: what a plan is made of (dilated, depthwise separable, pooled, ...), read off its layers.
+"""Traits of a plan (dilated, depthwise separable, pooled, ...), detected from its layers.
 
-Each kind of layer names its own; a block's name never counts. Imports the design only; no torch, no numpy.
+Each kind of layer defines its own traits; names of blocks do not matter. Imports the design only; no torch, no numpy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from archsearch.design.layers import Activation, Conv, GlobalPool, Leaf, Norm, P
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence, shape_behind
 
 _WITHOUT_TRAITS = (Norm, Activation)
-"""Layers that leave the shape alone, too: most of a plan. (A tuple: a union would be created at every check.)"""
+"""Layers that also keep the shape: most of a plan. (A tuple, because a union would be created at every check.)"""
 TRAITS: tuple[str, ...] = get_args(Trait)
 HeadKind = Literal["global_average", "global_max", "none"]
 HEADS: tuple[str, ...] = get_args(HeadKind)
@@ -24,8 +24,8 @@ HEADS: tuple[str, ...] = get_args(HeadKind)
 class Traits:
     """The `present` traits of a plan, how its head pools, and how many layers downsample in each way.
 
-    `strided_layers` counts convolutions of stride above 1, `dilated_layers` those with a dilation
-    above 1, and `either` those with at least one of the two; along the longest branch of a parallel.
+    `strided_layers` counts convolutions with a stride above 1, `dilated_layers` those with a dilation above 1, and
+    `either` those with at least one of the two. For a parallel, each is the maximum over its branches.
     """
 
     present: frozenset[str]
@@ -36,11 +36,12 @@ class Traits:
 
 
 def read_traits(plan: Plan) -> Traits:
-    """Return the traits of `plan`; equal networks have the same.
+    """Return the traits of `plan`; equal networks have equal traits.
 
-    The head is what leaves the map as one value per channel: a global pool, or a pool with any window that leaves one
-    value (the assignment's own network pools a 4x4 map with one 3x3 window), and no window on that value afterwards. It
-    is none of the pools that `present` counts. A map that strides have left as one value is its own global average.
+    The head is the layer that reduces the feature map to one value per channel: a global pool, or a pool whose window
+    leaves one value (the assignment's own network pools a 4x4 map with one 3x3 window), if no convolution above 1x1
+    follows. It does not count as a pool in `present`. A feature map that strides have reduced to one value counts as
+    its own global average.
     """
     reader = _Reader()
     count, shape = reader.through(plan.layers, plan.input_shape)
@@ -55,16 +56,16 @@ def read_traits(plan: Plan) -> Traits:
 
 
 def traits_of(layers: Iterable[Layer], shape: Shape) -> frozenset[str]:
-    """Return the traits of `layers` by themselves, for an input of `shape`."""
+    """Return the traits of `layers` alone, for an input of `shape`."""
     reader = _Reader()
     count, _ = reader.through(layers, shape)
     return frozenset([*reader.found, *count.pooled])
 
 
 def windows_on_one_pixel(plan: Plan) -> dict[str, int]:
-    """Return the kernel of the first convolution above 1 x 1 that slides over a map of 1 x 1, by its stage.
+    """Return by stage the kernel size of the first convolution above 1 x 1 on a feature map of 1 x 1.
 
-    Convolutions behind a pool that leaves one value do not count: a gate has such a map on purpose.
+    Convolutions after a pool that leaves one value do not count: a gate has such a feature map on purpose.
     """
     found: dict[str, int] = {}
     for path, layer, (_, height, width) in _with_inputs(plan.layers, "", plan.input_shape):
@@ -75,7 +76,7 @@ def windows_on_one_pixel(plan: Plan) -> dict[str, int]:
 
 
 def _with_inputs(layers: Iterable[Layer], prefix: str, shape: Shape) -> Iterator[tuple[str, Primitive, Shape]]:
-    """Yield each layer in front of the first global pool with its path and the shape of its input."""
+    """Yield each layer before the first global pool with its path and the shape of its input."""
     for layer in layers:
         path = prefix + layer.name
         if isinstance(layer, Sequence):
@@ -91,7 +92,7 @@ def _with_inputs(layers: Iterable[Layer], prefix: str, shape: Shape) -> Iterator
 
 
 def _reduces(layer: Primitive, shape: Shape) -> bool:
-    """Return whether a pool or a dense layer leaves a map of `shape` as one value per channel."""
+    """Return whether `layer` is a pool or dense layer that reduces a map of `shape` to one value per channel."""
     if shape[1:] == (1, 1) or layer.output_shape(shape)[1:] != (1, 1):
         return False
     return _reduced_by(layer, shape) is not None
@@ -99,7 +100,7 @@ def _reduces(layer: Primitive, shape: Shape) -> bool:
 
 @dataclass(slots=True)
 class _Count:
-    """What is known of the layers up to one: how many downsample, and how the map became one value per channel."""
+    """State after some layers: how many downsample, and how the feature map became one value per channel."""
 
     strided: int = 0
     dilated: int = 0
@@ -107,19 +108,19 @@ class _Count:
     conv: Leaf | None = None
     """The last convolution."""
     head: HeadKind | None = None
-    """None where the map is no single value, or was left so by strides."""
+    """None if the feature map is larger than one value, or if strides reduced it."""
     pooled: tuple[Trait, ...] = ()
-    """The traits of the pool that is the head, if nothing makes it an ordinary one."""
+    """The traits of the pool that is the head, unless a later layer makes it an ordinary pool."""
 
 
 class _Reader:
-    """Adds the traits of layers to `found`."""
+    """Collects the traits of layers in `found`."""
 
     def __init__(self) -> None:
         self.found: set[Trait] = set()
 
     def through(self, layers: Iterable[Layer], shape: Shape, before: _Count | None = None) -> tuple[_Count, Shape]:
-        """Return `before`, to which `layers` are added, and the shape of their output."""
+        """Return `before` with `layers` added, and the shape of their output."""
         count = before or _Count()
         for layer in layers:
             if isinstance(layer, _WITHOUT_TRAITS):
@@ -150,7 +151,7 @@ class _Reader:
         count.either += is_strided or is_dilated
 
     def _add_at_one_value(self, layer: Primitive, shape: Shape, count: _Count) -> None:
-        """Add `layer`, which leaves a map of `shape` as one value per channel."""
+        """Add `layer`, which reduces a feature map of `shape` to one value per channel."""
         plain = layer.simplified(shape)
         if plain is None:
             return
@@ -166,12 +167,12 @@ class _Reader:
             count.conv = plain
 
     def _reopen(self, count: _Count) -> None:
-        """Let the pool that would have been the head be an ordinary one."""
+        """Treat the pool that would have been the head as an ordinary one."""
         self.found.update(count.pooled)
         count.head, count.pooled = None, ()
 
     def _across(self, parallel: Parallel, shape: Shape, count: _Count) -> Shape:
-        """Add the branches of `parallel`, the longest of which counts, and return the shape of their merge."""
+        """Add `parallel`, with the maximum over its branches for each count, and return the shape of the merge."""
         self.found.update(parallel.traits())
         heads: list[HeadKind | None] = []
         shapes: list[Shape] = []
@@ -188,7 +189,7 @@ class _Reader:
             if one.pooled:
                 self.found.update(one.pooled)
             strided, dilated, either = max(strided, one.strided), max(dilated, one.dilated), max(either, one.either)
-            # The branches of a sum are in no order: one that ends in a depthwise convolution is the one to look at.
+            # The branches of a sum have no order, so one that ends in a depthwise convolution takes precedence.
             if one.conv is not before and (conv is before or (_is_depthwise(one.conv) and not _is_depthwise(conv))):
                 conv = one.conv
         after = parallel.merged_shape(shapes, parallel.name)
@@ -204,7 +205,7 @@ class _Reader:
 
 
 def _reduced_by(layer: Leaf, shape: Shape) -> HeadKind | None:
-    """Return the kind of head that `layer` is, which leaves a map of `shape` as one value per channel."""
+    """Return the kind of head of `layer`, which reduces a feature map of `shape`; None if strides did it."""
     if isinstance(layer, Pool | GlobalPool):
         return "global_max" if layer.kind == "max" else "global_average"
     return None if isinstance(layer, Conv) and not layer.covers(shape) else "none"

@@ -1,6 +1,6 @@
-"""Augmentation of training images: one policy, two executors, and the normalisation that both end with.
+"""Augmentation of training images: one policy, two executors, and the normalisation at the end of both.
 
-Owns what happens to pixels between the data set and the network; must not import `training`, `data` or a front door.
+It owns the processing of pixels between data set and network, and must not import `training`, `data` or a command.
 """
 
 from archsearch.augment.make import Augmenter as Augmenter

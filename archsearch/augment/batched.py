@@ -1,7 +1,7 @@
-"""The batched executor: a policy on whole uint8 tensors, on any device; imports torch and the settings.
+"""The batched executor: applies a policy to whole uint8 tensors, on any device; imports torch and the settings.
 
-Parameters are drawn on the CPU. There only the images that a transform was drawn for are touched, and a mirrored image
-that is also warped is sampled once. On a GPU all of a batch are changed, and kept where they were chosen.
+Random numbers are drawn on the CPU. On CUDA every transform processes the whole batch, and its result is kept for the
+chosen images; on other devices it processes only these. An image that is mirrored and warped is sampled once.
 
 Legend: B batch, C channels, H height, W width, T draws per image.
 """
@@ -23,13 +23,13 @@ from archsearch.settings.augment import AugmentPolicy, Fill, Transform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fills:
-    """The levels of what is filled, per channel: the training set's mean, and black."""
+    """The fill levels per channel: the training set's mean, and black."""
 
     mean_C: Tensor
     black_C: Tensor
 
     def of(self, name: Fill) -> Tensor:
-        """Return the levels that are called `name`."""
+        """Return the levels for `name`."""
         return self.mean_C if name == "mean" else self.black_C
 
 
@@ -39,7 +39,7 @@ class BatchedAugmenter:
     def __init__(
         self, policy: AugmentPolicy, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str
     ) -> None:
-        """Hold the policy, the training set's `mean` and `std` (in 0..1) and what is fixed, on `device`."""
+        """Hold the policy, and the training set's `mean` and `std` (in 0..1) as constants on `device`."""
         self.policy = policy
         self.device = torch.device(device)
         self.mean, self.std = tuple(mean), tuple(std)
@@ -67,15 +67,15 @@ class BatchedAugmenter:
         return self.applied(images_BCHW, (*first, *draws))
 
     def applied(self, images_BCHW: Tensor, draws: Sequence[Draw]) -> Tensor:
-        """Return uint8 `images_BCHW`, on the CPU, after `draws`, in order, and normalised."""
+        """Return uint8 `images_BCHW` after `draws`, in order, and normalised."""
         return self._normaliser(self.apply(images_BCHW, draws))
 
     def augmented(
         self, images_BCHW: Tensor, steps: Sequence[Transform], uniform_TB: Tensor, mirrored_B: Tensor | None
     ) -> Tensor:
-        """Return the batch that `uniform_TB`, what `steps` have drawn, makes: as a call does, and a call's values.
+        """Return the augmented, normalised batch for the random numbers `uniform_TB` of `steps`, as `__call__` does.
 
-        Everything lies on the device, every shape is known beforehand and nothing waits, so that a GPU can record it.
+        All tensors are on the device, no shape depends on values and nothing waits, so that a CUDA graph can record it.
         """
         height, width = images_BCHW.shape[2:]
         draws = parameters(steps, uniform_TB, height=height, width=width)
@@ -84,9 +84,9 @@ class BatchedAugmenter:
         return self._normaliser(changed_BHWC.permute(0, 3, 1, 2))
 
     def apply(self, images_BCHW: Tensor, draws: Sequence[Draw]) -> Tensor:
-        """Return uint8 `images_BCHW` after `draws`, in order, not normalised; the argument stays as it is."""
+        """Return uint8 `images_BCHW` after `draws`, in order, not normalised; the argument is not modified."""
         images = images_BCHW.permute(0, 2, 3, 1).contiguous()
-        mirrored_B = torch.zeros(len(images), dtype=torch.bool)  # drawn, not yet done
+        mirrored_B = torch.zeros(len(images), dtype=torch.bool)  # drawn, not yet applied
         for one in draws:
             if isinstance(one, Flip):
                 mirrored_B = mirrored_B ^ one.chosen_B
@@ -138,9 +138,9 @@ class BatchedAugmenter:
         return self._change(images, where, lambda x: warp(x, matrices, one.border, self._fills.mean_C))
 
     def _change(self, images: Tensor, where: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return `images` with `change` of those numbered `where` in their place.
+        """Return `images` with those at the indices `where` replaced by their `change`.
 
-        Appended and then selected: whole images are copied, where writing them back goes byte by byte.
+        They are appended and then selected, which copies whole images; writing them in place copies byte by byte.
         """
         if len(where) == 0:
             return images
@@ -156,23 +156,23 @@ class BatchedAugmenter:
 
 
 def pinned(small: Tensor) -> Tensor:
-    """Return `small`, of the CPU, where a copy to a CUDA device need not wait for what that is at."""
+    """Return a CPU tensor in pinned memory, so that a copy to a CUDA device need not wait for running work."""
     return small.pin_memory() if small.numel() else small
 
 
 def to_device(small: Tensor, device: torch.device) -> Tensor:
-    """Return `small`, of the CPU, on the CUDA `device`, without waiting for what that is at."""
+    """Return a CPU tensor on the CUDA `device`, without waiting for running work."""
     return pinned(small).to(device, non_blocking=True)
 
 
 def apply_everywhere(
     images_BHWC: Tensor, draws: Sequence[Draw], fills: Fills, mirrored_B: Tensor | None = None
 ) -> Tensor:
-    """Return uint8 `images_BHWC`, of which `mirrored_B` are mirrored first, after `draws`, in order.
+    """Return uint8 `images_BHWC` after mirroring those in `mirrored_B` and applying `draws`, in order.
 
-    What is computed in vain costs a GPU less than picking images out, and no shape depends on what was drawn: nothing
-    waits for the device, and a CUDA graph can record it. All tensors lie on one device. The levels are those of
-    `BatchedAugmenter.apply`, but for roundings of samples that lie halfway between two.
+    Discarded results cost a GPU less than selecting images, and no shape depends on the random numbers: nothing waits
+    for the device, and a CUDA graph can record it. All tensors are on one device. The levels equal those of
+    `BatchedAugmenter.apply`, except for the rounding of samples halfway between two levels.
     """
     images = images_BHWC
     for one in draws:
@@ -191,7 +191,7 @@ def _mirrored(images: Tensor, mirrored_B: Tensor | None) -> Tensor:
 
 
 def _warped(images: Tensor, one: Warp, mirrored_B: Tensor | None, fills: Fills) -> Tensor:
-    """Return all images sampled, those not chosen at their own pixels."""
+    """Return all images warped; those that are not chosen by the identity."""
     height, width = images.shape[1:3]
     shift_x_B, shift_y_B, angle_B = (v * one.chosen_B for v in (one.shift_x_B, one.shift_y_B, one.angle_B))
     factor_B = torch.where(one.chosen_B, one.factor_B, 1.0)

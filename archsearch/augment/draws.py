@@ -1,7 +1,7 @@
-"""What is random in a batch: every transform's parameters, drawn on the CPU; imports torch and the settings.
+"""The random parameters of all transforms of a batch, drawn on the CPU; imports torch and the settings.
 
-One call of the generator per batch, of a size that the transforms and the batch alone decide: restoring
-the generator's state repeats the batch. What it gives, uniform numbers, becomes parameters on any device.
+The generator is called once per batch, for a number of values that depends only on transforms and batch size: restoring
+its state repeats the batch. The uniform numbers are converted to parameters on any device.
 
 Legend: B batch, K draws per image, T draws per image of all transforms together.
 """
@@ -36,7 +36,7 @@ class Flip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warp:
-    """Which images are warped, with shift (px), factor and angle (degrees, anticlockwise) of each."""
+    """Which images are warped, and the shift (px), factor and angle (degrees, anticlockwise) of each."""
 
     chosen_B: Tensor
     shift_x_B: Tensor
@@ -89,12 +89,12 @@ def draw(
 
 
 def uniform(steps: Sequence[Transform], *, count: int, generator: torch.Generator) -> Tensor:
-    """Return all that `steps` draw for `count` images: float64 [T, B] in 0..1."""
+    """Return the random numbers of `steps` for `count` images: float64 [T, B] in 0..1."""
     return torch.rand(sum(_draws_of(step) for step in steps), count, generator=generator, dtype=torch.float64)
 
 
 def parameters(steps: Sequence[Transform], uniform_TB: Tensor, *, height: int, width: int) -> tuple[Draw, ...]:
-    """Return what `uniform_TB` means to each of `steps` for images of `height` x `width` px, on its device."""
+    """Return the parameters of `steps` from `uniform_TB`, on its device, for images of `height` x `width` px."""
     rest = list(uniform_TB.unbind(0))
     drawn: list[Draw] = []
     for step in steps:

@@ -1,4 +1,4 @@
-"""The seam of the room: a policy in, a function of a batch out; imports Albumentations only where it is asked for."""
+"""The interface of this package: from a policy to its executor; Albumentations is imported only if it is chosen."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Augmenter(Protocol):
     ) -> Tensor:
         """Return `images_BCHW` (uint8) augmented, as normalised float32 in channels_last memory.
 
-        All that is random comes from `generator` (on the CPU): the same state gives the same batch. `mirrored_B`
-        (bool, on the CPU) names those that an alternating flip mirrors this time, before all other transforms.
-        `progress`, from 0 to 1, is the share of the training that is done.
+        All random numbers come from `generator` (on the CPU): the same state gives the same batch. `mirrored_B` (bool,
+        on the CPU) marks the images that an alternating flip mirrors in this epoch, before all other transforms.
+        `progress`, from 0 to 1, is the finished share of the training.
         """
         ...
 
@@ -37,10 +37,10 @@ class Augmenter(Protocol):
 def make_augmenter(
     policy: AugmentPolicy, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str
 ) -> Augmenter:
-    """Return the policy as a function of a batch on `device`, by the executor that it names.
+    """Return the executor of `policy` that the policy names, for batches on `device`.
 
-    `mean` and `std` are the training set's, of each channel (any number of them), in 0..1. `auto` is the batched
-    executor, the faster one everywhere. Raises `SpecError` where a value is out of its range.
+    `mean` and `std` are those of the training set, one per channel (any number of channels), in 0..1. `auto` is the
+    batched executor, the faster one everywhere. Raises `SpecError` if the policy is invalid.
     """
     check_policy(policy)
     if policy.executor == "albumentations":

@@ -1,4 +1,4 @@
-"""From uint8 images to normalised floats, in one multiply-add; imports torch only.
+"""Convert uint8 images to normalised floats in one multiply-add; imports torch only.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -26,7 +26,7 @@ class Normaliser:
         """Return `images_BCHW` (uint8) as float32 of the same shape, in channels_last memory."""
         batch, channels, height, width = images_BCHW.shape
         scale, shift = self._tiled(height * width)
-        # Flat, so that the inner loop runs over a whole image and not over three channels.
+        # Flat, so that the inner loop runs over a whole image, not over three channels.
         flat = images_BCHW.permute(0, 2, 3, 1).reshape(batch, height * width * channels)
         flat = flat.to(torch.float32).mul_(scale).add_(shift)
         return flat.view(batch, height, width, channels).permute(0, 3, 1, 2)
@@ -45,11 +45,11 @@ class Normaliser:
 def normalise(images_BCHW: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Return uint8 `images_BCHW` normalised by `mean` and `std` (in 0..1) as float32, channels_last, for evaluation.
 
-    A loop over many batches keeps a `Normaliser` instead: this one copies `mean` and `std` to the device at each call.
+    Use a `Normaliser` for many batches: this function copies `mean` and `std` to the device at each call.
     """
     return Normaliser(mean, std, images_BCHW.device)(images_BCHW)
 
 
 def fill_levels(mean: Sequence[float]) -> tuple[int, ...]:
-    """Return `mean` (in 0..1) as whole uint8 levels: floats would be cut to 0, black, on uint8 images."""
+    """Return `mean` (in 0..1) as uint8 levels: on uint8 images, floats would be truncated to 0, which is black."""
     return tuple(round(255 * m) for m in mean)

@@ -1,6 +1,6 @@
-"""What one transform does to the pixels of a whole uint8 batch, given its parameters; imports torch only.
+"""The operations of the transforms on the pixels of a uint8 batch; imports torch and the settings.
 
-Images are [B, H, W, C] in plain memory. Where there are no pixels outside the image to sample from, `fill_C` is taken.
+Images are [B, H, W, C] and contiguous. `fill_C` fills holes, and the area outside the image with the border `mean`.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -28,7 +28,7 @@ def warp_matrices(
     height: int,
     width: int,
 ) -> Tensor:
-    """Return [B, 2, 3] float32: from an output pixel, counted from the centre, to where it is sampled, in -1..1.
+    """Return [B, 2, 3] float32: maps an output pixel, relative to the centre, to its sampling position in -1..1.
 
     The inverse of "scale, then rotate about the centre (W-1)/2, (H-1)/2, then shift" (`cv2.getRotationMatrix2D` and
     `warpAffine`). A mirrored image was flipped before the warp: its first row changes sign.
@@ -43,10 +43,10 @@ def warp_matrices(
 
 
 def warp(images: Tensor, matrices_B23: Tensor, border: Border, fill_C: Tensor) -> Tensor:
-    """Return `images` sampled bilinearly at the places of `matrices_B23`, rounded to uint8.
+    """Return `images` sampled bilinearly at the positions given by `matrices_B23`, rounded to uint8.
 
-    `grid_sample` reads channels_last floats, the fastest of the ways tried on a CPU (benchmarks/training_notes.md).
-    The coordinates are sums of a row's and a column's part: no matrix product that may round to TF32 or bf16.
+    `grid_sample` reads channels_last floats, the fastest of the layouts tried on a CPU (benchmarks/training_notes.md).
+    The coordinates are sums of a row's and a column's part: a matrix product might round to TF32 or bf16.
     """
     _, height, width, _ = images.shape
     x_W = torch.arange(width, device=images.device, dtype=torch.float32) - (width - 1) / 2
@@ -61,12 +61,12 @@ def warp(images: Tensor, matrices_B23: Tensor, border: Border, fill_C: Tensor) -
     warped = F.grid_sample(source, grid, mode="bilinear", padding_mode=_PADDING[border], align_corners=True)
     if outside is not None:
         warped = warped + outside
-    # Stacked planes, since a permuted copy of uint8 takes three times as long.
+    # Stacked planes, because a permuted copy of uint8 takes three times as long.
     return torch.stack(warped.add_(0.5).to(torch.uint8).unbind(1), -1)
 
 
 def pad(images: Tensor, padding: int, border: Border, fill_C: Tensor) -> Tensor:
-    """Return `images` with `padding` px more on each side: mirrored, repeated, black or the mean."""
+    """Return `images` padded by `padding` px on each side: mirrored, replicated, black or with the mean."""
     batch, height, width, channels = images.shape
     p = padding
     padded = images.new_zeros(batch, height + 2 * p, width + 2 * p, channels)
@@ -92,9 +92,9 @@ def pad(images: Tensor, padding: int, border: Border, fill_C: Tensor) -> Tensor:
 
 
 def crop(padded: Tensor, top_B: Tensor, left_B: Tensor, height: int, width: int) -> Tensor:
-    """Return [B, height, width, C] cut out of `padded`, each image at its own corner.
+    """Return crops [B, height, width, C] of `padded`, each image at its own corner.
 
-    Every row of a crop is one run of memory: all possible runs are a view, and one selection copies those wanted.
+    Every row of a crop is contiguous: a view has all possible rows, and one selection copies those that are needed.
     """
     batch, tall, wide, channels = padded.shape
     runs = padded.as_strided((batch * tall * wide - width + 1, width * channels), (channels, 1))
@@ -105,9 +105,9 @@ def crop(padded: Tensor, top_B: Tensor, left_B: Tensor, height: int, width: int)
 
 
 def punch(images: Tensor, top_B: Tensor, left_B: Tensor, height: int, width: int, fill_C: Tensor) -> Tensor:
-    """Return `images` with a hole of `height` x `width` px at each one's corner, filled with the levels `fill_C`.
+    """Return `images` with a hole of `height` x `width` px at the corner of each, filled with the levels `fill_C`.
 
-    Bits, not `torch.where`, which takes four times as long on uint8: x ^ ((x ^ fill) & hole).
+    Bit operations, x ^ ((x ^ fill) & hole), because `torch.where` takes four times as long on uint8.
     """
     batch, tall, wide, channels = images.shape
     y = torch.arange(tall, device=images.device).view(1, -1, 1)
@@ -122,20 +122,20 @@ def punch(images: Tensor, top_B: Tensor, left_B: Tensor, height: int, width: int
 
 
 def punch_all(images: Tensor, tops_KB: Tensor, lefts_KB: Tensor, height: int, width: int, fill_C: Tensor) -> Tensor:
-    """Return `images` with K such holes each."""
+    """Return `images` with K holes each."""
     for top_B, left_B in zip(tops_KB, lefts_KB, strict=True):
         images = punch(images, top_B, left_B, height, width, fill_C)
     return images
 
 
 def light(images: Tensor, factor_B: Tensor, offset_B: Tensor) -> Tensor:
-    """Return `images` times `factor_B` plus `offset_B`, clipped to 0..255 and cut to whole levels."""
+    """Return `images` times `factor_B` plus `offset_B`, clipped to 0..255 and truncated to whole levels."""
     factor, offset = factor_B.to(torch.float32).view(-1, 1), offset_B.to(torch.float32).view(-1, 1)
     flat = images.reshape(images.shape[0], -1).to(torch.float32)
     return flat.mul_(factor).add_(offset).clamp_(0, 255).to(torch.uint8).view(images.shape)
 
 
 def _mirrored(first: int, count: int, size: int, device: torch.device) -> Tensor:
-    """Return which pixels of 0..size-1 lie at `first`, `first` + 1, ... where both ends mirror without repeating."""
+    """Return the pixels of 0..size-1 at `first`, `first` + 1, ... if both ends mirror without repeating."""
     last = size - 1
     return last - ((torch.arange(first, first + count, device=device) % max(2 * last, 1)) - last).abs()

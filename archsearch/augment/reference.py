@@ -1,6 +1,6 @@
-"""The reference executor: a policy through Albumentations, image by image; the one module that imports it.
+"""The reference executor: applies a policy with Albumentations, image by image; the only module that imports it.
 
-Import this module lazily: Albumentations takes seconds to import and would ask the network for updates.
+Import this module lazily: Albumentations takes seconds to import.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -28,12 +28,12 @@ from archsearch.settings.augment import (
     Transform,
 )
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import: it asks the network otherwise
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # before the import, which otherwise contacts a server
 
 import albumentations as A
 import cv2
 
-_FILLED = 4  # channels at most of which OpenCV takes a value each
+_FILLED = 4  # most channels for which OpenCV accepts one fill value each
 _BORDERS: dict[Border, int] = {
     "reflect_101": cv2.BORDER_REFLECT_101,
     "replicate": cv2.BORDER_REPLICATE,
@@ -43,9 +43,9 @@ _BORDERS: dict[Border, int] = {
 
 
 class SimilarityWarp(A.Affine):
-    """`ShiftScaleRotate` as Albumentations 1.3 has it: 2.0's own cuts the shift to whole pixels.
+    """`ShiftScaleRotate` as in Albumentations 1.3; that of 2.0 truncates the shift to whole pixels.
 
-    (2.0's also draws a factor for each axis, where 1.3 has one for both: `keep_ratio` is for that.)
+    (That of 2.0 also draws a factor per axis, that of 1.3 one for both: use it with `keep_ratio`.)
     """
 
     def _get_translate_params(self, image_shape: tuple[int, int]) -> dict[str, float]:  # type: ignore[override]
@@ -61,7 +61,7 @@ class AlbumentationsAugmenter:
     def __init__(
         self, policy: AugmentPolicy, *, mean: Sequence[float], std: Sequence[float], device: torch.device | str
     ) -> None:
-        """Hold the policy, the training set's `mean` and `std` of each channel (in 0..1); batches are left on `device`.
+        """Hold the policy, and `mean` and `std` of each channel of the training set (in 0..1); results are on `device`.
 
         Raises `SpecError` for a border that OpenCV cannot fill: the mean of more than four channels.
         """
@@ -108,10 +108,10 @@ class AlbumentationsAugmenter:
 
 
 def seed(compose: A.Compose, generator: torch.Generator) -> None:
-    """Seed every transform of `compose` by a number of its own.
+    """Seed every transform of `compose` with a different number.
 
-    Albumentations gives all of them the same seed: after each seeding the first image would be
-    flipped exactly when it is warped and when it gets a hole.
+    Albumentations gives all of them the same seed: after each seeding, the first image would be flipped exactly when it
+    is warped and when it gets a hole.
     """
     nodes = list(_nodes(compose))
     numbers = torch.randint(2**62, (len(nodes),), generator=generator).tolist()

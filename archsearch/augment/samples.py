@@ -1,4 +1,4 @@
-"""A picture of what a policy does to images: the original and some draws of each; imports torch, Pillow when it writes.
+"""A picture of augmented images: the original and some draws of each; imports torch, and Pillow to write.
 
 Legend: N images, C channels, H height, W width.
 """
@@ -27,11 +27,11 @@ def augmented_samples(
     seed: int = 0,
     gap: int = 2,
 ) -> np.ndarray:
-    """Return a uint8 [height, width, C] mosaic: a row per image, first as it is, then `draws` times augmented.
+    """Return a uint8 [height, width, C] mosaic: one row per image, with the original and `draws` augmented versions.
 
-    `images_NHWC` is uint8; `gap` (px) of white lies between the images, three times that after the originals.
-    The images go through the executor and the normalisation that a training would use, and back; an alternating
-    flip mirrors them in every other column.
+    `images_NHWC` is uint8; `gap` px of white separate the images, with three times as much after the originals. The
+    images pass through the executor and the normalisation of a training, and back; an alternating flip mirrors them in
+    every other column.
     """
     originals = torch.from_numpy(np.ascontiguousarray(images_NHWC)).permute(0, 3, 1, 2)
     augment = make_augmenter(policy, mean=mean, std=std, device="cpu")
@@ -63,10 +63,10 @@ def write_samples(
     seed: int = 0,
     zoom: int = 3,
 ) -> None:
-    """Write the mosaic of `augmented_samples`, each pixel `zoom` px wide; the ending of `path` names the format.
+    """Write the mosaic of `augmented_samples`, enlarged by `zoom`, in the format of the suffix of `path`.
 
-    One or two channels are drawn in grey, by the first; of more than three the first three are red, green and blue.
-    Raises `StorageError` where the file cannot be written.
+    Images of one or two channels show the first in grey; otherwise the first three channels are red, green and blue.
+    Raises `StorageError` if the file cannot be written.
     """
     from PIL import Image
 

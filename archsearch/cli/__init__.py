@@ -1,4 +1,4 @@
-"""The commands: `run`, `show` and `study`, what they share of Hydra, and their messages.
+"""The commands `run`, `show`, `study` and `init`, their use of Hydra, and their messages.
 
-Nothing is imported here, so that `run --help` and `show` stay fast.
+This file imports nothing, so that `run --help` and `show` start fast.
 """

@@ -1,4 +1,4 @@
-"""The command line brought into Hydra's form: designs by file, keys that may be added, files of overrides, `resume`."""
+"""Conversion of the command line to Hydra's form: design files, keys to add, files of overrides, `resume`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ REFUSED = {
     ),
     "experimental_rerun": ("reads a pickle, which can run code", "Continue a run with resume=RUN_DIR."),
 }
-"""Flags of Hydra that archsearch refuses, with the error and the fix."""
+"""Flags of Hydra that archsearch rejects, with the error and the fix."""
 _HIDDEN = re.compile(rf"\$\{{oc\.env:({VARIABLE}\w*)\}}")
 
 
 def hydra_arguments(given: Sequence[str]) -> list[str]:
-    """Return the command line `given` to `run` as Hydra takes it: overrides first, flags after them.
+    """Return the command line `given` to `run` in Hydra's form: overrides first, then flags.
 
-    The user's folders of groups and main file that a resumed run or a file of overrides records are among the flags.
+    The flags include the folders of groups and the main file that a resumed run or a file of overrides records.
     """
     options = parse_flags(given)
     overrides, flags = list(options.overrides), list(given)
@@ -52,7 +52,7 @@ def hydra_arguments(given: Sequence[str]) -> list[str]:
 
 
 def parse_flags(given: Sequence[str]) -> argparse.Namespace:
-    """Return the flags and overrides of a command line of `run`; raises `SpecError` for those that it does not have."""
+    """Return the flags and overrides of a command line of `run`; raises `SpecError` for unknown or rejected flags."""
     from hydra._internal.utils import get_args_parser
 
     options = parsed(get_args_parser(), given, "The flags are those of Hydra: see --hydra-help.")
@@ -63,7 +63,7 @@ def parse_flags(given: Sequence[str]) -> argparse.Namespace:
 
 
 def parsed(parser: argparse.ArgumentParser, given: Sequence[str], fix: str) -> argparse.Namespace:
-    """Return what `parser` finds in `given`; raises `SpecError` with the closest flag, or `fix`, for the rest."""
+    """Return the arguments that `parser` parses from `given`; raises `SpecError` with the closest flag or `fix`."""
     known = [name for action in parser._actions for name in action.option_strings]
 
     def refuse(message: str) -> NoReturn:
@@ -88,12 +88,12 @@ def require_folders(sources: ConfigSources, where: str = "--config-dir", fix: st
 
 
 def normalise(arguments: Iterable[str]) -> list[str]:
-    """Return command-line arguments in the form that Hydra takes.
+    """Return command-line arguments in Hydra's form.
 
-    `arch.stages.c2.dilation=2` may add a key (it is checked later, with a better message than Hydra's);
-    `block@arch.stages.c2.block=strided` names the block of one stage; `arch=FILE.yaml` reads a design, as does
-    `arch=RUN_DIR`. The name of a file that lists overrides, as a search leaves it in `best.yaml`, stands for those
-    that are not given beside it.
+    `arch.stages.c2.dilation=2` may add a key (it is checked later, with a better message than Hydra's).
+    `block@arch.stages.c2.block=strided` selects the block of one stage. `arch=FILE.yaml` and `arch=RUN_DIR` read a
+    design. The name of a file that lists overrides, such as the `best.yaml` of a search, is replaced by those of its
+    overrides whose keys the command line does not set.
     Flags and overrides with a prefix (`+ ++ ~`) are unchanged.
     """
     found: list[str] = []
@@ -116,9 +116,9 @@ def normalise(arguments: Iterable[str]) -> list[str]:
 
 
 def with_files(given: list[str], sources: ConfigSources = _NONE) -> tuple[list[str], ConfigSources]:
-    """Return `given` with each file that lists overrides replaced by those that `given` does not make itself.
+    """Return `given` with each file of overrides replaced by those whose keys `given` does not set, and the sources.
 
-    The folders of groups and the main file that such a file records come with them, unless `sources` has its own.
+    The sources include the folders of groups and the main file that such a file records, unless `sources` has its own.
     """
     found: list[str] = []
     for one in given:
@@ -131,7 +131,7 @@ def with_files(given: list[str], sources: ConfigSources = _NONE) -> tuple[list[s
 
 
 def _recorded(recorded: ConfigSources, given: ConfigSources, where: str) -> ConfigSources:
-    """Return the sources `given`, and what they lack from those `recorded` in `where`, whose folders must exist."""
+    """Return the sources `given`, completed from those `recorded` in `where`; recorded folders must exist."""
     name = given.name if given.name != MAIN else recorded.name
     if given.folders:
         return ConfigSources(folders=given.folders, name=name)
@@ -140,7 +140,7 @@ def _recorded(recorded: ConfigSources, given: ConfigSources, where: str) -> Conf
 
 
 def _listed_in(file: str) -> list[str]:
-    """Return the list in `file` under `overrides`."""
+    """Return the list of overrides in `file`; raises `SpecError` if it has none, or one that no file may have."""
     found = read_yaml(Path(file).expanduser()).get("overrides")
     if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
         fix = f"A search writes such a file as best.yaml. For a design use arch={file}."
@@ -154,7 +154,7 @@ def _listed_in(file: str) -> list[str]:
 
 
 def _design_file(value: str) -> Path | None:
-    """Return the file of a design of `value`, a path or a run folder; None if it is a name."""
+    """Return the design file for `value`, a path or a run directory; None if `value` is the name of an option."""
     match = _FILE.fullmatch(value)
     if match is not None:
         return Path(match["single"] or match["double"] or match["bare"]).expanduser().resolve()
@@ -163,7 +163,7 @@ def _design_file(value: str) -> Path | None:
 
 
 def _resumed(given: list[str], flags: Sequence[str], sources: ConfigSources) -> tuple[list[str], ConfigSources]:
-    """Return the overrides `given` with those and the folder of the stopped run, if they have `resume=RUN_DIR`."""
+    """Return the overrides `given`, with those and the folder of the stopped run if they contain `resume=RUN_DIR`."""
     asked = [text_of(one) for one in given if key_of(one) == "resume"]
     if not asked or asked[-1] in ("", "null"):
         return given, sources
@@ -176,7 +176,7 @@ def _resumed(given: list[str], flags: Sequence[str], sources: ConfigSources) -> 
     refuse_links(run_dir)
     recorded = normalise(_overrides_of_run(run_dir / ".hydra" / "overrides.yaml", asked[-1]))
     earlier = absent_from(given, recorded)
-    used = {name for one in given for name in _HIDDEN.findall(one)}  # variables that now hold other passwords
+    used = {name for one in given for name in _HIDDEN.findall(one)}  # variables that hold this command's passwords
     for one in earlier:
         if f":{MASK}@" in one or f"={MASK}" in one or used & {*_HIDDEN.findall(one)}:
             fix = f"Give it again: {key_of(one)}=...; ${{oc.env:VARIABLE}} in place of the password can be stored."
@@ -186,7 +186,7 @@ def _resumed(given: list[str], flags: Sequence[str], sources: ConfigSources) -> 
 
 
 def _overrides_of_run(file: Path, named: str) -> list[str]:
-    """Return the overrides in `file`, which Hydra has left in the folder `named` of a run."""
+    """Return the overrides in `file`, Hydra's record in the run directory `named`."""
     import yaml
 
     fix = "Use a folder below outputs/runs."

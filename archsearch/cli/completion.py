@@ -1,6 +1,6 @@
-"""Completion of `archsearch ...` in a shell, by Hydra's own script, which `archsearch run -sc install=SHELL` prints.
+"""Shell completion of `archsearch ...` by Hydra's own script, which `archsearch run -sc install=SHELL` prints.
 
-The script asks `archsearch -sc query=SHELL` with the line typed so far in COMP_LINE.
+The script calls `archsearch -sc query=SHELL` with the line typed so far in COMP_LINE.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def complete(arguments: Sequence[str], commands: Iterable[str]) -> int:
 
 
 def candidates(words: Sequence[str], shell: str, commands: Iterable[str]) -> list[str]:
-    """Return what the last of `words`, those after the program's name, can be completed to."""
+    """Return the completions of the last of `words`, the words after the program's name."""
     *before, last = words
     match before:
         case []:
@@ -49,7 +49,10 @@ def candidates(words: Sequence[str], shell: str, commands: Iterable[str]) -> lis
 
 
 def _overrides(given: Sequence[str], last: str, shell: str) -> list[str]:
-    """Return Hydra's candidates for an override, with the groups of a `--config-dir` that the line has."""
+    """Return Hydra's completions of the override `last`, including the groups of a `--config-dir` in `given`.
+
+    For a flag, return Hydra's flags except those that archsearch rejects.
+    """
     from hydra._internal.utils import get_args_parser
 
     from archsearch.cli.arguments import REFUSED, normalise
@@ -68,7 +71,7 @@ def _overrides(given: Sequence[str], last: str, shell: str) -> list[str]:
             asked = ["-sc", f"query={shell}", *(["--config-dir", options.config_dir] if options.config_dir else [])]
             with environment({"COMP_LINE": f"archsearch {' '.join(typed)}"}):
                 main(asked)
-    except (ArchsearchError, SystemExit):  # the line cannot be read yet: nothing to offer, nothing to print
+    except (ArchsearchError, SystemExit):  # the line cannot be parsed yet, so there are no completions
         return []
     return out.getvalue().split()
 

@@ -1,4 +1,4 @@
-"""Composition: from overrides to one plain mapping, by Hydra's compose API; behind it there is no `DictConfig`.
+"""Composition of overrides into one plain mapping, by Hydra's compose API; code after it never sees a `DictConfig`.
 
 Hydra and OmegaConf are imported inside functions.
 """
@@ -31,15 +31,15 @@ _SHIPPED = ConfigSources()
 
 
 def compose_tree(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> tuple[Tree, BlockLookup]:
-    """Return the plain mapping that `overrides` make of the shipped groups and of `sources`; see `read_tree`."""
+    """Return the plain mapping composed from `overrides`, the shipped groups and `sources`; see `read_tree`."""
     overrides, sources = with_files(list(overrides), sources)
     return read_tree(compose(overrides, sources), sources.paths)
 
 
 def compose(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> DictConfig:
-    """Return the configuration that `overrides` make of the shipped groups and of `sources`.
+    """Return the configuration composed from `overrides`, the shipped groups and `sources`.
 
-    Raises `SpecError` for overrides that Hydra cannot use.
+    Raises `SpecError` for overrides that Hydra cannot use, and for folders that do not exist.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
@@ -62,7 +62,7 @@ def compose(overrides: Sequence[str] = (), sources: ConfigSources = _SHIPPED) ->
 
 
 def _search(loader: Any, sources: ConfigSources) -> None:
-    """Add the folders of `sources` to Hydra's search path, where `--config-dir` of a command adds one."""
+    """Add the folders of `sources` to Hydra's search path, at the position where `--config-dir` adds its folder."""
     from hydra.core.config_search_path import SearchPathQuery
 
     path = loader.get_search_path()
@@ -73,12 +73,15 @@ def _search(loader: Any, sources: ConfigSources) -> None:
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
-    """Return `config` without Hydra's own node, of which `${hydra:...}` reads from now on, as in a job of Hydra."""
+    """Return `config` without Hydra's own node.
+
+    Unless a job of Hydra is running, `${hydra:...}` reads that node from now on, as it would in a job.
+    """
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf, open_dict
 
     present: Any = HydraConfig.instance().cfg
-    if present is None or OmegaConf.is_missing(present.hydra.runtime, "output_dir"):  # no job is under way
+    if present is None or OmegaConf.is_missing(present.hydra.runtime, "output_dir"):  # no job is running
         HydraConfig.instance().set_config(config)
     with open_dict(config):
         del config["hydra"]
@@ -86,10 +89,10 @@ def _without_hydra(config: DictConfig) -> DictConfig:
 
 
 def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, BlockLookup]:
-    """Return the plain mapping of `config`, its design file read in, with the lookup of blocks by name.
+    """Return the plain mapping of `config` with its design file read in, and the lookup of blocks by name.
 
-    `folders` are searched for `block/NAME.yaml` before the shipped ones.
-    Where `data.channels`, `data.image_size` or `data.classes` is null, it is the data set's; no image is read.
+    `folders` are searched for `block/NAME.yaml` before the shipped folder.
+    `data.channels`, `data.image_size` and `data.classes` are those of the data set if null; no image is read.
     Changes `config`.
     """
     from omegaconf import OmegaConf
@@ -108,7 +111,8 @@ def read_tree(config: DictConfig, folders: Sequence[Path] = ()) -> tuple[Tree, B
 def plain(config: DictConfig) -> Tree:
     """Return `config` as plain mappings and lists with every interpolation resolved, without Hydra's own node.
 
-    Raises `SpecError` for values that cannot be resolved, or are too many (see `config_files.limits`).
+    Raises `SpecError` for a value that cannot be resolved, and for more values or levels than `config_files.limits`
+    allows.
     """
     from omegaconf.errors import OmegaConfBaseException
 
@@ -122,9 +126,9 @@ def plain(config: DictConfig) -> Tree:
 
 
 def _resolved(node: Any, where: str, depth: int, count: list[int]) -> Any:
-    """Return the value of a node without OmegaConf's types; `count` is that of the values so far.
+    """Return the value of a node without OmegaConf's types; `count` holds the number of values so far.
 
-    OmegaConf's own function would first resolve all of them, however often interpolations repeat each other.
+    `OmegaConf.to_container` would resolve all values before any check, however often interpolations multiply them.
     """
     from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -142,7 +146,7 @@ def _resolved(node: Any, where: str, depth: int, count: list[int]) -> Any:
 
 
 def resolve(tree: Mapping[str, Any]) -> Tree:
-    """Return `tree` with every interpolation resolved; raises `SpecError` for what no YAML file could hold."""
+    """Return `tree` with every interpolation resolved; raises `SpecError` for values that no YAML file may have."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -155,7 +159,7 @@ def resolve(tree: Mapping[str, Any]) -> Tree:
 
 
 def _image_shape(data: Mapping[str, Any]) -> Tree:
-    """Return the channels, the size and the number of classes of the images that `data` chooses."""
+    """Return the channels, the size and the number of classes of the images that `data` selects."""
     from archsearch.decode import decode
     from archsearch.settings.data import DataSettings, image_shape
 
@@ -169,7 +173,7 @@ def _image_shape(data: Mapping[str, Any]) -> Tree:
 
 
 def _from_file(arch: DictConfig) -> DictConfig:
-    """Return the design in the file that `arch` names, changed by the other keys of `arch`."""
+    """Return the design in the file `arch.file`, with the other keys of `arch` merged into it."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -184,19 +188,19 @@ def _from_file(arch: DictConfig) -> DictConfig:
 
 
 class Composer:
-    """Composes many variations of one base configuration: dotted keys cheaply, groups through Hydra and remembered."""
+    """Composes many variations of one base configuration: sets dotted keys on a copy, composes groups once by Hydra."""
 
     def __init__(self, base: Sequence[str] = (), sources: ConfigSources = _SHIPPED) -> None:
-        """Compose from the overrides `base` and the user's own `sources`."""
+        """Create a composer for the overrides `base` and the user's own `sources`."""
         self._base, self._sources = tuple(base), sources
         self._trees: dict[tuple[str, ...], tuple[Tree, frozenset[str]]] = {}
         self.blocks = block_lookup([*sources.paths, config_folder()])
 
     def compose(self, assignments: Mapping[str, Any]) -> Tree:
-        """Return the plain, resolved mapping of the base with `assignments` made.
+        """Return the plain, resolved mapping of the base with `assignments` applied.
 
-        Keys without a dot or with `@` are groups or scalars and go through Hydra, as do keys that some
-        interpolation of the base reads; the others are set on a copy.
+        Hydra composes keys without a dot (groups or scalars), keys of `hydra`, and keys that an interpolation of the
+        base reads. The other keys, and `block@KEY` as KEY, are set on a copy.
         """
         slow: dict[str, Any] = {}
         fast: dict[str, Any] = {}
@@ -209,7 +213,7 @@ class Composer:
 
     def _tree(self, overrides: tuple[str, ...]) -> tuple[Tree, frozenset[str]]:
         if overrides not in self._trees:
-            check_overrides(overrides, "study")  # what a trial was given is read from the database
+            check_overrides(overrides, "study")  # a trial's assignments may come from a database
             config = compose([*self._base, *overrides], self._sources)
             tree, _ = read_tree(config, self._sources.paths)
             self._trees[overrides] = tree, _interpolated(config)
@@ -232,7 +236,7 @@ def _assigned(tree: Mapping[str, Any], values: Mapping[str, Any]) -> Tree:
 
 
 def _copied(copies: dict[str, Tree], where: str) -> Tree:
-    """Return the copy of the mapping at `where`, made at most once and put into the copy around it."""
+    """Return the copy of the mapping at `where`, made at most once and stored in the copy of its parent."""
     if where in copies:
         return copies[where]
     above, _, name = where.rpartition(".")

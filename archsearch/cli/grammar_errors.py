@@ -1,4 +1,4 @@
-"""Errors of Hydra's override grammar: the key or file, what cannot be read, and an example of what can."""
+"""Errors for overrides that violate Hydra's grammar: the key or file, what cannot be parsed, and a valid example."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
 def grammar_error(override: str, cause: str = "", *, file: str = "") -> SpecError:
-    """Return the error of an override that is not in Hydra's grammar, or of `KEY: VALUE` of a space in `file`.
+    """Return the error of an override that violates Hydra's grammar, or of `KEY: VALUE` of a space in `file`.
 
-    `cause` is what Hydra's parser reports.
+    `cause` is the message of Hydra's parser.
     """
     masked = mask(override)
     key, equals, value = masked.lstrip("+~").partition("=")
@@ -65,19 +65,19 @@ def grammar_error(override: str, cause: str = "", *, file: str = "") -> SpecErro
 
 
 def list_error(key: str, values: list[object], file: str) -> SpecError:
-    """Return the error of a list in a space, which is one value and not several."""
+    """Return the error of a list in a space: a list is one value, not several."""
     listed = ", ".join(str(one).lower() if isinstance(one, bool) else str(one) for one in values)
     fix = f"To search over its values write {key}: choice({listed})"
     return SpecError(f"{file}: {key}", "is one list, not several values", fix)
 
 
 def _written(key: str, value: str, file: str) -> str:
-    """Return the assignment as a shell or, in a file, YAML takes it."""
+    """Return the assignment in shell syntax, or in YAML if there is a `file`."""
     return f"{key}: {value}" if file else shlex.quote(f"{key}={value}")
 
 
 def _unclosed(value: str) -> str:
-    """Return the brackets that close those which `value` leaves open; empty where none is, or the value is text."""
+    """Return the closing brackets that `value` lacks; empty if it lacks none or is text."""
     if re.search(r"['\"]", value) or not re.match(r"[\[{]|\w+\(", value):
         return ""
     open_: list[str] = []

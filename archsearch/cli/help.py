@@ -1,8 +1,8 @@
-"""The version, and the text of `run --help`, built without Hydra from the folders of groups.
+"""The version, and the text of `run --help`, built from the folders of groups without Hydra.
 
-Hydra would compose the whole configuration for it and parse the overrides again for every group: two seconds. The text
-is that of `conf/hydra/help/archsearch.yaml`, which Hydra prints with the names of options alone. Imports PyYAML and
-`config_files` only.
+Hydra would compose the whole configuration and parse the overrides again for every group, which takes two seconds. The
+text is that of `conf/hydra/help/archsearch.yaml`; Hydra itself would list the names of options without descriptions.
+Imports only PyYAML, `config_files` and `overrides`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _FOLDER = frozenset({"--config-dir", "-cd"})
 
 
 def help_asked(arguments: Sequence[str]) -> Sequence[Path] | None:
-    """Return the user's folders if `arguments` ask for help that this module prints; None if Hydra handles them.
+    """Return the user's folders if `arguments` request help that this module prints; None if Hydra handles them.
 
-    Hydra handles any other flag, its own settings (`hydra.searchpath=...`), and a folder that does not exist.
+    Hydra handles all other flags, its own settings (`hydra.searchpath=...`), and folders that do not exist.
     """
     folders: list[Path] = []
     asked = False
@@ -33,14 +33,14 @@ def help_asked(arguments: Sequence[str]) -> Sequence[Path] | None:
         if one in _ASKED:
             asked = True
         elif flag in _FOLDER:
-            folders = [Path(value or next(left, "")).expanduser()]  # the last one counts, as in Hydra
+            folders = [Path(value or next(left, "")).expanduser()]  # as in Hydra, the last one applies
         elif (one.startswith("-") and one not in _IDLE) or group_of(one) == "hydra":
             return None
     return folders if asked and all(folder.is_dir() for folder in folders) else None
 
 
 def help_text(folders: Sequence[Path] = ()) -> str:
-    """Return the help, with the options of the shipped groups and of those in `folders`."""
+    """Return the help text, with the options of the shipped groups and of the groups in `folders`."""
     from yaml import safe_load
 
     parts = safe_load((config_folder() / "hydra" / "help" / "archsearch.yaml").read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ def help_text(folders: Sequence[Path] = ()) -> str:
 
 
 def groups_text(folders: Sequence[Path] = ()) -> str:
-    """Return the groups and options, shipped and in `folders`, a line each; `*` marks what is chosen by default."""
+    """Return the shipped groups and those in `folders` with their options; `*` marks the default of a group."""
     from yaml import safe_load
 
     main = safe_load((config_folder() / f"{MAIN}.yaml").read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
-"""The command `archsearch`: the list of commands, the version, and the start of a command.
+"""The command `archsearch`: prints the list of commands and the version, and starts a command.
 
-Imports only the selected command.
+Only the selected command is imported.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Completion in bash (or zsh, fish): eval "$(archsearch run -sc install=bash)"
 
 
 def start() -> NoReturn:
-    """Run the command that the process was started with, and end the process."""
+    """Run the command line of this process, and end the process."""
     run_as_process(main, brief=sys.argv[1:2] != ["run"])
 
 

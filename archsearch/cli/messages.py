@@ -1,6 +1,7 @@
-"""Errors of a command: one message with passwords masked, and an exit code (0 done, 1 failed, 2 unusable, 130 stopped).
+"""Error reports of commands: one message with passwords masked, and an exit code.
 
-Handles errors of Hydra and OmegaConf, imported inside functions; no torch.
+Exit codes: 0 done, 1 failed, 2 unusable input or storage, 130 interrupted. Handles errors of Hydra and OmegaConf too,
+which are imported inside functions. Does not import torch.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from archsearch.formatting import printable
 from archsearch.masking import mask
 
 _LIBRARIES = frozenset({"hydra", "omegaconf", "yaml", "antlr4"})
-# What these raise where they do not expect a value, a list, a mapping or a name that a file or an override has.
+# What these libraries raise for an unexpected value, list, mapping or name in a file or an override.
 _UNEXPECTED = (ValueError, TypeError, AttributeError, LookupError, AssertionError, RecursionError)
 
 
 def exit_code(command: Callable[[], int], *, in_full: bool | None = None) -> int:
-    """Run `command` and return its exit code, or that of the error that it raises, which is reported.
+    """Run `command` and return its exit code; report an error that it raises and return that error's exit code.
 
     A closed pipe, as with `| head`, is not an error.
     """
@@ -39,10 +40,10 @@ def exit_code(command: Callable[[], int], *, in_full: bool | None = None) -> int
 
 
 def report_error(error: BaseException, *, in_full: bool | None = None) -> int:
-    """Print on stderr what went wrong and return the exit code.
+    """Print an error on stderr and return the exit code.
 
-    One message; a traceback for an error that archsearch does not know, and for all where `in_full` (by default:
-    where the environment has HYDRA_FULL_ERROR).
+    The output is one message, or a traceback if archsearch does not know the error or `in_full` is true. By default
+    `in_full` is true if the environment variable HYDRA_FULL_ERROR is set.
     """
     if isinstance(error, KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
@@ -56,7 +57,7 @@ def report_error(error: BaseException, *, in_full: bool | None = None) -> int:
 
 
 def known_error(error: BaseException) -> ArchsearchError | None:
-    """Return `error` as one of archsearch's own, or None for an unknown one."""
+    """Return `error` as one of archsearch's own errors; None if it is unknown."""
     if isinstance(error, ArchsearchError):
         return error
     from hydra.errors import HydraException
@@ -73,7 +74,7 @@ def known_error(error: BaseException) -> ArchsearchError | None:
 
 
 def _unreadable(error: BaseException) -> SpecError | None:
-    """Return the error of a file that is no YAML text; None for another."""
+    """Return the error of a file that is not valid YAML text; None if `error` is of another kind."""
     from yaml import MarkedYAMLError
 
     match error:
@@ -88,7 +89,7 @@ def _unreadable(error: BaseException) -> SpecError | None:
 
 
 def explain(error: BaseException) -> SpecError:
-    """Return an error of Hydra, OmegaConf or the reader of YAML as a `SpecError`, with the likeliest known name."""
+    """Return an error of Hydra, OmegaConf or PyYAML as a `SpecError` that suggests the closest known name."""
     from hydra.errors import OverrideParseException
 
     if (unreadable := _unreadable(error)) is not None:
@@ -141,7 +142,7 @@ def _system_error(error: OSError) -> StorageError:
 
 
 def _raised_by(error: BaseException) -> str:
-    """Return the package that raised `error`."""
+    """Return the top-level package that raised `error`; frames of `codecs` are skipped."""
     step, name = error.__traceback__, ""
     while step is not None:
         here, step = str(step.tb_frame.f_globals.get("__name__", "")), step.tb_next

@@ -1,4 +1,4 @@
-"""One run, or a search: a command that asks for the other one is refused, with the command that was probably meant."""
+"""Checks that a command matches its mode, single run or search; the error names the command that was probably meant."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _OF_SEARCH = (
     *("study.workers", "study.repair", "study.retry_failed", "study.max_failures"),
     *("sampler", "pruner", "study.sampler", "study.pruner"),
 )
-"""Keys and groups that only a search reads; name, storage and objectives of a study are those of a single run too."""
+"""Keys and groups that only a search reads; a single run also reads a study's name, storage and objectives."""
 
 _EXAMPLE = "space=cifar"
 
 
 def require_no_search(overrides: Sequence[str], space: object, sources: ConfigSources) -> None:
-    """Raise `SpecError` where a single run has a `space`, or its `overrides` set what only a search reads."""
+    """Raise `SpecError` if a single run has a `space`, or its `overrides` set a key that only a search reads."""
     chosen = [one for one in overrides if _is_of_space(key_of(one)) and not _is_no_space(one)]
     if chosen:
         fix = f"Search it: {_searching(overrides, sources)}"
@@ -36,7 +36,7 @@ def require_no_search(overrides: Sequence[str], space: object, sources: ConfigSo
 
 
 def require_search(overrides: Sequence[str], space: str | None, sources: ConfigSources) -> None:
-    """Raise `SpecError`: the command has -m and nothing to search over; `space` is the chosen one."""
+    """Raise the `SpecError` of a command that has -m but nothing to search over; `space` is the selected space."""
     if space is not None:
         fix = "Give a key several values, such as 'arch.width: choice(0.5, 1.0)'. See docs/search.md."
         raise SpecError(f"space={space}", "contains nothing to search over: no key has several values", fix)
@@ -68,7 +68,7 @@ def _searching(overrides: Sequence[str], sources: ConfigSources) -> str:
 
 
 def _plain(override: str) -> str:
-    """Return an override as a user writes it: a dotted key needs no prefix."""
+    """Return an override as a user writes it: without the prefix `++`, which archsearch adds to dotted keys."""
     return override.removeprefix("++")
 
 

@@ -1,4 +1,4 @@
-"""The folder that Hydra makes for a run before the run is checked: removed again where the run is refused."""
+"""The folder that Hydra creates for a run before the run is checked: removed again if the run is rejected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OF_HYDRA = frozenset({"config.yaml", "hydra.yaml", "overrides.yaml"})
 
 
 def existing_part(given: Sequence[str]) -> Path:
-    """Return the innermost folder that exists already of the one that a run of the command line `given` will make."""
+    """Return the innermost existing folder on the path of the run folder that the command line `given` will create."""
     named = [text_of(one) for one in given if key_of(one) == "hydra.run.dir"]
     path = Path((named[-1] if named else _DEFAULT).partition("${")[0]).expanduser().absolute()
     while not path.is_dir():
@@ -22,7 +22,7 @@ def existing_part(given: Sequence[str]) -> Path:
 
 
 def discard_folder(existing: Path) -> None:
-    """Remove the present run's folder, and those around it up to `existing`, if they hold only what Hydra wrote."""
+    """Remove the current run's folder if it holds only Hydra's files, and its empty parents up to `existing`."""
     from hydra.core.hydra_config import HydraConfig
 
     config = HydraConfig.get()
@@ -31,7 +31,7 @@ def discard_folder(existing: Path) -> None:
     ours = {*(inner / name for name in _OF_HYDRA), folder / f"{config.job.name}.log"}
     if {file for file in folder.rglob("*") if not file.is_dir()} - ours:
         return
-    with contextlib.suppress(OSError):  # it is no more than tidying up
+    with contextlib.suppress(OSError):  # only a clean-up, so a failure does not matter
         for file in ours:
             file.unlink(missing_ok=True)
         for empty in dict.fromkeys((inner, folder, *folder.parents)):

@@ -1,4 +1,4 @@
-"""Passwords of a command line: kept from Hydra in environment variables, and masked in what Hydra prints and writes."""
+"""Passwords on a command line: hidden from Hydra in environment variables, masked in what Hydra prints and writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archsearch.masking import hide_passwords, mask, mask_value
 
 @contextlib.contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set `variables` in the environment, and put back what was there."""
+    """Set environment variables within the block, and restore their previous values afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -30,7 +30,7 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hidden(arguments: Sequence[str], known: Mapping[str, str] | None = None) -> Iterator[list[str]]:
-    """Yield `arguments` with `${oc.env:...}` instead of each password, which is in the environment meanwhile."""
+    """Yield `arguments` with `${oc.env:...}` in place of each password; the environment holds them within the block."""
     given, variables = hide_passwords(arguments, known or {})
     with environment(variables):
         yield given
@@ -38,13 +38,13 @@ def hidden(arguments: Sequence[str], known: Mapping[str, str] | None = None) -> 
 
 @contextlib.contextmanager
 def masked_output() -> Iterator[None]:
-    """Mask the passwords and remove the control characters in all that is written to `sys.stdout` within the block."""
+    """Mask passwords and remove control characters in everything written to `sys.stdout` within the block."""
     with contextlib.redirect_stdout(_Masked(sys.stdout)):
         yield
 
 
 class _Masked:
-    """A text stream that masks what is written to it before it is passed to `stream`."""
+    """A text stream that masks passwords in text before it passes the text on to `stream`."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -66,7 +66,10 @@ def mask_folder(folder: Path) -> None:
 
 
 def mask_yaml(text: str) -> str:
-    """Return `text` masked; YAML with a password value by value, because long values are folded."""
+    """Return `text` with passwords masked.
+
+    YAML that contains a password is masked value by value, because long values are folded over several lines.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -78,7 +81,7 @@ def mask_yaml(text: str) -> str:
         YAMLError,
         ValueError,
         AssertionError,
-    ):  # the last: one number, as of --package seed
+    ):  # AssertionError: the text is a single number, as `--package seed` prints it
         return mask(text)
     if (masked := mask_value(tree)) == tree:
         return mask(text)

@@ -1,6 +1,6 @@
 """The command `run`: Hydra composes the command line, and each composed job is checked, trained and recorded.
 
-No torch before the limits are kept.
+Torch is not imported before the limits are checked, unless the check has to measure the machine's step times.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ def _run(arguments: Sequence[str], *, in_full: bool) -> int:
     codes: list[int] = []
     first, passwords = hide_passwords(arguments)
     with (
-        environment({"HYDRA_FULL_ERROR": "1"}),  # Hydra then hands its errors on
-        hidden(hydra_arguments(first), passwords) as given,  # a second time, after files of overrides were read
+        environment({"HYDRA_FULL_ERROR": "1"}),  # makes Hydra raise its errors instead of printing them
+        hidden(hydra_arguments(first), passwords) as given,  # again, because files of overrides have been read now
     ):
         _start(given, _guard(_job, codes, in_full=in_full, existing=existing_part(given)))
     return max(codes, default=0)
 
 
 def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
-    """Hand `given` to Hydra, which reads the command line itself and calls `job`."""
+    """Run Hydra on the command line `given`; Hydra reads it from `sys.argv` and calls `job`."""
     import hydra
     from hydra._internal.utils import get_args_parser
     from omegaconf import OmegaConf
@@ -73,11 +73,11 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
     options = get_args_parser().parse_args(given)
     shows = options.cfg or options.info
     prints = shows or any(key_of(one) == "hydra.verbose" for one in given)
-    # Hydra would write its files into the folder before the job is checked, and over those of a run that is there.
+    # Otherwise Hydra would write its files before the job is checked, and overwrite those of a run in the same folder.
     deferred = (
         [] if shows or options.shell_completion or any(key_of(one) == _SUBDIR for one in given) else [f"{_SUBDIR}=null"]
     )
-    # Hydra's completion is of the program's name: `archsearch` completes all commands.
+    # Hydra installs the completion for the program's name; `archsearch` completes all commands.
     program = "archsearch" if options.shell_completion else sys.argv[0]
     before, sys.argv = sys.argv, [program, *deferred, *given]
     try:
@@ -89,12 +89,12 @@ def _start(given: list[str], job: Callable[[DictConfig], None]) -> None:
 
 @contextlib.contextmanager
 def _composed_once(given: Sequence[str]) -> Iterator[None]:
-    """Spare Hydra a whole composition that it makes to read `hydra.mode`, which only the command line may set."""
+    """Skip the extra composition by which Hydra reads `hydra.mode`, which only the command line may set."""
     from hydra._internal.hydra import Hydra
 
     read = Hydra.get_mode
     if not any(key_of(one) == "hydra.mode" for one in given):
-        Hydra.get_mode = lambda self, config_name, overrides: None  # as for a mode that is not set
+        Hydra.get_mode = lambda self, config_name, overrides: None  # None: the mode is not set
     try:
         yield
     finally:
@@ -103,7 +103,7 @@ def _composed_once(given: Sequence[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_logging() -> Iterator[None]:
-    """Give the root logger back its handlers and its level: those of the job are Hydra's."""
+    """Restore the root logger's handlers and level after the block; for a job, Hydra sets its own."""
     import logging
 
     root = logging.getLogger()
@@ -120,9 +120,9 @@ def _own_logging() -> Iterator[None]:
 def _guard(
     job: Callable[[DictConfig], None], codes: list[int], *, in_full: bool, existing: Path
 ) -> Callable[[DictConfig], None]:
-    """Return `job` with its errors reported, and its exit code added to `codes`.
+    """Return a `job` that reports its errors and appends its exit code to `codes`.
 
-    The folder of a run that is refused is removed again, with the folders around it below `existing`.
+    If the run is rejected (exit code 2), its folder is removed, with the empty folders around it below `existing`.
     """
 
     def guarded(config: DictConfig) -> None:
@@ -131,7 +131,7 @@ def _guard(
         codes.append(0)
         runtime = HydraConfig.get().runtime
         try:
-            with contextlib.chdir(runtime.cwd):  # where relative paths mean what they do without hydra.job.chdir
+            with contextlib.chdir(runtime.cwd):  # relative paths then do not depend on hydra.job.chdir
                 job(config)
         except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001  (reported, with its own exit code)
             codes[-1] = report_error(error, in_full=in_full)
@@ -155,7 +155,7 @@ def _job(config: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     _mask_logs(verbose=bool(hydra_config.verbose))
     run_dir, overrides = Path(hydra_config.runtime.output_dir), _plain_texts(hydra_config.overrides.task)
-    files = _configuration(config, HydraConfig.instance().cfg, overrides)  # as it is before interpolations are resolved
+    files = _configuration(config, HydraConfig.instance().cfg, overrides)  # before interpolations are resolved
     if (folder := hydra_config.output_subdir) is not None:
         mask_folder(run_dir / folder)
     sources = ConfigSources.from_hydra(hydra_config)
@@ -186,7 +186,10 @@ def _job(config: DictConfig) -> None:
 
 
 def _mask_logs(*, verbose: bool) -> None:
-    """Mask the passwords in all that is logged; show it on stderr where it is to be `verbose` and no handler does."""
+    """Mask the passwords in all log records; if `verbose`, also log to stderr unless a handler already does.
+
+    That handler skips archsearch's own records of level INFO and above, because the command prints them itself.
+    """
     import logging
 
     def masked(record: logging.LogRecord) -> bool:
@@ -210,7 +213,7 @@ _SUBDIR = "hydra.output_subdir"
 
 
 def _configuration(config: DictConfig, hydra_config: Any, overrides: Sequence[str]) -> dict[str, str]:
-    """Return the files that Hydra leaves of a job, by name below the run's folder, with passwords masked."""
+    """Return Hydra's files of a job by name relative to the run directory, with passwords masked."""
     from omegaconf import OmegaConf
 
     found = {"config.yaml": config, "hydra.yaml": hydra_config, "overrides.yaml": OmegaConf.create(list(overrides))}
@@ -218,7 +221,7 @@ def _configuration(config: DictConfig, hydra_config: Any, overrides: Sequence[st
 
 
 def _plain_texts(overrides: Any) -> list[str]:
-    """Return the overrides of a job as they were given: `${oc.env:...}` in them stays what it is."""
+    """Return the overrides of a job as given: `${oc.env:...}` in them stays unresolved."""
     from omegaconf import OmegaConf
 
     found: Any = OmegaConf.to_container(overrides, resolve=False)
@@ -226,7 +229,7 @@ def _plain_texts(overrides: Any) -> list[str]:
 
 
 def _origin(hydra_config: Any, tree: Mapping[str, Any]) -> Origin:
-    """Return the groups that were chosen and the keys that were set, as the study database keeps them."""
+    """Return the selected groups and the keys that were set, in the form in which the study database stores them."""
     from archsearch.runs.trial import Origin
 
     choices = hydra_config.runtime.choices
@@ -240,7 +243,7 @@ def _origin(hydra_config: Any, tree: Mapping[str, Any]) -> Origin:
 
 
 def _item(tree: Mapping[str, Any], key: str) -> Any:
-    """Return the value at the dotted `key` of `tree`, None if there is none."""
+    """Return the value at the dotted `key` of `tree`; None if there is none."""
     found: Any = tree
     for part in key.split("."):
         found = found.get(part) if isinstance(found, Mapping) else None

@@ -1,6 +1,6 @@
-"""The command `show`: a design's layers, costs, receptive fields and limits; no torch, no data.
+"""The command `show`: a design's layers, costs, receptive fields and limits, without torch and without data.
 
-Drawings, the import of a torch module and what is shown of finished runs are imported when needed.
+The code for drawings, for the import of a torch module and for finished runs is imported when it is needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from archsearch.importer.from_module import Imported
 
 SHOWS = ("plot", "samples", "erf", "card", "module", "module_args", "weights", "design")
-"""What `show` takes besides the overrides of `run`."""
+"""Keys that `show` accepts in addition to the overrides of `run`."""
 _NEEDS = {
     "erf": ("needs a folder", "Write erf=RUN_DIR."),
     "card": ("needs a folder", "Write card=RUN_DIR."),
@@ -38,7 +38,7 @@ _NEEDS = {
     "weights": ("needs a file", "Write weights=FILE.safetensors, or weights=FILE.pth."),
     "module_args": ("needs a mapping", "Write module_args={num_classes: 10}."),
 }
-"""What is wrong with an argument without a value, and the fix."""
+"""The error of a key without a value, and the fix."""
 _EPILOG = """\
 Overrides are those of archsearch.run, and:
   plot=FILE.png      draw the design
@@ -63,7 +63,7 @@ class _Parser(argparse.ArgumentParser):
         return f"{super().format_help()}\nGroups (choose one of each: group=option):\n\n{groups_text()}\n"
 
     def error(self, message: str) -> NoReturn:
-        """Report wrong arguments, which may hold control characters, and end the command."""
+        """Report wrong arguments without their control characters, and end the command."""
         super().error(printable(message))
 
 
@@ -115,7 +115,7 @@ def _show(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
     if weights is not None and written is not None and (beside := written.with_suffix(".safetensors")).exists():
         raise SpecError("design", f"{beside} exists", "Name another file, or remove it.")
     imported = _imported(reference, arguments or "{}", weights, overrides, sources)
-    with TemporaryDirectory() as folder:  # a design in a file, as arch=FILE.yaml reads it, so that overrides change it
+    with TemporaryDirectory() as folder:  # a file for arch=FILE.yaml, so that overrides can change the design
         file = Path(folder, "module.yaml")
         file.write_text(_design_yaml(imported.design.source, reference), encoding="utf-8")
         overrides.append(assign("arch", str(file)))
@@ -143,7 +143,7 @@ def _write_weights(imported: Imported, file: Path) -> None:
 def _imported(
     reference: str, arguments: str, weights: Path | None, overrides: list[str], sources: ConfigSources
 ) -> Imported:
-    """Return the import of a module for images of the shape that `overrides` choose; what it prints goes to stderr."""
+    """Return the import of a module for images of the shape that `overrides` select; its output goes to stderr."""
     from archsearch.cli.compose import compose_tree
     from archsearch.design.spec import decode_input
     from archsearch.importer.from_module import from_module
@@ -162,7 +162,7 @@ def _imported(
 
 
 def _arguments(text: str) -> dict[str, Any]:
-    """Return the mapping in the value of `module_args`, in Hydra's grammar."""
+    """Return the mapping that `text`, the value of `module_args` in Hydra's grammar, contains."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -176,7 +176,7 @@ def _arguments(text: str) -> dict[str, Any]:
 
 
 def _design_yaml(source: Any, of: str) -> str:
-    """Return a design as YAML, with a line on how to use it and what it is `of`."""
+    """Return a design as YAML, with comments on how to use it and on its origin `of`."""
     import yaml
 
     head = f"# python -m archsearch.run arch=FILE.yaml\n# The design of {printable(of)}.\n"
@@ -218,7 +218,7 @@ def _show_design(
         if imported is not None:
             print(printable(_import_text(*imported)))
         sys.stdout.write(design_text(checked, styled=not plain))
-    sys.stdout.flush()  # here, where a reader that has gone is no error
+    sys.stdout.flush()  # here a closed pipe is not an error
     return 0 if checked.kept else 2
 
 
@@ -231,7 +231,7 @@ def _write_design(checked: Checked, file: Path, of: str) -> None:
 
 
 def _without_defaults(design: dict[str, Any]) -> dict[str, Any]:
-    """Return a design without the keys that change nothing, for people to read."""
+    """Return a design without keys at their default values, so that it is easier to read."""
     stages = {name: _less(stage, "repeats", 1) for name, stage in design["stages"].items()}
     return _without_empty_names(_less(_less({**design, "stages": stages}, "stem", None), "width", 1.0))
 
@@ -241,7 +241,7 @@ def _less(mapping: dict[str, Any], key: str, default: Any) -> dict[str, Any]:
 
 
 def _without_empty_names(source: Any) -> Any:
-    """Return `source` without the names of blocks that have none."""
+    """Return `source` without the empty names of blocks."""
     if isinstance(source, dict):
         own = _less(source, "name", "") if "layers" in source else source
         return {key: _without_empty_names(value) for key, value in own.items()}
@@ -249,7 +249,7 @@ def _without_empty_names(source: Any) -> Any:
 
 
 def _import_record(reference: str, imported: Imported) -> dict[str, Any]:
-    """Return what `--json` has of an import: parameters and MACs of the module, which are those of the design."""
+    """Return the part of the `--json` output on an import; the design has the module's parameters and MACs."""
     return {
         "import": {
             "module": reference,
@@ -262,7 +262,7 @@ def _import_record(reference: str, imported: Imported) -> dict[str, Any]:
 
 
 def _import_text(reference: str, imported: Imported) -> str:
-    """Return the lines on an import that `show` prints before the design."""
+    """Return the lines about an import that `show` prints before the design."""
     return "\n".join(
         [f"imported {reference}: {imported.comparison}", *(f"note: {note}" for note in imported.notes), ""]
     )
@@ -293,7 +293,7 @@ def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], sources: 
     from archsearch.settings.augment import decode_policy
 
     policy = None
-    if overrides:  # another one than the run's own
+    if overrides:  # an augmentation other than the run's own
         policy = decode_policy(compose_tree(overrides, sources)[0].get("augment", {}))
     card, file = renew_card(run_dir, plot, policy=policy)
     figures = f"accuracy {percent(card.accuracy)}, calibration error {percent(card.calibration_error, 1)}"
@@ -303,7 +303,7 @@ def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], sources: 
 
 
 def _taken_out(overrides: list[str], key: str) -> str | None:
-    """Take `key=TEXT` out of `overrides` and return the text; None if there is none."""
+    """Remove `key=TEXT` from `overrides` and return the text; None if there is none."""
     for override in overrides:
         if not override.startswith(f"{key}="):
             continue

@@ -1,7 +1,7 @@
-"""Hydra's source of configuration files, with each file checked before it is used.
+"""Hydra's source of configuration files, with a check of each file before it is used.
 
-Hydra reads every option of a group through it: of the shipped folder, of `--config-dir` and of `hydra.searchpath`.
-Imports Hydra at its top, so it is imported where a configuration is composed.
+Hydra reads every option of a group through it: from the shipped folder, `--config-dir` and `hydra.searchpath`.
+Imports Hydra at module level, so import this module only where a configuration is composed.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from archsearch.errors import SpecError
 class FileConfigSource(file_config_source.FileConfigSource):
     """A folder of groups; raises `SpecError` for a file that sets what only the command line may set.
 
-    It has the name of Hydra's own source. A launcher's job restores the registry of sources and then discovers Hydra's
-    plugins, and Hydra accepts a second source for `file:` only under the same class name.
+    The class has the same name as Hydra's own source. A launcher's job restores the registry of sources and then
+    discovers Hydra's plugins; Hydra accepts a second source for `file:` only if it has the same class name.
     """
 
     def load_config(self, config_path: str) -> ConfigResult:
@@ -33,7 +33,7 @@ class FileConfigSource(file_config_source.FileConfigSource):
         file = Path(self.path, name)
         shipped = Path(self.path).resolve() == config_folder().resolve() and ".." not in name
         if shipped and (name == "config.yaml" or name.startswith("hydra/")):
-            return super().load_config(config_path)  # the program's own settings of Hydra
+            return super().load_config(config_path)  # archsearch's own settings for Hydra
         if is_hydras(name):
             fix = "Give Hydra's options on the command line, such as hydra.launcher.partition=NAME."
             raise SpecError(str(file), "is an option of Hydra's own, which can run any program", fix)
@@ -48,6 +48,6 @@ class FileConfigSource(file_config_source.FileConfigSource):
 
 
 def check_files() -> None:
-    """Let Hydra read files through this module's `FileConfigSource`."""
-    Plugins.instance()  # it registers Hydra's own source first
+    """Make Hydra read files through this module's `FileConfigSource`."""
+    Plugins.instance()  # registers Hydra's own source, which the next line replaces
     SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource

@@ -1,7 +1,7 @@
 """The command `study`: lists, explains, plots, exports and fixes studies.
 
-Commands are read-only, except for `doctor --fix`; what they print is imported where it
-is asked for.
+All commands except `doctor --fix` are read-only with respect to the database. Each command imports what it prints
+when it runs.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _dispatch(given: list[str]) -> int:
 
 
 def _closest(error: click.ClickException) -> str:
-    """Return the likeliest of the choices that an option has, or where all are listed."""
+    """Return a suggestion of the closest of an option's choices, or a reference to --help."""
     known = error.param.type if isinstance(error, click.BadParameter) and error.param is not None else None
     given = re.search(r"'([^']*)' is not one of", error.format_message())
     close = suggest(given[1], known.choices) if isinstance(known, click.Choice) and given is not None else ""
@@ -59,7 +59,7 @@ def _closest(error: click.ClickException) -> str:
 
 class _Command(click.Command):
     def get_short_help_str(self, limit: int = 45) -> str:
-        """Return the whole first line of the help, for the list of commands."""
+        """Return the untruncated first line of the help, for the list of commands."""
         return (self.help or "").partition("\n")[0]
 
 
@@ -320,7 +320,7 @@ def _trial_of(study: StudyRead, number: int) -> TrialRead:
 
 
 def _numbers(names: Sequence[str], study: str | None, *, count: int) -> tuple[str | None, list[int]]:
-    """Return the study at the start of `names`, if any, and the `count` trials at their end."""
+    """Return the study that `names` begins with, if any, else `study`, and the `count` trial numbers at its end."""
     first = len(names) - count
     if first not in (0, 1) or (first == 1 and study is not None) or not all(one.isdecimal() for one in names[first:]):
         wanted = f"{count} trial numbers" if count > 1 else "a trial number"
@@ -330,7 +330,7 @@ def _numbers(names: Sequence[str], study: str | None, *, count: int) -> tuple[st
 
 
 def _print(as_json: bool, record: Callable[[], Any], show: Callable[[Console], None]) -> None:
-    """Print the record as JSON, or what `show` prints on a terminal."""
+    """Print the record as JSON, or call `show` with a console."""
     if as_json:
         from archsearch.report.records import strict
 

@@ -1,4 +1,4 @@
-"""Keys and options that do not exist: the error, with the likeliest that does, by spelling or by its name elsewhere."""
+"""Errors for unknown keys and options, with the closest known one by spelling or by its name in other programs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _OF_SWEEPER: Mapping[str, str] = {
     "max_failure_rate": "study.max_failures=5",
     "seed": "study.sampler.seed=0",
 }
-"""Keys of `hydra.sweeper` of other sweepers, and what archsearch has for them."""
+"""Keys of `hydra.sweeper` in other sweepers, and their equivalents in archsearch."""
 _EXTRAS = {"joblib": "launchers", "submitit_local": "launchers", "submitit_slurm": "launchers", "ray": "ray"}
-"""The extra of archsearch that brings a launcher."""
+"""The extra of archsearch that installs each launcher."""
 _HYDRA = ("run.dir", "sweep.dir", "sweep.subdir", "job.name", "job.chdir", "output_subdir", "verbose", "searchpath",
           "mode", "launcher", "sweeper", "job_logging", "hydra_logging")  # fmt: skip
 
 
 def top_keys() -> list[str]:
-    """Return the keys at the top of a configuration."""
+    """Return the top-level keys of a configuration."""
     return sorted({"seed", "resume", *groups()})
 
 
@@ -73,7 +73,7 @@ def unknown_option(group: str, option: str, options: Sequence[str]) -> SpecError
 
 
 def _elsewhere(key: str) -> str:
-    """Return the suggestion of the dotted key that a user who wrote `key` alone means; empty if there is none."""
+    """Return a suggestion of the dotted key that `key` abbreviates; empty if there is none."""
     from archsearch.settings.data import DataSettings
     from archsearch.settings.study import StudySettings
     from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings

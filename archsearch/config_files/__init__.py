@@ -1,4 +1,4 @@
-"""The YAML files of a configuration: where they are, a file as Hydra reads it, and blocks by name.
+"""The YAML files of a configuration: their folders, reading them as Hydra does, and looking up blocks by name.
 
 OmegaConf is imported inside functions.
 """
@@ -26,27 +26,27 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 MAIN = "config"
 """The name of the shipped main configuration."""
 MAX_RECORDED = 400_000
-"""Characters of a recorded design."""
+"""The most characters of a recorded design."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigSources:
-    """What a command composes besides the shipped groups: the user's `folders`, and the `name` of the main file."""
+    """The additions to the shipped groups that a command composes: `folders`, and the `name` of the main file."""
 
     folders: tuple[str, ...] = ()
     name: str = MAIN
 
     def __bool__(self) -> bool:
-        """Return whether there is anything besides the shipped groups."""
+        """Return whether there is anything in addition to the shipped groups."""
         return self != ConfigSources()
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The folders of files."""
+        """The folders in the file system, without addresses such as `pkg://`."""
         return tuple(Path(one) for one in self.folders if "://" not in one)
 
     def flags(self) -> list[str]:
-        """Return the arguments of a command that composes from them; Hydra takes one folder as a flag."""
+        """Return the arguments of a command that composes from them; Hydra accepts only one folder as a flag."""
         first = next((one for one in self.folders if "://" not in one), None)
         others = ",".join(quoted(one) for one in self.folders if one != first)
         return [
@@ -56,13 +56,13 @@ class ConfigSources:
         ]
 
     def record(self) -> dict[str, Any]:
-        """Return them as plain values, which `from_record` reads; empty where there is nothing to keep."""
+        """Return them as plain values for `from_record`; empty if there are only shipped groups."""
         folders = {"config_dirs": list(self.folders)} if self.folders else {}
         return {**folders, **({"config_name": self.name} if self.name != MAIN else {})}
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> ConfigSources:
-        """Return what `record` wrote; anything else there is ignored, so that none of it can be a flag."""
+        """Return the sources that `record` wrote; anything else is ignored, so that it cannot become a flag."""
         folders, name = record.get("config_dirs"), record.get("config_name")
         texts = [one for one in folders if isinstance(one, str)] if isinstance(folders, list) else []
         return ConfigSources(
@@ -71,7 +71,7 @@ class ConfigSources:
         )
 
     def hydra_record(self) -> dict[str, Any]:
-        """Return them as Hydra's own configuration holds them, for `from_hydra`."""
+        """Return them in the form of Hydra's own configuration, for `from_hydra`."""
         split = [one.rpartition("://") for one in self.folders]
         sources = [{"path": path, "schema": kind or "file", "provider": _OF_USER[0]} for kind, _, path in split]
         return {"job": {"config_name": self.name}, "runtime": {"config_sources": sources}}
@@ -85,7 +85,7 @@ class ConfigSources:
 
 
 def sources_of_run(run_dir: Path) -> ConfigSources:
-    """Return the sources in the `.hydra/hydra.yaml` of a run's folder; none where it is missing or damaged."""
+    """Return the sources in `.hydra/hydra.yaml` of a run directory; none if the file is missing or damaged."""
     import yaml
 
     try:
@@ -99,7 +99,7 @@ def config_folder(package: Path = _PACKAGE) -> Path:
     """Return the folder of the shipped configuration groups, absolute.
 
     It is inside the package in an installed wheel, and next to it in a checkout.
-    Raises `StorageError` if neither exists: the installation is broken.
+    Raises `StorageError` if neither exists, because the installation is broken.
     """
     candidates = (package / "conf", package.parent / "conf")
     for folder in candidates:
@@ -115,7 +115,7 @@ def groups() -> list[str]:
 
 
 def option_file(group: str, name: str) -> Path:
-    """Return the file of a shipped option; raises `SpecError` with the closest name if there is none."""
+    """Return the file of a shipped option; raise `SpecError` with the closest name if it does not exist."""
     file = config_folder() / group / f"{name}.yaml"
     if not file.is_file():
         raise SpecError(group, f"unknown option '{name}'", suggest(name, options_of(group)))
@@ -128,7 +128,7 @@ def options_of(group: str) -> list[str]:
 
 
 def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
-    """Return the function that finds a block's mapping by its name in `folders`, in order.
+    """Return a function that finds the mapping of a block by its name in `folders`, in order.
 
     Each file is read once.
     """
@@ -142,7 +142,7 @@ def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
             if _is_name(name) and file.is_file():
                 try:
                     found[name] = read_design(file)
-                except SpecError as error:  # the caller puts its own place in front
+                except SpecError as error:  # the caller adds the place to the message
                     raise SpecError("block", str(error)) from None
                 return found[name]
         known = sorted({file.stem for folder in folders for file in (folder / "block").glob("*.yaml")})
@@ -152,7 +152,7 @@ def block_lookup(folders: Sequence[Path]) -> Callable[[str], Mapping[str, Any]]:
 
 
 def _is_name(name: str) -> bool:
-    """Return whether `name` can be that of a file below a folder: no way out of it, and no longer than a file's."""
+    """Return whether `name` can be that of a file below a folder: it does not leave the folder, and is not too long."""
     parts = name.split("/")
     return (
         not {"", ".", ".."} & {*parts}
@@ -163,7 +163,7 @@ def _is_name(name: str) -> bool:
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """Return the mapping in the YAML `file`, read as Hydra reads it; raises `SpecError` if there is none.
+    """Return the mapping in the YAML `file`, read as by Hydra; raise `SpecError` if there is none.
 
     Interpolations are not resolved.
     """
@@ -190,15 +190,15 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def read_recorded(text: object) -> Any:
-    """Return the value of YAML that a study or a run has recorded; None for what is no such text, or too long.
+    """Return the value of YAML text that a study or a run has recorded; None if it is not valid YAML text, or too long.
 
-    The key `options` of a block has its present name: there is nothing for the user to change in a record.
+    The old name `defaults_of` of a block's `options` is replaced without a notice: users cannot change a record.
     """
     import yaml
 
     if not isinstance(text, str) or len(text) > MAX_RECORDED:
         return None
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is built in
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, if PyYAML has it
     try:
         return yaml.load(text.replace("defaults_of:", "options:"), Loader=loader)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -206,14 +206,14 @@ def read_recorded(text: object) -> Any:
 
 
 def read_design(file: Path) -> dict[str, Any]:
-    """Return the design or block in the YAML `file`; raises `SpecError` also where it reads more than a design may."""
+    """Return the design or block in the YAML `file`; raise `SpecError` also if it reads more than a design may."""
     found = read_yaml(file)
     check_design(found, str(file))
     return found
 
 
 def yaml_error(error: YAMLError, file: Path | str = "") -> SpecError:
-    """Return what the reader of YAML reports, with the place in the file where it gives one."""
+    """Return the error of the YAML parser as a `SpecError`, with the place in the file if it has one."""
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return SpecError(str(file), f"is not valid YAML: {error}")

@@ -1,6 +1,6 @@
-"""Limits on the size of YAML files, overrides and values, so that none costs minutes or gigabytes.
+"""Limits on the size of YAML files, overrides and values, so that reading one cannot take minutes or gigabytes.
 
-docs/language.md, "Sizes", lists them. Imports `decode` and `errors`; the reader of YAML inside functions.
+docs/language.md, "Sizes", lists them. Imports `decode` and `errors`, and the YAML parser inside functions.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from yaml import Event
 
 MAX_VALUES = 5_000
-"""Keys and values of a configuration, repeated ones (anchors, interpolations) as often as used."""
+"""The most keys and values of a configuration; repeated ones (anchors, interpolations) count at each use."""
 INTERPOLATION = 25
-"""Values that an interpolation counts for: it takes as long to read."""
+"""The number of values that an interpolation counts as, because it takes as long to read."""
 MAX_DEPTH = 32
-"""Lists and mappings inside each other."""
+"""The most nested lists and mappings."""
 MAX_OVERRIDE = 10_000
-"""Characters of an override."""
+"""The most characters of an override."""
 MAX_DIGITS = 100
-"""Characters of a number."""
+"""The most characters of a number."""
 _LONG_NUMBER = re.compile(rf"[0-9_]{{{MAX_DIGITS + 1}}}")
 
 
 def check_override(override: str) -> None:
-    """Raise `SpecError` for an override that is too long, or nested too deep, for the parser of the grammar."""
+    """Raise `SpecError` for an override that is too long or too deeply nested for the parser of Hydra's grammar."""
     key, _, value = override.partition("=")
     where = shortened(key)
     if len(override) > MAX_OVERRIDE:
@@ -50,7 +50,7 @@ def check_override(override: str) -> None:
 
 
 def check_values(raw: object, where: str = "") -> None:
-    """Raise `SpecError` for values that are too many or too deep, or integers that are too large, below `where`."""
+    """Raise `SpecError` below `where` for too many values, too deep nesting, or too large integers."""
     _check_below(raw, where, 0, [0])
 
 
@@ -68,12 +68,12 @@ def _check_below(raw: object, where: str, depth: int, count: list[int]) -> None:
 
 
 def weight(raw: object) -> int:
-    """Return how many values a value counts for: more than one if it contains interpolations."""
+    """Return how many values `raw` counts as: more than one if it contains interpolations."""
     return 1 + INTERPOLATION * raw.count("${") if isinstance(raw, str) else 1
 
 
 def require_size(where: str, depth: int, count: int) -> None:
-    """Raise `SpecError` at `where` for more levels, or more values, than a configuration may have."""
+    """Raise `SpecError` at `where` if a configuration has more levels or values than allowed."""
     if depth > MAX_DEPTH:
         raise SpecError(shortened(where), f"is nested more than {MAX_DEPTH} levels deep")
     if count > MAX_VALUES:
@@ -89,7 +89,7 @@ def check_scalar(value: object, where: str) -> None:
 
 
 MAX_FILE = 1 << 18
-"""Bytes of a YAML file."""
+"""The most bytes of a YAML file."""
 _NUMERIC = re.compile(rf"[-+]?[0-9.][0-9A-Za-z_.:+-]{{{MAX_DIGITS},}}")
 _TAGS = frozenset(
     {"!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))}
@@ -97,9 +97,9 @@ _TAGS = frozenset(
 
 
 def read_text(file: Path) -> str:
-    """Return the text of a YAML `file`, checked by `check_yaml`; raises `SpecError` for one that is no UTF-8 text.
+    """Return the text of a YAML `file`, checked by `check_yaml`.
 
-    Raises `OSError` if it cannot be read.
+    Raises `SpecError` if it is too large or not UTF-8 text, and `OSError` if it cannot be read.
     """
     with file.open("rb") as opened:
         octets = opened.read(MAX_FILE + 1)
@@ -116,17 +116,17 @@ def read_text(file: Path) -> str:
 
 
 def check_yaml(text: str, file: str) -> None:
-    """Raise `SpecError` for YAML whose values are too many, too deep, too long, or no plain values.
+    """Raise `SpecError` for YAML with too many, too deeply nested, too long, or not plain values.
 
-    An alias counts as all that its anchor holds, so that it is known before it is expanded. Errors of syntax are left
-    to the reader.
+    An alias counts as all values of its anchor, so that the size is known before aliases are expanded. Syntax errors
+    are left to the parser.
     """
     import yaml
 
     if (control := re.search(r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]", text)) is not None:
         line = text.count("\n", 0, control.start()) + 1
         raise SpecError(f"{file}, line {line}", f"contains the control character 0x{ord(control[0]):02x}")
-    for loader in (getattr(yaml, "CSafeLoader", None), yaml.SafeLoader):  # the former is fast, and stricter
+    for loader in (getattr(yaml, "CSafeLoader", None), yaml.SafeLoader):  # the first one is fast, but stricter
         if loader is not None:
             with contextlib.suppress(yaml.YAMLError):
                 return _Counter(file).count(yaml.parse(text, Loader=loader))
@@ -134,11 +134,11 @@ def check_yaml(text: str, file: str) -> None:
 
 
 class _Counter:
-    """Counts the values of one YAML document from its events, without making them."""
+    """Counts the values of a YAML document from its events, without creating them."""
 
     def __init__(self, file: str) -> None:
         self.file, self.values = file, 0
-        self.anchors: dict[str, int] = {}  # the number of values below each
+        self.anchors: dict[str, int] = {}  # the number of values in each
         self.open: list[tuple[str | None, int, bool, int]] = []  # anchor, values before, is it a mapping, children
 
     def count(self, events: Any) -> None:
@@ -169,14 +169,14 @@ class _Counter:
                     pass
 
     def alias(self, event: Any) -> None:
-        """Count what the alias stands for; an anchor that is still open would hold itself."""
+        """Count the values that the alias refers to; an anchor that is still open would contain itself."""
         self.child(event, is_key_allowed=self.anchors.get(event.anchor, 1) == 1)
         if any(anchor == event.anchor for anchor, *_ in self.open):
             raise self.error(event, f"the anchor '{shortened(event.anchor)}' contains itself")
         self.add(event, self.anchors.get(event.anchor, 1))
 
     def child(self, event: Event, *, is_key_allowed: bool) -> None:
-        """Count one item of the list or mapping that is open; every other one of a mapping is a key."""
+        """Count one item of the open list or mapping; in a mapping, every other item is a key."""
         if not self.open:
             return
         anchor, before, is_mapping, children = self.open[-1]

@@ -1,8 +1,8 @@
-"""What a file of settings may hold: nothing that runs code, and nothing that reads a secret.
+"""What a configuration file may contain: nothing that runs code, and nothing that reads a secret.
 
-A design, a list of overrides, an option of a group or a study may come from somebody else. Hydra calls what its own
-settings and `_target_` name, so that only the command line and the shipped configuration may set them; an
-interpolation can carry a variable of the environment into files that are sent back. Imports `errors` only.
+A design, a list of overrides, an option of a group or a study may come from an untrusted source. Hydra calls the names
+in its own settings and in `_target_`, so only the command line and the shipped configuration may set them. An
+interpolation can copy an environment variable into files that are sent back. Imports `errors` only.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from archsearch.errors import SpecError
 Keys = tuple[str, ...]
 
 DESIGN_ROOTS = frozenset({"arch", "block", "constraints", "space"})
-"""Groups that describe designs: their interpolations read nothing but designs and the shape of the images."""
+"""Groups that describe designs: their interpolations may only read designs and the shape of the images."""
 _IMAGES = frozenset({("data", "channels"), ("data", "image_size"), ("data", "classes")})
-_ADDRESSES = (("study", "storage"), ("tracking", "address"))  # they may hold a password
+_ADDRESSES = (("study", "storage"), ("tracking", "address"))  # they may contain a password
 
 _OVERRIDE = re.compile(
     r"(?:\+\+?)?(?P<key>[A-Za-z_][\w./@:-]*)=(?P<value>.*)|~(?P<gone>[A-Za-z_][\w./@:-]*)(?:=.*)?", re.DOTALL
@@ -37,7 +37,7 @@ _PASSWORD = re.compile(
 )
 
 _RUNS_CODE = ("module", "module_args")
-"""Arguments of `show` that import Python code: no file gives them."""
+"""Arguments of `show` that import Python code: files may not set them."""
 _ON_COMMAND_LINE = "Remove it. If you want it, give it on the command line."
 
 
@@ -59,14 +59,14 @@ def check_overrides(overrides: Iterable[str], where: str) -> None:
 
 
 def check_design(design: object, where: str) -> None:
-    """Raise `SpecError` at the key of `design`, read from `where`, whose interpolation reads anything but a design."""
+    """Raise `SpecError` at the key of `design`, read from `where`, whose interpolation reads more than a design may."""
     _check_tree(design, ("arch",), where)
 
 
 def check_option(config: object, where: str, *, package: str) -> None:
     """Raise `SpecError` at the key of a group's option `config`, read from `where`, that runs code or reads a secret.
 
-    `package` is the dotted key below which its keys go; empty for the whole configuration.
+    `package` is the dotted key below which its keys are placed; empty for the top level.
     """
     if "hydra" in _PARTS.split(package):
         raise _is_hydras(f"{where}: @package {package}")
@@ -76,12 +76,12 @@ def check_option(config: object, where: str, *, package: str) -> None:
 
 
 def is_hydras(path: str) -> bool:
-    """Return whether the option `path` is one of Hydra's own groups, or leaves the folder of groups."""
+    """Return whether the option `path` is in one of Hydra's own groups, or leaves the folder of groups."""
     return not {"hydra", ".."}.isdisjoint(path.replace("\\", "/").split("/"))
 
 
 def _check_defaults(defaults: object, where: str) -> None:
-    """Raise `SpecError` for a defaults list that chooses Hydra's own options, or puts an option where it may not be."""
+    """Raise `SpecError` for a defaults list with Hydra's own options, or with an option at a forbidden package."""
     for item in defaults if isinstance(defaults, list) else ():
         for key, value in item.items() if isinstance(item, Mapping) else ((item, None),):
             name = str(key).removeprefix("optional ").removeprefix("override ").strip()
@@ -107,7 +107,7 @@ def _check_tree(node: object, path: Keys, where: str) -> None:
 
 
 def _leaves(node: object, path: Keys) -> Iterator[tuple[Keys, object]]:
-    """Yield each value of nested mappings and lists with the keys to it; an empty mapping is a value."""
+    """Yield each value of nested mappings and lists with its keys; an empty mapping or list is a value."""
     if isinstance(node, Mapping) and node:
         for key, value in node.items():
             yield from _leaves(value, (*path, str(key)))
@@ -127,7 +127,7 @@ def _check_key(key: str, where: str) -> None:
 
 
 def _check_text(text: str, keys: Keys, where: str, *, relative: bool) -> None:
-    """Raise `SpecError` where `text`, the value at the absolute `keys`, has an interpolation that may not be there."""
+    """Raise `SpecError` at `where` if `text`, the value at the absolute `keys`, has a forbidden interpolation."""
     if "${" not in text:
         return
     of_design = not DESIGN_ROOTS.isdisjoint(keys[:1])
@@ -150,7 +150,7 @@ def _check_text(text: str, keys: Keys, where: str, *, relative: bool) -> None:
 
 
 def _may_read(match: re.Match[str], keys: Keys, *, relative: bool) -> bool:
-    """Return whether the value at `keys` may read what a reference to another key names."""
+    """Return whether the value at `keys` may read the key that the reference `match` names."""
     read, dots = tuple(match["path"].split(".")), len(match["dots"])
     if dots:
         if not relative or dots > len(keys):
@@ -162,7 +162,7 @@ def _may_read(match: re.Match[str], keys: Keys, *, relative: bool) -> bool:
 
 
 def _is_path(variable: str) -> bool:
-    """Return whether a variable of the environment names a file or folder, which a secret does not; or is not set."""
+    """Return whether an environment variable is not set or is the path of a file or folder, unlike a secret."""
     value = os.environ.get(variable)
     try:
         return value is None or (bool(value) and Path(value).exists())
@@ -171,7 +171,7 @@ def _is_path(variable: str) -> bool:
 
 
 def _absolute(key: str) -> Keys:
-    """Return where the value of an override goes: `block@arch.stem.block=x` goes to `arch.stem.block`."""
+    """Return the key that an override sets: `block@arch.stem.block=x` sets `arch.stem.block`."""
     group, _, package = key.partition("@")
     return tuple(re.split(r"[./]", package or group))
 

@@ -1,4 +1,4 @@
-"""The options of the groups in one line each: the first sentence of the comment at the top of their files."""
+"""One-line summaries of the options of groups: the first sentence of the comment at the top of their files."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ GROUPS = {
     "tracking": "trackers that also receive the metrics",
     "train": "epochs, batch size, device and precision",
 }
-"""What an option of each shipped group is."""
-LONGEST = 87  # characters of a summary
+"""What the options of each shipped group describe."""
+LONGEST = 87  # most characters of a summary
 
 
 def option_files(folders: Sequence[Path]) -> dict[str, dict[str, Path]]:
-    """Return the files in `folders` by group and option, without Hydra's own groups; a later folder counts."""
+    """Return the files in `folders` by group and option, without Hydra's own groups; later folders take precedence."""
     found: defaultdict[str, dict[str, Path]] = defaultdict(dict)
     for folder in folders:
         for place, inner, files in os.walk(folder):
@@ -41,7 +41,7 @@ def option_files(folders: Sequence[Path]) -> dict[str, dict[str, Path]]:
 
 
 def first_sentence(file: Path) -> str:
-    """Return the first sentence of the comment at the top of `file`, behind the command; empty if there is none."""
+    """Return the first sentence of the comment at the top of `file`, after the command; empty if there is none."""
     words: list[str] = []
     with file.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
@@ -54,7 +54,7 @@ def first_sentence(file: Path) -> str:
 
 
 def summary(file: Path) -> str:
-    """Return the first sentence of `file`; of a long one, the part before a colon or semicolon outside of brackets."""
+    """Return the first sentence of `file`; a long one ends at a colon or semicolon outside parentheses, or a word."""
     text = first_sentence(file)
     if len(text) > LONGEST:
         text = re.split(r"(?<=.{20})[:;]\s(?![^(]*\))", text)[0]
@@ -62,7 +62,7 @@ def summary(file: Path) -> str:
 
 
 def listing(folders: Sequence[Path], chosen: Mapping[str, str]) -> str:
-    """Return a line for every group in `folders` and for every option, `*` before the one that is `chosen`."""
+    """Return one line per group in `folders` and per option, with `*` in front of the `chosen` one."""
     lines: list[str] = []
     for group, options in option_files(folders).items():
         about = GROUPS.get(group)

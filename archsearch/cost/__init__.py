@@ -1,1 +1,1 @@
-"""What a training costs in seconds, predicted from a design's plan by a model of the machine's steps."""
+"""Prediction of training times from the plan of a design, by a model of the machine's step times."""

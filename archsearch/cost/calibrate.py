@@ -1,4 +1,4 @@
-"""The measurement of a machine's step times: small networks train for moments, and rates are fitted. Imports torch."""
+"""Measure a machine's step times: small networks train for a moment, and rates are fitted. Imports torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from archsearch.training.device import choose_device, device_name
 from archsearch.training.timing import Clock, Timing, time_training
 
 SECONDS = 0.08
-"""Of the steps of one network."""
+"""Time of the measured steps of one network."""
 _POLICY = AugmentPolicy(
     transforms=(TransformChoice(horizontal_flip=HorizontalFlip()), TransformChoice(random_crop=RandomCrop()))
 )
@@ -40,7 +40,7 @@ class Measured:
 
     @property
     def work(self) -> Mapping[str, Work]:
-        """The work of its step by kind."""
+        """The work of a step of the network by kind."""
         return step_work(self.probe)
 
 
@@ -58,14 +58,14 @@ def calibrate(
     clock: Clock = time.perf_counter,
     chosen: Callable[[Probe], bool] = lambda _: True,
 ) -> StepModel:
-    """Return the model of steps with these settings here: about a minute, less on many cores.
+    """Return the model of steps with these settings on this machine; takes about a minute, less on many cores.
 
-    `seconds` is the time for one network's steps, `chosen` leaves networks out. Raises what a training raises.
+    `seconds` is the time for the steps of one network, `chosen` selects networks. Raises what a training raises.
     """
     device = choose_device(train.device)
     batch = _BATCH.get(device.type, _LARGE)
 
-    plain = replace(  # a network is not compiled for a moment's steps
+    plain = replace(  # compilation would take longer than the steps
         train,
         batch_size=batch,
         compile=False,
@@ -96,7 +96,7 @@ def calibrate(
 
 
 def model_of(device: str, fitted: Sequence[Measured], checked: Sequence[Measured]) -> StepModel:
-    """Return the model whose rates fit `fitted`, brought to the mean of `checked`, which also give its error."""
+    """Return the model with the rates of `fitted`, scaled by one factor to `checked`, which also give its error."""
     rates = fit(fitted)
     model = StepModel(device=device, rates=rates, evaluated_image=_evaluated(checked or fitted), error=0.0)
     ratios = [math.log(one.timing.step / model.step_seconds(one.work, one.batch)) for one in checked or fitted]
@@ -108,10 +108,10 @@ def model_of(device: str, fitted: Sequence[Measured], checked: Sequence[Measured
 
 
 def fit(measured: Sequence[Measured]) -> dict[str, Rates]:
-    """Return the rates by kind, none below 0, with the least squares of relative errors (Lawson and Hanson 1974).
+    """Return the rates by kind: non-negative least squares of the relative errors (Lawson and Hanson 1974).
 
-    A call costs the same for all kinds: launching one does not depend on what it computes, and two sizes of a kind do
-    not separate it from the rest.
+    The rate of a call is shared by all kinds: launching a layer does not depend on what it computes, and two sizes of a
+    kind do not separate it from the other rates.
     """
     kinds = sorted({kind for one in measured for kind in one.work})
     rows = [_amounts(one, kinds) for one in measured]
@@ -125,11 +125,11 @@ def fit(measured: Sequence[Measured]) -> dict[str, Rates]:
 
 
 def _amounts(measured: Measured, kinds: Sequence[str]) -> list[int]:
-    """Return what a step counts: the calls of all kinds, and MACs, values and weights of each."""
+    """Return the amounts of a step: the calls of all kinds together, and MACs, values and weights of each kind."""
     each = [measured.work.get(kind, Work()).of_batch(measured.batch) for kind in kinds]
     return [sum(calls for calls, *_ in each), *(amount for _, *amounts in each for amount in amounts)]
 
 
 def _evaluated(measured: Sequence[Measured]) -> float:
-    """Return what an image costs in an evaluation, as a share of one in a step."""
+    """Return the time of an image in an evaluation, relative to one in a training step."""
     return statistics.median(one.timing.evaluated_image * one.batch / one.timing.step for one in measured)

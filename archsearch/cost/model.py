@@ -1,7 +1,7 @@
-"""The model of a step's seconds, and the prediction of a whole training by it; no torch, no numpy.
+"""The model of the time of a training step, and its prediction for a whole training; no torch, no numpy.
 
-A step takes, for each kind of layer, so much a multiply-accumulate, a value moved and a weight, and for every layer a
-call. A training is its steps and the images that it evaluates, times a factor that the trainings so far have taught.
+The time of a step is linear: each kind of layer has a rate per call, multiply-accumulate, value moved and weight. The
+time of a training is that of its steps and evaluated images, times a factor learned from finished trainings.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from archsearch.design.plan import Layer, tie_layers
 from archsearch.design.spec import DesignSpec, HeadSpec
 
 STEP = "step"
-"""The kind of what every step has once: its batch, its loss."""
-_OTHER = "other"  # the kind that stands for one that was not measured
+"""The kind of the work that every step has once: its batch, its loss."""
+_OTHER = "other"  # its rates are used for kinds that were not measured
 _REMEMBERED = 20_000  # blocks whose seconds are kept
-_PRIOR = 2.0  # trainings that the model's own checks count for
-_LATEST = 30  # trainings that count
-_ENOUGH = 5  # trainings from which their spread is the error
+_PRIOR = 2.0  # weight of the uncorrected model, in trainings
+_LATEST = 30  # most trainings that count
+_ENOUGH = 5  # trainings from which on the error is that of the trainings
 
 Rates = tuple[float, float, float, float]
-"""Seconds for a call, a multiply-accumulate, a value moved and a weight."""
+"""Seconds per call, multiply-accumulate, value moved and weight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepModel:
-    """What a step costs on `device`: the `rates` by kind of layer.
+    """The time of a step on `device`: the `rates` by kind of layer.
 
-    `evaluated_image` is what an image costs in an evaluation, as a share of one in a step. `error` is the median
+    `evaluated_image` is the time of an image in an evaluation, relative to one in a step. `error` is the median
     relative error over networks that the rates were not fitted to.
     """
 
@@ -59,13 +59,13 @@ class StepModel:
 
 
 def once_a_step(pixels: int) -> dict[str, Work]:
-    """Return the work that every step has once, over images of so many values."""
+    """Return the work that every step has once; `pixels` is the number of values of an image."""
     return {STEP: Work(1, 0, pixels, 0)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Length:
-    """How long a training is: its steps of `batch` images, and the images that it evaluates, of all epochs."""
+    """The length of a training: its steps of `batch` images, and its evaluated images, over all epochs."""
 
     batch: int
     steps: int
@@ -74,16 +74,17 @@ class Length:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """What finished trainings say of the model: the `factor` of its predictions, and the `error` of the product."""
+    """The correction of the model by finished trainings: the `factor`, and the `error` of corrected predictions."""
 
     factor: float
     error: float
 
 
 def correction(ratios: Sequence[float], error: float) -> Correction:
-    """Return the correction by `ratios`, measured to predicted, of finished trainings, the latest last.
+    """Return the correction from the `ratios` of measured to predicted time of finished trainings, the latest last.
 
-    The factor is their geometric mean, the model's own 1 counting like two trainings; `error` is the model's own.
+    The factor is their geometric mean, with two additional trainings of ratio 1. `error`, that of the model, is
+    replaced by the median error of these trainings if there are enough.
     """
     logs = [math.log(one) for one in ratios[-_LATEST:]]
     mean = sum(logs) / (len(logs) + _PRIOR)
@@ -96,8 +97,8 @@ def correction(ratios: Sequence[float], error: float) -> Correction:
 class TrainingTime:
     """Predicts the seconds of a training of one `length`; a `Predictor`.
 
-    `pieces` keeps the seconds of blocks in a step: designs of a search share them, and so may several predictors of
-    one model.
+    `pieces` caches the seconds of blocks in a step: the designs of a search share blocks, and several predictors of one
+    model may share the cache.
     """
 
     model: StepModel
@@ -134,7 +135,7 @@ class TrainingTime:
 
 
 class Piece(NamedTuple):
-    """A block of a design at a width, and the input that it gets; or the head alone."""
+    """A block of a design at a width, or the head, with the shape and kind of its input."""
 
     block: FixedBlock | None
     width: int

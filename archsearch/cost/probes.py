@@ -1,6 +1,6 @@
-"""The small networks whose steps are measured: each is mostly layers of one kind, at one size of map. No torch.
+"""The small networks whose steps are measured: each has mostly layers of one kind and one feature map size. No torch.
 
-Those of `probes` fit the model; those of `checks` are made as networks are, and show how far it is off.
+The model is fitted to those of `probes`; those of `checks` resemble real networks, and give its error.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from archsearch.design.pointwise import ActivationKind, NormKind
 
 CLASSES = 10
 LARGE, MIDDLE, SMALL, TINY = (32, 32), (16, 64), (8, 96), (4, 128)
-"""Sides of maps in px, and their channels."""
+"""Side in px and channels of feature maps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A network; `name` is what it is made of."""
+    """A network; `name` describes its layers."""
 
     name: str
     plan: Plan
@@ -31,7 +31,7 @@ Fill = Callable[["Stack"], object]
 
 @dataclass(slots=True)
 class Stack:
-    """Layers one after another, named by their numbers, for a map of `channels`; every method adds to it."""
+    """A sequence of layers, named by their numbers, whose output has `channels`; every method appends to it."""
 
     channels: int
     layers: list[Layer] = field(default_factory=list)
@@ -105,7 +105,7 @@ class Stack:
         return self.merge("multiply", lambda _: None, lambda b: b.mean().conv(8, 1).act().conv(wide, 1).act("sigmoid"))
 
     def inverted(self, kernel: int = 3, dilation: int = 1) -> Stack:
-        """Add the inverted residual of MobileNetV2, four times as wide inside."""
+        """Add the inverted residual block of MobileNetV2 with an expansion of four."""
         wide = self.channels
         return self.residual(
             lambda b: b.unit(4 * wide, 1).depthwise(kernel, dilation=dilation).norm().act().conv(wide, 1).norm()
@@ -121,7 +121,7 @@ class Stack:
 
 
 def probes() -> Iterator[Probe]:
-    """Yield the networks that fit the model."""
+    """Yield the networks that the model is fitted to."""
     for name, times, fill, sizes in _BODIES:
         for side, channels in sizes:
             yield _probe(f"{name} x {times}, {channels} x {side} px", side, channels, _repeated(times, fill))
@@ -132,7 +132,7 @@ def probes() -> Iterator[Probe]:
 
 
 def checks() -> Iterator[Probe]:
-    """Yield networks of three stages, as designs have them, that nothing is fitted to."""
+    """Yield networks of three stages, as in designs, that the model is not fitted to."""
     for name, block, channels in (
         ("plain", lambda b: b.unit(b.channels, 3), 24),
         ("residual", lambda b: b.basic(), 16),
@@ -153,7 +153,7 @@ def _repeated(times: int, fill: Fill) -> Fill:
 
 
 def _staged(block: Fill) -> Fill:
-    """Return three stages of two blocks, each with half the side and twice the channels of the one before it."""
+    """Add three stages of two blocks, each with half the side and twice the channels of the one before it."""
 
     def filled(stack: Stack) -> None:
         for stage in range(3):
@@ -166,7 +166,7 @@ def _staged(block: Fill) -> Fill:
 
 
 def _probe(name: str, side: int, channels: int, fill: Fill, *, paired: bool = False) -> Probe:
-    """Return a network for images of `side` px: a convolution to `channels`, what `fill` adds, and a head."""
+    """Return a network for images of `side` px: a convolution to `channels`, the layers of `fill`, and a head."""
     stem, body = Stack(3).conv(channels, 3), Stack(channels)
     fill(body)
     head = Stack(body.channels).mean()
@@ -221,7 +221,7 @@ _BODIES: _Bodies = (
     ("scale", 3, lambda b: b.scale(), (LARGE, SMALL)),
     ("pool", 2, lambda b: b.pool(), (LARGE, SMALL)),
 )
-"""What is repeated, how often, and at which sizes."""
+"""Name, repetitions, layers and sizes."""
 
 _PAIRED: _Bodies = (
     ("conv 3", 2, lambda b: b.unit(b.channels, 3), ((16, 32), (8, 64), TINY)),

@@ -1,9 +1,9 @@
-"""Where the models of a machine's steps are kept, and what finished trainings say of them; no torch, no numpy.
+"""Files with the models of a machine's step times, and with the times of finished trainings; no torch, no numpy.
 
-A model is one small file, named after the conditions that it was measured under: machine, threads, settings and
-versions. It is written whole, so a reader sees a complete file or none, and one process at a time measures. A file that
-is damaged is measured again. Beside it lies a line for every finished training, the seconds that were predicted and
-measured; lines that are damaged are skipped.
+A model is one small file, named by a hash of the conditions that it was measured under: machine, threads, settings and
+versions. It is written atomically, so a reader sees a complete file or none, and one process at a time measures. A
+damaged file is measured again. Next to it, a JSON Lines file has the predicted and the measured seconds of every
+finished training; damaged lines are skipped.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from archsearch.processor import processor_name
 from archsearch.settings.training import OptimizerSettings, TrainSettings
 
 FOLDER = "step_time"
-"""Below `data.cache`."""
-_FORMAT = 1  # counts up where the kinds of layers, the probes or the file change
+"""Folder below `data.cache`."""
+_FORMAT = 1  # increased when the kinds of layers, the probes or the file format change
 _GPUS = Path("/proc/driver/nvidia/gpus")
 SETTINGS = (
     "device", "threads", "precision", "compile", "kernels", "cuda_graphs", "channels_last", "deterministic",
 )  # fmt: skip
-"""Those of `train.*` that a step's seconds depend on."""
+"""The keys of `train.*` that the time of a step depends on."""
 _ENVIRONMENT = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 
 PATIENCE = 300.0
-"""Seconds that a process waits for another's measurement, of about a minute."""
+"""Seconds that a process waits for the measurement of another, which takes about a minute."""
 
 Conditions = Mapping[str, object]
 
 
 def conditions_of(train: TrainSettings, optimizer: OptimizerSettings) -> Conditions:
-    """Return what a step's seconds depend on beside design and batch; torch is not imported."""
+    """Return what the time of a step depends on in addition to design and batch; torch is not imported."""
     return {
         "format": _FORMAT,
         "processor": processor_name(),
@@ -61,7 +61,7 @@ def model_file(cache: str, conditions: Conditions) -> Path:
 
 
 def read_model(file: Path) -> StepModel | None:
-    """Return the model in `file`, or None where there is no complete one; a notice names a damaged one."""
+    """Return the model in `file`; None if it is missing or damaged, the latter with a notice."""
     try:
         content: Any = json.loads(file.read_text(encoding="utf-8"))
         if content["digest"] == _digest(content["model"]):
@@ -84,7 +84,7 @@ def _model_in(raw: Any) -> StepModel:
 
 
 def write_model(file: Path, model: StepModel, conditions: Conditions) -> None:
-    """Write the model whole; a notice says where it cannot be written, and every process then measures."""
+    """Write the model atomically; if that fails, print a notice that every process has to measure."""
     from archsearch.training.storage import write_whole
 
     plain = {
@@ -102,9 +102,9 @@ def write_model(file: Path, model: StepModel, conditions: Conditions) -> None:
 
 @contextlib.contextmanager
 def measuring(file: Path, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold the lock of the model in `file`: two measurements at once would both be of a busy machine.
+    """Hold the lock of the model in `file`: two measurements at once would slow each other down.
 
-    Without the lock where the file system has none, and where it was waited for longer than `patience` seconds.
+    Continues without the lock if the file system has no locks, or after waiting for `patience` seconds.
     """
     from filelock import FileLock
 
@@ -119,14 +119,14 @@ def measuring(file: Path, patience: float = PATIENCE) -> Iterator[None]:
 
 
 def observe(file: Path, predicted: float, seconds: float) -> None:
-    """Add a finished training to those of the model in `file`; no error where it cannot be written."""
+    """Add a finished training to those of the model in `file`; ignore a file that cannot be written."""
     line = json.dumps({"predicted": predicted, "seconds": seconds}) + "\n"
     with contextlib.suppress(OSError), _observations(file).open("a", encoding="utf-8") as opened:
         opened.write(line)  # one write of less than a page: lines of several processes do not mix
 
 
 def observed(file: Path) -> list[float]:
-    """Return what finished trainings took, as multiples of what the model in `file` had predicted, in order."""
+    """Return the ratios of measured to predicted seconds of the trainings of the model in `file`, in order."""
     found: list[float] = []
     with contextlib.suppress(OSError, UnicodeDecodeError), _observations(file).open(encoding="utf-8") as lines:
         for line in lines:
@@ -143,7 +143,7 @@ def _observations(file: Path) -> Path:
 
 
 def _gpus() -> list[str]:
-    """Return the models of NVIDIA's GPUs as its driver lists them under Linux."""
+    """Return the models of the NVIDIA GPUs that the driver lists on Linux."""
     found: list[str] = []
     for one in sorted(_GPUS.glob("*/information")):
         with contextlib.suppress(OSError):

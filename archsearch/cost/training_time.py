@@ -1,6 +1,6 @@
-"""The predictor of a run's seconds: the machine's model, measured where it is missing, for the length of the run.
+"""Predictors of training times: the machine's step model, measured if it is missing, and the length of a training.
 
-Torch is imported only where the model has to be measured.
+Torch is imported only if the model has to be measured.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Measure = Callable[[TrainSettings, OptimizerSettings], StepModel]
 
 
 class TrainingTimes:
-    """Makes the predictors of one process; models are read once, finished trainings whenever they are added."""
+    """Creates the predictors of a process; a model is read once, finished trainings again after each `learn`."""
 
     def __init__(self, note: Callable[[str], None] = lambda _: None, measure: Measure | None = None) -> None:
-        """Take what a notice is given to, and what measures a missing model (None: the machine's own steps)."""
+        """Take the receiver of notices, and the function that measures a missing model (None: `calibrate`)."""
         self._note, self._measure = note, measure or _measured
         self._models: dict[Path, tuple[StepModel, dict[object, float]]] = {}
         self._corrections: dict[Path, Correction] = {}
@@ -35,8 +35,8 @@ class TrainingTimes:
     ) -> TrainingTime:
         """Return the predictor for a training with these settings.
 
-        `images` are the training and the validation images, where they are known. Raises what loading the data raises
-        where they have to be counted, and what a training raises where the model has to be measured.
+        `images` are the numbers of training and validation images, if known. Raises what loading the data raises if
+        they have to be counted, and what a training raises if the model has to be measured.
         """
         file = self._file(train, optimizer, data)
         model, pieces = self._model(file, train, optimizer)
@@ -48,13 +48,13 @@ class TrainingTimes:
     def learn(
         self, train: TrainSettings, optimizer: OptimizerSettings, data: DataSettings, predicted: float, seconds: float
     ) -> None:
-        """Add a finished training: the seconds that the model had predicted, uncorrected, and those it took."""
+        """Add a finished training: its predicted seconds, uncorrected, and its measured seconds."""
         file = self._file(train, optimizer, data)
         store.observe(file, predicted, seconds)
         self._corrections.pop(file, None)
 
     def _file(self, train: TrainSettings, optimizer: OptimizerSettings, data: DataSettings) -> Path:
-        """Return the file of the model, looked up once for settings that thousands of candidates share."""
+        """Return the file of the model, cached because thousands of candidates share their settings."""
         key = (data.cache, optimizer.name, *(getattr(train, name) for name in store.SETTINGS))
         if key not in self._files:
             self._files[key] = store.model_file(data.cache, store.conditions_of(train, optimizer))
@@ -68,7 +68,7 @@ class TrainingTimes:
             if model is None:
                 self._note("measuring how long training steps take on this machine, once: about a minute")
                 with store.measuring(file):
-                    model = store.read_model(file)  # of a process that measured meanwhile
+                    model = store.read_model(file)  # another process may have measured meanwhile
                     if model is None:
                         model = self._measure(train, optimizer)
                         store.write_model(file, model, store.conditions_of(train, optimizer))
@@ -77,7 +77,7 @@ class TrainingTimes:
 
 
 def length_of(train: TrainSettings, training_images: int, validation_images: int) -> Length:
-    """Return the length of a training over so many images."""
+    """Return the length of a training with these numbers of images."""
     batch = min(train.batch_size, training_images)
     evaluations = -(-train.epochs // train.eval_every)
     statistics = 0 if train.recalibrate is None else min(train.recalibrate, training_images)
@@ -89,7 +89,7 @@ def length_of(train: TrainSettings, training_images: int, validation_images: int
 
 
 def counted(data: DataSettings) -> tuple[int, int]:
-    """Return how many training and validation images `data` will have; they are loaded only where that is unknown."""
+    """Return the numbers of training and validation images of `data`, which is loaded only if they are unknown."""
     known = image_counts(data)
     if known is not None:
         return known

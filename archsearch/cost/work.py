@@ -1,6 +1,6 @@
-"""The work of a training step by kind of layer: what its seconds are a linear function of. No torch.
+"""The work of a training step by kind of layer; the time of a step is modelled as a linear function of it. No torch.
 
-A kind groups layers that a machine computes alike. Legend: (C, H, W) shapes of maps.
+A kind groups layers of similar speed. Legend: (C, H, W) shapes of feature maps.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from archsearch.design.layers import (
 from archsearch.design.plan import Layer, Parallel, Sequence
 
 LANES = 8
-"""Channels that processors compute at once: a map of 20 channels costs what one of 24 does."""
-_USUAL = ("relu", "relu6", "silu", "hardswish")  # the others cost more
-_FEW = 4  # channels of images
+"""Channels that processors compute together: 20 channels cost as much as 24."""
+_USUAL = ("relu", "relu6", "silu", "hardswish")  # the others are slower
+_FEW = 4  # most channels of a convolution that counts as a stem: images have few
 
 
 class Work(NamedTuple):
-    """Layers of one kind together: how many, and per image their MACs and the values that they read and write.
+    """The layers of one kind together: their number, and per image their MACs and the values that they read and write.
 
-    `weights` are those that a step moves.
+    `weights` are the parameters that a step updates.
     """
 
     calls: int = 0
@@ -51,7 +51,7 @@ class Work(NamedTuple):
     weights: int = 0
 
     def plus(self, other: Work) -> Work:
-        """Return the work of both."""
+        """Return the sum of both."""
         return Work(*(one + more for one, more in zip(self, other, strict=True)))
 
     def of_batch(self, batch: int) -> tuple[int, int, int, int]:

@@ -1,6 +1,6 @@
-"""Data sets as arrays: published ones, folders of images, and drawn ones. Numpy and Pillow; torchvision to decode.
+"""Data sets as arrays: published ones, folders of images, and the embedded set. Numpy, Pillow; torchvision to decode.
 
-`load_dataset` returns the `Dataset` of `DataSettings`; `count_classes` the number of its classes.
+`load_dataset` returns the `Dataset` of `DataSettings`; `count_classes` returns its number of classes.
 """
 
 from archsearch.data.dataset import Dataset as Dataset

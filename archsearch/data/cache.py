@@ -1,9 +1,9 @@
-"""Decoded images on disk, so that a data set is decoded once. Numpy and the standard library; no format of images.
+"""A cache of decoded images on disk, so that a data set is decoded once. Numpy and the standard library only.
 
-A file is a magic line, the length and the SHA-256 of the header, the header in JSON (with check sums of the arrays)
-and the bare arrays. It is written under another name and then renamed, so a reader sees a complete file or none, and
-several processes may write the same file: the last one wins. A file that is incomplete, damaged, or made from other
-files is not an error: it is rebuilt. Where it cannot be written, the images are used without it.
+A file consists of a magic line, the length and the SHA-256 of the header, the header in JSON (with checksums of the
+arrays) and the raw arrays. It is written under another name and then renamed, so a reader sees a complete file or none.
+Several processes may write the same file: the last one wins. A file that is incomplete, damaged, or made from other
+files is not an error: it is rebuilt. If it cannot be written, the images are used without a cache.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from archsearch.notices import notice_once
 MAGIC = b"archsearch images 3\n"
 _ANY_VERSION = MAGIC[:-2]
 _UNFINISHED = ".part"
-_STALE = 3600.0  # seconds after which an unfinished file is taken for that of a killed writer
-_PIECE = 1 << 24  # bytes checked at once
+_STALE = 3600.0  # seconds after which an unfinished file is considered to be that of a killed writer
+_PIECE = 1 << 24  # bytes per checksum
 
 
 class _DamagedError(Exception):
-    """A cache file that does not hold what was written."""
+    """A cache file whose content is not what was written."""
 
 
 def cached(path: Path, key: str, build: Callable[[], Source]) -> Source:
-    """Return the source in the cache file `path` if it was made for `key`, otherwise `build()`, then written there.
+    """Return the source in the cache file `path` if it was made for `key`; otherwise call `build` and cache its result.
 
-    A file that cannot be written is no error: a notice says so, and the source is used without it.
+    If the file cannot be written, a notice is shown and the source is used without a cache.
     """
     source = read(path, key)
     if source is None:
@@ -56,7 +56,7 @@ def cached(path: Path, key: str, build: Callable[[], Source]) -> Source:
 
 
 def read(path: Path, key: str) -> Source | None:
-    """Return the source in `path`, or None if there is no complete file for `key`; a notice names a damaged one."""
+    """Return the source in `path`, or None if there is no intact file for `key`; show a notice if it is damaged."""
     try:
         with path.open("rb") as file:
             return _read(file, key)
@@ -68,7 +68,7 @@ def read(path: Path, key: str) -> Source | None:
 
 
 def _read(file: IO[bytes], key: str) -> Source | None:
-    """Return the source in `file`, None if it is of another version or key; raises `_DamagedError`."""
+    """Return the source in `file`, or None if it is of another version or key; raise `_DamagedError` if damaged."""
     header = _header(file)
     if header is None or header["key"] != key:
         return None
@@ -96,7 +96,7 @@ def _read(file: IO[bytes], key: str) -> Source | None:
 
 
 def write(path: Path, key: str, source: Source) -> None:
-    """Write `source` to `path` in one step; raises `StorageError` if that fails, and leaves no file."""
+    """Write `source` to `path` atomically; raise `StorageError` if that fails, and leave no partial file."""
     splits = [source.train, source.test, *([] if source.validation is None else [source.validation])]
     arrays = [
         np.ascontiguousarray(array).reshape(-1).view(np.uint8)
@@ -122,19 +122,19 @@ def write(path: Path, key: str, source: Source) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path, *, fix: str) -> Iterator[IO[bytes]]:
-    """Give a new file that takes the place of `path` when the block ends well and vanishes when it does not.
+    """Yield a new file that replaces `path` if the block succeeds, and is removed if it fails.
 
-    Raises `StorageError`, which ends with `fix`, where the system refuses to write.
+    Raises `StorageError`, which ends with `fix`, if the system cannot write the file.
     """
     with staging(path, fix=fix) as folder:
-        with (folder / "file").open("xb") as file:  # with the permissions of any file, unlike a temporary one
+        with (folder / "file").open("xb") as file:  # with ordinary permissions, unlike a file of `tempfile`
             yield file
         (folder / "file").replace(path)
 
 
 @contextlib.contextmanager
 def staging(path: Path, *, fix: str) -> Iterator[Path]:
-    """Yield an empty folder next to `path` that is removed at the end of the block; raises `StorageError` as above."""
+    """Yield an empty folder next to `path`, removed at the end of the block; raise `StorageError` like `replacing`."""
     with (
         _writing(path, fix),
         tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED) as folder,
@@ -149,7 +149,7 @@ def is_full(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def _writing(path: Path, fix: str) -> Iterator[None]:
-    """Make the folder of `path`, free of the files of killed writers; an `OSError` of the block is a `StorageError`."""
+    """Create the folder of `path`, sweep it, and turn an `OSError` of the block into a `StorageError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
@@ -168,7 +168,7 @@ def _sweep(path: Path) -> None:
 
 
 def _header(file: IO[bytes]) -> dict[str, Any] | None:
-    """Return the header, None if the file is of another version; raises `_DamagedError`."""
+    """Return the header, or None if the file is of another version; raise `_DamagedError` if it is damaged."""
     magic = file.read(len(MAGIC))
     if magic != MAGIC:
         if magic.startswith(_ANY_VERSION):
@@ -186,7 +186,7 @@ def _labels(octets: np.ndarray) -> np.ndarray:
 
 
 def _sums(arrays: list[np.ndarray]) -> list[int]:
-    """Return a check sum of every 16 MiB, computed side by side; they reveal damage, they do not stop malice."""
+    """Return a CRC-32 of every 16 MiB, computed in threads; it detects damage, but not tampering."""
     pieces = [array[start : start + _PIECE] for array in arrays for start in range(0, len(array), _PIECE)]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         return list(pool.map(lambda piece: zlib.crc32(piece.data), pieces))

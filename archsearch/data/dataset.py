@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Images:
-    """Images as uint8 [B, H, W, C] in 0..255 with their labels as int64 [B]; both are read-only by agreement."""
+    """Images as uint8 [B, H, W, C] in 0..255 with their labels as int64 [B]; both are read-only by convention."""
 
     images_BHWC: np.ndarray
     labels_B: np.ndarray
@@ -36,9 +36,9 @@ class Images:
 class Source:
     """A data set as read, before the validation split.
 
-    `mean` and `std` are over all pixels of all training images, per channel, in 0..1; `digest` is the SHA-256 of the
+    `mean` and `std` are over all pixels of all training images, per channel, in 0..1. `digest` is the SHA-256 of the
     contents: equal digests mean equal images, labels and classes. `validation` are the images that the data set itself
-    holds out; None leaves that to `data.validation`.
+    holds out, or None if `data.validation` determines them.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Samples:
-    """Some training images, and the mean and deviation (per channel, in 0..1) that they are normalised with."""
+    """Some training images, and the mean and std (per channel, in 0..1) for their normalisation."""
 
     images: Images
     mean: tuple[float, ...]
@@ -66,7 +66,7 @@ class Dataset:
 
     `mean` and `std` (per channel, in 0..1) are those of the whole training set, so that they do not change with the
     validation fraction. `fingerprint` is the first part of a SHA-256 over contents, labels, classes and split. `notice`
-    is a text for the user if another data set is used, or a class has no validation image.
+    is a text for the user if another data set is used than the requested one, or a class has no validation image.
     """
 
     name: str
@@ -81,9 +81,10 @@ class Dataset:
 
 
 class DatasetPlugin(Protocol):
-    """A data set of an installed package: an entry point of the group `archsearch.datasets` refers to one.
+    """A data set of an installed package, which an entry point of the group `archsearch.datasets` refers to.
 
-    A network is checked before an image is read, so its shape is known without a call.
+    The attributes are the shape of the data. It is known without a call, because a network is checked before any image
+    is read.
     """
 
     channels: int
@@ -91,15 +92,15 @@ class DatasetPlugin(Protocol):
     classes: int
 
     def __call__(self, settings: DataSettings) -> Source:
-        """Return the images, such as `source_of` makes it; where it takes long, `archsearch.data.cache` keeps them."""
+        """Return the data set, for example from `source_of`; a slow one can use `archsearch.data.cache`."""
         ...
 
 
 def statistics(images_BHWC: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation (of the population) of each channel, in 0..1.
+    """Return mean and population standard deviation of each channel, in 0..1.
 
-    The sums are exact whole numbers, so the result does not depend on the machine. The deviation of a channel that is
-    constant is given as 1: images are divided by it.
+    The sums are exact integers, so the result does not depend on the machine. The deviation of a constant channel is
+    reported as 1, because images are divided by it.
     """
     count = images_BHWC.shape[0] * images_BHWC.shape[1] * images_BHWC.shape[2]
     flat = images_BHWC.reshape(len(images_BHWC), -1)
@@ -119,7 +120,7 @@ def statistics(images_BHWC: np.ndarray) -> tuple[tuple[float, ...], tuple[float,
 
 
 def digest_of(parts: Iterable[bytes | np.ndarray]) -> str:
-    """Return the SHA-256, in hex, of the parts and their lengths; whole numbers are hashed as little-endian int64."""
+    """Return the hex SHA-256 of the parts and their lengths; arrays other than uint8 count as little-endian int64."""
     whole = hashlib.sha256()
     for part in parts:
         octets = _portable(part).reshape(-1).view(np.uint8).data if isinstance(part, np.ndarray) else part
@@ -131,7 +132,7 @@ def digest_of(parts: Iterable[bytes | np.ndarray]) -> str:
 def source_of(
     name: str, classes: tuple[str, ...], train: Images, test: Images, validation: Images | None = None
 ) -> Source:
-    """Return the source of decoded images: its statistics and digest are computed from them."""
+    """Return the source of decoded images, with statistics and a digest computed from them."""
     mean, std = statistics(train.images_BHWC)
     splits = [train, test, *([] if validation is None else [validation])]
     shapes = repr(tuple(split.images_BHWC.shape for split in splits))
@@ -143,7 +144,7 @@ def source_of(
 
 
 def some_of_each_class(labels_B: np.ndarray, most: int, each: int) -> np.ndarray:
-    """Return the indices of at most `most` images, at most `each` of a class; the classes are spread over all."""
+    """Return the indices of at most `most` images, at most `each` per class; the classes are evenly spread."""
     classes = np.unique(labels_B)
     chosen = classes[np.linspace(0, len(classes) - 1, min(len(classes), most)).astype(int)]
     places = [np.flatnonzero(labels_B == label) for label in chosen]

@@ -28,27 +28,27 @@ from archsearch.notices import notice_once
 from archsearch.settings.data import DataSettings, image_shape
 
 IGNORED = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
-"""Names, in lower case, that systems leave in folders; names that begin with a dot are ignored too."""
+"""Names, in lower case, of files and folders that systems create; names that begin with a dot are ignored too."""
 
 HELD_OUT = ("val", "valid", "validation")
-"""The names that the folder of the validation images may have."""
+"""Possible names of the folder of validation images."""
 
 ANIMATED = "is animated"
-"""The mark of the first frame of an animation, in an image's `info`."""
+"""The key in an image's `info` that marks the first frame of an animation."""
 
 _SPLITS = ("train", "test")
-_VERSION = 2  # of the decoding; a new one makes caches invalid
-_BATCH = 200  # files decoded by a thread before it takes the next
-_LONG = 120  # bytes of a folder's name in that of its cache
-_NAMED = 5  # files named in a message, of all that are wrong
-_BLACK = 16  # an image whose values are all below this, of 255, looks black
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # the text around them
+_VERSION = 2  # of the decoding; a change invalidates caches
+_BATCH = 200  # files that a thread decodes per task
+_LONG = 120  # maximum bytes of a folder's name in the name of its cache
+_NAMED = 5  # maximum files named in a message
+_BLACK = 16  # an image with all values below this (of 255) looks black
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # change the direction of text
 
 
 class Found(NamedTuple):
-    """An image file: its path, its class's index, and its size and time, which reveal a change.
+    """An image file: its path, class index, size and modification time (to detect changes).
 
-    A tuple and no dataclass, because a data set's start makes one for each of its images.
+    A tuple rather than a dataclass for speed: every start creates one for each image of the data set.
     """
 
     path: str
@@ -58,7 +58,7 @@ class Found(NamedTuple):
 
 
 def load(settings: DataSettings) -> Source:
-    """Return the images below `settings.root`; raises `DataError` as soon as one of them cannot be used, naming it."""
+    """Return the images below `settings.root`; raise `DataError`, which names unusable images, if there are any."""
     root = root_of(settings)
     classes = classes_of(root)
     held_out = _held_out(root)
@@ -75,7 +75,7 @@ def load(settings: DataSettings) -> Source:
 
 
 def load_samples(settings: DataSettings, *, most: int, each: int) -> Samples:
-    """Return at most `most` training images below `settings.root`, at most `each` of a class; no others are decoded."""
+    """Return at most `most` training images below `settings.root`, at most `each` per class; decode no others."""
     root = root_of(settings)
     files = list(_files(root / "train", classes_of(root)))
     labels_B = np.array([file.label for file in files], np.int64)
@@ -87,7 +87,7 @@ def load_samples(settings: DataSettings, *, most: int, each: int) -> Samples:
 
 
 def root_of(settings: DataSettings) -> Path:
-    """Return the folder that `settings` name, as an absolute path; raises `DataError` if there is none."""
+    """Return the folder `settings.root` as an absolute path; raise `DataError` if it does not exist."""
     root = Path(settings.root or "").expanduser()
     if not root.is_dir():
         what = "is a file" if root.exists() else "no such folder"
@@ -96,7 +96,7 @@ def root_of(settings: DataSettings) -> Path:
 
 
 def classes_of(root: Path) -> tuple[str, ...]:
-    """Return the names of the class folders below `root`, sorted; raises `DataError` if the splits disagree."""
+    """Return the sorted names of the class folders below `root`; raise `DataError` if the splits differ."""
     names: dict[str, set[str]] = {}
     for split in (*_SPLITS, *_held_out(root)):
         folder = root / split
@@ -124,7 +124,7 @@ def classes_of(root: Path) -> tuple[str, ...]:
 
 
 def _held_out(root: Path) -> list[str]:
-    """Return the name of the folder of the validation images, or nothing if there is none."""
+    """Return a list with the name of the folder of validation images, or an empty list if there is none."""
     there = [name for name in HELD_OUT if (root / name).is_dir()]
     if len(there) > 1:
         named = " and ".join(f"{name}/" for name in there)
@@ -135,9 +135,9 @@ def _held_out(root: Path) -> list[str]:
 
 
 def readable(name: str) -> str:
-    """Return the name of a file as text that any output can hold: what is no letter there is written as its code.
+    """Return the name of a file as text that is safe to print.
 
-    That is bytes that are not UTF-8, control characters, and those that turn the text around them.
+    Bytes that are not UTF-8, control characters and characters that change the direction of text are escaped.
     """
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     codes = {one: one.encode("unicode_escape").decode() for one in set(text) if one in _TURNING or _is_control(one)}
@@ -171,20 +171,20 @@ def _files(folder: Path, classes: Sequence[str]) -> Iterator[Found]:
                 state = entry.stat()
             except OSError as error:
                 raise DataError(f"{entry.path}: cannot be read: {error.strerror}. Fix or remove it.") from error
-            if not stat.S_ISREG(state.st_mode):  # to open a pipe would wait for its other end
+            if not stat.S_ISREG(state.st_mode):  # opening a pipe would block
                 raise DataError(f"{entry.path}: is not a regular file, expected an image. Remove it.")
             yield Found(entry.path, label, state.st_size, state.st_mtime_ns)
 
 
 def _key(listing: dict[str, list[Found]]) -> str:
-    plain = [_VERSION, *([tuple(file) for file in files] for files in listing.values())]  # their text is made faster
+    plain = [_VERSION, *([tuple(file) for file in files] for files in listing.values())]  # tuples have a faster repr
     return hashlib.sha256(repr(plain).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _decode(root: Path, classes: tuple[str, ...], listing: dict[str, list[Found]], settings: DataSettings) -> Source:
-    """Return the decoded images of `listing`: the splits train, validation where there is one, and test.
+    """Return the decoded images of `listing`: the splits train, validation (if there is one) and test.
 
-    The digest is over the files' bytes, not over pixels: decoders of JPEG may differ by a shade between machines.
+    The digest covers the bytes of the files, not the pixels: JPEG decoders may differ slightly between machines.
     """
     splits, digests = [], []
     channels, size, _ = image_shape(settings)
@@ -219,7 +219,7 @@ def _decode(root: Path, classes: tuple[str, ...], listing: dict[str, list[Found]
 
 
 def _note_equal(listing: dict[str, list[Found]], hashes: list[bytes]) -> None:
-    """Write a notice of the images that are training images and in another split too."""
+    """Show a notice of the images that are in the training split and in another split."""
     train = set(hashes[: (start := len(listing["train"]))])
     for split, files in list(listing.items())[1:]:
         equal = [file.path for file, one in zip(files, hashes[start:], strict=False) if one in train]
@@ -230,12 +230,12 @@ def _note_equal(listing: dict[str, list[Found]], hashes: list[bytes]) -> None:
 
 
 def _grey(channels: int) -> str:
-    """Return the mark of grey images in a digest."""
+    """Return the suffix that distinguishes grey images in a digest."""
     return "\0grey" if channels == 1 else ""
 
 
 def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> tuple[np.ndarray, list[bytes]]:
-    """Return uint8 [N, size, size, channels] and each file's SHA-256; raises `DataError` about all unfit files."""
+    """Return uint8 [N, size, size, channels] and each file's SHA-256; raise `DataError` about all unusable files."""
     images_NHWC = np.empty((len(files), size, size, channels), np.uint8)
     hashes: list[bytes] = [b""] * len(files)
     broken: list[str] = []
@@ -283,10 +283,10 @@ def _decode_all(files: list[Found], size: int, channels: int, resize: bool) -> t
 
 
 def picture(octets: bytes, channels: int = 3, *, size: int | None = None) -> Image.Image:
-    """Return an encoded image in RGB, or in grey for one channel, upright; see `eight_bits`.
+    """Return an encoded image upright in RGB, or in grey for one channel; see `eight_bits`.
 
-    Of an animation it is the first frame, with a mark in its `info`. Raises `OtherSizeError`, before it is decoded, for
-    one that is not `size` px wide and high.
+    An animation yields its first frame. `info[ANIMATED]` is whether the image is animated. Raises `OtherSizeError`,
+    before decoding, if `size` is given and the image is not `size` px wide and high.
     """
     with open_picture(octets) as image:
         if size is not None and image.size != (size, size):

@@ -1,4 +1,4 @@
-"""From settings to a data set: the selected one, in the requested form, with its validation split.
+"""Load the data set of the settings: in the requested size and channels, with its validation split.
 
 Numpy and Pillow. torchvision is imported by `published` alone, and only to download or decode.
 """
@@ -28,8 +28,9 @@ _NOTICE = (
 def load_dataset(settings: DataSettings) -> Dataset:
     """Return the data set of `settings`, with its validation split.
 
-    The first call may download or decode, and creates a cache for later calls. Raises `DataError` if the data
-    is missing, broken, or does not match `settings`, and `StorageError` if the cache cannot be written.
+    The first call may download or decode, and creates a cache for later calls. Raises `DataError` if the data are
+    missing, broken, or do not match `settings`, and `StorageError` if a published set cannot be downloaded or unpacked
+    into the cache folder.
     """
     notice = None
     match settings.name:
@@ -54,9 +55,9 @@ def load_dataset(settings: DataSettings) -> Dataset:
 
 
 def load_samples(settings: DataSettings, *, most: int, each: int) -> Samples:
-    """Return at most `most` training images, at most `each` of a class.
+    """Return at most `most` training images, at most `each` per class.
 
-    Of a folder no other image is decoded; mean and deviation are then those of the samples. Raises as `load_dataset`.
+    From a folder, only these images are decoded, and mean and std are those of the samples. Raises like `load_dataset`.
     """
     if settings.name == "folder":
         return folder.load_samples(settings, most=most, each=each)
@@ -66,16 +67,16 @@ def load_samples(settings: DataSettings, *, most: int, each: int) -> Samples:
 
 
 def count_classes(settings: DataSettings) -> int:
-    """Return how many classes the data will have, without decoding an image.
+    """Return the number of classes of the data, without decoding an image.
 
-    It is `settings.classes` where that is a number. Raises `DataError` if a folder must be counted and is not there.
+    It is `settings.classes` if that is set. Raises `DataError` if a folder's classes must be counted but it is missing.
     """
     classes = image_shape(settings).classes
     return len(folder.classes_of(folder.root_of(settings))) if classes is None else classes
 
 
 def _from_package(name: str, settings: DataSettings) -> Source:
-    """Return the data set that an installed package adds as `name`."""
+    """Return the data set `name` of an installed package."""
     load: DatasetPlugin = plugins.load(plugins.DATASETS, name, "data.name")
     try:
         source = load(settings)
@@ -100,7 +101,7 @@ def _drawn(settings: DataSettings) -> Source:
 
 
 def _converted(source: Source, settings: DataSettings) -> Source:
-    """Return `source` in the channels and the size of `settings`; raises `DataError` if that cannot be."""
+    """Return `source` with the channels and size of `settings`; raise `DataError` if that is impossible."""
     height, width, found = source.train.images_BHWC.shape[1:]
     channels, size, _ = image_shape(settings)
     if (channels, size, size) == (found, height, width):
@@ -123,7 +124,7 @@ def _converted_images(part: Images, channels: int, size: int) -> Images:
 
 
 def _converted_image(image_HWC: np.ndarray, channels: int, size: int) -> np.ndarray:
-    """Return an image in grey or in RGB, resized as a whole."""
+    """Return the image in grey or RGB, resized without cropping."""
     image = Image.fromarray(image_HWC[:, :, 0] if image_HWC.shape[2] == 1 else image_HWC)
     if channels != image_HWC.shape[2]:
         image = image.convert("L" if channels == 1 else "RGB")

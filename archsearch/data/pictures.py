@@ -1,4 +1,4 @@
-"""An encoded picture of somebody else's, opened: in a listed format, and of a size that its header admits. Pillow."""
+"""Open untrusted encoded pictures safely: only listed formats, and only sizes that are safe to decode. Pillow."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import io
 from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""Pillow reads more, some by starting other programs."""
+"""Pillow reads more formats, some of them by starting other programs."""
 MOST_PIXELS = 80_000_000
 LARGE = 16_000_000
-"""Pixels from which a picture's file must have a size to match."""
+"""Pixels above which the size of a picture's file is checked."""
 MOST_RATIO = 200
-"""Bytes of a large picture for each byte of its file; photographs have 5 to 50."""
+"""Maximum decoded bytes of a large picture per byte of its file; photographs have 5 to 50."""
 
 
 class PictureSizeError(ValueError):
@@ -20,7 +20,7 @@ class PictureSizeError(ValueError):
 
 
 class OtherSizeError(ValueError):
-    """A picture of another `size`, (width, height) in px, than is asked for."""
+    """A picture whose `size`, (width, height) in px, is not the requested one."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         super().__init__(f"{size[0]}x{size[1]} px")
@@ -28,9 +28,9 @@ class OtherSizeError(ValueError):
 
 
 def open_picture(octets: bytes) -> Image.Image:
-    """Return the picture in `octets`, not decoded yet, for a `with` block.
+    """Return the picture in `octets`, not yet decoded, for a `with` block.
 
-    Raises `PictureSizeError` for one that is too large, and what Pillow raises for one that it cannot read.
+    Raises `PictureSizeError` if it is too large, and Pillow's exceptions if it cannot be read.
     """
     image = Image.open(io.BytesIO(octets), formats=FORMATS)
     width, height = image.size

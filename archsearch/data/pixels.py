@@ -1,4 +1,4 @@
-"""A decoded picture in 8-bit RGB or grey, upright: whatever its depth, palette and orientation. Numpy, Pillow."""
+"""Conversion of decoded pictures of any depth, palette and orientation to upright 8-bit RGB or grey. Numpy, Pillow."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
 REDUCED = "is reduced"
-"""The mark of a picture that had more than 8 bits, in its `info`."""
+"""The key in a picture's `info` that marks a reduction to 8 bits."""
 
-_BITS = 258  # the tag of TIFF
+_BITS = 258  # the TIFF tag BitsPerSample
 
 
 def eight_bits(image: Image.Image, mode: str) -> Image.Image:
-    """Return the loaded `image` in `mode`, RGB or L, turned as its orientation says, wherever the file holds that.
+    """Return the loaded `image` in `mode`, RGB or L, rotated upright by its orientation tag, wherever the file has it.
 
-    Alpha is dropped, 12 and 16 bits are reduced to 8; for grey, colours become their luma (ITU-R BT.601). Raises
-    `ValueError` for pixels of which no value is known to be white, and for a picture that the reduction makes black.
+    Alpha is dropped, and 12 and 16 bits are reduced to 8. For L, colours become their luma (ITU-R BT.601). Raises
+    `ValueError` if the range of the pixels is unknown, or if the reduction makes the picture black.
     """
     if _orientation(image) != 1:
         ImageOps.exif_transpose(image, in_place=True)
@@ -29,7 +29,7 @@ def eight_bits(image: Image.Image, mode: str) -> Image.Image:
         image.info[REDUCED] = True
         return image
     if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # Pillow warns where a palette with transparency becomes RGB
+        image = image.convert("RGBA")  # Pillow warns if a palette with transparency becomes RGB
     return image.convert(mode)
 
 
@@ -41,7 +41,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    """Return a grey picture of 12 or 16 bits in 8."""
+    """Return a grey picture of 12 or 16 bits reduced to 8; raise `ValueError` if only the result is black."""
     (bits, *_) = getattr(image, "tag_v2", {}).get(_BITS) or (16,)
     wide_HW = np.asarray(image)
     grey_HW = (wide_HW >> (bits - 8)).astype(np.uint8)

@@ -1,7 +1,8 @@
 """Published data sets, found on disk or downloaded, and decoded by torchvision.
 
-The rows are in `archsearch.settings.datasets`. torchvision (and torch) is imported only to download or to decode;
-decoded images are read from the cache without it. Every file whose MD5 is published is checked before it is opened.
+Their descriptions are in `archsearch.settings.datasets`. torchvision (and torch) is imported only to download or to
+decode; decoded images are read from the cache without it. Every file with a published MD5 is checked before it is
+decoded.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from archsearch.settings.data import DataSettings
 from archsearch.settings.datasets import PUBLISHED, PublishedSet
 
 PATIENCE = 3.0
-"""Seconds that a server may take to answer; during a download it may pause ten times as long."""
+"""Timeout in seconds for the first answer of a server; during a download the timeout is ten times as long."""
 
 _SPACE = "Free some space, or put the data elsewhere with data.cache=DIR."
 
 
 class NotFound(DataError):
-    """A data set that is neither on disk nor downloadable; the message lists what was tried and the ways out."""
+    """A data set that is neither on disk nor downloadable; the message lists what was tried and the fixes."""
 
     def __init__(self, name: str, tried: Sequence[str]) -> None:
         self.name, self.tried = name, list(tried)
@@ -51,12 +52,12 @@ class NotFound(DataError):
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[type[NotFound], tuple[str, list[str]]]:
-        """Return how to unpickle it, for the transfer between processes."""
+        """Return how to unpickle the exception, for the transfer between processes."""
         return type(self), (self.name, self.tried)
 
 
 class _Found(NamedTuple):
-    """The files of a data set on disk, by the paths at which torchvision expects them, and where they were found."""
+    """The files of a data set on disk, keyed by the path that torchvision expects, and the place of the find."""
 
     place: Path
     files: Mapping[str, Path]
@@ -65,7 +66,7 @@ class _Found(NamedTuple):
 def load(name: str, settings: DataSettings) -> Source:
     """Return the published data set `name`, downloaded first if it is missing and `settings.download` allows it.
 
-    Raises `NotFound` where it cannot be had, and `DataError` if it was found but is not as it was published.
+    Raises `NotFound` if it is not available, and `DataError` if it was found but differs from the published one.
     """
     known, cache = PUBLISHED[name], Path(settings.cache)
     tried: list[str] = []
@@ -87,7 +88,7 @@ def load(name: str, settings: DataSettings) -> Source:
 
 
 def _find(known: PublishedSet, settings: DataSettings, tried: list[str]) -> _Found | None:
-    """Return the files of the data set, packed or not; note every place where they are not in `tried`."""
+    """Return the files of the data set, packed or not, or None; add the places without them to `tried`."""
     cache = Path(settings.cache)
     root = Path("data") if settings.root is None else Path(settings.root).expanduser()
     if settings.root is not None:
@@ -107,7 +108,7 @@ def _find(known: PublishedSet, settings: DataSettings, tried: list[str]) -> _Fou
 
 
 def _found_below(known: PublishedSet, folder: Path, *, complete: bool) -> _Found | None:
-    """Return the files below `folder`, unpacked or packed; all of them where they are to be `complete`."""
+    """Return the files below `folder`, unpacked or packed, or None; with `complete`, only if all of them exist."""
     for paths in known.forms:
         there = {path: folder / path for path in paths if (folder / path).is_file()}
         if there and (len(there) == len(paths) or not complete):
@@ -120,7 +121,7 @@ def _places(known: PublishedSet) -> list[str]:
 
 
 def _wanted(known: PublishedSet) -> str:
-    """Return which files a user is to provide."""
+    """Return the files that a user must provide, for a message."""
     packed = [Path(archive).name for archive in known.archives]
     if not known.folder:
         return " and ".join(known.files)
@@ -130,7 +131,7 @@ def _wanted(known: PublishedSet) -> str:
 
 
 def _read(known: PublishedSet, found: _Found, cache: Path) -> Source:
-    """Return the images in the files that were `found`; raises `DataError` if one is missing or altered."""
+    """Return the data set in the files of `found`; raise `DataError` if one is missing, altered or unreadable."""
     _check(known, found)
     reader = _reader(known)
     packed = next(iter(found.files)) in known.archives
@@ -139,7 +140,7 @@ def _read(known: PublishedSet, found: _Found, cache: Path) -> Source:
             (stage / path).parent.mkdir(parents=True, exist_ok=True)
             (stage / path).symlink_to(file.resolve())
         try:
-            # With its archives in place torchvision unpacks them, and downloads nothing.
+            # If the archives exist, torchvision unpacks them and downloads nothing.
             train, test = (reader(stage, **split, download=packed) for split in known.splits)
             classes = tuple(str(name) for name in getattr(train, "classes", range(known.classes)))
             return source_of(
@@ -152,7 +153,7 @@ def _read(known: PublishedSet, found: _Found, cache: Path) -> Source:
 
 
 def _check(known: PublishedSet, found: _Found) -> None:
-    """Raise `DataError` unless all files are there and have the MD5 that torchvision publishes for them."""
+    """Raise `DataError` unless all files exist and have the MD5 that torchvision lists for them."""
     checksums = _checksums(known)
     for path, file in found.files.items():
         try:
@@ -175,7 +176,7 @@ def _again(known: PublishedSet, place: Path) -> str:
 
 
 def _decoded(dataset: Any, first_label: int) -> Images:
-    """Return the images of a data set of torchvision, in its order."""
+    """Return the images of a torchvision data set, in its order, with labels from 0."""
     pairs = [dataset[index] for index in range(len(dataset))]
     images = np.stack([np.asarray(image) for image, _ in pairs])
     labels = np.array([label for _, label in pairs], np.int64) - first_label
@@ -183,7 +184,7 @@ def _decoded(dataset: Any, first_label: int) -> Images:
 
 
 def _reader(known: PublishedSet) -> Any:
-    """Return torchvision's class of the data set, imported now; raises `DataError` for a torchvision that is broken."""
+    """Import and return torchvision's class of the data set; raise `DataError` if torchvision is broken."""
     try:
         return getattr(importlib.import_module("torchvision.datasets"), known.reader)
     except Exception as error:  # a torchvision built for another torch raises RuntimeError
@@ -193,14 +194,14 @@ def _reader(known: PublishedSet) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep standard output for results, and hide the deprecations of tarfile and Pillow that torchvision runs into."""
+    """Send output to stderr, and hide the deprecation warnings of tarfile and Pillow that torchvision triggers."""
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
 
 
 def _checksums(known: PublishedSet) -> dict[str, str]:
-    """Return the MD5 of each file for which torchvision has it, by path; its classes keep that in several forms."""
+    """Return the MD5 of each file that torchvision has one for, by path; its classes store them in several forms."""
     reader = _reader(known)
     if hasattr(reader, "tgz_md5"):
         listed = [*reader.train_list, *reader.test_list]
@@ -215,21 +216,21 @@ def _checksums(known: PublishedSet) -> dict[str, str]:
 
 
 class _DownloadError(Exception):
-    """A file that could not be downloaded: the message lists its addresses and the reasons."""
+    """A file that could not be downloaded; the message lists its URLs and the reasons."""
 
     def __init__(self, failures: Mapping[str, str]) -> None:
         super().__init__("\n  ".join(f"{url} ({reason})" for url, reason in failures.items()))
 
 
 def _urls(mirrors: Sequence[str], path: str) -> list[str]:
-    """Return the addresses of a published file."""
+    """Return the URLs of a published file."""
     return [mirror + Path(path).name for mirror in mirrors]
 
 
 def _download(known: PublishedSet, cache: Path) -> None:
-    """Download the published files into the folder of `cache`, all or none; raises `_DownloadError`."""
+    """Download the published files into the folder of `cache`, all or none; raise `_DownloadError` on failure."""
     first = _urls(known.mirrors, known.published[0])
-    failures = _unreachable(first)  # before torchvision is imported, which takes seconds
+    failures = _unreachable(first)  # before the import of torchvision, which takes seconds
     mirrors = [mirror for mirror, url in zip(known.mirrors, first, strict=True) if url not in failures]
     if not mirrors:
         raise _DownloadError(failures)
@@ -243,12 +244,12 @@ def _download(known: PublishedSet, cache: Path) -> None:
 
 
 def _fetch(urls: Sequence[str], file: Path, md5: str) -> None:
-    """Download `file` from the first address that has it; raises `_DownloadError`."""
+    """Download `file` from the first URL that has it; raise `_DownloadError` if none has."""
     from torchvision.datasets.utils import download_url
 
     failures: dict[str, str] = {}
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE * 10)  # torchvision sets no time limit
+    socket.setdefaulttimeout(PATIENCE * 10)  # torchvision sets no timeout
     try:
         for url in urls:
             try:
@@ -264,9 +265,9 @@ def _fetch(urls: Sequence[str], file: Path, md5: str) -> None:
 
 
 def _unreachable(urls: Sequence[str]) -> dict[str, str]:
-    """Return the addresses among `urls` that do not answer within `PATIENCE` seconds, with the reasons.
+    """Return those of `urls` that do not answer within `PATIENCE` seconds, with the reasons.
 
-    All are tried at once, in threads, because name resolution has no timeout.
+    All are tried in parallel, in threads, because name resolution has no timeout.
     """
     late = f"no answer within {PATIENCE:g} s"
     reasons: dict[str, str] = {}

@@ -1,12 +1,12 @@
-"""The embedded data set: ten classes of 32x32 images that differ in long-range relations only. No disk, no network.
+"""The embedded data set: ten classes of 32x32 images that differ in long-range relations only. No disk or network.
 
 Every image has the same twelve glyphs, six of each of two kinds, in three rings: four on a square around the centre,
 four at the middles of the edges, four in the corners. A class determines the arrangement of each ring (`CLASSES`).
 Within a class each ring is flipped, and its two kinds are swapped, at random and independently of the other rings. So
-every position has either kind equally often. A window without two glyphs of one ring has the same distribution in all
-classes, at every position. The mean over positions of any features of such windows then has the same expectation in all
-classes, and the cross-entropy of a linear layer on it is lowest for a constant output: chance. This holds for windows
-of up to 7 px; larger ones cover two glyphs of the inner ring, then of the others.
+both kinds are equally frequent at every position. A window without two glyphs of one ring has the same distribution in
+all classes, at every position. The mean over positions of any features of such windows then has the same expectation in
+all classes, and the cross-entropy of a linear layer on it is lowest for a constant output: chance. This holds for
+windows of up to 7 px; larger ones cover two glyphs of the inner ring, then of the others.
 
 Legend: N images, H = W = 32, C = 3 colours, S = 12 glyphs per image, K = 10 classes, G = 5 px, the side of a glyph.
 """
@@ -38,8 +38,8 @@ CLASSES = tuple("_".join(names) for names in _ARRANGED)
 _BORDER = 3  # px from the border to the centre of a glyph of the outer ring, before its own shift of 0 to 2
 _MIDDLE = 15  # px from the border to the centre of an edge, before the shift of 0 or 1
 _INNER = 10  # px from the border to the centre of an inner glyph, so that a window of 7 px never reaches two of them
-_CHUNK = 2000  # images drawn at once: bounds the memory, does not change the result
-_DOTS = 6  # single bright or dark pixels strewn over an image
+_CHUNK = 2000  # images drawn at once: bounds the memory; another value draws other images
+_DOTS = 6  # single bright or dark pixels scattered over an image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,8 +58,8 @@ class Layout:
 def draw(images: int, *, seed: int | tuple[int, ...], noise: int = 16) -> tuple[np.ndarray, np.ndarray]:
     """Return `images` images as uint8 [N, 32, 32, 3] and their labels as int64 [N], in random order.
 
-    Every class has the same number of images, give or take one. The result is the same on every machine and with
-    every release of numpy: it uses raw words of PCG64, which numpy keeps unchanged, and integer arithmetic only.
+    The numbers of images per class differ by at most one. The result is the same on every machine and with every
+    release of numpy: it uses raw words of PCG64, which numpy keeps unchanged, and integer arithmetic only.
     `noise` is the largest change of a pixel's colour, in 0..127.
     """
     stream = Stream(seed)
@@ -96,7 +96,7 @@ def arrange(labels_N: np.ndarray, stream: Stream) -> Layout:
 
 
 class Stream:
-    """Whole numbers from PCG64's raw words; unlike `Generator`'s methods, numpy promises that these never change."""
+    """Integers from PCG64's raw words, which numpy promises never to change, unlike the methods of `Generator`."""
 
     def __init__(self, seed: int | tuple[int, ...]) -> None:
         self._bits = np.random.PCG64(np.random.SeedSequence(seed))
@@ -119,7 +119,7 @@ def _paint(layout: Layout, stream: Stream, noise: int) -> np.ndarray:
     ground_NC = 48 + stream.below(160, n * 3).reshape(n, 3)
     slopes_2NC = stream.below(25, 2 * n * 3).reshape(2, n, 3) - 12
     ramp_H = np.arange(SIZE) - SIZE // 2
-    # a coloured ground that changes by at most 12 px either way from side to side, along rows and columns
+    # a coloured background with linear gradients along rows and columns, each up to 12 levels from centre to edge
     canvas = (
         ground_NC[:, None, None]
         + (slopes_2NC[0][:, None, None] * ramp_H[None, :, None, None] // 16)

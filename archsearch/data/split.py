@@ -1,6 +1,7 @@
-"""The split of a data set: the images that are kept and the validation images, stratified. Numpy only.
+"""The stratified split of a data set: the limits on its images, and the validation images. Numpy only.
 
-Every choice ranks the images of a class by raw words of PCG64, whose stream numpy keeps over releases and machines.
+Every choice ranks the images of a class by raw words of PCG64, whose stream is the same in all releases of numpy and on
+all machines.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from archsearch.settings.data import VALIDATION, DataSettings
 
 
 def divide(source: Source, settings: DataSettings) -> Dataset:
-    """Return `source` cut to the limits, with the validation images that it has, or else a stratified slice held out.
+    """Return `source` reduced to the limits, with its own validation images or else a stratified held-out part.
 
-    Raises `DataError` for a limit that leaves a class without a training image, for a fraction above 0 that gives no
-    validation image or no training image, and for a fraction beside validation images.
+    Raises `DataError` if fewer training images than classes are used, if a fraction above 0 yields no validation image
+    or no training image, or if a fraction is set although `source` has validation images.
     """
     kept = subset(source.train.labels_B, settings.limit_train, settings.seed)
     tested = subset(source.test.labels_B, settings.limit_test, settings.seed)
@@ -51,7 +52,7 @@ def divide(source: Source, settings: DataSettings) -> Dataset:
 
 
 def _unseen(classes: tuple[str, ...], labels_B: np.ndarray) -> str | None:
-    """Return a notice of the classes that have no validation image; None if all have, or there are none at all."""
+    """Return a notice of the classes without a validation image; None if there are no such classes, or no images."""
     there = set(labels_B.tolist())
     lacking = [name for label, name in enumerate(classes) if label not in there]
     if not lacking or not len(labels_B):
@@ -62,9 +63,9 @@ def _unseen(classes: tuple[str, ...], labels_B: np.ndarray) -> str | None:
 
 
 def subset(labels_B: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
-    """Return the ascending indices of at most `limit` images, dealt evenly to the classes; of all images for None.
+    """Return the ascending indices of at most `limit` images, evenly from all classes; of all images for None.
 
-    Where the limit is no multiple of the number of classes, the first classes have one image more.
+    If the limit is not a multiple of the number of classes, the first classes have one image more.
     """
     if limit is None or limit >= len(labels_B):
         return np.arange(len(labels_B))
@@ -74,7 +75,7 @@ def subset(labels_B: np.ndarray, limit: int | None, seed: int) -> np.ndarray:
 
 
 def held_out(labels_B: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Return a mask of the images used for validation: of each class of n images round(n * fraction), but never all."""
+    """Return a mask of the validation images: round(n * fraction) of the n images of each class, but never all."""
     rank_B = _ranks(labels_B, seed)
     counts_K = np.bincount(labels_B) if len(labels_B) else np.zeros(0, np.int64)
     share_K = np.array([min(round(n * fraction), max(n - 1, 0)) for n in counts_K.tolist()], np.int64)

@@ -1,7 +1,7 @@
-"""The decoding of blocks: YAML becomes specs, checked, their arithmetic parsed but not evaluated.
+"""Decoding of blocks: YAML becomes checked specs, whose expressions are parsed but not evaluated.
 
-A block is data: options with defaults, a list of layers, and the shortcut of its residual. A block that it uses comes
-from a function.
+A block is data: options with defaults, a list of layers, and the shortcut of its residual. A function returns the
+blocks that it uses.
 Imports the standard library, `errors`, `decode`, `notices` and this package only.
 """
 
@@ -43,27 +43,27 @@ CHANNEL_NAMES = ("in", "out", "block_in")
 """Names that an expression may read besides the block's options: channels entering this layer, leaving
 the block, and entering the block."""
 MAX_ITEMS = 1024
-"""The largest number of layers of a block, those of residuals, branches and used blocks included."""
+"""Maximum number of layers of a block, including those of residuals, branches and used blocks."""
 MAX_DEPTH = 16
-"""The largest number of lists of layers inside each other, those of the blocks that a block uses included."""
+"""Maximum nesting depth of lists of layers, including those of used blocks."""
 MAX_NESTED = 4
-"""The largest number of blocks that are used inside each other by their names."""
+"""Maximum nesting depth of blocks that are used by name."""
 _TOO_DEEP = f"lists of layers are nested more than {MAX_DEPTH} levels deep"
 
 
 ReadBlock = Callable[[object, str], BlockSpec]
-"""From a block's name, or a block itself, and its place to the spec; raises `SpecError` there."""
+"""A function from a block's name, or the block itself, and its place to its spec; raises `SpecError` there."""
 _ITEMS = (*KINDS, "residual", "parallel", "use")
 _STAGES = "Write several blocks, or a stage with repeats."
 MAX_NAME = 200
-"""Characters of the name of a block or a network."""
+"""Maximum number of characters in the name of a block or a network."""
 _BLOCK_KEYS = ("name", "options", "layers", "residual")
 _OLD_OPTIONS = "defaults_of"
 _USE_KEYS = ("block", "width")
 
 
 def option_defaults(block: Mapping[str, Any]) -> Any:
-    """Return what the mapping of a block has under `options`, or under `defaults_of`, the key's older name."""
+    """Return the value of `options` in a block's mapping, or of `defaults_of`, the old name of the key."""
     if _OLD_OPTIONS in block:
         notice_once(f"a block's key '{_OLD_OPTIONS}' is now called 'options'; the old name still works")
         return block[_OLD_OPTIONS]
@@ -71,9 +71,9 @@ def option_defaults(block: Mapping[str, Any]) -> Any:
 
 
 def option_value(value: Any, default: Value, where: str) -> Value:
-    """Return the value of an option: of the type of its `default`, or a number of px where that is a padding in words.
+    """Return the value of an option: a number, bool or string like its `default`, or px too if that is a padding word.
 
-    Raises `SpecError` at `where` for any other.
+    Raises `SpecError` at `where` for any other value.
     """
     if isinstance(value, float) and not isfinite(value):
         raise SpecError(where, f"must be finite, got {value}")
@@ -86,7 +86,7 @@ def option_value(value: Any, default: Value, where: str) -> Value:
 
 
 def read_inline(raw: object, where: str) -> BlockSpec:
-    """Return the block `raw`; raises `SpecError` below `where`, and for one that is given by its name."""
+    """Return the block that `raw` defines; raises `SpecError` below `where`, and at `where` if it is only a name."""
     if isinstance(raw, str):
         raise SpecError(where, f"unknown block {quoted(raw)}", "Write the block itself.")
     return decode_block(raw, where)
@@ -95,7 +95,7 @@ def read_inline(raw: object, where: str) -> BlockSpec:
 def decode_block(raw: object, where: str, name: str = "", read: ReadBlock = read_inline) -> BlockSpec:
     """Return the block that the mapping `raw` describes; raises `SpecError` below `where`.
 
-    The blocks that it uses come from `read`.
+    `read` returns the blocks that it uses.
     """
     block = known_mapping(raw, where, "a block", _BLOCK_KEYS, old=(_OLD_OPTIONS,))
     if "layers" not in block:
@@ -119,7 +119,7 @@ def decode_block(raw: object, where: str, name: str = "", read: ReadBlock = read
 
 
 def require_size(items: tuple[ItemSpec, ...], where: str) -> None:
-    """Raise `SpecError` at `where` for more layers, or more lists inside each other, than a block may have."""
+    """Raise `SpecError` at `where` for more layers, or deeper nested lists, than a block may have."""
     if (count := count_layers(items)) > MAX_ITEMS:
         raise SpecError(where, f"has {count} layers, at most {MAX_ITEMS} are allowed", _STAGES)
     if list_depth(items) > MAX_DEPTH:
@@ -127,21 +127,21 @@ def require_size(items: tuple[ItemSpec, ...], where: str) -> None:
 
 
 def written_block(block: BlockSpec) -> dict[str, Any]:
-    """Return the mapping that is read back as `block`."""
+    """Return a mapping that is decoded to `block`."""
     source = {key: value for key, value in block.source.items() if key not in ("options", _OLD_OPTIONS)}
     options = {"options": dict(block.defaults)} if block.defaults else {}
     return {**options, **plain_copy(source), "name": block.name}
 
 
 def written_out(raw: Any, read: ReadBlock) -> Any:
-    """Return a copy of `raw`, of a block or a head, in which each block that is used by its name is written out."""
+    """Return a copy of `raw`, from a block or a head, in which blocks that are used by name are inlined."""
     if is_mapping(raw):
         return {str(key): written_out(value, read) for key, value in raw.items()}
     return [_written_item(item, read) for item in raw] if is_list(raw) else raw
 
 
 def _written_item(item: Any, read: ReadBlock) -> Any:
-    if not is_mapping(item) or "use" not in item:  # items of lists are layers, or branches
+    if not is_mapping(item) or "use" not in item:  # list items are layers or branches
         return written_out(item, read)
     use = item["use"] if is_mapping(item["use"]) else {"block": item["use"]}
     block = use["block"]
@@ -150,7 +150,7 @@ def _written_item(item: Any, read: ReadBlock) -> Any:
 
 
 def plain_copy(value: Any) -> Any:
-    """Return nested mappings and sequences as dicts and lists of their own, for YAML to write without anchors."""
+    """Return a deep copy of nested mappings and sequences as dicts and lists, which YAML writes without anchors."""
     if is_mapping(value):
         return {str(key): plain_copy(item) for key, item in value.items()}
     return [plain_copy(item) for item in value] if is_list(value) else value
@@ -159,7 +159,7 @@ def plain_copy(value: Any) -> Any:
 def decode_items(
     raw: object, where: str, scope: Mapping[str, Value], read: ReadBlock = read_inline
 ) -> tuple[ItemSpec, ...]:
-    """Return the list `raw` of layers as specs; expressions may read the names in `scope`, blocks come from `read`."""
+    """Return the specs of the list `raw` of layers; expressions may read names in `scope`, `read` returns blocks."""
     if not is_list(raw):
         raise SpecError(where, f"must be a list of layers, got {describe(raw)}")
     if where.count("[") >= MAX_DEPTH:
@@ -170,7 +170,7 @@ def decode_items(
 
 
 def own_name(raw: object, default: str, where: str) -> str:
-    """Return the name `raw` of a block or a network, or `default` for null; raises `SpecError` for no text."""
+    """Return `raw` as a name, or `default` if null or empty; raises `SpecError` for other types and for long names."""
     if raw is None or raw == "":
         return default
     if not isinstance(raw, str | int | float):
@@ -183,7 +183,7 @@ def own_name(raw: object, default: str, where: str) -> str:
 def known_mapping(
     raw: object, where: str, label: str, keys: tuple[str, ...] | None, old: tuple[str, ...] = ()
 ) -> Mapping[str, Any]:
-    """Return the mapping `raw`, which may hold `keys` and `old` ones (None: any); raises `SpecError` otherwise."""
+    """Return the mapping `raw`, which may have `keys` (None: any) and `old` keys; raises `SpecError` otherwise."""
     if not is_mapping(raw):
         raise SpecError(where, f"{label} must be a mapping, got {describe(raw)}")
     for key in raw:
@@ -253,7 +253,7 @@ def _decode_fields(kind: str, body: object, where: str, scope: Mapping[str, Valu
 
 
 def _places(kind: LayerKind, key: str, value: object, where: str) -> Mapping[str, object]:
-    """Return the values of a field by what follows its name: a single one, those of the axes, or those of the sides."""
+    """Return the values of a field by the suffix of its name: a single one, one per axis, or one per side."""
     if key not in kind.by_axis or not (is_list(value) or is_mapping(value)):
         return {"": value}
     if is_list(value):
@@ -287,7 +287,7 @@ def _residual(
     name: str | None,
     when: Expression | None,
 ) -> ResidualSpec:
-    """Return the residual around `layers`; the `shortcut` at `where` is a word, layers, or a mapping."""
+    """Return the residual around `layers`; the `shortcut`, at `where`, is a word, a list of layers, or a mapping."""
     mode, projection, always = constant("project"), None, constant(False)
     if is_list(shortcut):
         projection = decode_items(shortcut, where, scope, read)
@@ -340,7 +340,7 @@ def _decode_parallel(
 def _decode_split(
     raw: object, branches: tuple[str, ...], where: str, scope: Mapping[str, Value]
 ) -> dict[str, Expression | None] | None:
-    """Return how many channels each branch gets, None for equally many; None for no split."""
+    """Return the number of channels of each branch (None: an equal share), or None if there is no split."""
     if raw is None:
         return None
     if raw == "equal":
@@ -374,14 +374,14 @@ def _decode_use(
 
 
 def _option_field(raw: object, default: Value, where: str, scope: Mapping[str, Value]) -> Expression:
-    """Return the value of an option with this `default`: an expression, or a word where the default is one."""
+    """Return the value of an option with this `default`: an expression, or a word if the default is a string."""
     if isinstance(raw, str) and (not isinstance(default, str) or raw in scope or " " in raw):
         return _number_field(raw, where, scope)
     return constant(option_value(raw, default, where))
 
 
 def _text_field(raw: object, where: str, scope: Mapping[str, Value], choices: tuple[str, ...]) -> Expression:
-    """Return a choice, an option of which the value is one, or an expression over options."""
+    """Return the expression of a choice: one of `choices`, an option that holds one, or a formula over options."""
     if raw is None or raw is False:
         raw = "none"
     if not isinstance(raw, str):

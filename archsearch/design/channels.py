@@ -1,4 +1,4 @@
-"""The primitive layers that choose, move, add or pool channels, at every position alike; they have no weights.
+"""The primitive layers that select, move, add or pool channels, equally at every position; they have no weights.
 
 Imports the standard library, `errors` and this package only.
 """
@@ -17,9 +17,9 @@ PoolKind = Literal["max", "average"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrow(PairedLeaf):
-    """The `out_channels` from channel `start` on.
+    """A slice of `out_channels` channels from channel `start` on.
 
-    With symmetry `pairs` they are the pairs from pair `start` / 2 on.
+    With symmetry `pairs`, it is a slice of pairs from pair `start` / 2 on.
     """
 
     in_channels: int
@@ -56,9 +56,9 @@ class Narrow(PairedLeaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shuffle(PairedLeaf):
-    """The channels of `groups` groups in turns: the first of each, the second of each, ... (ShuffleNet).
+    """The channels of `groups` groups interleaved: the first of each, the second of each, ... (ShuffleNet).
 
-    With symmetry `pairs` pairs are moved, in groups of pairs.
+    With symmetry `pairs`, pairs are moved, in groups of pairs.
     """
 
     channels: int
@@ -92,9 +92,9 @@ class Shuffle(PairedLeaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PadChannels(PairedLeaf):
-    """Channels of zeros, `before` of them in front of the others and the rest behind, for `out_channels` in all.
+    """Zero channels added to the input, `before` in front of it and the rest after it, for `out_channels` in all.
 
-    With symmetry `pairs` they are pairs of zeros.
+    With symmetry `pairs`, pairs of zero channels are added.
     """
 
     in_channels: int
@@ -123,7 +123,7 @@ class PadChannels(PairedLeaf):
 
     @property
     def is_idle(self) -> bool:
-        """Whether it adds none."""
+        """Whether it adds no channels."""
         return self.in_channels == self.out_channels
 
     def canonical(self) -> str:
@@ -132,7 +132,7 @@ class PadChannels(PairedLeaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelPool(Leaf):
-    """The largest, or the mean, of the `channels` at every position: (C, H, W) to (1, H, W)."""
+    """The maximum or the mean of the `channels` at every position: (C, H, W) to (1, H, W)."""
 
     kind: PoolKind
     channels: int
@@ -150,7 +150,7 @@ class ChannelPool(Leaf):
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is one channel."""
+        """Whether there is only one channel."""
         return self.channels == 1
 
     def canonical(self) -> str:

@@ -1,9 +1,9 @@
-"""The closed arithmetic of block specs: parses `in * expand` and evaluates it, only.
+"""The expression language of block specs: parses and evaluates arithmetic such as `in * expand`.
 
-No `eval`, no attributes, only calls of the listed functions. Imports the standard library,
+It has no `eval`, no attributes, and no calls except of the functions listed here. Imports the standard library,
 `errors` and `decode` only.
 
-Grammar, loosest first:
+Grammar, from lowest to highest precedence:
 `a if c else b` | `or` | `and` | `not` | `== != < <= > >=` | `+ -` | `* / // %` | unary `-` | `**`
 """
 
@@ -27,12 +27,12 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)|(?P<name>[^\W\d]\w*)|(?P<sign>\*\*|//|==|!=|<=|>=|[-+*/%()<>,]))"
 )
 _MAX_LENGTH = 200
-_MAX_DEPTH = 32  # of brackets, signs and conditions inside each other
-_LARGEST = 10**18  # of any number on the way to a value
+_MAX_DEPTH = 32  # of nested brackets, signs and conditions
+_LARGEST = 10**18  # of any intermediate result
 MAX_VALUE = 1_000_000
-"""The largest number of channels, taps or px of a layer: a bound against a misplaced digit."""
+"""Maximum number of channels, taps or px of a layer; catches a misplaced digit."""
 WORDS = frozenset({"if", "else", "or", "and", "not"})
-"""Words of the grammar, which name nothing."""
+"""Keywords of the grammar, which cannot be names."""
 
 
 def multiple_of(value: float, divisor: float) -> int:
@@ -60,7 +60,7 @@ def _both(left: Value, right: Value) -> bool:
     return bool(left and right)
 
 
-_Operation = Callable[..., Any]  # of numbers
+_Operation = Callable[..., Any]
 _FUNCTIONS: dict[str, tuple[_Operation, range]] = {
     "min": (min, range(1, 9)),
     "max": (max, range(1, 9)),
@@ -94,7 +94,7 @@ _TAKES_TEXT = frozenset({operator.eq, operator.ne, _either, _both})
 class Expression:
     """A parsed expression: its text, the names that it reads, and the function that evaluates it.
 
-    `value` is its value, where that is known before any scope.
+    `value` is its value if that is known without a scope, otherwise None.
     """
 
     text: str
@@ -104,7 +104,7 @@ class Expression:
 
 
 def parse(text: str, where: str) -> Expression:
-    """Return `text` as an `Expression`; raises `SpecError` at `where` when it is not arithmetic."""
+    """Return `text` as an `Expression`; raises `SpecError` at `where` if it is not a valid one."""
     if len(text) > _MAX_LENGTH:
         raise SpecError(where, f"the expression has {len(text)} characters", f"At most {_MAX_LENGTH} are allowed.")
     parser = _Parser(text, where)
@@ -120,17 +120,17 @@ def constant(value: Value) -> Expression:
 
 
 def settle(expression: Expression, scope: Scope) -> Expression:
-    """Return `expression` with its value, if `scope` has all of its names and the value exists."""
+    """Return `expression` with its value filled in if `scope` has all its names and it can be evaluated."""
     if expression.value is not None or not expression.names <= scope.keys():
         return expression
     try:
         return replace(expression, value=expression.evaluate(scope))
     except (ArithmeticError, TypeError, ValueError, SpecError):
-        return expression  # `compute` raises, where the value is needed
+        return expression  # `compute` raises when the value is needed
 
 
 def check_names(expression: Expression, known: Mapping[str, object], where: str) -> None:
-    """Raise `SpecError` where `expression` reads a name that is not among `known`."""
+    """Raise `SpecError` at `where` if `expression` reads a name that is not among `known`."""
     for name in sorted(expression.names - known.keys()):
         raise SpecError(where, f"unknown parameter '{name}' in '{expression.text}'", suggest(name, known))
 
@@ -158,7 +158,7 @@ def condition(expression: Expression, scope: Scope, where: str) -> bool:
 
 
 def compute(expression: Expression, scope: Scope, where: str) -> Value:
-    """Return the value of `expression`; raises `SpecError` at `where` where it has none."""
+    """Return the value of `expression`; raises `SpecError` at `where` if it has none."""
     if expression.value is not None:
         return expression.value
     try:
@@ -174,7 +174,7 @@ def compute(expression: Expression, scope: Scope, where: str) -> Value:
 
 
 class _Parser:
-    """Recursive descent over the tokens of one text; every method returns an evaluator."""
+    """Recursive-descent parser over the tokens of one text; the methods of grammar rules return evaluators."""
 
     def __init__(self, text: str, where: str) -> None:
         self.text, self.where = text, where
@@ -213,7 +213,7 @@ class _Parser:
             raise self.error(f"unexpected '{self.peek()}'")
 
     def inner(self, part: Callable[[], Evaluator]) -> Evaluator:
-        """Return `part()`, one level deeper; raises `SpecError` where that is too deep."""
+        """Return `part()`, parsed one nesting level deeper; raises `SpecError` if that is too deep."""
         self.depth += 1
         if self.depth > _MAX_DEPTH:
             raise self.error(f"is nested more than {_MAX_DEPTH} levels deep")
@@ -285,7 +285,7 @@ class _Parser:
 
 
 def _apply(function: _Operation, *arguments: Evaluator) -> Evaluator:
-    """Return the evaluator of `function` of `arguments`; text, and numbers beyond `_LARGEST`, raise."""
+    """Return an evaluator of `function`; arithmetic raises for text, and for results beyond `_LARGEST`."""
     if function in _TAKES_TEXT:
         return lambda scope: function(*[argument(scope) for argument in arguments])
     return lambda scope: _bounded(function(*[_number(argument(scope)) for argument in arguments]))
@@ -298,7 +298,7 @@ def _number(value: Value) -> float:
 
 
 def _bounded(value: float) -> float:
-    if not -_LARGEST <= value <= _LARGEST:  # also for nan
+    if not -_LARGEST <= value <= _LARGEST:  # true for nan, too
         raise OverflowError
     return value
 

@@ -1,7 +1,7 @@
-"""Shapes and receptive fields: the arithmetic of windows that slide over a map, for every kind of layer.
+"""Shapes and receptive fields: the arithmetic of windows that slide over a feature map, for every kind of layer.
 
-Where kernels are square, both axes share one extent; `AxisExtents` are for other kernels, and for maps that were made
-larger. Imports the standard library and `errors` only.
+With square kernels, both axes share one `Extent`. `AxisExtents` is for axes that differ, and for upsampled feature
+maps. Imports the standard library and `errors` only.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import NamedTuple, NoReturn
 from archsearch.errors import SpecError
 
 Shape = tuple[int, int, int]
-"""Channels, height and width of the map of one image."""
+"""Channels, height and width of the feature map of one image."""
 
 
 class Extent(NamedTuple):
-    """The px of one axis of the input that the outputs of a layer see; output i sees `interval(i)`.
+    """The px along an axis of the input that each output of a layer sees; output i sees `interval(i)`.
 
-    A tuple and not a dataclass: measuring a plan makes one at every window, and this is its hot path.
+    A tuple for speed, not a dataclass: measuring a plan creates one per window, on its hot path.
     """
 
     start: int
-    """Left edge of the field of the first output; negative where padding is seen."""
+    """Left edge of the receptive field of the first output; negative if it includes padding."""
     size: int
-    """The receptive field: how many px one output spans, holes of dilation included."""
+    """The receptive field: how many px one output spans, including the gaps of dilation."""
     jump: int
-    """Distance between the fields of neighbouring outputs (the effective stride)."""
+    """Distance between the receptive fields of neighbouring outputs (the effective stride)."""
 
     def interval(self, index: int) -> tuple[int, int]:
         """Return the first px that output `index` sees, and the px after the last one."""
@@ -43,10 +43,10 @@ class Extent(NamedTuple):
 
 
 class AxisExtent(NamedTuple):
-    """The px of one axis that the outputs of a layer see, where n neighbouring outputs may see fields of n sizes."""
+    """The px along one axis that the outputs of a layer see, if n neighbouring outputs can see fields of n sizes."""
 
     fields: tuple[tuple[int, int], ...]
-    """What the first n outputs see; any other sees what the output n before it does, further on by `jump`."""
+    """What the first n outputs see, as (start, end); output i + n sees what output i does, shifted by `jump`."""
     jump: int
 
     def interval(self, index: int) -> tuple[int, int]:
@@ -57,13 +57,13 @@ class AxisExtent(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The largest of the fields."""
+        """The size of the largest field."""
         return max(end - start for start, end in self.fields)
 
 
 @dataclass(frozen=True, slots=True)
 class AxisExtents:
-    """Extents that differ between the axes, or of which neighbouring outputs have different ones; see `Extent`."""
+    """Extents that differ between the axes or between neighbouring outputs; see `Extent`."""
 
     rows: AxisExtent
     columns: AxisExtent
@@ -75,7 +75,7 @@ class AxisExtents:
 
     @property
     def size(self) -> int:
-        """The receptive field: the largest of the outputs' fields, along the axis where this is smaller."""
+        """The receptive field: the largest field of each axis; of the two axes, the smaller."""
         return min(self.rows.size, self.columns.size)
 
     @property
@@ -85,14 +85,14 @@ class AxisExtents:
 
     @property
     def jump(self) -> int | float:
-        """Distance between the fields of neighbouring outputs, on average; the same along both axes."""
+        """Average distance between the fields of neighbouring outputs; the same along both axes."""
         jump, rest = divmod(self.rows.jump, len(self.rows.fields))
         return jump + rest / len(self.rows.fields) if rest and jump < 2**53 else jump
 
 
 AnyExtent = Extent | AxisExtents
 MOST_PHASES = 1024
-"""The largest number of different fields of neighbouring outputs."""
+"""Maximum number of neighbouring outputs with different fields."""
 ONE_PIXEL = Extent(start=0, size=1, jump=1)
 """The extent of the input itself."""
 
@@ -101,8 +101,8 @@ def slide(extent: AnyExtent, kernel: int, stride: int, dilation: int, before: in
     """Return the extent after a window of `kernel` taps with `dilation`, after `before` px of padding.
 
     size' = size + dilation (kernel - 1) jump; start' = start - before jump; jump' = stride jump (Araujo, Norris and
-    Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019, equations 2 to 4, written
-    forwards). Exact for uneven padding and even kernels; clipping at the border is ignored.
+    Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019, equations 2 to 4, as a forward
+    recurrence). Exact for uneven padding and even kernels; clipping at the border is ignored.
     """
     if type(extent) is not Extent:
         return slide_axes(extent, (kernel, kernel), stride, dilation, (before, before))
@@ -113,7 +113,7 @@ def slide(extent: AnyExtent, kernel: int, stride: int, dilation: int, before: in
 def slide_axes(
     extent: AnyExtent, kernel: tuple[int, int], stride: int, dilation: int, before: tuple[int, int]
 ) -> AnyExtent:
-    """Return what `slide` does, for a kernel and padding of rows and of columns."""
+    """Return the same as `slide` for a kernel and padding given as (rows, columns)."""
     rows, columns = (
         _axis_through(axis, AxisExtent(fields=((-first, dilation * (taps - 1) + 1 - first),), jump=stride))
         for axis, taps, first in zip(extent.axes, kernel, before, strict=True)
@@ -122,20 +122,20 @@ def slide_axes(
 
 
 def seen_through(extent: AnyExtent, own: AnyExtent) -> AnyExtent:
-    """Return the extent of a layer of which the outputs see `own` px of its input, where those see `extent`."""
+    """Return the extent of a layer whose outputs see `own` of its input, which in turn sees `extent`."""
     rows, columns = (_axis_through(*pair) for pair in zip(extent.axes, own.axes, strict=True))
     return _simplest(rows, columns)
 
 
 def upsampled(factor: int, *, between: bool) -> AnyExtent:
-    """Return what the outputs of an upsampling by `factor` see of its input.
+    """Return the extent of an upsampling by `factor`, relative to its own input.
 
-    Output i lies in px i // factor and sees it; with `between` it sees the two px whose middles are around its own
-    middle, or the one with the same middle.
+    Output i lies in px i // factor and sees it. With `between` it sees the two px whose centres enclose its own
+    centre, or the one px with the same centre.
     """
     if not between:
         fields = ((0, 1),) * factor
-    else:  # the middle of output i is (2 i + 1 - factor) / (2 factor) px behind that of the first px
+    else:  # the centre of output i is (2 i + 1 - factor) / (2 factor) px after that of the first px
         twice = [2 * i + 1 - factor for i in range(factor)]
         fields = tuple((at // (2 * factor), -(-at // (2 * factor)) + 1) for at in twice)
     axis = AxisExtent(fields=fields, jump=1)
@@ -143,9 +143,9 @@ def upsampled(factor: int, *, between: bool) -> AnyExtent:
 
 
 def union(extents: Sequence[AnyExtent]) -> AnyExtent:
-    """Return the smallest extent that covers all of `extents`, at least one.
+    """Return the smallest extent that covers all `extents`, of which there is at least one.
 
-    The jump is the largest: the caller has checked that they agree, or that there is one output only.
+    The jump is the largest one: the caller has checked that all agree or that there is only one output.
     """
     first = extents[0]
     if len(extents) == 1:
@@ -172,7 +172,7 @@ def _axis_union(extents: Sequence[AxisExtent]) -> AxisExtent:
     count = lcm(*(len(extent.fields) for extent in extents))
     jump, phases = extents[0].jump, len(extents[0].fields)
     if any(extent.jump * phases != jump * len(extent.fields) for extent in extents):
-        count = 1  # there is one output only
+        count = 1  # there is only one output
     _check_phases(count)
     fields = [[extent.interval(index) for extent in extents] for index in range(count)]
     return AxisExtent(
@@ -182,7 +182,7 @@ def _axis_union(extents: Sequence[AxisExtent]) -> AxisExtent:
 
 
 def _axis_through(extent: AxisExtent, own: AxisExtent) -> AxisExtent:
-    """Return `seen_through` of one axis; fields never begin or end before those of the output before."""
+    """Return `seen_through` for one axis; fields never start or end before those of the previous output."""
     turns = len(extent.fields) // gcd(len(extent.fields), own.jump)
     count = turns * len(own.fields)
     _check_phases(count)
@@ -200,7 +200,7 @@ def _check_phases(count: int) -> None:
 
 
 def _simplest(rows: AxisExtent, columns: AxisExtent) -> AnyExtent:
-    """Return the extent of both axes in its plainest form: equal ones are equal."""
+    """Return the extent of both axes in canonical form, so that equivalent extents are equal."""
     rows, columns = _shortest(rows), _shortest(columns)
     if rows == columns and len(rows.fields) == 1:
         ((start, end),) = rows.fields
@@ -209,7 +209,7 @@ def _simplest(rows: AxisExtent, columns: AxisExtent) -> AnyExtent:
 
 
 def _shortest(axis: AxisExtent) -> AxisExtent:
-    """Return `axis` with the fewest fields that give all others."""
+    """Return `axis` with the fewest fields that generate all others."""
     whole = len(axis.fields)
     for count in range(1, whole):
         if whole % count == 0 and axis.jump * count % whole == 0:
@@ -234,10 +234,10 @@ def window_shape(  # positional: this is the hot path of measuring
     prefix: str,
     name: str,
 ) -> Shape:
-    """Return the shape of `channels` maps made by a window that slides over a map of `shape`.
+    """Return the output shape, with `channels`, of a window that slides over a feature map of `shape`.
 
     A window has floor((length + padding - span) / stride) + 1 positions (Dumoulin and Visin 2016, relation 15). Raises
-    `SpecError` at `prefix` + `name` where it is larger than its padded input.
+    `SpecError` at `prefix` + `name` if it is larger than its padded input.
     """
     _, height, width = shape
     slack = padding[0] + padding[1] - dilation * (kernel - 1) - 1
@@ -249,7 +249,7 @@ def window_shape(  # positional: this is the hot path of measuring
 def window_count(
     shape: Shape, axis: int, kernel: int, stride: int, dilation: int, padding: tuple[int, int], path: str
 ) -> int:
-    """Return the positions of a window along one axis of a map: 1 for rows, 2 for columns; else as `window_shape`."""
+    """Return the number of positions of a window along `axis` (1: rows, 2: columns); otherwise as `window_shape`."""
     slack = shape[axis] + padding[0] + padding[1] - dilation * (kernel - 1) - 1
     if slack < 0:
         _reject_window(shape, kernel, dilation, padding, path, axis)
@@ -257,10 +257,10 @@ def window_count(
 
 
 def pool_padding(kernel: int, stride: int, given: tuple[int, int] | None, *, ceil_mode: bool) -> tuple[int, int]:
-    """Return the padding (before, after) of a pool, `given` or, for None, that of 'same'.
+    """Return the padding (before, after) of a pool: `given`, or that of 'same' for None.
 
-    That keeps the map at stride 1, and is else half of what neighbouring windows may overlap: none where they do not.
-    With `ceil_mode` the last window may begin on the map and end outside of it, as in torch.
+    At stride 1, 'same' keeps the size. At larger strides it is (kernel - 1) // 2 on each side if windows overlap, and
+    0 if not. With `ceil_mode` the last window may start inside the feature map and end outside of it, as in torch.
     """
     reach = kernel - 1
     if given is not None:
@@ -273,9 +273,9 @@ def pool_padding(kernel: int, stride: int, given: tuple[int, int] | None, *, cei
 def plain_padding(
     lengths: tuple[int, ...], kernel: int, stride: int, dilation: int, padding: tuple[int, int], *, least: bool = False
 ) -> int:
-    """Return the padding behind a map of `lengths` px that stands for all that give as many windows.
+    """Return the canonical padding after a feature map of `lengths` px, of all that give as many windows as `padding`.
 
-    It is that of `same` where this is one of them and not `least` is asked for, or the least.
+    It is that of `same` if this is one of them and `least` is false, otherwise the smallest one.
     """
     if stride == 1:
         return padding[1]
@@ -289,7 +289,7 @@ def plain_padding(
 
 
 def nearest_multiple(number: int, factor: int) -> int:
-    """Return the multiple of `factor` nearest to `number` and above 0; of two, the larger."""
+    """Return the positive multiple of `factor` nearest to `number`; of two equally near, the larger."""
     return max(factor, (2 * number + factor) // (2 * factor) * factor)
 
 

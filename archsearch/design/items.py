@@ -1,6 +1,6 @@
-"""What a block holds: the specs of its layers, and what is known of them before the channels are.
+"""The specs of a block's layers, and what is known about them before the channels are known.
 
-Expressions are parsed; the options of a block settle some of them, the channels the rest (`lower`).
+Expressions are parsed. The options of a block determine the values of some, the channels those of the rest (`lower`).
 Imports the standard library and this package only.
 """
 
@@ -17,10 +17,11 @@ from archsearch.design.plan import Combine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParallelSpec:
-    """Branches over the same input, by name, and how their outputs are combined.
+    """Named branches over the same input, and how their outputs are combined.
 
-    A branch that has one of the `conditions` exists only if it is true; the only branch left is its layers. With
-    `split` each branch gets channels of its own: as many as its expression says, or equally many where it is None.
+    A branch with one of the `conditions` exists only if it is true; a single remaining branch is replaced by its
+    layers. With `split`, each branch gets its own channels: the number that its expression gives, or an equal share if
+    that is None.
     """
 
     name: str | None
@@ -36,7 +37,7 @@ class ParallelSpec:
 class ResidualSpec:
     """Layers with a shortcut around them: 'none', 'if_same_shape' or 'project' (a 1x1 convolution and a norm).
 
-    Where `projection` is given, these layers project instead; with `always` also where the shape stays the same.
+    If `projection` is given, these layers project instead; with `always`, even if the shape stays the same.
     """
 
     name: str | None
@@ -50,9 +51,9 @@ class ResidualSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseSpec:
-    """A block inside a block: its `width` output channels, its `options` over the names of the block around it.
+    """A block inside a block; its `width` (output channels) and `options` are expressions over the outer block's names.
 
-    `items` are those of the block, with the values that the known options settle.
+    `items` are those of the block, with the values that follow from the known options.
     """
 
     name: str | None
@@ -69,9 +70,9 @@ ItemSpec = LayerSpec | ParallelSpec | ResidualSpec | UseSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BlockSpec:
-    """A block: `defaults` of its options, its items, and `source`, the mapping that it was decoded from.
+    """A block: the `defaults` of its options, its items, and `source`, the mapping that it was decoded from.
 
-    In `source` the blocks that it uses are written out.
+    In `source`, the blocks that it uses are inlined.
     """
 
     name: str
@@ -81,17 +82,17 @@ class BlockSpec:
 
 
 def count_layers(items: Iterable[ItemSpec]) -> int:
-    """Return how many layers, merges of branches and blocks included, `items` make at most."""
+    """Return the maximum number of layers that `items` make, including merges of branches, and used blocks."""
     count = 0
     for item in items:
-        projects = isinstance(item, ResidualSpec) and item.projection is None  # by two layers
+        projects = isinstance(item, ResidualSpec) and item.projection is None  # with two layers
         parts = len(item.split or ()) if isinstance(item, ParallelSpec) else 0
         count += (3 if projects else 1) + parts + sum(map(count_layers, _lists(item)))
     return count
 
 
 def list_depth(items: Iterable[ItemSpec]) -> int:
-    """Return how many lists of layers are inside each other, `items` included."""
+    """Return the nesting depth of lists of layers, including `items`."""
     return 1 + max((list_depth(inner) for item in items for inner in _lists(item)), default=0)
 
 
@@ -101,9 +102,9 @@ def uses_blocks(items: Iterable[ItemSpec]) -> bool:
 
 
 def settle_items(items: Iterable[ItemSpec], options: Mapping[str, Value]) -> tuple[ItemSpec, ...]:
-    """Return `items` with the value of every expression that reads nothing but `options`, and without those left out.
+    """Return `items` with all expressions evaluated that read only `options`, without items whose condition is false.
 
-    An expression that has no value stays as it is, and raises where the layer is made.
+    An expression that cannot be evaluated stays as it is, and raises when the layer is made.
     """
     found: list[ItemSpec] = []
     for item in items:
@@ -134,7 +135,7 @@ def settle_items(items: Iterable[ItemSpec], options: Mapping[str, Value]) -> tup
 
 
 def is_shape_settled(items: Iterable[ItemSpec]) -> bool:
-    """Return whether `items`, and their windows, are the same for all channels, but for the shortcut of a residual."""
+    """Return whether `items` and their windows are the same for all channels, except for shortcuts of residuals."""
     for item in items:
         match item:
             case LayerSpec(fields=fields):
@@ -153,7 +154,7 @@ def is_shape_settled(items: Iterable[ItemSpec]) -> bool:
 
 
 def reads_out(items: Iterable[ItemSpec]) -> bool:
-    """Return whether an expression in `items` that has no value yet reads the channels that leave the block."""
+    """Return whether an expression in `items` without a value yet reads the output channels of the block."""
     for item in items:
         match item:
             case LayerSpec(fields=fields):
@@ -162,7 +163,7 @@ def reads_out(items: Iterable[ItemSpec]) -> bool:
                 own, lists = [shortcut, always], _lists(item)
             case ParallelSpec(conditions=conditions, split=split):
                 own, lists = [*conditions.values(), *(split or {}).values()], _lists(item)
-            case UseSpec(options=options, width=width):  # the lists inside read its width
+            case UseSpec(options=options, width=width):  # the lists inside read its width as `out`
                 own, lists = [*options.values(), *([width] if reads_out(item.items) else [])], ()
             case _:
                 assert_never(item)
@@ -194,7 +195,7 @@ def _settled(fields: Mapping[str, Expression], options: Mapping[str, Value]) -> 
 
 
 def _settled_condition(when: Expression | None, options: Mapping[str, Value]) -> tuple[bool, Expression | None]:
-    """Return whether what has the condition `when` may exist, and what is left of the condition."""
+    """Return whether an item with the condition `when` may exist, and the condition, or None if it is decided."""
     when = None if when is None else settle(when, options)
     if when is None or when.value is None or isinstance(when.value, str):
         return True, when

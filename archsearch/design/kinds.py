@@ -1,6 +1,6 @@
-"""The kinds of layers that YAML knows: the fields of each, and how their values make a layer of the plan.
+"""The layer kinds of the YAML language: their fields, and how field values make a layer of the plan.
 
-`KINDS` is the table; what a field may hold is in `FieldValues`.
+`KINDS` is the table; `FieldValues` checks what a field may hold.
 Imports the standard library, `errors`, `decode` and this package only.
 """
 
@@ -47,24 +47,24 @@ PADDINGS = ("same", "valid")
 MODES: tuple[PaddingMode, ...] = get_args(PaddingMode)
 UPSAMPLINGS: tuple[UpsampleMode, ...] = get_args(UpsampleMode)
 MAX_FACTOR = 64
-"""The largest factor of an upsampling."""
+"""Maximum factor of an upsampling."""
 SIDES = ("top", "bottom", "left", "right")
 MAX_SPAN = 4096
-"""The largest kernel, stride, dilation and padding of a window: no input has more px."""
+"""Maximum kernel, stride, dilation and padding of a window in px; no side of an input is longer."""
 AXES = ("[0]", "[1]")
-"""What follows the name of a field that has a value for the vertical and one for the horizontal axis."""
+"""Suffixes of the name of a field with one value for the vertical and one for the horizontal axis."""
 WINDOW = (
     *("kernel", "stride", "dilation", "padding", "ceil_mode"),
     *(f"{field}{axis}" for field in ("kernel", "padding") for axis in AXES),
     *(f"padding.{side}" for side in SIDES),
     *("factor", "mode"),
 )
-"""Fields of a layer that shapes and receptive fields come from."""
+"""Fields of a layer that determine shapes and receptive fields."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSpec:
-    """One primitive layer: its kind and fields, each an expression over channels and options."""
+    """One primitive layer: its kind, and its fields as expressions over channels and options."""
 
     kind: str
     name: str | None
@@ -74,7 +74,7 @@ class LayerSpec:
 
 
 class FieldValues:
-    """The fields of one layer, evaluated for the options in `scope` and its input `channels`."""
+    """The fields of one layer, evaluated with the names in `scope`; its input has `channels`."""
 
     __slots__ = ("_fields", "_scope", "channels", "where")
 
@@ -125,7 +125,7 @@ class FieldValues:
         return float(value)
 
     def padding(self, field: str, reach: int) -> tuple[int, int]:
-        """Return (before, after): 'same' spreads `reach` = dilation * (kernel - 1), the odd one after."""
+        """Return (before, after); 'same' splits `reach` = dilation * (kernel - 1), with an odd px after."""
         where = f"{self.where}.{field}"
         value = compute(self._fields[field], self._scope, where)
         if value == "same":
@@ -145,14 +145,14 @@ class FieldValues:
         return amount
 
     def spans(self, field: str) -> tuple[int, int]:
-        """Return what `span` does of height and width, given as one number or two."""
+        """Return the `span` of height and width, given as one number or two."""
         if field in self._fields:
             one = self.span(field)
             return one, one
         return self.span(f"{field}[0]"), self.span(f"{field}[1]")
 
     def sides(self, field: str, reaches: tuple[int, int]) -> Sides:
-        """Return the padding of each side, given as one value, two for the axes, or a number for each side."""
+        """Return the padding of each side, given as one value, one per axis, or one number per side."""
         if field in self._fields:
             rows = self.padding(field, reaches[0])
             return rows, rows if reaches[0] == reaches[1] else self.padding(field, reaches[1])
@@ -167,7 +167,7 @@ class FieldValues:
         return given is not None and compute(given, self._scope, f"{self.where}.{field}") == "same"
 
     def error(self, field: str, what: str, fix: str = "") -> SpecError:
-        """Return the error that the value of `field` cannot be used."""
+        """Return the error for a value of `field` that cannot be used."""
         return SpecError(f"{self.where}.{field}", what, fix)
 
 
@@ -175,10 +175,10 @@ class FieldValues:
 class LayerKind:
     """A kind of layer in YAML.
 
-    `fields` are the defaults by name, `choices` the words that some of them allow; a single value is that of the field
-    `main`. One of `by_axis` may be a list of two values, for height and width: the fields `NAME[0]` and `NAME[1]`, and
-    `padding` a mapping of sides: the fields `padding.top` and so on. `make` takes the values and the layer's name, and
-    returns the layer, or None for no layer.
+    `fields` has the defaults by name, `choices` the words that some fields allow. A single value in YAML sets the field
+    `main`. A field in `by_axis` may be a list of two values for height and width, kept as `NAME[0]` and `NAME[1]`; if
+    it is `padding`, it may also be a mapping of sides, kept as `padding.top` and so on. `make` takes the field values
+    and the layer's name, and returns the layer, or None for no layer.
     """
 
     main: str
@@ -314,7 +314,7 @@ def _pool(values: FieldValues, name: str) -> Pool | BlurPool | GlobalPool | Chan
 
 
 def _linear(values: FieldValues, name: str) -> Linear:
-    features = values.integer("in")  # channels x height x width, where the map was not pooled to one value a channel
+    features = values.integer("in")  # channels x height x width if the map is not pooled to 1 x 1
     return Linear(name=name, in_features=features, out_features=values.integer("out"), bias=values.flag("bias"))
 
 
@@ -366,11 +366,11 @@ KINDS: Mapping[str, LayerKind] = {
     "drop_path": LayerKind(main="rate", fields={"rate": 0.1}, make=_drop_path),
     "linear": LayerKind(main="out", fields={"in": "in", "out": "out", "bias": True}, make=_linear),
 }
-"""The kinds of layers by their names in YAML."""
+"""The layer kinds by their names in YAML."""
 
 
 def unknown_padding(value: str, where: str, options: Iterable[str] = ()) -> SpecError:
-    """Return the error that the text `value` is no padding, nor one of the `options` that may hold one."""
+    """Return the error for a text `value` that is neither a padding nor one of the `options` that may hold one."""
     if value in MODES:
         fix = f"Write 'padding_mode: {value}'; the padding is a size."
     else:

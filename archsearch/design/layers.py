@@ -1,8 +1,9 @@
 """The primitive layers of a plan: one class per kind, with everything that is known without torch.
 
 A class holds the fields of its kind, its output shape and extent, its parameters and MACs, its traits, its
-canonical form, and how `symmetry: flip` ties its weights. docs/extending.md explains how to add one. The kinds here
-have weights; those of `pools` pool, `resize` has borders, `pointwise` and `channels` leave the map as large as it is.
+canonical form, and how `symmetry: flip` ties its weights. docs/extending.md explains how to add one. Convolutions and
+dense layers are here; `pools` has pooling, `resize` borders and upsampling, `pointwise` and `channels` the layers that
+keep height and width.
 Imports the standard library, `errors` and this package only.
 """
 
@@ -71,26 +72,26 @@ class Conv(Leaf):
 
     @property
     def kernels(self) -> tuple[int, int]:
-        """The height and the width of its kernel."""
+        """The height and the width of the kernel."""
         return self.kernel, self.kernel
 
     @property
     def longest(self) -> int:
-        """The longer side of its kernel."""
+        """The longer side of the kernel."""
         return self.kernel
 
     @property
     def sides(self) -> Sides:
-        """Its padding on each side."""
+        """The padding on each side."""
         return self.padding, self.padding
 
     @property
     def mode(self) -> PaddingMode:
-        """What it pads with."""
+        """What fills the padding."""
         return "zeros"
 
     def with_windows(self, width: int, sides: Sides, mode: PaddingMode) -> Conv:
-        """Return it with a kernel of `width` px, a padding of `sides`, and `mode`: a `Conv` where this is enough."""
+        """Return the convolution with this kernel width, padding and padding mode; a plain `Conv` if that suffices."""
         is_square = (width, sides[1], mode) == (self.kernel, sides[0], "zeros")
         if is_square and self.padding == sides[0] and type(self) is Conv:
             return self
@@ -101,7 +102,7 @@ class Conv(Leaf):
         return GeneralConv(**own, kernel_width=width, padding_width=sides[1], padding_mode=mode)
 
     def behind(self, border: Pad) -> Conv | None:
-        """Return the convolution that computes the same as it does behind `border`; None where there is none."""
+        """Return one convolution equal to `border` followed by this convolution, or None if there is none."""
         empty = (0, 0), (0, 0)
         if self.sides != empty and (self.mode != border.mode or border.mode not in ("zeros", "replicate")):
             return None
@@ -113,12 +114,12 @@ class Conv(Leaf):
 
     @property
     def parameters(self) -> int:
-        """The weights, out x in / groups x kernel^2, and the biases; half of them where they are tied."""
+        """The number of weights, out x in / groups x kernel^2, and biases; tied ones count once."""
         weights = self.out_channels * (self.in_channels // self.groups) * self.kernel * self.kernel
         return untied(weights, self.out_channels if self.bias else 0, self.symmetry)
 
     def macs(self, output: Shape) -> int:
-        """Return the weights times the positions; taps on padding count, as in torch."""
+        """Return the number of weights times that of output positions; taps on padding count, as in torch."""
         _, height, width = output
         kernel = self.kernel
         return height * width * self.out_channels * (self.in_channels // self.groups) * kernel * kernel
@@ -131,7 +132,7 @@ class Conv(Leaf):
         return self.stride
 
     def covers(self, shape: Shape) -> bool:
-        """Return whether its one window is a map of `shape`, as that of a dense layer is."""
+        """Return whether its only window is the whole feature map of `shape`, as in a dense layer."""
         if not shape[1] == self.kernel == shape[2] or self.padding[0]:
             return False
         return (self.kernel == 1 or self.dilation == 1) and self.output_shape(shape)[1:] == (1, 1)
@@ -150,7 +151,7 @@ class Conv(Leaf):
         return replace(self, stride=1, dilation=1, padding=(0, 0))
 
     def _as_linear(self, shape: Shape) -> Linear:
-        """Return the dense layer that it is over a map of `shape`, which its one window covers."""
+        """Return the equivalent dense layer for a feature map of `shape` that its only window covers."""
         return Linear(
             name=self.name,
             in_features=prod(shape),
@@ -194,7 +195,7 @@ class Conv(Leaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneralConv(Conv):
-    """A 2-d convolution whose kernel or padding differs between the axes, or that pads with other px than zeros.
+    """A 2-d convolution whose kernel or padding differs between the axes, or whose padding is not zeros.
 
     `kernel` and `padding` are those of the vertical axis.
     """
@@ -221,7 +222,7 @@ class GeneralConv(Conv):
 
     def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
         path = prefix + self.name
-        self._square(kernel=1, padding=(0, 0)).output_shape(shape, prefix)  # the channels
+        self._square(kernel=1, padding=(0, 0)).output_shape(shape, prefix)  # checks the channels
         require_border(self.mode, shape, self.sides, path)
         height, width = (
             window_count(shape, axis, kernel, self.stride, self.dilation, padding, path)
@@ -238,7 +239,7 @@ class GeneralConv(Conv):
 
     @property
     def parameters(self) -> int:
-        """The weights, out x in / groups x kernel, and the biases; half of them where they are tied."""
+        """The number of weights, out x in / groups x kernel area, and biases; tied ones count once."""
         weights = self.out_channels * (self.in_channels // self.groups) * prod(self.kernels)
         return untied(weights, self.out_channels if self.bias else 0, self.symmetry)
 
@@ -283,17 +284,17 @@ class GeneralConv(Conv):
 
     @property
     def _axes(self) -> tuple[tuple[int, int, tuple[int, int]], ...]:
-        """The place in a shape of each axis, with its kernel and padding."""
+        """For each axis: its index in a shape, its kernel and its padding."""
         return (1, self.kernel, self.padding), (2, self.kernel_width, self.padding_width)
 
     def _square(self, **changes: Any) -> Conv:
-        """Return a square convolution of the same channels, with `changes`."""
+        """Return a square convolution with the same channels and with `changes`."""
         return replace(self.with_windows(self.kernel, (self.padding, self.padding), "zeros"), **changes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear(Leaf):
-    """A dense layer over the flattened map: (C, H, W) to (out_features, 1, 1)."""
+    """A dense layer over the flattened feature map: (C, H, W) to (out_features, 1, 1)."""
 
     in_features: int
     out_features: int

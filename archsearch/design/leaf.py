@@ -1,4 +1,4 @@
-"""What every primitive layer of a plan has: the base class of their kinds, and the words that kinds share.
+"""The base classes of the primitive layers of a plan, and what the layer kinds share.
 
 Imports the standard library, `errors` and `design.geometry` only.
 """
@@ -15,11 +15,11 @@ from archsearch.errors import ChannelsError
 Symmetry = Literal["none", "lift", "pairs", "project"]
 """How a layer's weights are tied so that a mirrored input gives a mirrored output (docs/language.md, "Symmetry").
 
-Channels c and c + C / 2 are a pair, each the other's for the mirror image. `lift` makes pairs of an image's plain
-channels, `pairs` takes and makes pairs, `project` makes plain values of pairs.
+Channels c and c + C / 2 are a pair: mirroring the input mirrors and swaps them. `lift` maps an image's plain channels
+to pairs, `pairs` maps pairs to pairs, `project` maps pairs to plain values.
 """
 MapKind = Literal["plain", "image", "pairs"]
-"""The channels of a map: of a network without symmetry, of an image before the first convolution, or pairs."""
+"""What channels are: those of a network without symmetry, those of an image before any convolution, or pairs."""
 Trait = Literal[
     "depthwise",
     "depthwise_separable",
@@ -34,12 +34,12 @@ Trait = Literal[
     "smoothing",
     "dropout",
 ]
-"""A property of layers that limits ask for; read off the layers, never off a block's name."""
+"""A property of layers that limits refer to; detected from the layers, never from a block's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """The base of every primitive layer; its defaults are those of an elementwise layer without parameters.
+    """Base class of the primitive layers; its defaults are those of an elementwise layer without parameters.
 
     A method that takes `prefix`, the path of the layers around this one with a trailing dot, raises `SpecError` at the
     layer's path if the layer does not fit its input.
@@ -47,29 +47,29 @@ class Leaf:
 
     name: str
     row: ClassVar[str]
-    """The kind of its rows in the layer table."""
+    """The kind that the layer table shows."""
     is_convolution: ClassVar[bool] = False
-    """Whether the receptive field of a network is measured at the last of these."""
+    """Whether it is a convolution; the receptive field of a network is measured at the last one."""
     is_global: ClassVar[bool] = False
-    """Whether each output sees the whole map, so that receptive fields are not measured behind it."""
+    """Whether each output sees the whole feature map; receptive fields are not measured after such a layer."""
     is_window_pool: ClassVar[bool] = False
-    """Whether the same holds where its output is one value per channel."""
+    """Whether it counts as global if its output is one value per channel."""
 
     def output_shape(self, shape: Shape, prefix: str = "") -> Shape:
-        """Return the shape of its output for an input of `shape`."""
+        """Return the output shape for an input of `shape`."""
         return shape
 
     def shape_after(self, shape: Shape) -> Shape:
-        """Return `output_shape` for an input that is known to fit, which takes less time."""
+        """Return `output_shape` for an input that is known to fit; faster if it needs no checks."""
         return self.output_shape(shape)
 
     def grow(self, extent: AnyExtent) -> AnyExtent:
-        """Return the extent of its outputs for inputs of `extent`."""
+        """Return the extent of the outputs if that of the inputs is `extent`."""
         return extent
 
     @property
     def is_idle(self) -> bool:
-        """Whether it does nothing, whatever its input."""
+        """Whether it is the identity for every input."""
         return False
 
     @property
@@ -87,29 +87,29 @@ class Leaf:
 
     @property
     def total_stride(self) -> int | Fraction:
-        """The factor by which it makes the map smaller."""
+        """The factor by which it reduces height and width."""
         return 1
 
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
-        """Return its traits; `before` is the convolution before it on the path of the data."""
+        """Return its traits; `before` is the previous convolution on the data path, if any."""
         return ()
 
     def simplified(self, shape: Shape) -> Leaf | None:
-        """Return the plainest layer that computes the same from an input of `shape`, which fits; None for nothing."""
+        """Return the simplest equivalent layer for a fitting input of `shape`, or None if it is the identity."""
         return None if self.is_idle else self
 
     def canonical(self) -> str:
-        """Return the text that equal layers share, without the name; empty for a layer that does nothing."""
+        """Return a text that equal layers share whatever their names; it may be empty for the identity."""
         return ",".join([self.row, *(str(getattr(self, field.name)) for field in fields(self) if field.name != "name")])
 
     def tied(self, kind: MapKind) -> tuple[Self, MapKind]:
-        """Return the layer with `symmetry: flip` for an input of `kind`, and the kind of its output."""
+        """Return the layer tied for `symmetry: flip` and an input of `kind`, and the kind of its output."""
         return self, kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedLeaf(Leaf):
-    """A layer that makes pairs of channels of pairs; it has symmetry `pairs` then."""
+    """A layer that gets symmetry `pairs` if its input has pairs of channels, and then outputs pairs."""
 
     symmetry: Symmetry = "none"
 
@@ -118,23 +118,23 @@ class PairedLeaf(Leaf):
 
 
 def untied(weights: int, biases: int, symmetry: Symmetry) -> int:
-    """Return how many of the weights and biases a layer with `symmetry` has; the others mirror them."""
+    """Return how many of the `weights` and `biases` are free under `symmetry`; the others mirror them."""
     if symmetry == "none":
         return weights + biases
     return weights // 2 + (biases if symmetry == "project" else biases // 2)
 
 
 def tie_text(symmetry: Symmetry) -> str:
-    """Return the suffix of a canonical text for a symmetry."""
+    """Return the suffix of a canonical text for `symmetry`."""
     return "" if symmetry == "none" else f",{symmetry}"
 
 
 def reject_channels(expected: int, got: int, path: str) -> NoReturn:
-    """Raise the error that the layer at `path` gets other channels than it expects."""
+    """Raise `ChannelsError`: the layer at `path` expects another number of input channels."""
     raise ChannelsError(path, f"expected {expected} input channels, got {got}", f"Set its input channels to {got}.")
 
 
 def reject_odd(count: int, what: str, path: str) -> NoReturn:
-    """Raise the error that an odd number of channels cannot be pairs."""
+    """Raise `ChannelsError`: an odd number of channels cannot form pairs."""
     fix = f"Use {count + 1}, or set arch.symmetry=none."
     raise ChannelsError(path, f"arch.symmetry=flip needs an even number of {what}, got {count}", fix)

@@ -1,9 +1,9 @@
-"""Lowering: a design spec, with all arithmetic evaluated, becomes a plan of primitive layers.
+"""Lowering: a design spec becomes a plan of primitive layers, with all expressions evaluated.
 
-Names given here are the layer paths of the analysis and of the state dict. The values that follow from the options of a
-block are evaluated once, for all channels, and lowered blocks are cached, because a search asks for the same ones
+Names given here form the layer paths of the analysis and of the state dict. Values that depend only on the options of a
+block are evaluated once for all channels, and lowered blocks are cached, because a search needs the same ones
 thousands of times.
-Imports the standard library, `errors` and this package only.
+Imports the standard library, `errors`, `decode` and this package only.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ from archsearch.design.spec import DesignSpec, HeadSpec, StageSpec
 from archsearch.errors import ChannelsError, SpecError
 
 MAX_LAYERS = 4096
-"""The largest number of layers of a design, and of its blocks: a bound against a misplaced digit."""
+"""Maximum number of layers, and of blocks, of a design; catches a misplaced digit."""
 JOINED, BETWEEN = "concat", "main"
-"""The names of the layer that a stage with `from` begins with, and of its branch of the stages between both."""
+"""Names of the merge at the start of a stage with `from`, and of its branch with the stages after the origin."""
 Options = tuple[tuple[str, Value], ...]
 """Options of a block with their values, hashable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FixedBlock:
-    """A block whose options are fixed: all of them by name, and its items with the values computed from them."""
+    """A block with fixed options: all of them by name, and its items with the values computed from them."""
 
     block: BlockSpec
     options: Mapping[str, Value]
     items: tuple[ItemSpec, ...]
     layers: int
-    """How many layers it makes at most."""
+    """The maximum number of layers that it makes."""
 
 
 def lower(design: DesignSpec) -> Plan:
-    """Return the plan of `design`; raises `SpecError` for arithmetic that gives no network.
+    """Return the plan of `design`; raises `SpecError` if its expressions give no valid network.
 
     `width: fit` must have been resolved before (see `archsearch.analysis.fit`).
     """
@@ -70,7 +70,7 @@ def lower(design: DesignSpec) -> Plan:
             channels = stem.channels_after(channels)
             top.append(stem)
     stages: list[Sequence] = []
-    ends: dict[str, tuple[int, MapKind]] = {}  # of the stages so far: channels and kind
+    ends: dict[str, tuple[int, MapKind]] = {}  # output channels and kind of each stage so far
     for stage in design.stages:
         joined: tuple[Layer, ...] = ()
         if stage.origin is not None:
@@ -98,7 +98,7 @@ def _layers_of_stage(blocks: tuple[FixedBlock, ...]) -> int:
 
 
 def scaled(width: int | None, design: DesignSpec) -> int:
-    """Return the number of channels of `width` under the design's multiplier and divisor; 1 for None, never read."""
+    """Return `width` scaled by the design's multiplier and rounded to its step; for None 1, which is never read."""
     if width is None:
         return 1
     if design.width == 1 or design.width == "fit":
@@ -112,11 +112,11 @@ def stages_of(design: DesignSpec) -> tuple[StageSpec, ...]:
 
 
 def first_map(symmetry: Literal["none", "flip"]) -> MapKind:
-    """Return the kind of the map that enters a design of `symmetry`."""
+    """Return the kind of the input of a design with `symmetry`."""
     return "plain" if symmetry == "none" else "image"
 
 
-@lru_cache(maxsize=64)  # the blocks of a design are used by everything that reads it
+@lru_cache(maxsize=64)  # everything that reads a design needs its blocks
 def blocks_of(stage: StageSpec) -> tuple[FixedBlock, ...]:
     """Return the blocks of `stage` in order, each with the options that it is lowered with."""
     blocks: list[FixedBlock] = []
@@ -132,7 +132,7 @@ def blocks_of(stage: StageSpec) -> tuple[FixedBlock, ...]:
 
 @lru_cache(maxsize=1024)
 def with_options(block: BlockSpec, options: Options = ()) -> FixedBlock:
-    """Return `block` with `options` over its defaults; the same value for the same ones (remembered, bounded)."""
+    """Return `block` with `options` over its defaults; cached (bounded): the same object for the same arguments."""
     known = {**block.defaults, **dict(options)}
     items = settle_items(block.items, known)
     return FixedBlock(block=block, options=known, items=items, layers=count_layers(items))
@@ -140,19 +140,20 @@ def with_options(block: BlockSpec, options: Options = ()) -> FixedBlock:
 
 @lru_cache(maxsize=1024)
 def lower_block(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]:
-    """Return the layers of `block` for `channels` in and `width` out; remembered (bounded), since they recur."""
+    """Return the layers of `block` for `channels` in and `width` out; cached (bounded), since they recur."""
     return layers_of(block, channels, width)
 
 
 def layers_of(block: FixedBlock, channels: int, width: int) -> tuple[Layer, ...]:
-    """Return the same as `lower_block` without remembering it."""
+    """Return the same as `lower_block`, without its cache."""
     return lower_items(block.items, {**block.options, "block_in": channels, "in": channels, "out": width})
 
 
 def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value], before: Iterable[Layer] = ()) -> tuple[Layer, ...]:
-    """Lower `items` in order; `scope['in']` follows the channels and ends as those of the output.
+    """Return the layers of `items` in order, and update `scope['in']` to the number of output channels.
 
-    Their names are none of those of the layers `before` them. A border right before a convolution becomes its padding.
+    They do not take names of the layers `before` them. If possible, a border directly before a convolution becomes its
+    padding.
     """
     layers: list[Layer] = []
     taken = {layer.name for layer in before}
@@ -163,7 +164,7 @@ def lower_items(items: Iterable[ItemSpec], scope: dict[str, Value], before: Iter
             if layer.name in taken:
                 if item.name == layer.name:
                     raise SpecError(item.where, f"duplicate name '{layer.name}' in one list of layers")
-                # Layers of a residual without a shortcut, or of an only branch, get numbers of their own.
+                # The layers of a residual without a shortcut, or of a single branch, get their own numbers.
                 layer = replace(layer, name=_numbered(layer.name, taken))
             taken.add(layer.name)
             last = layers[-1] if layers else None
@@ -199,7 +200,7 @@ def lower_head(head: HeadSpec, channels: int, kind: MapKind = "plain") -> tuple[
 
 
 def _require_logits(head: HeadSpec, channels: int) -> None:
-    """Raise `ChannelsError` where the `channels` behind `head` are not one for each class."""
+    """Raise `ChannelsError` if the output `channels` of `head` are not one per class."""
     if channels == head.classes:
         return
     if head.classifier:
@@ -224,9 +225,9 @@ def _lower_stage(stage: StageSpec, channels: int, width: int, kind: MapKind) -> 
 def _joined(
     stage: StageSpec, stages: list[Sequence], ends: Mapping[str, tuple[int, MapKind]]
 ) -> tuple[tuple[Parallel], MapKind]:
-    """Return the concatenation that `stage` begins with, and its kind; takes its branch `BETWEEN` from `stages`.
+    """Return the concatenation that `stage` starts with, and its kind; moves its branch `BETWEEN` out of `stages`.
 
-    That are the stages behind the origin, so that the plan stays a tree. Raises `SpecError` where they are no branch.
+    These are the stages after the origin, so the plan stays a tree. Raises `SpecError` if they cannot be a branch.
     """
     where, names = f"arch.stages.{stage.name}.from", [one.name for one in stages]
     assert stage.origin is not None, "the stage has an origin"
@@ -248,20 +249,20 @@ def _joined(
 def _lower_at(
     where: str, name: str, block: FixedBlock, channels: int, width: int, kind: MapKind
 ) -> tuple[Sequence, MapKind]:
-    """Return `lower_block`'s layers as one sequence, tied; errors name the stage that uses the block."""
+    """Return the layers of `lower_block` as one tied sequence, and its kind; errors name the stage of the block."""
     try:
         layers, kind = tie_layers(lower_block(block, channels, width), kind)
     except SpecError as error:
-        if error.where.startswith(where):  # a block defined in the stage
+        if error.where.startswith(where):  # the block is defined inline in the stage
             raise
         raise type(error)(f"{where}, {error.where}", error.what, error.fix) from None
     return Sequence(name=name, layers=layers), kind
 
 
 def _tie_head(layers: tuple[Layer, ...], kind: MapKind) -> tuple[Layer, ...]:
-    """Return the layers of a head with their symmetries: the last convolution or dense layer makes plain values.
+    """Return the layers of a head, tied: the last convolution or dense layer maps pairs to plain values.
 
-    Raises `SpecError` if there is none.
+    Raises `SpecError` if pairs reach the output because there is none.
     """
     if kind == "plain":
         return layers
@@ -284,7 +285,7 @@ def _tie_head(layers: tuple[Layer, ...], kind: MapKind) -> tuple[Layer, ...]:
 
 
 def _lower_item(item: ItemSpec, scope: dict[str, Value], taken: set[str]) -> tuple[Layer, ...]:
-    """Return the layers of one item, whose names may be `taken`, and let `scope['in']` follow the channels."""
+    """Return the layers of one item, whose names may still be `taken`, and update `scope['in']`."""
     match item:
         case LayerSpec():
             name = item.name or _free(item.kind, taken)
@@ -332,7 +333,7 @@ def _lower_parallel(item: ParallelSpec, scope: dict[str, Value]) -> tuple[Layer,
 
 
 def _parts(item: ParallelSpec, names: Listed[str], scope: Mapping[str, Value]) -> dict[str, Narrow]:
-    """Return the layer that gives each of the branches its channels; raises `SpecError` where they do not add up."""
+    """Return the layer that selects the channels of each branch; raises `SpecError` if they do not add up."""
     assert item.split is not None, "the item is a split"
     channels, where, count = _channels(scope), f"{item.where}.split", len(names)
     sizes = [item.split[name] for name in names]
@@ -388,17 +389,17 @@ def _lower_use(item: UseSpec, scope: dict[str, Value]) -> tuple[Layer, ...]:
 
 
 def _keeps_map(sequence: Sequence, channels: int) -> bool:
-    """Return whether a map of `channels` keeps its size; so it does where the sequence leaves one value per channel."""
+    """Return whether `sequence` keeps height and width, or outputs one value per channel, which counts as well."""
     shape = channels, MAX_SPAN, MAX_SPAN
     try:
         after = shape_behind(sequence, shape)
-    except SpecError:  # depends on the map, or does not fit: the analysis reports it
+    except SpecError:  # depends on the input size, or does not fit: the analysis reports it
         return True
     return after[1:] in (shape[1:], (1, 1))
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """Return `name`, with a number where it is taken."""
+    """Return `name`, with a number if it is taken."""
     return _numbered(name, taken) if name in taken else name
 
 
@@ -407,7 +408,7 @@ def _numbered(name: str, taken: set[str]) -> str:
 
 
 def _channels(scope: Mapping[str, Value]) -> int:
-    """Return the channels that enter the next layer."""
+    """Return the number of input channels of the next layer."""
     channels = scope["in"]
     assert isinstance(channels, int), "channels are whole numbers"
     return channels

@@ -1,8 +1,8 @@
-"""The plan: a network as a tree of primitive layers, the one truth that analysis and torch both read.
+"""The plan: a network as a tree of primitive layers, from which both the analysis and the torch module are made.
 
-A plan is fully resolved (every number is known) and does not know the YAML that it came from. A layer's path
-(`stages.c2.1.conv`) is the names down to it joined by dots: the key of its row in the analysis and of its weights in
-the state dict alike. Imports the standard library, `errors` and the layers only.
+A plan is fully resolved (every number is known) and independent of the YAML that it came from. A layer's path
+(`stages.c2.1.conv`) joins the names down to it by dots; it is the key of its row in the analysis and of its weights in
+the state dict. Imports the standard library, `errors` and the layers only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Combine = Literal["add", "concat", "multiply", "mean"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
-    """Layers in sequence; empty is the identity."""
+    """Layers in sequence; an empty sequence is the identity."""
 
     name: str
     layers: tuple[Layer, ...]
@@ -41,7 +41,7 @@ class Sequence:
         return prod(layer.total_stride for layer in self.layers)
 
     def tied(self, kind: MapKind) -> tuple[Sequence, MapKind]:
-        """Return it with `symmetry: flip` for an input of `kind`, and the kind of its output."""
+        """Return the sequence tied for `symmetry: flip` and an input of `kind`, and the kind of its output."""
         layers, kind = tie_layers(self.layers, kind)
         return replace(self, layers=layers), kind
 
@@ -50,9 +50,9 @@ class Sequence:
 class Parallel:
     """Branches over the same input, added, averaged, concatenated along channels, or multiplied.
 
-    A residual is `add` over the branches `main` and `shortcut`. In `multiply` a branch with one value per channel
-    (squeeze and excitation) is broadcast over the map, and one of a single channel (spatial attention) over the
-    channels. A `concat` of symmetry `pairs` keeps the pairs of its branches.
+    A residual is `add` over the branches `main` and `shortcut`. In `multiply`, a branch with one value per channel
+    (squeeze and excitation) is broadcast over all positions, and one with a single channel (spatial attention) over
+    the channels. A `concat` with symmetry `pairs` keeps the pairs of its branches.
     """
 
     name: str
@@ -61,10 +61,10 @@ class Parallel:
     symmetry: Symmetry = "none"
 
     def merged_shape(self, shapes: Listed[Shape], path: str) -> Shape:
-        """Return the shape of the merged branches, given each one's; raises `SpecError` that names two that differ.
+        """Return the shape of the merge of branches with `shapes`; raises `SpecError` that names two that do not match.
 
-        `add` and `mean` need equal shapes, `concat` equal maps, `multiply` one whole map, and others that are equal
-        to it, or 1 x 1, or of one channel.
+        `add` and `mean` need equal shapes, `concat` equal heights and widths. In `multiply`, each branch has the shape
+        of the largest one, but may be 1 x 1 or have one channel.
         """
         if not shapes:
             raise SpecError(path, "has no branches", "Add at least one.")
@@ -97,7 +97,7 @@ class Parallel:
         return max(branch.total_stride for branch in self.branches)
 
     def traits(self) -> tuple[Trait, ...]:
-        """Return the traits of the merge itself; a sum with a branch that is linear in each pixel is a residual."""
+        """Return the traits of the merge itself; a sum or mean with a shortcut branch is a residual."""
         if len(self.branches) < 2:
             return ()
         if self.combine in ("add", "mean") and any(map(_is_shortcut, self.branches)):
@@ -105,7 +105,7 @@ class Parallel:
         return ("gate",) if self.combine == "multiply" else ()
 
     def flattened(self) -> Parallel:
-        """Return it with the branches of a merge of its kind in place of a branch that is nothing else; paths stay."""
+        """Return the merge with the branches of nested merges that it `continues` as its own; paths do not change."""
         if not any(map(_may_be_merge, self.branches)):  # most merges
             return self
         branches: list[Sequence] = []
@@ -121,11 +121,11 @@ class Parallel:
         return self if len(branches) == len(self.branches) else replace(self, branches=tuple(branches))
 
     def continues(self, inner: Parallel) -> bool:
-        """Return whether `inner`, alone in a branch, could be merged together with the other branches."""
+        """Return whether the branches of `inner`, the only layer of a branch, could be branches of this merge."""
         return inner.combine == self.combine != "mean" and inner.symmetry == self.symmetry
 
     def tied(self, kind: MapKind) -> tuple[Parallel, MapKind]:
-        """Return it with `symmetry: flip` for an input of `kind`, and the kind of its output."""
+        """Return the merge tied for `symmetry: flip` and an input of `kind`, and the kind of its output."""
         made = [branch.tied(kind) for branch in self.branches]
         kinds: list[MapKind] = [after for _, after in made]
         if len(set(kinds)) > 1:
@@ -156,9 +156,9 @@ Layer = Primitive | Sequence | Parallel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A network: the input's shape (C, H, W) and the tree `stem`, `stages`, `head` below `layers`.
+    """A network: the input shape (C, H, W), and the trees `stem`, `stages` and `head` in `layers`.
 
-    The head's logits leave as (classes, 1, 1); the network gives them as (B, K).
+    The head outputs logits of shape (classes, 1, 1); the torch module returns them as (B, K).
     """
 
     input_shape: Shape
@@ -166,13 +166,13 @@ class Plan:
 
 
 def _may_be_merge(branch: Sequence) -> bool:
-    """Return whether a branch may be a merge and nothing else; quick, and sure where it is not."""
+    """Return whether a branch may consist of a merge only: a fast check without false negatives."""
     first = branch.layers[0] if branch.layers else None
     return first is not None and (isinstance(first, Sequence) or isinstance(first, Parallel) or first.is_idle)  # noqa: SIM101 - a union takes as long again
 
 
 def _acting(layers: Iterable[Layer], path: str) -> Iterator[tuple[Primitive | Parallel, str]]:
-    """Yield the layers that do something with their paths, which `path` begins; merges of one branch are its layers."""
+    """Yield the non-identity layers, with paths that start with `path`; merges of one branch are inlined."""
     for layer in layers:
         if isinstance(layer, Sequence):
             yield from _acting(layer.layers, f"{path}.{layer.name}")
@@ -184,7 +184,7 @@ def _acting(layers: Iterable[Layer], path: str) -> Iterator[tuple[Primitive | Pa
 
 
 def _is_shortcut(layer: Layer) -> bool:
-    """Return whether a branch of a sum is the identity or a projection: no activation, and no window but of a pool."""
+    """Return whether a branch of a sum is an identity or a projection: only 1x1 convolutions, no activation or gate."""
     if isinstance(layer, Sequence):
         return all(map(_is_shortcut, layer.layers))
     if isinstance(layer, Parallel):
@@ -195,7 +195,7 @@ def _is_shortcut(layer: Layer) -> bool:
 
 
 def shape_behind(layer: Layer, shape: Shape) -> Shape:
-    """Return the shape of the output of `layer` for an input of `shape`; raises `SpecError` where it does not fit."""
+    """Return the output shape of `layer` for an input of `shape`; raises `SpecError` if it does not fit."""
     if isinstance(layer, Sequence):
         for inner in layer.layers:
             shape = shape_behind(inner, shape)
@@ -206,7 +206,7 @@ def shape_behind(layer: Layer, shape: Shape) -> Shape:
 
 
 def primitives(layers: Iterable[Layer], prefix: str = "") -> Iterator[tuple[str, Primitive]]:
-    """Yield path and layer of every primitive layer below `layers` in order; their paths begin with `prefix`."""
+    """Yield the path, which starts with `prefix`, and the layer of every primitive layer below `layers`, in order."""
     for layer in layers:
         path = f"{prefix}{layer.name}"
         match layer:
@@ -219,9 +219,9 @@ def primitives(layers: Iterable[Layer], prefix: str = "") -> Iterator[tuple[str,
 
 
 def canonical_text(plan: Plan) -> str:
-    """Return the text that equal networks share: the plainest layers that compute the same, without names and nesting.
+    """Return the text that equal networks share: the simplest equivalent layers, without names and nesting.
 
-    Raises `SpecError` where branches cannot be merged.
+    Raises `SpecError` if branches cannot be merged.
     """
     texts: list[str | _Merge] = []
     _add_texts(plan.layers, plan.input_shape, texts)
@@ -229,13 +229,13 @@ def canonical_text(plan: Plan) -> str:
 
 
 class _Merge(NamedTuple):
-    """The canonical text of a merge, by its parts: the kind, and the texts of the branches."""
+    """The canonical text of a merge in parts: the kind, and the texts of the branches."""
 
     kind: tuple[Combine, Symmetry]
     branches: list[str]
 
     def text(self) -> str:
-        """Return the text; only that of `concat` depends on the order of the branches."""
+        """Return the text, which depends on the order of the branches only for `concat`."""
         combine, symmetry = self.kind
         texts = self.branches if combine == "concat" else sorted(self.branches)
         return f"{combine}({'|'.join(texts)}){tie_text(symmetry)}"
@@ -246,16 +246,16 @@ def _joined(texts: Iterable[str | _Merge]) -> str:
 
 
 def _add_texts(layers: Iterable[Layer], shape: Shape, found: list[str | _Merge]) -> Shape:
-    """Add the canonical texts of `layers`, without nesting and layers that do nothing, for an input of `shape`.
+    """Add to `found` the canonical texts of `layers`, without nesting or identities, for an input of `shape`.
 
-    Returns the shape of their output.
+    Returns the output shape.
     """
     for layer in layers:
         if isinstance(layer, Conv):
             found.append(layer.simplified(shape).canonical())
             shape = layer.shape_after(shape)
         elif isinstance(layer, Activation) or (isinstance(layer, Norm) and layer.kind == "batch"):
-            found.append(layer.canonical())  # as plain as it is, and the shape stays
+            found.append(layer.canonical())  # already the simplest, and the shape stays
         elif isinstance(layer, Sequence):
             shape = _add_texts(layer.layers, shape, found)
         elif isinstance(layer, Parallel):
@@ -292,7 +292,7 @@ def design_id(plan: Plan) -> str:
 
 
 def tie_layers(layers: Iterable[Layer], kind: MapKind) -> tuple[tuple[Layer, ...], MapKind]:
-    """Return `layers`, whose input is of `kind`, with their symmetries, and the kind of their output."""
+    """Return `layers` tied for an input of `kind`, and the kind of their output."""
     if kind == "plain":
         return tuple(layers), kind
     made: list[Layer] = []

@@ -1,4 +1,4 @@
-"""The primitive layers that compute every position of a map by itself, or scale values: norms, activations, dropout.
+"""The primitive layers that keep the shape of the feature map: norms, activations, dropout, clamps and scales.
 
 Imports the standard library, `errors` and this package only.
 """
@@ -31,16 +31,16 @@ ActivationKind = Literal[
     "softplus",
 ]
 EPS = 1e-5
-"""What norms add to the variance where nothing else is given; torch's default."""
+"""What norms add to the variance by default, as in torch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Norm(PairedLeaf):
     """A normalisation with one scale and one shift per channel; `groups` is used by kind 'group' only.
 
-    Kind 'channel' takes its statistics at every position, over the channels (ConvNeXt's layer norm); `layer` takes
-    them over the whole map too. With symmetry `pairs` both channels of a pair share scale, shift and statistics;
-    groups are then those of the pairs.
+    Kind 'channel' takes its statistics at every position, over the channels (ConvNeXt's layer norm); 'layer' takes
+    them over the channels and all positions. With symmetry `pairs`, both channels of a pair share scale, shift and
+    statistics, and groups are groups of pairs.
     """
 
     kind: NormKind
@@ -75,7 +75,7 @@ class Norm(PairedLeaf):
 
     @property
     def parameters(self) -> int:
-        """A scale and a shift per channel; running means are not trained."""
+        """A scale and a shift per channel; running statistics are not trained."""
         return untied(2 * self.channels, 0, self.symmetry)
 
     def shape_after(self, shape: Shape) -> Shape:
@@ -137,7 +137,7 @@ class Dropout(Leaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clamp(Leaf):
-    """Values limited to those from `low` to `high`."""
+    """Values clamped to the interval from `low` to `high`."""
 
     low: float
     high: float
@@ -150,14 +150,14 @@ class Clamp(Leaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale(Leaf):
-    """A learnt factor, and a learnt shift with `bias`: one per channel, or one for all (LayerScale, ReZero).
+    """A trained factor, with `bias` also a shift: one per channel, or one for all (LayerScale, ReZero).
 
-    With symmetry `pairs` both channels of a pair share them. One that is not `learnt` is the constant `init`.
+    With symmetry `pairs`, both channels of a pair share them. If not `learnt`, the factor is the constant `init`.
     """
 
     channels: int
     init: float = 1.0
-    """The value that the factors begin with."""
+    """The initial value of the factors."""
     per: Literal["channel", "layer"] = "channel"
     bias: bool = False
     learnt: bool = True
@@ -172,7 +172,7 @@ class Scale(Leaf):
 
     @property
     def count(self) -> int:
-        """The number of factors, of which pairs share theirs."""
+        """The number of factors; with symmetry `pairs`, every two are tied."""
         return self.channels if self.per == "channel" else 1
 
     @property
@@ -202,7 +202,7 @@ class Scale(Leaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropPath(Leaf):
-    """Stochastic depth: the whole map of an image is dropped with probability `rate` (Huang et al. 2016)."""
+    """Stochastic depth: the feature map of an image is dropped with probability `rate` (Huang et al. 2016)."""
 
     rate: float
 

@@ -1,4 +1,4 @@
-"""The primitive layers that pool the windows of every channel, or its whole map.
+"""The primitive layers that pool every channel, over windows or over the whole feature map.
 
 Imports the standard library, `errors` and this package only.
 """
@@ -17,9 +17,9 @@ from archsearch.errors import SpecError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool(Leaf):
-    """A max or average pooling window; padded positions never win a max.
+    """Max or average pooling over windows; padding never wins a max.
 
-    They do not count in an average either, unless with `counts_padding`, where they are zeros of it.
+    It does not count in an average either, unless `counts_padding` is true: then it counts as zeros.
     """
 
     kind: PoolKind
@@ -62,20 +62,20 @@ class Pool(Leaf):
         return replace(self, kind=kind, padding=(self.padding[0], after), counts_padding=False)
 
     def _reaches_padding(self, shape: Shape) -> bool:
-        """Return whether a window on a map of `shape` has padding in it."""
+        """Return whether a window on a feature map of `shape` includes padding."""
         before = self.padding[0]
         ends = [(windows - 1) * self.stride + self.kernel - before for windows in self.output_shape(shape)[1:]]
         return before > 0 or any(end > length for end, length in zip(ends, shape[1:], strict=True))
 
     @property
     def is_idle(self) -> bool:
-        """Whether its windows are single px, one beside the other."""
+        """Whether its windows are single px at stride 1."""
         return self.kernel == self.stride == 1
 
     def traits(self, before: Leaf | None) -> tuple[Trait, ...]:
         if self.is_idle:
             return ()
-        if self.kernel == 1:  # takes every so many px: the maximum, and the average, of one
+        if self.kernel == 1:  # subsampling: the maximum and the average of one px
             return "max_pool", "average_pool"
         return ("max_pool",) if self.kind == "max" else ("smoothing" if self.stride == 1 else "average_pool",)
 
@@ -87,7 +87,7 @@ class Pool(Leaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlurPool(Leaf):
-    """A fixed binomial filter over every channel, of a map that is mirrored at its border (Zhang 2019)."""
+    """A fixed binomial filter over every channel, with the feature map mirrored at its border (Zhang 2019)."""
 
     kernel: int
     stride: int
@@ -107,7 +107,7 @@ class BlurPool(Leaf):
         return slide(extent, self.kernel, self.stride, 1, self.padding[0])
 
     def macs(self, output: Shape) -> int:
-        """Return those of the depthwise convolution that it is computed as."""
+        """Return the multiply-accumulates of the depthwise convolution that computes it."""
         return prod(output) * self.kernel * self.kernel
 
     @property
@@ -128,7 +128,7 @@ class BlurPool(Leaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GlobalPool(Leaf):
-    """Reduction of every channel's map to one value: (C, H, W) to (C, 1, 1)."""
+    """Reduction of every channel to one value: (C, H, W) to (C, 1, 1)."""
 
     kind: PoolKind
 

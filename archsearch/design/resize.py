@@ -1,4 +1,4 @@
-"""The primitive layers that make a map larger: borders of zeros or px of the map, and upsampling.
+"""The primitive layers that enlarge the feature map: borders and upsampling.
 
 Imports the standard library, `errors` and this package only.
 """
@@ -14,17 +14,17 @@ from archsearch.design.leaf import Leaf
 from archsearch.errors import SpecError
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
-"""What is around a map: zeros, the map mirrored at its border px, its border px, or its opposite side."""
+"""What fills the border: zeros, the feature map mirrored at its border px, its border px, or its opposite side."""
 UpsampleMode = Literal["nearest", "bilinear"]
 LARGEST_MAP = 16384
-"""px of a side of a map that was made larger; no input has more than a quarter of them."""
+"""Maximum side of an upsampled feature map in px, four times that of an input."""
 Sides = tuple[tuple[int, int], tuple[int, int]]
-"""px above and below a map, then left and right of it."""
+"""px (above, below) and (left, right) of a feature map."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pad(Leaf):
-    """A border around the map: `rows` are px above and below it, `columns` px left and right of it."""
+    """A border around the feature map: `rows` px above and below it, `columns` px left and right of it."""
 
     rows: tuple[int, int] = (0, 0)
     columns: tuple[int, int] = (0, 0)
@@ -53,7 +53,7 @@ class Pad(Leaf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upsample(Leaf):
-    """A map `factor` times as high and wide; `bilinear` between the middles of px (torch's align_corners=False)."""
+    """Upsampling by `factor` along both axes; `bilinear` is between px centres (torch's align_corners=False)."""
 
     factor: int
     mode: UpsampleMode = "nearest"
@@ -72,7 +72,7 @@ class Upsample(Leaf):
 
     @property
     def is_idle(self) -> bool:
-        """Whether the map stays as large as it is."""
+        """Whether the feature map keeps its size."""
         return self.factor == 1
 
     @property
@@ -86,13 +86,13 @@ class Upsample(Leaf):
 
 
 def sides_text(start: str, sides: Sides, mode: PaddingMode) -> str:
-    """Return a canonical text that begins with `start`, for a border that is not the same around the map."""
+    """Return the canonical text, starting with `start`, of a border that can differ between sides."""
     (top, bottom), (left, right) = sides
     return f"{start},{top},{bottom}x{left},{right}{'' if mode == 'zeros' else f',{mode}'}"
 
 
 def require_border(mode: PaddingMode, shape: Shape, sides: Sides, path: str) -> None:
-    """Raise `SpecError` at `path` where a map of `shape` is too small for a border of `mode`, as torch does."""
+    """Raise `SpecError` at `path` if a feature map of `shape` is too small for a border of `mode`, as torch does."""
     for length, side in zip(shape[1:], sides, strict=True):
         most = {"reflect": length - 1, "circular": length}.get(mode)
         if most is not None and max(side) > most:

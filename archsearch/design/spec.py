@@ -1,7 +1,7 @@
 """Design specs: a YAML network (stem, named stages, head, width), decoded and checked, and written back as one mapping.
 
-Blocks are given inline or by name; names are looked up in the function `blocks`.
-Imports the standard library, `errors`, `decode` and this package only.
+Blocks are given inline or by name; the `blocks` argument looks up names.
+Imports the standard library, `errors`, `decode`, `formatting` and this package only.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from archsearch.formatting import one_line
 
 Decoded = TypeVar("Decoded")
 BlockLookup = Callable[[str], Mapping[str, Any]]
-"""From a block's name to its mapping; raises `SpecError` for an unknown name."""
+"""A function from a block's name to its mapping; raises `SpecError` for an unknown name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockUse:
-    """A block with the options that differ from its defaults."""
+    """A block with the options that override its defaults."""
 
     block: BlockSpec
     options: Mapping[str, Value]
@@ -45,11 +45,11 @@ class BlockUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StageSpec:
-    """`repeats` blocks of `width` output channels; `entry`, where given, takes the place of the first.
+    """`repeats` blocks of `width` output channels; `entry`, if given, replaces the first block.
 
-    The width is None where the blocks never read it: it follows from what they concatenate. The stride of a stage is
-    that of its first block; the others run at stride 1. With `origin`, the name of an earlier stage, the input is the
-    output of the stage before concatenated with the output of `origin`.
+    The width may be None if the blocks never read it, for example because they concatenate branches. The stride of a
+    stage is that of its first block; the others run at stride 1. If `origin` names an earlier stage, the input is the
+    output of the previous stage concatenated with the output of `origin`.
     """
 
     name: str
@@ -62,9 +62,9 @@ class StageSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeadSpec:
-    """Layers before the pooling, the pooling ('none' for no pooling), and what makes the logits.
+    """Layers before the pooling, the pooling ('none' for no pooling), and the layers that make the logits.
 
-    That is `classifier`, or where it is None a dropout and a linear layer, unless `linear` is false.
+    These are `classifier` or, if it is None, dropout and a linear layer; there are none if `linear` is false.
     """
 
     layers: tuple[ItemSpec, ...]
@@ -76,11 +76,11 @@ class HeadSpec:
     classifier: tuple[ItemSpec, ...] | None
     classes: int
     source: Mapping[str, Any]
-    """The mapping that it was decoded from, with the blocks that it uses written out."""
+    """The mapping that the head was decoded from, with used blocks inlined."""
 
     @property
     def makes_logits(self) -> bool:
-        """Whether a layer behind the pooling makes the logits."""
+        """Whether a layer after the pooling makes the logits."""
         return bool(self.classifier) or (self.classifier is None and self.linear)
 
 
@@ -88,9 +88,9 @@ class HeadSpec:
 class DesignSpec:
     """A network before its numbers are evaluated: input (C, H, W), stem, stages, head.
 
-    `width` multiplies every width of stem and stages; unless it is 1, the products are rounded to multiples of
-    `divisor`. 'fit' is the largest multiplier that keeps every upper limit. With `symmetry` 'flip', weights are tied so
-    that a mirrored image gives mirrored maps (docs/language.md, "Symmetry").
+    `width` multiplies every width of stem and stages; unless it is 1, the products are rounded to multiples of `step`.
+    'fit' is the largest multiplier that keeps every upper limit. With `symmetry` 'flip', weights are tied so that a
+    mirrored image gives mirrored feature maps (docs/language.md, "Symmetry").
     """
 
     name: str
@@ -110,7 +110,7 @@ class DesignSpec:
 
     @property
     def step(self) -> int:
-        """Scaled widths are multiples of it: the divisor, or twice an odd divisor if channels are pairs."""
+        """The number that scaled widths are multiples of: the divisor, doubled if it is odd and channels form pairs."""
         return self.divisor if self.symmetry == "none" else self.divisor * (1 + self.divisor % 2)
 
     def at_width(self, width: float) -> DesignSpec:
@@ -123,27 +123,27 @@ _STAGE_KEYS = ("block", "width", "repeats", "entry", "from")
 _HEAD_KEYS = ("layers", "pool", "kernel", "classifier", "dropout", "linear", "bias", "classes")
 _OWN = ("block",)
 _FIELDS = frozenset[str]().union(*[kind.fields for kind in KINDS.values()])
-"""What a block could give an option for: no misspelt one."""
+"""Names of layer fields: a stage key among these is not a typo, but an option that the block does not have."""
 
 
 class BlockReader:
-    """Decodes blocks and remembers them, so that their layers are cached too; for many designs of the same blocks.
+    """Decodes and caches blocks for many designs that share them.
 
-    Mappings that it has read must not be changed afterwards.
+    A block that is read again is the same object, so that caches of its layers hit. Mappings must not change after it.
     """
 
-    MOST_INLINE = 256  # blocks without a name that are cached
+    MOST_INLINE = 256  # cached inline blocks
 
     def __init__(self, blocks: BlockLookup) -> None:
         """Read blocks by name from `blocks`."""
         self._lookup = blocks
         self._named: dict[str, BlockSpec] = {}
-        self._inline: dict[tuple[int, str], tuple[object, BlockSpec]] = {}  # the mapping is kept, and so its number
-        self._reading: list[str] = []  # the names of blocks that are being read, each used by the one before
-        self._rest: dict[str, tuple[object, Any]] = {}  # the last mapping at each place, and its decoded value
+        self._inline: dict[tuple[int, str], tuple[object, BlockSpec]] = {}  # keeping the mapping keeps its id
+        self._reading: list[str] = []  # names of the blocks being read, outermost first
+        self._rest: dict[str, tuple[object, Any]] = {}  # by place: the last mapping, and its decoded value
 
     def read(self, raw: object, where: str) -> BlockSpec:
-        """Return the block of a stage, by its name or defined in it; raises `SpecError` below `where`."""
+        """Return the block that `raw` names or defines; raises `SpecError` at or below `where`."""
         if raw is None:
             raise SpecError(where, "missing key for a stage", "It must be a block's name, or a block.")
         if isinstance(raw, str) and raw:
@@ -176,7 +176,7 @@ class BlockReader:
             self._reading.pop()
 
     def once(self, raw: object, where: str, decode: Callable[[object, str], Decoded]) -> Decoded:
-        """Return `decode(raw, where)`, remembered as long as the mapping at `where` is the same object."""
+        """Return `decode(raw, where)`, cached as long as the mapping at `where` is the same object."""
         last = self._rest.get(where)
         if last is None or last[0] is not raw:
             last = self._rest[where] = (raw, decode(raw, where))
@@ -184,7 +184,7 @@ class BlockReader:
 
 
 def no_blocks(name: str) -> Mapping[str, Any]:
-    """Raise `SpecError`: the lookup of blocks for the design of a run, which is self-contained."""
+    """Raise `SpecError`; the block lookup for the design of a run, which contains its blocks."""
     raise SpecError("", f"the design names the block '{name}', but the design of a run contains its blocks")
 
 
@@ -214,7 +214,7 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
 
 
 def _require_blocks(stages: Mapping[str, Any], where: str) -> None:
-    """Raise `SpecError` at a stage without a block where others have one: its name is probably misspelt."""
+    """Raise `SpecError` at a stage without a block if others have one: its name is probably misspelt."""
     have = [str(key) for key, stage in stages.items() if is_mapping(stage) and stage.get("block") is not None]
     for key, stage in stages.items():
         if have and is_mapping(stage) and stage.get("block") is None:
@@ -282,13 +282,13 @@ class _Reader:
 
 
 def _reads_width(use: BlockUse) -> bool:
-    """Return whether the block reads its output channels, whatever its stride."""
+    """Return whether the block may read its number of output channels, at any stride."""
     known = {name: value for name, value in {**use.block.defaults, **use.options}.items() if name != "stride"}
     return reads_out(settle_items(use.block.items, known))
 
 
 def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], where: str) -> SpecError:
-    """Return the error about a key of a stage that is no option of its block."""
+    """Return the error for a stage key that is not an option of its block."""
     at, fix = join(where, key), suggest(key, (*_STAGE_KEYS, *known))
     if key in _FIELDS or not fix.startswith("Did you mean"):
         its_block = f"its block '{block.name}'" if block.name else "its block"
@@ -298,7 +298,7 @@ def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], wher
 
 
 def _options(raw: Mapping[str, Any], block: BlockSpec, where: str) -> dict[str, Value]:
-    """Return those of `raw` that are options of `block`, each of the type of its default."""
+    """Return the entries of `raw` that are options of `block`, each checked against its default."""
     return {
         key: option_value(value, block.defaults[key], join(where, key))
         for key, value in raw.items()
@@ -341,7 +341,7 @@ def _head(raw: object, where: str, read: ReadBlock) -> HeadSpec:
 
 
 def decode_input(raw: object, where: str) -> tuple[int, int, int]:
-    """Return the shape (C, H, W) of images; raises `SpecError` at `where` for anything else."""
+    """Return the (C, H, W) shape of images; raises `SpecError` at `where` if `raw` is not one."""
     shape = convert(tuple[int, int, int], raw, where)
     if min(shape) < 1 or max(shape) > 4096:
         raise SpecError(where, f"must be (channels, height, width) from 1 to 4096, got {list(shape)}")
@@ -358,7 +358,7 @@ def _integer(raw: object, where: str, least: int) -> int:
 
 
 def self_contained(design: DesignSpec) -> dict[str, Any]:
-    """Return a mapping that `decode_design` reads back to an equal network: blocks inlined, numbers evaluated."""
+    """Return a mapping, with all blocks inlined, that `decode_design` decodes to an equal network."""
     source: dict[str, Any] = {
         "name": design.name,
         "input": list(design.input_shape),

@@ -1,1 +1,1 @@
-"""A torch module as a design: traced, written, compared with the original; and modules by name."""
+"""Import of a torch module as a design: loaded by name, traced, written and compared with the original."""

@@ -1,4 +1,4 @@
-"""The operations that join maps, or a map with a constant or a stored weight.
+"""The arithmetic operations: they combine feature maps, or a feature map with a constant or a stored weight.
 
 Imports the design's layers and this package.
 """
@@ -15,7 +15,7 @@ from archsearch.design.plan import Combine
 from archsearch.importer.registry import dimensions, operation
 from archsearch.importer.steps import Form, Recorder
 
-_PARTS = ("plus_3", "relu6_plus_3", "x_relu6_plus_3")  # of a hard sigmoid or hard swish that is written out
+_PARTS = ("plus_3", "relu6_plus_3", "x_relu6_plus_3")  # of a hard sigmoid or hard swish written as arithmetic
 
 
 @operation("add", "sub", "mul", "div")
@@ -23,7 +23,7 @@ def _arithmetic(recorder: Recorder, given: dict[str, Any]) -> int:
     name = str(recorder.node.target).split(".")[1].rstrip("_")
     sides = [given["self"], given["other"]]
     factor = float(given.get("alpha", 1)) * (-1 if name == "sub" else 1)
-    if factor != 1:  # of the second map of a sum
+    if factor != 1:  # the factor of the second operand of a sum
         if not all(map(recorder.is_computed, sides)):
             recorder.refuse("a difference from a weight or a constant")
         return _merge(recorder, "add", sides, factor)
@@ -44,7 +44,10 @@ def _arithmetic(recorder: Recorder, given: dict[str, Any]) -> int:
 
 
 def _with_constant(recorder: Recorder, name: str, node: Any, value: float) -> int:
-    """Return the step of a map plus, times or through a constant: nothing, or a part of a hard sigmoid or swish."""
+    """Return the step of a feature map plus, times or divided by a constant.
+
+    This is the feature map itself, a mean of two, a constant scale, or a part of a hard sigmoid or hard swish.
+    """
     index = recorder.source(node, "last", *_PARTS)
     form = recorder.form(index)
     if value == (0 if name == "add" else 1):
@@ -63,13 +66,13 @@ def _with_constant(recorder: Recorder, name: str, node: Any, value: float) -> in
 
 
 def _times(recorder: Recorder, index: int, factor: float) -> int:
-    """Return the step of a map times a constant."""
+    """Return the step of a feature map times a constant."""
     channels = recorder.shape(index)[0]
     return recorder.layer(index, Scale(name="scale", channels=channels, init=factor, per="layer", learnt=False))
 
 
 def _with_weight(recorder: Recorder, name: str, node: Any, other: Any) -> int:
-    """Return the step of a map times a stored weight, or plus one that is the bias of the layer before."""
+    """Return the step of a feature map times a stored weight, or plus one that is the bias of the preceding layer."""
     index = recorder.source(node, "last")
     weight = recorder.stored(other)
     channels = recorder.shape(index)[0]
@@ -95,7 +98,7 @@ def _with_weight(recorder: Recorder, name: str, node: Any, other: Any) -> int:
 
 
 def _merge(recorder: Recorder, combine: Combine, sides: list[Any], factor: float = 1.0) -> int:
-    """Return the step of two maps joined, the second of them times `factor`."""
+    """Return the step of two feature maps merged, the second of them times `factor`."""
     inputs = [recorder.source(side, "last", "relu6_plus_3") for side in sides]
     for one, other in (inputs, inputs[::-1]):  # x * relu6(x + 3), before it is divided by 6
         form = recorder.form(other)
@@ -136,9 +139,9 @@ def _concat(recorder: Recorder, given: dict[str, Any]) -> int:
 
 
 def _sum_over_part(recorder: Recorder, inputs: list[int]) -> int | None:
-    """Return the step of a sum with zeros beside the channels of one side; None if the `inputs` are not one.
+    """Return the step of the sum with zero-padded channels that a concatenation of `inputs` equals; None if it is none.
 
-    A map whose first channels have another map added, joined with its other channels, is such a sum (ReXNet).
+    ReXNet adds a feature map to the first channels of another and concatenates the sum with the remaining channels.
     """
     if len(inputs) != 2:
         return None

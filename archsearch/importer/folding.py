@@ -1,9 +1,9 @@
-"""A traced network cut into blocks, and equal neighbours folded into the stages of a design.
+"""Division of a traced network into blocks, and grouping of equal neighbouring blocks into the stages of a design.
 
-A block is a module of a class of the author's that merges maps itself (a residual block), or that recurs, or else an
-item of a list that is a `torch.nn.Sequential`; what lies between such modules is cut before each convolution.
-Consecutive blocks of one form become a stage with `repeats`; where only the first differs, it is the stage's `entry`.
-Imports the design and this package.
+A block is a module whose class, written by the author, merges feature maps itself (a residual block) or occurs several
+times; otherwise, a `torch.nn.Sequential` that is an item of a list. Layers between such modules are cut before each
+convolution. Consecutive blocks of one form become a stage with `repeats`; if only the first differs, it is the stage's
+`entry`. Imports the design and this package.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from archsearch.importer.forms import Form, block_source, unified
 from archsearch.importer.steps import Step
 from archsearch.importer.writer import SEQUENTIAL, Writer
 
-_TORCH = "torch.nn.modules."  # classes of torch itself, which are never blocks
+_TORCH = "torch.nn.modules."  # prefix of torch's own classes, which are never blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """The mapping of a design, and the steps of its layers in the order in which the design has them."""
+    """The stages and the head of a design as mappings, and the steps of its layers in the order of the design."""
 
     stages: dict[str, Any]
     head: dict[str, Any]
@@ -37,19 +37,19 @@ class Block:
     """Consecutive layers of one block of a stage."""
 
     path: str
-    """Of the author's module; of the first layer where it is loose."""
+    """The path of the author's module; that of the first layer if the block is loose."""
     kind: str
-    """The class of the author's module; empty where it is loose: cut from the layers between such modules."""
+    """The class of the author's module; empty if the block is loose, that is, cut from layers between such modules."""
     layers: list[Layer] = field(default_factory=list[Layer])
 
     @property
     def parent(self) -> str:
-        """The path of the module around it."""
+        """The path of the enclosing module."""
         return _parent(self.path)
 
 
 def written(layers: tuple[Layer, ...], steps: Listed[Step], classes: int) -> Written:
-    """Return stages and head of the traced `layers`, named by the indices of their `steps`."""
+    """Return the stages and the head of the traced `layers`, which are named by the indices of their `steps`."""
     cut = _start_of_head(layers, steps, classes)
     blocks = _blocks(layers[:cut], steps)
     writer = Writer(steps, _projecting(blocks))
@@ -58,9 +58,10 @@ def written(layers: tuple[Layer, ...], steps: Listed[Step], classes: int) -> Wri
 
 
 def _start_of_head(layers: tuple[Layer, ...], steps: Listed[Step], classes: int) -> int:
-    """Return where the head begins: at the last global pool or the dense layers, or at the layer that gives classes.
+    """Return the index in `layers` at which the head begins.
 
-    Dropout before it that is in the same module belongs to it.
+    This is the first global pool or dense layer after the last merge, or, if earlier, the last convolution or dense
+    layer if it has as many outputs as there are classes. Dropout directly before it in the same module belongs to it.
     """
     start = len(layers)
     while start and not isinstance(layers[start - 1], Parallel):
@@ -87,7 +88,7 @@ def _outputs(layer: Layer) -> int:
 
 
 def _blocks(layers: Iterable[Layer], steps: Listed[Step]) -> list[Block]:
-    """Return the layers cut into blocks."""
+    """Return the blocks that the layers are cut into."""
     kinds = _block_classes(steps)
     found: list[Block] = []
     for layer in layers:
@@ -105,9 +106,11 @@ def _blocks(layers: Iterable[Layer], steps: Listed[Step]) -> list[Block]:
 
 
 def _begins(layer: Layer, path: str, block: Block) -> bool:
-    """Return whether a layer between modules begins a new block: a second convolution, merge or stride.
+    """Return whether a loose layer after the loose `block` begins a new one.
 
-    A pool does so too where the author has put it into another module, unless it is a call in the code around both.
+    A convolution or merge does if the block has one already, or has a pool and another parent module. A pool with a
+    stride does if the block has a stride already, or has another parent module; in the latter case not if the code
+    around both calls the pool.
     """
     if isinstance(layer, Pool):
         strided = any(isinstance(each, Conv | Pool) and each.stride > 1 for each in block.layers)
@@ -118,7 +121,7 @@ def _begins(layer: Layer, path: str, block: Block) -> bool:
 
 
 def _block_classes(steps: Listed[Step]) -> frozenset[str]:
-    """Return the author's classes that are blocks: those that merge maps, and recurring ones without these inside."""
+    """Return the author's classes that are blocks: those that merge feature maps, and repeated ones without these."""
     paths: dict[str, set[str]] = {}
     inside: dict[str, set[str]] = {}
     merging: set[str] = set()
@@ -135,7 +138,7 @@ def _block_classes(steps: Listed[Step]) -> frozenset[str]:
 
 
 def _projecting(blocks: Iterable[Block]) -> frozenset[str]:
-    """Return the classes of blocks of which one has layers in all branches of a sum: a shortcut with a projection."""
+    """Return the classes of blocks with a projecting shortcut: in one block, all branches of a sum have layers."""
     return frozenset(
         block.kind
         for block in blocks
@@ -145,7 +148,7 @@ def _projecting(blocks: Iterable[Block]) -> frozenset[str]:
 
 
 def _stages(blocks: Listed[Block], writer: Writer) -> dict[str, Any]:
-    """Return the stages, equal neighbours folded."""
+    """Return the stages, with equal neighbours folded into one."""
     stages: dict[str, Any] = {}
     index = 0
     while index < len(blocks):
@@ -163,7 +166,7 @@ def _stages(blocks: Listed[Block], writer: Writer) -> dict[str, Any]:
 
 
 def _repeated(blocks: Listed[Block], index: int, form: Form, writer: Writer) -> tuple[Form, int]:
-    """Return the form of the block at `index` and of those after it that are equal, and how many they are."""
+    """Return the common form of the block at `index` and of the equal blocks after it, and their number."""
     repeats = 1
     while index + repeats < len(blocks) and form.stride is not None:
         mark = len(writer.order)
@@ -177,7 +180,7 @@ def _repeated(blocks: Listed[Block], index: int, form: Form, writer: Writer) -> 
 
 
 def _after_entry(blocks: Listed[Block], index: int, entry: Form, writer: Writer) -> tuple[Form, int] | None:
-    """Return the blocks after the first of a stage that differs from them; None where they are no stage with it."""
+    """Return form and number of the equal blocks after an `entry` that differs; None if they cannot form a stage."""
     if index + 1 >= len(blocks) or not blocks[index].kind or entry.stride is None:
         return None
     mark = len(writer.order)
@@ -189,7 +192,7 @@ def _after_entry(blocks: Listed[Block], index: int, entry: Form, writer: Writer)
 
 
 def _neighbour(blocks: Listed[Block], first: int, other: int, writer: Writer) -> Form | None:
-    """Return the form of a later block that may be in the stage of the first: of its class and parent, stride 1."""
+    """Return the form of a later block; None unless it has the first block's class and parent, and stride 1."""
     one, two = blocks[first], blocks[other]
     if one.kind != two.kind or one.parent != two.parent:
         return None
@@ -198,7 +201,7 @@ def _neighbour(blocks: Listed[Block], first: int, other: int, writer: Writer) ->
 
 
 def _stage_name(blocks: Listed[Block], index: int, repeats: int, taken: Mapping[str, Any]) -> str:
-    """Return a name from the author's path: that of the module that holds this one stage, else of the first block."""
+    """Return a name from the author's paths: of the module that contains just this stage, else of the first block."""
     first = blocks[index]
     around = [path for path in (first.parent, _parent(first.path)) if path]
     alone = (path for path in around if sum(each.path.startswith(f"{path}.") for each in blocks) == repeats)
@@ -211,7 +214,7 @@ def _stage_name(blocks: Listed[Block], index: int, repeats: int, taken: Mapping[
 
 
 def _head(tail: tuple[Layer, ...], writer: Writer, classes: int) -> dict[str, Any]:
-    """Return the head for the layers at the end."""
+    """Return the head for the last layers, `tail`."""
     match tail:
         case (GlobalPool() as pool, Linear(out_features=outputs) as last) if outputs == classes:
             rate = {}

@@ -1,7 +1,7 @@
-"""The form of a block: its YAML with sizes that are still open, so that blocks of the same kind are seen as equal.
+"""The form of a block: its YAML with sizes left open, so that blocks of the same kind compare as equal.
 
-A size is a `Choice` of expressions that give its number, a window's field an `Option` of the block. Two forms
-are one where some expression holds for both. Imports the standard library only.
+A size is a `Choice` of expressions that evaluate to it; a field of a window is an `Option` of the block. Two forms
+are unified if, for every size, some expression holds for both. Imports the standard library only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A value, and expressions that give it in this block: the best first."""
+    """The expressions that evaluate to a value in this block, best first; the value itself may be one of them."""
 
     texts: tuple[str | int, ...]
 
@@ -35,26 +35,26 @@ class Form:
     width: int
 
     def values(self, option: str) -> set[int]:
-        """Return the different values that the layers have for an option; of `stride` those above 1."""
+        """Return the distinct values of an option in the layers; for `stride` only those above 1."""
         found = {each.value for each in _options(self.layers) if each.name == option}
         return {value for value in found if value > 1} if option == "stride" else found
 
     @property
     def stride(self) -> int | None:
-        """The stride of all layers that have one above 1; 1 if none has, None if they differ."""
+        """The common stride of all layers with a stride above 1; 1 if there are none, None if they differ."""
         strides = self.values("stride") or {1}
         return next(iter(strides)) if len(strides) == 1 else None
 
     @property
     def stride_option(self) -> dict[str, int]:
-        """The stride as an option of a stage, where it is not the default."""
+        """The stride as an option of a stage; empty if it is the default."""
         return {"stride": self.stride} if self.stride is not None and self.stride > 1 else {}
 
 
 def unified(one: Form, other: Form) -> Form | None:
-    """Return the form of two blocks with the expressions that hold for both, and the strides of the first.
+    """Return the form of two blocks, with the expressions that hold for both and the strides of the first.
 
-    None where their forms or widths differ.
+    None if their forms or widths differ.
     """
     layers, residual = _unified(one.layers, other.layers), _unified(one.residual, other.residual)
     if layers is None or residual is None or one.width != other.width:
@@ -63,14 +63,14 @@ def unified(one: Form, other: Form) -> Form | None:
 
 
 def block_source(form: Form) -> dict[str, Any]:
-    """Return a block of the design language.
+    """Return the block in the design language.
 
-    An option that all layers share is one of the block: `kernel`, `dilation`, and the stride of those above 1, or of
-    the first window on the way where all are 1.
+    A `kernel` or `dilation` that all layers share becomes an option of the block. So does the common stride of the
+    layers with a stride above 1; if there are none, that of the first convolution with a window.
     """
     source: dict[str, Any] = {}
     options = {name: next(iter(values)) for name in ("kernel", "dilation") if len(values := form.values(name)) == 1}
-    strided: set[int] = set()  # identities of the strides that are the block's option
+    strided: set[int] = set()  # `id()` of the strides that the block's option sets
     if form.stride is not None:
         above = [id(each) for each in _options(form.layers) if each.name == "stride" and each.value > 1]
         strided = set(above) if above else _first_stride(form.layers)
@@ -85,7 +85,7 @@ def block_source(form: Form) -> dict[str, Any]:
 
 
 def literal(form: Any, options: frozenset[str] = frozenset(), strided: set[int] | None = None) -> Any:
-    """Return YAML with the best expression of each size; fields of windows in `options` are read from the block."""
+    """Return YAML with the best expression of each size; fields in `options` refer to the option of the block."""
     match form:
         case Choice():
             return form.texts[0]
@@ -95,7 +95,7 @@ def literal(form: Any, options: frozenset[str] = frozenset(), strided: set[int] 
             return form.name if form.name in options else form.value
         case dict():
             made = {key: literal(value, options, strided) for key, value in form.items()}
-            pool = "kind" in made  # whose stride is its kernel by default
+            pool = "kind" in made  # a pool's default stride is its kernel, so a stride of 1 must be written
             return {key: value for key, value in made.items() if pool or (key, value) not in _DEFAULTS}
         case list():
             return [literal(value, options, strided) for value in form]
@@ -107,7 +107,7 @@ _DEFAULTS = (("stride", 1), ("dilation", 1))
 
 
 def _first_stride(items: list[Any]) -> set[int]:
-    """Return the identity of the stride of the first convolution with a window that all maps pass; empty for none."""
+    """Return the `id()` of the stride of the first convolution with a window outside of branches; empty if none."""
     for item in items:
         if "parallel" in item:
             return set()
@@ -130,7 +130,7 @@ def _options(form: Any) -> Iterator[Option]:
 
 
 def _unified(one: Any, other: Any) -> Any:
-    """Return the form that is both; None where they differ."""
+    """Return the form that holds for both; None if they differ."""
     match one, other:
         case Choice(), Choice():
             both = tuple(text for text in one.texts if text in other.texts)

@@ -1,7 +1,7 @@
 """A design from a torch module: traced, written, and compared with the original before it is returned.
 
-The parameters, the MACs and the logits (with the author's weights) of the design must be those of the module; a design
-that differs is never returned. Running a module is running its author's code.
+The design must have the module's number of parameters, MACs and, with the author's weights, logits; a design that
+differs is never returned. Importing a module runs its author's code.
 Imports torch, the design, analysis, network and this package.
 """
 
@@ -29,12 +29,12 @@ from archsearch.importer.structure import layers_of_trace
 from archsearch.importer.trace import trace
 from archsearch.network.assemble import assemble
 
-TOLERANCE = 1e-4  # of the logits, relative to the largest
+TOLERANCE = 1e-4  # largest difference of a logit, relative to the largest logit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """A design imported from a module; its parameters, MACs and logits equal those of the module."""
+    """A design imported from a module, with the module's parameters and MACs, and its logits within `TOLERANCE`."""
 
     design: DesignSpec
     weights: Mapping[str, Tensor]
@@ -46,7 +46,7 @@ class Imported:
     difference: float
     """The largest difference of a logit from that of the module, relative to the largest logit.
 
-    It is measured on random images, with the weights of the module and with random weights that are never 0.
+    It is measured on random images, with the weights of the module and with random weights other than 0.
     """
 
     @property
@@ -60,8 +60,8 @@ def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: s
     """Return the design of `network` for images of `input_shape` (C, H, W), with the author's weights.
 
     The module itself is not changed: a copy is traced, in evaluation mode and float32 on the CPU.
-    Raises `SpecError` where its code raises, torch.export cannot read it, a design cannot express an operation, or the
-    design would differ from the network.
+    Raises `SpecError` if its code raises, torch.export cannot read it, a design cannot express an operation, or the
+    design differs from the network.
     """
     label, input_shape = name or type(network).__name__, decode_input(input_shape, "input")
     network = copy.deepcopy(network).cpu().float().eval()
@@ -87,7 +87,7 @@ def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: s
     weights = {**state, **_weights(network, found, plan, made.order, shapes)}
     macs, difference = _compare(network, found, ours, weights)
     _require(footprint.macs == macs, network, f"its MACs are {macs}, those of the design {footprint.macs}")
-    # A scale of 0 or 1, as before a training, would hide a layer that is wrong.
+    # A scale that is still at its initial 0 or 1 would hide a wrong layer.
     _draw(network, {key for step in steps for key in step.keys.values()})
     drawn = {**state, **_weights(network, found, plan, made.order, shapes)}
     difference = max(difference, _compare(network, found, ours, drawn)[1])
@@ -102,14 +102,14 @@ def from_module(network: nn.Module, input_shape: Shape = (3, 32, 32), *, name: s
 
 
 def _fitting(value: Tensor, shape: torch.Size | None) -> Tensor:
-    """Return a weight in the `shape` of the design's: a dense layer over the channels is a 1x1 convolution."""
+    """Return a weight in the `shape` that the design has: a dense layer over channels becomes a 1x1 convolution."""
     return value if shape is None or shape.numel() != value.numel() else value.reshape(shape)
 
 
 def _weights(
     network: nn.Module, found: Trace, plan: Plan, order: tuple[int, ...], shapes: Mapping[str, torch.Size]
 ) -> dict[str, Tensor]:
-    """Return the author's weights under the keys of the plan's network, in its `shapes`."""
+    """Return the author's weights with the keys and `shapes` of the plan's network."""
     theirs = {
         **dict(network.named_parameters(remove_duplicate=False)),
         **dict(network.named_buffers(remove_duplicate=False)),
@@ -125,9 +125,9 @@ def _weights(
 
 
 def _compare(network: nn.Module, found: Trace, ours: nn.Module, weights: Mapping[str, Tensor]) -> tuple[int, float]:
-    """Return the MACs of `network` and how far the logits of `ours` with `weights` are from its logits.
+    """Return the MACs of `network`, and the largest difference of the logits of `ours` with `weights` from its logits.
 
-    The distance is relative to the largest logit; raises `SpecError` where it is above `TOLERANCE`.
+    The difference is relative to the largest logit; raises `SpecError` if it exceeds `TOLERANCE`.
     """
     try:
         ours.load_state_dict({key: value.clone() for key, value in weights.items()})
@@ -152,7 +152,10 @@ def _compare(network: nn.Module, found: Trace, ours: nn.Module, weights: Mapping
 
 
 def _draw(network: nn.Module, keys: Set[str]) -> None:
-    """Draw the weights and statistics of `network` with these `keys` from a fixed seed; fixed filters are none."""
+    """Set the weights and statistics of `network` with these `keys` to random values, from a fixed seed.
+
+    Fixed filters are not among the `keys`.
+    """
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for key, tensor in (*network.named_parameters(), *network.named_buffers()):

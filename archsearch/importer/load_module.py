@@ -1,6 +1,6 @@
-"""A torch module by the name of its file or package: this runs its author's code.
+"""Loads a torch module by the name of its file or package, which runs its author's code.
 
-Only what a user types names such code; no configuration file can. Imports torch and this package.
+Only the command line can name such code; configuration files cannot. Imports torch and this package.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from archsearch.errors import SpecError
 from archsearch.importer.trace import error_in
 
 WHERE = "module"
-"""The argument of the command, which errors name."""
+"""The command-line argument that errors name."""
 
 
 def load_module(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Return the network that `reference` names, `FILE.py:NAME` or `PACKAGE.MODULE:NAME`.
+    """Return the network that `reference` names: `FILE.py:NAME` or `PACKAGE.MODULE:NAME`.
 
-    NAME is a class or a function, which is called with `arguments`, or a network.
-    Raises `SpecError` where there is no such file or name, its code raises, or it is no `torch.nn.Module`.
+    NAME is a network, or a class or function that returns one when it is called with `arguments`.
+    Raises `SpecError` if the file or name does not exist, its code raises, or the result is not a `torch.nn.Module`.
     """
     source, _, name = reference.rpartition(":")
     if not source or not name.isidentifier():
@@ -44,7 +44,7 @@ def load_module(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 @contextmanager
 def _search_path(source: str) -> Iterator[None]:
-    """Let a file import what lies next to it, as if Python ran it."""
+    """Let a file import modules from its own folder within the block, as if Python ran it."""
     folder = str(Path(source).expanduser().resolve().parent)
     if not source.endswith(".py"):
         yield
@@ -85,7 +85,7 @@ def _of_package(name: str) -> ModuleType:
 
 
 def _networks(module: ModuleType) -> list[str]:
-    """Return the names in `module` that may give a network: its own classes of networks, or else its functions."""
+    """Return the names in `module` that may provide a network: its own classes of networks and its functions."""
     own = {
         name: value
         for name, value in vars(module).items()
@@ -96,7 +96,7 @@ def _networks(module: ModuleType) -> list[str]:
 
 
 def _made(found: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:
-    """Return the network that `found` is or gives when it is called."""
+    """Return `found` if it is a network, else the network that it returns when it is called."""
     if isinstance(found, nn.Module):
         if arguments:
             raise SpecError("module_args", f"{name} is already a network and takes no arguments", "Leave them out.")
@@ -109,7 +109,7 @@ def _made(found: Any, name: str, arguments: Mapping[str, Any]) -> nn.Module:
     except TypeError as error:
         fix = f"Its arguments: {inspect.signature(found)}. Write module_args={{NAME: VALUE}}."
         raise SpecError("module_args", f"{name} cannot be called: {error}", fix) from None
-    except ValueError:  # it shows no signature
+    except ValueError:  # it has no signature that `inspect` can read
         pass
     try:
         network = found(**arguments)

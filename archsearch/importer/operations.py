@@ -1,4 +1,4 @@
-"""The operations that are layers: what convolutions, norms, activations and pools of torch's ATen are in the plan.
+"""The operations that become layers: convolutions, norms, activations, pools and others of torch's ATen.
 
 Imports torch, the design's layers and this package.
 """
@@ -70,7 +70,7 @@ def _conv(recorder: Recorder, given: dict[str, Any]) -> int:
 
 
 def _blur(recorder: Recorder, given: dict[str, Any], index: int, border: Pad, weight: torch.Tensor) -> int:
-    """Return the step of a fixed binomial filter over every channel of a map with a border."""
+    """Return the step of a blur pool: a fixed binomial filter over every channel of a feature map with a border."""
     channels, kernel = recorder.shape(index)[0], int(weight.shape[-1])
     taps = torch.tensor([comb(kernel - 1, tap) / 2 ** (kernel - 1) for tap in range(kernel)])
     plain = given["bias"] is None and int(given["groups"]) == channels and not any(given["padding"])
@@ -91,7 +91,7 @@ def _blur(recorder: Recorder, given: dict[str, Any], index: int, border: Pad, we
 @operation("linear")
 def _linear(recorder: Recorder, given: dict[str, Any]) -> int:
     index = recorder.source(given["input"], "last")
-    if recorder.form(index) is not None:  # over the channels of every position
+    if recorder.form(index) is not None:  # applied to the channels of each position
         outputs, inputs = (int(size) for size in recorder.tensor(given["weight"]).shape)
         conv = Conv(name="conv", in_channels=inputs, out_channels=outputs, kernel=1, bias=given["bias"] is not None)
         return recorder.layer(index, conv, keys=recorder.keys(weight=given["weight"], bias=given["bias"]))
@@ -146,7 +146,7 @@ def _instance_norm(recorder: Recorder, given: dict[str, Any]) -> int:
 
 
 def _activation(kind: ActivationKind, **expected: Any) -> Reader:
-    """Return the reader of an activation whose arguments must be `expected`."""
+    """Return the reader of an activation; it rejects arguments that differ from `expected`."""
 
     def read(recorder: Recorder, given: dict[str, Any]) -> int:
         for name, value in expected.items():

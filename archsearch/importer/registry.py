@@ -1,7 +1,7 @@
-"""The table of the operations that the trace knows, which the modules of readers fill.
+"""The table of the operations that the trace knows, filled by the modules that define readers.
 
 A reader takes the recorder and the arguments of the call by name, and returns the index of the step that holds the
-result. It raises `SpecError` through `Recorder.refuse` for arguments that no layer has.
+result. It raises `SpecError` by `Recorder.refuse` for arguments that no layer supports.
 Imports this package only.
 """
 
@@ -14,11 +14,11 @@ from archsearch.importer.steps import Recorder
 
 Reader = Callable[[Recorder, dict[str, Any]], int]
 OPERATIONS: dict[str, Reader] = {}
-"""The reader of each operation of torch's ATen by name, without the `_` of those in place."""
+"""The reader of each ATen operation by name, without the `_` suffix of in-place operations."""
 
 
 def operation(*names: str) -> Callable[[Reader], Reader]:
-    """Let the decorated function be the reader of the operations `names`."""
+    """Register the decorated function as the reader of the operations `names`."""
 
     def register(reader: Reader) -> Reader:
         OPERATIONS.update(dict.fromkeys(names, reader))
@@ -28,7 +28,7 @@ def operation(*names: str) -> Callable[[Reader], Reader]:
 
 
 def square(recorder: Recorder, values: Any, name: str) -> int:
-    """Return the one value of a pair of equal numbers; `name` is what they are, for the refusal."""
+    """Return the common value of a pair of equal numbers; raise `SpecError` with their `name` if they differ."""
     pair = [values] if isinstance(values, int) else list(values)
     if len(set(pair)) > 1:
         recorder.refuse(f"a {name} of {' x '.join(map(str, pair))}")

@@ -1,6 +1,6 @@
 """The steps of a traced network, each a layer or a merge of the plan, and the recorder that collects them.
 
-Imports torch for types, the design's layers and plan.
+Imports torch, and the design's layers and plan.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from archsearch.design.resize import Pad, PaddingMode
 from archsearch.errors import SpecError
 
 Final = Literal["", "softmax", "log_softmax"]
-"""What the author's network does after its logits."""
+"""What the author's network applies to its logits."""
 BORDERS: tuple[PaddingMode, ...] = get_args(PaddingMode)
-"""The forms of a map with a border, which a convolution may pad by itself; px left, right, above and below it."""
+"""The forms of a padded feature map, whose padding a convolution may absorb; values: px left, right, top, bottom."""
 _FORMS = {
     "last": "this operation on a map whose channels come last",
     "groups": "a view of channels in groups that is no shuffle of channels",
@@ -40,7 +40,7 @@ _VIEWS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a value is where it is not the map of its step: one of `BORDERS` or a key of `_FORMS`, and its numbers."""
+    """The form of a value that is not its step's feature map: an item of `BORDERS` or key of `_FORMS`, with numbers."""
 
     kind: str
     values: tuple[int, ...] = ()
@@ -53,11 +53,11 @@ class Origin:
     network: str
     """The class of the network."""
     modules: tuple[tuple[str, str], ...] = ()
-    """Path and class of the modules around it, outermost first, the network itself (path "") left out."""
+    """Path and class of the enclosing modules, outermost first, without the network itself (path "")."""
     operation: str = ""
     """The name in torch's ATen: `aten.conv2d`."""
     line: str = ""
-    """The author's line: `model.py, line 7: x = self.conv(x)`; empty if unknown."""
+    """The source line: `model.py, line 7: x = self.conv(x)`; empty if unknown."""
 
     @property
     def path(self) -> str:
@@ -65,19 +65,19 @@ class Origin:
         return self.modules[-1][0] if self.modules else ""
 
     def refuse(self, what: str, fix: str = "") -> NoReturn:
-        """Raise `SpecError`: a design cannot express `what`; it names module path, operation and line."""
+        """Raise `SpecError`: a design cannot express `what`; the error names module path, operation and line."""
         line = f" ({self.line})" if self.line else ""
         raise SpecError(self.path or self.network, f"{self.operation}: a design cannot express {what}{line}", fix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One operation: a layer of one input, a merge of several, or neither (it passes its input on)."""
+    """One operation: a layer with one input, a merge of several inputs, or neither (it passes its input on)."""
 
     inputs: tuple[int, ...]
     """Indices of the steps that it reads; step 0 is the image."""
     shape: Shape
-    """(C, H, W) of its output; a flattened map keeps its shape until a dense layer reads it."""
+    """(C, H, W) of its output; a flattened feature map keeps its shape until a dense layer reads it."""
     origin: Origin
     layer: Primitive | None = None
     combine: Combine | None = None
@@ -87,23 +87,23 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """The operations of a network in the order they run, and what differs from the author's network."""
+    """The operations of a network in execution order, and the differences from the author's network."""
 
     steps: tuple[Step, ...]
     output: int
-    """The index of the step that gives the logits."""
+    """The index of the step that computes the logits."""
     final: Final
     parameters: int
-    """Trainable numbers of the modules that inference uses, shared ones counted once."""
+    """The number of trainable parameters that inference uses; shared ones count once."""
     notes: tuple[str, ...]
-    """What differs from the author's network, one sentence each."""
+    """The differences from the author's network, one sentence each."""
 
 
 class Recorder:
     """Collects steps while the operations of an exported graph are read in order.
 
-    `node` is the operation that is being read, `keys` are the state-dict keys of the graph's inputs by their names.
-    Every method raises `SpecError`, with the operation's origin, for what a plan cannot express.
+    `node` is the operation that is being read; `keys` maps the names of the graph's inputs to state-dict keys.
+    Methods raise `SpecError`, with the operation's origin, for what a plan cannot express.
     """
 
     def __init__(self, network: nn.Module, keys: Mapping[str, str]) -> None:
@@ -111,16 +111,16 @@ class Recorder:
         self.notes: list[str] = []
         self.final: Final = ""
         self.used: dict[str, str] = {}
-        """State-dict keys of the weights that were read, each with the path of the module that reads it."""
+        """The path of the module that reads each weight, by the weight's state-dict key."""
         self.node: Any = None
         self.ran = set[str]()
-        """The paths of the modules that operations come from."""
+        """The paths of the modules whose operations were read."""
         self.parts: dict[Any, list[tuple[int, int]]] = {}
-        """Start and number of the channels of each part, by the node that splits a map."""
+        """The first channel and the number of channels of each part, by the node that splits a feature map."""
         self._network, self._keys = network, keys
         self._parameters = dict(network.named_parameters(remove_duplicate=False))
-        self._index: dict[Any, int] = {}  # of the step that holds the value of a node
-        self._forms: dict[int, Form] = {}  # of the steps whose value is not their map
+        self._index: dict[Any, int] = {}  # index of the step that holds the value of a node
+        self._forms: dict[int, Form] = {}  # forms of the steps whose value differs from their feature map
 
     @property
     def origin(self) -> Origin:
@@ -136,14 +136,14 @@ class Recorder:
         self.origin.refuse(what)
 
     def note(self, text: str) -> None:
-        """Remember a difference from the author's network, once."""
+        """Record a difference from the author's network, once."""
         if text not in self.notes:
             self.notes.append(text)
 
     def hold(self, node: Any, index: int, *, in_place_of: Any = None) -> None:
-        """Let `node` have the value of a step.
+        """Assign the value of a step to `node`.
 
-        An operation in place gives it also to the value `in_place_of` that it overwrites, and to its views.
+        An in-place operation also assigns it to the node `in_place_of`, which it overwrites, and to its views.
         """
         self._index[node] = index
         if in_place_of is not None:
@@ -151,11 +151,11 @@ class Recorder:
             self._index.update({other: index for other, held in self._index.items() if held == old})
 
     def is_computed(self, node: Any) -> bool:
-        """Return whether a value is computed from the image, and not only from weights and constants."""
+        """Return whether a value depends on the image, and not only on weights and constants."""
         return node in self._index
 
     def source(self, node: Any, *forms: str) -> int:
-        """Return the step of a node that must be a map, or have one of `forms`; a border becomes a layer."""
+        """Return the step of a node that must be a feature map or have one of `forms`; other borders become a layer."""
         if node not in self._index:
             self.refuse("a value that is not computed from the image")
         index = self._index[node]
@@ -167,7 +167,7 @@ class Recorder:
         return index
 
     def border(self, index: int) -> Pad | None:
-        """Return the border that the map below a step has; None for a step of no such form."""
+        """Return the border that a step adds to the feature map below it; None if the step has no such form."""
         form = self.form(index)
         if form is None or form.kind not in BORDERS:
             return None
@@ -175,18 +175,18 @@ class Recorder:
         return Pad(name="pad", rows=(top, bottom), columns=(left, right), mode=form.kind)
 
     def surround(self, index: int) -> None:
-        """Let a step with a border be the layer that gives it."""
+        """Turn a step with a border into the padding layer that adds it."""
         layer, step = self.border(index), self.steps[index]
         assert layer is not None, "the step has a border"
         self.steps[index] = replace(step, layer=layer, shape=layer.shape_after(step.shape))
         del self._forms[index]
 
     def form(self, index: int) -> Form | None:
-        """Return what the value of a step is, if it is not its map."""
+        """Return the form of a step's value; None if the value is the step's feature map."""
         return self._forms.get(index)
 
     def shape(self, index: int) -> Shape:
-        """Return the (C, H, W) of a step's output."""
+        """Return the shape (C, H, W) of a step's output."""
         return self.steps[index].shape
 
     def add(self, *inputs: int, form: Form | None = None, **step: Any) -> int:
@@ -198,7 +198,7 @@ class Recorder:
         return len(self.steps) - 1
 
     def layer(self, index: int, layer: Primitive, **more: Any) -> int:
-        """Append the step of a layer of one input, of the form of that, and return its index."""
+        """Append the step of a layer with one input, whose form it keeps, and return the new index."""
         try:
             shape = layer.output_shape(self.shape(index))
         except SpecError as error:
@@ -206,11 +206,11 @@ class Recorder:
         return self.add(index, layer=layer, shape=shape, form=self.form(index), **more)
 
     def below(self, index: int) -> int:
-        """Return the step that the step `index`, which has a form, is a view of."""
+        """Return the step that is the input of step `index`, which has a form."""
         return self.steps[index].inputs[0]
 
     def add_bias(self, node: Any, bias: Any) -> bool:
-        """Let the layer that gives `node`, which has weights and no bias, have `bias`; return whether there is one."""
+        """Add `bias` to the layer that computes `node`; return False if it takes none or `node` has several readers."""
         index = self._index[node]
         step = self.steps[index]
         if getattr(step.layer, "bias", True) or len(node.users) > 1:
@@ -220,7 +220,7 @@ class Recorder:
         return True
 
     def make_mean(self, node: Any, count: float) -> bool:
-        """Let the sum of two maps `node` be their mean where `count` is 2; return whether it is one."""
+        """Turn the sum `node` of two feature maps into their mean if `count` is 2; return whether that was possible."""
         index = self._index[node]
         if self.steps[index].combine != "add" or count != 2 or len(node.users) > 1:
             return False
@@ -228,13 +228,13 @@ class Recorder:
         return True
 
     def stored(self, node: Any) -> Any:
-        """Return the weight or buffer whose values `node` has in the same order; None if it is computed."""
+        """Return the node of the weight or buffer whose values `node` has in the same order; None if it is computed."""
         while getattr(node, "op", "") == "call_function" and _operation(node) in _VIEWS:
             node = node.args[0]
         return node if getattr(node, "name", "") in self._keys else None
 
     def value(self, node: Any) -> torch.Tensor | None:
-        """Return the tensor of a node that is computed from buffers alone; None for any other."""
+        """Return the tensor of a node that is computed only from buffers; None for any other."""
         if node.op == "placeholder":
             buffer = dict(self._network.named_buffers()).get(self._keys.get(node.name, ""))
             return None if buffer is None else buffer.detach()
@@ -247,14 +247,14 @@ class Recorder:
         return node.target(*arguments, **node.kwargs)
 
     def first_value(self, node: Any) -> float:
-        """Return the value that all numbers of a stored weight have; 1 where they differ."""
+        """Return the common value of all elements of a stored weight; 1 if they differ."""
         values = self._parameters.get(self._keys[node.name])
         if values is None or not values.numel() or (values != values.flatten()[0]).any():
             return 1.0
         return float(f"{values.flatten()[0].item():.6g}")
 
     def keys(self, **tensors: Any) -> dict[str, str]:
-        """Return the state-dict key of each tensor that is not None, and remember that they are used."""
+        """Return the state-dict key of each tensor that is not None, and mark the keys as used."""
         found: dict[str, str] = {}
         for name, node in tensors.items():
             if node is None:
@@ -271,12 +271,12 @@ class Recorder:
         return found
 
     def tensor(self, node: Any) -> torch.Tensor:
-        """Return the tensor of a node, with its shape and without its values."""
+        """Return the tensor of a node, which has a shape but no values."""
         return node.meta["val"]
 
 
 def _operation(node: Any) -> str:
-    """Return the name of the operation of a call, without overload: `view`."""
+    """Return the name of the operation of a call, without its overload: `view`."""
     parts = str(node.target).split(".")
     return parts[1] if len(parts) > 1 else parts[0]
 

@@ -1,7 +1,7 @@
-"""The tree of a traced network: sequences, and parallels whose branches begin at one map and end in one merge.
+"""The tree of a traced network: sequences, and parallels whose branches begin at one feature map and end in one merge.
 
-The branches of a merge begin at the nearest map that all of them pass (the common dominator of its inputs). A network
-whose maps cannot be nested like this is refused. Imports the design's plan and the trace.
+The branches of a merge begin at the nearest feature map that all of them pass through (the common dominator of its
+inputs). A network that cannot be nested like this is rejected. Imports the design's plan and the trace.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from archsearch.importer.steps import Step, Trace
 def layers_of_trace(trace: Trace) -> tuple[tuple[Layer, ...], tuple[Step, ...]]:
     """Return the layers of the network in order, each named by the index of its step, and the steps.
 
-    These are those of the trace and, behind them, the concatenations that were put inside of others. Raises `SpecError`
-    where a layer would stand at two places of the tree.
+    The steps are those of the trace, followed by concatenations that were added inside others. Raises `SpecError` if a
+    layer with weights would be at two places of the tree.
     """
     structure = _Structure(_nested_concats(trace.steps), trace.output)
     return structure.layers(), tuple(structure.steps)
@@ -52,9 +52,9 @@ class _Structure:
         return tuple(reversed(found))
 
     def _grouped(self, step: Step, start: int) -> tuple[int, ...]:
-        """Return the inputs of a concatenation with neighbours that share layers as one: joined before the others.
+        """Return the inputs of a concatenation, with neighbours that share layers concatenated to one input first.
 
-        A block that joins its input and all that is computed from it, one from the other, is `[x, [f(x), g(f(x))]]`.
+        For example, a block that concatenates x, f(x) and g(f(x)) becomes `[x, [f(x), g(f(x))]]`.
         """
         found: list[list[int]] = []
         last: int | None = None
@@ -71,7 +71,7 @@ class _Structure:
         return tuple(each[0] if len(each) == 1 else self._joined(step, tuple(each)) for each in found)
 
     def _joined(self, step: Step, inputs: tuple[int, ...]) -> int:
-        """Append the concatenation of some `inputs` of the one of `step`, and return its index."""
+        """Append a concatenation of some `inputs` of the concatenation `step`, and return its index."""
         shapes = [self.steps[each].shape for each in inputs]
         self.steps.append(replace(step, inputs=inputs, shape=(sum(shape[0] for shape in shapes), *step.shape[1:])))
         self._dominators.append(self._common(inputs))
@@ -84,14 +84,14 @@ class _Structure:
         return Parallel(name=str(index), branches=named, combine=combine)
 
     def _place(self, index: int) -> None:
-        """Remember that the layer of a step has its place; one with weights can have only one."""
+        """Mark the layer of a step as placed; raise `SpecError` if it has weights and already has a place."""
         if index in self._placed and self.steps[index].keys:
             what = "an output that is read at places which are no branches of one merge"
             self.steps[index].origin.refuse(what, "Only nested branches can be expressed.")
         self._placed.add(index)
 
     def _common(self, inputs: Listed[int]) -> int:
-        """Return the nearest step that every path to each of `inputs` passes."""
+        """Return the nearest step that every path to each of `inputs` passes through."""
         steps = set(self._chain(inputs[0]))
         for each in inputs[1:]:
             steps &= set(self._chain(each))
@@ -106,7 +106,10 @@ class _Structure:
 
 
 def _dominators(steps: Listed[Step]) -> list[int]:
-    """Return the immediate dominator of every step (Cooper, Harvey and Kennedy 2001), in one pass: inputs precede."""
+    """Return the immediate dominator of every step (Cooper, Harvey and Kennedy 2001).
+
+    One pass is enough, because the inputs of a step precede it.
+    """
     found = [0] * len(steps)
     for index, step in enumerate(steps):
         if not step.inputs:
@@ -123,9 +126,9 @@ def _dominators(steps: Listed[Step]) -> list[int]:
 
 
 def _nested_concats(steps: Listed[Step]) -> list[Step]:
-    """Return the steps with each concatenation that begins with the parts of an earlier one reading that one.
+    """Return the steps, with each concatenation that begins with the inputs of an earlier one reading that one instead.
 
-    A dense block joins all its earlier maps again for every layer; `[[a, b], c]` is the same map as `[a, b, c]`.
+    A dense block concatenates all its earlier feature maps again for every layer; `[[a, b], c]` equals `[a, b, c]`.
     """
     found = list(steps)
     known: dict[tuple[int, ...], int] = {}

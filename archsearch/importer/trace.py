@@ -1,7 +1,7 @@
-"""A torch module read as steps: `torch.export` records its operations, and each becomes a layer or a merge.
+"""Conversion of a torch module to steps: `torch.export` records its operations, each becomes a layer or a merge.
 
-What a plan cannot express is refused with the operation, the path of the module and the line of its file. Nothing is
-approximated: an operation is either exactly a layer of the plan, or does nothing in inference, or is refused.
+If a plan cannot express an operation, the error names it, the path of the module and the line of its source file.
+Nothing is approximated: an operation is exactly a layer of the plan, or has no effect in inference, or is rejected.
 Imports torch, the design and this package.
 """
 
@@ -24,14 +24,14 @@ from archsearch.importer.registry import OPERATIONS
 from archsearch.importer.steps import Recorder, Trace
 from archsearch.importer.views import part
 
-BATCH = 3  # images of the traced batch; no other dimension of a small network is likely to be taken for it
+BATCH = 3  # images of the traced batch; a number that is unlikely to be another dimension of a small network
 
 
 def trace(network: nn.Module, input_shape: Shape) -> Trace:
-    """Return the operations of `network`, which is in evaluation mode, on images of `input_shape` (C, H, W).
+    """Return the operations of `network`, which must be in evaluation mode, on images of `input_shape` (C, H, W).
 
-    Raises `SpecError` for a network whose code raises, that torch.export cannot read, or with an operation that a plan
-    cannot express.
+    Raises `SpecError` if the network's code raises, torch.export cannot read it, or a plan cannot express one of its
+    operations.
     """
     images_BCHW = torch.zeros(BATCH, *input_shape)
     _run(network, images_BCHW)
@@ -59,9 +59,9 @@ def trace(network: nn.Module, input_shape: Shape) -> Trace:
 
 
 def error_in(error: BaseException, where: str, what: str) -> SpecError:
-    """Return the error that code which is not ours has raised `error`, with the last line of it that is no library's.
+    """Return a `SpecError` for an `error` of the author's code, with the innermost source line outside of libraries.
 
-    `what` says when: 'its forward raises'.
+    `what` describes the situation: 'its forward raises'.
     """
     frames = [each for each in traceback.extract_tb(error.__traceback__) if not _is_library(each.filename)]
     place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
@@ -81,7 +81,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _run(network: nn.Module, images_BCHW: Tensor) -> None:
-    """Run the network once, because the errors of torch.export are harder to read than those of its own code."""
+    """Run the network once, because torch.export's errors are harder to understand than those of the network itself."""
     try:
         with torch.no_grad():
             network(images_BCHW)
@@ -91,7 +91,7 @@ def _run(network: nn.Module, images_BCHW: Tensor) -> None:
 
 
 def _read(recorder: Recorder, nodes: Any, images: set[str], input_shape: Shape) -> int:
-    """Record every node in order; return the index of the step that gives the logits."""
+    """Record every node in order; return the index of the step that computes the logits."""
     output = -1
     for node in nodes:
         recorder.node = node
@@ -110,8 +110,8 @@ def _read(recorder: Recorder, nodes: Any, images: set[str], input_shape: Shape) 
 
 def _call(recorder: Recorder, node: Any) -> None:
     if not any(map(recorder.is_computed, node.all_input_nodes)):
-        return  # a constant, or computed from weights: who reads it decides
-    if node.target is operator.getitem:  # a part of a map; or of a maximum and where it was
+        return  # a constant, or computed from weights: the operation that reads it decides
+    if node.target is operator.getitem:  # an item of a split feature map, or of a maximum and its indices
         whole, place = node.args
         if whole in recorder.parts:
             recorder.hold(node, part(recorder, recorder.source(whole, "last"), *recorder.parts[whole][place]))
@@ -132,7 +132,7 @@ def _call(recorder: Recorder, node: Any) -> None:
 
 
 def _arguments(node: Any) -> dict[str, Any]:
-    """Return the arguments of a call by the names of its schema, defaults included."""
+    """Return the arguments of a call by their names in its schema, defaults included."""
     schema = node.target._schema.arguments
     found = {each.name: each.default_value for each in schema if each.has_default_value()}
     found.update({each.name: value for each, value in zip(schema, node.args, strict=False)})
@@ -149,7 +149,7 @@ def _output(recorder: Recorder, outputs: Any) -> int:
 
 
 def _unused(network: nn.Module, recorder: Recorder) -> Iterator[str]:
-    """Yield what the network has and inference does not use: parameters, and modules that act in training alone."""
+    """Yield notes on what inference does not use: parameters, and modules that have an effect only in training."""
     unused = [(name, each.numel()) for name, each in network.named_parameters() if name not in recorder.used]
     if unused:
         modules = sorted({name.rpartition(".")[0] for name, _ in unused})

@@ -1,4 +1,4 @@
-"""The operations that look at a map in another form: views, permutations, parts, borders and channels of zeros.
+"""The operations that view a feature map in another form: views, permutations, parts, borders and zero channels.
 
 Imports the design's layers and this package.
 """
@@ -35,7 +35,7 @@ def _view(recorder: Recorder, given: dict[str, Any]) -> int:
 
 
 def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
-    """Return a shape without ones at its end: (B, C) for a (B, C, 1, 1)."""
+    """Return a shape without trailing ones: (B, C) for (B, C, 1, 1)."""
     end = max((place for place, size in enumerate(shape, start=1) if size > 1), default=0)
     return tuple(shape[:end])
 
@@ -72,7 +72,7 @@ def _copy(recorder: Recorder, given: dict[str, Any]) -> int:
     form = recorder.form(index)
     if form is not None and form.kind != "last":
         return index
-    return recorder.add(index, form=form)  # a step of its own: what overwrites it leaves the original
+    return recorder.add(index, form=form)  # a step of its own, so that overwriting it does not change the original
 
 
 @operation("expand", "expand_as")
@@ -109,7 +109,7 @@ def _slice(recorder: Recorder, given: dict[str, Any]) -> int:
     start = start if start >= 0 else start + length
     if before == after and step == 1:
         return index
-    if count == 4 and start == 0 and int(after[axis]) == -(-length // step):  # every so many px
+    if count == 4 and start == 0 and int(after[axis]) == -(-length // step):  # every `step`-th row or column
         if axis == 2 and form is None:
             return recorder.add(index, form=Form("rows", (step,)))
         if axis == 3 and form == Form("rows", (step,)):
@@ -121,7 +121,7 @@ def _slice(recorder: Recorder, given: dict[str, Any]) -> int:
 
 
 def part(recorder: Recorder, index: int, start: int, channels: int) -> int:
-    """Return the step of some channels of a step's map."""
+    """Return the step of `channels` channels of a step's feature map, from channel `start` on."""
     inputs = recorder.shape(index)[0]
     if channels == inputs:
         return index
@@ -129,7 +129,7 @@ def part(recorder: Recorder, index: int, start: int, channels: int) -> int:
 
 
 def _require_channels(recorder: Recorder, index: int, given: dict[str, Any]) -> None:
-    """Refuse a part that is not one of the channels of a map."""
+    """Raise `SpecError` if a part of a feature map is not a range of its channels."""
     count = dimensions(given["self"])
     last = recorder.form(index) is not None
     whole = count == 4 or (count == 2 and recorder.shape(index)[1:] == (1, 1))

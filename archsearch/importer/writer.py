@@ -1,6 +1,6 @@
-"""The layers of a trace written as YAML of the design language, with the author's names.
+"""Writes the layers of a trace as YAML of the design language, with the author's names.
 
-Sizes are written over `out`, `in` and `block_in`, the channels that leave the block, enter the layer and enter the
+Sizes are expressions in `out`, `in` and `block_in`: the channels that leave the block, enter the layer and enter the
 block. Imports the design and this package.
 """
 
@@ -40,19 +40,19 @@ from archsearch.importer.forms import Choice, Form, Option, literal
 from archsearch.importer.steps import Step
 
 SEQUENTIAL = "torch.nn.modules.container.Sequential"
-MOST = 16  # largest factor between two sizes that is written as an expression
+MOST = 16  # largest ratio of two sizes that is written as an expression
 
 
 class Writer:
-    """Writes layers; `order` are the steps of those that were written, in the order of the design's layers."""
+    """Writes layers; `order` lists the steps of the layers written so far, in the order of the design's layers."""
 
     def __init__(self, steps: Listed[Step], projecting: frozenset[str]) -> None:
-        """Write layers named by the indices of `steps`; blocks of `projecting` classes have shortcuts that project."""
+        """Create a writer of layers named by indices of `steps`; blocks of `projecting` classes project shortcuts."""
         self._steps, self._projecting = steps, projecting
         self.order: list[int] = []
 
     def form(self, layers: Listed[Layer], path: str, kind: str) -> Form:
-        """Return the form of a block: the author's module at `path` of class `kind`, or loose layers (no kind)."""
+        """Return the form of a block: the author's module at `path` of class `kind`, or loose layers (empty `kind`)."""
         before, last = self._channels_into(layers[0]), self._steps[int(layers[-1].name)]
         sizes = {"out": last.shape[0], "block_in": before}
         within = path if kind else path.rpartition(".")[0]
@@ -72,7 +72,7 @@ class Writer:
                 return Form(layers=items, residual=choice, width=last.shape[0])
 
     def head_layers(self, layers: Listed[Layer], classes: int) -> list[Any]:
-        """Return the layers of a head; sizes are numbers, but that of the layer that gives the classes."""
+        """Return the layers of a head as YAML; sizes are numbers, except `classes` in the layer with that output."""
         if not layers:
             return []
         items = self._items(layers, "", self._channels_into(layers[0]), {}, "if_same_shape")
@@ -84,7 +84,7 @@ class Writer:
         return [literal(item) for item in items]
 
     def _channels_into(self, layer: Layer) -> int:
-        """Return the channels that enter a layer."""
+        """Return the number of channels that enter a layer."""
         step = self._steps[int(layer.name)]
         if isinstance(layer, Parallel):
             for branch, end in zip(layer.branches, step.inputs, strict=True):
@@ -103,7 +103,8 @@ class Writer:
     ) -> list[Any]:
         """Return the YAML of layers below the module `within`; `channels` enter the first.
 
-        Of `loose` layers, and of those in a `Sequential`, places in a list are no names: their kinds are names enough.
+        If `loose` (loose layers, or those of a `Sequential`), positions in a list do not serve as names: layers are
+        then named by their kinds.
         """
         items: list[Any] = []
         taken: set[str] = set()
@@ -153,7 +154,7 @@ class Writer:
         return {"parallel": {"combine": layer.combine, "split": split, "branches": made}}
 
     def _prefix(self, layers: Listed[Layer], within: str) -> str:
-        """Return the path of the innermost module around all `layers`; `within` if that is not below it."""
+        """Return the path of the innermost module that contains all `layers`; `within` if that is not below it."""
         paths = [path.split(".") for path in self._paths(layers)]
         common: list[str] = []
         for parts in zip(*paths, strict=False):
@@ -172,7 +173,7 @@ class Writer:
 
 
 def _parts(branches: Listed[Sequence], channels: int) -> list[int]:
-    """Return the channels of each branch, where each begins with its own of all `channels` in order; none if not."""
+    """Return the channels of each branch if the branches split all `channels` in order; empty if they do not."""
     sizes: list[int] = []
     for branch in branches:
         first = branch.layers[0] if branch.layers else None
@@ -183,7 +184,7 @@ def _parts(branches: Listed[Sequence], channels: int) -> list[int]:
 
 
 def _branch_names(found: list[str], layer: Parallel) -> list[str]:
-    """Return the names of branches: the author's `found` ones, or by what they are, or numbered."""
+    """Return the names of branches: the author's names `found`, `main` and `shortcut`, or numbered names."""
     light = [all(isinstance(each, Norm | Pool) or _is_pointwise(each) for each in one.layers) for one in layer.branches]
     if layer.combine == "add" and len(light) == 2 and sum(light) == 1:
         return ["shortcut" if each else "main" for each in light]
@@ -198,26 +199,26 @@ def _is_pointwise(layer: Layer) -> bool:
 
 
 def _is_shortcut(branch: Sequence) -> bool:
-    """Return whether a branch is what a residual of the language has as its shortcut."""
+    """Return whether a branch is a shortcut of a residual in the design language."""
     match branch.layers:
         case ():
             return True
         case (Conv(kernel=1, groups=1, bias=False, padding=(0, 0)) as conv, Norm(kind="batch", eps=eps)):
-            changes = conv.stride > 1 or conv.in_channels != conv.out_channels  # it is used nowhere else
+            changes = conv.stride > 1 or conv.in_channels != conv.out_channels  # only then does a residual project
             return eps == EPS and changes and type(conv) is Conv
         case _:
             return False
 
 
 def _name(path: str, within: str) -> str:
-    """Return the name of a layer within its block: the rest of the author's path as an identifier; '' for none."""
+    """Return the name of a layer within its block: the rest of the author's path as an identifier; '' if empty."""
     rest = path[len(within) :].lstrip(".") if not within or path == within or path.startswith(f"{within}.") else path
     name = re.sub(r"\W", "_", rest)
     return f"layer_{name}" if name[:1].isdigit() else name
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """Return `name`, numbered from the second on."""
+    """Return `name`, with a number if it is taken."""
     number, free = 2, name
     while free in taken:
         free, number = f"{name}_{number}", number + 1
@@ -225,9 +226,10 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def _size(value: int, known: Mapping[str, int]) -> Choice:
-    """Return the expressions over `known` sizes that give `value`, best first, the number itself last.
+    """Return the expressions in `known` sizes that equal `value`, best first, the number itself last.
 
-    A block is usually as wide as what leaves it, or widens what enters a layer, or narrows what leaves the block.
+    The order follows usual designs: a layer has the block's output width, expands its input, or narrows the output
+    width.
     """
     equal = [name for name, size in known.items() if size == value]
     larger = [f"{name} * {value // size}" for name, size in known.items() if _is_factor(size, value)]
@@ -240,7 +242,7 @@ def _is_factor(small: int, large: int) -> bool:
 
 
 def _item(layer: Primitive, channels: int, sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Return the YAML of a layer, without what is the default; `sizes` are those of its block, none in a head."""
+    """Return the YAML of a layer without default values; `sizes` are those of its block, empty in a head."""
     known = {"out": sizes["out"], "block_in": sizes["block_in"], "in": channels} if sizes else {}
     match layer:
         case Conv():
@@ -282,7 +284,7 @@ def _plain_item(
     layer: BlurPool | ChannelPool | Narrow | Shuffle | Pad | Upsample | PadChannels | Scale | Clamp | DropPath,
     known: Mapping[str, int],
 ) -> dict[str, Any]:
-    """Return the YAML of a layer of one of the rarer kinds."""
+    """Return the YAML of a layer of a rarer kind."""
     match layer:
         case BlurPool():
             window = {"kind": "blur", "kernel": layer.kernel, "stride": Option("stride", layer.stride)}
@@ -322,7 +324,7 @@ def _pool_padding(pool: Pool) -> dict[str, Any]:
 
 
 def _kernel(layer: Conv) -> Option | list[int] | int:
-    """Return the field for the kernel of a convolution: an option of its block where it is square."""
+    """Return the field for the kernel of a convolution: an option of its block if it is square and larger than 1."""
     if layer.kernels != (layer.kernel, layer.kernel):
         return list(layer.kernels)
     return Option("kernel", layer.kernel) if layer.kernel > 1 else 1
@@ -342,7 +344,7 @@ def _conv_padding(layer: Conv) -> dict[str, Any]:
 
 
 def _sides(sides: Sides) -> int | list[int] | dict[str, int]:
-    """Return a border: a number where all sides are equal, two where opposite ones are, or each that is not 0."""
+    """Return a border: a number if all sides are equal, two if opposite sides are, else each side that is not 0."""
     (top, bottom), (left, right) = sides
     if (top, left) == (bottom, right):
         return top if top == left else [top, left]
@@ -350,5 +352,5 @@ def _sides(sides: Sides) -> int | list[int] | dict[str, int]:
 
 
 def _padding(padding: tuple[int, int], reach: int) -> dict[str, Any]:
-    """Return the field for the padding of a blur pool of `reach` = kernel - 1."""
+    """Return the field for the padding of a blur pool; `reach` is kernel - 1."""
     return {} if padding == (reach // 2, reach - reach // 2) else {"padding": padding[0] or "valid"}

@@ -1,9 +1,9 @@
-"""The project's own kernels for training on a CPU, in C, compiled where they are first used.
+"""The project's own kernels for training on a CPU, in C, compiled on first use.
 
-torch's convolutions on a CPU multiply directly. `winograd.c` takes a quarter of the products for the 3x3 convolutions
-that small networks consist of, and `norm_act.c` reads a map once where normalisation and activation read it twice;
-the other files are for what is left of a step when these are quick. A network is prepared to compute by them and put
-back. Nothing needs them: without a C compiler, or on another device, torch's own operations compute the same.
+torch's convolutions on a CPU multiply directly. `winograd.c` needs a quarter of the products for the 3x3 convolutions
+that small networks consist of, and `norm_act.c` reads a feature map once, while a separate normalisation and activation
+read it twice. The other files speed up what then dominates a step. `prepare` makes a network compute with the kernels,
+`put_back` undoes it. The kernels are optional: without a C compiler, or on another device, torch computes the same.
 
 Imports torch, the plain modules of `network` and the plain executor of `augment`; only `training.backend` imports it.
 """

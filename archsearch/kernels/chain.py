@@ -1,4 +1,4 @@
-"""A sequence of modules that computes what it can by the kernels; imports torch only.
+"""A sequence of modules that computes with the kernels if possible; imports torch only.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -18,16 +18,16 @@ from archsearch.network.symmetry import Folded
 
 
 class Chain(Prepared, nn.Sequential):
-    """`nn.Sequential` that uses the kernels for maps on the CPU.
+    """`nn.Sequential` that uses the kernels for feature maps on the CPU.
 
-    A convolution goes by Winograd's filtering or as a product of matrices, a batch normalisation together with the
-    activation behind it. What the kernels do not know goes as it always does. Between modules that they know, maps of
-    numbers of channels that fill no vectors have channels of zeros behind their own; a map comes in and goes out
-    without.
+    A convolution runs as Winograd's filtering, as a product of matrices or by the depthwise kernel; a batch
+    normalisation is fused with the activation after it. torch computes modules that the kernels do not support. Between
+    supported modules, feature maps whose channels do not fill whole vectors are padded with channels of zeros. The
+    input and the output of the sequence have none.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Sequential gives it
-        """Return the map that the last module makes of `input`."""
+        """Return the output of the last module."""
         kernels = self._usable()
         if kernels is None:
             return super().forward(input)
@@ -36,7 +36,7 @@ class Chain(Prepared, nn.Sequential):
         while place < len(modules):
             module = modules[place]
             place += 1
-            if not isinstance(images, Tensor):  # what modules of others pass on to one another
+            if not isinstance(images, Tensor):  # third-party modules may pass other objects
                 images = module(images)
                 channels = _channels(images)
                 continue
@@ -64,7 +64,7 @@ class Chain(Prepared, nn.Sequential):
 
     @property
     def _kept(self) -> torch.dtype:
-        """The type that this chain keeps maps in."""
+        """The dtype in which this chain keeps feature maps."""
         return torch.bfloat16 if self._in_bf16 and self.training else torch.float32
 
 
@@ -73,30 +73,30 @@ def _channels(images: object) -> int:
 
 
 def _cut(images: Tensor, channels: int) -> Tensor:
-    """Return the map without the zeros behind its `channels`."""
+    """Return the first `channels` channels of `images`, without the channels of zeros."""
     return images[:, :channels] if _channels(images) != channels else images
 
 
 def _of_norm(module: nn.Module, images: Tensor, channels: int, kernels: Kernels) -> Kernels | None:
-    """Return those of `kernels` that compute `module`, a batch normalisation, or None where it stays with torch."""
+    """Return the variant of `kernels` that computes `module`, a batch normalisation, or None if torch computes it."""
     if not isinstance(module, nn.BatchNorm2d) or not (type(module) is nn.BatchNorm2d or isinstance(module, Folded)):
         return None
     if not module.affine or not module.track_running_stats or module.momentum is None:
         return None
-    shared = 2 if isinstance(module, Folded) else 1  # channels that share what the norm holds for one
+    shared = 2 if isinstance(module, Folded) else 1  # channels that share the parameters and statistics of one
     if images.dim() != 4 or channels != shared * module.num_features:
-        return None  # torch refuses it, with a message
+        return None  # torch raises an error with a message
     if shared > 1 and images.shape[1] != channels:
-        return None  # zeros would be taken for channels' pairs
+        return None  # channels of zeros would be paired with others
     features = images.shape[1] // shared
     if not (images.numel() > features if module.training else not torch.is_grad_enabled()):
-        return None  # torch refuses one value a channel, with a message
+        return None  # with one value per channel, torch raises an error with a message
     room = filled(features) if shared == 1 else features
     return kernels.of(room) if is_map(images) else None
 
 
 def _draws(module: nn.Module) -> TypeGuard[nn.Dropout]:
-    """Return whether `module` drops single values."""
+    """Return whether `module` drops single values in its current mode."""
     return type(module) is nn.Dropout and module.training and 0 < module.p < 1
 
 

@@ -1,6 +1,6 @@
-"""`nn.Conv2d` by the kernels: which of them compute one over a map, and the map that they make; imports torch only.
+"""`nn.Conv2d` by the kernels: selects the kernel for a convolution and runs it; imports torch only.
 
-Maps may have more channels than the convolution knows, zeros behind its own.
+A feature map may have more channels than the convolution: channels of zeros after its own.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from archsearch.kernels.fitting import VALUE_BY_VALUE, filled, is_map, with_zero
 from archsearch.kernels.library import LEAST_LANES, Kernels
 from archsearch.network.modules import DilatedDepthwiseConv2d
 
-_WIDEST = 7  # taps in a row that the depthwise kernel takes
-_SMALLEST = 3  # px of a map: of a smaller one most of a tile would be padding
+_WIDEST = 7  # largest kernel size of the depthwise kernel
+_SMALLEST = 3  # px of a side of a feature map: in a smaller one, most of a tile would be padding
 
 
 def is_known(module: nn.Module, images: Tensor, channels: int) -> TypeGuard[nn.Conv2d]:
-    """Return whether `module` is a convolution of a form that the kernels know, over a map of `channels` of its own.
+    """Return whether `module` is a convolution of a form that the kernels support, for `channels` input channels.
 
-    Its weights may be parametrized.
+    Its weights may be parametrized. `channels` excludes the channels of zeros of `images`.
     """
     if not isinstance(module, nn.Conv2d):
         return False
@@ -31,7 +31,7 @@ def is_known(module: nn.Module, images: Tensor, channels: int) -> TypeGuard[nn.C
     if kind not in (nn.Conv2d, DilatedDepthwiseConv2d):
         return False
     if images.dim() != 4 or channels != module.in_channels:
-        return False  # torch refuses it, with a message
+        return False  # torch raises an error with a message
     (kernel, wide), (gap, gap_across), (stride, stride_across) = module.kernel_size, module.dilation, module.stride
     square = kernel == wide and gap == gap_across and stride == stride_across
     if not square or module.padding_mode != "zeros" or isinstance(module.padding, str):
@@ -40,13 +40,13 @@ def is_known(module: nn.Module, images: Tensor, channels: int) -> TypeGuard[nn.C
 
 
 def room_of(module: nn.Conv2d, following: nn.Module | None) -> int:
-    """Return the channels of the map of `module`: its own, filled up where what follows leaves zeros what they are."""
+    """Return the number of channels that `module` outputs: padded with zeros if the next module keeps zeros."""
     keeps = type(following) is nn.BatchNorm2d or isinstance(following, (nn.Conv2d, *VALUE_BY_VALUE))
     return filled(module.out_channels) if keeps else module.out_channels
 
 
 def computing(module: nn.Conv2d, images: Tensor, room: int, kept: torch.dtype, kernels: Kernels) -> Kernels | None:
-    """Return those of `kernels` that compute `module`, of a known form, or None where it stays with torch."""
+    """Return the variant of `kernels` that computes `module`, of a known form, or None if torch computes it."""
     own = kernels.of(room)
     if own is not None and _is_of_images(module, images, own):
         return own
@@ -55,7 +55,7 @@ def computing(module: nn.Conv2d, images: Tensor, room: int, kept: torch.dtype, k
 
 
 def convolve(module: nn.Conv2d, images: Tensor, room: int, kept: torch.dtype, kernels: Kernels) -> Tensor:
-    """Return the map of `room` channels that `module` makes, in the format `kept`; `computing` has chosen `kernels`."""
+    """Return the output of `module` with `room` channels and dtype `kept`; `kernels` come from `computing`."""
     assert not isinstance(module.padding, str)
     how, gap = {"stride": module.stride[0], "padding": module.padding[0]}, module.dilation[0]
     if _is_of_images(module, images, kernels):
@@ -78,19 +78,19 @@ def convolve(module: nn.Conv2d, images: Tensor, room: int, kept: torch.dtype, ke
 
 
 def _widened(weight: Tensor, filters: int, channels: int) -> Tensor:
-    """Return the weight with zeros up to so many filters, and channels of each."""
+    """Return the weight padded with zeros to `filters` filters of `channels` channels."""
     return with_zeros(with_zeros(weight, channels), filters, dim=0)
 
 
 def _repeated(images: Tensor, times: int, room: int) -> Tensor:
-    """Return the map with every channel so many times, side by side, as a depthwise convolution multiplies them."""
+    """Return `images` with every channel repeated `times` times in a row, for a depthwise channel multiplier."""
     if times > 1:
         images = images.permute(0, 2, 3, 1).unsqueeze(4).expand(*(-1,) * 4, times).flatten(3).permute(0, 3, 1, 2)
     return with_zeros(images, room)
 
 
 def _takes_map(module: nn.Conv2d, images: Tensor, by_tiles: bool) -> bool:
-    """Return whether a kernel computes `module` as fast as torch does; `by_tiles` any dense one."""
+    """Return whether a kernel computes `module` at least as fast as torch; `by_tiles`, any dense convolution."""
     kernel = module.kernel_size[0]
     if module.groups == module.in_channels > 1:
         times, behind = module.out_channels // module.in_channels, images.shape[1] - module.in_channels
@@ -100,14 +100,14 @@ def _takes_map(module: nn.Conv2d, images: Tensor, by_tiles: bool) -> bool:
 
 
 def _is_of_images(module: nn.Conv2d, images: Tensor, kernels: Kernels) -> bool:
-    """Return whether `module` is a convolution of images, which want no gradient; of few channels, less than lanes."""
+    """Return whether `module` convolves images: float32 with fewer channels than lanes, and without a gradient."""
     few = module.in_channels == images.shape[1] < kernels.lanes and module.in_channels % LEAST_LANES > 0
     plain = is_map(images) and images.dtype == torch.float32 and not images.requires_grad
     return few and plain and module.groups == 1 and module.dilation[0] == 1
 
 
 def _is_winograd(module: nn.Conv2d, images: Tensor) -> bool:
-    """Return whether a convolution suits Winograd's filtering: 3x3 or 5x5, stride 1, a map that keeps its size."""
+    """Return whether a convolution suits Winograd's filtering: 3x3 or 5x5, stride 1, and output of the input's size."""
     kernel, gap = module.kernel_size[0], module.dilation[0]
     keeps = module.stride[0] == 1 and module.padding[0] == gap * (kernel // 2)
     return kernel in (3, 5) and keeps and all(size % gap == 0 and size // gap >= _SMALLEST for size in images.shape[2:])

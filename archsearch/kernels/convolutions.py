@@ -1,7 +1,8 @@
-"""Convolutions by the kernels, as functions of tensors that autograd knows; imports torch only.
+"""Convolutions by the kernels, as differentiable functions of tensors; imports torch only.
 
-Legend: B batch, C channels in, K channels out, H height, W width, T kernel (rows and columns of taps). Maps are float32
-on the CPU, channels last in memory; `kernels.lanes` divides the channels. All raise `MemoryError`.
+Legend: B batch, C channels in, K channels out, H height, W width, T kernel (rows and columns of taps). Feature maps are
+float32 or bfloat16 on the CPU, channels last in memory; weights are float32. `kernels.lanes` divides C and K, except as
+noted. All functions raise `MemoryError`.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.library import Kernels, laid_out
 
-_BLOCK_BYTES = 640 * 1024  # what the transformed tiles of one block may take: about a core's second-level cache
-_PATCH_BYTES = 128 * 1024  # the same for patches, beside which the weights lie
+_BLOCK_BYTES = 640 * 1024  # limit for the transformed tiles of a block: about the size of a core's L2 cache
+_PATCH_BYTES = 128 * 1024  # limit for the patches of a block: the weights share the cache with them
 _POINTS = 36
 _Gradients = tuple[Tensor | None, ...]
 
 
 def winograd_conv(images_BCHW: Tensor, weight_KCTT: Tensor, gap: int, kernels: Kernels) -> Tensor:
-    """Return the (B, K, H, W) map of a convolution of stride 1 and dilation `gap`, padded so that it keeps its size.
+    """Return the (B, K, H, W) output of a convolution with stride 1, dilation `gap` and padding that keeps the size.
 
     T is 3 or 5, and `gap` divides H and W.
     """
@@ -33,7 +34,7 @@ def winograd_conv(images_BCHW: Tensor, weight_KCTT: Tensor, gap: int, kernels: K
 def patches_conv(
     images_BCHW: Tensor, weight_KCTT: Tensor, *, stride: int, padding: int, dilation: int, kernels: Kernels
 ) -> Tensor:
-    """Return the (B, K, H', W') map of any dense convolution; C may be odd where `images_BCHW` wants no gradient."""
+    """Return the (B, K, H', W') output of a dense convolution; any C works if `images_BCHW` needs no gradient."""
     result: Tensor = _Patches.apply(images_BCHW, weight_KCTT, (stride, dilation, padding), kernels)
     return result
 
@@ -41,9 +42,9 @@ def patches_conv(
 def images_conv(
     images_BCHW: Tensor, weight_KCTT: Tensor, *, stride: int, padding: int, kept: torch.dtype, kernels: Kernels
 ) -> Tensor:
-    """Return the (B, K, H', W') map, in the format `kept`, of a dense convolution without gaps of few channels.
+    """Return the (B, K, H', W') output, in the dtype `kept`, of a dense convolution with few input channels.
 
-    `images_BCHW` is float32 and gets no gradient; any number of channels C.
+    The dilation is 1. `images_BCHW` is float32 and gets no gradient; any C is possible.
     """
     result: Tensor = _Images.apply(images_BCHW, weight_KCTT, (stride, padding), kept, kernels)
     return result
@@ -52,7 +53,7 @@ def images_conv(
 def depthwise_conv(
     images_BCHW: Tensor, weight_C1TT: Tensor, *, stride: int, padding: int, dilation: int, kernels: Kernels
 ) -> Tensor:
-    """Return the (B, C, H', W') map of a convolution of each channel by itself, T at most 7."""
+    """Return the (B, C, H', W') output of a depthwise convolution; T is at most 7."""
     result: Tensor = _Depthwise.apply(images_BCHW, weight_C1TT, (stride, dilation, padding), kernels)
     return result
 
@@ -189,7 +190,7 @@ class _Depthwise(torch.autograd.Function):
 def _depthwise_images(
     gradient_BCHW: Tensor, weight_TTC: Tensor, like_BCHW: Tensor, sizes: ctypes.Array[ctypes.c_long], kernels: Kernels
 ) -> Tensor:
-    """Return the gradient of the images: at stride 1 the same convolution with weights turned by 180 degrees."""
+    """Return the gradient of the images: at stride 1, the same convolution with weights rotated by 180 degrees."""
     images = torch.empty_like(like_BCHW)
     batch, height, width, channels, kernel, stride, dilation, padding, tall, wide = sizes
     if stride > 1:
@@ -218,12 +219,12 @@ def _result_size(images_BCHW: Tensor, kernel: int, how: tuple[int, int, int]) ->
 
 
 def _tiles(channels: int, filters: int) -> int:
-    """Return how many tiles are worked on at a time: whole sixes, as the products go."""
+    """Return how many tiles a block has: a multiple of six, as the matrix products take rows."""
     return _sixes(_BLOCK_BYTES // (4 * _POINTS * (channels + filters)))
 
 
 def _pixels(values: int) -> int:
-    """Return how many patches of so many values are worked on at a time."""
+    """Return how many patches of `values` values a block has."""
     return _sixes(_PATCH_BYTES // (4 * values))
 
 

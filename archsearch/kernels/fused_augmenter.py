@@ -1,4 +1,4 @@
-"""The batched executor with one kernel for mirror, warp, holes and normalisation, in one pass over each image on a CPU.
+"""The batched executor with one kernel for flips, warp, holes and normalisation, in one pass over each image on a CPU.
 
 Imports torch and the plain executor. Legend: B batch, C channels, H height, W width.
 """
@@ -17,19 +17,19 @@ from archsearch.augment.draws import Draw, Flip, Holes, Warp
 from archsearch.augment.normalise import fill_levels
 from archsearch.kernels.library import Kernels
 
-DEPTH: Final = 4  # channels at most, as in augment.c
+DEPTH: Final = 4  # maximum number of channels, the same as in augment.c
 _BORDERS: Final = {"reflect_101": 0, "replicate": 1, "black": 2, "mean": 2}
 
 
 class FusedAugmenter(BatchedAugmenter):
-    """Applies what `plain` does; mirrors, at most one warp and holes, in this order, are one kernel's work."""
+    """Does the same as `plain`; one kernel applies flips, at most one warp and holes, if in this order."""
 
     def __init__(self, plain: BatchedAugmenter, kernels: Kernels) -> None:
         super().__init__(plain.policy, mean=plain.mean, std=plain.std, device=plain.device)
         self._kernels = kernels
 
     def applied(self, images_BCHW: Tensor, draws: Sequence[Draw]) -> Tensor:
-        """Return uint8 `images_BCHW`, on the CPU, after `draws`, in order, and normalised."""
+        """Return uint8 `images_BCHW`, on the CPU, with `draws` applied in order, normalised."""
         together = fused(draws) if len(self.mean) <= DEPTH else None
         if together is None:
             return super().applied(images_BCHW, draws)
@@ -37,7 +37,7 @@ class FusedAugmenter(BatchedAugmenter):
 
 
 def fused(draws: Sequence[Draw]) -> tuple[Tensor | None, Warp | None, Holes | None] | None:
-    """Return which images are mirrored, the warp and the holes of `draws`, or None where their order is another."""
+    """Return the mirrored images, the warp and the holes of `draws`, or None if one kernel cannot apply them."""
     mirrored_B: Tensor | None = None
     warp: Warp | None = None
     holes: Holes | None = None
@@ -63,9 +63,9 @@ def apply_fused(
     std: Sequence[float],
     kernels: Kernels,
 ) -> Tensor:
-    """Return uint8 `images_BCHW`, of four channels at most, so changed and normalised: float32 in channels_last memory.
+    """Return uint8 `images_BCHW`, of at most four channels, augmented and normalised: float32 in channels_last memory.
 
-    Levels are those of `pixels.warp`, but for roundings of places that lie on the edge between two of them.
+    The levels equal those of `pixels.warp`, except for rounding of samples that lie halfway between two levels.
     Raises `MemoryError`.
     """
     images_BHWC = images_BCHW.permute(0, 2, 3, 1).contiguous()

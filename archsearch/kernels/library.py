@@ -1,6 +1,6 @@
-"""The compiled kernels: built once for a processor and a compiler, kept in the user's cache folder, loaded by ctypes.
+"""The compiled kernels: built once per processor and compiler, kept in the user's cache folder, loaded by ctypes.
 
-The C files know nothing of torch or Python, so that building them takes two seconds and needs a C compiler alone.
+The C files do not include headers of torch or Python, so that a build takes two seconds and needs only a C compiler.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from archsearch.kernels.cache import load_library
 _HERE = Path(__file__).parent
 _UNITS = ("winograd", "patches", "images", "depthwise", "norm_act", "maps", "pairs", "muon", "augment")
 _HEADERS = ("lanes.h", "products.h", "tiles.h", "patch_tiles.h", "map_tiles.h", "winograd_rows.h")
-# OpenMP in the code but no library of it: the threads are those of torch, which has loaded its own.
+# OpenMP when compiling, but not when linking: the kernels use the OpenMP library that torch has loaded.
 _FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-std=gnu11", "-fopenmp", "-fPIC")
-LEAST_LANES = 8  # lanes that every processor's kernels can have
-_KINDS = {torch.float32: "_fp32", torch.bfloat16: "_bf16"}  # every unit is compiled once for each
+LEAST_LANES = 8  # kernels of this number of lanes can be built for every processor
+_KINDS = {torch.float32: "_fp32", torch.bfloat16: "_bf16"}  # every unit is compiled once for each dtype
 _POINTER, _LONG, _INT = ctypes.c_void_p, ctypes.c_long, ctypes.c_int
 _SIGNATURES = {
     "kernel_lanes": [],
@@ -64,26 +64,26 @@ Argument = torch.Tensor | ctypes.Array[Any] | int | None
 
 
 class KernelCall:
-    """A call of a kernel, which can be made again and again."""
+    """A call of a kernel, which can be repeated."""
 
     __slots__ = ("_arguments", "_function", "_given", "_name")
 
     def __init__(self, name: str, function: Callable[..., int], arguments: Sequence[Argument]) -> None:
-        """Hold what `function` is called with, tensors for their addresses."""
+        """Hold the arguments of `function`; a tensor is passed as its address."""
         self._name, self._function, self._arguments = name, function, arguments
         self.moved()
 
     def __call__(self) -> None:
-        """Call it; raises `MemoryError` where it gets none."""
+        """Call the kernel; raise `MemoryError` if it cannot allocate memory."""
         if self._function(*self._given):
             raise MemoryError(f"the kernel {self._name} could not allocate memory")
 
     def tensors(self) -> Iterator[torch.Tensor]:
-        """Return what it reads and writes."""
+        """Return the tensors that the kernel reads and writes."""
         return (one for one in self._arguments if isinstance(one, torch.Tensor))
 
     def moved(self) -> None:
-        """Look up anew where the tensors lie."""
+        """Look up the addresses of the tensors again."""
         self._given = [one.data_ptr() if isinstance(one, torch.Tensor) else one for one in self._arguments]
 
 
@@ -92,7 +92,7 @@ _calls: ContextVar[Callable[[KernelCall], None] | None] = ContextVar("calls", de
 
 @contextlib.contextmanager
 def calls_into(take: Callable[[KernelCall], None]) -> Iterator[None]:
-    """Give every call of a kernel to `take` once it has been made."""
+    """Pass every kernel call to `take` after it has run."""
     before = _calls.set(take)
     try:
         yield
@@ -101,11 +101,11 @@ def calls_into(take: Callable[[KernelCall], None]) -> Iterator[None]:
 
 
 class Kernels:
-    """The loaded library; its functions take addresses of maps that are channels last in memory.
+    """The loaded library; its functions take addresses of feature maps that are channels last in memory.
 
-    Maps are float32 or bfloat16, all else is float32. `lanes` divides the channels of every map; `of` returns the
-    kernels, these or the `narrower` ones, that take some numbers of channels. With `tiles` the processor multiplies
-    matrices of bfloat16 by itself.
+    Feature maps are float32 or bfloat16; weights and statistics are float32. `lanes` divides the channels of feature
+    maps. `of` selects these kernels or the `narrower` ones by numbers of channels. `tiles` is whether the processor has
+    instructions for matrix products in bfloat16 (Intel AMX).
     """
 
     def __init__(self, library: ctypes.CDLL, build_narrower: Callable[[], Kernels] | None = None) -> None:
@@ -119,20 +119,20 @@ class Kernels:
 
     @functools.cached_property
     def narrower(self) -> Kernels | None:
-        """The kernels of fewer lanes, where there are any, built when they are first asked for; raises `RunError`."""
+        """The kernels with fewer lanes, built at the first access, or None if there are none; raises `RunError`."""
         return None if self._build_narrower is None or self.lanes <= LEAST_LANES else self._build_narrower()
 
     def of(self, *channels: int) -> Kernels | None:
-        """Return the widest kernels whose lanes divide all numbers of `channels`, or None."""
+        """Return the widest kernels whose lanes divide every number in `channels`, or None."""
         if all(count % self.lanes == 0 for count in channels):
             return self
-        # Before narrower ones are built, which would not take them either.
+        # Checked first, to avoid a build of narrower kernels that could not be used either.
         return None if any(count % LEAST_LANES for count in channels) else self.narrower
 
     def __call__(self, name: str, images: torch.Tensor, *arguments: Argument) -> None:
-        """Call the function `name` for maps of the type of `images`; a tensor is given by its address.
+        """Call the function `name` for the dtype of `images`; a tensor is passed as its address.
 
-        Raises `MemoryError` where the function gets none.
+        Raises `MemoryError` if the function cannot allocate memory.
         """
         call = KernelCall(name, getattr(self._library, name + _KINDS[images.dtype]), (images, *arguments))
         call()
@@ -141,20 +141,20 @@ class Kernels:
             take(call)
 
     def __reduce__(self) -> tuple[object, tuple[()]]:
-        """Load the library anew where this is copied or unpickled: it belongs to one process."""
+        """Load the library again when this is copied or unpickled: it belongs to one process."""
         return load_kernels, ()
 
 
 def laid_out(images_BCHW: torch.Tensor) -> torch.Tensor:
-    """Return the map as the kernels read it: channels last in memory."""
+    """Return the feature map in the layout of the kernels: channels last in memory."""
     return images_BCHW.contiguous(memory_format=torch.channels_last)
 
 
 @functools.cache
 def load_kernels() -> Kernels:
-    """Return the kernels, built where this processor and compiler have none yet.
+    """Return the kernels, and build them first if there are none for this processor and compiler.
 
-    Raises `RunError` where there is no compiler, or what it builds cannot be loaded.
+    Raises `RunError` if the system is not Linux, there is no compiler, or the build or the loading fails.
     """
     if not sys.platform.startswith("linux"):
         raise RunError(f"the kernels are for Linux, this is {platform.system()}")
@@ -165,7 +165,7 @@ def load_kernels() -> Kernels:
 
 
 def _load(compiler: str, *more: str, build_narrower: Callable[[], Kernels] | None = None) -> Kernels:
-    """Return the kernels that `compiler` builds with `more` flags; raises `RunError`."""
+    """Return the kernels that `compiler` builds with the additional flags `more`; raise `RunError` on failure."""
     name = f"kernels-{_digest(compiler, *more)}"
     try:
         return Kernels(load_library(name, lambda work: _compile(compiler, work, *more)), build_narrower)
@@ -194,7 +194,7 @@ def _run(command: list[str]) -> None:
 
 
 def _digest(compiler: str, *more: str) -> str:
-    """Return a digest of what libraries depend on: sources, flags, compiler, processor."""
+    """Return a digest of all that a build depends on: sources, flags, compiler, processor."""
     digest = hashlib.sha256("\0".join((*_FLAGS, *more)).encode())
     for name in (*_HEADERS, *(f"{unit}.c" for unit in _UNITS)):
         digest.update((_HERE / name).read_bytes())

@@ -1,7 +1,7 @@
-"""Norms with activations, sums, averages and dropout of maps by the kernels, as functions that autograd knows.
+"""Norms with activations, sums, averages and dropout by the kernels, as differentiable functions of feature maps.
 
-Imports torch only. Legend: B batch, C channels, H height, W width. Maps are on the CPU; `kernels.lanes` divides their
-channels.
+Imports torch only. Legend: B batch, C channels, H height, W width. Feature maps are on the CPU; `kernels.lanes` divides
+C.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from torch.autograd.function import once_differentiable
 
 from archsearch.kernels.library import Kernels, laid_out
 
-NONE, RELU, SILU, HARDSWISH, RELU6 = range(5)  # as in norm_act.c
+NONE, RELU, SILU, HARDSWISH, RELU6 = range(5)  # the same as in norm_act.c
 KINDS: Final[dict[type[nn.Module], int]] = {nn.ReLU: RELU, nn.SiLU: SILU, nn.Hardswish: HARDSWISH, nn.ReLU6: RELU6}
-_WHOLE: Final = 1 << 32  # of which a rate is a part
+_WHOLE: Final = 1 << 32  # the fixed-point number of a dropout rate of 1
 
 
 def norm_act(images_BCHW: Tensor, norm: nn.BatchNorm2d, kind: int, kernels: Kernels) -> Tensor:
-    """Return act(batch norm of the map), as `norm` does it in training: its running statistics are moved.
+    """Return act(norm(images)) in training mode, and update the running statistics of `norm`.
 
-    `kind` is NONE or one of `KINDS`; `kernels.lanes` divides C. `norm` has weights, statistics and a momentum, of C
-    channels or of fewer: those behind them are zeros and stay so.
+    `kind` is NONE or one of `KINDS`. `norm` has weights, running statistics and a momentum. It may have fewer than C
+    channels: the channels after its own are zeros and stay zeros.
     """
     result: Tensor = _NormAct.apply(images_BCHW, norm.weight, norm.bias, norm, kind, kernels)
     return result
@@ -39,29 +39,29 @@ def scale_act(images_BCHW: Tensor, scale_C: Tensor, offset_C: Tensor, kind: int,
 
 
 def add_maps(one_BCHW: Tensor, other_BCHW: Tensor, kernels: Kernels) -> Tensor:
-    """Return the sum of two maps of one shape and type."""
+    """Return the sum of two feature maps of the same shape and dtype."""
     result: Tensor = _Add.apply(one_BCHW, other_BCHW, kernels)
     return result
 
 
 def share_map(images_BCHW: Tensor, count: int, kernels: Kernels) -> tuple[Tensor, ...]:
-    """Return the map `count` times over, for `count` branches, whose gradients are then added by the kernels."""
+    """Return `count` views of the feature map for `count` branches, whose gradients the kernels add."""
     result: tuple[Tensor, ...] = _Share.apply(images_BCHW, count, kernels)
     return result
 
 
 def global_average(images_BCHW: Tensor, kernels: Kernels) -> Tensor:
-    """Return the (B, C, 1, 1) means of the channels' maps in float32."""
+    """Return the (B, C, 1, 1) means over the pixels, in float32."""
     result: Tensor = _Average.apply(images_BCHW, kernels)
     return result
 
 
 def dropout(images_BCHW: Tensor, rate: float, kernels: Kernels) -> Tensor:
-    """Return the map with each value dropped with probability `rate`, above 0 and below 1, the others scaled up.
+    """Return `images_BCHW` with each value dropped with probability `rate` (0 < rate < 1), and the others scaled up.
 
-    `kernels.lanes` divides C (Srivastava et al., JMLR 2014). On a CPU torch draws a number for each value one after the
-    other, which takes longer than the convolutions beside it. Here a step draws one seed from torch's generator, and a
-    value's number is a hash of that and of its place.
+    See Srivastava et al., JMLR 2014. On a CPU torch draws the random numbers one after the other, which takes longer
+    than the convolutions of the network. Here a call draws one seed from torch's generator, and the random number of a
+    value is a hash of the seed and the value's position.
     """
     seed = torch.empty((), dtype=torch.int64).random_()
     result: Tensor = _Dropout.apply(images_BCHW, seed, min(round(rate * _WHOLE), _WHOLE - 1), kernels)
@@ -174,6 +174,6 @@ class _NormAct(torch.autograd.Function):
 
 
 def _rows(images_BCHW: Tensor) -> tuple[int, int]:
-    """Return the pixels of all images, and the channels."""
+    """Return the number of pixels of all images, and the number of channels."""
     channels = images_BCHW.shape[1]
     return images_BCHW.numel() // channels, channels

@@ -1,7 +1,7 @@
-"""A network prepared to compute by the kernels, and put back; imports torch and the network's plain modules.
+"""Switching a network to the kernels and back; imports torch and the network's plain modules.
 
-A module is prepared by giving it a class derived from its own: weights, names in the state dict, copies and hooks stay
-what they are, and putting it back gives it its class again.
+`prepare` replaces the class of a module by a derived class, so that weights, keys of the state dict, copies and hooks
+stay as they are. `put_back` restores the class.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -23,11 +23,11 @@ from archsearch.network.symmetry import PairedBoth
 
 
 def prepare(network: nn.Module, kernels: Kernels, *, in_bf16: bool = False) -> bool:
-    """Let `network` compute what it can by `kernels`; return False, and change nothing, where it has no sequence.
+    """Make `network` use `kernels` if possible; return False, and change nothing, if it has no suitable sequence.
 
-    With `in_bf16`, maps are kept in bfloat16 in training; sums, weights and statistics are float32 always. Sequences,
-    branches and pools are prepared where nothing but these and `Network` is around them: what another module holds
-    stays with torch, and so does a sequence of modules that have hooks.
+    With `in_bf16`, feature maps are kept in bfloat16 in training; sums, weights and statistics are always float32.
+    Sequences, branches and pools are prepared only if all modules around them are of these types or `Network`. The
+    contents of any other module stay with torch, and so does a sequence with hooks on its modules.
     """
     prepared = [*_containers(network), *(one for one in network.modules() if type(one) is PairedBoth)]
     if not any(type(module) is nn.Sequential for module in prepared):
@@ -39,7 +39,7 @@ def prepare(network: nn.Module, kernels: Kernels, *, in_bf16: bool = False) -> b
 
 
 def put_back(network: nn.Module) -> None:
-    """Let `network` compute as torch does: undo `prepare`."""
+    """Undo `prepare`: make `network` compute with plain torch again."""
     for module in network.modules():
         if isinstance(module, Prepared):
             module.__class__ = _PLAIN[type(module)]  # pyright: ignore[reportAttributeAccessIssue]
@@ -47,7 +47,7 @@ def put_back(network: nn.Module) -> None:
 
 
 def _containers(module: nn.Module) -> list[nn.Module]:
-    """Return the modules to prepare, `module` itself among them, of those that pass maps on to one another."""
+    """Return `module` and the modules below it that are to be prepared, through types that are prepared only."""
     if type(module) is nn.Sequential and any(one._forward_hooks or one._forward_pre_hooks for one in module):
         return []
     if type(module) not in _PREPARED:
@@ -56,7 +56,7 @@ def _containers(module: nn.Module) -> list[nn.Module]:
 
 
 class SuitingNetwork(Prepared, Network):
-    """A network that gives each of its parts maps in the format that it takes."""
+    """A network that passes feature maps to each part in a dtype that the part accepts."""
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Return the (B, K) logits of normalised images."""
@@ -66,10 +66,10 @@ class SuitingNetwork(Prepared, Network):
 
 
 class AveragePool(Prepared, GlobalPool2d):
-    """A global pool whose average is a kernel's; maps in bfloat16 give float32."""
+    """A global pool whose average is computed by a kernel; the output is float32, for bfloat16 too."""
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the (B, C, 1, 1) map of one value a channel."""
+        """Return the (B, C, 1, 1) tensor of one value per channel."""
         kernels = self._usable()
         if kernels is None:
             return super().forward(images_BCHW)
@@ -78,10 +78,10 @@ class AveragePool(Prepared, GlobalPool2d):
 
 
 class SharingBranches(Prepared, Branches):
-    """Branches whose maps, and the gradients of the map that they share, are added by the kernels."""
+    """Branches whose outputs, and the gradients of whose shared input, are added by the kernels."""
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the merged (B, C, H, W) map."""
+        """Return the merged (B, C, H, W) feature map."""
         branches, kernels = list(self.children()), self._usable()
         if kernels is None:
             return super().forward(images_BCHW)
@@ -90,7 +90,7 @@ class SharingBranches(Prepared, Branches):
         return self.merged([branch(suited(one, branch)) for branch, one in zip(branches, given, strict=True)])
 
     def added(self, one_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
-        """Return the sum of two maps."""
+        """Return the sum of two feature maps."""
         kernels = self._usable()
         alike = (one_BCHW.shape, one_BCHW.dtype) == (other_BCHW.shape, other_BCHW.dtype)
         own = fitting(other_BCHW, kernels) if kernels is not None and alike else None
@@ -98,10 +98,10 @@ class SharingBranches(Prepared, Branches):
 
 
 class WholePairs(Prepared, PairedBoth):
-    """Filters from pairs to pairs, written out by a kernel."""
+    """Filters from channel pairs to channel pairs, expanded by a kernel."""
 
     def forward(self, even: Tensor, odd: Tensor) -> Tensor:
-        """Return the (O, I, T, T) filters of two (O / 2, I / 2, T, T)."""
+        """Return the (O, I, T, T) filters of two halves (O / 2, I / 2, T, T)."""
         kernels = self._usable()
         if kernels is not None and even.ndim == 4 and even.device.type == "cpu" and even.dtype == torch.float32:
             return whole_pairs(even, odd, kernels)

@@ -1,7 +1,7 @@
-"""Weights by the kernels: those of filters in mirrored pairs, which autograd knows, and a step of Muon.
+"""Weights by the kernels: filters in mirrored pairs, as a differentiable function, and a step of Muon.
 
 Imports torch only.
-Legend: K filters and C channels of a half, T taps across.
+Legend: K filters and C channels of one half, T kernel size.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from archsearch.kernels.library import Kernels, laid_out
 def muon_step(
     weights: Sequence[Tensor], momenta: Sequence[Tensor], *, momentum: float, rates: Sequence[float], kernels: Kernels
 ) -> list[Tensor]:
-    """Move `weights` by their momenta made orthogonal, times their `rates`; return the momenta, moved by the gradients.
+    """Take a step of Muon with the gradients of `weights` and the given `rates`; return the updated momenta.
 
-    Each weight is a matrix of one row per filter, of float32 on the CPU. A momentum that lies in memory as its weight
-    does is moved in place.
+    Each weight has a gradient, is float32 on the CPU, and counts as a matrix with one row per filter. A momentum with
+    the memory layout of its weight is updated in place.
     """
     gradients = [_laid_out_as(weight, weight.grad) for weight in weights if weight.grad is not None]
     moved = [_laid_out_as(weight, one) for weight, one in zip(weights, momenta, strict=True)]
@@ -36,12 +36,12 @@ def muon_step(
 
 
 def _laid_out_as(weight: Tensor, other: Tensor) -> Tensor:
-    """Return `other` in the order of memory that `weight` has, in which a kernel takes its columns."""
+    """Return `other` in the memory layout of `weight`, which defines the order of the columns for the kernel."""
     return other if other.stride() == weight.stride() else torch.empty_like(weight).copy_(other)
 
 
 def whole_pairs(even_KCTT: Tensor, odd_KCTT: Tensor, kernels: Kernels) -> Tensor:
-    """Return the (2 K, 2 C, T, T) weights of two halves in float32, in the order of memory that convolutions take.
+    """Return the float32 (2 K, 2 C, T, T) weights of two halves, in the memory layout that the convolutions read.
 
     The first K filters are [s, m(d)] and the others [d, m(s)] over the two halves of the channels, with
     s = (even + odd) / sqrt(2), d = (even - odd) / sqrt(2) and m mirroring left to right.

@@ -1,6 +1,6 @@
-"""Assembly: the torch module of a plan, whose children nest and are named as the plan's layers are.
+"""Assembly: the torch module of a plan, whose children are nested and named like the plan's layers.
 
-Imports torch, the plan and analysis (which refuses what does not fit before torch would).
+Imports torch, the plan and the analysis, which rejects layers that do not fit before torch would.
 """
 
 from __future__ import annotations
@@ -76,24 +76,24 @@ def assemble(plan: Plan, *, scheme: Scheme = "kaiming", generator: torch.Generat
 
     State-dict keys are the layers' paths (`stages.c2.1.conv.weight`). Weights are those of
     `initialise(network, scheme=scheme, generator=generator)`, without a generator those of seed 0;
-    torch's global generators are neither read nor moved.
+    torch's global generators do not affect them and are not changed.
 
-    Raises `SpecError` where a layer does not fit its input, a name cannot name a torch module, or
-    the output must be one value per class.
+    Raises `SpecError` if a layer does not fit its input, a name is not valid for a torch module, or
+    the output is not one value per class.
     """
     output_shape = measure(plan).output_shape
     if output_shape[1:] != (1, 1):
         where = plan.layers[-1].name if plan.layers else ""
         what = f"the network ends in {shape_text(output_shape)}, which must be one value per class"
         raise SpecError(where, what, "End it with a global pool, or with a linear layer.")
-    with torch.random.fork_rng(devices=[]):  # torch draws weights of its own first; on "meta" it would load sympy
+    with torch.random.fork_rng(devices=[]):  # constructors draw weights; on "meta", torch would import sympy
         network = Network(_children(plan.layers, "", Network({})))
     initialise(network, scheme=scheme, generator=generator or torch.Generator().manual_seed(0))
     return network
 
 
 def _children(layers: Iterable[Layer], prefix: str, parent: nn.Module) -> OrderedDict[str, nn.Module]:
-    """Return the modules of `layers` by name; raises `SpecError` for a name that `parent` cannot give a child."""
+    """Return the modules of `layers` by name; raises `SpecError` for a name that a child of `parent` cannot have."""
     children: OrderedDict[str, nn.Module] = OrderedDict()
     for layer in layers:
         path = prefix + layer.name
@@ -230,7 +230,7 @@ def _of_every_position(
 
 def _pool(pool: Pool) -> nn.Module:
     before, after = pool.padding
-    # torch's own pools pad evenly and by half a window at most.
+    # torch's own pools pad both sides equally, and by half a window at most.
     if before != after or before > pool.kernel // 2:
         counts = pool.counts_padding
         return PaddedPool2d(pool.kind, pool.kernel, pool.stride, before=before, after=after, counts_padding=counts)

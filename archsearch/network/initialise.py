@@ -1,8 +1,8 @@
-"""Initial weights, drawn from an explicit generator; torch's global one is never touched.
+"""Initial weights, drawn from an explicit generator; torch's global one is never used.
 
-Imports torch and the modules of this room: not the plan. Fans count the channels of one group
-(a depthwise 3x3 has a fan-out of 9), unlike `torch.nn.init`, which takes those of all groups. Tied
-weights are drawn once, as their free halves, by the fans of the whole.
+Imports torch and this package's modules, not the plan. Fans count the channels of one group
+(a depthwise 3x3 has a fan-out of 9), unlike `torch.nn.init`, which counts those of all groups. Of tied
+weights, the free ones are drawn, with the fans of the whole.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def initialise(
 
     kaiming: convolutions normal with variance 2 / fan-out (He et al., ICCV 2015), dense layers with 1 / fan-in.
     xavier: uniform with variance 2 / (fan-in + fan-out) (Glorot and Bengio, AISTATS 2010).
-    dirac: kaiming, but the first filters of odd kernels pass their input channels on (as airbench, Jordan 2024).
-    torch: the distributions that torch's own layers begin with, uniform with variance 1 / (3 fan-in).
+    dirac: kaiming, but the first filters of odd kernels copy their input channels (as in airbench, Jordan 2024).
+    torch: the default distributions of torch's own layers, uniform with variance 1 / (3 fan-in).
 
-    Biases start at 0 (but for `torch`), norms at scale 1 and shift 0, learnt factors at the value that they were made
-    with. `zero_residual` starts the norm that ends the `main` branch of an addition at scale 0 (Goyal et al. 2017).
-    `generator` lives on the CPU; the weights may lie on any device and come out the same.
+    Biases start at 0 (except with `torch`), norms at scale 1 and shift 0, trained factors at their `init`. With
+    `zero_residual`, the norm that ends the `main` branch of an addition starts at scale 0 (Goyal et al. 2017).
+    `generator` is on the CPU; the weights may be on any device and get the same values there.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -88,7 +88,7 @@ def _initialise_weight(module: nn.Conv2d | nn.Linear, scheme: Scheme, generator:
 
 
 def _set(module: nn.Module, name: str, value: Tensor) -> None:
-    """Give the parameter `name` of `module`, or what it is tied by, the values of `value`."""
+    """Set the parameter `name` of `module`, or its free weights if it is tied, to `value`."""
     if parametrize.is_parametrized(module, name):
         setattr(module, name, value)
     else:
@@ -96,7 +96,7 @@ def _set(module: nn.Module, name: str, value: Tensor) -> None:
 
 
 def _pass_on(weight_OIHW: Tensor, groups: int) -> None:
-    """Make filter i of every group copy the group's input channel i, where the kernel has a middle."""
+    """Make filter i of every group copy the group's input channel i, if the kernel has a centre."""
     outputs, inputs, height, width = weight_OIHW.shape
     if height % 2 == 0 or width % 2 == 0:
         return
@@ -107,7 +107,7 @@ def _pass_on(weight_OIHW: Tensor, groups: int) -> None:
 
 
 def _last_leaf(module: nn.Module) -> nn.Module | None:
-    """Return the module that runs last below `module`; None where it is empty or ends in branches."""
+    """Return the module that runs last in `module`, or None if it is empty or ends in branches."""
     while isinstance(module, nn.Sequential):
         if len(module) == 0:
             return None
@@ -116,7 +116,7 @@ def _last_leaf(module: nn.Module) -> nn.Module | None:
 
 
 def _fill(module: nn.Module, name: str, value: float) -> None:
-    """Give the parameter `name` of `module`, if it has it, one value."""
+    """Fill the parameter `name` of `module` with `value`, unless it is None."""
     parameter: Tensor | None = getattr(module, name)
     if parameter is not None:
         _set(module, name, torch.full_like(parameter, value))

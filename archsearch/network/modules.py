@@ -1,6 +1,6 @@
-"""The modules that torch itself lacks: uneven padding, fast dilation, maps that stay four-dimensional, branches.
+"""Modules missing from torch: uneven padding, fast dilation, layers that keep four dimensions, branches.
 
-Legend: B batch, C channels, H height, W width, K classes. Imports torch only: not the plan.
+Legend: B batch, C channels, H height, W width, K classes. Imports torch and `symmetry` only, not the plan.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from archsearch.network.symmetry import concat_pairs
 Combine = Literal["add", "concat", "multiply", "mean"]
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 Border = tuple[int, int, int, int]
-"""px left, right, above and below a map, as torch orders them."""
+"""px left, right, above and below a feature map, in torch's order."""
 
 
 class UnevenConv2d(nn.Conv2d):
-    """A convolution whose map has a `border` of px left, right, above and below it, of zeros or another `mode`."""
+    """A convolution of a feature map with a `border` (px left, right, above and below) of zeros or another `mode`."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class UnevenConv2d(nn.Conv2d):
         self.mode: PaddingMode = mode
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Conv2d gives it
-        """Return the (B, C, H, W) map convolved."""
+        """Return the convolved (B, C, H, W) feature map."""
         return super().forward(padded(input, self.border, self.mode))
 
     def extra_repr(self) -> str:
@@ -54,7 +54,7 @@ class UnevenConv2d(nn.Conv2d):
 
 
 class Pad2d(nn.Module):
-    """A `border` of px left, right, above and below the map, of zeros or another `mode`."""
+    """A `border` of px left, right, above and below the feature map, of zeros or another `mode`."""
 
     def __init__(self, border: Border, mode: PaddingMode) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Pad2d(nn.Module):
         self.mode: PaddingMode = mode
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the (B, C, H, W) map with its border."""
+        """Return the (B, C, H, W) feature map with its border."""
         return padded(images_BCHW, self.border, self.mode)
 
     def extra_repr(self) -> str:
@@ -71,24 +71,25 @@ class Pad2d(nn.Module):
 
 
 def padded(images_BCHW: Tensor, border: Border, mode: PaddingMode) -> Tensor:
-    """Return the (B, C, H, W) map with a border."""
+    """Return the (B, C, H, W) feature map with a border."""
     return functional.pad(images_BCHW, border, mode="constant" if mode == "zeros" else mode)
 
 
 class DilatedDepthwiseConv2d(nn.Conv2d):
-    """A depthwise convolution of stride 1 and odd kernel that keeps the map's size, on a CPU computed without the gaps.
+    """A dilated depthwise convolution (stride 1, odd kernel, same size) that trains without dilation on a CPU.
 
-    torch's CPU backward of a dilated depthwise convolution is a plain loop, several times slower than that without
-    gaps (measured in benchmarks/training_notes.md). Rows and columns that are `dilation` apart never meet those between
-    them, so the map falls into dilation x dilation maps that do not touch; over these the same convolution has no gaps
-    (Chen et al., DeepLab, TPAMI 2018, section 3.1, describe the same). Only the order of the additions differs.
+    torch's CPU backward pass of a dilated depthwise convolution is a plain loop, several times slower than that without
+    dilation (measured in benchmarks/training_notes.md). Rows and columns that are `dilation` apart never interact with
+    those between them, so the feature map splits into dilation x dilation independent ones, over which the same
+    convolution has dilation 1 (as in Chen et al., DeepLab, TPAMI 2018, section 3.1). Only the order of additions
+    differs. If the dilation does not divide height and width, torch computes the convolution as usual.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Conv2d gives it
-        """Return the (B, C, H, W) map convolved."""
+        """Return the convolved (B, C, H, W) feature map."""
         gap = self.dilation[0]
         height, width = input.shape[2:]
-        # An exported program keeps the one convolution that every runtime knows.
+        # An exported program keeps the single convolution, which every runtime supports.
         splits = height % gap == 0 and width % gap == 0 and not torch.compiler.is_exporting()
         if input.device.type != "cpu" or not splits or not torch.is_grad_enabled():
             return super().forward(input)
@@ -98,7 +99,7 @@ class DilatedDepthwiseConv2d(nn.Conv2d):
 
 
 def split_map(images_BCHW: Tensor, gap: int) -> Tensor:
-    """Return the (B x gap x gap, C, H / gap, W / gap) maps of every gap-th row and column."""
+    """Return the (B x gap x gap, C, H / gap, W / gap) feature maps of every gap-th row and column."""
     batch, channels, height, width = images_BCHW.shape
     grid = images_BCHW.permute(0, 2, 3, 1).reshape(batch, height // gap, gap, width // gap, gap, channels)
     parts = grid.permute(0, 2, 4, 1, 3, 5).reshape(batch * gap * gap, height // gap, width // gap, channels)
@@ -106,7 +107,7 @@ def split_map(images_BCHW: Tensor, gap: int) -> Tensor:
 
 
 def join_map(parts: Tensor, gap: int) -> Tensor:
-    """Return the (B, C, H, W) maps that `split_map` has split, in channels-last memory."""
+    """Return the (B, C, H, W) feature maps that `split_map` split, in channels-last memory."""
     count, channels, height, width = parts.shape
     grid = parts.permute(0, 2, 3, 1).reshape(count // gap**2, gap, gap, height, width, channels)
     whole = grid.permute(0, 3, 1, 4, 2, 5).reshape(count // gap**2, height * gap, width * gap, channels)
@@ -114,7 +115,7 @@ def join_map(parts: Tensor, gap: int) -> Tensor:
 
 
 class PaddedPool2d(nn.Module):
-    """A pooling window over any padding: padded positions never win a max; in an average they count where asked."""
+    """Pooling over windows with any padding, which never wins a max and counts in an average if `counts_padding`."""
 
     def __init__(
         self,
@@ -131,7 +132,7 @@ class PaddedPool2d(nn.Module):
         self.border = (before, after, before, after)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the (B, C, H, W) map pooled."""
+        """Return the pooled (B, C, H, W) feature map."""
         outside = -torch.inf if self.kind == "max" else 0.0
         padded = functional.pad(images_BCHW, self.border, value=outside) if any(self.border) else images_BCHW
         if self.kind == "max":
@@ -148,7 +149,7 @@ class PaddedPool2d(nn.Module):
 
 
 class BlurPool2d(nn.Module):
-    """A binomial filter over every channel, of a map that is mirrored at its border (Zhang 2019)."""
+    """A binomial filter over every channel, with the feature map mirrored at its border (Zhang 2019)."""
 
     weight: Tensor
 
@@ -160,7 +161,7 @@ class BlurPool2d(nn.Module):
         self.register_buffer("weight", (taps[:, None] * taps)[None, None], persistent=False)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the (B, C, H, W) map filtered."""
+        """Return the filtered (B, C, H, W) feature map."""
         channels = images_BCHW.shape[1]
         padded = functional.pad(images_BCHW, self.border, mode="reflect")
         weight = self.weight.expand(channels, 1, self.kernel, self.kernel)
@@ -172,14 +173,14 @@ class BlurPool2d(nn.Module):
 
 
 class GlobalPool2d(nn.Module):
-    """The average or the maximum of every channel's map: (B, C, H, W) to (B, C, 1, 1)."""
+    """The average or the maximum of every channel: (B, C, H, W) to (B, C, 1, 1)."""
 
     def __init__(self, kind: Literal["max", "average"]) -> None:
         super().__init__()
         self.kind = kind
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the (B, C, 1, 1) map of one value a channel."""
+        """Return the (B, C, 1, 1) values, one per channel."""
         if self.kind == "max":
             return images_BCHW.amax((2, 3), keepdim=True)
         return images_BCHW.mean((2, 3), keepdim=True)
@@ -190,29 +191,29 @@ class GlobalPool2d(nn.Module):
 
 
 class MapLinear(nn.Linear):
-    """A dense layer over a flattened map: (B, C, H, W) to (B, K, 1, 1)."""
+    """A dense layer over a flattened feature map: (B, C, H, W) to (B, K, 1, 1)."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.Linear gives it
-        """Return the (B, K, 1, 1) map."""
+        """Return the (B, K, 1, 1) outputs."""
         return super().forward(input.flatten(1))[:, :, None, None]
 
 
 class Branches(nn.Module):
-    """Branches over the same map, by name: added, averaged, concatenated along channels, or multiplied."""
+    """Named branches over the same feature map: added, averaged, concatenated along channels, or multiplied."""
 
     def __init__(self, branches: Mapping[str, nn.Module], combine: Combine, *, pairs: bool = False) -> None:
-        """Hold `branches`; with `pairs`, of channels, a concatenation keeps them."""
+        """Hold `branches`; with `pairs`, a concatenation keeps pairs of channels."""
         super().__init__()
         for name, branch in branches.items():
             self.add_module(name, branch)
         self.combine, self.pairs = combine, pairs
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the merged (B, C, H, W) map."""
+        """Return the merged (B, C, H, W) feature map."""
         return self.merged([branch(images_BCHW) for branch in self.children()])
 
     def merged(self, maps: list[Tensor]) -> Tensor:
-        """Return the (B, C, H, W) map of what the branches give."""
+        """Return the (B, C, H, W) merge of `maps`, the outputs of the branches."""
         if self.combine == "concat":
             return concat_pairs(maps) if self.pairs else torch.cat(maps, dim=1)
         merged = maps[0]
@@ -221,7 +222,7 @@ class Branches(nn.Module):
         return merged / len(maps) if self.combine == "mean" else merged
 
     def added(self, one_BCHW: Tensor, other_BCHW: Tensor) -> Tensor:
-        """Return the sum of two maps."""
+        """Return the sum of two feature maps."""
         return one_BCHW + other_BCHW
 
     def extra_repr(self) -> str:
@@ -230,7 +231,7 @@ class Branches(nn.Module):
 
 
 class Network(nn.Module):
-    """A whole network, its parts by name: (B, C, H, W) images to (B, K) logits."""
+    """A whole network of named parts: (B, C, H, W) images to (B, K) logits."""
 
     def __init__(self, parts: Mapping[str, nn.Module]) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Modules that torch itself lacks and that leave the map as large as it is: channels chosen, moved, scaled, pooled.
+"""Modules missing from torch that keep height and width: they select, move, scale or pool channels.
 
-Legend: B batch, C channels, H height, W width. Imports torch only: not the plan.
+Legend: B batch, C channels, H height, W width. Imports torch only, not the plan.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-_SATURATED = 10.0  # tanh(exp(x)) is 1 in float64 from 3 on; above 10, exp(x) is no number of float16
+_SATURATED = 10.0  # tanh(exp(x)) is 1 in float64 from 3 on; exp(x) overflows float16 above 11
 
 
 class TanhExp(nn.Module):
     """x tanh(exp(x)) (Liu and Di 2020)."""
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the map of any shape, value by value; its gradient is a number for every input."""
+        """Return the activation of each value, for any shape; the gradient is never NaN for finite inputs."""
         return images_BCHW * torch.tanh(torch.exp(images_BCHW.clamp(max=_SATURATED)))
 
 
 class ChannelNorm2d(nn.LayerNorm):
-    """nn.LayerNorm over the channels of every position of a map."""
+    """nn.LayerNorm over the channels at every position of a feature map."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that nn.LayerNorm gives it
-        """Return the (B, C, H, W) map normalised; of channels-last memory it is computed as it lies."""
+        """Return the normalised (B, C, H, W) feature map; channels-last memory needs no copy."""
         return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class Scale2d(nn.Module):
-    """A learnt factor, and with `bias` a learnt shift, of each of `count` channels, or one of all."""
+    """A trained factor, with `bias` also a shift, for each of `count` channels, or for all if `count` is 1."""
 
     weight: Tensor
     bias: Tensor | None
@@ -43,12 +43,12 @@ class Scale2d(nn.Module):
         self.register_parameter("bias", nn.Parameter(torch.zeros(count)) if bias else None)
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the (B, C, H, W) map scaled."""
+        """Return the scaled (B, C, H, W) feature map."""
         scaled = images_BCHW * self.weight[:, None, None]
         return scaled if self.bias is None else scaled + self.bias[:, None, None]
 
     def extra_repr(self) -> str:
-        """Return the number of factors and the value that they begin with."""
+        """Return the number of factors, their initial value, and whether there is a bias."""
         return f"{len(self.weight)}, init={self.init}, bias={self.bias is not None}"
 
 
@@ -60,7 +60,7 @@ class Factor(nn.Module):
         self.value = value
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the (B, C, H, W) map times the factor."""
+        """Return the (B, C, H, W) feature map times the factor."""
         return images_BCHW * self.value
 
     def extra_repr(self) -> str:
@@ -69,14 +69,14 @@ class Factor(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: in training, the whole map of an image is zero with probability `rate`, or scaled up."""
+    """Stochastic depth: in training, the feature map of an image is zeroed with probability `rate`, else scaled up."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the (B, C, H, W) map; in evaluation as it is."""
+        """Return the (B, C, H, W) feature map; in evaluation, unchanged."""
         if not self.training:
             return images_BCHW
         kept_B111 = functional.dropout(images_BCHW.new_ones((len(images_BCHW), 1, 1, 1)), self.rate)
@@ -95,7 +95,7 @@ class ChannelPool2d(nn.Module):
         self.kind = kind
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the (B, 1, H, W) map."""
+        """Return the (B, 1, H, W) feature map."""
         return images_BCHW.amax(1, keepdim=True) if self.kind == "max" else images_BCHW.mean(1, keepdim=True)
 
     def extra_repr(self) -> str:
@@ -104,25 +104,25 @@ class ChannelPool2d(nn.Module):
 
 
 class _ByPairs(nn.Module):
-    """A choice or a new order of channels; with `pairs`, of pairs of channels (c and c + C / 2)."""
+    """Base of modules that select, move or pad channels; with `pairs`, pairs of channels (c and c + C / 2)."""
 
     def __init__(self, *, pairs: bool = False) -> None:
         super().__init__()
         self.pairs = pairs
 
     def forward(self, images_BCHW: Tensor) -> Tensor:
-        """Return the (B, C, H, W) map of the channels."""
+        """Return the (B, C, H, W) feature map of the new channels."""
         if self.pairs:
             return self.moved(images_BCHW.unflatten(1, (2, images_BCHW.shape[1] // 2)), 2).flatten(1, 2)
         return self.moved(images_BCHW, 1)
 
     def moved(self, images: Tensor, dim: int) -> Tensor:
-        """Return the map with other channels along `dim`."""
+        """Return `images` with new channels along `dim`."""
         raise NotImplementedError
 
 
 class Narrow(_ByPairs):
-    """The `channels` from channel `start` on."""
+    """A slice of `channels` channels from channel `start` on."""
 
     def __init__(self, start: int, channels: int, *, pairs: bool = False) -> None:
         super().__init__(pairs=pairs)
@@ -139,7 +139,7 @@ class Narrow(_ByPairs):
 
 
 class ChannelShuffle(_ByPairs):
-    """The channels of `groups` groups in turns, as nn.ChannelShuffle, for every memory format and exporter."""
+    """The channels of `groups` groups interleaved, as nn.ChannelShuffle, for every memory format and exporter."""
 
     def __init__(self, groups: int, *, pairs: bool = False) -> None:
         super().__init__(pairs=pairs)
@@ -156,7 +156,7 @@ class ChannelShuffle(_ByPairs):
 
 
 class PadChannels(_ByPairs):
-    """`before` channels of zeros in front of the others and `after` behind them."""
+    """`before` zero channels added in front of the input and `after` after it."""
 
     def __init__(self, before: int, after: int, *, pairs: bool = False) -> None:
         super().__init__(pairs=pairs)
@@ -164,7 +164,7 @@ class PadChannels(_ByPairs):
         self.before, self.after = before // share, after // share
 
     def moved(self, images: Tensor, dim: int) -> Tensor:
-        """Return the channels with zeros around them."""
+        """Return the channels with zero channels around them."""
         return functional.pad(images, (0, 0, 0, 0, self.before, self.after))
 
     def extra_repr(self) -> str:

@@ -1,6 +1,6 @@
-"""A network as a file that other programs run: its normalisation put in front, ONNX and torch.export written and read.
+"""Networks as files for other programs: ONNX and torch.export, written and read, with the normalisation included.
 
-Imports torch; onnx and onnxruntime inside functions only. Knows neither a plan nor a run.
+Imports torch; onnx and onnxruntime inside functions only. Independent of plans and runs.
 Legend: B images, C channels (red, green and blue, or grey), H height, W width, K classes.
 """
 
@@ -22,26 +22,26 @@ from archsearch.errors import SpecError
 from archsearch.network.symmetry import untied
 
 Takes = Literal["uint8", "unit", "normalised"]
-"""What a network takes: bytes 0..255, floats 0..1, or floats with the mean and deviation of its data taken out."""
+"""Input of a network: bytes 0..255, floats 0..1, or floats normalised by its data's mean and standard deviation."""
 
 Forward = Callable[[np.ndarray], np.ndarray]
-"""(B, C, H, W) images as the network takes them to (B, K) logits."""
+"""A function from (B, C, H, W) images, in the input format of the network, to (B, K) logits."""
 
 RECORD = "archsearch.json"
-"""The name of the metadata inside a torch.export file, which `torch.export.load` gives as one of `extra_files`."""
+"""The name of the metadata inside a torch.export file; `torch.export.load` returns it among its `extra_files`."""
 
 _LEVELS = 255
 _FIX = "Install it: pip install 'archsearch[export]'."
 
 
 class Preprocessed(nn.Module):
-    """A network that takes images as they are: uint8 in 0..255, or floats in 0..1 (`takes`)."""
+    """A network with its normalisation, for images in the input format `takes`."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float], takes: Takes) -> None:
-        """Hold `network`, which takes images normalised by `mean` and `std` (in 0..1, of each channel)."""
+        """Wrap `network`, which takes images normalised by the `mean` and `std` of each channel (in 0..1)."""
         super().__init__()
         self.network, self.takes = network, takes
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
@@ -57,16 +57,16 @@ class Preprocessed(nn.Module):
         return self.network(images_BCHW)
 
     def extra_repr(self) -> str:
-        """Return what it takes."""
+        """Return the input format."""
         return f"takes {self.takes}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How far another's logits are from a network's, over `images`.
+    """How well the logits of an exported network agree with those of the original, over `images` images.
 
-    `difference` is the largest of all logits, absolute; `scale` the largest logit of the network; `same` counts the
-    images that both give the same class.
+    `difference` is the largest absolute difference of logits, `scale` the largest absolute logit of the original, and
+    `same` the number of images for which both predict the same class.
     """
 
     difference: float
@@ -76,12 +76,12 @@ class Agreement:
 
     @property
     def relative(self) -> float:
-        """The largest difference as a share of the largest logit."""
+        """The largest difference, relative to the largest logit."""
         return self.difference / max(self.scale, 1e-12)
 
 
 def example_of(images_BCHW: np.ndarray, takes: Takes, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """Return uint8 images as a network takes them that takes `takes`."""
+    """Return uint8 images converted to the input format `takes`."""
     if takes == "uint8":
         return images_BCHW
     unit = images_BCHW.astype(np.float32) / np.float32(_LEVELS)
@@ -92,7 +92,7 @@ def example_of(images_BCHW: np.ndarray, takes: Takes, mean: Sequence[float], std
 
 
 def describe_input(takes: Takes, input_shape: Sequence[int], mean: Sequence[float], std: Sequence[float]) -> str:
-    """Return what a network takes, in one line."""
+    """Return a description of the input of a network, in one line."""
     channels, height, width = input_shape
     kinds = {
         "uint8": "uint8, 0..255",
@@ -104,9 +104,9 @@ def describe_input(takes: Takes, input_shape: Sequence[int], mean: Sequence[floa
 
 
 def write_onnx(network: nn.Module, example_BCHW: np.ndarray, file: Path, metadata: Mapping[str, str]) -> None:
-    """Write `network`, in evaluation mode on the CPU, as ONNX with inputs `images` and outputs `logits`, any batch.
+    """Write `network`, in evaluation mode on the CPU, as ONNX with input `images`, output `logits` and any batch size.
 
-    Tied weights are written out, so that others find plain layers. Raises `SpecError` where the extra `export` is
+    Tied weights are expanded, so that other programs find plain layers. Raises `SpecError` if the extra `export` is
     missing.
     """
     for library in ("onnx", "onnxscript"):
@@ -127,9 +127,9 @@ def write_onnx(network: nn.Module, example_BCHW: np.ndarray, file: Path, metadat
 
 
 def write_torch_export(network: nn.Module, example_BCHW: np.ndarray, file: Path, metadata: str) -> None:
-    """Write `network`, in evaluation mode on the CPU, as a torch.export program of any batch, `metadata` beside it.
+    """Write `network`, in evaluation mode on the CPU, as a torch.export program for any batch size, with `metadata`.
 
-    Tied weights are written out.
+    Tied weights are expanded.
     """
     with _quiet():
         batch = {0: torch.export.Dim("batch")}
@@ -138,7 +138,7 @@ def write_torch_export(network: nn.Module, example_BCHW: np.ndarray, file: Path,
 
 
 def read_onnx(file: Path) -> Forward:
-    """Return the ONNX network in `file` as a function, run by onnxruntime on the CPU; raises `SpecError` without it."""
+    """Return the ONNX network in `file` as a function on the CPU; raises `SpecError` if onnxruntime is missing."""
     session = _needed("onnxruntime").InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return lambda images_BCHW: session.run(["logits"], {"images": images_BCHW})[0]
 
@@ -160,7 +160,7 @@ def as_function(network: Callable[[Tensor], Tensor]) -> Forward:
 
 
 def compare(original: Forward, other: Forward, images_BCHW: np.ndarray, *, batch_size: int = 250) -> Agreement:
-    """Return how far the logits of `other` are from those of `original`, over `images_BCHW`."""
+    """Return how well the logits of `other` agree with those of `original`, over `images_BCHW`."""
     starts = range(0, len(images_BCHW), batch_size)
     one, two = (
         np.concatenate([forward(images_BCHW[start : start + batch_size]) for start in starts])
@@ -176,7 +176,7 @@ def compare(original: Forward, other: Forward, images_BCHW: np.ndarray, *, batch
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to itself what torch's exporters warn of in their own code."""
+    """Suppress warnings, which torch's exporters raise about their own code."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

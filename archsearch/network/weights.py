@@ -1,4 +1,4 @@
-"""Weights as a safetensors file with a checksum, and weights of others; imports torch, never a design."""
+"""Weights in safetensors files with a checksum, and state dicts from elsewhere; imports torch, never a design."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from archsearch.errors import DataError, SpecError
 
 CHECKSUM = "checksum"
-"""The key of the metadata that holds it; files of earlier versions have none."""
+"""The metadata key of the checksum; files of earlier versions have none."""
 
 
 def encode_weights(network: nn.Module | Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -28,7 +28,7 @@ def encode_weights(network: nn.Module | Mapping[str, Tensor], metadata: Mapping[
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors in `path` and its metadata; raises `DataError` where the file is incomplete or damaged."""
+    """Return the tensors in `path` and its metadata; raises `DataError` if the file is incomplete or damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -47,7 +47,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_any_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a state dict: of a safetensors file, or of one of torch, whose code is not run.
+    """Return the state dict in a safetensors file, or in a file of `torch.save` without running its code.
 
     A checkpoint may hold it as `state_dict` or `model`. Raises `DataError` for a file that has no state dict.
     """
@@ -55,7 +55,7 @@ def read_any_weights(path: Path) -> dict[str, Tensor]:
         return read_weights(path)[0]
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch answers damage, and code that it does not run, with a dozen kinds
+    except Exception as error:  # torch raises many types for damaged files and for code that it does not run
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: cannot be read as weights alone ({reason})") from error
     for key in ("state_dict", "model"):
@@ -67,7 +67,7 @@ def read_any_weights(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(network: nn.Module, path: Path, where: str) -> None:
-    """Let `network` have the weights in `path`; raises `SpecError` at `where` if they are those of another network."""
+    """Load the weights in `path` into `network`; raises `SpecError` at `where` if they are those of another network."""
     given, wanted = read_any_weights(path), network.state_dict()
     for what, keys in (("lacks", wanted.keys() - given.keys()), ("has also", given.keys() - wanted.keys())):
         if keys:
@@ -81,7 +81,7 @@ def load_weights(network: nn.Module, path: Path, where: str) -> None:
 
 
 def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Return the SHA-256 of names, types, shapes, values and metadata."""
+    """Return the SHA-256 of the metadata and of all names, types, shapes and values."""
     digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for name, value in sorted(tensors.items()):
         digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())

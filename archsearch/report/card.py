@@ -1,4 +1,4 @@
-"""The report card of a trained network as values, and as `card.json`. No torch, no drawing.
+"""The report card of a trained network, and its JSON form `card.json`. Imports neither torch nor drawing code.
 
 A file is not trusted: anything but a valid card is rejected.
 """
@@ -16,13 +16,13 @@ SOURCE = "Guo et al., On Calibration of Modern Neural Networks, ICML 2017; bins 
 CARD = "card.json"
 Split = Literal["test", "validation"]
 _SHARES = {"above": "low", "to": "high", "confidence": "confidence", "accuracy": "accuracy"}
-_ROUNDING = 1e-6  # of a mean in float32
+_ROUNDING = 1e-6  # tolerance for a mean in float32
 _JPEG = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
-    """The images whose confidence is above `low` and up to `high`: their mean confidence and their accuracy."""
+    """The images whose confidence is above `low` and at most `high`: their mean confidence and their accuracy."""
 
     low: float
     high: float
@@ -46,8 +46,9 @@ class Mistake:
 class Card:
     """The predictions of a network on images that it was not trained on.
 
-    Rows of `confusion` are classes, columns predictions. `split` names the images: the test images or, of a trial of a
-    study, the validation images. `augmented` is a JPEG of training images and random augmentations of each.
+    Rows of `confusion` are true classes, columns are predicted classes. `split` names the images: the test images or,
+    for a trial of a study, the validation images. `augmented` is a JPEG of training images and random augmentations of
+    each.
     """
 
     split: Split
@@ -65,25 +66,25 @@ class Card:
 
     @property
     def accuracy(self) -> float:
-        """The share of images with the right class."""
+        """The share of correctly classified images."""
         return sum(row[index] for index, row in enumerate(self.confusion)) / self.images
 
     @property
     def confidence(self) -> float:
-        """The mean confidence in the winning class."""
+        """The mean confidence in the predicted class."""
         return sum(one.images * one.confidence for one in self.bins) / self.images
 
     def recalls(self) -> list[float | None]:
-        """Return for each class the share of its images that are found; None for a class without images."""
+        """Return the recall of each class; None for a class without images."""
         return [row[index] / sum(row) if sum(row) else None for index, row in enumerate(self.confusion)]
 
     def precisions(self) -> list[float | None]:
-        """Return for each class the share of its predictions that are right; None if there are none."""
+        """Return the precision of each class; None for a class that is never predicted."""
         columns = list(zip(*self.confusion, strict=True))
         return [column[index] / sum(column) if sum(column) else None for index, column in enumerate(columns)]
 
     def record(self) -> dict[str, Any]:
-        """Return the content of `card.json`; pictures are JPEG files in base64."""
+        """Return the card as JSON values for `card.json`; pictures are JPEG files in base64."""
         figures = zip(self.classes, self.confusion, self.recalls(), self.precisions(), strict=True)
         return {
             "split": self.split,
@@ -117,7 +118,7 @@ class Card:
 
 
 def read_card(folder: Path) -> Card | None:
-    """Return the card of the run in `folder`; None if there is none, or if it cannot be read."""
+    """Return the card of the run in `folder`; None if it is missing or not valid."""
     if not (folder / CARD).is_file():
         return None
     try:
@@ -127,7 +128,7 @@ def read_card(folder: Path) -> Card | None:
 
 
 def parse_card(record: Mapping[str, Any]) -> Card:
-    """Return the card that `Card.record` gave; raises one of Python's own errors for what is none."""
+    """Return the card from the values of `Card.record`; raise a built-in exception if they are not valid."""
     classes = tuple(str(one["class"]) for one in record["per_class"])
     confusion = tuple(tuple(_count(number) for number in row) for row in record["confusion"])
     split = record["split"]
@@ -183,5 +184,5 @@ def _count(value: object) -> int:
 
 def _share(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1 + _ROUNDING:
-        raise ValueError(value)  # what is not a number is among it
+        raise ValueError(value)  # NaN, too
     return min(float(value), 1.0)

@@ -1,7 +1,7 @@
-"""The design of a trial and what a drawing of a design shows: boxes of its blocks, costs and fields of its stages.
+"""The design of a trial, and the data of its drawing: boxes of its blocks, costs and receptive fields of its stages.
 
-Reads the design's YAML as a trial records it; what is not one of our designs is None, and no error. Imports the design
-and analysis, yaml inside functions; no matplotlib, no torch.
+Reads the YAML that a trial records; anything but a valid design gives None, not an error. Imports the packages design
+and analysis, yaml inside functions, and neither matplotlib nor torch.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from archsearch.search.storage.read import TrialRead
 
 BoxKind = Literal["convolution", "depthwise", "grouped", "pointwise", "pool", "linear", "identity", "image"]
 _LATER: Mapping[str, tuple[Any, ...]] = {"padding": ("padding", "same"), "bias": ("bias", False)}
-"""Options that the shipped blocks got later, with their values there."""
+"""Options that were added to the shipped blocks later, with the values that they have there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A block of a stage, or a layer of the head: what it is and what leaves it."""
+    """The stem, a block of a stage, or a layer of the head, with its output shape."""
 
     stage: str
     kind: BoxKind
     label: str
-    """Such as `conv 3×3`."""
+    """For example `conv 3×3`."""
     marks: tuple[str, ...]
-    """What else there is to know: `stride 2`, `dilation 2`, `residual`, `gate`, `max pool 2`."""
+    """Further properties: `stride 2`, `dilation 2`, `residual`, `gate`, `max pool 2`."""
     shape: tuple[int, int, int]
-    """(C, H, W) behind it."""
+    """Output shape (C, H, W)."""
 
     @property
     def text(self) -> str:
@@ -55,7 +55,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageField:
-    """What the centre unit at the end of one or more stages sees: `size` px, and px from and to on both axes."""
+    """The receptive field of the centre unit at the end of one or more stages: size and (from, to) per axis, in px."""
 
     stages: tuple[str, ...]
     size: int
@@ -65,7 +65,7 @@ class StageField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageLine:
-    """One line of a design's table: its blocks in words, output shape, receptive field and cost of a stage."""
+    """One row of a design's table: a stage's blocks in words, output shape, receptive field and cost."""
 
     name: str
     blocks: str
@@ -76,7 +76,7 @@ class StageLine:
 
 
 def read_design(trial: TrialRead) -> Footprint | None:
-    """Return the trial's design, measured, from its attributes or its folder; None if there is none."""
+    """Return the footprint of the design in the trial's attributes or run directory; None if there is no valid one."""
     text = trial.attrs.get("design")
     mapping = read_recorded(text if isinstance(text, str) else _from_folder(trial.attrs.get("run_dir")))
     try:
@@ -86,7 +86,7 @@ def read_design(trial: TrialRead) -> Footprint | None:
 
 
 def design_mapping(trial: TrialRead) -> Mapping[str, Any] | None:
-    """Return the mapping that the trial's design is written as, None if it has none that can be read."""
+    """Return the mapping in the YAML of the trial's design; None if it has none that can be read."""
     found = read_recorded(trial.attrs.get("design"))
     return found if is_mapping(found) else None
 
@@ -94,7 +94,8 @@ def design_mapping(trial: TrialRead) -> Mapping[str, Any] | None:
 def blocks_of(trial: TrialRead) -> dict[str, str]:
     """Return the name of each stage's block, in order; empty if the trial has no design.
 
-    A design holds its blocks whole, and those that came by `${block}` without a name: they are recognised.
+    A recorded design contains its blocks in full, but those from `${block}` have no name: they are recognised by
+    comparison with the shipped blocks.
     """
     design = design_mapping(trial)
     stages = design.get("stages") if design is not None else None
@@ -102,7 +103,7 @@ def blocks_of(trial: TrialRead) -> dict[str, str]:
 
 
 def blocks_text(blocks: Mapping[str, str]) -> str:
-    """Return blocks in one line: `normal` where all stages share it, else `c1 normal, c2-c3 dilated`."""
+    """Return blocks in one line: `normal` if all stages share it, else `c1 normal, c2-c3 dilated`."""
     if len(set(blocks.values())) == 1:
         return next(iter(blocks.values()))
     parts = [(block, [stage for stage, _ in group]) for block, group in groupby(blocks.items(), lambda item: item[1])]
@@ -110,7 +111,7 @@ def blocks_text(blocks: Mapping[str, str]) -> str:
 
 
 def stage_lines(design: Footprint) -> list[StageLine]:
-    """Return one line for the stem, every stage and the head."""
+    """Return one line for the stem, for each stage and for the head."""
     found: list[StageLine] = []
     fields, field, costs = field_sizes(design), 1, stage_costs(design)
     for stage, group in groupby(boxes(design.plan), key=lambda box: box.stage):
@@ -130,7 +131,7 @@ def stage_lines(design: Footprint) -> list[StageLine]:
 
 
 def repeated(texts: Iterable[str]) -> list[str]:
-    """Return each text once, with how often it occurs: `2 × conv 3×3`."""
+    """Return each distinct text once, with its count: `2 × conv 3×3`."""
     counts: dict[str, int] = {}
     for text in texts:
         counts[text] = counts.get(text, 0) + 1
@@ -138,9 +139,9 @@ def repeated(texts: Iterable[str]) -> list[str]:
 
 
 def boxes(plan: Plan) -> list[Box]:
-    """Return the boxes of `plan`, in the order they run: the stem, every block of every stage, and the head's layers.
+    """Return the boxes of `plan` in execution order: the stem, every block of every stage, and the head's layers.
 
-    Of the head's layers norms, activations and dropout are left out.
+    Norms, activations and dropout in the head are left out.
     """
     table = rows(plan)
     shape = plan.input_shape
@@ -153,7 +154,7 @@ def boxes(plan: Plan) -> list[Box]:
 
 
 def joins(plan: Plan) -> list[tuple[str, str]]:
-    """Return the stages with `from`, inner ones first: the stage that is read besides, and the stage that reads it."""
+    """Return (origin, stage) for each stage with `from`, inner ones first; the stage also reads the origin's output."""
     found: list[tuple[str, str]] = []
     for part in plan.layers:
         if part.name == "stages":
@@ -162,7 +163,7 @@ def joins(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _find_joins(stages: Iterable[Layer], before: str, found: list[tuple[str, str]]) -> str:
-    """Add the joins of `stages`, the first of which follows the stage `before`; return the last stage."""
+    """Append the joins of `stages`, which follow the stage `before`, to `found`; return the name of the last stage."""
     for stage in stages:
         assert isinstance(stage, Sequence), "a stage is a sequence of blocks"
         for block in stage.layers:
@@ -183,14 +184,14 @@ def stage_costs(design: Footprint) -> dict[str, tuple[int, int]]:
 
 
 def field_sizes(design: Footprint) -> dict[str, int]:
-    """Return the receptive field (px) at the end of each stage, and of the head where that sees more than the last."""
+    """Return the receptive field (px) at the end of each stage, and of the head if its convolutions see more."""
     return {stage: field.size for field in stage_fields(design) for stage in field.stages}
 
 
 def stage_fields(design: Footprint) -> list[StageField]:
-    """Return the field of the unit in the middle of each stage's map, in order; equal ones are merged.
+    """Return the receptive field of the centre unit of each stage's output, in order; equal neighbours are merged.
 
-    The head counts where its convolutions see more than the last stage does.
+    The stem is included, and so is the head if its convolutions see more than the last stage.
     """
     ends = dict(stage_ends(row for row in design.layers if row.kind == "conv" or stage_of(row.name) != "head"))
     last = [row for stage, row in ends.items() if stage != "head"]
@@ -220,7 +221,7 @@ def _blocks(plan: Plan) -> Iterator[tuple[str, Layer]]:
 
 
 def _blocks_of_stage(stage: Layer, prefix: str) -> Iterator[tuple[str, Layer]]:
-    """Yield the blocks of a stage; those of the stages that it concatenates with an earlier one come first."""
+    """Yield the blocks of a stage with their paths; those of the stages inside its concatenation come first."""
     assert isinstance(stage, Sequence), "a stage is a sequence of blocks"
     for block in stage.layers:
         path = f"{prefix}{stage.name}.{block.name}"
@@ -276,7 +277,7 @@ def _pool(kind: str) -> str:
 
 
 def _main_path(layers: Iterable[Layer]) -> Iterator[Layer]:
-    """Yield the leaves and the parallels, without those on shortcuts and in gates."""
+    """Yield the leaf layers and the `Parallel` layers, except those on shortcuts and in gates."""
     for layer in layers:
         match layer:
             case Sequence(layers=inner):
@@ -303,7 +304,7 @@ def _block_name(stage: Any) -> str:
 
 @functools.cache
 def _shipped() -> dict[str, str]:
-    """Return the names of the shipped blocks by what they are."""
+    """Return the names of the shipped blocks by their `_identity`."""
     found: dict[str, str] = {}
     for file in sorted((config_folder() / "block").glob("*.yaml")):
         block = read_recorded(file.read_text(encoding="utf-8"))
@@ -319,7 +320,7 @@ def _identity(block: Mapping[str, Any]) -> str:
 
 
 def _compared(value: Any) -> Any:
-    """Return what is compared of a block: without the padding and the bias that the blocks of older designs lack."""
+    """Return a block without the padding and bias of the shipped blocks, which the blocks of older designs lack."""
     if is_mapping(value):
         return {key: _compared(one) for key, one in value.items() if key not in _LATER or one not in _LATER[key]}
     return [_compared(one) for one in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""A study as files for other programs: CSV, JSON, and the best design as YAML. Each is written whole or not at all."""
+"""Export of a study for other programs: CSV, JSON, and the best design as YAML. Each file is written atomically."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from archsearch.report.series import value_of
 from archsearch.search.storage.read import StudyRead, TrialRead
 
 FILES = {"csv": "trials.csv", "json": "study.json", "design": "design.yaml"}
-"""The files of an export into one folder."""
+"""The file names of an export to one folder, by kind."""
 
 
 def export_study(study: StudyRead, files: Mapping[str, Path], *, trial: TrialRead | None = None) -> list[str]:
-    """Write the `files` that are named (csv, json, design) and return a line for each.
+    """Write `files`, by kind (csv, json, design), and return one line of output for each.
 
-    The design is that of `trial`, by default of the best. Raises `SpecError` if there is none, before anything is
+    The design is that of `trial`, by default of the best trial. Raises `SpecError` if there is none, before anything is
     written, and `StorageError` if a file cannot be written.
     """
     wanted = {"csv": csv_text, "json": json_text, "design": lambda one: design_text(one, trial)}
-    # What is no letter, such as half of a pair in a name from elsewhere, is written as its code.
+    # A lone surrogate, for example in a name from another program, is written as an escape sequence.
     contents = {file: wanted[kind](study).encode(errors="backslashreplace") for kind, file in files.items()}
     return [f"{_write(file, content)} ({number(len(content))} bytes)" for file, content in contents.items()]
 
 
 def folder_files(study: StudyRead, folder: Path) -> dict[str, Path]:
-    """Return the files of an export into one folder; the design only where there is one."""
+    """Return the files of an export to `folder`, by kind; a design only if the best trial has one."""
     best = next(iter(study.ranked()), None)
     there = best is not None and isinstance(best.attrs.get("design"), str)
     return {kind: folder / name for kind, name in FILES.items() if kind != "design" or there}
 
 
 def csv_text(study: StudyRead) -> str:
-    """Return one line per trial: state, values, figures, one column per assignment, its files."""
+    """Return the trials as CSV, one row each: state, values, metrics, run directory, one column per assignment."""
     keys = list(dict.fromkeys(name for trial in study.trials for name in trial.assignments))
     columns = [name for name in (*COLUMNS, "test_accuracy") if name not in study.objectives]
     head = ["trial", "state", *study.objectives, *columns, "started", "finished", "design_id", "run_dir", "cause"]
@@ -56,12 +56,12 @@ def csv_text(study: StudyRead) -> str:
 
 
 def _cell(value: object) -> object:
-    """Return `value` for a spreadsheet: a quote is put before text that it would compute as a formula."""
+    """Return `value`, with a quote before text that a spreadsheet would evaluate as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def json_text(study: StudyRead) -> str:
-    """Return the study with all attributes of its trials."""
+    """Return the study as JSON, with all attributes of its trials."""
     front = study.front()
     record = {
         "study": study.name,
@@ -75,7 +75,7 @@ def json_text(study: StudyRead) -> str:
 
 
 def design_text(study: StudyRead, trial: TrialRead | None = None) -> str:
-    """Return the YAML of the trial's design, by default of the best; raises `SpecError` if there is none."""
+    """Return the YAML of the design of `trial`, by default of the best; raise `SpecError` if there is none."""
     chosen = trial or next(iter(study.ranked()), None)
     if chosen is None:
         raise SpecError("study", f"'{study.name}' has no complete trial")

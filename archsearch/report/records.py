@@ -1,4 +1,4 @@
-"""Studies, trials and run folders as plain values that JSON can hold: what `--json` and the tables print."""
+"""Studies, trials and run directories as JSON values, for `--json` and for the tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COLUMNS = ("parameters", "macs", "receptive_field", "seconds")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFolder:
-    """A run's folder: whether it is there, its files by name with their bytes, and its last log lines."""
+    """A run directory: whether it exists, the sizes of its files in bytes by name, and its last log lines."""
 
     path: Path
     found: bool
@@ -41,7 +41,7 @@ class RunFolder:
 
 
 def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
-    """Return the content of the trial's folder; None if it has no folder."""
+    """Return the content of the trial's run directory; None if it has none."""
     if trial.place is None:
         return None
     folder = trial.folder()
@@ -50,8 +50,8 @@ def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
     try:
         listed = {one.name: one.stat().st_size for one in sorted(folder.iterdir()) if one.is_file()}
         if listed.keys().isdisjoint(KNOWN) and not (folder / ".hydra").is_dir():
-            listed = {}  # not a run's: a study of somebody else's may name any folder, such as that of a system's logs
-    except (OSError, ValueError):  # a name with a null character is that of no folder
+            listed = {}  # not a run directory: a study from elsewhere may name any folder, such as that of system logs
+    except (OSError, ValueError):  # ValueError: a path with a null character
         listed = {}
     return RunFolder(path=folder, found=True, files=listed, tail=tuple(_tail(folder, listed, tail)))
 
@@ -59,7 +59,7 @@ def read_run_folder(trial: TrialRead, *, tail: int = TAIL) -> RunFolder | None:
 def _tail(folder: Path, listed: dict[str, int], lines: int) -> list[str]:
     logs = [folder / name for name in listed if name.endswith((".log", ".out", ".err"))]
     for file in (*sorted(logs, key=lambda one: one.stat().st_mtime, reverse=True), folder / "metrics.jsonl"):
-        if not file.is_file():  # to open a pipe would wait for its other end
+        if not file.is_file():  # opening a named pipe would block
             continue
         try:
             with file.open(encoding="utf-8", errors="replace") as opened:
@@ -72,7 +72,7 @@ def _tail(folder: Path, listed: dict[str, int], lines: int) -> list[str]:
 
 
 def _epoch(line: str) -> str:
-    """Return a line of metrics.jsonl in words; any other line as it is."""
+    """Return a line of metrics.jsonl as readable text, any other line unchanged."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -93,13 +93,13 @@ def _epoch(line: str) -> str:
 
 
 def overview_records(studies: Sequence[Overview]) -> list[dict[str, Any]]:
-    """Return the list of studies, each with the settings by which it differs from others of its data and limits."""
+    """Return the list of studies, each with the settings that differ from others with the same data and limits."""
     apart = settings_apart(studies)
     return [{**overview_record(one), "differs_by": apart[one.name]} for one in studies]
 
 
 def overview_record(study: Overview) -> dict[str, Any]:
-    """Return one line of the list of studies."""
+    """Return one row of the list of studies."""
     best = study.best
     return {
         **_head(study),
@@ -128,7 +128,7 @@ def _best(objectives: Sequence[str], best: Best) -> dict[str, Any]:
 
 
 def study_record(study: StudyRead, rows: Sequence[TrialRead]) -> dict[str, Any]:
-    """Return a leaderboard: the study's head and the chosen `rows`."""
+    """Return a leaderboard: the study's header and the chosen `rows`."""
     front = study.front()
     return {
         **_head(study),
@@ -138,7 +138,7 @@ def study_record(study: StudyRead, rows: Sequence[TrialRead]) -> dict[str, Any]:
 
 
 def row_record(study: StudyRead, trial: TrialRead, front: frozenset[int] | None = None) -> dict[str, Any]:
-    """Return one line of the leaderboard."""
+    """Return one row of the leaderboard."""
     return {
         "trial": trial.number,
         "state": trial.state,
@@ -175,7 +175,7 @@ def trial_record(study: StudyRead, trial: TrialRead, front: frozenset[int] | Non
 
 
 def comparison_record(study: StudyRead, one: TrialRead, other: TrialRead) -> dict[str, Any]:
-    """Return both trials' figures, and of assignments, blocks and layers what differs, in pairs."""
+    """Return pairs of values for two trials: the metrics, and the assignments, blocks and layers that differ."""
     both = (one, other)
     epochs = ["epochs"] if one.attrs.get("epochs") != other.attrs.get("epochs") else []
     costs = (name for name in COLUMNS if name not in study.objectives)
@@ -197,7 +197,7 @@ def comparison_record(study: StudyRead, one: TrialRead, other: TrialRead) -> dic
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return the keys whose values differ, each with both values, in their order."""
+    """Return both values of each key whose values differ, in the order of `merged`."""
     found: dict[str, list[Any]] = {}
     for name in merged(list(one), list(other)):
         pair = [one.get(name), other.get(name)]
@@ -207,7 +207,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, l
 
 
 def merged(one: Sequence[str], other: Sequence[str]) -> list[str]:
-    """Return the names of both, each once; what only the second has follows its predecessor there."""
+    """Return the union of both lists; a name that is only in `other` follows its predecessor there."""
     found = list(one)
     at = 0
     for name in other:
@@ -225,14 +225,14 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def layers_of(trial: TrialRead) -> dict[str, dict[str, Any]] | None:
-    """Return kind, shape, field and costs of each layer of the trial's design; None if it cannot be read."""
+    """Return kind, output shape, receptive field and costs of each layer of the design; None if it cannot be read."""
     design = read_design(trial)
     kept = ("kind", "output_shape", "receptive_field", "parameters", "macs")
     return None if design is None else {row.name: record_of(row, kept) for row in design.layers}
 
 
 def why_record(study: StudyRead, why: Why, importances: Mapping[str, float]) -> dict[str, Any]:
-    """Return which limits made designs infeasible, the nearest misses, failures, and the parameters' shares."""
+    """Return which limits made designs infeasible, the nearest misses, the failures, and parameter importances."""
     counts = why.infeasible
     return {
         "study": study.name,
@@ -262,16 +262,15 @@ def finding_record(finding: Finding) -> dict[str, Any]:
 def ranking(
     study: StudyRead, *, by: str | None = None, states: Sequence[str] = ("complete",), reverse: bool = False
 ) -> list[TrialRead]:
-    """Return the trials of these states, best first by `by` (by default as the study itself ranks them).
+    """Return the trials in `states`, best first by the value `by`, or by default as the study ranks them.
 
-    What has no such value comes last. Raises `SpecError` for a name by which no trial has a number.
+    Trials without such a value come last, also with `reverse`. Raises `SpecError` if no trial has such a number.
     """
     chosen = [trial for trial in study.trials if trial.state in states]
     if by is None:
         ranked = study.ranked() if "complete" in states else []
         there = {trial.number for trial in ranked}
-        found = [*ranked, *(trial for trial in chosen if trial.number not in there)]
-        return found[::-1] if reverse else found
+        return [*(ranked[::-1] if reverse else ranked), *(trial for trial in chosen if trial.number not in there)]
     values = {trial.number: value_of(study, trial, by) for trial in chosen}
     if chosen and by != "trial" and all(value is None for value in values.values()):
         known = sorted({*study.objectives, *COLUMNS, "trial", *_numeric(chosen)})
@@ -303,7 +302,7 @@ def _moment(when: datetime.datetime | None) -> str | None:
 
 
 def strict(value: Any) -> Any:
-    """Return plain values in which NaN and infinities are null, as JSON has none."""
+    """Return `value` as JSON values; NaN and infinities become null, as JSON has neither."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

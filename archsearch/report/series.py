@@ -1,4 +1,4 @@
-"""Values over the trials of a study: of objectives and attributes, the front, learning curves, ranges. No drawing."""
+"""Data over the trials of a study: values, the Pareto front, learning curves, ranges. No drawing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def value_of(study: StudyRead, trial: TrialRead, name: str) -> float | None:
-    """Return a trial's number of that name: an objective's value, an attribute or a setting, or None."""
+    """Return the number `name` of a trial: `trial`, an objective, an attribute or a setting; None if it has none."""
     if name == "trial":
         return trial.number
     if name in study.objectives and trial.values is not None:
@@ -22,22 +22,22 @@ def value_of(study: StudyRead, trial: TrialRead, name: str) -> float | None:
 
 
 def last_accuracy(trial: TrialRead) -> float | None:
-    """Return the last finite accuracy that the trial reported."""
+    """Return the last finite accuracy that the trial reported, if any."""
     reported = (finite(trial.history[epoch]) for epoch in sorted(trial.history, reverse=True))
     return next((value for value in reported if value is not None), None)
 
 
 def ranked_finite(study: StudyRead) -> list[TrialRead]:
-    """Return the complete trials whose values are numbers, the best first."""
+    """Return the complete trials whose values are all finite, best first."""
     return [
         trial for trial in study.ranked() if trial.values and all(finite(each) is not None for each in trial.values)
     ]
 
 
 def pareto_front(study: StudyRead) -> frozenset[int]:
-    """Return the numbers of the trials of `ranked_finite` that no other one of them beats in every objective.
+    """Return the numbers of the trials of `ranked_finite` on the Pareto front.
 
-    Only those of the highest rung can be compared.
+    Only trials of the highest rung are compared.
     """
     there = {trial.number for trial in study.comparable()}
     found = (trial for trial in ranked_finite(study) if trial.number in there)
@@ -45,18 +45,18 @@ def pareto_front(study: StudyRead) -> frozenset[int]:
 
 
 def is_higher_better(study: StudyRead, place: int = 0) -> bool:
-    """Return which way is better for an objective."""
+    """Return whether the objective at `place` is maximised, or has no recorded direction."""
     return place >= len(study.directions) or study.directions[place] == "maximize"
 
 
 def finite_history(trial: TrialRead) -> tuple[tuple[int, float], ...]:
-    """Return the (epoch, value) that the trial reported, in order, without what is not a number."""
+    """Return the (epoch, value) pairs that the trial reported, in order, without values that are not finite."""
     reported = ((epoch, finite(trial.history[epoch])) for epoch in sorted(trial.history))
     return tuple((epoch, value) for epoch, value in reported if value is not None)
 
 
 def cost_bounds(study: StudyRead, cost: str) -> dict[str, float]:
-    """Return the limits on `cost` by their text, such as `below 200 000`."""
+    """Return the bounds of the limit on `cost` by their text, such as `below 200 000`."""
     limits = study.attrs.get("limits_text")
     bound = limits.get(cost) if isinstance(limits, dict) else None
     known = {key: finite(bound.get(key)) for key in BOUNDS} if isinstance(bound, dict) else {}
@@ -64,9 +64,9 @@ def cost_bounds(study: StudyRead, cost: str) -> dict[str, float]:
 
 
 def thinned(items: Sequence[_T], most: int, kept: Callable[[_T], bool]) -> list[_T]:
-    """Return at most `most` of `items` in their order: those that are to be `kept`, and others evenly spread.
+    """Return at most `most` of `items`, in order: all that satisfy `kept`, and evenly spaced others.
 
-    If there are more than `most` to be kept, these are spread, and there are no others.
+    If more than `most` satisfy `kept`, only evenly spaced ones of these are returned.
     """
     wanted = {place for place, item in enumerate(items) if kept(item)}
     others = [place for place in range(len(items)) if place not in wanted]
@@ -75,14 +75,14 @@ def thinned(items: Sequence[_T], most: int, kept: Callable[[_T], bool]) -> list[
 
 
 def _spread(places: Sequence[int], most: int) -> Sequence[int]:
-    """Return at most `most` of the places, the first and the last among them."""
+    """Return at most `most` evenly spaced places, including the first and, unless `most` is 1, the last."""
     if len(places) <= most:
         return places
     return [places[step * (len(places) - 1) // max(most - 1, 1)] for step in range(most)]
 
 
 def central_range(values: Iterable[float]) -> tuple[float, float]:
-    """Return the least and the greatest of the values within two quartile ranges of the quartiles."""
+    """Return the minimum and maximum of the values that are within two interquartile ranges of the quartiles."""
     ordered = sorted(values)
     if not ordered:
         return 0.0, 1.0
@@ -93,7 +93,7 @@ def central_range(values: Iterable[float]) -> tuple[float, float]:
 
 
 def varied_settings(study: StudyRead) -> dict[str, list[object]]:
-    """Return the settings that took several values among the trials, with these values in the order they came."""
+    """Return the settings with several values among the trials, and these values in order of appearance."""
     found: dict[str, dict[str, object]] = {}
     for trial in study.trials:
         for name, value in trial.assignments.items():

@@ -1,4 +1,4 @@
-"""The sentences that sum a study up. Plain text, no markup."""
+"""Sentences that summarise a study, in plain text without markup."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def sentences(study: StudyRead, why: Why) -> list[str]:
 
 
 def last_activity(study: StudyRead) -> datetime.datetime | None:
-    """Return when something last happened in the study."""
+    """Return the last time at which a trial started or finished; None if no times are recorded."""
     return max((when for trial in study.trials for when in (trial.started, trial.finished) if when), default=None)
 
 
 def training_times(study: StudyRead) -> list[float]:
-    """Return how long each trial trained, in seconds, where it is known."""
+    """Return the known training times of the trials, in seconds."""
     return [seconds for trial in study.trials if (seconds := finite(trial.seconds)) is not None]
 
 
 def distinct(values: Iterable[object]) -> list[str]:
-    """Return the values that occur, as text, the most frequent first."""
+    """Return the distinct non-empty values as text, most frequent first."""
     counts: dict[str, int] = {}
     for value in values:
         if value is not None and value != "":
@@ -55,12 +55,12 @@ def listed(parts: Sequence[str]) -> str:
 
 
 def noun_of(study: StudyRead) -> str:
-    """Return what is counted: designs, or trials where a design that is promoted has several."""
+    """Return the noun for what is counted: designs, or trials if a promoted design has several."""
     return "trial" if study.has_rungs else "design"
 
 
 def compared_text(study: StudyRead) -> str:
-    """Return which trials the importance of settings is computed of."""
+    """Return text on the trials from which the importance of settings is computed."""
     if not study.has_rungs:
         return "complete trials"
     return f"trials of {rung_text(next((trial.rung for trial in compared_trials(study)), None))} epochs"
@@ -80,7 +80,7 @@ def _trained(study: StudyRead) -> str:
 
 
 def _rungs(study: StudyRead) -> str:
-    """Return how many of the complete trials were trained for few epochs, and are not compared with the others."""
+    """Return how many complete trials were trained at each rung; empty if all were trained for all epochs."""
     complete = [trial for trial in study.trials if trial.state == "complete" and trial.values is not None]
     short = [trial.rung for trial in complete if trial.rung is not None]
     if not short:

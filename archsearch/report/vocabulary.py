@@ -1,4 +1,4 @@
-"""What states, quantities and settings are called, and how their values are written: one table for all outputs."""
+"""Names of states and quantities, and the text of their values, shared by all outputs."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ if TYPE_CHECKING:
     from archsearch.search.storage.read import TrialState
 
 INFEASIBLE: TrialState = "infeasible"
-"""The state of a trial whose design breaks a limit and was not trained."""
+"""The state of a trial whose design breaks a limit or cannot be built; it was not trained."""
 DUPLICATE: TrialState = "duplicate"
 """The state of a trial that takes the result of an equal design."""
 TRAINED: tuple[TrialState, ...] = ("complete", "pruned", "diverged", "failed")
 BOUNDS = ("below", "at_most", "above", "at_least")
-_MOST = 1e300  # beyond that differences overflow
+_MOST = 1e300  # differences of larger magnitudes may overflow
 
 
 def label(name: str) -> str:
-    """Return what a quantity is called in a sentence: `validation accuracy`; by default its own name."""
+    """Return the name of a quantity in a sentence: `validation accuracy`; by default `name` without underscores."""
     return OBJECTIVES[name].label if name in OBJECTIVES else name.replace("_", " ")
 
 
 def short_label(name: str) -> str:
-    """Return what a quantity is called in a line of many: `accuracy`."""
+    """Return the short name of a quantity, for a list of several: `accuracy`."""
     return OBJECTIVES[name].short if name in OBJECTIVES else label(name)
 
 
 def capitalised(text: str) -> str:
-    """Return `text` with a capital at its beginning."""
+    """Return `text` with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 
 def finite(value: object) -> float | None:
-    """Return `value` if it is a number; None for text, truth values, NaN, infinities and numbers next to them."""
+    """Return `value` if it is a number; None for text, booleans, NaN, infinities and magnitudes of 1e300 or more."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if abs(value) < _MOST else None
@@ -49,7 +49,10 @@ def labelled_value(name: str, value: object) -> str:
 
 
 def compact(value: float, *, trim: bool = False) -> str:
-    """Return `value` to three digits with its prefix: 9216 gives `9.22 k`; `trim` drops zeros at the end."""
+    """Return `value` to three significant digits with a metric prefix: 9216 gives `9.22 k`.
+
+    Values below 1000, and all values with `trim`, have up to four significant digits without trailing zeros.
+    """
     size = abs(value)
     for unit, prefix in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
         if size >= unit * 0.9995:
@@ -60,7 +63,7 @@ def compact(value: float, *, trim: bool = False) -> str:
 
 
 def cut(text: str, most: int) -> str:
-    """Return `text` with at most so many letters."""
+    """Return `text`, cut to at most `most` characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
@@ -76,13 +79,13 @@ def _excess_text(excess: float) -> str:
 
 
 def record_of(value: object, names: Iterable[str]) -> dict[str, Any]:
-    """Return these attributes of `value` by name, tuples as lists."""
+    """Return the attributes `names` of `value` as a dictionary, with tuples as lists."""
     found = ((name, getattr(value, name)) for name in names)
     return {name: list(each) if isinstance(each, tuple) else each for name, each in found}
 
 
 def counted(counts: Mapping[Any, int]) -> str:
-    """Return the counts: `96 complete, 4 failed`."""
+    """Return the counts as text: `96 complete, 4 failed`."""
     return ", ".join(f"{number(count)} {name}" for name, count in counts.items()) or "none"
 
 

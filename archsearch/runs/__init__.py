@@ -1,1 +1,1 @@
-"""Runs: one experiment trained and recorded, its files, and loading of the trained network."""
+"""Runs: training and recording of one experiment, its files, and loading of the trained network."""

@@ -1,4 +1,4 @@
-"""The report card of a trained network: its confusions, its confidence, and what augmentation made of its images.
+"""The report card of a trained network: its confusions, its confidence, and samples of its augmented images.
 
 Legend: B batch, N images, K classes, H height, W width, C channels.
 """
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 BINS = 15
 MISTAKES = 20
 _SAMPLES, _DRAWS = 3, 17
-_DRAWN, _EACH = 8, 2  # images of a picture of samples, and of one class
-_WIDE = 96  # px up to which the images of that picture are enlarged, to three times their size at most
+_DRAWN, _EACH = 8, 2  # most images of a picture of samples: in all, and per class
+_WIDE = 96  # px; images of that picture are enlarged up to this width, at most to three times their size
 _BATCH = 500
-_LARGEST = 64  # px of a mistake in `card.json`
-_WIDEST = 1200  # px of the mosaic there
+_LARGEST = 64  # px, longer side of a mistake's picture in `card.json`
+_WIDEST = 1200  # px, longer side of the mosaic in `card.json`
 
 
 def write_card(
@@ -57,10 +57,10 @@ def write_card(
     picture: Path | None,
     probabilities_NK: np.ndarray | None = None,
 ) -> Card:
-    """Write `card.json` of `network` on the `split` of `dataset` into `run_dir`, and its `picture`; return the card.
+    """Write `card.json` of `network` on the `split` of `dataset` to `run_dir`, and its `picture`; return the card.
 
-    `probabilities_NK` are the network's on those images, where they are known. Without a `policy` the card does not
-    show what augmentation did.
+    `probabilities_NK` are the network's outputs on those images, computed if None. Without a `policy` the card has no
+    augmented samples.
     """
     images = dataset.test if split == "test" else dataset.validation
     if probabilities_NK is None:
@@ -83,10 +83,11 @@ def write_card(
 
 
 def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy | None = None) -> tuple[Card, Path]:
-    """Write the card of a finished run, on the images that it was evaluated on; return it, and the file of its picture.
+    """Write the card of a finished run on the images that it was evaluated on; return it and the file of its picture.
 
-    A trial of a study never uses the test images, and neither does its card. It shows what `policy`, by default the
-    training's own, does to training images. Raises `DataError` if the run, its weights or its images are missing.
+    A trial of a search never uses the test images, and neither does its card. Its samples show training images
+    augmented by `policy`, by default that of the training. Raises `DataError` if the run, its weights or its images
+    are missing.
     """
     refuse_links(run_dir)
     split: Split = "test" if was_tested(run_dir) else "validation"
@@ -112,10 +113,10 @@ def renew_card(run_dir: Path, file: Path | None = None, *, policy: AugmentPolicy
 def make_card(
     probabilities_NK: np.ndarray, labels_N: np.ndarray, classes: tuple[str, ...], *, split: Split = "test"
 ) -> Card:
-    """Return the card, without pictures, of `probabilities_NK` against the right classes `labels_N`; N is at least 1.
+    """Return the card, without pictures, of `probabilities_NK` against the true classes `labels_N`; N is at least 1.
 
     The expected calibration error is that of Guo et al. (ICML 2017), equation 5, over 15 bins of equal width: the mean
-    over the images of the distance between accuracy and mean confidence in their bin.
+    over the images of the absolute difference between accuracy and mean confidence in their bin.
     """
     guesses_N, confidence_N = probabilities_NK.argmax(1), probabilities_NK.max(1)
     right_N = guesses_N == labels_N
@@ -143,7 +144,7 @@ def make_card(
 
 
 def _bins(confidence_N: np.ndarray, right_N: np.ndarray) -> tuple[Bin, ...]:
-    """Return the bins that hold an image; each takes its upper edge, as in Guo et al."""
+    """Return the bins that contain an image; each includes its upper edge, as in Guo et al."""
     edges = np.linspace(0, 1, BINS + 1)
     index_N = np.clip(np.searchsorted(edges, confidence_N, side="left") - 1, 0, BINS - 1)
     return tuple(
@@ -160,13 +161,13 @@ def _bins(confidence_N: np.ndarray, right_N: np.ndarray) -> tuple[Bin, ...]:
 
 
 def _samples(dataset: Dataset, policy: AugmentPolicy) -> np.ndarray:
-    """Return the mosaic of some training images spread over the set, and draws of each."""
+    """Return a mosaic of training images spread over the set, each with several random augmentations."""
     images_NHWC = _spread(dataset, _SAMPLES)
     return _in_colour(augmented_samples(policy, images_NHWC, mean=dataset.mean, std=dataset.std, draws=_DRAWS))
 
 
 def draw_samples(tree: Mapping[str, Any], file: Path) -> None:
-    """Write to `file` some training images of the data in `tree`, each with several augmentations."""
+    """Write a picture of training images of the data in `tree`, each with several augmentations, to `file`."""
     policy = decode_policy(tree.get("augment", {}))
     settings = decode(DataSettings, tree.get("data", {}), "data")
     samples = load_samples(settings, most=_DRAWN, each=_EACH)
@@ -176,13 +177,13 @@ def draw_samples(tree: Mapping[str, Any], file: Path) -> None:
 
 
 def _spread(dataset: Dataset, most: int) -> np.ndarray:
-    """Return at most `most` training images, spread over the set."""
+    """Return at most `most` training images at equal distances in the set."""
     images = len(dataset.train)
     return dataset.train.images_BHWC[np.linspace(0, images - 1, min(most, images)).astype(int)]
 
 
 def _in_colour(image_HWC: np.ndarray) -> np.ndarray:
-    """Return an image of one channel as a grey one of three; any other as it is."""
+    """Return a one-channel image as a grey image of three channels, and any other image unchanged."""
     return image_HWC.repeat(3, axis=2) if image_HWC.shape[2] == 1 else image_HWC
 
 

@@ -1,4 +1,4 @@
-"""The effective receptive field of a trained network: which pixels change the unit in the middle of a stage's map.
+"""The effective receptive field of a trained network: the pixels that influence the middle unit of a feature map.
 
 Legend: B images, C channels, H height, W width.
 """
@@ -21,14 +21,14 @@ from archsearch.runs.record import run_dataset
 
 IMAGES = 256
 NEGLIGIBLE = 1 - 0.9545
-"""Pixels of less influence than this share of the strongest do not count (Luo et al., NIPS 2016, section 3)."""
+"""Pixels with less influence than this fraction of the strongest do not count (Luo et al., NIPS 2016, section 3)."""
 _BATCH = 64
 
 
 def draw_erf(run_dir: Path, file: Path) -> list[EffectiveField]:
-    """Draw to `file` the effective field of each stage of `run_dir`'s network over its theoretical one; return them.
+    """Draw the effective over the theoretical receptive fields of a run's network to `file`; return the effective ones.
 
-    Raises `DataError` if the run, its weights or its images are missing, `SpecError` for a file that is no picture.
+    Raises `DataError` if the run, its weights or its images are missing, `SpecError` if `file` has no picture format.
     """
     refuse_links(run_dir)
     trained, dataset = read_trained(run_dir), run_dataset(run_dir)
@@ -42,10 +42,11 @@ def draw_erf(run_dir: Path, file: Path) -> list[EffectiveField]:
 
 
 def look(trained: Trained, images_BCHW: np.ndarray) -> list[EffectiveField]:
-    """Return the effective field of the middle unit of the stem's and each stage's last map, over uint8 `images_BCHW`.
+    """Return the effective field of the middle unit of the last feature map of the stem and of each stage.
 
-    The influence of a pixel is the absolute gradient of that unit, summed over its channels, by the pixel's normalised
-    channels, summed over these and averaged over the images (Luo et al., NIPS 2016), 1 for the strongest pixel.
+    The influence of a pixel is the absolute gradient of that unit, summed over the unit's channels, with respect to the
+    pixel's normalised channels, averaged over the uint8 `images_BCHW` and summed over these channels (Luo et al.,
+    NIPS 2016). It is scaled so that the strongest pixel has 1.
     """
     ends = [(name, row) for name, row in stage_ends(rows(trained.plan)) if name != "head"]
     modules = [trained.network.get_submodule(name if name == "stem" else f"stages.{name}") for name, _ in ends]

@@ -1,6 +1,6 @@
 """One run from a checked design to its files: network, training, tracker, result. Imports neither Hydra nor Optuna.
 
-A single run calls `execute`, and a search for each of its trials.
+A single run calls `execute` once, a search once per trial.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from archsearch.training.result import EpochRecord, TrainResult
 
 TRACKED_FILES = ("design.yaml", "design.png", "curves.png", "card.png")
-"""The files of a run that a tracker keeps."""
+"""The files of a run that are uploaded to a tracker."""
 _FOOTPRINT = ("parameters", "macs", "receptive_field")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedRun:
-    """What the objective of an installed package measures: a trained network, its design, data and record so far."""
+    """The input of an objective from an installed package: a trained network, its design, data and record so far."""
 
     network: nn.Module
     checked: Checked
@@ -51,7 +51,7 @@ class TrainedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOutcome:
-    """The outcome of a run: the training's result, the record in `result.json`, and the folder."""
+    """The outcome of a run: the training's result, the record in `result.json`, and the run directory."""
 
     result: TrainResult
     record: dict[str, Any]
@@ -73,10 +73,9 @@ def execute(
 ) -> RunOutcome:
     """Train the checked design and write its files to `run_dir`.
 
-    `on_result` receives the content of `result.json` as soon as it is written; the pictures are drawn later. `notices`
-    are on what happened before, and are kept with the result. Raises
-    `LimitError` for a design that breaks a limit, `SpecError` if the network does not fit the images, and what
-    `archsearch.training.loop.train` raises.
+    `on_result` receives the content of `result.json` as soon as it is written, before the pictures are drawn.
+    `notices` from before the training are stored with the result. Raises `LimitError` if the design breaks a limit,
+    `SpecError` if the network does not fit the images, and the errors of `archsearch.training.loop.train`.
     """
     require(checked)
     require_fit(checked, dataset, experiment.train)
@@ -99,7 +98,7 @@ def execute(
         load_weights(network, Path(experiment.train.weights), "train.weights")
     device = choose_device(experiment.train.device)
 
-    def augmenter() -> Augmenter:  # the first that touches the device, which other processes may have filled
+    def augmenter() -> Augmenter:  # the first use of the device, whose memory other processes may have filled
         return make_augmenter(experiment.augment, mean=dataset.mean, std=dataset.std, device=device)
 
     for key, value in settings_of(experiment, checked, dataset).items():
@@ -151,7 +150,7 @@ def execute(
 
 
 class TrackedProgress:
-    """A `Progress` that passes everything to `shown`, every line to the log, and every epoch to a tracker too."""
+    """A `Progress` that passes everything to `shown`, each line to the log, and each epoch to a tracker."""
 
     def __init__(self, shown: Progress, tracker: GuardedTracker) -> None:
         self._shown, self._logged = shown, LoggedProgress()
@@ -182,14 +181,14 @@ class TrackedProgress:
         self._shown.close()
 
     def finish(self, record: Mapping[str, Any], files: Sequence[Path]) -> list[str]:
-        """Give the tracker the result in `record` and those of `files` that exist; return its notices."""
+        """Pass the result in `record` and the existing `files` to the tracker; return the tracker's notices."""
         self._tracker.result(result_values(record), [file for file in files if file.is_file()])
         self._tracker.close("finished")
         self._note()
         return list(self._tracker.notices)
 
     def fail(self, error: BaseException) -> None:
-        """Close the tracker of a run that ended with `error`."""
+        """Close the tracker of a run that `error` ended."""
         self._tracker.close("stopped" if isinstance(error, InterruptedRun | KeyboardInterrupt) else "failed")
         self._note()
 
@@ -202,11 +201,11 @@ class TrackedProgress:
 def track(
     experiment: Experiment, checked: Checked, dataset: Dataset, run_dir: Path, shown: Progress | None
 ) -> TrackedProgress:
-    """Return the progress of a run, passed to the selected tracker; raises `SpecError` if that is not installed."""
+    """Return a progress that also feeds the selected tracker; raises `SpecError` if the tracker is not installed."""
     from archsearch.training.progress import Silent
 
     tracked = Tracked(
-        name="_".join(run_dir.resolve().parts[-2:]),  # of a search: the study's folder and the trial's number
+        name="_".join(run_dir.resolve().parts[-2:]),  # in a search: the study's folder and the trial's number
         run_dir=run_dir,
         settings=settings_of(experiment, checked, dataset),
     )
@@ -214,7 +213,7 @@ def track(
 
 
 def settings_of(experiment: Experiment, checked: Checked, dataset: Dataset) -> dict[str, Scalar]:
-    """Return the settings and the footprint, flat; nothing of study and tracker, which may hold passwords."""
+    """Return the settings and the footprint by dotted key, except study and tracking, which may hold passwords."""
     found: dict[str, Scalar] = {
         "design": checked.design.name,
         "design_id": checked.design_id,
@@ -230,7 +229,7 @@ def settings_of(experiment: Experiment, checked: Checked, dataset: Dataset) -> d
 
 
 def result_values(record: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of `result.json` that a tracker compares runs by."""
+    """Return the numbers of `result.json` by which a tracker compares runs."""
     values = {f"final/{split}_{kind}": value for kind in ("accuracy", "loss") for split, value in record[kind].items()}
     values |= {f"final/{name}": record[name] for name in (*_FOOTPRINT, "seconds")}
     return {name: float(value) for name, value in values.items() if value is not None}

@@ -1,5 +1,6 @@
 """Exports of a trained run: files for other programs, each compared with the original before it is kept.
 
+Example:
 lines = export_network(run_dir, onnx=Path("net.onnx"), torch_export=Path("net.pt2"))
 """
 
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
 
 TOLERANCE = 1e-4
-"""Largest difference of a logit, as a share of the largest logit: float32 sums in another order stay below a tenth."""
+"""Largest difference of a logit, relative to the largest logit.
+
+Float32 sums in another order differ by less than a tenth of it.
+"""
 IMAGES = 1000
 
 
@@ -46,12 +50,13 @@ def export_network(
     takes: Takes = "uint8",
     dataset: Dataset | None = None,
 ) -> list[str]:
-    """Write the network of `run_dir` (or of a safetensors file) in each format that is given a file; return lines.
+    """Write the network of `run_dir` (or of a safetensors file) to each given file; return lines that describe them.
 
-    ONNX and torch.export programs take images as `takes` says, with the normalisation inside; the safetensors file is
-    the run's own. Each file is read back and compared with the original on up to 1000 test images, of `dataset` where
-    it is given, before it is kept. Raises `SpecError` for a wrong ending or a missing extra, `RunError` if
-    the written network differs, `DataError` for a run without weights.
+    ONNX and torch.export programs take images as `takes` specifies and include the normalisation; the safetensors file
+    is a copy of the run's own. Each file is read back and compared with the original on up to 1000 test images before
+    it is kept: those of `dataset` if given, else the run's, or generated images if those are not available.
+    Raises `SpecError` for a wrong ending, a missing extra or a file that cannot be written, `RunError` if the written
+    network differs, `DataError` if the run has no weights.
     """
     trained = read_trained(run_dir)
     images, origin = _images(run_dir, trained, dataset)
@@ -60,7 +65,7 @@ def export_network(
     metadata = _metadata(trained, takes)
     text = json.dumps(metadata)
     portable = trained.taking(takes)
-    example = ready[:2] if len(ready) > 1 else ready.repeat(2, axis=0)  # a batch of 1 would fix the batch at 1
+    example = ready[:2] if len(ready) > 1 else ready.repeat(2, axis=0)  # a batch of 1 would fix the batch size at 1
     lines: list[str] = []
     if onnx is not None:
         _ending(onnx, ".onnx", "onnx")
@@ -91,13 +96,13 @@ def export_network(
 def _written(
     file: Path, write: Callable[[Path], object], read: Callable[[Path], Forward], original: Forward, images: np.ndarray
 ) -> str:
-    """Write `file` under another name, compare what is read back, then rename it; return the agreement as text."""
-    part = file.with_name(f"part.{file.name}")  # the exporters go by the ending
+    """Write `file` under another name, read it back, compare it, then rename it; return the agreement as text."""
+    part = file.with_name(f"part.{file.name}")  # the same ending, because the exporters depend on it
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write(part)
         found = compare(original, read(part), images)
-        if not found.relative <= TOLERANCE:  # not a number is no agreement either
+        if not found.relative <= TOLERANCE:  # written so that NaN fails too
             raise RunError(
                 f"{file}: not written: its logits differ from the original's by {found.difference:.3g} "
                 f"(largest logit {found.scale:.3g}, tolerance {TOLERANCE:g} of it)"
@@ -114,7 +119,7 @@ def _written(
 
 
 def _images(run_dir: Path, trained: Trained, dataset: Dataset | None) -> tuple[np.ndarray, str]:
-    """Return uint8 (B, C, H, W) images to compare on, and a phrase that names them."""
+    """Return uint8 (B, C, H, W) images for the comparison, and a phrase that describes their origin."""
     from archsearch.data.load import load_dataset
     from archsearch.settings.data import DataSettings, ShapesSettings
 
@@ -122,7 +127,7 @@ def _images(run_dir: Path, trained: Trained, dataset: Dataset | None) -> tuple[n
     try:
         found = run_dataset(run_dir) if dataset is None else dataset
         origin = f"test images of {found.name}"
-    except ArchsearchError:  # the weights alone, or images that are not here: drawn ones compare as well
+    except ArchsearchError:  # only weights, or the images are missing: generated images serve as well
         shapes = ShapesSettings(train_images=10, test_images=IMAGES)
         found = load_dataset(DataSettings(name="shapes", channels=channels, validation=0, shapes=shapes))
         origin = "generated images, because those of the run are not available"

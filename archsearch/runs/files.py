@@ -1,4 +1,4 @@
-"""The files of a trial for a command that needs them: those of its folder, or copies that `study.artifacts` kept."""
+"""The files of a trial, for commands that need them: from its run directory, or copies kept by `study.artifacts`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from archsearch.search.storage.read import StudyRead, TrialRead
 
 
 def run_folder(study: StudyRead, trial: TrialRead) -> Path:
-    """Return a folder with the trial's files: its own if it is on this machine, else one with copies.
+    """Return a folder with the trial's files: its run directory if it is on this machine, else a folder of copies.
 
-    Raises `RunError` with their host and folder if they are on another machine alone, and `SpecError` if the trial has
-    no folder or lost it.
+    Raises `RunError`, with host and folder, if the files are only on another machine or their copies cannot be read,
+    and `SpecError` if the trial has no folder or its folder is missing.
     """
     if trial.place is None:
         raise SpecError("trial", f"trial {trial.number} names no folder: it was made by another program")
@@ -49,7 +49,7 @@ def _fetch(study: StudyRead, trial: TrialRead, folder: Path, files: Mapping[str,
 
     target = Path("outputs/fetched", folder_name(study.name), f"{trial.number:04d}")
     try:
-        for name in FILES:  # no other name, and no artifact by another than Optuna's kind of name
+        for name in FILES:  # only known names, and only artifact ids in Optuna's form (a UUID)
             if name in files:
                 write_whole(target / name, (folder / str(uuid.UUID(str(files[name])))).read_bytes())
     except (OSError, ValueError, ArchsearchError) as error:

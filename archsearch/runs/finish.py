@@ -1,7 +1,7 @@
-"""What a run's folder gets after its result: curves, drawing and report card; and the end of its checkpoint.
+"""The last step of a run, after its result: curves, drawing and report card, and the removal of its checkpoint.
 
-It can be repeated: the next command that reads the folder of a killed run finishes it. The result is
-safe by then, so nothing here fails a run: what cannot be drawn is a notice.
+It can be repeated: resuming a killed run finishes it. The result is safe by then, so a picture that cannot be drawn is
+a notice and does not fail the run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from archsearch.report.card import Split
 
 PICTURES = ("curves.png", "design.png", "card.json", "card.png")
-"""What is drawn of a result, in this order."""
+"""The files drawn from a result, in this order."""
 
 
 def discard_pictures(run_dir: Path) -> None:
@@ -42,11 +42,12 @@ def finish(
     probabilities_NK: np.ndarray | None = None,
     then: Callable[[dict[str, Any]], Sequence[str]] = lambda record: (),
 ) -> list[str]:
-    """Draw what the run in `run_dir`, whose result is written, lacks, and remove its checkpoint; return notices.
+    """Draw the missing pictures of the run in `run_dir`, whose result is written, and remove its checkpoint.
 
-    `network` is the trained one, with its `probabilities_NK` on the images that it was evaluated on; it is read from
-    the folder where none is given. `then` is called with the record at the end, and returns notices as well. All of
-    them are added to the result. Raises `StorageError` where that cannot be written; the checkpoint then stays.
+    `network` is the trained network, read from the folder if None; `probabilities_NK` are its outputs on the images
+    that it was evaluated on. `then` is called with the record at the end and may return further notices. All notices
+    are added to the result, and returned. Raises `StorageError` if the result cannot be written; the checkpoint is then
+    kept.
     """
     from archsearch.training.checkpoint import discard_checkpoint
 
@@ -77,7 +78,7 @@ def finish(
     notices += then({**record, "notices": [*record["notices"], *notices]})
     if notices := [one for one in notices if one not in record["notices"]]:
         write_json(run_dir / RESULT, {**record, "notices": [*record["notices"], *notices]})
-    discard_checkpoint(run_dir, experiment.train)  # only now: before, a kill would leave nothing that says so
+    discard_checkpoint(run_dir, experiment.train)  # last, because until then it marks the run as unfinished
     return notices
 
 
@@ -103,7 +104,7 @@ def _write_card(
     network: nn.Module | None,
     probabilities_NK: np.ndarray | None,
 ) -> None:
-    """Write the report card; a trial of a search gets the values alone: `show card=RUN_DIR` draws them."""
+    """Write the report card; for a trial of a search only its values, which `show card=RUN_DIR` draws."""
     import torch
 
     from archsearch.runs.card import write_card

@@ -1,4 +1,4 @@
-"""Whether a design, its training and the images fit together, before anything is trained. No torch."""
+"""Checks before training that a design, its training and the images fit together. Does not import torch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 def require_fit(checked: Checked, dataset: Dataset, train: TrainSettings) -> None:
-    """Raise `SpecError` unless the network takes the images, has as many outputs as classes, and can normalise."""
+    """Raise `SpecError` if the input shape, the number of classes or a norm does not fit the images and batches."""
     require_shapes(checked.footprint.output_shape[0], checked.plan.input_shape, dataset)
     _require_norms(checked.plan, len(dataset.train), train)
 
 
 def require_shapes(classes: int, wanted: tuple[int, int, int], dataset: Dataset) -> None:
-    """Raise `SpecError` unless `classes` outputs, and images of the `wanted` shape, are those of the data."""
+    """Raise `SpecError` unless the data has `classes` classes and images of the `wanted` shape (C, H, W)."""
     if classes != len(dataset.classes):
         fix = f"Set arch.head.classes={len(dataset.classes)}."
         raise SpecError("arch.head.classes", f"is {classes}, but {dataset.name} has {len(dataset.classes)}", fix)
@@ -41,7 +41,7 @@ def require_shapes(classes: int, wanted: tuple[int, int, int], dataset: Dataset)
 
 
 def batch_notice(train: TrainSettings, dataset: Dataset) -> str | None:
-    """Return the notice that a batch is larger than the training images, None where it is not."""
+    """Return a notice if the batch size exceeds the number of training images; None if it does not."""
     images = len(dataset.train)
     if train.batch_size <= images:
         return None
@@ -50,7 +50,7 @@ def batch_notice(train: TrainSettings, dataset: Dataset) -> str | None:
 
 
 def _require_norms(plan: Plan, images: int, train: TrainSettings) -> None:
-    """Raise `SpecError` if a norm would take the deviation of a single value."""
+    """Raise `SpecError` if a norm would compute the standard deviation of a single value."""
     for path, norm, pixels in _norms(plan):
         if _values(norm, 2, pixels) == 1:
             fix = f"Use norm: batch, or fewer strides before '{path}'."
@@ -64,14 +64,14 @@ def _require_norms(plan: Plan, images: int, train: TrainSettings) -> None:
             raise SpecError("train.batch_size", f"is 1, and {what}", "Set train.batch_size=2 or more.")
         if train.recalibrate is not None and norm.kind == "batch":
             count = min(train.recalibrate, images)
-            size = math.ceil(count / math.ceil(count / train.eval_batch_size))  # of a batch, as `recalibrate` takes it
+            size = math.ceil(count / math.ceil(count / train.eval_batch_size))  # batch size of `recalibrate`
             if size == 1 or count % size == 1:
                 fix = f"Set train.recalibrate={max(2, count - 1)} train.eval_batch_size={max(2, count)}."
                 raise SpecError("train.recalibrate", f"leaves one image for a batch, and {what}", fix)
 
 
 def _values(norm: Norm, batch: int, pixels: int) -> int:
-    """Return how many values of a batch one deviation is taken over."""
+    """Return the number of values that each standard deviation is computed over, for `batch` images."""
     own = 1 if norm.symmetry == "none" else 2
     match norm.kind:
         case "batch":
@@ -89,7 +89,7 @@ def _values(norm: Norm, batch: int, pixels: int) -> int:
 
 
 def _norms(plan: Plan) -> Iterator[tuple[str, Norm, int]]:
-    """Yield the path of every norm of `plan`, the norm, and the pixels of its map."""
+    """Yield the path of every norm of `plan`, the norm, and the number of pixels of its feature map."""
     shapes = {row.name: row.output_shape for row in rows(plan)}
     for path, layer in primitives(plan.layers):
         if isinstance(layer, Norm):

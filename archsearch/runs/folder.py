@@ -1,4 +1,4 @@
-"""The folder of a run: it holds one run, and nothing is written through a link in it that leads out of it. No torch."""
+"""Checks of a run directory: it holds one run, and no link that leads out of it. Does not import torch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from archsearch.overrides import SEARCH_GROUPS, group_of, key_of
 from archsearch.runs.record import read_result
 
 HYDRA = ".hydra"
-"""The folder in which Hydra leaves the configuration."""
+"""The folder in which Hydra stores the configuration."""
 _OF_NO_RUN = (*SEARCH_GROUPS, "resume", "tracking")
-"""Groups that say where and how a run is recorded, not which run it is."""
+"""Groups that affect where and how a run is recorded, but do not identify the run."""
 
 
 def require_own_folder(run_dir: Path, checked: Checked, overrides: Iterable[str], *, resumed: bool) -> None:
-    """Raise `SpecError` if `run_dir` holds another run than that of the design and `overrides`.
+    """Raise `SpecError` if `run_dir` holds a run other than that of the design and `overrides`.
 
-    A run that is `resumed` may change its overrides: what has to stay is compared with its checkpoint.
+    A `resumed` run may change its overrides; those that must not change are compared with its checkpoint.
     """
     place = "resume" if resumed else "hydra.run.dir"
     held = design_in(run_dir)
@@ -35,7 +35,7 @@ def require_own_folder(run_dir: Path, checked: Checked, overrides: Iterable[str]
 
 
 def design_in(run_dir: Path) -> str | None:
-    """Return the id of the design whose run `run_dir` holds, or None where it holds none that can be read."""
+    """Return the id of the design whose run is in `run_dir`; None if no run there can be read."""
     record = read_result(run_dir)
     if record is not None:
         return record["design_id"]
@@ -53,10 +53,10 @@ def design_in(run_dir: Path) -> str | None:
 
 
 def _differing(run_dir: Path, overrides: Iterable[str]) -> list[str]:
-    """Return the keys that the run in `run_dir` and `overrides` set to other values; none where it holds no run."""
+    """Return the keys in which the overrides of the run in `run_dir` differ from `overrides`; empty without a run."""
     import yaml
 
-    if not (run_dir / "design.yaml").is_file():  # a command that was refused has left its configuration alone
+    if not (run_dir / "design.yaml").is_file():  # a rejected command left only its configuration
         return []
     try:
         held = yaml.safe_load((run_dir / ".hydra" / "overrides.yaml").read_text(encoding="utf-8"))
@@ -72,9 +72,9 @@ def _of_the_run(overrides: Iterable[str]) -> set[str]:
 
 
 def refuse_links(run_dir: Path) -> None:
-    """Raise `SpecError` for a link in `run_dir` that leads out of it, where a file written there replaced another.
+    """Raise `SpecError` for a link out of `run_dir` through which writing a file would overwrite another file.
 
-    Links to other folders are accepted: a run writes into none but its own and `.hydra`.
+    Links to folders are accepted, except for `.hydra`: a run writes only into its own folder and `.hydra`.
     """
     inside = run_dir.resolve()
     for folder in (run_dir, run_dir / HYDRA):

@@ -1,7 +1,7 @@
-"""Trained networks loaded from the folders of their runs, or from their weights alone.
+"""Trained networks loaded from their run directories, or from their weights alone.
 
-The metadata of `model.safetensors` hold all that is needed: the design, the classes, mean and deviation of the images.
-Nothing of data or search is imported, and of training the reader of the file alone.
+The metadata of `model.safetensors` holds all that is needed: design, classes, mean and standard deviation of the
+images. Imports nothing of data, search or training.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Trained:
     """A trained network, in evaluation mode on the CPU in float32, with all that is needed to use it.
 
     `network` takes images normalised by `mean` and `std` (per channel, in 0..1); `classes` names its outputs in order;
-    `metadata` are those of the file.
+    `metadata` is that of the file.
     """
 
     network: nn.Module
@@ -40,17 +40,17 @@ class Trained:
     metadata: Mapping[str, str]
 
     def taking(self, takes: Takes) -> nn.Module:
-        """Return the network with as much preprocessing in front as makes it take `takes`."""
+        """Return the network with the preprocessing that it needs to take images in the form `takes`."""
         if takes == "normalised":
             return self.network
         return Preprocessed(self.network, self.mean, self.std, takes).eval()
 
 
 def load_network(path: Path, takes: Takes = "normalised") -> nn.Module:
-    """Return the network that `path`, a run's folder or a safetensors file of one, holds.
+    """Return the network in `path`, a run directory or the safetensors file of a run.
 
-    With `takes="uint8"` or `"unit"` it takes images as they are, otherwise normalised ones. Raises `DataError` if
-    the file is missing or not a run's.
+    With `takes="uint8"` (0..255) or `"unit"` (0..1) it takes images as they are, otherwise normalised images. Raises
+    `DataError` if the file is missing or is not that of a run.
     """
     if takes == "normalised":
         return _read(path)[0]
@@ -58,7 +58,7 @@ def load_network(path: Path, takes: Takes = "normalised") -> nn.Module:
 
 
 def read_trained(path: Path) -> Trained:
-    """Return the network in `path` with its classes and the statistics of its images; raises `DataError`."""
+    """Return the network in `path` with its classes and image statistics; raises `DataError` without statistics."""
     network, plan, design, metadata = _read(path)
     try:
         mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
@@ -79,7 +79,7 @@ def read_trained(path: Path) -> Trained:
 
 
 def weights_of(path: Path) -> Path:
-    """Return the file of weights that `path`, itself or the folder of a run, names; raises `DataError` for none."""
+    """Return the weights file for `path`, that file itself or a run directory; raises `DataError` if it is missing."""
     file = path if path.is_file() else path / "model.safetensors"
     if not file.is_file():
         raise DataError(f"{file}: no weights: {_why_none(path)}")
@@ -87,7 +87,7 @@ def weights_of(path: Path) -> Path:
 
 
 def _why_none(run_dir: Path) -> str:
-    """Return why a run folder has no weights, and the fix."""
+    """Return why a run directory has no weights, and the fix."""
     again = f"Train the design again: python -m archsearch.run arch={run_dir / 'design.yaml'}"
     try:
         record = json.loads((run_dir / "result.json").read_text(encoding="utf-8"))

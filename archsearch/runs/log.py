@@ -1,7 +1,7 @@
-"""The lines of a run for Python's logging: `run.log` in its folder, or what `hydra/job_logging` makes of them.
+"""The log lines of a run, for Python's logging: to `run.log` in the run directory or as `hydra/job_logging` sets.
 
-What a terminal shows does not go through here. The logger is `archsearch`; where nothing is configured, as in a
-library, its lines go nowhere.
+Terminal output does not pass through this module. The logger is `archsearch`; without a configuration, as in a library,
+its lines are dropped.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from archsearch.masking import mask
 from archsearch.training.progress import Lines
 
 LOGGER = logging.getLogger("archsearch")
-LOGGER.addHandler(logging.NullHandler())  # where nothing is configured, Python would print warnings itself
+LOGGER.addHandler(logging.NullHandler())  # without any handler, Python would print warnings
 FOLDER = "{run_dir}"
-"""What stands for a run's folder in a `JobLogging`."""
+"""The placeholder for the run directory in a `JobLogging`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLogging:
-    """A configuration as `logging.config.dictConfig` takes it, None for none, and loggers that are `verbose`.
+    """A configuration for `logging.config.dictConfig` (None for no logging), and loggers to set to level DEBUG.
 
-    The empty name is the root, whose level then is DEBUG.
+    In `verbose` the empty name is the root logger.
     """
 
     settings: Mapping[str, Any] | None = None
@@ -40,7 +40,7 @@ NO_LOGGING = JobLogging()
 
 
 def log(text: str, level: int = logging.INFO) -> None:
-    """Log lines of a run, with passwords masked; a log that cannot be written ends nothing."""
+    """Log lines of a run with passwords masked; ignore a log that cannot be written."""
     with contextlib.suppress(OSError):
         for line in mask(text).splitlines():
             LOGGER.log(level, "%s", line)
@@ -53,7 +53,7 @@ def log_error(error: BaseException) -> None:
 
 
 class LoggedProgress(Lines):
-    """A line in the log for every epoch and notice."""
+    """A `Progress` that logs a line for every epoch and notice."""
 
     def __init__(self) -> None:
         super().__init__(io.StringIO())
@@ -64,13 +64,13 @@ class LoggedProgress(Lines):
 
 @contextlib.contextmanager
 def logged(how: JobLogging, run_dir: Path) -> Iterator[None]:
-    """Log the run in `run_dir`, one of many of this process, as `how` says, until the block ends."""
+    """Log the run in `run_dir`, one of several in this process, as configured by `how`, until the block ends."""
     if how.settings is None or how.settings.get("root") is None:
         yield
         return
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    with contextlib.suppress(OSError):  # a log that cannot be opened
+    with contextlib.suppress(OSError):  # the log file cannot be opened
         run_dir.mkdir(parents=True, exist_ok=True)
         logging.config.dictConfig(_placed(how.settings, str(run_dir.resolve())))
     for name in how.verbose:
@@ -86,7 +86,7 @@ def logged(how: JobLogging, run_dir: Path) -> Iterator[None]:
 
 
 def _placed(value: Any, run_dir: str) -> Any:
-    """Return plain values with the folder of the run in place of `FOLDER`."""
+    """Return plain values with `FOLDER` replaced by the run directory."""
     match value:
         case str():
             return value.replace(FOLDER, run_dir)

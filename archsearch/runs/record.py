@@ -1,4 +1,4 @@
-"""The record of a run, `result.json` and `design.yaml`: written whole or not at all, and read back. No torch."""
+"""The record of a run, `result.json` and `design.yaml`: written atomically, and read back. Does not import torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TRAINED = ("epochs", "pruned", "images_per_second", "seconds", "device", "preci
 
 
 def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, result: TrainResult) -> dict[str, Any]:
-    """Return the content of `result.json`; accuracies are from 0 to 1, validation and test separately."""
+    """Return the content of `result.json`; accuracies are in 0..1, separate for validation and test."""
     return {
         "design": checked.design.name,
         "design_id": checked.design_id,
@@ -58,20 +58,21 @@ def result_record(experiment: Experiment, checked: Checked, dataset: Dataset, re
 
 
 def design_yaml(checked: Checked) -> str:
-    """Return the design as one self-contained YAML text that `arch=FILE` runs again."""
+    """Return the design as a self-contained YAML text, which `arch=FILE` reads."""
     import yaml
 
     head = (
         "# python -m archsearch.run arch=design.yaml\n# This design with its blocks inlined and its width resolved.\n"
     )
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, ten times as fast where it was built
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the same text, ten times as fast with libyaml
     return head + yaml.dump(self_contained(checked.design), Dumper=dumper, sort_keys=False, width=120)
 
 
 def weights_metadata(design: str, dataset: Dataset) -> dict[str, str]:
     """Return the metadata of the weights, so that one file is enough to build and use the network.
 
-    The `design` as YAML, one class per line in the order of the logits, mean and deviation per channel (in 0..1).
+    These are the `design` as YAML, the classes (one per line, in the order of the logits), the mean and standard
+    deviation of each channel (in 0..1), and a description of the input.
     """
     colours = "1, H, W), grey" if len(dataset.mean) == 1 else "3, H, W), red, green, blue"
     return {
@@ -102,9 +103,9 @@ def _write(file: Path, text: str) -> None:
 
 
 def run_dataset(run_dir: Path) -> Dataset:
-    """Return the data set that the run in `run_dir` was trained and tested on.
+    """Return the data set that the run in `run_dir` was trained and evaluated on.
 
-    Raises `DataError` if the run has no record of it, or if other images have replaced them.
+    Raises `DataError` if the run has no result, or if the images have changed since.
     """
     from archsearch.data.load import load_dataset
 
@@ -112,7 +113,7 @@ def run_dataset(run_dir: Path) -> Dataset:
     raw = record.get("data_settings") or {"name": "auto"}
     if not isinstance(raw, dict) or "name" not in raw:
         raise DataError(f"{run_dir / RESULT}: is damaged: data_settings names no data")
-    if raw["name"] == "auto":  # the set that was found then; a result has its title
+    if raw["name"] == "auto":  # what it resolved to then; the result has the title of the set
         raw = {**raw, "name": "shapes" if record.get("data") == "shapes" else "cifar10"}
     dataset = load_dataset(decode(DataSettings, {**raw, "download": False}, "data"))
     if dataset.fingerprint != record.get("data_fingerprint"):
@@ -121,19 +122,19 @@ def run_dataset(run_dir: Path) -> Dataset:
 
 
 def run_policy(run_dir: Path) -> AugmentPolicy | None:
-    """Return how the training images of the run in `run_dir` were augmented; None for a run too old to record it."""
+    """Return the augmentation of the run in `run_dir`; None if the run is too old to have recorded it."""
     record = _result(run_dir).get("augment")
     return None if record is None else decode_policy(record)
 
 
 def was_tested(run_dir: Path) -> bool:
-    """Return whether the run in `run_dir` was evaluated on its test images, which a trial of a study never is."""
+    """Return whether the run in `run_dir` was evaluated on the test images; a trial of a search never is."""
     accuracy = _result(run_dir).get("accuracy")
     return isinstance(accuracy, dict) and accuracy.get("test") is not None
 
 
 def read_result(run_dir: Path) -> dict[str, Any] | None:
-    """Return the content of `result.json` in `run_dir`; None where it is missing or no whole result of a run."""
+    """Return the content of `result.json` in `run_dir`; None if it is missing or not a complete result."""
     try:
         record = json.loads((run_dir / RESULT).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

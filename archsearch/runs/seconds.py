@@ -1,6 +1,6 @@
-"""The predicted seconds of a run, where a limit, an objective or the search asks for them; no torch.
+"""The predicted seconds of a run, if a limit, an objective or the sampler needs them. Does not import torch itself.
 
-The model of the machine's steps is measured where it is missing, which imports torch and takes about a minute.
+A missing model of the machine's step times is measured, which imports torch and takes about a minute.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
 
 def training_times() -> TrainingTimes:
-    """Return the maker of this process's predictors; a notice says when it measures."""
+    """Return a maker of predictors, which writes a notice before it measures."""
     from archsearch.cost.training_time import TrainingTimes
 
     return TrainingTimes(notice_once)
 
 
 def predictor_of(experiment: Experiment) -> Predictor | None:
-    """Return what predicts the seconds of the experiment's training, None where nothing asks for them."""
+    """Return the predictor of the experiment's training time; None if the experiment does not need it."""
     if not experiment.asks_for_seconds:
         return None
     return training_times().predictor(experiment.train, experiment.optimizer, experiment.data)
 
 
 def learn(times: TrainingTimes, experiment: Experiment, training: Estimate, record: Mapping[str, Any]) -> None:
-    """Let the predictions learn from a finished training: its estimate, and its `record`, that of `result.json`.
+    """Improve later predictions by a finished training: its estimate, and `record`, the content of `result.json`.
 
-    One that was pruned counts with the share of its epochs.
+    The estimate of a pruned training is scaled by the share of its epochs.
     """
     share = record["epochs"] / experiment.train.epochs
     if share > 0:

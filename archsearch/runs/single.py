@@ -1,4 +1,4 @@
-"""A single run as a user starts it: trained, recorded in the study database, and reported on the terminal."""
+"""A single run as a user starts it: training, record in the study database, and report on the terminal."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def run_single(
 ) -> RunOutcome:
     """Train the checked design in `run_dir`, record it as a trial of the study database, and return the outcome.
 
-    `files` are texts by their names below `run_dir`, written once nothing is left to be refused.
-    A run that fails is recorded too, with its cause, before its error is raised.
+    `files` maps names relative to `run_dir` to texts, which are written after all checks have passed.
+    A failed run is recorded too, with its cause, before its error is raised.
     """
     from archsearch.search.storage.url import parse_address
 
     parse_address(experiment.study.storage)
     lines: list[str] = []
 
-    def opening(text: str) -> None:  # logged once nothing is left to be refused: a refused run leaves no folder
+    def opening(text: str) -> None:  # logged after all checks have passed: a rejected run leaves no folder
         print(text, file=sys.stderr, flush=True)  # noqa: T201  (a command prints)
         lines.append(text)
 
@@ -82,13 +82,13 @@ def run_single(
             on_result=_report,
             resume=experiment.resume is not None,
         )
-    except (InterruptedRun, UsageError, StorageError):  # none of them is the design's
+    except (InterruptedRun, UsageError, StorageError):  # not caused by the design
         raise
     except Exception as error:
         progress.close()
         try:
             record_failure(experiment, checked, data, run_dir, origin, error)
-        except ArchsearchError as second:  # the first one is the cause, and is raised
+        except ArchsearchError as second:  # the first error is the cause, and is raised
             _note(f"the failure cannot be recorded in the study database: {second}")
         raise
     finally:
@@ -101,9 +101,9 @@ def run_single(
 
 
 def complete(experiment: Experiment, checked: Checked, run_dir: Path, origin: Origin) -> str | None:
-    """Finish the run in `run_dir` whose result is written, and return its summary; None if there is more to train.
+    """Finish the run in `run_dir` if its result is written, and return its summary; None if there is more to train.
 
-    Its trial is written into the study where it is missing, and what its folder lacks is drawn.
+    Its trial is written to the study if it is missing there, and missing pictures are drawn.
     """
     from archsearch.data.load import load_dataset
 
@@ -127,7 +127,7 @@ def complete(experiment: Experiment, checked: Checked, run_dir: Path, origin: Or
 def _recorded(
     experiment: Experiment, checked: Checked, record: Mapping[str, Any], run_dir: Path, origin: Origin
 ) -> str:
-    """Return the place of the run's trial in its study, where it is written unless it is there."""
+    """Write the run's trial to its study unless it is there; return the names of study, trial and database."""
     try:
         return record_trial(experiment, checked, record, run_dir, origin)
     except StorageError as error:
@@ -151,7 +151,7 @@ def _report(record: Mapping[str, Any]) -> None:
 
 
 def summary(record: Mapping[str, Any]) -> str:
-    """Return the result in `record`, the content of `result.json`, with its conditions in one line."""
+    """Return the result in `record`, the content of `result.json`, and its conditions in one line."""
     accuracy = record["accuracy"]
     parts = [f"test accuracy {_percent(accuracy['test'])} on {one_line(record['data'])}"]
     if accuracy["test_flip"] is not None:

@@ -1,4 +1,4 @@
-"""A single run as a trial of the study database, so that every result is in one place."""
+"""A single run recorded as a trial of the study database, so that all results are in one place."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NO_VALUE = "no validation images (data.validation=0), so there is no accuracy to
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a run comes from: the chosen `limits` by name, the keys that the user set, dotted, and the whole `tree`."""
+    """The configuration of a run: the name of its `limits`, the dotted keys that the user set, and the whole `tree`."""
 
     limits: str = "none"
     assignments: Mapping[str, Any] = field(default_factory=dict)
@@ -38,10 +38,10 @@ class Origin:
 
 
 def prepare_study(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> None:
-    """Open the study that a run of `data` (its name and fingerprint) belongs to, made if it is missing.
+    """Open the study that a run on `data` (its name and fingerprint) belongs to, and create it if it does not exist.
 
-    Called before the training, so that a database that does not answer, or a study of other data or limits, is an
-    error then and not hours later: raises `StorageError` and `SpecError`.
+    Call this before the training, so that errors are raised then and not hours later: `StorageError` if the database
+    does not answer, `SpecError` if the study has other data or limits.
     """
     with _opened(experiment, data, origin):
         pass
@@ -77,7 +77,7 @@ def _opened(experiment: Experiment, data: Mapping[str, Any], origin: Origin) -> 
 def record_trial(
     experiment: Experiment, checked: Checked, record: Mapping[str, Any], run_dir: Path, origin: Origin
 ) -> str:
-    """Write the finished run in `run_dir` into its study, unless it is there; return the study's and trial's name.
+    """Write the finished run in `run_dir` to its study unless it is there; return the trial's place as text.
 
     `record` is the content of `result.json`.
     """
@@ -109,9 +109,9 @@ def record_failure(
     origin: Origin,
     error: BaseException,
 ) -> str:
-    """Write a run that failed with `error` into its study; return the study's and the trial's name.
+    """Write a run that failed with `error` to its study; return the trial's place as text.
 
-    `data` are the data's name and fingerprint.
+    `data` holds the name and the fingerprint of the data set.
     """
     run = _run_record(
         checked,
@@ -147,7 +147,7 @@ def _run_record(checked: Checked, record: Mapping[str, Any], run_dir: Path, orig
 
 
 def _written(experiment: Experiment, data: Mapping[str, Any], origin: Origin, run: RunRecord, *, once: bool) -> str:
-    """Write the trial of `run`, where it is to be there `once` unless it is; return the names of study and trial."""
+    """Write the trial of `run`, or with `once` use an existing one; return study, trial and database as text."""
     from archsearch.search.storage.dashboard import attach_files
     from archsearch.search.storage.rows import run_row
 
@@ -161,7 +161,7 @@ def _written(experiment: Experiment, data: Mapping[str, Any], origin: Origin, ru
 
 
 def _number_of(study: Study, run_dir: str) -> int | None:
-    """Return the number of the trial of the finished run in `run_dir`, None if the study has none."""
+    """Return the number of the trial of the finished run in `run_dir`; None if the study has none."""
     for trial in study.trials():
         if trial.user_attrs.get("run_dir") == run_dir and trial.user_attrs.get("state_reason") in FINISHED:
             return trial.number
@@ -178,7 +178,7 @@ def limits_record(limits: Limits) -> dict[str, Any]:
 
 
 def data_record(settings: DataSettings) -> dict[str, Any]:
-    """Return the settings by which the images are read, as plain values by key below `data`."""
+    """Return the settings that determine the images, as plain values by key below `data`."""
     plain = {key: value for key, value in asdict(settings).items() if key not in ("cache", "download")}
     shapes = plain.pop("shapes")
     return plain | ({f"shapes.{key}": value for key, value in shapes.items()} if settings.name == "shapes" else {})

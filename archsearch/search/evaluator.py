@@ -1,6 +1,6 @@
-"""The evaluation of a proposed design: composed, decoded, checked against the limits and, where asked, repaired.
+"""The evaluation of a proposed design: composition, decoding, the check against the limits, and repair if enabled.
 
-Composition comes as a function. Imports no torch and no hydra.
+The function that composes configurations is an argument. Imports no torch and no hydra.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from archsearch.search.space import Value
 from archsearch.search.task import Assignments, Candidate, trial_key
 
 Compose = Callable[[Mapping[str, Value]], Mapping[str, Any]]
-"""From assignments to the plain, resolved configuration."""
+"""Returns the plain, resolved configuration with some assignments."""
 
 LOG_SECONDS = "log_train_seconds"
-"""The feature that holds the logarithm of the predicted seconds of a training."""
+"""The name of the feature that holds the logarithm of the predicted training time in seconds."""
 STAGE_KEYS = ("block", "width", "repeats", "entry")
 
 
 class Evaluator:
-    """Evaluates assignments for one study; block files are decoded once, the composition has a cache of its own."""
+    """Evaluates assignments for one study; each block file is decoded once, `compose` has its own cache."""
 
     def __init__(
         self,
@@ -46,9 +46,10 @@ class Evaluator:
         precision: Callable[[Mapping[str, Any]], str | None] = lambda tree: None,
         predictor: Callable[[Mapping[str, Any]], Predictor | None] = lambda tree: None,
     ) -> None:
-        """Evaluate for data of `fingerprint`; `precision` returns what `train.precision` of a configuration is here.
+        """Create the evaluator of a study whose data have the `fingerprint`.
 
-        `predictor` returns what predicts the seconds of its training, None where nobody asks for them.
+        `precision` maps a configuration to the precision that `train.precision` resolves to on this machine.
+        `predictor` maps it to the predictor of its training time, or to None if no setting needs the time.
         """
         self._compose, self._fingerprint, self._repair, self._precision = compose, fingerprint, repair, precision
         self._predictor = predictor
@@ -67,7 +68,7 @@ class Evaluator:
             tree, checked, change = found or (tree, checked, {})
             repairs |= change
         if tree["arch"].get("width") == "fit" and self._limits_of(tree.get("constraints")).train_seconds is not None:
-            repairs["arch.width"] = checked.design.width  # later predictions differ, and so would the width
+            repairs["arch.width"] = checked.design.width  # later predictions would give another width
         identity = checked.design_id if checked.kept else ""
         return Candidate(
             assignments=assignments,
@@ -84,7 +85,7 @@ class Evaluator:
         )
 
     def _composed(self, assignments: Assignments) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-        """Return the composition without the options that a stage's block does not have, and their names."""
+        """Return the composition without options that a stage's block does not have, and the keys of these options."""
         tree = self._compose(assignments)
         stages = _stages(tree)
         unused = tuple(
@@ -99,7 +100,7 @@ class Evaluator:
         return {**tree, "arch": {**tree["arch"], "stages": stages}}, unused
 
     def _overridden(self, unused: tuple[str, ...], assignments: Assignments) -> list[str]:
-        """Return those of the options `unused` that a stage has without the assignment: null takes them away."""
+        """Return those of `unused` that the stage sets even without the assignment; a repair to null removes them."""
         if not unused:
             return []
         groups = {name: value for name, value in assignments.items() if "." not in name}
@@ -108,7 +109,7 @@ class Evaluator:
         return [name for name, stage, option in parts if stages.get(stage, {}).get(option) is not None]
 
     def _is_used(self, name: str, stages: Mapping[str, Any]) -> bool:
-        """Return whether a stage's block has the option; decoding reports keys that no block has."""
+        """Return whether the block of the stage or of its entry has the option; True for keys that decoding checks."""
         parts = name.split(".")
         stage = stages.get(parts[2])
         if len(parts) != 4 or parts[3] in STAGE_KEYS or not isinstance(stage, Mapping):
@@ -125,7 +126,7 @@ class Evaluator:
     def _repaired(
         self, assignments: Assignments, checked: Checked
     ) -> tuple[Mapping[str, Any], Checked, dict[str, Value]] | None:
-        """Return the first change that keeps every limit, or None where none does."""
+        """Return the design after the first change that keeps every limit, or None if no change does."""
         for change in changes(checked):
             try:
                 tree, _ = self._composed({**assignments, **change})
@@ -158,12 +159,12 @@ class Evaluator:
 
 
 def _stages(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the stages of a composition; empty where it has none, which decoding reports."""
+    """Return the stages of a composition; empty if it has none, which decoding reports."""
     return tree.get("arch", {}).get("stages", {})
 
 
 def _features(checked: Checked) -> dict[str, float]:
-    """Return the features of a checked design; the seconds of its training, where predicted, are one."""
+    """Return the features of a checked design, including its training time if that is predicted."""
     features = features_of(checked.plan, checked.footprint)
     if checked.training is not None:
         features[LOG_SECONDS] = math.log(max(checked.training.uncorrected, 1e-9))  # all share the correction
@@ -171,10 +172,11 @@ def _features(checked: Checked) -> dict[str, float]:
 
 
 def features_of(plan: Plan, footprint: Footprint) -> dict[str, float]:
-    """Return the features of a plan by name; one that a plan lacks is 0.
+    """Return the features of a plan by name; a missing feature counts as 0.
 
-    They are the logarithms of parameters, MACs, activations and receptive field, the number of convolutions, and how
-    many spatial ones (kernel above 1) there are of each kernel at each resolution, counted by halvings of the input.
+    They are the logarithms of parameters, MACs, activations and receptive field, the number of convolutions, and the
+    numbers of spatial convolutions (kernel above 1) that are dilated, that are depthwise, and that have each kernel at
+    each resolution. The resolution is given as the number of halvings of the input.
     """
     found: Counter[str] = Counter()
     _count(plan.layers, 0, found)
@@ -188,13 +190,13 @@ def features_of(plan: Plan, footprint: Footprint) -> dict[str, float]:
 
 
 def _count(layers: tuple[Layer, ...], halvings: int, found: Counter[str]) -> int:
-    """Count the convolutions of `layers`, and return the halvings behind them; a convolution's own stride counts."""
+    """Count the convolutions of `layers`, each at its output resolution; return the halvings after the last layer."""
     for layer in layers:
         if isinstance(layer, Conv):
             halvings += _halvings(layer.stride)
             found["depth"] += 1
             if layer.longest > 1:
-                found[sys.intern(f"level{halvings}.kernel{layer.longest}")] += 1  # thousands of designs are remembered
+                found[sys.intern(f"level{halvings}.kernel{layer.longest}")] += 1  # thousands of designs share it
                 found["dilated"] += layer.dilation > 1
                 found["depthwise"] += layer.groups == layer.in_channels > 1
         elif isinstance(layer, Sequence):
@@ -207,5 +209,5 @@ def _count(layers: tuple[Layer, ...], halvings: int, found: Counter[str]) -> int
 
 
 def _halvings(stride: int | Fraction) -> int:
-    """Return how often `stride` halves a map; negative where it makes the map larger."""
+    """Return how many times `stride` halves a feature map; negative if it enlarges the feature map."""
     return round(math.log2(stride))

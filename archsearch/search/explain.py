@@ -1,4 +1,4 @@
-"""Explanations of a study: the limits that designs break, the nearest misses, the importance of parameters.
+"""Explanations of a study: the limits that designs break, the nearest misses, and the importance of parameters.
 
 Imports optuna inside functions only.
 """
@@ -28,7 +28,7 @@ NEAREST = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """An infeasible design that is nearly feasible: the relative excess over each limit that it breaks."""
+    """An infeasible design, with its relative excess over each limit that it breaks."""
 
     trial: TrialRead
     excess: dict[str, float]
@@ -41,7 +41,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Why:
-    """The counts of infeasible designs, the nearest of them, and the causes of failures with their trials."""
+    """The counts of infeasible designs, the nearest misses, and the causes of failures with their trial numbers."""
 
     infeasible: InfeasibleCounts
     nearest: tuple[Miss, ...]
@@ -49,7 +49,7 @@ class Why:
 
 
 def explain(study: StudyRead, *, nearest: int = NEAREST) -> Why:
-    """Return the explanation; infeasible proposals that a sampler only counted are included."""
+    """Return the explanation; its counts include the infeasible proposals that a sampler counted but did not record."""
     misses = [
         Miss(trial=trial, excess=excess)
         for trial in study.trials
@@ -68,7 +68,7 @@ def explain(study: StudyRead, *, nearest: int = NEAREST) -> Why:
 
 
 def compared_trials(study: StudyRead) -> list[TrialRead]:
-    """Return the trials of which importance is computed: the complete ones, with rungs those of the commonest rung."""
+    """Return the trials from which importance is computed: complete, with finite values, of the most common rung."""
     trials = [
         trial
         for trial in study.trials
@@ -78,14 +78,14 @@ def compared_trials(study: StudyRead) -> list[TrialRead]:
     return [trial for trial in trials if trial.rung == rung]
 
 
-LEAST = 10  # complete trials; of fewer the best tenth is a single trial
+LEAST = 10  # complete trials; the best tenth of fewer is a single trial
 
 
 def importances(study: StudyRead) -> dict[str, float]:
     """Return the importance of each parameter that has several values, greatest first; they sum to 1.
 
-    With several objectives it is the importance for the distance to the Pareto front. Empty where `compared_trials` are
-    fewer than `LEAST` or no parameter varies.
+    With several objectives it is the importance for reaching the Pareto front. Empty if there are fewer than `LEAST`
+    `compared_trials`, or no parameter varies.
     """
     trials = compared_trials(study)
     if len(trials) < LEAST:
@@ -114,14 +114,14 @@ def importances(study: StudyRead) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _without_scikit_learn() -> Iterator[None]:
-    """Keep Optuna from importing scikit-learn, a fifth of the time, for evaluators that are not used here.
+    """Keep Optuna from importing scikit-learn, which takes a fifth of the time, for evaluators that are not used here.
 
-    An installed scikit-learn looks missing to Optuna inside the block, unless this process has already imported it.
+    Inside the block, Optuna finds no scikit-learn even if it is installed, unless this process has already imported it.
     """
     if "sklearn" in sys.modules:
         yield
         return
-    sys.modules["sklearn"] = None  # type: ignore[assignment]  # Python's own mark of a module that cannot be imported
+    sys.modules["sklearn"] = None  # type: ignore[assignment]  # marks a module that cannot be imported
     try:
         yield
     finally:
@@ -129,7 +129,7 @@ def _without_scikit_learn() -> Iterator[None]:
 
 
 def _used(trial: TrialRead) -> dict[str, Value]:
-    """Return the settings with plain values that the trial's design uses."""
+    """Return the assignments that the trial's design uses and whose values are plain."""
     return {
         name: value
         for name, value in trial.assignments.items()
@@ -158,5 +158,5 @@ def _distributions(points: Iterable[Mapping[str, Value]]) -> dict[str, BaseDistr
 
 
 def _stored(value: Value, distribution: BaseDistribution) -> Any:
-    """Return a value as `_distributions` declares it: options as text, so that 1, True and '1' stay apart."""
+    """Return a value as `_distributions` declares it: options as text, so that 1, True and '1' differ."""
     return repr(value) if hasattr(distribution, "choices") else value

@@ -1,7 +1,7 @@
-"""Faults of the machine, such as a full disk or a database that does not answer: recognised, and waited for.
+"""Recognises faults of the machine, such as a full disk or a database that does not answer, and waits until they pass.
 
-They are no result of a design: its training is tried again once the fault has passed. Imports the standard library,
-`errors`, `formatting` and `masking`; the errors of databases are recognised by their names.
+A fault is not a result of the design: its training is repeated afterwards. Imports the standard library, `errors`,
+`formatting` and `masking`; database errors are recognised by their names.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
 _DATABASES = ("sqlalchemy", "sqlite3", "psycopg", "psycopg2")
 _OF_CALLER = ("IntegrityError", "DataError", "ProgrammingError", "NotSupportedError", "ArgumentError")
-"""Errors of a database about what it was asked, not about its state."""
+"""Database errors that the request causes, not the state of the database."""
 _FOR_GOOD = ("malformed", "not a database", "no such table", "no such column")
-"""Words about a database that does not come back by waiting."""
+"""Parts of messages about a database that does not recover with time."""
 _DEVICE = ("busy or unavailable", "uncorrectable ECC", "fallen off the bus", "system not yet initialized")
-"""Words of CUDA about a device that no design can use now."""
+"""Parts of CUDA messages about a device that no design can use at present."""
 _SIZE = r"([\d.]+) ([KMGT]?i?B)"
 _OUT_OF_MEMORY = re.compile(rf"Tried to allocate {_SIZE}.*total capacity of {_SIZE}.*this process has {_SIZE} memory")
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 class FaultLasted(RunError):
-    """A fault of the machine that did not pass while it was waited for."""
+    """A fault of the machine that lasted longer than the search may wait."""
 
 
 def fault_of(error: BaseException) -> str | None:
-    """Return in one line the fault of the machine behind `error`; None where the design or the program is at fault."""
+    """Return the fault of the machine behind `error` in one line; None if the design or the program is at fault."""
     text = ""
     match error:
         case StorageError() | DataError():
-            text = str(error).partition(". ")[0]  # its fix is that of a single run
+            text = str(error).partition(". ")[0]  # without the fix, which is for a single run
         case DeviceMemoryError():
             text = "other processes fill the memory of the device" if is_filled_by_others(str(error)) else ""
         case OSError():
@@ -52,13 +52,13 @@ def fault_of(error: BaseException) -> str | None:
 
 
 def is_of_database(error: BaseException) -> bool:
-    """Return whether `error` comes from a database's driver, SQLAlchemy or Optuna; not every one is a fault."""
+    """Return whether `error` comes from a database driver, SQLAlchemy or Optuna; not every such error is a fault."""
     return type(error).__module__.partition(".")[0] in (*_DATABASES, "optuna")
 
 
 def _database_fault(error: BaseException) -> str:
-    """Return why a database does not answer, empty where `error` is of something else."""
-    if type(error).__name__ == "StorageInternalError":  # Optuna's, around the driver's
+    """Return why a database does not answer; empty if `error` has another cause."""
+    if type(error).__name__ == "StorageInternalError":  # Optuna's wrapper of the driver's error
         error = error.__cause__ or error
     elif type(error).__module__.partition(".")[0] not in _DATABASES or type(error).__name__ in _OF_CALLER:
         return ""
@@ -66,16 +66,16 @@ def _database_fault(error: BaseException) -> str:
 
 
 def is_filled_by_others(message: str) -> bool:
-    """Return whether torch's message says that the allocation had fitted without other processes on the device."""
+    """Return whether, by torch's message, the allocation would fit if no other process used the device."""
     if (found := _OUT_OF_MEMORY.search(message)) is None:
         return False
     sizes = [float(found[place]) * _UNITS.get(found[place + 1], 1) for place in (1, 3, 5)]
     wanted, total, own = sizes
-    return wanted + own <= 0.95 * total  # the rest is the driver's
+    return wanted + own <= 0.95 * total  # the driver needs the rest
 
 
 class Patience:
-    """Pauses while a fault of the machine lasts, each longer than the last, for at most `seconds` in all."""
+    """Pauses while a fault of the machine lasts: from 1 s, doubled up to 60 s, and at most `seconds` in total."""
 
     def __init__(
         self,
@@ -83,17 +83,17 @@ class Patience:
         note: Callable[[str], None] = lambda text: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Begin without a fault; `note` receives a line when one begins and when it has passed."""
+        """Start without a fault; `note` receives a line when a fault begins and when it has passed."""
         self.seconds, self._note, self._sleep = seconds, note, sleep
         self._paused, self._pause = 0.0, FIRST_PAUSE
 
     @property
     def is_over(self) -> bool:
-        """Whether the present fault was waited for long enough."""
+        """Whether the total pause for the present fault has reached `seconds`."""
         return self._paused >= self.seconds
 
     def wait(self, fault: str) -> None:
-        """Pause; raises `FaultLasted` where it has lasted too long, or does not pass by itself."""
+        """Pause; raises `FaultLasted` if the fault has lasted too long, or does not pass with time."""
         if self.is_over or any(words in fault for words in _FOR_GOOD):
             waited = f", after {duration(self._paused)} of waiting (study.patience)" if self._paused else ""
             raise FaultLasted(f"{fault}{waited}. Fix it and repeat the command: no trial is lost.")
@@ -111,7 +111,7 @@ class Patience:
         self._paused, self._pause = 0.0, FIRST_PAUSE
 
     def call(self, operation: Callable[[], T]) -> T:
-        """Return what `operation` returns, called again until no fault of the machine stops it."""
+        """Return the result of `operation`, which is repeated after pauses while a fault of the machine stops it."""
         while True:
             try:
                 found = operation()
@@ -122,4 +122,4 @@ class Patience:
             else:
                 self.end_fault()
                 return found
-            self.wait(cause)  # outside the handler: the error's frames may hold a connection
+            self.wait(cause)  # outside of the handler: the error's frames may hold a connection

@@ -1,4 +1,4 @@
-"""Heartbeats: a worker's name, a thread that renews the lease on its trial, and how dead workers are recognised."""
+"""Heartbeats: a worker's name, a thread that renews the lease on its trial, and the detection of dead workers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 
 def worker_name() -> str:
-    """Return the name of this process, `host:boot:pid:start`, which no other process ever has."""
+    """Return the name of this process, `host:boot:pid:start`, which is unique among all processes."""
     return f"{socket.gethostname()}:{_boot()}:{os.getpid()}:{_start_of(os.getpid())}"
 
 
 def is_alive(worker: str) -> bool | None:
-    """Return whether the worker's process lives, or None where it cannot be seen from here."""
+    """Return whether the worker's process is alive; None if it is not visible from this machine or container."""
     parts = worker.rsplit(":", 3)
     if len(parts) != 4 or parts[0] != socket.gethostname() or parts[1] != _boot() or not parts[2].isdecimal():
         return None
@@ -33,9 +33,9 @@ def is_alive(worker: str) -> bool | None:
 
 
 class LeaseMonitor:
-    """Recognises dead workers: those whose heartbeat has not changed for `grace` seconds of this process's own clock.
+    """Detects dead workers: a process on this machine that has ended, or a heartbeat unchanged for `grace` seconds.
 
-    Clocks of several machines are never compared.
+    The seconds are measured by this process's own clock; clocks of different machines are never compared.
     """
 
     def __init__(self, grace: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,12 +57,12 @@ class LeaseMonitor:
         return now - since > self.grace
 
     def forget(self) -> None:
-        """Forget all heartbeats: while this process could not read the study, no other could write one."""
+        """Forget all heartbeats: while this process could not read the study, no other process could write one."""
         self._seen.clear()
 
 
 def _boot() -> str:
-    """Return digits that identify this boot of this machine and this container: process numbers are unique there."""
+    """Return digits that identify the boot of this machine and its process namespace, in which a pid is unique."""
     text = ""
     for file in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
         try:
@@ -73,7 +73,7 @@ def _boot() -> str:
 
 
 def _start_of(pid: int) -> str:
-    """Return when the process started, in clock ticks since boot; "0" where the system does not give it."""
+    """Return the start time of the process in clock ticks since boot; "0" if the system does not provide it."""
     fields = _stat(pid)
     return fields[19] if len(fields) > 19 else "0"
 
@@ -98,9 +98,9 @@ class Lease:
 
 @contextlib.contextmanager
 def heartbeat(renew: Callable[[], bool], seconds: float) -> Iterator[Lease]:
-    """Renew a lease now and every `seconds` until the block ends; `renew` returns False once another worker has it.
+    """Renew a lease now and every `seconds` until the block ends; `renew` returns False if another worker has it.
 
-    A database that does not answer for a while does not end a training: the next heartbeat tries again.
+    An error of a later renewal, such as a database that does not answer, is ignored: the next heartbeat tries again.
     """
     lease, done = Lease(), threading.Event()
 
@@ -122,7 +122,7 @@ def heartbeat(renew: Callable[[], bool], seconds: float) -> Iterator[Lease]:
 
 
 def stop_with_parent(parent: int, seconds: float = 1.0) -> None:
-    """Ask this process to stop, as Ctrl-C does, as soon as the process that started it is gone."""
+    """Send SIGTERM to this process soon after its parent process has ended; checked every `seconds`."""
 
     def watch() -> None:
         while os.getppid() == parent:

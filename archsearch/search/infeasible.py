@@ -10,8 +10,8 @@ from archsearch.analysis.limits import Margin
 from archsearch.formatting import number, percent
 from archsearch.search.storage.read import TrialRead
 
-UNBUILDABLE = "design"  # the name of the broken limit where a design cannot be built
-FEW = 0.01  # share of feasible proposals below which a warning is given
+UNBUILDABLE = "design"  # recorded as the broken limit of a design that cannot be built
+FEW = 0.01  # share of feasible proposals below which a warning appears
 ENOUGH = 300  # proposals before a warning
 
 
@@ -44,7 +44,7 @@ class InfeasibleCounts:
         )
 
     def warning(self) -> str | None:
-        """Return the warning that hardly any proposal is feasible, or None where enough are."""
+        """Return a warning if hardly any of at least `ENOUGH` proposals is feasible, otherwise None."""
         if self.proposed < ENOUGH or self.feasible >= FEW * self.proposed:
             return None
         share = percent(self.feasible / self.proposed)
@@ -54,11 +54,11 @@ class InfeasibleCounts:
         return f"only {share} of {number(self.proposed)} proposals keep the limits ({self.worst()}). {fix}"
 
     def worst(self, count: int | None = 3) -> str:
-        """Return the limits that most designs break: `parameters: 12, receptive_field: 3`."""
+        """Return the limits that are broken most often, with counts: `parameters: 12, receptive_field: 3`."""
         return ", ".join(f"{name}: {number(broken)}" for name, broken in self.by_limit.most_common(count))
 
     def as_json(self) -> dict[str, object]:
-        """Return plain values, for a study's attribute."""
+        """Return plain values, for an attribute of a trial."""
         return {"proposed": self.proposed, "feasible": self.feasible, "by_limit": dict(self.by_limit)}
 
     @staticmethod
@@ -73,7 +73,7 @@ class InfeasibleCounts:
 
 
 def count_infeasible(trials: Iterable[TrialRead]) -> InfeasibleCounts:
-    """Return the counts that each sweep recorded, and of sweeps that recorded none the counts of their trials."""
+    """Return the sum of the counts that the sweeps recorded; if a sweep recorded none, its trials are counted."""
     listed = list(trials)
     recorded = {trial.attrs.get("sweep") for trial in listed if isinstance(trial.attrs.get("screened"), dict)}
     total = InfeasibleCounts()

@@ -32,11 +32,11 @@ from archsearch.search.task import Task
 from archsearch.search.trial_runner import run_trial
 from archsearch.signals import StopRequest, TimeLimit
 
-POLL = 0.5  # seconds between two looks at the study while others train
+POLL = 0.5  # seconds between two reads of the study while others train
 
 
 class SearchStopped(RunError):
-    """Too many trainings in a row failed."""
+    """Raised when too many trainings in a row have failed."""
 
 
 def work(
@@ -50,14 +50,14 @@ def work(
     first: int = 0,
     until: float | None = None,
 ) -> None:
-    """Be one worker: train designs until the sweep has all that it asks for, whichever worker trains them.
+    """Run one worker: train designs until this and other workers have completed the sweep.
 
-    At `until` (of `time.monotonic`) a training is stopped with a checkpoint and put back into the queue, and the worker
-    ends. `first` is the number from which failures in a row are counted. Raises `SearchStopped` after
-    `study.max_failures` of them, and `InterruptedRun` or `KeyboardInterrupt` once the trial is back in the queue:
-    Ctrl-C and SIGTERM end a training or a wait at once, everything else between two steps. A worker that finds no
-    memory on its device for its first training, while others train, ends. Faults of the machine are waited for, and
-    raise `FaultLasted` after `study.patience`.
+    At `until` (of `time.monotonic`) the worker stops its training with a checkpoint, puts the trial back into the
+    queue, and ends. It also ends if its device has no memory for its first training while others train.
+    Raises `SearchStopped` after `study.max_failures` failures in a row, counted from trial number `first`, and
+    `InterruptedRun` or `KeyboardInterrupt` when the trial is back in the queue: Ctrl-C and SIGTERM end a training or a
+    pause at once, everything else between two steps. During a fault of the machine the worker pauses; after
+    `study.patience` it raises `FaultLasted`, or ends if others train despite the fault.
     """
     queue = TrialQueue(study, sweep, worker_name())
     source = None if sweep.exhaustive else _ProposalSource(queue, task, make_proposer(study, sweep, task, seed), listen)
@@ -113,15 +113,15 @@ def work(
 
 
 class _Claims:
-    """The next trial for a worker: one that waits, or a new one."""
+    """Claims the next trial for a worker: one from the queue, or a new one."""
 
     def __init__(self, queue: TrialQueue, source: _ProposalSource | None, first: int) -> None:
         self._queue, self._source, self._first = queue, source, first
-        self._interrupted = False  # the last call, which may have claimed a trial and not known it
-        self.over = self.idle = False  # all that the sweep asks for is done, or others are training the rest
+        self._interrupted = False  # in the last call of `next`, which may have claimed a trial without returning it
+        self.over = self.idle = False  # the sweep is done, or others are training the rest
 
     def next(self) -> Claim | None:
-        """Return a claimed trial; None where there is none at this moment."""
+        """Return a claimed trial; None if there is none at present."""
         queue, source = self._queue, self._source
         if self._interrupted:
             queue.release_own()
@@ -149,9 +149,9 @@ class _Claims:
 
 
 def enqueue(study: Study, sweep: Sweep, task: Task, *, shuffle_seed: int | None = None) -> int:
-    """Write the combinations of an exhaustive sweep that the study lacks, and return how many there are.
+    """Write the missing combinations of an exhaustive sweep into the study; return the number of all combinations.
 
-    Infeasible ones are recorded at once, the others wait for a worker.
+    Infeasible ones are recorded as finished, the others wait for a worker.
     """
     points = list(sweep.combinations())
     if shuffle_seed is not None:
@@ -175,7 +175,7 @@ def enqueue(study: Study, sweep: Sweep, task: Task, *, shuffle_seed: int | None 
 
 
 def is_done(snapshot: StudySnapshot, sweep: Sweep) -> bool:
-    """Return whether all that the sweep asks for is done."""
+    """Return whether all trials of the sweep are done."""
     if snapshot.running or snapshot.waiting:
         return False
     return sweep.exhaustive or len(snapshot.trained) >= sweep.settings.most_trials
@@ -194,7 +194,7 @@ def infeasible_row(sweep: Sweep, proposal: Infeasible) -> Row:
 
 
 class _ProposalSource:
-    """Claims of newly proposed designs, with the counts of what was infeasible on the way."""
+    """Claims newly proposed designs, and counts the infeasible proposals."""
 
     def __init__(self, queue: TrialQueue, task: Task, proposer: Proposer, listen: Listener) -> None:
         self._queue, self._task, self._proposer, self._listen = queue, task, proposer, listen
@@ -203,11 +203,11 @@ class _ProposalSource:
         self.exhausted = False
 
     def wanted(self, snapshot: StudySnapshot) -> bool:
-        """Return whether the sweep still asks for a new design."""
+        """Return whether the sweep needs another new design."""
         return not self.exhausted and snapshot.taken < self._queue.sweep.settings.most_trials
 
     def claim(self, snapshot: StudySnapshot) -> Claim | None:
-        """Propose a design and claim it; None where another worker was faster or none was found (`exhausted`)."""
+        """Propose a design and claim it; None if another worker was faster, or none was found (yet, or `exhausted`)."""
         claim, counts = self._propose(snapshot)
         self._counts = self._counts.add(counts)
         self._listen(Event(kind="counts", counts=counts))
@@ -238,13 +238,13 @@ class _ProposalSource:
             raise
         proposer.on_claimed(proposal, None if claim is None else claim.number)
         if claim is not None:
-            proposer.counts = InfeasibleCounts()  # the next ones are recorded with the next trial
+            proposer.counts = InfeasibleCounts()  # the claimed trial has recorded the counts
         return claim, counts
 
 
 @contextlib.contextmanager
 def _release_on_interrupt(queue: TrialQueue) -> Iterator[None]:
-    """Put this worker's claims back when the block is interrupted, in a training or between two."""
+    """Put this worker's claims back into the queue if the block is interrupted or a fault lasts."""
     try:
         yield
     except (InterruptedRun, KeyboardInterrupt, FaultLasted):
@@ -258,13 +258,13 @@ def _release_on_interrupt(queue: TrialQueue) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ends_in_time(limit: TimeLimit, stop: StopRequest, listen: Listener) -> Iterator[None]:
-    """Say that the time of the command is over where it ended the block; only then an interrupt goes no further."""
+    """Suppress the interrupt that the end of the time budget causes, and report that the time is over."""
     try:
         yield
     except (InterruptedRun, KeyboardInterrupt):
         if not limit.is_over:
             raise
-        stop.asked = False  # what is around the search goes on
+        stop.asked = False  # the code around the search continues
     if limit.is_over:
         listen(Event(kind="note", text="study.budget: the time is over; the same command goes on with the search"))
 
@@ -273,9 +273,9 @@ def _ends_in_time(limit: TimeLimit, stop: StopRequest, listen: Listener) -> Iter
 def _deferred_garbage_collection() -> Iterator[Callable[[], None]]:
     """Yield a function whose first call freezes all present objects and restores Python's usual thresholds.
 
-    A command starts with high thresholds (`archsearch.process`), which suits a short run. A full collection runs when a
-    quarter of the old objects is new: imports leave hundreds of thousands, so the cycles that each transaction
-    leaves would stay for hundreds of trials, and each such collection would take long.
+    A command starts with high thresholds (`archsearch.process`), which suits a short run. Python runs a full collection
+    only if the new objects exceed a quarter of the old ones. Imports leave hundreds of thousands of objects, so the
+    cycles of each transaction would stay in memory for hundreds of trials, and each full collection would be slow.
     """
     frozen = False
 

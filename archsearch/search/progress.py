@@ -1,4 +1,4 @@
-"""The progress view of a search: a line for every trial that ends, the status of all, and what each worker trains."""
+"""The progress view of a search: a line for every trial that ends, the overall status, and what each worker trains."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Event:
     """Something to show: `claimed`, `epoch` and `ended` of a trial, `counts` of proposals, or a `note`.
 
-    `epoch` and `accuracy` are the last ones of a trial in training, `rung` are the epochs of a claimed one where they
-    are fewer than those of a whole training. `worker` is the worker's index on this machine.
+    `epoch` and `accuracy` are the latest of a trial in training. `rung` is the number of epochs of a claimed trial if
+    it is less than that of a full training. `worker` is the worker's index on this machine.
     """
 
     kind: Literal["claimed", "epoch", "ended", "counts", "note"]
@@ -41,7 +41,7 @@ Listener = Callable[[Event], None]
 
 
 class ProgressView:
-    """Turns events into lines; with several workers the counts of proposals are added up."""
+    """Turns events into lines; the counts of proposals of several workers are added up."""
 
     def __init__(
         self,
@@ -57,10 +57,10 @@ class ProgressView:
         display: Display | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin with `done` of `total` trials (None: as many as the time allows), of them `best`.
+        """Start with `done` of `total` trials (None: as many as the time allows), `best` being the best of them.
 
-        `epochs` are those of a whole training, where all have the same. The search ends at `until` of the `clock`.
-        Writes to `display`, or as suits `out` (stderr unless given).
+        `epochs` is the number of epochs of a full training, if it is the same for all designs. The search ends at
+        `until` of the `clock`. Writes to `display`, or to a display that suits `out` (stderr by default).
         """
         self._total, self._objectives, self._maximize = total, objectives, directions[0] == "maximize"
         self._epochs, self._until = epochs, until
@@ -71,10 +71,10 @@ class ProgressView:
         self._best = best
         self._notes: set[str] = set()
         self._training: dict[int, str] = {}
-        self._rungs: dict[int, int | None] = {}  # of the trial that each worker trains
+        self._rungs: dict[int, int | None] = {}  # of the trial that each worker is training
 
     def __call__(self, event: Event) -> None:
-        """Show the event, where it is one to show."""
+        """Process the event, and update the display."""
         match event.kind:
             case "claimed":
                 self._training[event.worker] = f"trial {event.number}"
@@ -100,7 +100,7 @@ class ProgressView:
         self._display.show(Status(share=self._share(), text=self.status(), training=training))
 
     def close(self) -> None:
-        """Stop showing; harmless when called twice."""
+        """Stop showing; safe to call twice."""
         self._display.close()
 
     def _show_end(self, end: TrialEnd) -> None:
@@ -123,7 +123,7 @@ class ProgressView:
         self._display.print(f"trial {end.number}: {values or end.state}{_rung(end.rung)}{cause}  [{self.status()}]")
 
     def _better(self, other: Best) -> Best:
-        """Return the better one of the best so far and another: by the rung first."""
+        """Return the better of the best so far and `other`; a higher rung is better, then a better value."""
         if self._best is None:
             return other
         signs = {True: "maximize", False: "minimize"}[self._maximize]
@@ -134,7 +134,7 @@ class ProgressView:
         return found
 
     def status(self) -> str:
-        """Return the status in one line: trials done, pruned, failed and infeasible, the best, the time left."""
+        """Return the status in one line: trials done, pruned, failed and infeasible, the best value, the time left."""
         of_total = "" if self._total is None else f"/{number(self._total)}"
         parts = [f"{number(self._done)}{of_total} done"]
         parts += [
@@ -147,7 +147,7 @@ class ProgressView:
         return ", ".join(parts)
 
     def _seconds_left(self) -> float | None:
-        """Return the time until the trials or the budget end, whichever is first; None where it is not known."""
+        """Return the time until the trials are done or the budget ends, whichever is first; None if it is unknown."""
         now, gained, found = self._clock(), self._done - self._before, list[float]()
         if self._total is not None and gained and self._total > self._done:
             found.append((now - self._start) / gained * (self._total - self._done))
@@ -156,7 +156,7 @@ class ProgressView:
         return min(found, default=None)
 
     def _share(self) -> float:
-        """Return the share of the search that is done: of its trials, or where they are not counted of its time."""
+        """Return the share of the search that is done: of its trials, or of its time if it has no number of trials."""
         if self._total is not None:
             return self._done / max(self._total, 1)
         assert self._until is not None, "a search without a number of trials has a budget"
@@ -180,7 +180,7 @@ BAR = 32  # characters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The status of a search: the share that is done, the rest as text, and a line for every worker that trains."""
+    """The status of a search: the share that is done, the status as text, and a line for every worker that trains."""
 
     share: float
     text: str
@@ -188,20 +188,20 @@ class Status:
 
 
 class Display(Protocol):
-    """Where a progress view is shown."""
+    """Where a progress view appears."""
 
     def print(self, text: str) -> None:
         """Print a line that stays."""
 
     def show(self, status: Status) -> None:
-        """Show the present status in place of the last one."""
+        """Replace the status that is shown."""
 
     def close(self) -> None:
-        """Remove the status; harmless when called twice."""
+        """Remove the status; safe to call twice."""
 
 
 def make_display(out: TextIO | None = None) -> Display:
-    """Return a live region where `out` (stderr unless given) is a terminal, lines elsewhere."""
+    """Return a live display if `out` (stderr by default) is a terminal, otherwise a plain one."""
     target: TextIO = sys.stderr if out is None else out
     if not target.isatty():
         return PlainDisplay(target)
@@ -212,7 +212,7 @@ def make_display(out: TextIO | None = None) -> Display:
 
 
 class PlainDisplay:
-    """Lines that stay, for logs; each trial's line ends with the status."""
+    """Prints lines only, for logs; each trial's line ends with the status."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -225,7 +225,7 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """A region at the foot of a terminal, by rich; lines that stay go above it."""
+    """A live region of rich at the bottom of a terminal; permanent lines appear above it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -238,7 +238,7 @@ class LiveDisplay:
         from rich.live import Live
 
         if self._live is None:
-            # Without a thread of its own: it changes when something happens, which is often enough.
+            # No refresh thread: an update at every event is often enough.
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
         self._live.update(_rendered(status), refresh=True)

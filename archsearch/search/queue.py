@@ -1,8 +1,8 @@
 """The queue of trials that workers share: a snapshot of a study, and claims that no two workers hold at once.
 
-A trial is identified by its attributes: `sweep` (which command it belongs to), `key` (which training it is),
-`state_reason`, `worker` and `heartbeat`. A claim is a running trial with a `key` and a `worker`; one whose worker is
-dead can be claimed by another.
+The queue reads a trial's attributes: `sweep` (the command that it belongs to), `key` (its training), `state_reason`,
+`worker` and `heartbeat`. A claim is a running trial with a `key` and a `worker`. If the worker is dead, another worker
+can claim the trial.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ INFEASIBLE, DUPLICATE = "infeasible", "duplicate"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySnapshot:
-    """All trials of a study at one moment, and those of one sweep by their state.
+    """All trials of a study at one moment, and those of one sweep by state.
 
-    `known` is one trial for each key: a finished one before a running one, and a failed one unless failed trainings
-    are retried.
+    `known` maps each key to one trial: by preference a complete one, then a pruned, running, failed or waiting one.
+    Failed trials are left out if failed trainings are retried.
     """
 
     trials: tuple[FrozenTrial, ...]
     known: Mapping[str, FrozenTrial]
-    trained: tuple[FrozenTrial, ...]  # complete, pruned or diverged: these count
+    trained: tuple[FrozenTrial, ...]  # complete, pruned or diverged; these count as trained designs
     failed: tuple[FrozenTrial, ...]
     running: tuple[FrozenTrial, ...]
     waiting: tuple[FrozenTrial, ...]
@@ -66,24 +66,24 @@ def take_snapshot(
     is_dead: Callable[[FrozenTrial], bool] = lambda trial: False,
     retry_failed: bool = False,
 ) -> StudySnapshot:
-    """Return the snapshot of `trials`, all of a study in order, for `sweep`.
+    """Return the snapshot of `trials`, all trials of a study in order, for `sweep`.
 
-    Unfinished trials of another sweep count as known only while their worker is alive (`is_dead`).
+    Unfinished trials of another sweep are known only if they are running and their worker is alive (`is_dead`).
     """
     return Snapshots(sweep, is_dead=is_dead, retry_failed=retry_failed).take(trials)
 
 
 class Snapshots:
-    """Takes snapshots of a growing study for one sweep; what is finished is read once."""
+    """Takes snapshots of a growing study for one sweep; each finished trial is processed once."""
 
     def __init__(self, sweep: str, *, is_dead: Callable[[FrozenTrial], bool], retry_failed: bool) -> None:
         self._sweep, self._is_dead, self._retry_failed = sweep, is_dead, retry_failed
         self._finished = _Parts()
-        self._unfinished: list[int] = []  # places in the study at the last snapshot
+        self._unfinished: list[int] = []  # indices in the study at the last snapshot
         self._read = 0
 
     def take(self, trials: Sequence[FrozenTrial]) -> StudySnapshot:
-        """Return the snapshot of `trials`, which are those of the last call and later ones."""
+        """Return the snapshot of `trials`: the trials of the last call, followed by newer ones."""
         places = [*self._unfinished, *range(self._read, len(trials))]
         self._unfinished, self._read = [], len(trials)
         for place in places:
@@ -120,7 +120,7 @@ class Snapshots:
 
 @dataclass(slots=True)
 class _Parts:
-    """The trials of a study sorted as a snapshot has them."""
+    """The trials of a study, grouped as in a snapshot."""
 
     known: dict[str, FrozenTrial] = field(default_factory=dict)
     parts: dict[str, list[FrozenTrial]] = field(default_factory=lambda: {name: [] for name in set(_PARTS.values())})
@@ -144,15 +144,15 @@ def _number_of(trial: FrozenTrial) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A trial that this worker alone may train; `resumed` where another worker has begun it.
+    """A trial that only this worker may train; `resumed` if its training was started before.
 
-    `rung` are its epochs where they are fewer than those of a whole training.
-    `note` is for the user: why a resumed trial does not go on from where it was.
+    `rung` is the number of its epochs if it is less than that of a full training.
+    `note` is for the user: why a resumed trial starts from the beginning.
     """
 
     trial_id: int
     number: int
-    candidate: Candidate | None  # None for a trial from the queue: its assignments are to be checked again
+    candidate: Candidate | None  # None for a trial from the queue, whose assignments need another check
     assignments: Mapping[str, Any]
     run_dir: Path
     worker: str
@@ -162,7 +162,7 @@ class Claim:
 
 
 class TrialQueue:
-    """The trials of one sweep as one worker sees them; every change is made inside the study's lock."""
+    """The trials of one sweep as one worker sees them; claims, releases and ends take the study's lock."""
 
     def __init__(self, study: Study, sweep: Sweep, worker: str) -> None:
         self.study, self.sweep, self.worker = study, sweep, worker
@@ -170,7 +170,7 @@ class TrialQueue:
         self._snapshots = Snapshots(sweep.name, is_dead=self.is_dead, retry_failed=sweep.settings.retry_failed)
 
     def snapshot(self) -> StudySnapshot:
-        """Return the study as it is now."""
+        """Return a snapshot of the study as it is now."""
         return self._snapshots.take(self.study.trials())
 
     def is_dead(self, trial: FrozenTrial) -> bool:
@@ -179,9 +179,9 @@ class TrialQueue:
         return self._monitor.is_dead(id_of(trial), str(attrs.get("worker", "")), attrs.get("heartbeat"))
 
     def claim_waiting(self) -> Claim | None:
-        """Claim a trial that waits or whose worker is dead; None where there is none.
+        """Claim a trial that waits or whose worker is dead; None if there is none.
 
-        A trial whose training another trial has finished meanwhile becomes a duplicate of that one.
+        If another trial has finished the same training in the meantime, the trial becomes a duplicate of it.
         """
         with self.study.store.lock():
             snapshot = self.snapshot()
@@ -198,7 +198,7 @@ class TrialQueue:
     def claim_new(
         self, candidate: Candidate, attrs: Mapping[str, Any], system: Mapping[str, Any] | None = None
     ) -> Claim | None:
-        """Claim a new trial for the design, or return None where another worker has it or enough are taken."""
+        """Claim a new trial for the design; None if another trial has its key, or enough trials are taken."""
         with self.study.store.lock():
             snapshot = self.snapshot()
             if candidate.key in snapshot.known or snapshot.taken >= self.sweep.settings.most_trials:
@@ -238,7 +238,10 @@ class TrialQueue:
         )
 
     def holds(self, claim: Claim) -> bool:
-        """Return whether the trial is still this worker's: it is not if this worker was taken for dead."""
+        """Return whether this worker still has the trial; False if it ended, or the worker was considered dead.
+
+        Raises `StudyLost` if the trial is missing.
+        """
         attrs = read_attrs(self.study.store, claim.trial_id, ("worker", "state_reason"))
         if "worker" not in attrs:
             raise StudyLost(f"trial {claim.number} has vanished from {self.study.store.address}: was it replaced?")
@@ -273,9 +276,9 @@ class TrialQueue:
         values: Sequence[float] | None = None,
         pictures: Mapping[str, str] | None = None,
     ) -> bool:
-        """End the claimed trial in one transaction and return True, or return False where another worker has it.
+        """End the claimed trial in one transaction and return True, or return False if another worker has it.
 
-        A second call returns the same, so that it can follow a first whose answer was lost.
+        A repeated call returns the same, so the caller can repeat it if the answer of the database was lost.
         """
         with self.study.store.lock():
             if not self.holds(claim):
@@ -290,7 +293,7 @@ class TrialQueue:
         return found == {"worker": claim.worker, "state_reason": attrs.get("state_reason")}
 
     def release_own(self) -> None:
-        """Put back all that this worker has claimed: another worker, or a later run, goes on with it."""
+        """Put all trials that this worker has claimed back into the queue, for another worker or a later run."""
         self._monitor.forget()
         with self.study.store.lock():
             for trial in self.snapshot().running:
@@ -304,7 +307,7 @@ class TrialQueue:
                 release(self.study, claim.trial_id)
 
     def release_if_others_train(self, claim: Claim) -> bool:
-        """Put the trial back if other workers train; of several that leave at once the last one finds none."""
+        """Put the trial back if other workers train; if several workers leave at once, the last one keeps its trial."""
         with self.study.store.lock():
             if self.others_train(claim.number) and self.holds(claim):
                 release(self.study, claim.trial_id)
@@ -312,7 +315,7 @@ class TrialQueue:
         return False
 
     def others_train(self, number: int) -> bool:
-        """Return whether a living worker trains another trial than that `number`."""
+        """Return whether a living worker is training a trial other than `number`."""
         return any(one.number != number and not self.is_dead(one) for one in self.snapshot().running)
 
     def _claim(self, trial: FrozenTrial) -> Claim:
@@ -347,7 +350,7 @@ class TrialQueue:
 
 
 def _restart_note(trial: FrozenTrial) -> str:
-    """Return why a trial that has had epochs starts from its beginning; empty where its files are here."""
+    """Return why a trial with recorded epochs starts from the beginning; empty if its files are on this machine."""
     folder, epochs = Path(trial.user_attrs["run_dir"]), max(trial.intermediate_values, default=0)
     if not epochs or any((folder / name).is_file() for name in ("checkpoint.pt", "result.json")):
         return ""
@@ -360,7 +363,7 @@ def _restart_note(trial: FrozenTrial) -> str:
 
 
 def release(study: Study, trial_id: int) -> None:
-    """Put a running trial back into the queue; to be called inside the study's lock."""
+    """Put a running trial back into the queue; call it inside the study's lock."""
     from optuna.trial import TrialState
 
     study.store.storage.set_trial_user_attr(trial_id, "worker", "")

@@ -1,6 +1,6 @@
 """The command that trains a trial's design again, from the overrides in its folder, its assignments, or its design.
 
-Works on values and files, without optuna.
+Reads values and files, and needs no optuna.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OUTSIDE_DESIGN = ("train", "optimizer", "schedule", "augment", "seed")
 
 
 def command_again(study: StudyRead, trial: TrialRead) -> str | None:
-    """Return the command, or None where the trial records none, or one that no file may give (`unsafe_command`)."""
+    """Return the command; None if the trial records none, or one that must not come from a file (`unsafe_command`)."""
     try:
         overrides = overrides_again(study, trial)
     except SpecError:
@@ -27,14 +27,14 @@ def command_again(study: StudyRead, trial: TrialRead) -> str | None:
 
 
 def _sources(trial: TrialRead) -> ConfigSources:
-    """Return the user's folders and main file: those in the run's folder, or else those of the trial's record."""
+    """Return the user's config folders and main file: from the run's folder, otherwise from the trial's record."""
     folder = trial.folder()
     found = ConfigSources() if folder is None else sources_of_run(folder)
     return found or ConfigSources.from_record(trial.attrs)
 
 
 def unsafe_command(study: StudyRead, trial: TrialRead) -> str | None:
-    """Return why the command that the trial records is not shown: it would run code or read a secret."""
+    """Return why the recorded command is not shown (it would run code or read a secret); None if it is safe."""
     try:
         overrides_again(study, trial)
     except SpecError as error:
@@ -43,9 +43,9 @@ def unsafe_command(study: StudyRead, trial: TrialRead) -> str | None:
 
 
 def overrides_again(study: StudyRead, trial: TrialRead) -> list[str] | None:
-    """Return the overrides of the command: those in the run's folder, or else those that the trial's record gives.
+    """Return the overrides of the command: from the run's folder, otherwise from the trial's record.
 
-    Raises `SpecError` where they run code or read a secret: folder and record may be somebody else's.
+    Raises `SpecError` if they run code or read a secret: the folder and the record may come from someone else.
     """
     found = _recorded_overrides(study, trial)
     check_overrides(found or (), f"trial {trial.number}")
@@ -78,7 +78,7 @@ def _recorded_overrides(study: StudyRead, trial: TrialRead) -> list[str] | None:
 
 
 def _overrides_in(folder: Path) -> list[str] | None:
-    """Return the overrides in a run's folder; None where they are missing or cannot be read."""
+    """Return the overrides in a run's folder; None if they are missing or cannot be read."""
     import yaml
 
     file = folder / ".hydra" / "overrides.yaml"

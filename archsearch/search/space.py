@@ -18,13 +18,13 @@ Admit = Callable[[Params], Features | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One of several options, ordered where all are numbers, otherwise categorical."""
+    """One of several options: ordered if they are more than two numbers, otherwise categorical."""
 
     options: tuple[Value, ...]
 
     @property
     def ordered(self) -> bool:
-        """Whether the options are more than two numbers; an order of two has no effect."""
+        """Whether the options are more than two numbers; for two options, an order has no effect."""
         numbers = all(isinstance(option, int | float) and not isinstance(option, bool) for option in self.options)
         return numbers and len(self.options) > 2
 
@@ -47,16 +47,16 @@ class Choice:
         return self.options[index]
 
     def draw(self, rng: Generator) -> Value:
-        """Return a value, each equally likely."""
+        """Return a random value; all are equally likely."""
         return self.options[int(rng.integers(len(self.options)))]
 
     def mutate(self, value: Value, rng: Generator) -> Value:
-        """Return another value, each equally likely."""
+        """Return a random other value; all are equally likely."""
         others = [option for option in self.options if option != value]
         return others[int(rng.integers(len(others)))] if others else value
 
     def encode(self, value: Value) -> list[float]:
-        """Return one number by rank, or a column for every option; mean 0 and variance 1 over the options."""
+        """Return one number by rank if ordered, else one column per option; mean 0 and variance 1 over the options."""
         count = len(self.options)
         if count == 1:
             return [0.0]
@@ -69,7 +69,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """A number from `low` to `high`, both included; `step` makes it a grid, `integer` makes it whole."""
+    """A number from `low` to `high`, both included; `step` makes the range a grid, `integer` makes the number whole."""
 
     low: float
     high: float
@@ -84,12 +84,12 @@ class Range:
 
     @property
     def size(self) -> int | None:
-        """The number of values, None for a continuum."""
+        """The number of values; None if the range is continuous."""
         step = self._grid
         return None if step is None else int((self.high - self.low) / step + 1e-9) + 1
 
     def contains(self, value: Value) -> bool:
-        """Return whether `value` is a number of the range and of its grid."""
+        """Return whether `value` is a number in the range and on its grid."""
         if not isinstance(value, int | float) or isinstance(value, bool) or not self.low <= value <= self.high:
             return False
         if self.integer and not float(value).is_integer():
@@ -105,17 +105,17 @@ class Range:
         return self._rounded(self.low + index * self._grid)
 
     def draw(self, rng: Generator) -> Value:
-        """Return a value, uniform on the scale of the parameter."""
+        """Return a random value, uniform on the linear or logarithmic scale of the parameter."""
         return self._value(float(rng.random()))
 
     def mutate(self, value: Value, rng: Generator) -> Value:
-        """Return a nearby value: a normal step whose deviation is drawn from 1 % to 30 % of the range."""
+        """Return a nearby value: a normal step whose standard deviation is drawn from 1 % to 30 % of the range."""
         position = self._position(value) + float(rng.normal()) * 0.01 * 30.0 ** float(rng.random())
         near = self._value(min(max(position, 0.0), 1.0))
         return self.draw(rng) if near == value else near
 
     def encode(self, value: Value) -> list[float]:
-        """Return the position in the range as one number; mean 0 and variance 1 over a uniform draw."""
+        """Return the position in the range as one number, with mean 0 and variance 1 for uniform positions."""
         return [(self._position(value) - 0.5) * math.sqrt(12.0)]
 
     @property
@@ -152,9 +152,9 @@ Parameter = Choice | Range
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """A point of the space with the features of its footprint; features may be empty.
+    """A point of the space with the features of its footprint, which may be empty.
 
-    `context` is how a trained one differs in its training from a whole one of this study, by name; empty: not at all.
+    `context` holds, by name, how the training differed from a full training in this study; empty if it did not.
     """
 
     params: Params
@@ -177,13 +177,13 @@ class Space:
 
     @property
     def size(self) -> int | None:
-        """The number of points, None where a parameter is a continuum."""
+        """The number of points; None if a parameter is continuous."""
         sizes = [parameter.size for parameter in self.parameters.values()]
         return math.prod(size for size in sizes if size is not None) if None not in sizes else None
 
     @property
     def groups(self) -> list[int]:
-        """The index of its parameter for every column of `encode`."""
+        """For every column of `encode`, the index of its parameter."""
         widths = (parameter.columns for parameter in self.parameters.values())
         return list(chain.from_iterable([index] * width for index, width in enumerate(widths)))
 
@@ -224,7 +224,7 @@ class Space:
         return columns
 
     def key(self, params: Params) -> Key:
-        """Return the hashable key of a point: its values in order, `...` for an inactive parameter."""
+        """Return the hashable key of a point: its values in order, with `...` for an inactive parameter."""
         return tuple(params.get(name, ...) for name in self.parameters)
 
     def point(self, key: Key) -> Params:
@@ -232,7 +232,7 @@ class Space:
         return {name: value for name, value in zip(self.parameters, key, strict=True) if value is not ...}  # type: ignore[misc]
 
     def point_of(self, assignments: Mapping[str, Value]) -> dict[str, Value] | None:
-        """Return the part of `assignments` that is a point of this space, or None where they contain none."""
+        """Return the part of `assignments` that is a point of this space; None if a parameter has no valid value."""
         point: dict[str, Value] = {}
         for name, parameter in self.parameters.items():
             if name not in assignments or not parameter.contains(assignments[name]):

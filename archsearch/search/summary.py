@@ -1,4 +1,4 @@
-"""The summary of a search: its best trials, infeasible proposals and failures, and the command of the best."""
+"""The summary of a search: its best trials, infeasible proposals, failures, and the command of the best trial."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from archsearch.search.storage.study import Study
 from archsearch.search.sweep import Sweep
 
 ROWS = 10  # of the table of the best trials
-STALE = 3600.0  # seconds after which a file that is being written is that of a killed process
-FAILED = 5  # failed trials whose cause is shown
-CAUSES = 3  # of designs that cannot be built
+STALE = 3600.0  # seconds after which a partly written file counts as left by a killed process
+FAILED = 5  # failed trials that are listed with their causes
+CAUSES = 3  # listed causes why designs cannot be built
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ def summarize(study: Study, sweep: Sweep) -> Summary:
 
 
 def best_so_far(study: Study, snapshot: StudySnapshot) -> Best | None:
-    """Return the sweep's best trial; None without one, or with several objectives."""
+    """Return the sweep's best trial; None if there is none, or several objectives."""
     complete = {trial.number: tuple(trial.values) for trial in snapshot.trained if trial.values}
     rungs = {trial.number: rung for trial in snapshot.trained if (rung := rung_of(trial.user_attrs)) is not None}
     return best_of(complete, study.directions, rungs) if len(study.directions) == 1 else None
@@ -101,7 +101,7 @@ def summary_text(study: Study, sweep: Sweep, summary: Summary) -> str:
 
 
 def unbuildable(snapshot: StudySnapshot, sweep: str) -> list[str]:
-    """Return the causes that designs of the sweep cannot be built, the most frequent first."""
+    """Return the most frequent causes why designs of the sweep cannot be built."""
     causes = Counter(
         str(trial.user_attrs.get("cause"))
         for trial in snapshot.trials
@@ -111,9 +111,9 @@ def unbuildable(snapshot: StudySnapshot, sweep: str) -> list[str]:
 
 
 def write_best(study: Study, sweep: Sweep, summary: Summary) -> Path | None:
-    """Write `best.yaml` into the sweep's folder and return its path; None where no trial is complete.
+    """Write `best.yaml` into the sweep's folder and return its path; None if no trial is complete.
 
-    `python -m archsearch.run PATH` trains the design again: its overrides are read from the file.
+    `python -m archsearch.run PATH` reads the overrides in the file and trains the design again.
     """
     if not summary.best:
         return None

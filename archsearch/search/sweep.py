@@ -1,4 +1,4 @@
-"""One sweep: its space, the assignments that all its designs share, and its name, the same for the same command."""
+"""One sweep: its space, the assignments that all its designs share, and a name that identifies its command."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ EPOCHS = "train.epochs"  # the key that a rung sets
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """A search over `space`; `fixed` are assignments that all its designs share, `base` those of the command line.
+    """A search over `space`; `fixed` are assignments that all its designs share, `base` the command line's overrides.
 
     Designs are composed from `base` and the user's own `sources`.
 
-    `exhaustive` asks for every combination once, in the order of `combinations`; otherwise
-    `settings.most_trials` designs are trained. Trials leave their files below `folder`. With `rungs` (numbers of
-    epochs, the last of them those of a whole training) a design is trained at the first one, and promoted.
+    If `exhaustive`, every combination is trained once, in the order of `combinations`; otherwise
+    `settings.most_trials` designs are trained. Trials write their files below `folder`. With `rungs` (ascending numbers
+    of epochs, the last one for a full training), a design starts at the first rung and may be promoted.
     """
 
     space: Space
@@ -42,14 +42,14 @@ class Sweep:
     exhaustive: bool = False
     folder: Path = Path("outputs/sweeps")
     settings: StudySettings = field(default_factory=StudySettings)
-    epochs: int | None = None  # of a whole training, where all have the same
+    epochs: int | None = None  # of a full training, if it is the same for all designs
     rungs: tuple[int, ...] = ()
     enqueued: tuple[Params, ...] = ()  # points that are trained first
-    earlier: tuple[Observation, ...] = ()  # designs that an earlier study has trained, for the sampler
+    earlier: tuple[Observation, ...] = ()  # trained designs of an earlier study, for the sampler
 
     @property
     def name(self) -> str:
-        """16 digits that the same command shares whenever it is run: how long, by whom and who follows do not count."""
+        """A 16-digit hash of space and overrides that identifies the command; search and tracking do not count."""
         parameters = {name: [type(each).__name__, asdict(each)] for name, each in self.space.parameters.items()}
         base = sorted(one for one in self.base if group_of(one) != "tracking")
         return hash_of([parameters, dict(self.fixed), base, self.exhaustive])
@@ -60,16 +60,16 @@ class Sweep:
         return {name: of_parameter(parameter) for name, parameter in self.space.parameters.items()}
 
     def assignments(self, params: Params, rung: int | None = None) -> dict[str, Value]:
-        """Return all that a point of the space sets for a training at a rung: the lowest one unless given."""
+        """Return all assignments of a point of the space for a training at `rung`, by default the lowest one."""
         chosen = self.rungs[0] if rung is None and self.rungs else rung
         return {**self.fixed, **params, **({} if self.is_whole(chosen) else {EPOCHS: chosen})}
 
     def is_whole(self, rung: int | None) -> bool:
-        """Return whether a training at the rung is a whole one."""
+        """Return whether a training at the rung is a full training."""
         return rung is None or not self.rungs or rung == self.rungs[-1]
 
     def combinations(self) -> Iterator[dict[str, Value]]:
-        """Yield every point, the last parameter varying fastest, as Hydra's own sweeper orders them."""
+        """Yield every point; the last parameter varies fastest, as in Hydra's own sweeper."""
         size = require_grid(self.space)
         sizes = [(name, each, each.size or 1) for name, each in self.space.parameters.items()]
         for index in range(size):
@@ -81,12 +81,12 @@ class Sweep:
             yield point
 
     def run_dir(self) -> str:
-        """Return the folder of a trial's files, with `{number}` where its number belongs."""
+        """Return the folder of a trial's files, with `{number}` in place of the trial's number."""
         return str(self.folder / "{number}")
 
 
 def require_grid(space: Space) -> int:
-    """Return the number of points of `space`; raises `SpecError` where it has infinitely many, or too many to list."""
+    """Return the number of points of `space`; raises `SpecError` if they are infinitely many, or too many to list."""
     size = space.size
     if size is None:
         names = [name for name, each in space.parameters.items() if each.size is None]

@@ -1,6 +1,6 @@
-"""What passes between the search and what it searches over: candidates, jobs, outcomes, and the task that makes them.
+"""The interface between the search and what it searches over: candidates, jobs, outcomes, and the task's protocol.
 
-Plain values, and the keys by which two trainings are the same; no hydra, no optuna, no torch.
+Also the keys that identify equal trainings. Imports no hydra, no optuna and no torch.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from archsearch.search.space import Value
 from archsearch.settings.training import RESULT_NEUTRAL
 
 Assignments = Mapping[str, Value]
-"""Dotted keys of the configuration (or groups) and what they are set to."""
+"""Values by dotted key (or group) of the configuration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What is known of a design before it is trained.
+    """What is known about a design before it is trained.
 
-    `assignments` are what was proposed, `repairs` further changes: a dilation that keeps a limit, a width that was
-    fitted, null for an option that a block does not have. Together they make the design again. `key` is shared by
-    trainings that would give the same result. `features` are what a sampler may learn from; `experiment` is the task's
-    own and passes through the search unread.
+    `assignments` are the proposal, and `repairs` are further changes: a dilation that keeps a limit, a fitted width,
+    null for an option that a block does not have. Together they reproduce the design. Trainings that would give the
+    same result share a `key`. A sampler may learn from `features`. `experiment` belongs to the task; the search does
+    not read it.
     """
 
     assignments: Assignments
@@ -37,7 +37,7 @@ class Candidate:
     parameters: int
     macs: int
     receptive_field: int
-    unused: tuple[str, ...] = ()  # assignments that mean nothing to this design
+    unused: tuple[str, ...] = ()  # keys of assignments that have no effect on this design
     features: Mapping[str, float] = field(default_factory=dict)
     repairs: Assignments = field(default_factory=dict)
     experiment: Any = None
@@ -52,9 +52,9 @@ class Candidate:
 class Job:
     """One training: trial `number` of the study, in `run_dir`.
 
-    `on_epoch(epoch, accuracy)` is to be called after every epoch, 1 being the first, and ends the training by
-    returning True. With `resume` the training goes on from what an earlier worker left in `run_dir`: its
-    checkpoint, or its result where it had finished. `device` is None where the experiment's own is meant.
+    The task calls `on_epoch(epoch, accuracy)` after every epoch, counted from 1, and ends the training if it returns
+    True. With `resume`, the training continues from what an earlier worker left in `run_dir`: its checkpoint, or its
+    result if it had finished. `device` is None for the experiment's own device.
     """
 
     number: int
@@ -67,7 +67,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a training came to: `measures` by objective's name, and `attrs` (JSON) to be kept with the trial."""
+    """The result of a training: `measures` by the name of the objective, and `attrs` (JSON) to store in the trial."""
 
     measures: Mapping[str, float]
     pruned: bool = False
@@ -75,22 +75,22 @@ class Outcome:
 
 
 class Task(Protocol):
-    """What is searched over; made in every worker process.
+    """What is searched over; created in every worker process.
 
-    `train` raises `DivergedError`, `DeviceMemoryError`, `InterruptedRun` (a checkpoint is in `run_dir`), or anything
-    else, which is recorded as a failure.
+    `train` raises `DivergedError`, `DeviceMemoryError`, `InterruptedRun` (a checkpoint is in `run_dir`), or any other
+    error, which is recorded as a failure.
     """
 
     def check(self, assignments: Assignments) -> Candidate:
-        """Return what is known of a design; raises `SpecError` for one that cannot be built."""
+        """Return the candidate of a design; raises `SpecError` for a design that cannot be built."""
         ...
 
     def describe(self, candidate: Candidate) -> Mapping[str, Any]:
-        """Return attributes for the trial of a design that will be trained, such as `design`: its YAML."""
+        """Return the attributes for the trial of a design that will be trained, such as `design`, its YAML."""
         ...
 
     def smaller(self, candidate: Candidate) -> Candidate | None:
-        """Return the same with half the batch, or None where that makes no sense."""
+        """Return the candidate with half the batch size, or None if the batch size cannot be halved."""
         ...
 
     def train(self, job: Job) -> Outcome:
@@ -99,27 +99,27 @@ class Task(Protocol):
 
 
 TaskFactory = Callable[[], Task]
-"""Makes the task in a worker process; can be pickled."""
+"""Creates the task in a worker process; must be picklable."""
 
 
 TRAINING = ("augment", "optimizer", "schedule", "train", "seed")
-"""The parts of a configuration that decide the result of a training, beside the design and the data."""
+"""The parts of a configuration that, with the design and the data, determine the result of a training."""
 
 
 def hash_of(value: object) -> str:
-    """Return 16 hexadecimal digits of plain values, the same for equal ones (SHA-256 of their JSON)."""
+    """Return a hash of plain values: the first 16 hexadecimal digits of the SHA-256 of their JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def trial_key(design_id: str, tree: Mapping[str, Any], fingerprint: str, precision: str | None = None) -> str:
-    """Return 16 digits that trainings share which give the same result: design, training settings, data.
+    """Return the key of trainings with the same result: a 16-digit hash of design, training settings and data.
 
-    `precision` is what `train.precision` stands for on the device; None leaves the word of the settings.
+    `precision` is the precision that `train.precision` resolves to on the device; None keeps the setting as it is.
     """
     parts = {name: tree.get(name) for name in TRAINING}
     if isinstance(parts["train"], Mapping):
         parts["train"] = {key: value for key, value in parts["train"].items() if key not in RESULT_NEUTRAL}
         if precision is not None:
-            # bf16 keeps the word under which earlier versions recorded it, so that their studies go on.
+            # bf16 is hashed as "auto", as in earlier versions, so that their studies can continue.
             parts["train"]["precision"] = "auto" if precision == "bf16" else precision
     return hash_of([design_id, json.dumps(parts, sort_keys=True, default=str), fingerprint])

@@ -1,4 +1,4 @@
-"""One claimed trial from its training to its end in the study; what goes wrong is recorded, not raised."""
+"""Trains one claimed trial and records its end in the study; failures of a training are recorded, not raised."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from optuna.pruners import BasePruner
 
 OnEpoch = Callable[[int, float], None]
-"""Called with the epoch, 1 being the first, and its validation accuracy."""
+"""Called with the epoch, counted from 1, and its validation accuracy."""
 EndState = Literal["complete", "pruned", "diverged", "failed", "lost", "released", "waiting"]
-"""How a trial ended for this worker; `lost`: another worker has it, `released`: put back for want of memory,
+"""How a trial ended for this worker; `lost`: another worker has it, `released`: put back for lack of device memory,
 `waiting`: put back because of a fault of the machine, see `archsearch.search.faults`."""
-KNOWN_BEFORE = ("parameters", "macs", "receptive_field")  # attributes that the claim has written
+KNOWN_BEFORE = ("parameters", "macs", "receptive_field")  # attributes that are written with the claim
 HALVED = {"batch": "halved after running out of memory"}
 LONGEST_TRACEBACK = 20_000  # characters
 
 
 class TrialLost(Exception):
-    """Another worker has the trial: its training ends at once and writes nothing more, for they may share a folder."""
+    """Another worker has the trial; its training here ends at once and writes no more, as they may share a folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialEnd:
-    """How a trial ended: its number, the values it was recorded with, and in one line the cause of a failure.
+    """How a trial ended: its number, the recorded values, and the cause of a failure in one line.
 
-    `rung` are its epochs where they are fewer than those of a whole training.
+    `rung` is the number of its epochs if it is less than that of a full training.
     """
 
     number: int
@@ -64,10 +64,11 @@ def run_trial(
 ) -> TrialEnd:
     """Train the claimed design, record how it ended, and return that.
 
-    Out of memory is tried once more at half the batch. Where that is too much as well, a worker's `first_training`
-    is put back for the workers that train: its device may be full of them. A fault of the machine puts the trial back
-    too; `database` waits where the end of a training cannot be recorded. A `stop` ends the training itself at once,
-    but interrupts no transaction. Raises `InterruptedRun` and `KeyboardInterrupt`; the caller releases the claim.
+    If memory runs out, the training is repeated with half the batch. If that also fails and it is the worker's
+    `first_training`, the trial is put back for the workers that are training: they may fill the device. After a fault
+    of the machine the end is `waiting`, and the caller puts the trial back; while the end of a training cannot be
+    recorded, `database` pauses. A `stop` ends the training at once, but interrupts no transaction. Raises `StudyLost`,
+    `FaultLasted`, and `InterruptedRun` or `KeyboardInterrupt`, after which the caller releases the claim.
     """
     try:
         return _run(queue, task, claim, pruner, device, on_epoch, stop or StopRequest(), first_training, database)
@@ -125,8 +126,8 @@ def _train(task: Task, job: Job) -> tuple[Outcome, dict[str, Any]]:
     except SpecError as error:
         if smaller is None or not job.resume or error.where != "resume":
             raise
-        halved = replace(job, candidate=smaller)  # the checkpoint may be of a worker that had halved the batch
-    # Outside of the handler: the first try's frames must not hold its memory while the second runs.
+        halved = replace(job, candidate=smaller)  # the checkpoint may come from a worker that halved the batch
+    # Outside of the handler: the frames of the first training must not hold its memory during the second.
     return task.train(halved), HALVED
 
 
@@ -142,9 +143,9 @@ def _make_job(claim: Claim, candidate: Candidate, curve: _Curve, device: str | N
 
 
 class _Curve:
-    """Records the accuracy of every epoch, and asks the pruner.
+    """Records the accuracy of every epoch, and queries the pruner.
 
-    A database that does not answer ends no training: epochs are recorded with a later one, or with the end.
+    A database that does not answer does not end the training: the epoch is recorded with a later one, or at the end.
     """
 
     def __init__(
@@ -159,9 +160,9 @@ class _Curve:
         self._pending: dict[int, float] = {}
 
     def report(self, epoch: int, accuracy: float) -> bool:
-        """Record the accuracy of an epoch; return whether the training is to end."""
+        """Record the accuracy of an epoch; return whether to prune the training."""
         if not math.isfinite(accuracy):
-            return False  # the training itself raises when it has diverged
+            return False  # the training raises an error if it diverges
         with self._stop.held():
             if self._recorded.get(epoch) != accuracy:
                 self._pending[epoch] = accuracy
@@ -180,7 +181,7 @@ class _Curve:
                 return False
 
     def write(self) -> None:
-        """Record the epochs that are not yet."""
+        """Record the epochs that are not recorded yet."""
         for epoch in list(self._pending):
             self._storage.set_trial_intermediate_value(self._claim.trial_id, epoch, self._pending[epoch])
             del self._pending[epoch]
@@ -188,14 +189,14 @@ class _Curve:
 
 @dataclass(frozen=True, slots=True)
 class _Recorder:
-    """Records how a trial ended, as soon as the database takes it."""
+    """Records how a trial ended, and waits for a database that does not answer."""
 
     queue: TrialQueue
     claim: Claim
     database: Patience
 
     def record_outcome(self, outcome: Outcome, extra: Mapping[str, Any], curve: _Curve) -> TrialEnd:
-        """Record the end of a training that raised nothing."""
+        """Record the end of a training that raised no error."""
         objectives = self.queue.study.objectives
         attrs = {**outcome.attrs, **extra}
         attrs |= {name: value for name, value in outcome.measures.items() if name not in (*attrs, *KNOWN_BEFORE)}

@@ -1,4 +1,4 @@
-"""Worker processes on this machine: started, watched, started again where one dies, and stopped together."""
+"""Worker processes on this machine: started, watched, restarted if one dies, and stopped together."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from archsearch.search.sweep import Sweep
 from archsearch.search.task import TaskFactory
 from archsearch.signals import STOP_SIGNALS, StopRequest, blocked, raise_interrupt, unblock
 
-MOST_DEATHS = 5  # workers that may die at the same epoch of a trial before it fails
+MOST_DEATHS = 5  # deaths of workers at the same epoch of a trial, after which it fails
 _THREADS = "OMP_NUM_THREADS"  # read by torch and by the kernels
-STOPPING = 120.0  # seconds that workers have to write a checkpoint
+STOPPING = 120.0  # seconds that workers have to write their checkpoints
 
 
 @dataclass(slots=True)
@@ -56,14 +56,14 @@ def run_workers(
     first: int = 0,
     until: float | None = None,
 ) -> None:
-    """Search with `study.workers` processes until all is done; `devices` are assigned in turn, the cores shared.
+    """Search with `study.workers` processes until the sweep is done; they share the cores, and take `devices` in turn.
 
     Each ends at `until`, see `work`: `time.monotonic` is the same clock in all processes of a machine.
-    Raises the error that a worker ended with, `InterruptedRun` after Ctrl-C (every worker has written a checkpoint),
-    and `RunError` where workers died repeatedly.
+    Raises the error that a worker ended with, `InterruptedRun` after Ctrl-C (the workers have `STOPPING` seconds to
+    write their checkpoints), and `RunError` if workers died repeatedly.
     """
     context = multiprocessing.get_context("spawn")
-    resource_tracker.ensure_running()  # now: it takes signals again once it runs, which `blocked` holds back
+    resource_tracker.ensure_running()  # now: its start unblocks signals, which `blocked` must hold back
     url = study.store.address.url
 
     def start(index: int) -> _Worker:
@@ -116,9 +116,9 @@ def run_workers(
 
 @contextlib.contextmanager
 def _shared_cores(workers: int) -> Iterator[None]:
-    """Give each process started in the block its share of the cores as threads, unless OMP_NUM_THREADS is set.
+    """Limit the threads of each process started in the block to its share of the cores, unless OMP_NUM_THREADS is set.
 
-    Otherwise every worker would start a thread for each core, and more threads than cores are slower than one each.
+    Otherwise every worker would start a thread per core, and more threads than cores in total are slower.
     """
     if _THREADS in os.environ:
         yield
@@ -132,7 +132,7 @@ def _shared_cores(workers: int) -> Iterator[None]:
 
 
 def _receive(workers: Sequence[_Worker], listen: Listener) -> None:
-    """Pass on the messages of the workers, or wait a moment."""
+    """Forward the messages of the workers to `listen`, or wait a moment."""
     open_ones = {worker.messages: worker for worker in workers if not worker.silent}
     if not open_ones:
         time.sleep(0.05)  # they are ending
@@ -153,10 +153,10 @@ def _receive(workers: Sequence[_Worker], listen: Listener) -> None:
 
 
 def _count_death(study: Study, worker: _Worker) -> None:
-    """Record that a trial's worker died; a trial fails that kills worker after worker at the same epoch."""
+    """Record that a trial's worker died; the trial fails after `MOST_DEATHS` deaths in a row at the same epoch."""
     if worker.trial is None:
         return
-    with study.store.lock():  # until then another worker may have taken it up, and finished it
+    with study.store.lock():  # before that, another worker may have resumed and finished it
         trial = study.raw.get_trials(deepcopy=False)[worker.trial]
         if trial.state.is_finished():
             return
@@ -208,14 +208,14 @@ def _main(
     first: int,
     until: float | None,
 ) -> None:
-    """Be one worker. Ctrl-C is the parent's, which stops the workers by SIGTERM; that waits for the first `try`."""
+    """Run one worker; Ctrl-C is left to the parent, whose SIGTERM is blocked until `unblock` in the `try`."""
     protect_output()
     for number in STOP_SIGNALS:
         signal.signal(number, raise_interrupt if number == signal.SIGTERM else signal.SIG_IGN)
     stop_with_parent(parent)
 
     def send(message: Any) -> None:
-        with contextlib.suppress(OSError):  # the parent is gone; `stop_with_parent` ends this process
+        with contextlib.suppress(OSError):  # the parent has ended; `stop_with_parent` ends this process
             messages.send(message)
 
     error: BaseException | None = None

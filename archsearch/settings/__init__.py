@@ -1,1 +1,1 @@
-"""Settings of a run as frozen values, one module per group of conf; no torch."""
+"""Settings of a run as frozen dataclasses, one module per group of conf; no torch."""

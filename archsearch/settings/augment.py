@@ -1,7 +1,7 @@
-"""The augmentation policy as data: which transforms, in which order, how strong, until when; imports no torch.
+"""The augmentation policy as data: the transforms in order, with their strength and duration; imports no torch.
 
-`until` is the share of a training after which a transform is no longer drawn: 0.75 leaves it out of the last quarter,
-so that the last steps see images that look like the test images.
+`until` is the share of a training after which a transform is no longer applied: 0.75 leaves it out of the last quarter,
+so that the images of the last steps look like the test images.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Pixels = Annotated[int, Range(at_least=1, at_most=4096, fix="It is a number of p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InRange:
-    """Checks the ranges of a transform that is made directly; `decode` names the place in the policy."""
+    """Checks the ranges of a transform that is created directly; `decode` reports the place in the policy."""
 
     def __post_init__(self) -> None:
         check_ranges(self, type(self).__name__)
@@ -49,11 +49,11 @@ class HorizontalFlip(_InRange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShiftScaleRotate(_InRange):
-    """One similarity warp about the image's centre, with probability `p`, bilinear.
+    """Shift, scale and rotate about the image's centre with probability `p`, in one bilinear warp.
 
-    `shift` is a share of the width and, drawn apart, of the height; the factor lies within
-    1 - `scale` and 1 + `scale`; `rotate` is in degrees either way. All are uniform. `border` fills
-    the outside of the image: `reflect_101` mirrors without repeating the outermost pixel.
+    `shift` is a share of the width and, drawn independently, of the height; the scale factor lies between 1 - `scale`
+    and 1 + `scale`; `rotate` is in degrees in both directions. All distributions are uniform. `border` fills the area
+    outside the image: `reflect_101` mirrors without repeating the outermost pixel.
     """
 
     shift: Shift = 0.0625
@@ -66,7 +66,7 @@ class ShiftScaleRotate(_InRange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoarseDropout(_InRange):
-    """`holes` rectangles of `height` x `width` px, each wholly inside the image, with probability `p`."""
+    """Fill `holes` rectangles of `height` x `width` px, each wholly inside the image, with probability `p`."""
 
     holes: Annotated[int, Range(at_least=1, at_most=64, fix="Leave the transform out for no hole.")] = 1
     height: Pixels = 16
@@ -78,7 +78,7 @@ class CoarseDropout(_InRange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomCrop(_InRange):
-    """Pad by `padding` px on each side with `border`, then cut the original size out at random."""
+    """Pad by `padding` px on each side with `border`, then crop the original size at random, with probability `p`."""
 
     padding: Pixels = 4
     border: Border = "reflect_101"
@@ -88,7 +88,7 @@ class RandomCrop(_InRange):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrightnessContrast(_InRange):
-    """Values times 1 +- `contrast`, plus 255 x +- `brightness`, clipped, with probability `p`."""
+    """Multiply by 1 +- `contrast`, add 255 x +- `brightness` and clip, with probability `p`."""
 
     brightness: Annotated[float, Range(at_least=0, at_most=1, fix="0.2 adds at most 0.2 x 255.")] = 0.2
     contrast: Annotated[float, Range(at_least=0, at_most=1, fix="0.2 multiplies by 0.8 to 1.2.")] = 0.2
@@ -101,7 +101,7 @@ Transform = HorizontalFlip | ShiftScaleRotate | CoarseDropout | RandomCrop | Bri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformChoice:
-    """One entry of the policy's list: exactly one field, the transform, is not null."""
+    """One entry of the list of transforms: exactly one field is not null."""
 
     horizontal_flip: HorizontalFlip | None = None
     shift_scale_rotate: ShiftScaleRotate | None = None
@@ -125,13 +125,13 @@ class AugmentPolicy:
 
     @property
     def steps(self) -> tuple[Transform, ...]:
-        """The transforms themselves, in order; raises `SpecError` if an entry is not exactly one."""
+        """The transforms in order; raises `SpecError` if an entry is not exactly one transform."""
         return tuple(_only(choice, f"augment.transforms[{i}]")[1] for i, choice in enumerate(self.transforms))
 
     def drawn(self, progress: float = 0.0) -> tuple[Transform, ...]:
         """Return the transforms that are sampled for a batch at `progress` (0 to 1) of a training, in order.
 
-        An alternating flip is not drawn, nor a transform whose `until` has passed.
+        Alternating flips and transforms whose `until` has passed are left out.
         """
         steps = [step for step in self.steps if not _alternates(step)]
         return tuple(step for step in steps if isinstance(step, HorizontalFlip) or progress < step.until)
@@ -143,7 +143,7 @@ class AugmentPolicy:
 
 
 def decode_policy(raw: object, where: str = "augment") -> AugmentPolicy:
-    """Return the mapping `raw` as a checked policy; raises `SpecError` with the dotted key of the first error."""
+    """Return the mapping `raw` as a checked policy; raise `SpecError` with the dotted key of the first error."""
     policy = decode(AugmentPolicy, raw, where, label="an augmentation policy")
     check_policy(policy, where)
     return policy
@@ -156,7 +156,7 @@ def policy_record(policy: AugmentPolicy) -> dict[str, Any]:
 
 
 def check_policy(policy: AugmentPolicy, where: str = "augment") -> None:
-    """Raise `SpecError` at an entry that is not exactly one transform, or at a second alternating flip."""
+    """Raise `SpecError` for an entry that is not exactly one transform, or for a second alternating flip."""
     for index, choice in enumerate(policy.transforms):
         _only(choice, f"{where}.transforms[{index}]")
     if sum(_alternates(step) for step in policy.steps) > 1:

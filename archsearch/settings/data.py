@@ -1,4 +1,4 @@
-"""The settings of the data (`conf/data/*.yaml`): the images, their source, the validation split. No numpy, no torch."""
+"""The settings of the data (`conf/data/*.yaml`): the images, their source, the validation split; no numpy, no torch."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Fraction = Annotated[
 VALIDATION = 0.1
 """The fraction of the training images that is held out, unless the data set or the settings say otherwise."""
 NAMES = ("auto", *PUBLISHED, "folder", "shapes")
-"""The data sets that archsearch brings itself; installed packages add others."""
+"""The built-in data sets; installed packages add others."""
 
 
 class ImageShape(NamedTuple):
     """The shape that a network must fit: channels, height and width in px, and the number of classes.
 
-    `classes` is None if the folders of the data must be counted.
+    `classes` is None if it has to be counted from the folders of the data.
     """
 
     channels: int
@@ -48,9 +48,9 @@ _SHAPES: dict[str, ImageShape] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShapesSettings:
-    """How the embedded images are drawn.
+    """How the images of the embedded set are drawn.
 
-    `noise` is the largest change of a pixel's colour (0 to 127); another `seed` draws other images of the same classes.
+    `noise` is the largest change of a colour value (0 to 127); another `seed` draws other images of the same classes.
     """
 
     train_images: Images = 10_000
@@ -59,7 +59,7 @@ class ShapesSettings:
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        """Raise `SpecError` for a number out of its range."""
+        """Raise `SpecError` for a number that is out of range."""
         check_ranges(self, "data.shapes")
 
 
@@ -67,11 +67,11 @@ class ShapesSettings:
 class DataSettings:
     """The images for training and test; `conf/data/*.yaml` explains the fields.
 
-    `name` is one of `NAMES` or of an installed package's entry points. `channels`, `image_size` and `classes` are
-    those of the data if they are null. `validation` is the fraction of the training images that is held out, class
-    by class; `seed` decides which. It is null for the images that the data set itself holds out, such as a folder's
-    `val/`, and for `VALIDATION` where it has none. `limit_train` and `limit_test` keep that many images, class by
-    class, before anything is held out.
+    `name` is one of `NAMES`, or an entry point of an installed package. If `channels`, `image_size` or `classes` is
+    null, that of the data is used. `validation` is the fraction of the training images that is held out, class by
+    class; `seed` selects them. If it is null, the images that the data set itself holds out are used, such as a
+    folder's `val/`, or the fraction `VALIDATION` if it has none. `limit_train` and `limit_test` keep that many images,
+    class by class, before any are held out.
     """
 
     name: str = "auto"
@@ -89,7 +89,7 @@ class DataSettings:
     shapes: ShapesSettings = field(default_factory=ShapesSettings)
 
     def __post_init__(self) -> None:
-        """Raise `SpecError` for a value out of its range, or values that do not go together."""
+        """Raise `SpecError` for a value that is out of range, or for values that are inconsistent."""
         require_name(self.name, NAMES, DATASETS, "data.name")
         check_ranges(self, "data")
         if self.name == "folder" and not self.root:
@@ -115,7 +115,7 @@ class DataSettings:
 def image_shape(settings: DataSettings) -> ImageShape:
     """Return the shape of the images and the number of classes, without reading an image.
 
-    Where `settings` have null it is that of the data set. Raises `SpecError` if a package's data set has none.
+    If `settings` has null, the value of the data set is used. Raises `SpecError` if the data set of a package has none.
     """
     shape = _SHAPES.get(settings.name)
     channels, image_size, classes = shape or (None, None, None)
@@ -134,10 +134,10 @@ def image_shape(settings: DataSettings) -> ImageShape:
 
 
 def image_counts(settings: DataSettings) -> tuple[int, int] | None:
-    """Return how many training and validation images there will be, without reading one; None where that is unknown.
+    """Return the numbers of training and validation images without reading any; None if they are unknown.
 
-    It is known of published sets and of drawn shapes; `auto` counts as CIFAR-10. Rounding in the split of each class
-    is left out.
+    They are known for published sets and the embedded one; `auto` counts as CIFAR-10. The rounding of the split of each
+    class is ignored.
     """
     if settings.name == "shapes":
         images = settings.shapes.train_images

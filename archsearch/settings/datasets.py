@@ -1,6 +1,6 @@
-"""The published data sets that torchvision reads: one row each, of plain values; torchvision is not imported.
+"""The published data sets that torchvision reads: one row of plain values each; torchvision is not imported.
 
-A data set of torchvision needs one row here and a file in `conf/data`.
+To add a data set of torchvision, add a row here and a file in `conf/data`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedSet:
-    """A data set that a class of torchvision reads: its images, and the places of its files.
+    """A data set that a class of torchvision reads: its images, and the paths and addresses of its files.
 
-    `reader` is the class in `torchvision.datasets`, `splits` are its arguments for the training and the test images;
-    `images` are those for training, all of them `image_size` px square. Labels start at `first_label`; the class names
-    before it have no images and are left out. `files` are read, `archives` hold them packed; both are paths below the
-    folder that the reader takes.
+    `reader` is the class in `torchvision.datasets`, `splits` has its arguments for the training and the test images;
+    `images` is the number for training, all of them `image_size` px square. Labels start at `first_label`; the class
+    names before it have no images and are left out. `files` are those that are read, `archives` contain them; both are
+    paths below the folder that the reader takes.
     The archives, or the files if there are none, are published at each of `mirrors`.
     """
 
@@ -34,12 +34,12 @@ class PublishedSet:
 
     @property
     def published(self) -> tuple[str, ...]:
-        """Return the paths of the files that are published."""
+        """The paths of the published files."""
         return self.archives or self.files
 
     @property
     def forms(self) -> list[tuple[str, ...]]:
-        """Return the paths of the files and those of the archives, the preferred ones first.
+        """The paths of the files and those of the archives, the preferred ones first.
 
         Archives come first for sets whose unpacked files have no published MD5.
         """
@@ -48,7 +48,7 @@ class PublishedSet:
 
     @property
     def folder(self) -> str:
-        """Return the folder of the unpacked files, empty if they lie directly in the one that the reader takes."""
+        """The folder of the unpacked files; empty if they are directly in the folder that the reader takes."""
         return self.files[0].rpartition("/")[0]
 
 
@@ -147,7 +147,7 @@ PUBLISHED: Mapping[str, PublishedSet] = {
         channels=3,
         image_size=96,
         classes=10,
-        # torchvision checks the unlabelled images too, which are not read.
+        # The unlabelled images are not read, but torchvision checks their file too.
         files=_below(
             "stl10_binary",
             *("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin", "unlabeled_X.bin", "class_names.txt"),

@@ -45,13 +45,13 @@ class Experiment:
 
     @property
     def asks_for_seconds(self) -> bool:
-        """Whether anything here needs the seconds that a training is predicted to take."""
+        """Whether an objective, the sampler or a limit needs the predicted training time."""
         searched = SECONDS in self.study.objectives or self.study.sampler.cost == SECONDS
         return searched or self.limits.train_seconds is not None
 
 
 def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experiment:
-    """Return the experiment that the composed mapping `tree` describes; raises `SpecError` with the dotted key."""
+    """Return the experiment that the composed mapping `tree` describes; raise `SpecError` with the dotted key."""
     for key in tree:
         if key in ("sampler", "pruner"):
             raise SpecError(key, "its settings are below the key study", f"Write study.{key}.NAME=VALUE.")
@@ -81,7 +81,7 @@ def decode_experiment(tree: Mapping[str, Any], blocks: BlockLookup) -> Experimen
 def require_training(tree: Mapping[str, Any], seen: dict[str, object]) -> None:
     """Raise `SpecError` if the settings of a training cannot be decoded from `tree`.
 
-    Parts in `seen` are not decoded a second time; decoded parts are added to it.
+    Parts in `seen` are not decoded again; decoded parts are added to it.
     """
     for name, read in _TRAINING.items():
         raw = tree.get(name, 0 if name == "seed" else {})

@@ -1,7 +1,7 @@
-"""The objectives of a search: what each is called, which way is better, and where its value comes from. One table.
+"""The table of objectives of a search: the names, the direction and the source of the value of each.
 
 An installed package adds an objective through the entry-point group `archsearch.objectives`; see docs/extending.md.
-Imports the standard library and `plugins` only.
+Imports the standard library, `plugins` and `analysis.seconds` only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Direction = Literal["maximize", "minimize"]
 class Objective:
     """An objective: its `direction`, the keys of its value in `result.json`, and its names.
 
-    `label` is its name in a sentence, `short` in a list of many. A `measured` one is taken on the validation images.
+    `label` is its name in a sentence, `short` in a table. A `measured` objective is evaluated on the validation images.
     """
 
     direction: Direction
@@ -31,7 +31,7 @@ class Objective:
     measured: bool = False
 
     def value_in(self, record: Mapping[str, Any]) -> float | None:
-        """Return its value in what `result.json` holds, None if there is none."""
+        """Return its value in `record`, the content of `result.json`; None if there is none."""
         found: Any = record
         for key in self.source:
             found = found.get(key) if isinstance(found, Mapping) else None
@@ -44,12 +44,12 @@ class ObjectivePlugin(Protocol):
     direction: Direction
 
     def __call__(self, run: Any) -> float:
-        """Return the value of a trained network, a `archsearch.runs.execute.TrainedRun`."""
+        """Return the value for a trained network, an `archsearch.runs.execute.TrainedRun`."""
         ...
 
 
 def _plain(direction: Direction, name: str, label: str, unit: str, *, short: str | None = None) -> Objective:
-    """Return an objective whose value is one number at the top of `result.json`."""
+    """Return an objective whose value is at the top level of `result.json`."""
     return Objective(direction=direction, source=(name,), label=label, short=short or label, unit=unit)
 
 
@@ -77,18 +77,18 @@ OBJECTIVES: dict[str, Objective] = {
     SECONDS: _plain("minimize", SECONDS, "predicted training time", "s", short="predicted time"),
     "images_per_second": _plain("maximize", "images_per_second", "images per second", "images/s"),
 }
-"""The objectives that `study.objectives` knows by itself."""
+"""The built-in objectives, by the name in `study.objectives`."""
 
 
 def require_objective(name: str, where: str = "study.objectives") -> None:
-    """Raise `SpecError` at the key `where` unless `name` is an objective here or of an installed package."""
+    """Raise `SpecError` at the key `where` unless `name` is a built-in objective or one of an installed package."""
     plugins.require_name(name, OBJECTIVES, plugins.OBJECTIVES, where)
 
 
 def objective(name: str, where: str = "study.objectives") -> Objective:
-    """Return the objective `name`; that of an installed package is imported now.
+    """Return the objective `name`, imported now if it is from an installed package.
 
-    Raises `SpecError` at the key `where` for a name that is none, and for a package that cannot be imported.
+    Raises `SpecError` at the key `where` if it does not exist, or if its package cannot be imported.
     """
     if (found := OBJECTIVES.get(name)) is not None:
         return found
@@ -105,6 +105,6 @@ def objective(name: str, where: str = "study.objectives") -> Objective:
 
 
 def added_objectives(names: Iterable[str]) -> dict[str, ObjectivePlugin]:
-    """Return those objectives among `names` that installed packages add, each imported now."""
+    """Import and return the objectives among `names` that installed packages add."""
     where = "study.objectives"
     return {name: plugins.load(plugins.OBJECTIVES, name, where) for name in names if name not in OBJECTIVES}

@@ -1,6 +1,6 @@
-"""The settings of a search (`study.*`) as frozen values, with their defaults and ranges.
+"""The settings of a search (`study.*`) as frozen dataclasses, with their defaults and ranges.
 
-conf/study/default.yaml lists the same defaults; the files of conf/sampler and conf/pruner list those of their kind.
+conf/study/default.yaml lists the same defaults; the files of conf/sampler and conf/pruner list those of their option.
 Imports the standard library, `errors`, `decode`, `plugins` and `objectives` only: no optuna, no hydra.
 """
 
@@ -23,29 +23,29 @@ BUILT_IN_SAMPLERS: tuple[str, ...] = get_args(SamplerName)
 PrunerName = Literal["none", "median", "hyperband", "patient"]
 
 LONGEST_NAME = 500  # characters of a study's name; the database has room for 512
-TRIALS = 50  # trained designs, where neither `trials` nor `budget` is given
+TRIALS = 50  # trained designs, if neither `trials` nor `budget` is given
 
 Count = Annotated[int, Range(at_least=1)]
 CountFromZero = Annotated[int, Range(at_least=0)]
 CountFromTwo = Annotated[int, Range(at_least=2)]
 
 RUNG_SAMPLERS = ("footprint", "random", "qmc")
-"""Samplers that can be used with rungs: their model knows the rung of a value, or they have none."""
-LOWEST_RUNG, REDUCTION = 2, 3  # epochs of the lowest rung at least, and of a rung by those of the next one
+"""Samplers that support rungs: their model takes the rung of a value into account, or they have no model."""
+LOWEST_RUNG, REDUCTION = 2, 3  # least epochs of a rung; ratio of the epochs of successive rungs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerSettings:
-    """How designs are proposed; the first `startup` designs are spread or random, the others come from the model."""
+    """How designs are proposed: the first `startup` designs are spread or random, the others come from the model."""
 
     name: str = "footprint"  # one of `BUILT_IN_SAMPLERS` or of an installed package
-    seed: int | None = None  # null: another one for every run
+    seed: int | None = None  # null: a different one for every run
     startup: Count = 8
     population: CountFromTwo = 16  # nsgaii only
     cost: Literal["train_seconds"] | None = None  # footprint only: what an improvement is divided by
 
     def __post_init__(self) -> None:
-        """Raise `SpecError` for a value out of its range, or a name that is no sampler."""
+        """Raise `SpecError` for a value that is out of range, or for an unknown sampler."""
         require_name(self.name, BUILT_IN_SAMPLERS, SAMPLERS, "study.sampler.name")
         check_ranges(self, "study.sampler")
         if self.cost is not None and self.name != "footprint":
@@ -57,7 +57,7 @@ class SamplerSettings:
 class PrunerSettings:
     """When a training is pruned; epochs count from 1.
 
-    `median` compares with the median of the others at the same epoch, after `startup` trials and `warmup` epochs;
+    `median` compares with the median of other trials at the same epoch, after `startup` trials and `warmup` epochs;
     `patient` prunes after `patience` epochs without an improvement of `min_delta`; `hyperband` trains at least
     `min_epochs` and keeps one of `reduction` trials at each rung.
     """
@@ -71,40 +71,40 @@ class PrunerSettings:
     reduction: CountFromTwo = 3
 
     def __post_init__(self) -> None:
-        """Raise `SpecError` for a value out of its range."""
+        """Raise `SpecError` for a value that is out of range."""
         check_ranges(self, "study.pruner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySettings:
-    """A search: `trials` is the total of trained designs over all runs of the same command, `budget` the time of one.
+    """A search: `trials` is the total of trained designs over all runs of a command, `budget` the time of one run.
 
-    A worker writes a heartbeat every `heartbeat` seconds; one without a heartbeat for `grace` seconds counts as dead
-    (on this machine as soon as its process is gone). It waits `patience` seconds at most for a fault of the machine to
-    pass: a full disk, a database that does not answer, data that are missing.
+    A worker writes a heartbeat every `heartbeat` seconds; a worker without one for `grace` seconds counts as dead (on
+    the same machine, as soon as its process has ended). It waits at most `patience` seconds for a fault of the machine
+    to pass: a full disk, a database that does not answer, missing data.
     """
 
     name: str | None = None  # null: one per data set and limits
     storage: str = "sqlite:///outputs/studies.db"
     trials: Count | None = None  # null: `TRIALS`, or as many as the budget allows
-    budget: str | float | None = None  # 2h, 1h30m, 20m, 90s or seconds: the wall clock of one run of the command
+    budget: str | float | None = None  # 2h, 1h30m, 20m, 90s or seconds: wall-clock time of one run of the command
     workers: Count = 1
     objectives: tuple[str, ...] = ("accuracy",)
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     pruner: PrunerSettings = field(default_factory=PrunerSettings)
     rungs: Literal["auto"] | tuple[Count, ...] | None = "auto"  # epochs; see `rungs_up_to`
     enqueue: tuple[Mapping[str, str | int | float | bool | None], ...] = ()  # designs to train first: values of keys
-    warm_start: str | None = None  # an earlier study whose results the sampler knows: NAME, or STORAGE#NAME
-    repair: bool = True  # raise dilations where a design misses a lower limit of the receptive field
+    warm_start: str | None = None  # an earlier study that the sampler learns from: NAME, or STORAGE#NAME
+    repair: bool = True  # increase a dilation if a sampled design misses a limit, such as the receptive field
     retry_failed: bool = False  # train failed designs again
-    max_failures: Count = 5  # in a row, after which the search stops
+    max_failures: Count = 5  # consecutive failures after which the search stops
     heartbeat: float = 10.0
     grace: float = 60.0
     patience: Annotated[float, Range(at_least=0)] = 600.0  # seconds
-    artifacts: str | None = None  # a folder that all machines reach, for copies of the files of finished trials
+    artifacts: str | None = None  # a folder that all machines can reach, for copies of the files of trials
 
     def __post_init__(self) -> None:
-        """Raise `SpecError` for a value out of its range, or values that do not go together."""
+        """Raise `SpecError` for a value that is out of range, or for values that are inconsistent."""
         if self.name == "":
             raise SpecError("study.name", "must not be empty", "null makes a name from the data set and the limits.")
         if self.name is not None and (len(self.name) > LONGEST_NAME or not self.name.isprintable()):
@@ -145,18 +145,18 @@ class StudySettings:
 
     @property
     def seconds(self) -> float | None:
-        """The budget in seconds; None without one. Raises `SpecError` where it is no time."""
+        """The budget in seconds; None if there is none. Raises `SpecError` if it is not a valid time."""
         return None if self.budget is None else _seconds_of(self.budget)
 
     @property
     def most_trials(self) -> float:
-        """The number of trained designs at which the search ends; infinite where only the budget ends it."""
+        """The number of trained designs at which the search ends; infinite if only the budget ends it."""
         return self.trials or (TRIALS if self.budget is None else math.inf)
 
     def rungs_up_to(self, epochs: int) -> tuple[int, ...]:
-        """Return the epochs of each rung of a search whose whole trainings have `epochs`, which are the last rung.
+        """Return the epochs of each rung; the last rung is a full training of `epochs`.
 
-        Empty where all are trained whole. Raises `SpecError` for rungs of more epochs.
+        Empty if the search has no rungs. Raises `SpecError` if a rung has more epochs than a full training.
         """
         if self.rungs is None or (self.rungs == "auto" and self._without_rungs):
             return ()
@@ -173,7 +173,7 @@ class StudySettings:
 
     @property
     def _without_rungs(self) -> str:
-        """Why the search trains every design whole: it has no rungs by default, and allows none."""
+        """Why `auto` results in no rungs, or why a list of rungs is rejected; empty if the search can have rungs."""
         if self.objectives not in (("accuracy",), ("loss",)):
             return "compares trainings by one objective, accuracy or loss"
         if self.pruner.name != "none":

@@ -1,4 +1,4 @@
-"""The tracker of a run (`conf/tracking/*.yaml`). No tracker is imported."""
+"""The settings of the tracker of a run (`conf/tracking/*.yaml`); no tracker is imported."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from archsearch.errors import SpecError
 from archsearch.plugins import TRACKERS, require_name
 
 NAMES = ("none", "tensorboard", "mlflow", "wandb")
-"""The trackers that archsearch brings itself; installed packages add others."""
+"""The built-in trackers; installed packages add others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackingSettings:
-    """Which tracker follows a run, and where it writes.
+    """The tracker of a run, and where it writes.
 
-    `name` is one of `NAMES` or of an installed package's entry points. `folder` is where a tracker keeps its files,
-    `project` MLflow's experiment and the project of Weights & Biases. `address` is that of an MLflow server or
-    database, or of a package's tracker; null is a database in `folder`. `mode` is of Weights & Biases: `offline` sends
-    nothing.
+    `name` is one of `NAMES`, or an entry point of an installed package. `folder` contains the files of a tracker;
+    `project` is the experiment of MLflow or the project of Weights & Biases. `address` is that of an MLflow server or
+    database, or of the tracker of a package; null is a database in `folder`. `mode` is for Weights & Biases: `offline`
+    sends nothing.
     """
 
     name: str = "none"

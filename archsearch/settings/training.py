@@ -27,22 +27,22 @@ Average = Annotated[float, Range(at_least=0, below=1, fix="Write null for no ave
 Share = Annotated[float, Range(at_least=0, at_most=1)]
 Threshold = Annotated[float, Range(above=0, fix="Write null to turn it off.")]
 
-# Keys of `train.*` that say where and how a training runs, not what it computes: a checkpoint goes on where they
-# differ, and two trainings that differ in nothing else are one trial.
+# Keys of `train.*` that control where and how a training runs, not what it computes: a checkpoint can be resumed with
+# other values of them, and trainings that differ only in them are duplicates.
 RESULT_NEUTRAL: Final = frozenset(
     {
-        # The same mathematics, with additions in another order: numbers differ by rounding, and dropout's draws by
-        # their generator, as those of another device do. The format that is computed in is `precision`, which counts.
+        # The same computation with sums in another order: results differ by rounding, and dropout masks by their
+        # random generator, as between devices. The numeric format, `precision`, does change the result.
         "device",
         "threads",
         "kernels",
         "compile",
         "cuda_graphs",
         "channels_last",
-        # Evaluation alone: how many images at a time, and a second accuracy beside the one that counts.
+        # Evaluation only: the batch size, and a second accuracy in addition to the one that counts.
         "eval_batch_size",
         "tta",
-        # What is saved on the way.
+        # What is saved during the training.
         "checkpoint_every",
         "checkpoint_seconds",
         "keep_checkpoint",
@@ -52,34 +52,34 @@ RESULT_NEUTRAL: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """How long, where and how carefully a network is trained (`train.*`); see docs/reference/training.md."""
+    """How long, where and how a network is trained (`train.*`); see docs/reference/training.md."""
 
     epochs: Count = 24
     batch_size: Count = 256
     device: str = "auto"  # auto, cpu, mps, cuda or cuda:N
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: Literal["auto"] | bool = "auto"
-    kernels: Literal["auto", "native", "torch"] = "auto"  # on a CPU: the project's own, or torch's alone
+    kernels: Literal["auto", "native", "torch"] = "auto"  # on a CPU: the project's own, or only those of torch
     cuda_graphs: Literal["auto"] | bool = "auto"  # record a step's launches once and replay them
     channels_last: bool = True
     initialise: Literal["kaiming", "xavier", "dirac", "torch"] = "kaiming"
-    weights: str | None = None  # a file that the weights begin with, in place of drawn ones
+    weights: str | None = None  # a file with initial weights, instead of random ones
     whiten: bool = False  # initialise the first convolution to whiten patches of the training images
     label_smoothing: Decay = 0.1
     ema: Average | None = None  # decay per step of the averaged weights; null keeps no average
-    recalibrate: Count | None = None  # training images, not augmented, for the norms' statistics at the end
+    recalibrate: Count | None = None  # training images, not augmented, for the statistics of norms at the end
     tta: Literal["none", "flip"] = "none"
     clip: Threshold | None = None  # largest norm of all gradients together
-    threads: Count | None = None  # of the CPU; null leaves torch's own choice
+    threads: Count | None = None  # of the CPU; null keeps torch's default
     eval_every: Count = 1  # epochs; the last epoch is always evaluated
     eval_batch_size: Count = 1000
     checkpoint_every: Count = 1  # epochs
-    checkpoint_seconds: Threshold | None = 120.0  # and within an epoch, after this time
+    checkpoint_seconds: Threshold | None = 120.0  # also within an epoch, after this time
     keep_checkpoint: bool = False
     deterministic: bool = False
 
     def __post_init__(self) -> None:
-        """Raise `SpecError` for a value out of its range."""
+        """Raise `SpecError` for a value that is out of range."""
         check_ranges(self, "train")
         if not _DEVICE.fullmatch(self.device):
             fix = "Choose one of auto, cpu, cuda, cuda:0, cuda:1, ..., mps."
@@ -90,9 +90,9 @@ class TrainSettings:
 
 
 def wants_kernels(settings: TrainSettings, device: str) -> bool:
-    """Return whether a training on `device` (`cpu`, `cuda` or `mps`) is to compute by the project's own kernels.
+    """Return whether a training on `device` (`cpu`, `cuda` or `mps`) should use the project's own kernels.
 
-    Whether they can be built there does not matter. They are for a CPU under Linux.
+    Whether they can be built does not matter. `auto` uses them on a CPU under Linux, unless `train.compile` is true.
     """
     if settings.kernels == "auto":
         return device == "cpu" and settings.compile is not True and sys.platform.startswith("linux")
@@ -100,11 +100,11 @@ def wants_kernels(settings: TrainSettings, device: str) -> bool:
 
 
 def resolve_precision(settings: TrainSettings, device: str, *, has_bf16_units: Callable[[], bool]) -> Precision:
-    """Return what `train.precision` stands for on `device` (`cpu`, `cuda` or `mps`).
+    """Return the precision that `train.precision` resolves to on `device` (`cpu`, `cuda` or `mps`).
 
-    `auto` is bf16 where the device has units for it (`has_bf16_units` is called where that decides: CUDA, and CPUs with
-    AMX), and on a CPU where the kernels are wanted, which gain from it without such units. It depends on the device
-    and the settings alone: without a C compiler a training goes on in the same format, by torch.
+    `auto` is bf16 if the device has units for it (CUDA, and CPUs with AMX; `has_bf16_units` is called only if needed),
+    and on a CPU with the project's kernels, which gain from bf16 without such units; otherwise fp32. The result depends
+    only on device and settings: without a C compiler, a training uses the same format with torch.
     """
     if settings.precision != "auto":
         return settings.precision
@@ -113,10 +113,10 @@ def resolve_precision(settings: TrainSettings, device: str, *, has_bf16_units: C
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerSettings:
-    """What turns gradients into steps (`optimizer.*`).
+    """The optimizer and its hyperparameters (`optimizer.*`).
 
-    `learning_rate` is the highest of the schedule. `scaling` adapts it to the batch:
-    `linear` multiplies it by batch / `reference_batch` (Goyal et al. 2017), `sqrt` by the root of that.
+    `learning_rate` is the peak of the schedule. `scaling` adapts it to the batch size: `linear` multiplies it by
+    batch / `reference_batch` (Goyal et al. 2017), `sqrt` by the square root of that.
     """
 
     name: Literal["sgd", "adamw", "muon"] = "sgd"
@@ -129,14 +129,14 @@ class OptimizerSettings:
     norm_and_bias_ratio: Weight = 1.0  # ratio of the learning rate of vectors to that of the rest
     scaling: Literal["none", "linear", "sqrt"] = "none"
     reference_batch: Count = 256
-    muon_learning_rate: Rate = 0.05  # of the dense convolutions; the rest is trained by sgd with learning_rate
+    muon_learning_rate: Rate = 0.05  # for dense convolutions; other weights use sgd with learning_rate
     muon_momentum: Decay = 0.9
     muon_weight_decay: Weight = 0.0  # decoupled
-    muon_stem: bool = False  # take the first convolution too
-    muon_normalise: bool = False  # hold each convolution's norm at the root of its filters (Jordan 2024)
+    muon_stem: bool = False  # also for the first convolution
+    muon_normalise: bool = False  # set each weight norm to the root of the number of filters (Jordan 2024)
 
     def __post_init__(self) -> None:
-        """Raise `SpecError` for a value out of its range, or a Nesterov step without momentum."""
+        """Raise `SpecError` for a value that is out of range, or for Nesterov steps without momentum."""
         check_ranges(self, "optimizer")
         if self.name == "sgd" and self.nesterov and self.momentum == 0:
             raise SpecError("optimizer.nesterov", "needs a momentum above 0", "Set optimizer.nesterov=false.")
@@ -149,13 +149,13 @@ class OptimizerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleSettings:
-    """How the learning rate moves over a run (`schedule.*`), as shares of `optimizer.learning_rate`."""
+    """The learning rate over a run (`schedule.*`), relative to `optimizer.learning_rate`."""
 
     name: Literal["onecycle", "triangular", "cosine", "constant"] = "onecycle"
-    warmup: Decay = 0.25  # share of the run until the highest learning rate
+    warmup: Decay = 0.25  # share of the run until the peak of the learning rate
     initial_ratio: Share = 0.04
     final_ratio: Share = 0.0
 
     def __post_init__(self) -> None:
-        """Raise `SpecError` for a value out of its range."""
+        """Raise `SpecError` for a value that is out of range."""
         check_ranges(self, "schedule")

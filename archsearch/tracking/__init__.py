@@ -1,1 +1,1 @@
-"""Trackers of other programs, with one small interface; each library is imported only if it is chosen."""
+"""Adapters for external experiment trackers, with one small interface; only the chosen library is imported."""

@@ -1,4 +1,4 @@
-"""The interface of a tracker, in plain values: no module of the training is imported."""
+"""The interface of a tracker: it takes plain values and imports no training module."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from archsearch.settings.tracking import TrackingSettings
 
 Scalar = str | int | float | bool | None
 End = Literal["finished", "failed", "stopped"]
-"""How a run ended; a stopped one may be resumed."""
+"""How a run ended; a stopped run may be resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tracked:
-    """The run that is tracked: its `name`, its folder (its identity), and its `settings` by dotted key."""
+    """The tracked run: its `name`, its run directory (which identifies it), and its `settings` by dotted key."""
 
     name: str
     run_dir: Path
@@ -29,17 +29,17 @@ class Tracker(Protocol):
     """A tracker of one run. Any method may raise: the run continues without the tracker."""
 
     def epoch(self, number: int, values: Mapping[str, float]) -> None:
-        """Record the metrics of epoch `number`, 1 for the first; a resumed run may give one twice."""
+        """Record the metrics of epoch `number` (the first is 1); a resumed run may record an epoch twice."""
 
     def result(self, values: Mapping[str, float], files: Sequence[Path]) -> None:
-        """Record the final metrics, and files worth keeping."""
+        """Record the final metrics and the files to keep."""
 
     def close(self, end: End) -> None:
-        """Write the rest and close."""
+        """Write pending data and close the tracker."""
 
 
 class OpenTracker(Protocol):
-    """A tracker's class or function; an entry point of the group `archsearch.trackers` refers to one."""
+    """A tracker class or factory function; entry points of the group `archsearch.trackers` refer to one."""
 
     def __call__(self, settings: TrackingSettings, tracked: Tracked, /) -> Tracker:
         """Return the tracker, opened for the run `tracked`."""
@@ -47,7 +47,7 @@ class OpenTracker(Protocol):
 
 
 def library(name: str, *, tracker: str) -> Any:
-    """Return the module `name`, imported now; raises `SpecError` if the library of `tracker` is not installed."""
+    """Import and return the module `name`; raises `SpecError` if the library of `tracker` is not installed."""
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -55,6 +55,6 @@ def library(name: str, *, tracker: str) -> Any:
 
 
 def not_installed(tracker: str) -> SpecError:
-    """Return the error for a missing library of `tracker`."""
+    """Return the error that the library of `tracker` is not installed."""
     fix = "Install it: pip install 'archsearch[tracking]', or leave tracking out."
     return SpecError(f"tracking={tracker}", f"needs the package {tracker}, which is not installed", fix)

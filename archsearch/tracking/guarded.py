@@ -1,4 +1,4 @@
-"""The tracker that the settings choose, opened and kept from ending a run; no other tracker's library is imported."""
+"""Open the selected tracker and keep its errors from ending the run; no other tracker's library is imported."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from archsearch.settings.tracking import NAMES, TrackingSettings
 from archsearch.tracking.base import End, OpenTracker, Tracked, Tracker, not_installed
 
 Result = TypeVar("Result")
-_LONGEST = 300  # letters of an error's text
+_LONGEST = 300  # characters of an error message
 
 
 def open_tracker(settings: TrackingSettings, tracked: Tracked) -> Tracker | None:
-    """Return the selected tracker, opened for the run `tracked`, or None for none.
+    """Return the selected tracker, opened for the run `tracked`, or None if none is selected.
 
     Raises `SpecError` if it is not installed, and whatever its library raises.
     """
@@ -26,7 +26,7 @@ def open_tracker(settings: TrackingSettings, tracked: Tracked) -> Tracker | None
 
 
 def require_tracker(settings: TrackingSettings) -> None:
-    """Raise `SpecError` if the selected tracker is not installed; a library is located, not imported."""
+    """Raise `SpecError` if the selected tracker is not installed; a built-in one's library is located, not imported."""
     if settings.name not in NAMES:
         plugins.load(plugins.TRACKERS, settings.name, "tracking.name")
     elif settings.name != "none" and importlib.util.find_spec(settings.name) is None:
@@ -52,7 +52,7 @@ def _opener(name: str) -> OpenTracker:
 
 
 class GuardedTracker:
-    """The tracker that `settings` choose, or none: its error becomes a notice, and the run continues without it."""
+    """The tracker that `settings` select, or none; if it fails, a notice is added and the run continues without it."""
 
     def __init__(
         self, settings: TrackingSettings, tracked: Tracked, open_it: Callable[..., Tracker | None] = open_tracker

@@ -1,4 +1,4 @@
-"""MLflow: a run of an experiment, on a server or in a database; global state of MLflow is unchanged."""
+"""MLflow: a run of an experiment, on a server or in a database; MLflow's global state does not change."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 from archsearch.settings.tracking import TrackingSettings
 from archsearch.tracking.base import End, Tracked, library
 
-_LONGEST = 500  # letters of a parameter's value that every version takes
+_LONGEST = 500  # characters of a parameter value that every version accepts
 _STATUS: dict[End, str] = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
-# By default seven tries of up to two minutes each: a training would wait for a server that is gone.
+# The default is seven tries of up to two minutes each, for which a training would wait if the server is gone.
 _TIMEOUTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _TAG = "archsearch.run_dir"
 
 
 class MlflowTracker:
-    """Logs through one client; a resumed run is found by its folder."""
+    """Logs through one client; a resumed run is found by its run directory."""
 
     def __init__(self, settings: TrackingSettings, tracked: Tracked) -> None:
-        """Find or make the run of `tracked`; raises `SpecError` without mlflow, and what MLflow raises."""
+        """Find or create the run of `tracked`; raises `SpecError` without mlflow, and whatever MLflow raises."""
         for name, value in _TIMEOUTS.items():
             os.environ.setdefault(name, value)
         mlflow = library("mlflow", tracker="mlflow")
@@ -61,7 +61,7 @@ class MlflowTracker:
         tags = {_TAG: str(tracked.run_dir.resolve())}
         run = self._client.create_run(experiment, run_name=tracked.name, tags=tags).info.run_id
         params = [self._entities.Param(key, str(value)[:_LONGEST]) for key, value in tracked.settings.items()]
-        for start in range(0, len(params), 100):  # the most that one request may hold
+        for start in range(0, len(params), 100):  # the maximum of one request
             self._client.log_batch(run, params=params[start : start + 100])
         return run
 

@@ -11,11 +11,11 @@ from archsearch.tracking.base import End, Tracked, library
 
 
 class TensorBoardTracker:
-    """Writes scalars per epoch, the settings with the result, and pictures."""
+    """Writes scalars per epoch, the settings with the result, and images."""
 
     def __init__(self, settings: TrackingSettings, tracked: Tracked) -> None:
         """Open the event file of `tracked`; raises `SpecError` without tensorboard."""
-        # Without it TensorBoard imports TensorFlow, whose import takes seconds if it is installed.
+        # TensorBoard imports TensorFlow if it is installed; this silences TensorFlow's log.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         library("tensorboard", tracker="tensorboard")
         writer = library("torch.utils.tensorboard", tracker="tensorboard").SummaryWriter

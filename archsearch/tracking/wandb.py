@@ -1,4 +1,4 @@
-"""Weights & Biases: a run of a project; offline it stays in a folder until `wandb sync` sends it."""
+"""Weights & Biases: a run of a project; an offline run stays in a folder until `wandb sync` uploads it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from archsearch.tracking.base import End, Tracked, library
 
 
 class WandbTracker:
-    """Logs to one run, identified by the run's folder, so that a resumed run is the same one."""
+    """Logs to one run, identified by its run directory, so that a resumed run continues it."""
 
     def __init__(self, settings: TrackingSettings, tracked: Tracked) -> None:
-        """Begin or resume the run of `tracked`; raises `SpecError` without wandb, and what wandb raises."""
+        """Start or resume the run of `tracked`; raises `SpecError` without wandb, and whatever wandb raises."""
         wandb = library("wandb", tracker="wandb")
         folder = Path(settings.folder)
-        folder.mkdir(parents=True, exist_ok=True)  # if it is missing, wandb takes a temporary one
+        folder.mkdir(parents=True, exist_ok=True)  # if it is missing, wandb uses a temporary folder
         self._run = wandb.init(
             project=settings.project,
             name=tracked.name,
@@ -26,7 +26,7 @@ class WandbTracker:
             mode=settings.mode,
             resume="allow",
             config=dict(tracked.settings),
-            # No source, no installed packages, no machine's name: only the values logged here are sent.
+            # No source code, installed packages or machine name: only the values logged here are sent.
             settings=wandb.Settings(silent=True, disable_git=True, save_code=False),
         )
 

@@ -1,4 +1,4 @@
-"""How a training computes: by torch as it is, compiled, in CUDA graphs, or by the project's kernels.
+"""The backends of a training: torch (eager, compiled, with or without CUDA graphs) and the project's kernels.
 
 The one module that imports `archsearch.kernels`, which may be missing. Imports torch.
 Legend: B batch, C channels, H height, W width.
@@ -31,39 +31,39 @@ from archsearch.training.step import Forward, Gradients, Loss, Step
 if TYPE_CHECKING:
     from archsearch.kernels import Kernels
 
-# Images of a whole run from which compiling has paid for itself; measured in benchmarks/training_notes.md.
+# Compiling pays off from this number of images in a whole run; measured in benchmarks/training_notes.md.
 PAYS_FROM_IMAGES = {"cpu": 400_000, "cuda": 8_000_000}
 
 Notice = Callable[[str], None]
 Example = Callable[[], tuple[Tensor, Tensor]]
-"""Makes a batch of training images and its labels."""
+"""Returns a batch of training images and its labels."""
 
 
 class Backend(Protocol):
-    """What a training computes by; its network is prepared when the backend is made, until `put_back`."""
+    """Runs the steps of a training; the constructor prepares the network, and `put_back` restores it."""
 
     @property
     def name(self) -> str:
-        """What a result records: `eager`, `compiled`, `kernels`, and `+cuda_graphs` behind it."""
+        """The name in a result: `kernels`, or `eager` or `compiled`, with `+cuda_graphs` if steps are recorded."""
         ...
 
     @property
     def label(self) -> str:
-        """The conditions of a run in words: device, format, and how it computes."""
+        """The conditions of a run in words: device, precision and backend."""
         ...
 
     @property
     def precision(self) -> Precision:
-        """The format of activations in training; weights are fp32."""
+        """The precision of activations in training; weights are fp32."""
         ...
 
     @property
     def evaluation(self) -> Precision:
-        """The format of activations in evaluation."""
+        """The precision of activations in evaluation."""
         ...
 
     def prepare_augmenter(self, augmenter: Augmenter) -> Augmenter:
-        """Return `augmenter`, or another that makes the same batches by this backend."""
+        """Return `augmenter`, or this backend's equivalent of it."""
         ...
 
     def make_optimizers(self, settings: OptimizerSettings, *, batch_size: int) -> list[Optimizer]:
@@ -71,11 +71,11 @@ class Backend(Protocol):
         ...
 
     def make_step(self, batches: Batches, state: RunState) -> Callable[[int], None]:
-        """Return the function that takes step i of an epoch."""
+        """Return a function that takes step i of an epoch."""
         ...
 
     def put_back(self) -> None:
-        """Let the network compute as torch does; its weights stay."""
+        """Make the network compute with plain torch again; its weights stay."""
         ...
 
 
@@ -88,11 +88,11 @@ def select_backend(
     example: Example,
     notice: Notice,
 ) -> Backend:
-    """Return the backend of a run over `images` images in all, `network` being prepared for it.
+    """Return the backend of a run over `images` images in all, and prepare `network` for it.
 
-    On a CPU the kernels go before compiling, unless that is asked for; `example` is called where the network is
-    compiled. `notice` takes what `auto` would do but cannot. Raises `SpecError` and `RunError` where what is asked for
-    cannot be done.
+    On a CPU the kernels take precedence over `torch.compile`, unless `train.compile=true`. `example` is called only to
+    compile the network. `notice` receives what `auto` would have chosen but cannot do. Raises `SpecError` or `RunError`
+    if an explicit setting cannot be met.
     """
     graphs = wants_graphs(settings.cuda_graphs, device, choose_precision(settings, device), network)
     kernels = _prepared(network, settings, device, notice)
@@ -103,10 +103,10 @@ def select_backend(
 
 
 class TorchBackend:
-    """torch's own operations, of the network itself or of its `compiled` forward.
+    """Computes with torch's own operations, of the network itself or of its `compiled` forward.
 
-    They are launched one by one, or with `graphs` recorded on CUDA as one graph a step, from drawing the batch to the
-    epoch's sums.
+    With `graphs`, on CUDA, each step is recorded as one graph, from the augmentation of the batch to the epoch's sums;
+    otherwise its operations are launched one by one.
     """
 
     def __init__(
@@ -153,13 +153,13 @@ class TorchBackend:
         return step
 
     def put_back(self) -> None:
-        """Drop what torch keeps of compiled networks in memory; its cache on disk stays for an equal one."""
+        """Free torch's in-memory state of compiled networks; its cache on disk stays for equal networks."""
         if self._compiled is not None:
             torch._dynamo.reset()
 
 
 class KernelBackend:
-    """The kernels on a CPU: they keep maps in the run's format by themselves, and steps are recorded and replayed."""
+    """The kernels on a CPU: they keep feature maps in the run's precision without autocast; gradients are replayed."""
 
     name = "kernels"
     evaluation: Precision = "fp32"
@@ -195,14 +195,14 @@ class KernelBackend:
 
 
 class KernelMuon(Muon):
-    """Muon whose steps are a kernel's, for weights of float32 on the CPU."""
+    """Muon with its step computed by a kernel, for float32 weights on the CPU."""
 
     def __init__(self, kernels: Kernels, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
         self._kernels = kernels
 
     def step_weights(self, group: dict[str, Any], weights: list[Tensor]) -> None:
-        """Move `weights`, of `group` and with gradients, and their momenta."""
+        """Update `weights`, which belong to `group` and have gradients, and their momenta."""
         from archsearch.kernels import muon_step
 
         momenta = muon_step(
@@ -221,10 +221,10 @@ def _loss(forward: Forward, settings: TrainSettings, device: torch.device, preci
 
 
 def _prepared(network: nn.Module, settings: TrainSettings, device: torch.device, notice: Notice) -> Kernels | None:
-    """Return the kernels, `network` being prepared for them, or None where torch computes it.
+    """Return the kernels and prepare `network` for them, or return None if torch computes it.
 
-    They keep maps in bf16 unless fp32 is asked for, since it moves half as much memory. Processors with units for bf16
-    are no exception: the kernels were faster there than torch, also where they did not use them.
+    The kernels keep feature maps in bf16 unless `train.precision=fp32`, because bf16 halves the memory traffic. On CPUs
+    with bf16 units the kernels were faster than torch as well, even when they did not use the units.
     """
     if settings.kernels == "native":
         if device.type != "cpu":
@@ -261,7 +261,7 @@ def _compiled(
     example: Example,
     notice: Notice,
 ) -> Forward | None:
-    """Return the compiled forward of `network`, whose state-dict names stay clean, or None where it goes uncompiled."""
+    """Return the compiled forward of `network`, or None if it is not compiled; the state dict's keys do not change."""
     if not _wants_compile(settings.compile, device, images, notice):
         return None
     precision = choose_precision(settings, device)
@@ -281,7 +281,7 @@ def _compiled(
 
 
 def _wants_compile(asked: Literal["auto"] | bool, device: torch.device, images: int, notice: Notice) -> bool:
-    """Return whether to compile for a run over `images` images; `notice` is called where `auto` would but cannot."""
+    """Return whether to compile for a run over `images` images; call `notice` if `auto` would but cannot."""
     if asked != "auto":
         return asked
     if images < PAYS_FROM_IMAGES.get(device.type, images + 1):
@@ -295,7 +295,7 @@ def _wants_compile(asked: Literal["auto"] | bool, device: torch.device, images: 
 
 @contextlib.contextmanager
 def _kept_statistics(network: nn.Module) -> Iterator[None]:
-    """Put the running statistics of `network` back at the end, and drop its gradients."""
+    """Restore the buffers (running statistics) of `network` at the end, and drop its gradients."""
     statistics = [buffer.clone() for buffer in network.buffers()]
     try:
         yield

@@ -1,4 +1,4 @@
-"""The batches of a training: which images, in which order, on which side, augmented; imports torch, never a design.
+"""The batches of a training: their order, alternating flips and augmentation; imports torch, never a design.
 
 Shapes: B batch, N images, C channels, H height, W width, T draws per image.
 """
@@ -19,9 +19,9 @@ from archsearch.training.evaluation import DeviceDataset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnBatch:
-    """What a batch is made of by `Batches.make`: tensors, and the transforms that they were drawn for.
+    """The input of `Batches.make`: tensors, and the transforms that they were drawn for.
 
-    The tensors lie on the device or, pinned, on the CPU. Those of two batches with the same transforms have the same
+    The tensors are on the device, or pinned on the CPU. Batches with the same transforms have tensors of the same
     shapes.
     """
 
@@ -30,12 +30,12 @@ class DrawnBatch:
 
 
 class Batches:
-    """The training images as batches: a new order in every epoch, an incomplete last batch left out."""
+    """The training images in batches: a new order in every epoch, without an incomplete last batch."""
 
     def __init__(
         self, images: DeviceDataset, augmenter: Augmenter, *, batch_size: int, seed: int, layout: torch.memory_format
     ) -> None:
-        """Hold the images; `seed` decides which of them an alternating flip mirrors in the first epoch."""
+        """Hold the images; `seed` determines which of them an alternating flip mirrors in the first epoch."""
         self._images, self.augmenter, self._layout = images, augmenter, layout
         self.batch_size = min(batch_size, len(images))
         self.steps = len(images) // self.batch_size
@@ -46,12 +46,12 @@ class Batches:
         self._take(torch.arange(len(images)))
 
     def begin_epoch(self, epoch: int, generator: torch.Generator, *, of: int) -> None:
-        """Take a new order from `generator` for `epoch` `of` so many, 0 being the first."""
+        """Draw a new order from `generator` for `epoch`, counted from 0, `of` the total number of epochs."""
         self._epoch, self._epochs = epoch, of
         self._take(torch.randperm(len(self._images), generator=generator))
 
     def batch(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return batch `step` of the epoch, augmented by draws of `generator`, as B C H W, and its labels."""
+        """Return batch `step` of the epoch, augmented with `generator`, as B C H W, and its labels."""
         here = self._here(step)
         images_BCHW, labels_B = self._images.batch(self._order_N[here])
         mirrored_B = None if self._sides_N is None else self._sides_N[here]
@@ -59,9 +59,9 @@ class Batches:
         return augmented_BCHW.contiguous(memory_format=self._layout), labels_B
 
     def draw(self, step: int, generator: torch.Generator) -> DrawnBatch:
-        """Return what `make` turns into `batch`, drawn from `generator` as that does, without waiting for the device.
+        """Return the input from which `make` returns the same as `batch`, without waiting for the device.
 
-        What cannot be made on a GPU by shapes that are known is made here.
+        An augmenter whose shapes on a GPU are not known in advance runs here already.
         """
         if not isinstance(self.augmenter, BatchedAugmenter):
             return DrawnBatch(steps=(), tensors=self.batch(step, generator))
@@ -72,7 +72,7 @@ class Batches:
         return DrawnBatch(steps=steps, tensors=(self._order_N[here], drawn_TB, *sides))
 
     def make(self, steps: tuple[Transform, ...], tensors: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Return the batch and its labels, of a `DrawnBatch` whose tensors have all been put on the device."""
+        """Return the batch and labels of a `DrawnBatch` whose tensors have all been moved to the device."""
         if not isinstance(self.augmenter, BatchedAugmenter):
             images_BCHW, labels_B = tensors
             return images_BCHW, labels_B
@@ -88,7 +88,7 @@ class Batches:
         return (self._epoch + step / self.steps) / self._epochs
 
     def _take(self, order_N: Tensor) -> None:
-        """Hold an order, and the sides in it where a flip alternates, on the device: no step then waits for it."""
+        """Hold an order, and the alternating flips in that order, on the device, so that no step waits for them."""
         device = self._images.labels_N.device
         self._order_N = order_N.to(device)
         turned = self._epoch % 2 == 1

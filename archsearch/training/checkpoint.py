@@ -1,7 +1,7 @@
-"""Everything a training needs to go on, in one file; imports torch, never a design.
+"""Checkpoints: all that a training needs to resume, in one file; imports torch, never a design.
 
 A checkpoint is complete: weights, running statistics, average, optimizers, gradient scale, generators, and the
-position within the epoch. A training that goes on from it takes the same steps, bit for bit on the CPU.
+position within the epoch. A resumed training takes the same steps as an uninterrupted one, on the CPU bit for bit.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from archsearch.training.storage import set_aside, write_whole
 
 NAME = "checkpoint.pt"
 _FORMAT = 1
-_DEVICE_OPTIONS = ("foreach", "fused", "capturable")  # of an optimizer's group: those of the device it was made for
+_DEVICE_OPTIONS = ("foreach", "fused", "capturable")  # options of an optimizer's group that depend on the device
 
 
 class DamagedCheckpoint(StorageError):
-    """A checkpoint that no training can go on from: cut short, changed, or of another version."""
+    """A checkpoint that no training can resume from: truncated, altered, or of another version."""
 
 
 Identity = Mapping[str, str | int | float | bool | None]
@@ -52,18 +52,18 @@ class RunState:
     scaler: torch.amp.GradScaler
     order: torch.Generator  # of the images within an epoch
     augment: torch.Generator
-    order_state: Tensor  # of `order` before it drew the epoch under way
-    loss_sum: Tensor  # over the steps of the epoch under way, on the device
+    order_state: Tensor  # of `order` before it drew the current epoch
+    loss_sum: Tensor  # over the steps of the current epoch, on the device
     correct: Tensor
-    epoch: int = 0  # epochs finished
-    step: int = 0  # steps finished in the epoch under way
+    epoch: int = 0  # finished epochs
+    step: int = 0  # finished steps of the current epoch
     epoch_seconds: float = 0.0
     seconds: float = 0.0
     history: list[EpochRecord] = field(default_factory=list)
 
     @property
     def measured(self) -> nn.Module:
-        """The network that is evaluated and written: the average, where one is kept."""
+        """The network that is evaluated and saved: the average, if there is one."""
         return self.network if self.average is None else self.average
 
 
@@ -78,10 +78,10 @@ def make_identity(
     policy: object,
     network: nn.Module,
 ) -> Identity:
-    """Return what has to be equal for a run to go on from a checkpoint, by dotted key.
+    """Return the values, by dotted key, that must be equal for a run to resume from a checkpoint.
 
-    `precision` is what `train.precision` stands for in this run. `train.epochs` may grow where the schedule does not
-    depend on it (constant, without warm-up).
+    `precision` is the precision that `train.precision` resolves to in this run. `train.epochs` may change if the
+    schedule does not depend on it (constant, without warm-up).
     """
     shapes = repr([(name, tuple(value.shape), str(value.dtype)) for name, value in network.state_dict().items()])
     open_ended = schedule.name == "constant" and schedule.warmup == 0
@@ -99,9 +99,9 @@ def make_identity(
 
 
 def save_checkpoint(path: Path, state: RunState, identity: Identity, *, device: torch.device, conditions: str) -> None:
-    """Write `state` to `path` whole; raises `StorageError`, with the checkpoint before it intact.
+    """Write `state` to `path` atomically; raise `StorageError` on failure, and keep the previous checkpoint.
 
-    `conditions` are the device, the format and the backend that the run computes by.
+    `conditions` are the device, precision and backend of the run.
     """
     content = {
         "format": _FORMAT,
@@ -123,23 +123,23 @@ def save_checkpoint(path: Path, state: RunState, identity: Identity, *, device: 
         "seconds": state.seconds,
         "history": [asdict(record) for record in state.history],
     }
-    buffer = io.BytesIO()  # in memory first: a full disk is then one plain OSError of one write
+    buffer = io.BytesIO()  # in memory first, so that a full disk is one plain OSError
     torch.save(content, buffer)
     write_whole(path, buffer.getvalue())
 
 
 def restore_checkpoint(path: Path, state: RunState, identity: Identity, *, device: torch.device) -> str:
-    """Put the checkpoint at `path` into `state`, generators included, and return the conditions it was made under.
+    """Load the checkpoint at `path` into `state`, with the generators, and return the conditions of its run.
 
-    Raises `DamagedCheckpoint` where no run can go on from the file, `SpecError` where it is of another run, naming
-    what differs.
+    Raises `DamagedCheckpoint` if no run can resume from the file, `StorageError` if it cannot be read, and `SpecError`,
+    which names the differences, if it belongs to another run.
     """
     content = _read(path)
     try:
         _refuse_other_run(path, content["identity"], identity)
         _restore(content, state, device)
         return str(content["conditions"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:  # not of `save`
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:  # altered content
         raise DamagedCheckpoint(_damaged(path)) from error
 
 
@@ -170,23 +170,23 @@ def _restore(content: Mapping[str, Any], state: RunState, device: torch.device) 
 
 
 def write_weights(path: Path, network: nn.Module, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the weights of `network` to a safetensors file, whole. Raises `StorageError` where that fails."""
+    """Write the weights of `network` to a safetensors file atomically; raise `StorageError` if that fails."""
     write_whole(path, encode_weights(network, metadata))
 
 
 def discard_checkpoint(run_dir: Path, settings: TrainSettings) -> None:
-    """Remove the checkpoint of a run whose result is safe on disk, unless `train.keep_checkpoint`."""
+    """Remove the checkpoint of a run whose result is on disk, unless `train.keep_checkpoint` is true."""
     if not settings.keep_checkpoint:
         (run_dir / NAME).unlink(missing_ok=True)
 
 
 def set_checkpoint_aside(run_dir: Path) -> Path:
-    """Keep the damaged checkpoint of a run under another name, and return that."""
+    """Rename the damaged checkpoint of a run, and return its new path."""
     return set_aside(run_dir / NAME)
 
 
 def _lay_out_state(optimizer: Optimizer) -> None:
-    """Let what `optimizer` holds for its weights lie in memory as they do: fused steps count on that."""
+    """Give the state tensors of `optimizer` the memory layout of their weights: fused steps rely on that."""
     for weight, held in optimizer.state.items():
         for name, value in held.items():
             if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
@@ -199,13 +199,13 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise StorageError(f"{path}: the checkpoint cannot be read: {error.strerror}.") from error
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # torch does not compare checksums, this does
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:  # checks the checksums, which torch does not
             if archive.testzip() is not None:
                 raise DamagedCheckpoint(_damaged(path))
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except DamagedCheckpoint:
         raise
-    except Exception as error:  # zipfile and torch answer damage with a dozen kinds
+    except Exception as error:  # zipfile and torch raise a dozen types for damaged files
         raise DamagedCheckpoint(_damaged(path)) from error
     if not isinstance(loaded, dict) or loaded.get("format") != _FORMAT:
         raise DamagedCheckpoint(
@@ -220,7 +220,7 @@ def _damaged(path: Path) -> str:
 
 def _refuse_other_run(path: Path, held: Identity, asked: Identity) -> None:
     shared = [key for key in asked if key in held]
-    # Older checkpoints hold `auto` for the precision, and its meaning in their conditions alone.
+    # Older checkpoints hold the precision `auto`; only their conditions name the resolved precision.
     differing = [key for key in shared if held[key] not in (asked[key], "auto")]
     if differing:
         listed = ", ".join(f"{key} ({_short(held[key])}, now {_short(asked[key])})" for key in differing)

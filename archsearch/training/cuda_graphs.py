@@ -1,8 +1,9 @@
-"""CUDA graphs: a whole step of a training recorded once and replayed as one launch; imports torch.
+"""CUDA graphs: a whole training step is recorded once and replayed with one launch; imports torch.
 
 A step of a small network is several hundred kernels of a few microseconds each, and launching one from Python takes as
 long as running it. The graph holds all of them: augmentation, forward, backward, clipping, the optimizers' steps and
-the sums. What changes from step to step is put where the graph reads it: a batch's ingredients and the learning rates.
+the sums. The inputs that change from step to step, the drawn batch and the learning rates, are copied to where the
+graph reads them.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ Step = Callable[[Any, tuple[Tensor, ...]], None]
 
 
 def check_graphs(asked: Literal["auto"] | bool, device: torch.device, precision: Precision) -> None:
-    """Raise `SpecError` where `train.cuda_graphs` is true and cannot be done."""
+    """Raise `SpecError` if `train.cuda_graphs` is true but not possible."""
     why_not = _why_not(device, precision)
     if asked is True and why_not is not None:
         raise SpecError("train.cuda_graphs", why_not, "Set it to auto.")
 
 
 def wants_graphs(asked: Literal["auto"] | bool, device: torch.device, precision: Precision, network: nn.Module) -> bool:
-    """Return whether the steps of a run are to be recorded; raises `SpecError` where `true` cannot be done.
+    """Return whether to record the steps of a run; raise `SpecError` if `true` is not possible.
 
-    `auto` leaves alone a network with modules or hooks that may do other than what their operations show.
+    `auto` skips networks with unknown modules or with hooks, which may do more than their torch operations.
     """
     check_graphs(asked, device, precision)
     return asked is True or (asked == "auto" and _why_not(device, precision) is None and can_record(network))
@@ -42,7 +43,7 @@ def wants_graphs(asked: Literal["auto"] | bool, device: torch.device, precision:
 
 @functools.cache
 def _stream_aside(index: int) -> torch.cuda.Stream:
-    """Return this process's one stream for recording on GPU `index`: cuBLAS keeps tens of MiB for every one it saw."""
+    """Return this process's only stream for recording on GPU `index`: cuBLAS keeps tens of MiB for every stream."""
     return torch.cuda.Stream(index)
 
 
@@ -53,11 +54,12 @@ def _why_not(device: torch.device, precision: Precision) -> str | None:
 
 
 class GraphedStep:
-    """A step on a CUDA device, plain when its form is new, recorded when it comes again, and from then on replayed.
+    """A step on a CUDA device: run eagerly when its form is new, recorded at the second time, and then replayed.
 
-    `step(form, tensors)` takes a step for the batch made of `tensors`: with the same form the same operations on the
-    same shapes, and of the CPU's numbers only the learning rates of `optimizers` change from one step to the next.
-    Where recording fails, `failed` is called with the cause and steps stay plain; with `required` that is a `RunError`.
+    `step(form, tensors)` takes a step for the batch made of `tensors`. Steps of the same form must run the same
+    operations on the same shapes, and of the values on the CPU, only the learning rates of `optimizers` may change.
+    If recording fails, `failed` is called with the cause and all steps run eagerly; with `required`, `RunError` is
+    raised instead.
     """
 
     def __init__(
@@ -80,7 +82,7 @@ class GraphedStep:
         self._can = True
 
     def __call__(self, form: Hashable, tensors: tuple[Tensor, ...]) -> None:
-        """Take the step; `tensors` lie on the device or, pinned, on the CPU."""
+        """Take the step; `tensors` are on the device, or pinned on the CPU."""
         if not self._can or form != self._form:
             self._graph, self._form = None, form
             self._plain(tensors)
@@ -98,7 +100,7 @@ class GraphedStep:
         self._graph.replay()
 
     def _plain(self, tensors: tuple[Tensor, ...]) -> None:
-        """Take the step aside: what it leaves behind belongs to no stream that a recording has to wait for."""
+        """Run the step eagerly on the recording stream, so that a later recording waits for no other stream."""
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
         with torch.cuda.stream(self._stream):
@@ -130,14 +132,14 @@ class GraphedStep:
         self._graph = graph
 
     def _put_back(self, stream: torch.cuda.Stream) -> None:
-        """Put back what torch leaves where the end of a recording fails: its stream, and a generator that records."""
+        """Undo what torch leaves behind if the end of a recording fails: its stream, and a generator in capture."""
         torch.cuda.set_stream(stream)
         generator = torch.cuda.default_generators[self._index]
         generator.graphsafe_set_state(generator.clone_state())
 
     @contextlib.contextmanager
     def _rates_on_device(self) -> Iterator[None]:
-        """Let every group have its learning rate on the device, and the number again afterwards."""
+        """Replace the learning rate of every group by a tensor on the device, and restore the number at the end."""
         groups = [group for optimizer in self._optimizers for group in optimizer.param_groups]
         numbers = [group["lr"] for group in groups]
         try:

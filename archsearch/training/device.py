@@ -1,4 +1,4 @@
-"""Where and in which number format a training runs; owns every process-wide switch of torch that it sets.
+"""The device and precision of a training; sets and restores torch's process-wide switches.
 
 Imports torch and the settings; never a design, hydra or optuna.
 """
@@ -18,17 +18,17 @@ from archsearch.processor import processor_name
 from archsearch.settings.training import Precision, TrainSettings, resolve_precision, wants_kernels
 
 T = TypeVar("T")
-# Images of a whole run from which cuDNN's search for its fastest algorithms has paid for itself; measured in
+# cuDNN's search for the fastest algorithms pays off from this number of images in a whole run; measured in
 # benchmarks/training_notes.md.
 _SEARCH_PAYS_FROM = 5_000_000
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")  # the last one: cuBLAS, cuDNN
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")  # the last is of cuBLAS and cuDNN
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(asked: str) -> torch.device:
-    """Return the device that `train.device` names; `auto` takes CUDA, then MPS, then the CPU.
+    """Return the device that `train.device` names; `auto` prefers CUDA, then MPS, then the CPU.
 
-    Raises `SpecError` where the machine has no such device.
+    Raises `SpecError` if the machine has no such device.
     """
     mps = torch.backends.mps.is_available()
     if asked == "auto":
@@ -52,7 +52,7 @@ def cuda_devices() -> list[str]:
 
 
 def choose_precision(settings: TrainSettings, device: torch.device) -> Precision:
-    """Return the format of activations in training; weights stay fp32. See `resolve_precision`.
+    """Return the precision of activations in training, see `resolve_precision`; weights stay fp32.
 
     Raises `SpecError` for fp16 on a CPU, where it gains nothing.
     """
@@ -62,14 +62,14 @@ def choose_precision(settings: TrainSettings, device: torch.device) -> Precision
 
 
 def evaluation_precision(settings: TrainSettings, device: torch.device) -> Precision:
-    """Return the format of activations in evaluation: fp32 where kernels are wanted, whether there are any or not."""
+    """Return the precision of activations in evaluation: fp32 if kernels are wanted, even if they are missing."""
     return "fp32" if wants_kernels(settings, device.type) else choose_precision(settings, device)
 
 
 def has_bf16_units(device: torch.device) -> bool:
-    """Return whether `device` has units for bf16 that torch gains from.
+    """Return whether `device` has bf16 units that make torch faster.
 
-    On a CPU that is AMX only: with the AVX512-BF16 instructions alone, convolutions were half as fast as in fp32.
+    On a CPU that is only AMX: with AVX512-BF16 instructions alone, convolutions were half as fast as in fp32.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
@@ -77,13 +77,13 @@ def has_bf16_units(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: Precision, *, keep_casts: bool = True) -> torch.autocast:
-    """Return a fresh context under which a network computes in `precision`; cast weights are kept within it."""
+    """Return a new autocast context for `precision`; with `keep_casts` it caches the cast weights."""
     enabled = precision != "fp32"
     return torch.autocast(device.type, dtype=_DTYPES[precision], enabled=enabled, cache_enabled=keep_casts)
 
 
 def device_name(device: torch.device) -> str:
-    """Return the device as a report names it."""
+    """Return the name of the device for reports."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
@@ -92,20 +92,20 @@ def device_name(device: torch.device) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` means that a device's memory is used up."""
+    """Return whether `error` means that a device is out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 def cause_of(error: Exception) -> str:
-    """Return the first line of torch's message, or the error's kind where it has none."""
+    """Return the first line of torch's message, or the error's type if it has none."""
     text = str(error).strip()
     return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def memory_used_up(device: torch.device, batch_size: int, cause: str) -> DeviceMemoryError:
-    """Return the error for a device whose memory is used up, with its fix."""
+    """Return the error for a device that is out of memory, with its fix."""
     others = ", or fewer study.workers where several share it" if device.type == "cuda" else ""
     return DeviceMemoryError(
         f"train.batch_size: {device} has not enough memory for batches of {batch_size} ({cause}). "
@@ -114,9 +114,9 @@ def memory_used_up(device: torch.device, batch_size: int, cause: str) -> DeviceM
 
 
 def freed_after(do: Callable[[], T], device: torch.device, *, batch_size: int) -> T:
-    """Return what `do` returns; what it held on `device` is free where it runs out of memory or diverges.
+    """Return what `do` returns; if it runs out of memory or diverges, free what it held on `device`.
 
-    Raises `DeviceMemoryError` for every error of torch that means that memory is used up, and `DivergedError`.
+    Raises `DeviceMemoryError` for every error that means out of memory, and `DivergedError`.
     """
     raised: DeviceMemoryError | DivergedError
     try:
@@ -127,20 +127,20 @@ def freed_after(do: Callable[[], T], device: torch.device, *, batch_size: int) -
         if not is_out_of_memory(error):
             raise
         raised = memory_used_up(device, batch_size, str(error).strip().partition("\n")[0])
-    if device.type == "cuda":  # here, where the error's frames hold nothing any more
-        with contextlib.suppress(RuntimeError):  # not even the device's context may have been made
+    if device.type == "cuda":  # only here, after the error's frames have released their tensors
+        with contextlib.suppress(RuntimeError):  # the device's context may not exist
             torch.cuda.empty_cache()
     raise raised
 
 
 @contextlib.contextmanager
 def switches(settings: TrainSettings, device: torch.device, *, images: int) -> Iterator[None]:
-    """Set torch's process-wide switches for one training over `images` images in all, and put them back after it.
+    """Set torch's process-wide switches for one training over `images` images in all, and restore them at the end.
 
-    Threads (only where asked); on the CPU flush of denormals (one costs up to a hundred times a normal number and
-    carries nothing) and an allocator that keeps what is freed; deterministic algorithms where asked, and otherwise, in
-    long runs on CUDA, cuDNN's search for the fastest ones; the CUDA device as the one that streams and graphs are of.
-    What is free on it afterwards is given back to the other processes there, which torch's allocator does not do.
+    Threads, if `train.threads` is set. On the CPU: flushing of denormals (one costs up to a hundred times a normal
+    number and contributes nothing), and an allocator that keeps freed memory. With `train.deterministic`: deterministic
+    algorithms; otherwise, in long runs on CUDA: cuDNN's search for the fastest ones. On CUDA: the current device, for
+    streams and graphs; at the end its free memory is released to other processes, since torch's allocator keeps it.
     """
     threads = torch.get_num_threads()
     deterministic = torch.are_deterministic_algorithms_enabled()
@@ -159,7 +159,7 @@ def switches(settings: TrainSettings, device: torch.device, *, images: int) -> I
         with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
             yield
         if device.type == "cuda":
-            torch.cuda.empty_cache()  # not after an error: its frames hold what could be given back
+            torch.cuda.empty_cache()  # not after an error: its frames still hold the tensors
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = benchmark

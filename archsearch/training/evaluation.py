@@ -1,4 +1,4 @@
-"""Images on the device, a network's logits on them, its score, and its norms' final statistics; imports torch.
+"""Data sets on the device, logits and scores of a network, and recalibration of its batch norms; imports torch.
 
 Shapes: B batch, N images, C channels, H height, W width, K classes.
 """
@@ -34,13 +34,13 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceDataset:
-    """Images and labels that lie on the device for a whole training; images as NHWC bytes."""
+    """Images (NHWC bytes) and labels that stay on the device for the whole training."""
 
     images_NHWC: Tensor
     labels_N: Tensor
 
     def batch(self, index_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the images `index_B` as B C H W (channels last in memory) and their labels."""
+        """Return the images at `index_B` as B C H W (channels last in memory) and their labels."""
         images_BCHW = self.images_NHWC.index_select(0, index_B).permute(0, 3, 1, 2)
         return images_BCHW, self.labels_N.index_select(0, index_B)
 
@@ -50,7 +50,7 @@ class DeviceDataset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationInput:
-    """How a network takes images outside its steps: the training set's mean and deviation, batches, and format."""
+    """How to feed images to a network in evaluation: the training set's mean and std, batch size and precision."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -58,12 +58,12 @@ class EvaluationInput:
     precision: Precision
 
     def normalise(self, images_BCHW: Tensor) -> Tensor:
-        """Return the uint8 images normalised, not augmented."""
+        """Return the uint8 images normalised, without augmentation."""
         return Normaliser(self.mean, self.std, images_BCHW.device)(images_BCHW)
 
 
 def to_device(images: Images, device: torch.device) -> DeviceDataset:
-    """Return `images` on `device`; on the CPU without a copy, also where the array is a read-only map of a file."""
+    """Return `images` on `device`; on the CPU without a copy, even if the array is a read-only memory map."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nothing writes to it
         images_NHWC, labels_N = torch.from_numpy(images.images_BHWC), torch.from_numpy(images.labels_B)
@@ -72,7 +72,7 @@ def to_device(images: Images, device: torch.device) -> DeviceDataset:
 
 @torch.inference_mode()
 def logits_of(network: nn.Module, images: DeviceDataset, how: EvaluationInput, *, mirrored: bool = False) -> Tensor:
-    """Return the (N, K) logits of `network`, in evaluation mode, in float32; its mode is put back."""
+    """Return the (N, K) float32 logits of `network` in evaluation mode, and restore its mode."""
     device, training = images.labels_N.device, network.training
     network.eval()
     found: list[Tensor] = []
@@ -85,25 +85,25 @@ def logits_of(network: nn.Module, images: DeviceDataset, how: EvaluationInput, *
 
 
 def score_of(logits_NK: Tensor, labels_N: Tensor) -> Score:
-    """Return the score of `logits_NK` against the right classes."""
+    """Return the score of `logits_NK` against the labels."""
     right = (logits_NK.argmax(1) == labels_N).sum()
     loss = F.cross_entropy(logits_NK, labels_N, reduction="sum")
     return Score(accuracy=right.item() / len(labels_N), loss=loss.item() / len(labels_N))
 
 
 def mirrored_score(logits_NK: Tensor, network: nn.Module, images: DeviceDataset, how: EvaluationInput) -> Score:
-    """Return the score of the mean of `logits_NK`, those of `images`, and of the logits of their mirror images."""
+    """Return the score of the mean of `logits_NK`, the logits of `images`, and the logits of their mirror images."""
     return score_of((logits_NK + logits_of(network, images, how, mirrored=True)) / 2, images.labels_N)
 
 
 @torch.no_grad()
 def recalibrate(network: nn.Module, images: DeviceDataset, how: EvaluationInput, *, count: int, seed: int) -> None:
-    """Set every batch norm's running statistics to their mean over batches of `count` images, drawn without repetition.
+    """Set the running statistics of every batch norm to their mean over batches of `count` images.
 
-    Running statistics lag behind the weights and are those of augmented images, which the test images are not. Taken
-    anew by the final weights over training images as they are, they fit both (Wu and Johnson, "Rethinking 'Batch' in
-    BatchNorm", 2021, who call it PreciseBN). All images are taken where there are fewer. Weights, modes and momenta
-    stay as they are, dropout is off.
+    Running statistics lag behind the weights and come from augmented images, unlike the test images. Statistics of the
+    final weights over training images without augmentation avoid both problems (Wu and Johnson, "Rethinking 'Batch' in
+    BatchNorm", 2021, who call it PreciseBN). The images are drawn without replacement; if there are fewer than `count`,
+    all are used. Weights, modes and momenta do not change, and dropout is off.
     """
     norms = [module for module in network.modules() if isinstance(module, _Norm) and module.track_running_stats]
     if not norms:
@@ -113,7 +113,7 @@ def recalibrate(network: nn.Module, images: DeviceDataset, how: EvaluationInput,
     network.eval()
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the mean over batches, each of which counts the same
+        norm.momentum = None  # the unweighted mean over batches
         norm.train()
     for index_B in chosen_N.chunk(math.ceil(len(chosen_N) / how.batch_size)):
         images_BCHW, _ = images.batch(index_B)

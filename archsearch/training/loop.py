@@ -1,4 +1,4 @@
-"""The training of one network: steps, epochs, checkpoints, and what is written into the run's folder.
+"""The training of one network: steps, epochs, checkpoints, and the files in the run directory.
 
 Knows `nn.Module` and a data set; never a plan, a study, hydra or optuna.
 Shapes: B batch, N images, C channels, H height, W width, K classes.
@@ -75,14 +75,13 @@ def train(
     """Train `network` in place and return the result; `network` then holds the weights of the result.
 
     Writes `metrics.jsonl`, `checkpoint.pt` and, unless pruned, `model.safetensors` (with `metadata`) into
-    `run_dir`. The checkpoint stays until `discard_checkpoint`, which belongs after the result is on disk.
-    `on_epoch(epoch, validation accuracy)` is called after every evaluated epoch, 1 being the first, and ends
-    the run as pruned by returning True; with `resume` it is called again for the epochs already done.
-    With `resume` the run goes on from the checkpoint in `run_dir`, or starts where there is none.
+    `run_dir`. Call `discard_checkpoint` once the result is on disk; until then the checkpoint stays.
+    `on_epoch(epoch, validation accuracy)` is called after every evaluated epoch, counted from 1; if it returns
+    True, the run ends as pruned. With `resume` the run continues from the checkpoint in `run_dir`, or starts from
+    the beginning if there is none; `on_epoch` is called again for the epochs already done.
 
-    Raises `InterruptedRun` after Ctrl-C or SIGTERM (a checkpoint is there), `DivergedError`,
-    `DeviceMemoryError`, `StorageError`, and `SpecError` for a device that is missing or a checkpoint of
-    another run.
+    Raises `InterruptedRun` after Ctrl-C or SIGTERM (with a checkpoint saved), `DivergedError`,
+    `DeviceMemoryError`, `StorageError`, and `SpecError` for a missing device or a checkpoint of another run.
     """
     device = choose_device(settings.device)
     shown = Silent() if progress is None else progress
@@ -95,7 +94,7 @@ def train(
                 lambda: shown.note("stopping: saving a checkpoint; press Ctrl-C again to end at once")
             ) as request,
         ):
-            # Not kept by a name: what it holds on a GPU is free when the switches are put back.
+            # Not bound to a name, so that its GPU memory is free when `switches` restores its state.
             return _Run(network, dataset, settings, optimizer, schedule, augmenter, seed, run_dir, device, shown).run(
                 request, on_epoch, resume=resume, evaluate_test=evaluate_test, metadata=metadata
             )
@@ -107,7 +106,7 @@ def train(
 
 
 class _Run:
-    """One call of `train`; exists so that its parts share names."""
+    """The state of one call of `train`."""
 
     def __init__(
         self,
@@ -127,12 +126,12 @@ class _Run:
         self.optimizer, self.seed, self.run_dir, self.device, self.progress = optimizer, seed, run_dir, device, progress
         self.notices = notices = list[str]()
 
-        def notice(text: str) -> None:  # holds no run: one that is over is freed at once, a GPU's memory with it
+        def notice(text: str) -> None:  # no reference to self: a finished run, with its GPU memory, is freed at once
             notices.append(text)
             progress.note(text)
 
         self.notice = notice
-        self.logits_NK: Tensor | None = None  # of the images that were evaluated last
+        self.logits_NK: Tensor | None = None  # of the last evaluated images
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         network.train()
@@ -153,7 +152,7 @@ class _Run:
         )
 
     def _begin(self) -> None:
-        """Make all that the first step needs: the backend's parts, initial weights, generators and optimizers."""
+        """Create all that the first step needs: the backend's parts, initial weights, generators and optimizers."""
         backend, settings, device, seed = self.backend, self.settings, self.device, self.seed
         network, policy = self.network, self.batches.augmenter.policy
         self.batches.augmenter = backend.prepare_augmenter(self.batches.augmenter)
@@ -199,7 +198,7 @@ class _Run:
         evaluate_test: bool,
         metadata: Mapping[str, str] | None,
     ) -> TrainResult:
-        """Train from the checkpoint or from the beginning to the end; the network is put back at every end."""
+        """Train to the end, from the checkpoint or the beginning; `put_back` of the backend is called in any case."""
         try:
             self._begin()
             if resume:
@@ -228,7 +227,7 @@ class _Run:
             )
 
     def _train(self, request: StopRequest, on_epoch: Callable[[int, float], bool] | None) -> bool:
-        """Train the epochs that are left; return whether `on_epoch` ended the run before its time."""
+        """Train the remaining epochs; return whether `on_epoch` ended the run early."""
         state, epochs = self.state, self.settings.epochs
         write_metrics(self.run_dir / METRICS, state.history)
         pruned = False
@@ -243,7 +242,7 @@ class _Run:
         return pruned
 
     def _ends(self, on_epoch: Callable[[int, float], bool] | None, record: EpochRecord) -> bool:
-        """Return whether `on_epoch`, called for an evaluated epoch, ends the run before its time."""
+        """Call `on_epoch` if the epoch was evaluated, and return whether it ends the run early."""
         accuracy = record.validation_accuracy
         ends = on_epoch is not None and accuracy is not None and on_epoch(record.epoch, accuracy)
         return ends and record.epoch < self.settings.epochs
@@ -277,7 +276,7 @@ class _Run:
         state.epoch_seconds = before + time.perf_counter() - began
 
     def _end_epoch(self) -> EpochRecord:
-        """Evaluate where it is due, record, write and save the epoch that has just run."""
+        """Evaluate the finished epoch if due, record it, and write the metrics and, if due, a checkpoint."""
         state, epoch = self.state, self.state.epoch + 1
         due = epoch % self.settings.eval_every == 0 or epoch == self.settings.epochs
         if epoch == self.settings.epochs and self.settings.recalibrate is not None:
@@ -307,12 +306,12 @@ class _Run:
         return record
 
     def _evaluate(self, images: DeviceDataset) -> Score | None:
-        """Return the score on `images`, and keep the logits for the report card."""
+        """Return the score on `images`, or None if there are none; keep the logits for the report card."""
         self.logits_NK = logits_of(self.state.measured, images, self.input) if len(images) else None
         return None if self.logits_NK is None else score_of(self.logits_NK, images.labels_N)
 
     def _test(self) -> tuple[Score | None, Score | None]:
-        """Return the score on the test images, and with `train.tta=flip` that of the mean with their mirror images."""
+        """Return the score on the test images, and with `train.tta=flip` the score with flip test-time augmentation."""
         images = to_device(self.dataset.test, self.device)
         test = self._evaluate(images)
         if self.settings.tta != "flip" or self.logits_NK is None:
@@ -337,7 +336,7 @@ class _Run:
             raise self._diverged()
 
     def _diverged(self) -> DivergedError:
-        """Return the error for a loss that is no longer finite, with its fixes."""
+        """Return the error for a loss that is not finite, with its fixes."""
         state, rate = self.state, self.optimizer.learning_rate
         return DivergedError(
             f"the loss is not finite in epoch {state.epoch + 1} of {self.settings.epochs}, at step "
@@ -375,5 +374,5 @@ class _Run:
 
 
 def derive_seed(seed: int, purpose: str) -> int:
-    """Return a seed of its own for `purpose`, so that no two generators of a run draw the same numbers."""
+    """Return a separate seed for `purpose`, so that no two generators of a run draw the same numbers."""
     return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:7], "big")

@@ -1,4 +1,4 @@
-"""What turns gradients into weights: optimizers, their learning rates over a run, and the average of the weights.
+"""The optimizers, their learning rates over a run, and the moving average of the weights.
 
 Imports torch and the settings.
 """
@@ -23,10 +23,10 @@ _FUSED = ("cpu", "cuda", "mps")
 
 
 class _Bare(Optimizer):
-    """An optimizer whose methods are torch's own without the wrappers that let `torch.compile` trace them.
+    """An optimizer with torch's own methods, but without the wrappers that `torch.compile` needs to trace them.
 
-    A wrapper loads the compiler with its first call: two thirds of the time that `import torch` takes, in runs that
-    compile nothing. Only the forward is ever compiled here, never a step of an optimizer.
+    The first call of a wrapper loads the compiler, which takes two thirds of the time of `import torch`, even in runs
+    that compile nothing. archsearch compiles only the forward, never a step of an optimizer.
     """
 
     add_param_group = inspect.unwrap(Optimizer.add_param_group)
@@ -36,22 +36,22 @@ class _Bare(Optimizer):
 
 
 class SGD(_Bare, torch.optim.SGD):
-    """Stochastic gradient descent, as torch steps it."""
+    """torch's stochastic gradient descent."""
 
     step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
 class AdamW(_Bare, torch.optim.AdamW):
-    """Adam with decoupled weight decay, as torch steps it."""
+    """torch's Adam with decoupled weight decay."""
 
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
 def orthogonalise(matrices_NRC: Tensor, steps: int = 5) -> Tensor:
-    """Return N matrices of R rows and C columns with all singular values brought near 1.
+    """Return the N matrices of R rows and C columns with all singular values moved close to 1.
 
-    A quintic Newton-Schulz iteration with the coefficients of Jordan et al., "Muon: an optimizer for the
-    hidden layers of neural networks" (2024); it ends between about 0.7 and 1.2, which is enough.
+    Uses a quintic Newton-Schulz iteration with the coefficients of Jordan et al., "Muon: an optimizer for the
+    hidden layers of neural networks" (2024). The singular values end between about 0.7 and 1.2, which is enough.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices_NRC.shape[-2] > matrices_NRC.shape[-1]
@@ -64,12 +64,12 @@ def orthogonalise(matrices_NRC: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(_Bare):
-    """Nesterov momentum, orthogonalised per weight seen as a matrix of one row per filter.
+    """Nesterov momentum, orthogonalised for each weight, as a matrix with one row per filter.
 
-    Every parameter has at least two dimensions. An update is scaled by sqrt(max(1, rows / columns)); with
-    `normalise` a weight's norm is first set to sqrt(rows), as in the CIFAR-10 speed runs of Jordan (2024).
-    Weights of like shapes are taken together, so that a step is a few batched products. A group's `lr` may be a tensor
-    on the weights' device.
+    Every parameter must have at least two dimensions. An update is scaled by sqrt(max(1, rows / columns)). With
+    `normalise`, the norm of a weight is first set to sqrt(rows), as in the CIFAR-10 speed runs of Jordan (2024).
+    Weights of similar shapes are batched, so that a step is a few batched products. A group's `lr` may be a tensor
+    on the device of the weights.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Muon(_Bare):
         weight_decay: float = 0.0,
         normalise: bool = False,
     ) -> None:
-        """Take `parameters`; `weight_decay` is decoupled (times `lr`)."""
+        """Take over `parameters`; `weight_decay` is decoupled, and multiplied by `lr`."""
         super().__init__(parameters, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, normalise=normalise))
 
     @torch.no_grad()
@@ -100,7 +100,7 @@ class Muon(_Bare):
             self.step_weights(group, weights)
 
     def step_weights(self, group: dict[str, Any], weights: list[Tensor]) -> None:
-        """Move `weights`, of `group` and with gradients, and their momenta."""
+        """Update `weights`, which belong to `group` and have gradients, and their momenta."""
         together: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
         for weight in weights:
             together[_kind(weight)].append(weight)
@@ -109,7 +109,7 @@ class Muon(_Bare):
             self._step_together(group, alike, (max(shorts), max(longs)))
 
     def _step_together(self, group: dict[str, Any], weights: list[Tensor], form: tuple[int, int]) -> None:
-        """Step weights as matrices, of the `form` that they have in common, with zeros where they are smaller."""
+        """Step weights as one batch of matrices of the common `form` (shorter, longer side), padded with zeros."""
         gradients_NSL = weights[0].new_zeros(len(weights), *form)
         for place, weight in zip(_places(gradients_NSL, weights), weights, strict=True):
             assert weight.grad is not None, "such weights are not stepped"
@@ -123,7 +123,7 @@ class Muon(_Bare):
             weight.sub_(place, alpha=update_scale(weight))
 
     def _momentum(self, weights: list[Tensor], form: tuple[int, int]) -> Tensor:
-        """Return the momenta of `weights` as one tensor (N, *form), of which each one's buffer is a part."""
+        """Return the momenta of `weights` as one tensor (N, *form); the buffers in the state are views of it."""
         buffers = [self.state[weight]["momentum_buffer"] for weight in weights]
         whole_NSL = buffers[0]._base
         if whole_NSL is not None and whole_NSL.shape == (len(weights), *form):
@@ -137,21 +137,21 @@ class Muon(_Bare):
 
 
 def _sides(weight: Tensor) -> tuple[int, int]:
-    """Return the rows and the columns of `weight` seen as a matrix of one row per filter."""
+    """Return the rows and columns of `weight` as a matrix with one row per filter."""
     return len(weight), weight.numel() // len(weight)
 
 
 def _kind(weight: Tensor) -> tuple[int, int]:
-    """Return what weights that are stepped together have in common: the sides, or on a GPU about the shorter one.
+    """Return the key by which weights are batched: the sides, or on a GPU a rounded shorter side only.
 
-    There a product of many matrices takes as long as one of few, so that those with a few zeros more go along.
+    On a GPU a product of many matrices takes as long as one of a few, so that padding with zeros costs little.
     """
     short, long = sorted(_sides(weight))
     return (max(64, 1 << (short - 1).bit_length()), 0) if weight.is_cuda else (short, long)
 
 
 def _places(matrices_NSL: Tensor, weights: list[Tensor]) -> list[Tensor]:
-    """Return where in a matrix each, its shorter side first, the values of `weights` stand, in their shapes."""
+    """Return views of the matrices, one per weight and of its shape; the matrices have the shorter side first."""
     found: list[Tensor] = []
     for matrix_SL, weight in zip(matrices_NSL, weights, strict=True):
         rows, columns = _sides(weight)
@@ -161,7 +161,7 @@ def _places(matrices_NSL: Tensor, weights: list[Tensor]) -> list[Tensor]:
 
 
 def update_scale(weight: Tensor) -> float:
-    """Return what an update of `weight` is multiplied by: sqrt(max(1, rows / columns))."""
+    """Return the factor of an update of `weight`: sqrt(max(1, rows / columns))."""
     rows, columns = _sides(weight)
     return max(1.0, rows / columns) ** 0.5
 
@@ -169,12 +169,12 @@ def update_scale(weight: Tensor) -> float:
 def make_optimizers(
     network: nn.Module, settings: OptimizerSettings, *, batch_size: int, muon: Callable[..., Optimizer] = Muon
 ) -> list[Optimizer]:
-    """Return the optimizers that together hold every parameter of `network` once.
+    """Return the optimizers, which together hold every trainable parameter of `network` once.
 
-    Weight decay leaves out vectors (norm weights, biases) unless `decay_norm_and_bias`. Each group keeps its
-    highest learning rate as `peak`; that of vectors is `norm_and_bias_ratio` times the others'. `muon` takes dense
-    convolutions (groups = 1), the first one only with `muon_stem`, by an optimizer that `muon` makes; SGD takes the
-    rest.
+    Weight decay excludes vectors (norm weights, biases) unless `decay_norm_and_bias` is true. Each group stores its
+    highest learning rate as `peak`; that of vectors is `norm_and_bias_ratio` times that of the others. With
+    `optimizer=muon`, the factory `muon` makes the optimizer of the dense convolutions (groups = 1; the first one only
+    with `muon_stem`), and SGD takes the rest.
     """
     dense = _muon_weights(network, stem=settings.muon_stem) if settings.name == "muon" else []
     taken = {id(weight) for weight in dense}
@@ -196,7 +196,7 @@ def make_optimizers(
         fused = all(weight.device.type in _FUSED and weight.is_floating_point() for weight in rest)
         if settings.name == "adamw":
             betas = (settings.momentum, settings.beta2)
-            # `capturable` asks nothing of the fused step but that it may be recorded.
+            # For the fused step, `capturable` means only that CUDA graphs may record it.
             recordable = all(weight.is_cuda for weight in rest)
             optimizers.append(AdamW(groups, lr=learning_rate, betas=betas, fused=fused, capturable=recordable))
         else:
@@ -209,7 +209,7 @@ def make_optimizers(
 
 
 def set_learning_rate(optimizers: list[Optimizer], ratio: float) -> None:
-    """Give every group `ratio` times its highest learning rate."""
+    """Set the learning rate of every group to `ratio` times its highest one."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * ratio
@@ -221,7 +221,7 @@ def _muon_weights(network: nn.Module, *, stem: bool) -> list[Tensor]:
         weight
         for module in (convolutions if stem else convolutions[1:])
         if module.groups == 1
-        for weight in module.parameters()  # one, or those that it is made of where it is tied; and a bias
+        for weight in module.parameters()  # the weight, or the free parts of a tied one; and the bias
         if weight.requires_grad and weight.ndim > 1 and min(len(weight), weight.numel() // len(weight)) > 1
     ]
 
@@ -244,16 +244,16 @@ def _groups(weights: list[nn.Parameter], settings: OptimizerSettings, rate: floa
 
 
 def clip_gradients(network: nn.Module, largest: float) -> None:
-    """Scale all gradients of `network` so that their norm together is at most `largest`; no synchronisation."""
+    """Scale all gradients of `network` so that their global norm is at most `largest`, without a synchronisation."""
     torch.nn.utils.clip_grad_norm_(network.parameters(), largest)
 
 
 def learning_rate_ratio(schedule: ScheduleSettings, progress: float) -> float:
-    """Return the share of the highest learning rate at `progress`, 0 at the first step, towards 1 at the last.
+    """Return the ratio of the learning rate to the highest one at `progress`; step i of n has the progress i / n.
 
-    `onecycle` rises and falls along half cosines (Smith & Topin 2018), `triangular` along straight lines,
-    `cosine` rises straight and falls along a half cosine (Loshchilov & Hutter 2017), `constant` only rises.
-    Step i of n has the progress i / n. Raises `ValueError` outside 0..1.
+    `onecycle` rises and falls along half cosines (Smith & Topin 2018), `triangular` along straight lines. `cosine`
+    rises linearly and falls along a half cosine (Loshchilov & Hutter 2017), `constant` rises linearly and stays there.
+    Raises `ValueError` if `progress` is outside 0..1.
     """
     if not 0.0 <= progress <= 1.0:
         raise ValueError(f"progress must be from 0 to 1, is {progress}")
@@ -274,7 +274,7 @@ def learning_rate_ratio(schedule: ScheduleSettings, progress: float) -> float:
 
 
 def no_step_learns(schedule: ScheduleSettings, steps: int, batch_size: int) -> str:
-    """Return a notice where each of the `steps` of a run has the learning rate 0, with its fixes; else nothing."""
+    """Return a notice with fixes if each of the `steps` of a run has the learning rate 0, else an empty string."""
     if any(learning_rate_ratio(schedule, step / steps) > 0 for step in range(min(steps, 2))):
         return ""
     what = "the only step of this run has" if steps == 1 else f"all {steps} steps of this run have"
@@ -293,16 +293,16 @@ def _bend(start: float, end: float, share: float) -> float:
 
 
 def make_average(network: nn.Module) -> nn.Module:
-    """Return a copy of `network` in evaluation mode that holds the average; it has the same state-dict names."""
+    """Return a copy of `network` in evaluation mode to hold the average; its state dict has the same keys."""
     average = copy.deepcopy(network).eval()
     return average.requires_grad_(False)
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, *, decay: float, steps: int) -> None:
-    """Move `average` towards `network` after `steps` steps (1 for the first).
+    """Update `average` with `network` after `steps` steps (1 after the first).
 
-    The decay is at most (1 + steps) / (10 + steps), so that the start is forgotten (as in TensorFlow's
+    The decay is at most (1 + steps) / (10 + steps), so that the initial weights are soon forgotten (as in TensorFlow's
     ExponentialMovingAverage). Running statistics are averaged too; counters are copied.
     """
     decay = min(decay, (1 + steps) / (10 + steps))

@@ -1,6 +1,6 @@
-"""How a training shows its progress: bars on a terminal, a line per epoch elsewhere, or nothing.
+"""Progress of a training: bars on a terminal, one line per epoch elsewhere, or nothing.
 
-Imports the standard library; rich only where bars are made.
+Imports the standard library, and rich only when bars are made.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """What a training reports to; every method returns at once."""
+    """Receives the progress of a training; no method blocks."""
 
     def begin(self, *, epochs: int, steps: int, epoch: int, step: int) -> None:
-        """Start showing a run of `epochs` epochs of `steps` steps, `epoch` epochs and `step` steps being done."""
+        """Start showing a run of `epochs` epochs of `steps` steps; `epoch` epochs and `step` steps are done."""
 
     def advance(self) -> None:
         """Count one step."""
 
     def end_epoch(self, record: EpochRecord, best: EpochRecord | None) -> None:
-        """Show a finished epoch, and the one of the best validation accuracy so far."""
+        """Show a finished epoch, and the epoch with the best validation accuracy so far."""
 
     def note(self, text: str) -> None:
         """Show one sentence."""
 
     def close(self) -> None:
-        """Stop showing; harmless when called twice or before `begin`."""
+        """Stop showing; safe to call twice or before `begin`."""
 
 
 def make_progress(stream: TextIO | None = None) -> Progress:
-    """Return bars where `stream` (stderr unless given) is a terminal, lines elsewhere."""
+    """Return bars if `stream` (default: stderr) is a terminal, and lines otherwise."""
     target: TextIO = sys.stderr if stream is None else stream
     return Bars(target) if target.isatty() else Lines(target)
 
@@ -86,7 +86,7 @@ class Lines:
 
 
 class Bars:
-    """A bar for the run and one for the epoch, by rich."""
+    """A bar for the run and one for the epoch, drawn by rich."""
 
     def __init__(self, stream: TextIO, console: Console | None = None) -> None:
         self._stream, self._console = stream, console

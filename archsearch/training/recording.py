@@ -1,8 +1,8 @@
-"""A step's gradients on the CPU recorded as a list of calls, and replayed: as a CUDA graph is, without a graph.
+"""Recording and replay of a step's gradients on the CPU, as a list of calls: like a CUDA graph, but without a graph.
 
-A small network's step is a hundred calls of kernels, none of which takes a millisecond; Python, torch's dispatch and
-autograd between them take as long as a quarter of them. A recording runs a step once, keeps every call with the memory
-that it reads and writes, and then makes the same calls again: the same values, bit for bit. Imports torch only.
+A step of a small network is a hundred kernel calls of less than a millisecond each. Python, torch's dispatcher and
+autograd add a quarter of the kernels' time. A recording runs a step once, keeps every call with the memory that it
+reads and writes, and then repeats these calls, with the same values, bit for bit. Imports torch only.
 
 Legend: B batch, C channels, H height, W width.
 """
@@ -22,39 +22,39 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 _aten = torch.ops.aten
-# What only takes memory: what fills it is recorded.
+# Operations that only allocate memory; the operations that fill it are recorded.
 _TAKES_MEMORY = (_aten.empty, _aten.empty_like, _aten.empty_strided, _aten.new_empty, _aten.new_empty_strided)
 _COPIES = (_aten.clone, _aten._to_copy)
 _UNFORESEEN = (torch.Tag.dynamic_output_shape, torch.Tag.data_dependent_output)
 _KNOWN = ("torch.nn.", "archsearch.")
-_LEAST: Final = 64 * 1024  # bytes of what is worth sharing: maps
+_LEAST: Final = 64 * 1024  # bytes; smaller memory is not worth sharing
 
 LossFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""From images and labels to the mean loss and how many images are classified right."""
+"""Maps images and labels to the mean loss and the number of correctly classified images."""
 
 
 class Call(Protocol):
-    """A call that can be made again, and whose tensors may be put elsewhere in memory."""
+    """A call that can be repeated, and whose tensors may move in memory."""
 
     def __call__(self) -> None:
-        """Make it."""
+        """Run the call."""
         ...
 
     def tensors(self) -> Iterable[Tensor]:
-        """Return those that it reads and writes."""
+        """Return the tensors that the call reads and writes."""
         ...
 
     def moved(self) -> None:
-        """Look up anew where they lie in memory."""
+        """Look up the addresses of the tensors again."""
         ...
 
 
 CallsInto = Callable[[Callable[[Call], None]], AbstractContextManager[None]]
-"""A context within which every call that torch's dispatcher does not see is given to a function."""
+"""Returns a context that passes every call that torch's dispatcher does not see to a function."""
 
 
 def can_record(network: nn.Module) -> bool:
-    """Return whether all that `network` does shows in its operations: its modules are known, and nothing hooks them."""
+    """Return whether the operations of `network` are all that it does: its modules are known and have no hooks."""
     modules = list(network.modules())
     known = all(type(module).__module__.startswith(_KNOWN) for module in modules)
     return known and not any(module._forward_hooks or module._forward_pre_hooks for module in modules)
@@ -63,8 +63,9 @@ def can_record(network: nn.Module) -> bool:
 class Recording:
     """The forward and backward of one step, recorded as they ran.
 
-    `results` are the loss and what comes beside it; `unrepeatable` names an operation whose result is not a matter of
-    tensors alone, so that a replay would not repeat it. Memory that the step takes stays taken.
+    `results` are the loss and the number of correctly classified images. `unrepeatable` names an operation that a
+    replay would not repeat, because its results are not tensors or their shapes depend on data. The memory of the step
+    stays allocated.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Recording:
         labels_B: Tensor,
         calls_into: CallsInto = lambda _: nullcontext(),
     ) -> None:
-        """Run the step for a batch and leave the gradients with the weights, which have none yet."""
+        """Run the step for a batch and set the gradients of the weights, which must have none."""
         self._network, self._places = network, _places(network)
         self._given = (torch.empty_like(images_BCHW).copy_(images_BCHW), labels_B.clone())
         weights = [weight for weight in network.parameters() if weight.requires_grad]
@@ -95,11 +96,11 @@ class Recording:
 
     @property
     def calls(self) -> int:
-        """How many calls a replay is."""
+        """The number of calls in a replay."""
         return len(self._calls)
 
     def suits(self, images_BCHW: Tensor, labels_B: Tensor) -> bool:
-        """Return whether a replay would be the step for this batch, of these weights."""
+        """Return whether a replay is valid: the batch has the recorded form, and the weights have not moved."""
         given = (images_BCHW, labels_B)
         same = all(_form(one) == _form(own) for one, own in zip(given, self._given, strict=True))
         return same and _places(self._network) == self._places
@@ -120,10 +121,10 @@ class Recording:
 
 
 class RecordedGradients:
-    """The gradients of `loss` on a CPU, recorded when they are first computed and from then on replayed.
+    """The gradients of `loss` on a CPU, recorded when they are first computed and then replayed.
 
-    A batch of another shape, or weights that have been put elsewhere in memory, are recorded anew. What is returned,
-    and the gradients, are overwritten by the next step. What cannot be recorded is computed by `plain`.
+    A batch of another shape, or weights that have moved in memory, lead to a new recording. The next step overwrites
+    the returned tensors and the gradients. Steps that cannot be recorded are computed by `plain`.
     """
 
     def __init__(self, loss: LossFunction, plain: LossFunction, network: nn.Module, calls_into: CallsInto) -> None:
@@ -133,14 +134,14 @@ class RecordedGradients:
 
     @property
     def calls(self) -> int:
-        """How many calls a replay is; 0 where there is no recording that the next step could be a replay of."""
+        """The number of calls in a replay; 0 if there is no recording."""
         return 0 if self._recording is None else self._recording.calls
 
     def __call__(self, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Set the gradients of weights that have none yet; return the loss and how many images are classified right."""
+        """Set the gradients, which must be None before; return the loss and the number of correct images."""
         if self._recording is not None and self._recording.suits(images_BCHW, labels_B):
             return self._recording.replay(images_BCHW, labels_B)
-        self._recording = None  # its memory is free before the next takes some
+        self._recording = None  # free its memory before the next recording allocates
         if not self._can:
             return self._plain(images_BCHW, labels_B)
         recording = Recording(self._loss, self._network, images_BCHW, labels_B, self._calls_into)
@@ -150,7 +151,7 @@ class RecordedGradients:
 
 
 class _Operation:
-    """A call of an operation of torch, which can be made again; without `results` it writes into its arguments."""
+    """A repeatable call of a torch operation; without `results`, the operation writes into its arguments."""
 
     __slots__ = ("_args", "_function", "_kwargs", "_results")
 
@@ -170,11 +171,11 @@ class _Operation:
         return _tensors((self._args, self._kwargs, self._results))
 
     def moved(self) -> None:
-        """Nothing to do: it holds tensors, not addresses."""
+        """Do nothing: the call holds tensors, not addresses."""
 
 
 class _Recorder(TorchDispatchMode):
-    """Adds every operation that is run to `calls`, as one that writes where it wrote, and its memory to `taken`."""
+    """Appends every operation to `calls`, with the tensors that it wrote as outputs, and its new memory to `taken`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -194,14 +195,14 @@ class _Recorder(TorchDispatchMode):
             return result
         if any(tag in func.tags for tag in _UNFORESEEN) or not all(isinstance(one, Tensor | None) for one in results):
             self.unrepeatable = str(func)
-        if func._schema.is_mutable or fresh:  # what is neither is a view
-            # Without what autograd hangs on tensors, so that its graph is not kept.
+        if func._schema.is_mutable or fresh:  # otherwise it only returned a view
+            # Detached, so that autograd's graph is not kept alive.
             self.calls.append(_repeatable(func, *tree_map_only(Tensor, Tensor.detach, (args, kwargs, results))))
         return result
 
 
-# torch has wrapped it so that its compiler leaves it alone; the wrapper loads the compiler, a second and a half, with
-# its first call.
+# torch wraps the method so that its compiler ignores it. The first call of the wrapper loads the compiler, which takes
+# a second and a half.
 _Recorder.__torch_dispatch__ = inspect.unwrap(_Recorder.__torch_dispatch__)
 
 
@@ -220,7 +221,7 @@ def _repeatable(func: OpOverload, args: Any, kwargs: dict[str, Any], results: li
 
 
 def _out_variant(func: OpOverload, results: int) -> OpOverload | None:
-    """Return the overload that takes the same and writes into tensors that it is given."""
+    """Return the overload with the same arguments that writes into given tensors, or None."""
     wanted = [(one.name, str(one.type)) for one in func._schema.arguments]
     for name in func.overloadpacket.overloads():
         overload = getattr(func.overloadpacket, name)
@@ -236,7 +237,7 @@ def _tensors(values: object) -> Iterator[Tensor]:
 
 
 def _laid_as(weight: Tensor, gradient: Tensor | None) -> Tensor | None:
-    """Return `gradient` in the order of memory of `weight`, as torch leaves it: fused optimizers count on that."""
+    """Return `gradient` in the memory layout of `weight`, as autograd does: fused optimizers rely on that."""
     if gradient is None or gradient.stride() == weight.stride():
         return gradient
     return torch.empty_like(weight, requires_grad=False).copy_(gradient)
@@ -247,20 +248,20 @@ def _form(values: Tensor) -> tuple[object, ...]:
 
 
 def _places(network: nn.Module) -> list[int]:
-    """Return where weights and buffers lie in memory."""
+    """Return the addresses of the weights and buffers."""
     return [one.data_ptr() for values in (network.parameters(), network.buffers()) for one in values]
 
 
 def storages_of(tensors: Iterable[Tensor]) -> set[int]:
-    """Return which memory `tensors` lie in; tensors that are views of one another lie in the same."""
+    """Return the identities of the storages of `tensors`; views of one another share one."""
     return {one.untyped_storage()._cdata for one in tensors}
 
 
 def share_memory(calls: Sequence[Call], taken: Set[int], kept: Set[int]) -> None:
-    """Let maps of one size that are never needed at once lie in the same memory.
+    """Let storages of equal size that are never needed at the same time share memory.
 
-    `taken` is the memory that the calls themselves take, of which every byte is written before it is read; what is
-    `kept` is needed after the last call. A map lives from the first call that touches it to the last.
+    `taken` are the storages that the calls allocate; every byte of them is written before it is read. Those in `kept`
+    are needed after the last call. A storage lives from the first call that touches it to the last.
     """
     movable = taken - kept
     tensors: dict[int, list[Tensor]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What a training leaves as values: one record per epoch and the result; imports the standard library only."""
+"""The record of an epoch and the result of a training; imports the standard library only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRecord:
-    """One line of `metrics.jsonl`; accuracies are from 0 to 1, `train_*` are on augmented images."""
+    """One line of `metrics.jsonl`; accuracies are from 0 to 1, and `train_*` refer to augmented images."""
 
     epoch: int  # 1 for the first
     learning_rate: float  # of the first optimizer group at the last step
@@ -20,18 +20,18 @@ class EpochRecord:
     train_accuracy: float
     validation_loss: float | None
     validation_accuracy: float | None
-    seconds: float  # of training, evaluation left out
+    seconds: float  # of training, without evaluation
     images_per_second: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
-    """A finished training; accuracies are from 0 to 1, of the averaged weights where `train.ema` is on.
+    """A finished training; accuracies are from 0 to 1, and belong to the averaged weights if `train.ema` is set.
 
-    `validation_accuracy` is of the last epoch and is the one to compare; the best one is for information.
-    Test numbers are None where the test set was not asked for. `test_accuracy_flip` is with flip
-    test-time augmentation, kept apart from `test_accuracy`, which is never. `probabilities_NK` are those of the images
-    that were evaluated last, test or validation; None where a resumed run had nothing left to evaluate.
+    Compare designs by `validation_accuracy`, which is that of the last epoch; the best one is for information. The test
+    numbers are None if the test set was not evaluated. `test_accuracy_flip` is measured with flip test-time
+    augmentation, `test_accuracy` always without. `probabilities_NK` belong to the images that were evaluated last, test
+    or validation; it is None if nothing was evaluated, as in a resumed run that had nothing left to do.
     """
 
     epochs: int
@@ -42,11 +42,11 @@ class TrainResult:
     test_accuracy: float | None
     test_loss: float | None
     test_accuracy_flip: float | None
-    images_per_second: float  # of training; evaluation and compiling left out
-    seconds: float  # wall clock, evaluation and compiling and earlier parts of a resumed run included
+    images_per_second: float  # of training, without evaluation and compiling
+    seconds: float  # wall-clock time, with evaluation, compiling and the earlier parts of a resumed run
     device: str
     precision: str  # of activations in training
-    backend: str  # eager, compiled or kernels, and +cuda_graphs behind it
+    backend: str  # kernels, or eager or compiled, with +cuda_graphs if steps were recorded
     pruned: bool
     seed: int
     data_fingerprint: str
@@ -57,16 +57,16 @@ class TrainResult:
 
     @property
     def compiled(self) -> bool:
-        """Whether `torch.compile` made the forward."""
+        """Whether the forward was compiled by `torch.compile`."""
         return self.backend.startswith("compiled")
 
     @property
     def kernels(self) -> bool:
-        """Whether the project's own kernels computed it."""
+        """Whether the project's own kernels were used."""
         return self.backend == "kernels"
 
 
 def best_epoch(history: tuple[EpochRecord, ...] | list[EpochRecord]) -> EpochRecord | None:
-    """Return the first epoch of the highest validation accuracy, or None where none was evaluated."""
+    """Return the first epoch with the highest validation accuracy, or None if none was evaluated."""
     seen = [record for record in history if record.validation_accuracy is not None]
     return max(seen, key=lambda record: record.validation_accuracy or 0.0, default=None)

@@ -1,4 +1,4 @@
-"""One step of a training: the loss of a batch, its gradients, what the optimizers make of them, and the epoch's sums.
+"""One training step: the loss of a batch, its gradients, the optimizers' updates, and the epoch's running sums.
 
 Imports torch. Legend: B batch, C channels, H height, W width, K classes.
 """
@@ -20,20 +20,20 @@ from archsearch.training.optimizers import clip_gradients
 from archsearch.training.recording import LossFunction
 
 Forward = Callable[[Tensor], Tensor]
-"""From (B, C, H, W) images to (B, K) logits."""
+"""Maps (B, C, H, W) images to (B, K) logits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """The mean loss of a network over a batch, and how many of its images are classified right."""
+    """The mean loss of a network over a batch, and the number of correctly classified images."""
 
     forward: Forward
     device: torch.device
-    precision: Precision  # that torch casts activations to
+    precision: Precision  # of autocast
     label_smoothing: float
 
     def __call__(self, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss, which requires a gradient, and the count."""
+        """Return the loss, with its autograd graph, and the count."""
         with autocast(self.device, self.precision):
             logits_BK = self.forward(images_BCHW)
         logits_BK = logits_BK.float()
@@ -43,13 +43,13 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Gradients:
-    """Sets the gradients of a loss, times the scale of `scaler`."""
+    """Computes the gradients of a loss, multiplied by the scale of `scaler`."""
 
     loss: LossFunction
     scaler: torch.amp.GradScaler
 
     def __call__(self, images_BCHW: Tensor, labels_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Set the gradients of weights that have none yet; return the loss and how many images are classified right."""
+        """Set the gradients, which must be None before; return the loss and the number of correct images."""
         loss, correct = self.loss(images_BCHW, labels_B)
         self.scaler.scale(loss).backward()
         return loss.detach(), correct
@@ -57,10 +57,10 @@ class Gradients:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Moves the weights of `state` by the gradients of a batch, and adds its loss to the sums of the epoch.
+    """Updates the weights of `state` with the gradients of a batch, and adds to the sums of the epoch.
 
-    `gradients` sets them and returns the loss and how many images are classified right; `clip` is the largest norm of
-    all of them together.
+    `gradients` sets the gradients and returns the loss and the number of correctly classified images. `clip` is the
+    maximum global norm of the gradients.
     """
 
     gradients: LossFunction
@@ -85,10 +85,10 @@ class Step:
 
 
 class FiniteCheck:
-    """Checks whether a scalar on the device is still finite, without making the device wait.
+    """Checks whether a scalar on the device is still finite, without a synchronisation.
 
-    On the CPU the value is read at once. On CUDA it is copied aside without waiting and read at the next check, so the
-    answer is one check late. On other devices the answer is always yes; the end of the epoch decides there.
+    On the CPU the value is read at once. On CUDA it is copied asynchronously and read at a later check, once the copy
+    is done: usually the next one. On other devices the answer is always yes; there the end of the epoch decides.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -97,7 +97,7 @@ class FiniteCheck:
         self._event: torch.cuda.Event | None = None
 
     def is_finite(self, value: Tensor) -> bool:
-        """Return False where `value`, or on CUDA its state at the last check, is infinite or not a number."""
+        """Return False if `value`, or on CUDA its copy from an earlier check, is infinite or not a number."""
         if self._kind == "cpu":
             return math.isfinite(value.item())
         if self._kind != "cuda":

@@ -1,4 +1,4 @@
-"""Files of a run that are written whole or not at all; imports no torch."""
+"""Atomic writes of a run's files, and its metrics as JSON Lines; imports no torch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from archsearch.training.result import EpochRecord
 
 _PART = ".part"  # the ending of a file that is being written
 _CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
-"""Errors of file systems that cannot sync: some of networks and of virtual machines."""
+"""Errors of file systems that do not support fsync, such as some network file systems and those of some VMs."""
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Put `content` at `path` so that a reader sees the old file or the new one, also after a power cut.
+    """Write `content` to `path` atomically: a reader sees the old file or the new one, even after a power cut.
 
-    Raises `StorageError` where the disk is full or the place cannot be written; the old file is then still there.
+    Raises `StorageError` if the disk is full or `path` cannot be written; the old file then remains.
     """
     try:
         replace_whole(path, content)
@@ -31,7 +31,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def replace_whole(path: Path, content: bytes) -> None:
-    """Do what `write_whole` does, for a file outside of a run's folder: raises `OSError`."""
+    """Do the same as `write_whole` for a file outside a run directory, but raise `OSError`."""
     part = path.with_name(f".{path.name}.{os.getpid()}{_PART}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,9 +47,9 @@ def replace_whole(path: Path, content: bytes) -> None:
 
 
 def remove_parts(folder: Path, *, seconds: float = 0.0) -> None:
-    """Remove what killed processes have left of files that they were writing into `folder` and the folders in it.
+    """Remove the partial files of killed processes from `folder` and its direct subfolders.
 
-    In a folder that living processes write into too, only parts older than `seconds` are theirs no more.
+    Parts younger than `seconds` stay: in a shared folder, a live process may still be writing them.
     """
     for part in (*folder.glob(f".*{_PART}"), *folder.glob(f"*/.*{_PART}")):
         with contextlib.suppress(OSError):
@@ -58,19 +58,19 @@ def remove_parts(folder: Path, *, seconds: float = 0.0) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Give a damaged file another name, so that a new one can be written, and return it."""
+    """Rename a damaged file, so that a new one can be written, and return the new name."""
     aside = path.with_name(f"{path.stem}.damaged{path.suffix}")
     path.replace(aside)
     return aside
 
 
 def write_metrics(path: Path, history: Iterable[EpochRecord]) -> None:
-    """Write all of `history` to `path`, a JSON object per line, in place of what was there."""
+    """Write `history` to `path` as JSON Lines, and replace an existing file."""
     write_whole(path, "".join(_line(record) for record in history).encode())
 
 
 def read_metrics(path: Path) -> list[EpochRecord]:
-    """Return the epochs in `path` up to the first line that is cut short; none where there is no such file."""
+    """Return the epochs in `path` up to the first incomplete line; an empty list if the file does not exist."""
     found: list[EpochRecord] = []
     with contextlib.suppress(OSError, ValueError, TypeError), path.open(encoding="utf-8") as lines:
         for line in lines:
@@ -80,7 +80,7 @@ def read_metrics(path: Path) -> list[EpochRecord]:
 
 
 def append_metrics(path: Path, record: EpochRecord) -> None:
-    """Add the line of one epoch to `path`. Raises `StorageError` where that cannot be done."""
+    """Append the line of one epoch to `path`; raise `StorageError` if that fails."""
     try:
         with path.open("a", encoding="utf-8") as file:
             file.write(_line(record))
@@ -89,7 +89,7 @@ def append_metrics(path: Path, record: EpochRecord) -> None:
 
 
 def cannot_write(path: Path, error: OSError) -> StorageError:
-    """Return the error that names `path`, the cause and the fix."""
+    """Return an error that names `path`, the cause and the fix."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     cause = "the disk is full" if full else (error.strerror or str(error))
     fix = "Free some space" if full else "Make the folder writable"
@@ -104,7 +104,7 @@ def _line(record: EpochRecord) -> str:
 
 
 def _sync(handle: int) -> None:
-    """Write an open file through to the disk, where its file system can do that."""
+    """Flush an open file to the disk, if its file system supports that."""
     try:
         os.fsync(handle)
     except OSError as error:
@@ -113,8 +113,8 @@ def _sync(handle: int) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the names in `folder` through to the disk, where that can be done: the file itself is written already."""
-    if os.name == "nt":  # a folder cannot be opened there
+    """Flush the entries of `folder` to the disk, if that is supported; the file itself is flushed already."""
+    if os.name == "nt":  # Windows cannot open a folder
         return
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""How long a training step of a network takes on a device, and an image of an evaluation; imports torch.
+"""Measure the time of a training step, and of an evaluated image, of a network on a device; imports torch.
 
 Knows `nn.Module`, never a plan. Legend: B batch, C channels, H height, W width.
 """
@@ -21,17 +21,17 @@ from archsearch.training.checkpoint import RunState
 from archsearch.training.device import choose_device, freed_after, switches
 from archsearch.training.evaluation import DeviceDataset, EvaluationInput, logits_of
 
-_WARM = 2  # steps before the first that counts: one is recorded or finds algorithms, one takes memory
-_FEWEST, _MOST = 3, 64  # steps that count
+_WARM = 2  # warm-up steps: they record the step, search for algorithms and allocate memory
+_FEWEST, _MOST = 3, 64  # measured steps
 _BATCHES = 2  # of different images
 
 Clock = Callable[[], float]
-"""Seconds since some moment; `time.process_time` leaves out what other processes take, of a run on one thread."""
+"""Returns seconds; for a run on one thread, `time.process_time` leaves out the time of other processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """The least seconds that a step took, and an image of an evaluation."""
+    """The minimum seconds of a training step, and of an image in evaluation."""
 
     step: float
     evaluated_image: float
@@ -48,11 +48,11 @@ def time_training(
     seconds: float,
     clock: Clock = time.perf_counter,
 ) -> Timing:
-    """Return how long `network` takes to train on drawn bytes, by the backend that `settings` choose.
+    """Return how long `network` takes on random images, with the backend that `settings` select.
 
-    A step is a whole one: batch, forward, backward, optimizer. Steps are taken for about `seconds` by `clock`, and the
-    fastest counts: what disturbs one makes it slower, never faster. The network is changed. Raises `SpecError` and
-    `DeviceMemoryError` as a training does.
+    A step is complete: batch, forward, backward, optimizer. Steps run for about `seconds` of `clock`, and the fastest
+    counts, because disturbances only make a step slower. Changes the weights of the network. Raises `SpecError` and
+    `DeviceMemoryError` like a training.
     """
     device = choose_device(settings.device)
 
@@ -115,7 +115,7 @@ def _measured(
 
 
 def _least(do: Callable[[int], object], seconds: float, clock: Clock, device: torch.device) -> float:
-    """Return the least seconds of one call of `do`, called with 0, 1, 2, ..."""
+    """Return the minimum seconds of a call of `do`, which is called with 0, 1, 2, ..."""
 
     def timed(number: int) -> float:
         began = clock()

@@ -1,1 +1,1 @@
-"""Hydra's sweeper over `archsearch.search`. Hydra accepts sweepers from the package `hydra_plugins` alone."""
+"""The Hydra sweeper for `archsearch.search`. Hydra only accepts sweepers from the package `hydra_plugins`."""

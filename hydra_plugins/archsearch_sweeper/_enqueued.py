@@ -21,10 +21,10 @@ _WHERE = "study.enqueue"
 def enqueued_points(
     given: Sequence[Mapping[str, Value]], space: Space, fixed: Mapping[str, Value], composer: Composer
 ) -> tuple[Params, ...]:
-    """Return the points of `space` that the mappings of `study.enqueue` stand for.
+    """Return the points of `space` that the mappings of `study.enqueue` describe.
 
-    A key that one leaves out has the value of the composed configuration: `{}` is the design of the command itself.
-    Raises `SpecError` for a key that is not searched over, and for a value that the space does not have.
+    A key that a mapping leaves out has the value of the composed configuration: `{}` is the design of the command
+    itself. Raises `SpecError` for a key that is not searched over, and for a value that the space does not contain.
     """
     return tuple(_point(f"{_WHERE}[{index}]", each, space, fixed, composer) for index, each in enumerate(given))
 
@@ -52,9 +52,9 @@ def _point(
 
 
 def _composed_value(name: str, parameter: Parameter, tree: Mapping[str, Any], composer: Composer) -> Value:
-    """Return the value that a key has in `tree`: its own, or the default of its stage's block.
+    """Return the value of a key in `tree`: the value set there, or the default of its stage's block.
 
-    An option that the block does not have is ignored, so any value does.
+    If the block does not have the option, the value has no effect, and any value of the space is returned.
     """
     parts = name.split(".")
     node: Any = tree

@@ -1,6 +1,6 @@
-"""The task of a search over experiments: candidates by analysis, trainings by `archsearch.runs`.
+"""The task of a search over experiments: it analyses candidates and trains them with `archsearch.runs`.
 
-Torch is imported for the first feasible candidate, whose precision depends on the device.
+Torch is imported at the first feasible candidate, because the precision depends on the device.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentTasks:
-    """Makes the task in any process, from `base` overrides, the user's config `sources` and what the study holds.
+    """Creates the task in any process, from the `base` overrides, the user's config `sources` and study properties.
 
-    `images` are the training and the validation images, given where the seconds of trainings are to be predicted, and
-    `epochs` those of a whole training, which is predicted at every rung; None: those of a design's own settings.
+    `images` are the numbers of training and validation images, set if training times are to be predicted. `epochs` are
+    those of a whole training, whose time is predicted at every rung; if None, those of a design's own settings.
     """
 
     base: tuple[str, ...]
@@ -89,7 +89,10 @@ class ExperimentTask:
         return candidate
 
     def preview(self, assignments: Assignments) -> Candidate | None:
-        """Return the candidate of a design without its key, None where it is infeasible; loads no torch."""
+        """Return the candidate of a design, or None if it is infeasible, without importing torch.
+
+        Its `key` lacks the fingerprint of the data and the precision.
+        """
         try:
             candidate = self._preview(assignments)
         except SpecError:
@@ -120,7 +123,7 @@ class ExperimentTask:
         from archsearch.training.device import choose_device, choose_precision
 
         settings = self._train_settings(tree)
-        if settings is not self._chosen[0]:  # thousands of candidates share them, and asking for devices takes time
+        if settings is not self._chosen[0]:  # thousands of candidates share them, and querying devices is slow
             self._chosen = (settings, choose_precision(settings, choose_device(settings.device)))
         return self._chosen[1]
 
@@ -146,7 +149,7 @@ class ExperimentTask:
         checked = job.candidate.experiment[1]
         experiment = self._experiment(job)
         dataset = self._images(experiment)
-        if design_in(job.run_dir) not in (None, checked.design_id):  # no fault of the design
+        if design_in(job.run_dir) not in (None, checked.design_id):  # not the fault of the design
             raise StorageError(f"{job.run_dir}: holds the run of another design. Move that folder away.")
         with logged(self._logging, job.run_dir):
             record = read_result(job.run_dir) if job.resume else None
@@ -155,24 +158,24 @@ class ExperimentTask:
                 record = _trained(experiment, job, dataset)
                 if checked.training is not None:
                     self._learn(job.candidate, experiment, record)
-            else:  # an earlier worker had finished the training, and may have recorded no epoch
+            else:  # an earlier worker finished the training, but may not have reported its epochs
                 _report_epochs(job)
                 finish(experiment, checked, dataset, job.run_dir)
         return outcome_of(record)
 
     def _learn(self, candidate: Candidate, experiment: Experiment, record: Mapping[str, Any]) -> None:
-        """Let the predictions of the next candidates learn from a finished training."""
+        """Update the predicted times of later candidates with a finished training."""
         tree, checked = candidate.experiment
-        given = self._whole(replace(experiment.train, device=self._train_settings(tree).device))  # as it was predicted
+        given = self._whole(replace(experiment.train, device=self._train_settings(tree).device))  # as when predicted
         learn(self._times, replace(experiment, train=given), checked.training, record)
         self._predicting = None
 
     def _whole(self, settings: TrainSettings) -> TrainSettings:
-        """Return the settings of the whole training of a design that is trained at a rung."""
+        """Return the settings of a design's whole training, from those of its training at a rung."""
         return settings if self._epochs is None else replace(settings, epochs=self._epochs)
 
     def _experiment(self, job: Job) -> Experiment:
-        """Return the settings of the job's training, on the device that it was given."""
+        """Return the settings of the job's training, with the device assigned to the job."""
         experiment = decode_experiment(job.candidate.experiment[0], self._composer.blocks)
         train = experiment.train
         if job.device is not None and train.device in ("auto", "cuda"):
@@ -180,7 +183,7 @@ class ExperimentTask:
         return replace(experiment, train=train, study=replace(experiment.study, objectives=self._objectives))
 
     def _images(self, experiment: Experiment) -> Dataset:
-        """Return the images, read once; raises `DataError` where they are not those of the study."""
+        """Return the images, read once; raises `DataError` if they are not those of the study."""
         from archsearch.data.load import load_dataset
 
         if self._dataset is None:
@@ -188,7 +191,7 @@ class ExperimentTask:
         return self._dataset
 
     def _write_overrides(self, job: Job) -> None:
-        """Leave in the run's folder the overrides and the sources that compose it again, in files like Hydra's."""
+        """Write the overrides and sources that compose the run again to its run directory, in files like Hydra's."""
         import yaml
 
         candidate = job.candidate
@@ -202,13 +205,13 @@ class ExperimentTask:
 
 
 def _as_claimed(job: Job) -> Job:
-    """Return the job as its trial was claimed: the design of one that another worker began has been checked again."""
+    """Return the job without a broken limit on its training time: it was kept when the trial was claimed."""
     tree, checked = job.candidate.experiment
     return replace(job, candidate=replace(job.candidate, experiment=(tree, begun(checked))))
 
 
 def _report_epochs(job: Job) -> None:
-    """Report the epochs in the job's folder, each with its validation accuracy."""
+    """Report the epochs recorded in the job's run directory, each with its validation accuracy."""
     from archsearch.training.loop import METRICS
 
     for one in read_metrics(job.run_dir / METRICS):
@@ -217,7 +220,7 @@ def _report_epochs(job: Job) -> None:
 
 
 def _trained(experiment: Experiment, job: Job, dataset: Dataset) -> dict[str, Any]:
-    """Return the record of the training, which starts from the beginning where its checkpoint is damaged."""
+    """Return the record of the training, which starts from the beginning if its checkpoint is damaged."""
     from archsearch.runs.execute import execute
     from archsearch.training.checkpoint import DamagedCheckpoint, set_checkpoint_aside
 
@@ -244,7 +247,7 @@ def _trained(experiment: Experiment, job: Job, dataset: Dataset) -> dict[str, An
 
 
 def outcome_of(record: Mapping[str, Any]) -> Outcome:
-    """Return what `result.json` holds as the outcome of a trial: a value for every objective."""
+    """Return the outcome of a trial from its `result.json`: the recorded value of every objective."""
     values = {name: one.value_in(record) for name, one in OBJECTIVES.items()} | record.get("objectives", {})
     attrs = {name: record[name] for name in ("epochs", "device", "precision", "versions", "seed", "notices")}
     return Outcome(
@@ -255,7 +258,7 @@ def outcome_of(record: Mapping[str, Any]) -> Outcome:
 
 
 def _require_same(dataset: Dataset, fingerprint: str) -> Dataset:
-    """Return the data; raises `DataError` where they are not those of the study."""
+    """Return the data; raises `DataError` if they are not those of the study."""
     if dataset.fingerprint != fingerprint:
         what = (
             f"the images of {dataset.name} here are not those of the study ({dataset.fingerprint}, not {fingerprint})"

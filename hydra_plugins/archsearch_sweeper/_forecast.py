@@ -1,4 +1,4 @@
-"""What a search prints before its first trial: the size of its space, the share that is feasible, the time it takes."""
+"""What a search prints before its first trial: the size of its space, the feasible share and the expected time."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from archsearch.search.sweep import Sweep
 from archsearch.search.task import Assignments, Candidate
 
 SECONDS = 1.0
-"""How long designs are sampled after the first, which composes the configuration."""
-ENOUGH = 1000  # designs, whose share is known to 3 points
-_FEW = 100  # below, they are counted: a percentage would promise too much
-_PLAIN = 10_000_000  # numbers below are written with all their digits
+"""How long designs are sampled after the first one, which also composes the configuration."""
+ENOUGH = 1000  # designs, enough to know the share to 3 percentage points
+_FEW = 100  # with fewer designs, counts are printed: a percentage would suggest too much precision
+_PLAIN = 10_000_000  # smaller numbers are printed with all digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Designs drawn from a space: how many, whether these are `all`, and the feasible ones."""
+    """Designs drawn from a space: how many, whether they are `all` of them, and the feasible ones."""
 
     drawn: int
     feasible: Sequence[Candidate] = field(default=())
@@ -40,9 +40,9 @@ def draw_sample(
     seconds: float = SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Sample:
-    """Return designs of the space, drawn for `seconds`; each point once where the space is small.
+    """Return designs drawn from the space for `seconds`; if the space is small, each point is drawn once.
 
-    `check` returns the candidate of a feasible design, None for an infeasible one.
+    `check` returns the candidate of a feasible design, or None for an infeasible one.
     """
     feasible: list[Candidate] = []
     drawn, end = 0, math.inf
@@ -66,16 +66,16 @@ def _points(space: Space) -> itertools.chain[Params]:
 
 
 def trial_seconds(snapshot: StudySnapshot) -> float | None:
-    """Return how many seconds a trial takes: the mean of those that ended, None before the first one has."""
+    """Return the mean number of seconds of the trained trials; None before the first one."""
     found = [trial.user_attrs.get("seconds") for trial in snapshot.trained]
     known = [float(one) for one in found if isinstance(one, int | float) and math.isfinite(one)]
     return statistics.fmean(known) if known else None
 
 
 def predicted_seconds(sample: Sample, sweep: Sweep) -> float | None:
-    """Return how many seconds a trial is predicted to take; None where the limits and the search ask for none.
+    """Return the predicted mean number of seconds of a trial; None if no limit or search needs a prediction.
 
-    Every rung gets about as many epochs in all, so that there are the fewer trials at a rung the longer it is.
+    Every rung gets about the same number of epochs in total, so longer rungs have fewer trials.
     """
     whole = [one.training.seconds for each in sample.feasible if (one := each.experiment[1]).training is not None]
     if not whole:
@@ -117,7 +117,7 @@ def _time_text(sweep: Sweep, sample: Sample, snapshot: StudySnapshot, left: int 
 
 
 def listed_text(total: int, infeasible: int) -> str:
-    """Return the line before the first trial of a search that trains each of `total` designs."""
+    """Return the line before the first trial of a search that trains each of `total` listed designs."""
     return f"{number(total)} designs are listed, {number(infeasible)} of them infeasible"
 
 

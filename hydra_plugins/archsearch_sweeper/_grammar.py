@@ -1,4 +1,4 @@
-"""Hydra's override grammar as a space: which keys are searched over which values, and which are fixed."""
+"""Read a space from Hydra's override grammar: which keys are searched over which values, and which are fixed."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from archsearch.errors import SpecError
 from archsearch.overrides import SEARCH_GROUPS, group_of
 from archsearch.search.space import Choice, Parameter, Range, Space, Value
 
-# What is the same for all trials of a study: results under other data or limits cannot be compared.
+# The same for all trials of a study, because results on other data or under other limits cannot be compared.
 HELD = (*SEARCH_GROUPS, "data", "constraints", "resume", "experiment", "tracking")
 MOST_VALUES = 10_000
-"""Values of a range; an interval has any number."""
+"""Maximum number of values of a range; an interval has no such limit."""
 LARGEST = 1e18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a command line asks for: a space, assignments from the space's file, and the plain overrides.
+    """What a command line requests: a space, fixed assignments from the space's file, and the plain overrides.
 
-    `exhaustive` where nothing but comma lists and globs was given, `shuffle` where one asks for another order.
+    `exhaustive` is true if only comma lists and globs were given, `shuffle` if a sweep requests a random order.
     """
 
     space: Space
@@ -38,10 +38,10 @@ class Request:
 def read_request(
     arguments: Iterable[str], space: Mapping[str, Any] | None, loader: Any = None, *, name: str | None = None
 ) -> Request:
-    """Return what the overrides `arguments` and the mapping `space`, an option of the group by `name`, ask for.
+    """Return what the overrides `arguments` and the mapping `space`, option `name` of its group, request.
 
-    The former win. `loader` is Hydra's config loader, for globs over config groups. Raises `SpecError` for what cannot
-    be searched.
+    The overrides take precedence. `loader` is Hydra's config loader, for globs over config groups. Raises `SpecError`
+    for what cannot be searched.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -82,7 +82,7 @@ def read_request(
 
 
 def _parsed(parser: Any, name: str, raw: Any, file: str) -> Any:
-    """Return a key of a space and its value as an override; raises `SpecError` where it is none."""
+    """Parse a key of a space and its value as an override; raises `SpecError` if they are not one."""
     from hydra.errors import HydraException
 
     if isinstance(raw, Mapping):
@@ -99,7 +99,7 @@ def _parsed(parser: Any, name: str, raw: Any, file: str) -> Any:
 
 
 def parameter_of(override: Any, loader: Any = None) -> Parameter:
-    """Return the values that a sweep override names: choices, a range with a step, or an interval."""
+    """Return the values of a sweep override: choices, a range with a step, or an interval."""
     from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
 
     name, sweep = _name(override), override.value()
@@ -132,7 +132,7 @@ def parameter_of(override: Any, loader: Any = None) -> Parameter:
 
 
 def _values_of(name: str, sweep: Any) -> list[Any]:
-    """Return the values of a range; raises `SpecError` for one without a step, or of more than `MOST_VALUES`."""
+    """Return the values of a range; raises `SpecError` if the step is 0 or there are more than `MOST_VALUES`."""
     start, stop, step = (_bound(name, bound) for bound in (sweep.start, sweep.stop, sweep.step))
     if step == 0:
         raise SpecError(
@@ -145,14 +145,14 @@ def _values_of(name: str, sweep: Any) -> list[Any]:
 
 
 def _bound(name: str, bound: Any) -> Any:
-    """Return an end or the step of a range or an interval, a number; raises `SpecError` for any other."""
+    """Return a bound or step of a range or an interval; raises `SpecError` unless it is a number within `LARGEST`."""
     if isinstance(bound, bool) or not isinstance(bound, int | float) or not -LARGEST <= bound <= LARGEST:
         raise SpecError(name, f"a range or an interval has numbers from -1e18 to 1e18, got {describe(bound)}")
     return bound
 
 
 def scalar(name: str, value: Any) -> Value:
-    """Return one value of a sweep as a plain one; raises `SpecError` for lists and mappings."""
+    """Return one value of a sweep as a plain value; raises `SpecError` for lists, mappings, NaN and infinity."""
     from hydra.core.override_parser.types import QuotedString
 
     if isinstance(value, QuotedString):

@@ -1,4 +1,4 @@
-"""A search through Hydra's launchers (joblib, submitit, ray): every job they start is one worker of the same study."""
+"""A search through Hydra's launchers (joblib, submitit, ray): each job is one worker of the same study."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hydra_plugins.archsearch_sweeper._stopping import stopping_in_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchedWorker:
-    """What a launcher calls in each of its jobs; travels as a pickle, so it holds no database address.
+    """The function that a launcher calls in each of its jobs; it is pickled, so it holds no database address.
 
     The address is read from the job's own configuration, where `${oc.env:...}` stays unresolved until it is used.
     """
@@ -40,7 +40,7 @@ class LaunchedWorker:
     total: int | None
 
     def __call__(self, config: Any) -> None:
-        """Be one worker until the search is done, or the time of the job's own that the budget gives is over."""
+        """Run one worker until the search is done or the budget, counted from the start of this job, is spent."""
         began = time.monotonic()
         protect_output()
         settings = replace(self.sweep.settings, storage=str(config.study.storage))
@@ -58,18 +58,18 @@ class LaunchedWorker:
 
 
 def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWorker, study: Study) -> None:
-    """Start `study.workers` jobs through the launcher that the command line chose, and wait for all of them.
+    """Start `study.workers` jobs through the launcher that the command line selects, and wait for all of them.
 
-    A job that was killed leaves its trial to the others, or to the same command run again. Raises what a job raised,
-    `RunError` where the launcher failed or lost jobs without which the search is not done, and `InterruptedRun` after
-    Ctrl-C.
+    The trial of a killed job is resumed by the other jobs, or when the same command runs again. Raises what a job
+    raised, except that an interrupted job counts as lost; `RunError` if the launcher failed or lost jobs and the other
+    jobs do not finish the search; and `InterruptedRun` after Ctrl-C.
     """
     from hydra.core.plugins import Plugins
 
-    settings = replace(worker.sweep.settings, storage="-", warm_start=None)  # addresses; what was read travels
+    settings = replace(worker.sweep.settings, storage="-", warm_start=None)  # no addresses; `earlier` has what was read
     travelling = replace(worker, sweep=replace(worker.sweep, settings=settings))
     launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=travelling, config=config)
-    # A worker has no output of its own: the files of a training are in the folder of its trial.
+    # A worker has no output of its own: the files of a training are in its run directory.
     jobs = [
         [*overrides, "hydra.output_subdir=null", "hydra.job.chdir=false"] for _ in range(worker.sweep.settings.workers)
     ]
@@ -87,7 +87,7 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
         _remove_empty(Path(str(config.hydra.sweep.dir)), len(jobs))
     for returned in launched:
         try:
-            _ = returned.return_value  # raises where the job did
+            _ = returned.return_value  # raises if the job did
         except InterruptedRun as error:
             lost = error
     if lost is None:
@@ -99,14 +99,14 @@ def launch(context: Any, config: Any, overrides: list[str], worker: LaunchedWork
 
 
 def _remove_empty(folder: Path, jobs: int) -> None:
-    """Remove the empty folders that the launcher has made for its jobs."""
+    """Remove the empty folders that the launcher created for its jobs."""
     for one in (*(folder / str(job) for job in range(jobs)), folder):
-        with contextlib.suppress(OSError):  # not there, or not empty
+        with contextlib.suppress(OSError):  # missing, or not empty
             one.rmdir()
 
 
 def _others_finish(study: Study, sweep: Sweep) -> bool:
-    """Wait while other jobs train, and return whether all that the sweep asked for is done."""
+    """Wait while other jobs train, and return whether the sweep is done."""
     queue, seen = TrialQueue(study, sweep, ""), None
     while not is_done(snapshot := queue.snapshot(), sweep):
         if any(not queue.is_dead(trial) for trial in snapshot.running):
@@ -118,7 +118,7 @@ def _others_finish(study: Study, sweep: Sweep) -> bool:
 
 
 def _in_short(error: Exception) -> str:
-    """Return what a launcher says without the log that submitit puts below it: its head, and the error of a trace."""
+    """Return a launcher's error without the log that submitit appends: its head, and the last error of a traceback."""
     text = str(error)
     lines = [line for line in text.splitlines() if line.strip("- ")]
     head = list(takewhile(lambda line: not line.startswith(("Traceback", "Error stream", "No error stream")), lines))

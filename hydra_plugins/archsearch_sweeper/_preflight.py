@@ -1,6 +1,6 @@
 """Checks of what all trials of a search share, before the first trial is recorded.
 
-Torch is imported where the device is checked.
+Torch is imported only if the device is checked.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from archsearch.settings.objectives import objective
 
 
 def require_usable(experiment: Experiment, *, searched: Collection[str], here: bool) -> None:
-    """Raise `SpecError` where what the designs share cannot be used: the tracker, the images held out, the device.
+    """Raise `SpecError` if what the designs share cannot be used: the tracker, the validation images, the device.
 
-    Keys that are `searched` over are not checked, nor is the device where the jobs run on other machines (not `here`).
+    Keys that are `searched` over are not checked, nor is the device if the jobs run on other machines (not `here`).
     """
     measured = [name for name in experiment.study.objectives if objective(name).measured]
     if measured and experiment.data.validation == 0:
@@ -25,9 +25,9 @@ def require_usable(experiment: Experiment, *, searched: Collection[str], here: b
 
 
 def require_machine(experiment: Experiment, *, searched: Collection[str] = (), here: bool = True) -> None:
-    """Raise `SpecError` where this machine lacks what the experiment asks for: the tracker, the device, its precision.
+    """Raise `SpecError` if this machine lacks what the experiment needs: the tracker, the device, its precision.
 
-    `searched` and `here` as in `require_usable`.
+    `searched` and `here` are as in `require_usable`.
     """
     from archsearch.tracking.guarded import require_tracker
 

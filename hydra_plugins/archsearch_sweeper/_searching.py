@@ -1,4 +1,4 @@
-"""From a multirun's command line to a search: composes once, opens the study, starts the workers."""
+"""Run a search from a multirun's command line: compose once, open the study, start the workers."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ if TYPE_CHECKING:
     from archsearch.data.dataset import Dataset
 
 MOST_LISTED = 10
-"""Designs without a result that an error lists."""
+"""Maximum number of designs without a result that an error lists."""
 _SHAPES = ("arch.head", "arch.input")
-"""Keys that the shapes of a network's input and output depend on."""
+"""Keys that determine the shapes of a network's input and output."""
 LOCAL = (".BasicLauncher", ".JoblibLauncher")
-"""Launchers whose jobs run on the machine where the command was given."""
+"""Launchers whose jobs run on the machine where the command runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searched:
-    """An opened search: what it searches, where it records, and what trains."""
+    """An opened search: its study, its sweep, and the factory of its tasks."""
 
     study: Study
     sweep: Sweep
     tasks: ExperimentTasks
-    name: str | None  # of the space that was chosen
+    name: str | None  # of the chosen space
 
 
 def search(context: Any, config: Any, arguments: list[str]) -> dict[int, tuple[float, ...]]:
-    """Run a multirun to its end, print its summary, and return the trials' values by number."""
+    """Run a multirun to its end, print its summary, and return the values of the complete trials by number."""
     began = time.monotonic()
     opened, request = _open(context, config, arguments)
     study, sweep = opened.study, opened.sweep
@@ -155,9 +155,9 @@ def _finish(study: Study, sweep: Sweep) -> dict[int, tuple[float, ...]]:
 
 
 def _require_all(study: Study, sweep: Sweep) -> None:
-    """Raise an error about the listed designs that have no result.
+    """Raise an error if listed designs have no result.
 
-    `UsageError` where one is infeasible, `RunError` where only trainings failed.
+    It is a `UsageError` if one is infeasible, and a `RunError` if only trainings failed.
     """
     own = [trial.user_attrs for trial in study.trials() if trial.user_attrs.get("sweep") == sweep.name]
     infeasible = [attrs for attrs in own if attrs.get("state_reason") == INFEASIBLE]
@@ -178,7 +178,7 @@ def _require_all(study: Study, sweep: Sweep) -> None:
 
 
 def _require_any(study: Study, sweep: Sweep) -> None:
-    """Raise `UsageError` where no design of the space could be trained, now or later."""
+    """Raise `UsageError` if the sweep has only infeasible designs: none trained, running, waiting or failed."""
     snapshot = take_snapshot(study.trials(), sweep.name)
     if snapshot.taken or snapshot.failed:
         return
@@ -188,7 +188,7 @@ def _require_any(study: Study, sweep: Sweep) -> None:
 
 
 def _causes(trials: list[dict[str, Any]]) -> list[str]:
-    """Return a line for each of the first trials: what was set, and why nothing came of it."""
+    """Return a line for each of the first trials, with its assignments and why it has no result."""
     lines = []
     for attrs in trials[:MOST_LISTED]:
         named = " ".join(assign(name, value) for name, value in attrs.get("assignments", {}).items())
@@ -255,7 +255,7 @@ def _open(context: Any, config: Any, arguments: list[str]) -> tuple[Searched, Re
 
 
 def _epochs(experiment: Experiment, request: Request) -> int | None:
-    """Return the epochs of a whole training; None where the designs differ in them."""
+    """Return the epochs of a whole training; None if they differ between designs."""
     if not {"train", EPOCHS}.isdisjoint(request.space.parameters):
         return None
     fixed = request.fixed.get(EPOCHS, experiment.train.epochs)
@@ -263,7 +263,7 @@ def _epochs(experiment: Experiment, request: Request) -> int | None:
 
 
 def _rungs(settings: StudySettings, epochs: int | None, *, exhaustive: bool) -> tuple[int, ...]:
-    """Return the epochs of each rung; empty where every design is trained whole."""
+    """Return the epochs of each rung; empty if every design gets a whole training."""
     if epochs is not None and not exhaustive:
         return settings.rungs_up_to(epochs)
     if isinstance(settings.rungs, tuple):
@@ -282,7 +282,7 @@ def _enqueued(settings: StudySettings, request: Request, composer: Composer, *, 
 def _earlier(
     settings: StudySettings, study: Study, space: Space, epochs: int | None, *, exhaustive: bool
 ) -> tuple[Observation, ...]:
-    """Return the designs of an earlier study that the sampler is to know, and say how many they are."""
+    """Return the designs of an earlier study from which the sampler learns, and print their number."""
     if settings.warm_start is None:
         return ()
     if exhaustive:
@@ -298,7 +298,7 @@ def _earlier(
 def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[Study, Dataset]:
     """Return the study and its data.
 
-    Before, the images are checked against the networks, whose input and output are `shaped` alike.
+    If all networks have the same input and output shapes (`shaped`), first check that the images fit them.
     """
     from archsearch.data.load import load_dataset
     from archsearch.runs.fit import batch_notice, require_shapes
@@ -325,7 +325,7 @@ def _open_study(experiment: Experiment, limits: str, *, shaped: bool) -> tuple[S
 
 
 def _all_plain(arguments: list[str], request: Request) -> list[str]:
-    """Return all overrides, `study` and the like included, but those searched over and those of Hydra itself."""
+    """Return all overrides, including `study` and the like, except those searched over and those of Hydra itself."""
     searched = request.space.parameters
     return [one for one in arguments if key_of(one) not in searched and group_of(one) != "hydra"]
 
@@ -341,9 +341,9 @@ def _no_held_keys(request: Request) -> None:
 
 
 def _own_folder(folder: Path, study: Study, *, given: bool) -> Path:
-    """Return the folder for the trials of a sweep: `folder`, or one beside it if trials of another study are there.
+    """Return the folder for the trials of a sweep: `folder`, or a numbered one if it holds another study's trials.
 
-    Raises `SpecError` instead where the command line has `given` it.
+    In that case, raises `SpecError` if `folder` was `given` on the command line.
     """
     count, chosen = 1, folder
     while foreign := _foreign_trial(chosen, study):
@@ -356,7 +356,7 @@ def _own_folder(folder: Path, study: Study, *, given: bool) -> Path:
 
 
 def _foreign_trial(folder: Path, study: Study) -> Path | None:
-    """Return a folder in `folder` that a trial has made which is none of `study`'s."""
+    """Return a folder in `folder` of a trial that does not belong to `study`; None if there is none."""
     found = sorted(one.parent for one in folder.glob("[0-9]*/design.yaml"))
     if not found:
         return None
@@ -365,7 +365,7 @@ def _foreign_trial(folder: Path, study: Study) -> Path | None:
 
 
 def _job_logging(config: Any) -> JobLogging:
-    """Return what `hydra/job_logging` and `hydra.verbose` say, for trials, which are no jobs of Hydra."""
+    """Return the settings of `hydra/job_logging` and `hydra.verbose` for trials, which are not jobs of Hydra."""
     from omegaconf import OmegaConf
 
     of_trial = copy.deepcopy(config)
@@ -374,7 +374,7 @@ def _job_logging(config: Any) -> JobLogging:
     OmegaConf.set_struct(of_trial, False)
     OmegaConf.update(of_trial, "hydra.runtime.output_dir", FOLDER)
     settings: Any = OmegaConf.to_container(of_trial.hydra.job_logging, resolve=True)
-    verbose = of_trial.hydra.verbose  # true, the name of a logger, or a list of such
+    verbose = of_trial.hydra.verbose  # a bool, the name of a logger, or a list of names
     names = (
         ([""] if verbose else []) if isinstance(verbose, bool) else [verbose] if isinstance(verbose, str) else verbose
     )
@@ -382,9 +382,9 @@ def _job_logging(config: Any) -> JobLogging:
 
 
 def _given_folder(config: Any) -> Path | None:
-    """Return the folder that the command line gives by hydra.sweep.dir, or None.
+    """Return the folder that the command line sets with `hydra.sweep.dir`, or None.
 
-    Raises `SpecError` for hydra.sweep.subdir: a trial's folder has its number, by which `study` commands find it.
+    Raises `SpecError` for `hydra.sweep.subdir`: `study` commands find a trial's folder by its number.
     """
     if any(one.startswith("hydra.sweep.subdir=") for one in config.hydra.overrides.hydra):
         fix = "Leave it out. hydra.sweep.dir sets the folder of the sweep."

@@ -1,4 +1,4 @@
-"""What a space names is checked before the first proposal: stages, options, blocks, groups, settings."""
+"""Check the names in a space before the first proposal: stages, options, blocks, groups, settings."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _TRAINING = ("seed", "augment", "optimizer", "schedule", "train")
 
 
 def require_names(space: Space, fixed: Mapping[str, Value], composer: Composer) -> None:
-    """Raise `SpecError` at the first key that no design has, or value that none can take; `fixed` have one value.
+    """Raise `SpecError` at the first key that no design has, or value that none can take; `fixed` keys have one value.
 
-    A value is looked at by itself: whether a design keeps its limits, and whether its parts fit, is for the search.
+    Each value is checked separately. Whether a design keeps its limits and its parts fit together is left to the
+    search.
     """
     named: dict[str, Parameter] = {**{name: Choice(options=(value,)) for name, value in fixed.items()}}
     named |= space.parameters
@@ -70,7 +71,7 @@ def _require_block(name: str, option: str, composer: Composer) -> None:
 
 
 def _blocks_of(stage: str, raw: Any, named: Mapping[str, Parameter], composer: Composer) -> Iterator[Mapping[str, Any]]:
-    """Yield the options, with their defaults, of every block that the stage may have."""
+    """Yield the options of every block that the stage may have, with their defaults."""
     used = [raw.get("block"), raw.get("entry", {}).get("block") if is_mapping(raw.get("entry")) else None]
     for key in (f"arch.stages.{stage}.block", f"arch.stages.{stage}.entry.block", "block"):
         if key in named:
@@ -82,7 +83,7 @@ def _blocks_of(stage: str, raw: Any, named: Mapping[str, Parameter], composer: C
 
 
 def _require_value(name: str, value: Value, decode: Callable[[Any], object], composer: Composer) -> None:
-    """Raise what `decode` raises for the composition with this one value, if it is about this key."""
+    """Raise the `SpecError` of `decode` for the composition with this one value, if it is about this key."""
     try:
         decode(composer.compose({name: value}))
     except SpecError as error:
@@ -95,7 +96,7 @@ def _options(parameter: Parameter) -> tuple[Value, ...]:
 
 
 def _corners(parameter: Parameter) -> tuple[Value, ...]:
-    """Return the values that show whether all of a parameter's are possible."""
+    """Return the values that show whether all values are possible: the options, or the ends of a range."""
     if isinstance(parameter, Choice):
         return parameter.options
     whole = parameter.integer

@@ -1,4 +1,4 @@
-"""How a launched worker ends with its job: the training writes a checkpoint, then the launcher handles the signal."""
+"""Stop a launched worker with its job: the training writes a checkpoint, then the launcher handles the signal."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from archsearch.errors import InterruptedRun
 from archsearch.signals import raise_interrupt
 
 NOTICE = signal.SIGUSR2
-"""SLURM sends it before it preempts a job or its time is over; submitit then requeues the job."""
+"""SLURM sends it before it preempts a job or the job's time runs out; submitit then requeues the job."""
 
 
 @contextlib.contextmanager
 def stopping_in_time() -> Iterator[None]:
-    """Within the block SIGTERM, and SIGUSR2 where the launcher listens to it, stop a training with a checkpoint.
+    """Let SIGTERM, and SIGUSR2 if the launcher handles it, stop a training with a checkpoint within the block.
 
-    A search handles them between two steps and starts nothing new; outside of a search they raise KeyboardInterrupt.
-    After the block SIGUSR2 is raised again for the launcher. A job that this does not end exits with 130, which no
-    launcher records as the job's result: a job that SLURM itself requeues has none yet. Raises `InterruptedRun` where
-    the launcher does not requeue the job.
+    A search handles them between two steps and starts nothing new; outside a search they raise `KeyboardInterrupt`.
+    If SIGUSR2 interrupted the block, it is raised again afterwards, for the launcher. A job that is still running then
+    exits with code 130, which no launcher records as the job's result: a job that SLURM itself requeues has none yet.
+    Raises `InterruptedRun` if the launcher does not requeue the job. Does nothing outside the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -33,7 +33,7 @@ def stopping_in_time() -> Iterator[None]:
     def notice(number: int, frame: FrameType | None) -> None:
         del frame
         came.append(number)
-        signal.raise_signal(signal.SIGTERM)  # taken by the training or the search, or else by `raise_interrupt`
+        signal.raise_signal(signal.SIGTERM)  # handled by the training or the search, or else by `raise_interrupt`
 
     listens = callable(signal.getsignal(NOTICE))
     with _handled(signal.SIGTERM, raise_interrupt), _handled(NOTICE, notice) if listens else contextlib.nullcontext():

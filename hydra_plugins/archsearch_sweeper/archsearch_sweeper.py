@@ -1,6 +1,6 @@
-"""The sweeper that `-m` uses: reads Hydra's sweep grammar and hands over to `archsearch.search`.
+"""The sweeper that `-m` uses: reads Hydra's sweep grammar and runs `archsearch.search`.
 
-Hydra imports this module at every start, so nothing heavy is imported at its top.
+Hydra imports this module at every start, so it imports nothing heavy at module level.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ ConfigStore.instance().store(
 
 
 class ArchsearchSweeper(Sweeper):
-    """Turns a multirun into a study: comma lists into every combination once, all else into a search."""
+    """Turns a multirun into a study: only comma lists into every combination once, anything else into a search."""
 
     def __init__(self) -> None:
-        """Start empty; Hydra calls `setup` next."""
+        """Start without a configuration; Hydra calls `setup` next."""
         self.hydra_context: HydraContext | None = None
         self.config: DictConfig | None = None
 
@@ -37,7 +37,7 @@ class ArchsearchSweeper(Sweeper):
         self.hydra_context, self.config = hydra_context, config
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Search what `arguments` ask for and return the trained trials' values by number."""
+        """Run the search that `arguments` define and return the values of the complete trials by number."""
         from hydra.core.hydra_config import HydraConfig
 
         from hydra_plugins.archsearch_sweeper._searching import search

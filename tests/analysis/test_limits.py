@@ -116,6 +116,7 @@ def test_messages(raw: Any, message: str) -> None:
             "constraints.parameters: no design keeps it: above 5 000 and below 1 000. Change one of the bounds.",
         ),
         ({"macs": {"at_most": 4, "above": 4}}, "constraints.macs: no design keeps it: above 4 and at most 4"),
+        ({"macs": {"at_most": 5, "above": 4.5, "below": 5}}, "no design keeps it: above 4.5 and below 5 and at most 5"),
         ({"macs": {"above": 4, "below": 5}}, "no design keeps it: above 4 and below 5"),
         ({"macs": {"at_least": 4.2, "at_most": 4.8}}, "no design keeps it: at least 4.2 and at most 4.8"),
         ({"receptive_field": {"below": 0}}, "constraints.receptive_field: no design keeps it: below 0"),

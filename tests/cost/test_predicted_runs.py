@@ -236,6 +236,9 @@ def test_the_margin_as_text_has_its_error_and_old_margins_are_read() -> None:
     ("value", "message"),
     [
         ({"below": -1}, "no design keeps it"),
+        ({"below": 0}, "no design keeps it"),
+        ({"above": 0.5, "below": 0.5}, "no design keeps it"),
+        ({"at_least": 0.5, "at_most": 0.4}, "no design keeps it"),
         ({}, "no bound given"),
         ("fast", "must be a mapping"),
         ({"under": 3}, "unknown key"),
@@ -248,6 +251,24 @@ def test_wrong_limits_are_errors(value: Any, message: str) -> None:
     with pytest.raises(SpecError, match=message) as error:
         decode_limits({"train_seconds": value})
     assert error.value.where.startswith("constraints.train_seconds")
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"above": 0.2, "below": 0.8},
+        {"at_least": 1.2, "at_most": 1.8},
+        {"at_least": 0.5, "at_most": 0.5},
+        {"above": 0.2, "below": 1},
+        {"below": 0.5},
+    ],
+)
+def test_seconds_between_two_whole_numbers_are_a_limit(bounds: dict[str, float]) -> None:
+    from archsearch.analysis.limits import decode_limits
+
+    limits = decode_limits({"train_seconds": bounds})
+    assert limits.train_seconds is not None
+    assert {name: getattr(limits.train_seconds, name) for name in bounds} == bounds
 
 
 def test_a_cost_is_for_the_sampler_footprint() -> None:

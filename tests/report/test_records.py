@@ -97,6 +97,7 @@ def test_rankings() -> None:
     )
     assert numbers(one) == [1, 2, 0]
     assert numbers(one, reverse=True) == [0, 2, 1]
+    assert numbers(one, states=("complete", "failed"), reverse=True) == [0, 2, 1, 3]
     assert numbers(one, by="parameters") == [1, 0, 2]
     assert numbers(one, by="parameters", reverse=True) == [0, 1, 2]
     assert numbers(one, by="accuracy") == [1, 2, 0]

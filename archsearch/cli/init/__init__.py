@@ -1,4 +1,4 @@
-"""The command `init`: copies the folder `my_conf` next to this module into the current folder."""
+"""The command `init`: copies the folder `my_conf`, which is next to this module, to a folder of the user's choice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STARTER = Path(__file__).parent / FOLDER
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the folder that `arguments` name; return the exit code."""
+    """Write the example files to the folder named in `arguments`; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m archsearch.init",
         description="Write a folder with a block, a network, limits and a space of your own. Each file works as it is, "
@@ -38,9 +38,9 @@ def _init(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
 
 
 def write_starter(folder: str) -> list[tuple[Path, str]]:
-    """Return each file that is written below `folder`, with the command that uses it.
+    """Write the example files below `folder`; return each file with the command that uses it.
 
-    Raises `SpecError`, before anything is written, if one of them exists.
+    Raises `SpecError`, before anything is written, if one of the files exists.
     """
     files = {Path(folder, one.relative_to(STARTER)): one for one in sorted(STARTER.rglob("*.yaml"))}
     for file in files:

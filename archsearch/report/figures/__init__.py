@@ -1,1 +1,1 @@
-"""One description of each figure, and what renders it: SVG markup for pages and files, matplotlib for the rest."""
+"""Figures, each described once, and their renderers: SVG markup for pages and files, matplotlib for PNG and PDF."""

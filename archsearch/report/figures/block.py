@@ -16,17 +16,17 @@ from archsearch.report.figures.charts import moved
 from archsearch.report.figures.drawing import Drawing, Line, Mark, Part, Rect, Text, text_width
 
 _SIZE = 9.0
-_HIGH, _GAP = 20.0, 9.0  # of a layer, and below it
-_SWATCH = 6.0  # the strip in the colour of the layer's kind
+_HIGH, _GAP = 20.0, 9.0  # height of a layer, and the gap below it
+_SWATCH = 6.0  # width of the strip in the colour of the layer's kind
 _APART = 16.0  # between branches
-_NODE = 8.0  # radius of a merge
+_NODE = 8.0  # radius of the sign of a merge
 _MARGIN = 12.0
 _SIGNS: dict[Combine, str] = {"add": "+", "mean": "mean", "multiply": "×", "concat": "concat"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Piece:
-    """Parts of a figure with the wire that enters above and leaves below at `axis`."""
+    """A piece of the figure; its wire enters at the top and leaves at the bottom, at x = `axis`."""
 
     width: float
     height: float
@@ -35,7 +35,7 @@ class _Piece:
 
 
 def block_drawing(layers: Iterable[Layer], title: str) -> Drawing:
-    """Return the figure of a block's `layers`, as they are between its input and its output."""
+    """Return the figure of a block: its `layers` between its input and its output."""
     listed = tuple(layers)
     body = _chain(listed)
     ends = max(text_width("input", _SIZE), text_width("output", _SIZE)) / 2
@@ -56,7 +56,7 @@ def block_drawing(layers: Iterable[Layer], title: str) -> Drawing:
 
 
 def layer_text(layer: Layer) -> str:
-    """Return what a layer is, in a few words: `depthwise 3×3, stride 2`."""
+    """Return a short description of a layer: `depthwise 3×3, stride 2`."""
     match layer:
         case Conv():
             return _conv_text(layer)
@@ -129,7 +129,7 @@ def _look(layer: Layer) -> str:
 
 
 def _chain(layers: Listed[Layer]) -> _Piece:
-    """Return the layers below each other, on one wire."""
+    """Return the layers from top to bottom, on one wire."""
     pieces = [_piece(layer) for layer in _flat(layers)]
     axis = max((piece.axis for piece in pieces), default=0.0)
     parts: list[Part] = []
@@ -161,7 +161,7 @@ def _piece(layer: Layer) -> _Piece:
 
 
 def _merge(layer: Parallel) -> _Piece:
-    """Return the branches side by side, between the wire that splits and the sign of the merge."""
+    """Return the branches side by side, between the split of the wire and the sign of the merge."""
     pieces = [_chain(branch.layers) for branch in layer.branches]
     tall = max(piece.height for piece in pieces)
     lefts: list[float] = []

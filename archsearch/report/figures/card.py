@@ -27,22 +27,22 @@ from archsearch.report.figures.charts import (
 from archsearch.report.figures.drawing import Drawing, Line, Part, Picture, Text, fitted
 from archsearch.report.figures.render import write_drawing
 
-_ACROSS, _ROWS = 10, 2  # mistakes in a row, and rows
+_ACROSS, _ROWS = 10, 2  # mistakes per row, and number of rows
 _DPI = 75
 
 
 def draw_card(
     card: Card, mistakes: Sequence[np.ndarray], samples: np.ndarray | None, file: Path, *, title: str
 ) -> None:
-    """Write to `file` (PNG, SVG or PDF) the card, with the image of each mistake and a mosaic of augmented samples.
+    """Write the card to `file` (PNG, SVG or PDF), with images of the mistakes and a mosaic of augmented samples.
 
-    Raises `SpecError` for another ending, `StorageError` if the file cannot be written.
+    Raises `SpecError` for any other extension, `StorageError` if the file cannot be written.
     """
     write_drawing(card_drawing(card, mistakes, samples, title), file, dpi=_DPI)
 
 
 def card_drawing(card: Card, mistakes: Sequence[np.ndarray], samples: np.ndarray | None, title: str) -> Drawing:
-    """Return the charts of the card, the mistakes below them, and below these the samples, where they are known."""
+    """Return the drawing of the card: its charts, the mistakes below them, and last the samples, if known."""
     top = sheet(Figure(title=title, panels=card_charts(card), subtitle=card_summary(card)))
     width = top.width - 40
     parts = [*top.parts, *moved(_section("Most confident mistakes", width), 20, top.height + 12)]
@@ -64,7 +64,7 @@ def card_charts(card: Card) -> tuple[HeatMap, BarChart, Chart]:
 
 
 def card_summary(card: Card) -> str:
-    """Return which images the card is on, and the accuracy."""
+    """Return the number and split of the images, and the accuracy, as text."""
     return f"{number(card.images)} {card.split} images, accuracy {percent(card.accuracy)}"
 
 
@@ -81,7 +81,7 @@ def confusion_map(card: Card) -> HeatMap:
 
 
 def classes_chart(card: Card) -> BarChart:
-    """Return the accuracy of each class, the lowest first, on an axis that ends at 100 %."""
+    """Return a bar chart of up to `MOST_NAMES` accuracies by class, lowest first, on an axis up to 100 %."""
     known = [(recall, name) for recall, name in zip(card.recalls(), card.classes, strict=True) if recall is not None]
     worst = sorted(known)[:MOST_NAMES]
     left_out = (f"The {len(worst)} lowest of {len(known)} classes.",) if len(worst) < len(known) else ()
@@ -96,7 +96,7 @@ def classes_chart(card: Card) -> BarChart:
 
 
 def calibration_chart(card: Card) -> Chart:
-    """Return the accuracy over the confidence, and how many images have each confidence."""
+    """Return a chart of accuracy by confidence, with the number of images in each bin."""
     error = percent(card.calibration_error, 1)
     bars = [
         Bar(

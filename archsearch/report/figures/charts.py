@@ -1,7 +1,7 @@
-"""Charts as values, and their layout: axes, points, curves, bars, limits and heat maps, with titles and legends.
+"""Charts as data, and their layout: axes, points, curves, bars, limits and heat maps, with titles and legends.
 
-A chart is described once; `layout` makes the drawing of it that every format shows. All charts are `WIDTH` units
-wide, so that text has the same size on every screen.
+A chart is described once; `layout` turns it into the drawing that all formats show. All charts are `WIDTH` units
+wide, so that text has the same size in all of them.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from archsearch.report.vocabulary import capitalised, compact, label
 
 WIDTH, HEIGHT = 400.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 10.0, 15.0, 38.0  # room for the axes around the plot
-MOST_NAMES = 24  # rows of a heat map that are named
-MOST_COUNTS = 14  # rows up to which a cell holds its number
-_LEAST = 1e-200  # a smaller number is 0 on a logarithmic axis
+MOST_NAMES = 24  # rows up to which a heat map has names
+MOST_COUNTS = 14  # rows up to which the cells of a heat map have numbers
+_LEAST = 1e-200  # an axis that starts at or below this is linear, even with `is_log`
 _STRIP = 34.0  # height of the strip of counts
-_GAP, _MARGIN = 28.0, 20.0  # between charts of a sheet, and around them
+_GAP, _MARGIN = 28.0, 20.0  # between the charts of a sheet, and around them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Axis:
-    """An axis from `low` to `high`, with the (value, text) of its ticks."""
+    """An axis from `low` to `high`, with its ticks as (value, text)."""
 
     label: str
     low: float
@@ -45,19 +45,19 @@ class Axis:
     is_log: bool = False
 
     def share(self, value: float) -> float:
-        """Return the position of `value`, from 0 to 1; a value beyond the axis is at its end."""
+        """Return the position of `value` on the axis, from 0 to 1; values beyond its ends are clipped."""
         inside = min(max(value, self.low), self.high)
         low, high, at = (math.log10(each) if self.is_log else each for each in (self.low, self.high, inside))
         return (at - low) / (high - low)
 
     def holds(self, value: float) -> bool:
-        """Return whether `value` is not beyond the axis."""
+        """Return whether `value` is within the axis."""
         return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Datum:
-    """A point of a chart; without `y` it is on the lower edge. `hover` is shown where the pointer is."""
+    """A point of a chart; without `y` it is on the lower edge. `hover` is its tooltip."""
 
     x: float
     y: float | None
@@ -87,7 +87,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """An upright bar from `low` to `high` of the x axis."""
+    """A vertical bar from `low` to `high` of the x axis."""
 
     low: float
     high: float
@@ -97,7 +97,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """A dashed line across the chart at a value, with its name."""
+    """A dashed vertical line at a value of the horizontal axis, with its name."""
 
     value: float
     text: str
@@ -106,9 +106,9 @@ class Limit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """Points, curves and bars over two axes, the first of each on top; `counts` are a strip of bars below them.
+    """Points, curves and bars over two axes, with the first points and curves on top.
 
-    `description` is its text for a screen reader; `notes` are below it.
+    `counts` are a strip of bars below; `description` is the text for a screen reader; `notes` are below the chart.
     """
 
     title: str
@@ -125,7 +125,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarChart:
-    """Lying bars from 0 to `most`, each with its name and its value as text."""
+    """Horizontal bars, each with its name, value and text, on an axis from 0 to `most`."""
 
     title: str
     description: str
@@ -139,14 +139,14 @@ class BarChart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeatMap:
-    """Counts of rows by columns of the same names, each cell the stronger the larger its share of the row."""
+    """Counts of rows by columns with the same names; the opacity of a cell is its share of the row."""
 
     title: str
     description: str
     names: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
     verb: str
-    """What a row's name does to a column's: `classified as`."""
+    """The words between the names of row and column in a tooltip: `classified as`."""
     notes: tuple[str, ...] = ()
 
 
@@ -163,7 +163,7 @@ class Figure:
 
 
 def value_axis(name: str, low: float, high: float, *, is_log: bool = False, room: float = 0.06) -> Axis:
-    """Return an axis that shows `low` to `high` of the quantity `name` with some room at either end."""
+    """Return an axis of the quantity `name` from `low` to `high`, with some room at both ends."""
     is_share = "accuracy" in name and -1 <= low <= high <= 1
     if is_log and low > _LEAST:
         margin = min(max(0.04, room * (math.log10(high) - math.log10(low))), 1)
@@ -193,7 +193,7 @@ def share_axis(text: str) -> Axis:
 
 
 def linear_ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Return round numbers from `low` to `high`, about so many."""
+    """Return round numbers from `low` to `high`, roughly `about` of them."""
     raw = (high - low) / about
     if not (math.isfinite(raw) and raw > 0):
         return []
@@ -205,7 +205,7 @@ def linear_ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return round numbers for a logarithmic axis: 1, 2 and 5 of each decade, fewer over many decades."""
+    """Return round numbers for a logarithmic axis: as few per decade as give three; many decades are thinned."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     every = max(1, len(decades) // 6)
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
@@ -217,9 +217,9 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def stair(points: Sequence[tuple[float, float]], end: float) -> tuple[tuple[float, float], ...]:
-    """Return the corners of a stair that keeps each height until the next point, and the last until `end`.
+    """Return the corners of a step line that keeps each height until the next point, and the last until `end`.
 
-    With an `end` before the first point the stair goes there from the last one.
+    If `end` is before the first point, the line runs from the last point back to `end`.
     """
     if points and end < points[0][0]:
         points = points[::-1]
@@ -230,7 +230,7 @@ def stair(points: Sequence[tuple[float, float]], end: float) -> tuple[tuple[floa
 
 
 def _digits(ticks: Sequence[float]) -> int:
-    """Return how many digits after the point show the percentages of ticks without rounding, at most 2."""
+    """Return the number of decimals, at most 2, that show ticks as percentages without rounding."""
     if len(ticks) < 2:
         return 1
     return next((digits for digits in (0, 1) if all(abs(round(100 * t, digits) - 100 * t) < 1e-6 for t in ticks)), 2)
@@ -259,7 +259,7 @@ def layout(panel: Panel) -> Drawing:
 
 
 def legend(panel: Panel) -> list[Key]:
-    """Return the entries of a chart's legend: what has a label."""
+    """Return the entries of a chart's legend: the points and curves with a label."""
     if not isinstance(panel, Chart):
         return []
     marks = [(Mark(x=7, y=7, look=each.look), 14, each.label) for each in panel.points]
@@ -268,7 +268,7 @@ def legend(panel: Panel) -> list[Key]:
 
 
 def sheet(figure: Figure, *, columns: int = 3) -> Drawing:
-    """Return one drawing of all charts of a figure, with titles, legends and notes, `columns` side by side."""
+    """Return one drawing of all charts of a figure, with titles, legends and notes, up to `columns` side by side."""
     columns = min(columns, len(figure.panels))
     width = 2 * _MARGIN + columns * WIDTH + (columns - 1) * _GAP
     text, size = fitted(figure.title, width - 2 * _MARGIN, 16, least=9, bold=True)
@@ -296,7 +296,7 @@ def sheet(figure: Figure, *, columns: int = 3) -> Drawing:
 
 
 def moved(parts: Iterable[Part], x: float, y: float) -> list[Part]:
-    """Return the parts so much further right and down."""
+    """Return the parts moved right by `x` and down by `y`."""
     found: list[Part] = []
     for part in parts:
         match part:
@@ -343,7 +343,7 @@ def _wrapped(text: str, width: float, size: float) -> list[str]:
 
 
 def _chart(chart: Chart) -> Drawing:
-    right = WIDTH - RIGHT - (10.0 if chart.bars else 0.0)  # room for half of the label of the last tick
+    right = WIDTH - RIGHT - (10.0 if chart.bars else 0.0)  # room for half of the last tick label
     edge = HEIGHT - BOTTOM
     on_edge = any(datum.y is None for points in chart.points for datum in points.data)
     low = edge - (20.0 if on_edge else _STRIP + 22 if chart.counts else 0.0)
@@ -405,7 +405,7 @@ def _bar_chart(chart: BarChart) -> Drawing:
     room, pitch, high = WIDTH - left - values - 10, 28.8 if above else 22.0, 9.0 if above else 13.0
     height = pitch * len(chart.bars) + 6 + 24 * bool(chart.limits)
     parts: list[Part] = []
-    # The left line's name is to its left and above the other's, so that no line runs through a name.
+    # The leftmost line has its name on its left and higher than the others, so that no line runs through a name.
     for place, limit in enumerate(sorted(chart.limits, key=lambda each: each.value)):
         x, foot = left + room * limit.value / chart.most, height - (13 if place == 0 else 2)
         to_left = place == 0 or x > WIDTH - 90
@@ -421,7 +421,7 @@ def _bar_chart(chart: BarChart) -> Drawing:
         else:
             parts.append(Text(x=left - 6, y=y + 10, text=short, size=size, anchor="end"))
         parts.append(Rect(x=left, y=y, width=long, height=high, look=chart.look))
-        end = left + (room if chart.limits else long)  # right of all lines, which would run through a value
+        end = left + (room if chart.limits else long)  # right of all limit lines, which would run through a value
         parts.append(Text(x=end + 5, y=y + high / 2 + 3.8, text=text, has_halo=True))
     label = f"{chart.description}. " + "; ".join(f"{name} {text}" for name, _, text in chart.bars)
     return Drawing(width=WIDTH, height=height, parts=tuple(parts), label=label)

@@ -1,6 +1,6 @@
-"""The drawing of a network, on a page and on a slide with its receptive fields, its costs and its limits.
+"""The drawing of a network: for a page, and for a slide with receptive fields, costs and limits.
 
-Blocks are to scale: as high as the map that leaves them and as wide as its channels.
+Blocks are to scale: as high as their output feature map and as wide as its number of channels.
 """
 
 from __future__ import annotations
@@ -53,25 +53,25 @@ KINDS: dict[BoxKind, str] = {
     "linear": "linear",
     "identity": "identity",
 }
-"""The label of each kind of block, which has the look of that name."""
-SIZE = 8.5  # of the captions of a slide, where there is room
+"""The label of each kind of block; its look has the name of the kind."""
+SIZE = 8.5  # of the captions of a slide, if there is room
 LINE = 1.32  # line height over size
-_SMALLEST = 6.0  # where captions would have to be smaller, they are turned by 90 degrees
-_TURNED = 83.0  # units that turned captions may be long
-_LINES = 7  # of a caption
-_JOIN = 13.0  # between the arrows of stages with `from`
-_INSIDE, _THINNEST = 2.0, 2.2  # between the boxes of a slot, and of a box at least
-_CAPTION, _TALL = 48.0, 96.0  # on a page: room for a caption, and the height of the image
+_SMALLEST = 6.0  # if captions would have to be smaller, they are rotated by 90 degrees
+_TURNED = 83.0  # greatest length of a rotated caption
+_LINES = 7  # most lines that describe the blocks in a caption
+_JOIN = 13.0  # distance between the arrows of stages with `from`
+_INSIDE, _THINNEST = 2.0, 2.2  # gap between the boxes of a slot, and least side of a box
+_CAPTION, _TALL = 48.0, 96.0  # on a page: least width of a caption, and height of the tallest box
 SLIDE_WIDTH, SLIDE_HEIGHT = 960.0, 540.0
-"""Points: a slide of 16:9."""
+"""The size of a 16:9 slide in points."""
 DPI = 150
 KEPT, BROKEN = "✓", "✗"
 WIDEST_VIEW = 4
-"""Fields up to so many times the image's size are to scale; around larger ones the image would be a dot."""
+"""Receptive fields up to this multiple of the image size are to scale; in larger ones the image would be a dot."""
 _MARGIN = 36.0
-_FRAME = 6.0  # between frames that are not to scale
-_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # px between the lines of the grid
-_APART = 2.5  # between them, at least
+_FRAME = 6.0  # distance between frames that are not to scale
+_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)  # px between the grid lines
+_APART = 2.5  # least distance between them, in units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ class Slot:
     lines: tuple[str, ...]
 
     def across(self, scale: float) -> float:
-        """Return the width of the boxes at units per channel."""
+        """Return the width of the boxes at `scale` units per channel."""
         return sum(_wide(box, scale) for box in self.boxes) + _INSIDE * (len(self.boxes) - 1)
 
     def caption(self, size: float, *, turned: bool = False) -> float:
@@ -96,7 +96,7 @@ class Slot:
 
 
 def slots(plan: Plan, *, details: bool) -> list[Slot]:
-    """Return the image, every stage and the head, with `details` in the captions every layer of the head alone."""
+    """Return slots for image, stem, stages and head; with `details`, one per layer of the head, and longer captions."""
     image = Box(stage="image", kind="image", label="", marks=(), shape=plan.input_shape)
     found: list[Slot] = []
     for stage, members in groupby([image, *boxes(plan)], key=lambda box: box.stage):
@@ -110,7 +110,7 @@ def slots(plan: Plan, *, details: bool) -> list[Slot]:
 
 
 def _contents(part: Sequence[Box]) -> list[str]:
-    """Return what the boxes are, each kind with its own marks below it; at most `_LINES` lines."""
+    """Return the caption lines of the boxes, each label with its marks below it; at most `_LINES` lines."""
     found: list[str] = []
     for text in repeated(box.text for box in part if box.label):
         name, *marks = text.split(", ")
@@ -120,7 +120,7 @@ def _contents(part: Sequence[Box]) -> list[str]:
 
 
 def page_drawing(design: Footprint, title: str) -> Drawing:
-    """Return the drawing for a page: stages, channels and maps; the rest is in the table below it."""
+    """Return the drawing for a page: stages, channels and feature map sizes; the table below it has the rest."""
     drawn = slots(design.plan, details=False)
     width = max(WIDTH, sum(max(_CAPTION, slot.across(0)) + 8 for slot in drawn))
     above = 14 + _JOIN * len(joins(design.plan))
@@ -137,13 +137,13 @@ def page_drawing(design: Footprint, title: str) -> Drawing:
 
 
 def slide_parts(plan: Plan, *, width: float, height: float) -> list[Part]:
-    """Return the drawing for a slide, with what every stage is made of."""
+    """Return the drawing for a slide, with the blocks of every stage in the captions."""
     drawn = slots(plan, details=True)
     size, turned = _caption_size(drawn, width)
     gap = 12.0 if not turned else _INSIDE
     captions = [slot.caption(size, turned=turned) for slot in drawn]
     below = _TURNED + 7 if turned else (max(len(slot.lines) for slot in drawn) + 1) * size * LINE + 12
-    above = (36.0 if turned else 20.0) + _JOIN * len(joins(plan))  # the numbers of channels, and arrows
+    above = (36.0 if turned else 20.0) + _JOIN * len(joins(plan))  # room for the numbers of channels and for the arrows
     tall = height - below - above
     parts, columns = placed(drawn, captions, width=width, gap=gap, widest=79, tall=tall, middle=above + tall / 2)
     parts += _arrows(plan, drawn, columns, above=above, beside=12 if turned else 4)
@@ -168,7 +168,7 @@ def slide_parts(plan: Plan, *, width: float, height: float) -> list[Part]:
 def _arrows(
     plan: Plan, drawn: Sequence[Slot], columns: Sequence[tuple[float, float]], *, above: float, beside: float
 ) -> list[Part]:
-    """Return an arrow for every stage with `from`, over what lies between, `beside` the numbers of channels."""
+    """Return an arrow for every stage with `from`, above the slots between, `beside` units from the channel numbers."""
     places = {slot.title: column for slot, column in zip(drawn, columns, strict=True) if slot.title}
     wide = {slot.title: text_width(slot.channels, SIZE) / 2 * bool(beside) + beside for slot in drawn}
     parts: list[Part] = []
@@ -192,12 +192,12 @@ def placed(
 ) -> tuple[list[Part], list[tuple[float, float]]]:
     """Return the boxes of all slots around a wire at `middle`, and the centre and upper edge of each slot.
 
-    Every slot has room for its caption and is at least `gap` from the next; the highest map is `tall`, and no box
-    wider than `widest`.
+    Every slot has room for its caption and is at least `gap` from the next; the tallest box is `tall` high, and no box
+    is wider than `widest`.
     """
     every = [box for slot in drawn for box in slot.boxes]
     low, high = 0.0, widest / max(box.shape[0] for box in every)
-    for _ in range(40):  # units per channel
+    for _ in range(40):  # bisection of the units per channel
         scale = (low + high) / 2
         taken = sum(max(slot.across(scale), caption) + gap for slot, caption in zip(drawn, captions, strict=True)) - gap
         low, high = (scale, high) if taken <= width else (low, scale)
@@ -229,7 +229,7 @@ def network_legend(plans: Iterable[Plan]) -> list[Key]:
 
 
 def field_chart(design: Footprint, title: str, required: float | None = None) -> BarChart:
-    """Return the receptive field at the end of each stage, with the image's size and the size that is `required`."""
+    """Return the receptive field at the end of each stage, with the image size and the `required` size."""
     fields = field_sizes(design)
     image = float(design.plan.input_shape[2])
     limits = [Limit(value=image, text=f"image {image:g} px", look="edge")]
@@ -263,7 +263,7 @@ def _box(box: Box, x: float, middle: float, wide: float, high: float) -> list[Pa
 
 
 def _caption_size(drawn: Sequence[Slot], width: float) -> tuple[float, bool]:
-    """Return the size of the captions of a slide, and whether they are turned to fit."""
+    """Return the size of the captions of a slide, and whether they are rotated to fit."""
     room = 0.97 * (width - 12 * (len(drawn) - 1))
     size = SIZE
     while size >= _SMALLEST:
@@ -274,9 +274,9 @@ def _caption_size(drawn: Sequence[Slot], width: float) -> tuple[float, bool]:
 
 
 def draw_design(checked: Checked, file: Path) -> None:
-    """Draw the design to `file`, a PNG, SVG or PDF by its ending; missing folders are made.
+    """Draw the design to `file` (PNG, SVG or PDF by its extension); missing folders are created.
 
-    Raises `SpecError` at `plot` for another ending, `StorageError` if the file cannot be written.
+    Raises `SpecError` at `plot` for any other extension, `StorageError` if the file cannot be written.
     """
     write_drawing(design_drawing(checked), file, inch=1 / 72, dpi=DPI)
 
@@ -304,7 +304,7 @@ def design_drawing(checked: Checked) -> Drawing:
 
 
 def _label(checked: Checked) -> str:
-    """Return the slide in words: totals, limits, and every stage."""
+    """Return the text of the slide for a screen reader: totals, limits, and every stage."""
     stages = [f"{line.name}: {line.blocks}, {line.shape[0]} channels" for line in stage_lines(checked.footprint)]
     reads = [f"{target} reads {origin} too" for origin, target in joins(checked.plan)]
     head = f"{checked.design.name}: {totals(checked).replace('   ·   ', ', ')}"
@@ -328,7 +328,7 @@ def totals(checked: Checked) -> str:
 
 
 def limits_summary(checked: Checked) -> tuple[str, str]:
-    """Return how many limits are kept or broken, and the colour to write it in."""
+    """Return text on how many limits are kept or broken, and its colour; empty without limits."""
     broken = sum(not margin.kept for margin in checked.margins)
     if not checked.margins:
         return "", "muted"
@@ -352,15 +352,15 @@ def _header(checked: Checked) -> list[Part]:
 
 
 def _panel(title: str, x: float, y: float, width: float, parts: list[Part]) -> list[Part]:
-    """Return the parts at a place below a title and a rule."""
+    """Return the parts at (`x`, `y`), below a title and a rule."""
     rule = Line(points=((x, y - 6), (x + width, y - 6)), look="grid")
     return [Text(x=x, y=y - 12, text=title, size=11, is_bold=True), rule, *moved(parts, x, y)]
 
 
 def field_parts(checked: Checked, width: float, side: float) -> list[Part]:
-    """Return the field of the centre unit of each stage as squares over the image, named at the right.
+    """Return the receptive field of the centre unit of each stage as a square over the image, with names on the right.
 
-    Fields above `WIDEST_VIEW` times the image are dashed frames around the rest, not to scale.
+    Fields larger than `WIDEST_VIEW` times the image are dashed frames around the rest, not to scale.
     """
     _, tall, wide = checked.plan.input_shape
     fields = stage_fields(checked.footprint)
@@ -369,9 +369,9 @@ def field_parts(checked: Checked, width: float, side: float) -> list[Part]:
     beyond = [field for field in fields if field.size > WIDEST_VIEW * image]
     frame = min(_FRAME, 0.2 * side / max(len(beyond), 1))
     edges = [0, image, *(edge for field in inside for edge in (*field.rows, *field.columns))]
-    reach = 1.04 * max(max(edges) - image / 2, image / 2 - min(edges))  # px from the middle to the view's edge
+    reach = 1.04 * max(max(edges) - image / 2, image / 2 - min(edges))  # px from the centre to the edge of the view
     view = side - 2 * frame * len(beyond)
-    scale, middle = view / (2 * reach), side / 2  # units for a px
+    scale, middle = view / (2 * reach), side / 2  # units per px
 
     def place(column: float, row: float) -> tuple[float, float]:
         return middle + (column - wide / 2) * scale, middle + (row - tall / 2) * scale
@@ -412,7 +412,7 @@ def field_parts(checked: Checked, width: float, side: float) -> list[Part]:
 def _field_names(
     fields: list[StageField], corners: list[tuple[float, float]], colors: list[str], width: float, side: float
 ) -> list[Part]:
-    """Return stage and px of every field in a column at the right, with a line to its upper right corner."""
+    """Return the stages and size of every field in a column on the right, each with a line to the field's corner."""
     names = [each.stages[0] if len(each.stages) == 1 else f"{each.stages[0]}–{each.stages[-1]}" for each in fields]
     pitch = min(17.3, (side - 7) / max(len(fields), 1))
     left, size = side + 22, min(9.0, pitch * 0.83)
@@ -456,7 +456,7 @@ def cost_parts(design: Footprint, width: float, height: float) -> list[Part]:
 
 
 def limit_parts(checked: Checked, width: float, height: float) -> list[Part]:
-    """Return every limit: whether it is kept, and what was found and is required."""
+    """Return every limit: whether it is kept, the value found, and the bound."""
     if not checked.margins:
         return [Text(x=0, y=10, text="no limits are set", size=9, color="muted")]
     pitch = min(30.0, height / len(checked.margins))
@@ -474,7 +474,7 @@ def limit_parts(checked: Checked, width: float, height: float) -> list[Part]:
 
 
 def _margin_text(margin: Margin) -> str:
-    """Return `margin_text(margin)`, and the whole bound where that leaves some of it out."""
+    """Return `margin_text(margin)`, and the whole bound if that text contains only part of it."""
     partly = margin.limit in {"contains", "forbids"} and 0 < len(margin.found) < len(margin.bound)
     if margin.kept or not partly:
         return margin_text(margin)
@@ -483,6 +483,6 @@ def _margin_text(margin: Margin) -> str:
 
 
 def _share(value: int, total: int) -> str:
-    """Return the share in percent; `<1 %` for one that is not 0 and rounds to it."""
+    """Return the share in percent; `<1 %` for a positive one that rounds to 0."""
     share = value / total if total else 0.0
     return "<1 %" if 0 < share < 0.005 else percent(share, 0)

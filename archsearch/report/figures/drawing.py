@@ -1,7 +1,7 @@
-"""A drawing as values: rectangles, lines, marks, texts and pictures, their looks and colours, and the width of a text.
+"""A drawing as data: rectangles, lines, marks, texts and pictures, their looks and colours, and the width of a text.
 
-Both renderers read it: `svg` makes markup of it, `picture` the files that matplotlib writes. Units are those of the
-drawing, y grows downward; a size of text and a width of a line are in the same units.
+`archsearch.report.figures.render` turns it into SVG markup, or into PNG and PDF by matplotlib. Coordinates, text sizes
+and line widths are in units of the drawing; y grows downward.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _COLORS = {
     "texture": ("rgba(255,255,255,.75)", "rgba(0,0,0,.6)"), "cell": (".75", ".6"),
 }  # fmt: skip
 LIGHT, DARK = ({name: pair[place] for name, pair in _COLORS.items()} for place in (0, 1))
-"""Colours by name, after Okabe and Ito's palette, which needs no full colour vision; and how opaque a cell is."""
+"""Colours by name, after the colour-blind-safe palette of Okabe and Ito; `cell` is the opacity of a heat map cell."""
 PRINT = {**LIGHT, "panel": "#f4f5f7", "ink": "#000", "muted": "#444", "rule": "#bbb", "link": "#000"}
 VIRIDIS = ("#440154", "#3b528b", "#21918c", "#5ec962", "#fde725")
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Colours, by their names in `LIGHT` or in hexadecimal, line width, dashes and opacity of the filling."""
+    """Fill and stroke colour, by name in `LIGHT` or in hexadecimal, line width, dashes and opacity of the fill."""
 
     fill: str = ""
     stroke: str = ""
@@ -86,7 +86,7 @@ LOOKS = {
     "identity": Look(stroke="muted", dash=(3, 2)),
     "ring": Look(stroke="ground", width=1.3),
 }
-"""How each kind of thing looks, by its name, which is its class in a page too."""
+"""The looks by name; the CSS class of a look on a page is `l-` and its name."""
 TEXTURES = {
     "depthwise": ("M-1 7 7-1M-1 1 1-1M5 7 7 5", "////"),
     "grouped": ("M-1 7 7-1M-1-1 7 7", "xxxx"),
@@ -94,18 +94,18 @@ TEXTURES = {
     "pool": ("M0 3h6", "----"),
     "linear": ("M3 0v6", "||||"),
 }
-"""Texture of a look that has one: a path over a tile of 6 x 6, and matplotlib's hatch."""
+"""The textures of looks: an SVG path on a tile of 6 x 6 units, and the hatch for matplotlib."""
 Shape = Literal["circle", "diamond", "triangle", "cross", "plus", "tick", "square"]
 SHAPES: dict[str, Shape] = {
     "best": "diamond", "pruned": "triangle", "diverged": "cross", "failed": "plus", "infeasible": "tick",
     "second-point": "square",
 }  # fmt: skip
-"""The mark of each look that has one of its own, so that no colour is needed; the others are circles."""
+"""The shapes of marks by look, to distinguish them without colour; all other marks are circles."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rect:
-    """A rectangle from its upper left corner; `hover` is shown where the pointer is."""
+    """A rectangle with its upper left corner at (`x`, `y`); `hover` is its tooltip."""
 
     x: float
     y: float
@@ -127,7 +127,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """A mark around a point, with the shape of its look."""
+    """A mark centred on a point, with the shape of its look."""
 
     x: float
     y: float
@@ -144,7 +144,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """A line of text on its baseline, from, around or up to a point."""
+    """A line of text; (`x`, `y`) is the start, middle or end of its baseline, by `anchor`."""
 
     x: float
     y: float
@@ -156,12 +156,12 @@ class Text:
     has_halo: bool = False
     is_monospace: bool = False
     rotation: float = 0.0
-    """Degrees, against the clock."""
+    """Degrees, counter-clockwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """An image of H x W x 3 bytes, its pixels as squares."""
+    """An image of H x W x 3 bytes, scaled to `width` x `height` without interpolation."""
 
     x: float
     y: float
@@ -184,7 +184,7 @@ class Drawing:
 
 
 def outline(shape: Shape, size: float) -> list[list[tuple[float, float]]]:
-    """Return the lines of a mark around its place, closed where the first point comes last again; a circle has none."""
+    """Return the lines of a mark around the origin, closed if the last point equals the first; none for a circle."""
     far = size * {"diamond": 1.5, "triangle": 1.25, "cross": 0.95, "plus": 1.2, "tick": 1.1}.get(shape, 0.9)
     lines: dict[Shape, list[list[tuple[float, float]]]] = {
         "circle": [],
@@ -206,17 +206,17 @@ def blend(colors: Sequence[str], share: float) -> str:
     return "#" + "".join(f"{round(one + (other - one) * (place - first)):02x}" for one, other in pairs)
 
 
-# How wide letters are, in hundredths of an em, of DejaVu Sans, which is a wide face.
+# Widths of characters in DejaVu Sans, a wide typeface, in hundredths of an em.
 _WIDTHS = (
     (29, "'ijlIJ"), (32, " ,.·\N{NO-BREAK SPACE}"), (35, "/:;\\f|-"), (40, "()[]t!r"), (51, '"*_`sz?'), (56, "cLFk"),
     (60, "vxyPTYao"), (69, "VXZBRCAU"), (77, "HNDG&OQ"), (84, "w#+<=>^~M×✓✗"), (98, "%mW@…"),
 )  # fmt: skip
 _ADVANCES = {letter: width for width, letters in _WIDTHS for letter in letters}
-_BOLD = 1.12  # how much wider bold letters are, about
+_BOLD = 1.12  # approximate width of bold text relative to regular text
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Return the width of `text`, one line of `size`, in the units of the size."""
+    """Return the approximate width of one line of `text`, in the units of `size`."""
     return sum(map(_advance, text.rstrip())) * size * (_BOLD if bold else 1.0) / 100
 
 
@@ -226,15 +226,15 @@ def _advance(letter: str) -> int:
 
 
 def fitted(text: str, width: float, size: float, *, least: float = 6.0, bold: bool = False) -> tuple[str, float]:
-    """Return `text` and the size, at most `size`, at which it is at most `width` wide.
+    """Return `text` and the largest size, at most `size`, at which it fits into `width`.
 
-    Below the size `least` it is cut short with an ellipsis instead.
+    If that size is below `least`, the text is cut and ends with an ellipsis instead.
     """
     text = " ".join(text.split())
     found = text_width(text, size, bold=bold)
     if found > width:
         size = max(min(least, size), size * width / found)
-    if text_width(text, size, bold=bold) <= width * 1.001:  # what rounding leaves
+    if text_width(text, size, bold=bold) <= width * 1.001:  # tolerance for rounding
         return text, size
     kept = len(text)
     room = width - text_width("…", size, bold=bold)

@@ -1,4 +1,4 @@
-"""Effective receptive fields as a picture, over the theoretical ones. Imports numpy; no torch."""
+"""Picture of effective receptive fields over the theoretical ones. Imports numpy, but not torch."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from archsearch.report.figures.drawing import Drawing, Line, Look, Part, Picture
 from archsearch.report.figures.render import write_drawing
 from archsearch.report.vocabulary import cut
 
-_SIDE, _GAP, _TOP = 187.0, 40.0, 83.0  # points of a panel, between two, and above them
+_SIDE, _GAP, _TOP = 187.0, 40.0, 83.0  # points: side of a panel, gap between panels, room above them
 _ACROSS = 5  # panels in a row, at most
 _BAR = 10.0  # height of the colour bar
-_WIDEST = 0.5  # of the image's side: so far outside it a frame is shown; around wider ones the image would be a dot
-_WEAK, _STRONG = np.array([255, 255, 255]), np.array([8, 48, 107])  # the colours of no and of the strongest influence
-_LONGEST = 20  # letters of a stage's name
+_WIDEST = 0.5  # of the image's side: how far outside it frames are shown; inside wider ones it would be a dot
+_WEAK, _STRONG = np.array([255, 255, 255]), np.array([8, 48, 107])  # the colours of zero and of the strongest influence
+_LONGEST = 20  # characters of a stage's name
 _TICKS = (0, 0.05, 0.25, 0.5, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class EffectiveField:
-    """The influence of the image on the middle unit of a stage's map.
+    """The influence of the image on the centre unit of a stage's output.
 
-    `influence_HW` is that of every pixel, 1 for the strongest; `effective` the side in px of a square of as many pixels
-    as have a noticeable one; `size`, `rows` and `columns` the theoretical field, in px, from and to.
+    `influence_HW` is the influence of each pixel, 1 for the strongest; `effective` is the side in px of a square with
+    as many pixels as have a noticeable influence. `size`, `rows` and `columns` (from, to) are the theoretical field in
+    px.
     """
 
     stage: str
@@ -39,12 +40,15 @@ class EffectiveField:
 
 
 def draw_effective_fields(fields: Sequence[EffectiveField], file: Path, *, title: str, images: int) -> None:
-    """Write to `file` (PNG, SVG or PDF) a panel for each of `fields`; raises `SpecError` and `StorageError`."""
+    """Write a panel for each of `fields` to `file` (PNG, SVG or PDF).
+
+    Raises `SpecError` for any other extension, `StorageError` if the file cannot be written.
+    """
     write_drawing(fields_drawing(fields, title=title, images=images), file, inch=1 / 72, dpi=120)
 
 
 def fields_drawing(fields: Sequence[EffectiveField], *, title: str, images: int) -> Drawing:
-    """Return a panel for each of `fields`, in rows of about equal length, and the bar of their colours below."""
+    """Return a panel for each of `fields`, in rows of similar length, and a colour bar below."""
     down = math.ceil(len(fields) / _ACROSS)
     across = math.ceil(len(fields) / down)
     pitch = _SIDE + _GAP
@@ -67,7 +71,7 @@ def fields_drawing(fields: Sequence[EffectiveField], *, title: str, images: int)
 
 
 def _colours(share_HW: np.ndarray) -> np.ndarray:
-    """Return the colours of influences, by their square roots: without these weak ones could not be seen."""
+    """Return the colours of influences, by their square roots, so that weak influences are visible."""
     root_HW1 = np.sqrt(np.clip(share_HW, 0, 1))[..., None]
     return np.round(_WEAK + root_HW1 * (_STRONG - _WEAK)).astype(np.uint8)
 

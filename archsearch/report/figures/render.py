@@ -1,7 +1,7 @@
-"""A drawing as an element of a page, and as a file: SVG as our own markup, PNG and PDF by matplotlib.
+"""Renderers of a drawing: as an element of a page, and as a file (SVG as our own markup, PNG and PDF by matplotlib).
 
 A page has the looks in its style sheet; an SVG file contains them, in light colours. matplotlib is imported
-lazily, its global state is unchanged, and the same drawing gives the same bytes.
+lazily, its global state is unchanged, and equal drawings give equal bytes.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.path import Path as Outline
 
-_SIZE = 10.5  # of letters, unless a text has another
+_SIZE = 10.5  # default size of text
 _FACE = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 _TEXT = (
     f"svg{{font:{_SIZE}px {_FACE};fill:var(--ink)}}svg .muted{{fill:var(--muted)}}"
@@ -51,12 +51,12 @@ _TEXT = (
     "svg .textured{stroke:var(--muted);stroke-width:.4}"
 )
 FORMATS = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
-INCH = 0.016  # of a unit of a chart, so that its letters have 12 points
+INCH = 0.016  # inches per unit of a chart, so that its text has 12 points
 _UNDATED = {"png": {}, "pdf": {"CreationDate": None}}
 
 
 def element(drawing: Drawing, *, usual_width: float) -> Markup:
-    """Return the drawing as an element of a page; one wider than `usual_width` is marked."""
+    """Return the drawing as an element of a page; one wider than `usual_width` is marked with `data-wide`."""
     return el(
         "svg",
         _groups(drawing.parts),
@@ -68,7 +68,7 @@ def element(drawing: Drawing, *, usual_width: float) -> Markup:
 
 
 def _groups(parts: Sequence[Part]) -> Iterable[Markup]:
-    """Yield marks with a hover text as groups that keys go through; beside them a screen reader needs nothing else."""
+    """Yield marks with a tooltip in groups for keyboard navigation; with such marks, screen readers skip all others."""
     has_points = any(map(_is_point, parts))
     for is_point, run in groupby(parts, key=_is_point):
         drawn = [_part(part) for part in run]
@@ -80,7 +80,7 @@ def _is_point(part: Part) -> bool:
 
 
 def document(drawing: Drawing) -> str:
-    """Return the drawing as a separate file, in light colours."""
+    """Return the drawing as a standalone SVG document, in light colours."""
     style = f"{_TEXT}{_rules()}"
     for name, value in LIGHT.items():
         style = style.replace(f"var(--{name})", value)
@@ -101,7 +101,7 @@ def document(drawing: Drawing) -> str:
 
 
 def style_sheet() -> str:
-    """Return the colours, by the reader's choice of light or dark and for paper, and the looks of all parts."""
+    """Return the CSS of all looks, with colours for the light and dark colour schemes and for print."""
 
     def colours(table: Mapping[str, str]) -> str:
         return f":root{{{';'.join(f'--{name}:{value}' for name, value in table.items())}}}"
@@ -113,7 +113,7 @@ def style_sheet() -> str:
 
 
 def textures() -> Markup:
-    """Return the definitions of the textures, which a page contains once."""
+    """Return the SVG definitions of the textures, which a page contains once."""
     tiles = [
         el(
             "pattern",
@@ -130,7 +130,7 @@ def textures() -> Markup:
 
 
 def sample(parts: Iterable[Part], width: float) -> Markup:
-    """Return the sample of a legend's entry, 14 units high."""
+    """Return the sample of a legend entry, 14 units high."""
     drawn = [_part(part) for part in parts]
     return el("svg", drawn, viewBox=f"0 0 {width:g} 14", width=width, height=14, aria_hidden="true", focusable="false")
 
@@ -174,7 +174,7 @@ def _part(part: Part) -> Markup:
 
 
 def _path(lines: Iterable[Sequence[tuple[float, float]]]) -> str:
-    """Return the path through each of the lines; one whose ends meet is closed."""
+    """Return the SVG path data of the lines; a line whose ends meet is closed."""
     texts: list[str] = []
     for points in lines:
         closed = len(points) > 2 and points[0] == points[-1]
@@ -201,7 +201,7 @@ def _text(part: Text) -> Markup:
 
 
 def _attributes(look: str | Look, kind: str = "") -> dict[str, object]:
-    """Return the attributes of a look: the class or the texture of a named one, or the colours themselves."""
+    """Return the SVG attributes of a look: the class or texture of a named look, the colours of any other."""
     if isinstance(look, str):
         if look in TEXTURES:
             return {"class_": "textured", "fill": f"url(#t-{look})"}
@@ -229,7 +229,7 @@ def _short(value: float) -> str:
 
 
 def picture_format(file: Path) -> str:
-    """Return `png`, `svg` or `pdf` by the ending of `file`; raises `SpecError` for any other."""
+    """Return `png`, `svg` or `pdf` by the extension of `file`; raise `SpecError` for any other."""
     ending = file.suffix.lower()
     if ending not in FORMATS:
         what = f"'{file}' has the ending '{file.suffix}'" if ending else f"'{file}' has no ending"
@@ -238,9 +238,9 @@ def picture_format(file: Path) -> str:
 
 
 def write_drawing(drawing: Drawing, file: Path, *, inch: float = INCH, dpi: int = 150) -> None:
-    """Write `drawing` to `file`, whose folder is made if it is missing; `unit` is in inches.
+    """Write `drawing` to `file` and create its folder if missing; `inch` is the size of a unit in inches.
 
-    Raises `SpecError` for an unknown file ending, `StorageError` if the file cannot be written.
+    Raises `SpecError` for an unknown file extension, `StorageError` if the file cannot be written.
     """
     kind = picture_format(file)
     content = document(drawing).encode() if kind == "svg" else _rendered(drawing, kind, inch, dpi)
@@ -254,7 +254,7 @@ def write_drawing(drawing: Drawing, file: Path, *, inch: float = INCH, dpi: int 
 
 
 def _rendered(drawing: Drawing, kind: str, inch: float, dpi: int) -> bytes:
-    backend = os.environ.pop("MPLBACKEND", None)  # not used here, but importing matplotlib fails by an unknown name
+    backend = os.environ.pop("MPLBACKEND", None)  # not used here, but with an unknown name importing matplotlib fails
     try:
         from matplotlib import style
     finally:
@@ -263,13 +263,13 @@ def _rendered(drawing: Drawing, kind: str, inch: float, dpi: int) -> bytes:
 
     content = io.BytesIO()
     with style.context(["default", {"hatch.linewidth": 0.7}]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # letters that the font lacks are boxes
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # characters that the font lacks are drawn as boxes
         render(drawing, inch=inch).savefig(content, format=kind, dpi=dpi, metadata=_UNDATED[kind])
     return content.getvalue()
 
 
 def render(drawing: Drawing, *, inch: float = INCH) -> Figure:
-    """Return the drawing as a figure of matplotlib, never through pyplot."""
+    """Return the drawing as a matplotlib figure, without using pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import PathCollection
     from matplotlib.figure import Figure
@@ -287,9 +287,9 @@ def render(drawing: Drawing, *, inch: float = INCH) -> Figure:
                 outlines.append(_outline(part))
             else:
                 _draw(axes, part, next(order), 72 * inch)
-        if look is not None:  # thousands of marks of one look at once
+        if look is not None:  # one collection per run of marks: there may be thousands
             axes.add_collection(PathCollection(outlines, zorder=next(order), **_patch_style(look, 72 * inch, 1.0)))
-    axes.set(xlim=(0, drawing.width), ylim=(drawing.height, 0), aspect="auto")  # a picture sets others
+    axes.set(xlim=(0, drawing.width), ylim=(drawing.height, 0), aspect="auto")  # `imshow` changes them
     return figure
 
 
@@ -301,7 +301,7 @@ def _draw(axes: Axes, part: Rect | Line | Text | Picture, order: int, points: fl
         case Rect():
             hatch = TEXTURES[part.look][1] if isinstance(part.look, str) and part.look in TEXTURES else None
             style = _patch_style(part.look, points, part.opacity)
-            if hatch and min(part.width, part.height) * points >= 6:  # a smaller box shows its colour alone
+            if hatch and min(part.width, part.height) * points >= 6:  # smaller boxes have a plain colour
                 style |= {"hatch": hatch, "edgecolor": "white", "linewidth": 0}
             axes.add_patch(Rectangle((part.x, part.y), part.width, part.height, zorder=order, **style))
         case Line():
@@ -317,7 +317,7 @@ def _draw(axes: Axes, part: Rect | Line | Text | Picture, order: int, points: fl
                 ha={"start": "left", "middle": "center", "end": "right"}[part.anchor], va="baseline",
                 fontweight="bold" if part.is_bold else "normal", rotation=part.rotation, rotation_mode="anchor",
                 family="monospace" if part.is_monospace else "sans-serif", zorder=order,
-                parse_math=False,  # a name with a dollar sign is a name
+                parse_math=False,  # a dollar sign in a name is literal
             )  # fmt: skip
             if part.has_halo:
                 text.set_path_effects([Stroke(linewidth=3 * points, foreground="white"), Normal()])
@@ -329,7 +329,7 @@ def _draw(axes: Axes, part: Rect | Line | Text | Picture, order: int, points: fl
 
 
 def _patch_style(look: str | Look, points: float, opacity: float) -> dict[str, Any]:
-    """Return how matplotlib's patches are given a look."""
+    """Return a look as keyword arguments of matplotlib's patches."""
     from matplotlib.colors import to_rgba
 
     if look == "cell":

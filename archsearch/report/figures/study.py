@@ -53,16 +53,19 @@ MOST_POINTS = 1000
 MOST_BARS = 12
 MOST_VERTICES = 120
 _STATES: dict[TrialState, str] = {"diverged": "diverged", "failed": "failed", INFEASIBLE: "infeasible"}
-"""The label of each state without a value, which is its look too."""
+"""The label of each state without a value; it is also the name of its look."""
 _KEYS = "Arrow keys go from trial to trial."
 _MARKED = ("pruned", "diverged", "failed")
 _LOOKS = ("first", "second")
-_MOST_MARKS = 40  # epochs; with more the marks run into each other
+_MOST_MARKS = 40  # epochs; with more, the marks overlap
 _DPI = 100
 
 
 class Point(NamedTuple):
-    """One trial in a chart; `best` is on the front of a trade-off, or the best value so far of a history."""
+    """One trial in a chart; `best` is on the front of a trade-off, or the best value so far in a history.
+
+    `pruned` includes complete trials of lower rungs.
+    """
 
     trial: int
     x: float
@@ -79,7 +82,7 @@ def draw_study(
 ) -> list[Path]:
     """Draw the figures of `study` into `folder`, in each of `formats`, and return the files.
 
-    `importances` are computed if they are not given. Raises `SpecError` for a format that is no picture's,
+    `importances` are computed if they are not given. Raises `SpecError` for an unknown format,
     `StorageError` if a file cannot be written.
     """
     for each in formats:
@@ -95,7 +98,7 @@ def draw_study(
 
 
 def study_figures(study: StudyRead, importances: Mapping[str, float]) -> dict[str, Figure]:
-    """Return each figure by the name of its file; one that has no data is left out."""
+    """Return the figures by file name, without extension; figures without data are left out."""
     panels = {
         "history": history_charts(study),
         "pareto": trade_off_charts(study),
@@ -112,10 +115,10 @@ def history_charts(study: StudyRead) -> list[Chart]:
 
 
 def history_chart(study: StudyRead, place: int = 0) -> Chart | None:
-    """Return the objective at `place` over the trials, the best so far as a stair; None without data.
+    """Return a chart of the objective at `place` by trial, with the best so far as a step line; None without data.
 
-    A pruned trial has its last reported accuracy, and looks like one of a lower rung; trials without a value are on the
-    lower edge.
+    If the objective is accuracy, a pruned trial is at its last reported accuracy, with the look of the trials of lower
+    rungs. Infeasible, diverged and failed trials are on the lower edge.
     """
     name, higher = study.objectives[place], is_higher_better(study, place)
     points: list[Point] = []
@@ -160,17 +163,17 @@ def history_chart(study: StudyRead, place: int = 0) -> Chart | None:
 
 
 def trade_off_charts(study: StudyRead) -> list[Chart]:
-    """Return the first objective against parameters, against MACs, and against every further objective."""
+    """Return charts of the first objective against parameters, against MACs, and against every further objective."""
     names = [name for name in ("parameters", "macs", *study.objectives[1:]) if name != study.objectives[0]]
     found = (trade_off_chart(study, name) for name in dict.fromkeys(names))
     return [chart for chart in found if chart is not None]
 
 
 def trade_off_chart(study: StudyRead, cost: str) -> Chart | None:
-    """Return the first objective against `cost`, an objective or an attribute of the trials; None without data.
+    """Return a chart of the first objective against `cost`, an objective or attribute of trials; None without data.
 
-    Where `cost` is an objective the front is the study's own; else it is that of the pair. The line of the front has
-    the trials that no other one beats in these two values: the same ones, unless there are more objectives than two.
+    If `cost` is an objective, the front is that of the study, otherwise that of the two values. Its line joins the
+    trials that no other dominates in these two values: all of the front, unless there are more than two objectives.
     """
     name = study.objectives[0]
     less = not (cost in study.objectives and is_higher_better(study, study.objectives.index(cost)))
@@ -224,9 +227,9 @@ def trade_off_chart(study: StudyRead, cost: str) -> Chart | None:
 
 
 def learning_curves(study: StudyRead, *, best: int = 5, most: int = 60) -> Chart | None:
-    """Return at most `most` learning curves, the `best` ones with a colour and dashes of their own; None without any.
+    """Return a chart of at most `most` learning curves, the `best` with their own colours and dashes; None without any.
 
-    The others are grey, and spread over the study.
+    The others are grey, and evenly spaced over the study.
     """
     ranks = {trial.number: rank for rank, trial in enumerate(study.ranked()[:best], start=1)}
     known = [
@@ -251,7 +254,7 @@ def learning_curves(study: StudyRead, *, best: int = 5, most: int = 60) -> Chart
         end = Datum(x=epoch, y=value, hover=text, trial=number)
         ends.append(Points(look=kind, data=(end,), size=2.2 if rank else 1.7))
     coloured = sum(bool(curve.label) for curve in lines)
-    if coloured < len(lines):  # the legend has the grey ones once, after the others
+    if coloured < len(lines):  # one legend entry for all grey curves, after the others
         lines[coloured] = replace(lines[coloured], label="other trials")
     which = "best" if len(study.objectives) == 1 else "front's first"
     return Chart(
@@ -272,14 +275,14 @@ def learning_curves(study: StudyRead, *, best: int = 5, most: int = 60) -> Chart
 
 
 def importance_chart(importances: Mapping[str, float]) -> BarChart | None:
-    """Return the share of each setting; None if none is known."""
+    """Return a bar chart of the importance of each setting; None if none is known."""
     known = {short_key(name): share for name, share in importances.items() if finite(share) is not None and share >= 0}
     notes = ["Shares add up to 100 %."]
     return ranked_bars("Importance of settings", known, lambda share: percent(share, 1), notes) if known else None
 
 
 def infeasible_chart(by_limit: Mapping[str, int], notes: Sequence[str]) -> BarChart:
-    """Return how many proposals each limit made infeasible."""
+    """Return a bar chart of how many proposals each limit made infeasible."""
     counts = {name: float(count) for name, count in by_limit.items()}
     return ranked_bars("Infeasible proposals by limit", counts, lambda count: number(round(count)), notes)
 
@@ -287,7 +290,7 @@ def infeasible_chart(by_limit: Mapping[str, int], notes: Sequence[str]) -> BarCh
 def ranked_bars(
     title: str, values: Mapping[str, float], text: Callable[[float], str], notes: Sequence[str]
 ) -> BarChart:
-    """Return one bar for each of `values`, the greatest first; bars past the twelfth are added up in a note."""
+    """Return a bar chart of `values`, greatest first; those after the first `MOST_BARS` are summed up in a note."""
     ordered = sorted(values.items(), key=lambda item: (-item[1], item[0]))
     shown, rest = ordered[:MOST_BARS], ordered[MOST_BARS:]
     more = f"{len(rest)} more have {text(sum(value for _, value in rest))} together." if rest else None
@@ -302,7 +305,7 @@ def ranked_bars(
 
 
 def _points(study: StudyRead, points: Iterable[Point], best: str, text: Callable[[Point], str]) -> list[Points]:
-    """Return the marks of each kind, those of the best first, so that they are above the others."""
+    """Return the marks of each kind, the best first, so that they are drawn on top."""
     found: list[Points] = []
     pruned = "pruned, last reported accuracy"
     if study.has_rungs:
@@ -321,7 +324,7 @@ def _points(study: StudyRead, points: Iterable[Point], best: str, text: Callable
 
 
 def _value_range(points: Sequence[Point], best: Sequence[float], name: str) -> Axis:
-    """Return the upright axis, over the complete trials: pruned trials are far below them."""
+    """Return the y axis, over the complete trials if there are enough: pruned trials are far below them."""
     complete = [point.y for point in points if point.kind != "pruned"]
     low, high = central_range(complete if len(complete) >= 5 else [point.y for point in points])
     return value_axis(name, min([low, *best]), max([high, *best]))
@@ -344,15 +347,15 @@ def _notes(*notes: str | None) -> tuple[str, ...]:
 
 
 def draw_training(records: Sequence[EpochRecord], file: Path, *, title: str) -> None:
-    """Write to `file` (PNG, SVG or PDF) the loss and the accuracy of every epoch.
+    """Write charts of the loss and the accuracy by epoch to `file` (PNG, SVG or PDF).
 
-    Raises `SpecError` for another ending, `StorageError` if the file cannot be written.
+    Raises `SpecError` for any other extension, `StorageError` if the file cannot be written.
     """
     write_drawing(sheet(training_figure(records, title)), file, dpi=_DPI)
 
 
 def training_figure(records: Sequence[EpochRecord], title: str) -> Figure:
-    """Return the loss and the accuracy over the epochs, of the training and of the validation images."""
+    """Return charts of the loss and the accuracy by epoch, for the training and the validation images."""
     seen = [record for record in records if record.validation_accuracy is not None]
     losses = [(record.epoch, record.validation_loss) for record in seen]
     accuracies = [(record.epoch, record.validation_accuracy) for record in seen]
@@ -367,16 +370,16 @@ def training_figure(records: Sequence[EpochRecord], title: str) -> Figure:
 
 
 def draw_comparison(study: StudyRead, trials: Sequence[TrialRead], file: Path) -> None:
-    """Write to `file` (PNG, SVG or PDF) the learning curves of two trials in one chart.
+    """Write the learning curves of two trials in one chart to `file` (PNG, SVG or PDF).
 
-    Raises `SpecError` for another ending or where neither has a curve, `StorageError` if it cannot be written.
+    Raises `SpecError` for any other extension or if neither has a curve, `StorageError` if `file` cannot be written.
     """
     picture_format(file)
     write_drawing(sheet(comparison_figure(study, trials)), file)
 
 
 def comparison_figure(study: StudyRead, trials: Sequence[TrialRead]) -> Figure:
-    """Return the learning curves of two trials in one chart; raises `SpecError` if neither has one."""
+    """Return the learning curves of two trials in one chart; raise `SpecError` if neither has one."""
     curves = [finite_history(trial) for trial in trials]
     if not any(curves):
         raise SpecError("--plot", "neither trial has recorded a learning curve")

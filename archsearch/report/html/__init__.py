@@ -1,1 +1,1 @@
-"""The report of a study: one HTML page that needs neither a network nor other files."""
+"""The report of a study: one self-contained HTML page."""

@@ -1,6 +1,6 @@
 """The section of the page with the report card of the best network: its confusions, calibration and mistakes.
 
-It is read from the `card.json` that the training left in its folder; no picture is loaded from anywhere.
+It is read from `card.json` in the run directory; all pictures are embedded.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from archsearch.report.series import ranked_finite
 from archsearch.search.storage.read import StudyRead
 
 CONFUSED = 8  # pairs of classes in the table
-_SPAN = 0.05  # of accuracy and mean confidence: closer, and the network is well calibrated on average
+_SPAN = 0.05  # largest gap of mean confidence and accuracy of a network that is well calibrated on average
 
 
 def card_section(study: StudyRead) -> Markup:
-    """Return the report card of the best trial; a sentence if there is none."""
+    """Return the report card of the best trial; a sentence with the reason if there is none."""
     title = "Report card of the best network"
     best = next(iter(ranked_finite(study)), None)
     if best is None:

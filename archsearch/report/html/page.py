@@ -1,7 +1,7 @@
-"""The report of a study: one HTML file that needs nothing else, neither a network nor other files.
+"""The report of a study as one self-contained HTML file.
 
-Every text of a user goes through `archsearch.report.html.markup`, which escapes it, and the page's own policy lets no
-script or style run but the two that are written into it.
+`archsearch.report.html.markup` escapes all text of users, and the page's Content-Security-Policy allows only the script
+and the style sheet that are embedded in it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CONTENTS = {
 
 
 def write_report(study: StudyRead, file: Path, *, importances: Mapping[str, float] | None = None) -> None:
-    """Write the report of `study` to `file`, whose folder is made if it is missing; the same study, the same bytes.
+    """Write the report of `study` to `file` and create its folder if missing; equal studies give equal bytes.
 
     `importances` are computed if they are not given. Raises `StorageError` if the file cannot be written.
     """
@@ -96,7 +96,7 @@ def study_page(study: StudyRead, *, importances: Mapping[str, float] | None = No
 
 
 def style() -> str:
-    """Return the page's style sheet, the looks of its figures first."""
+    """Return the page's style sheet, which starts with that of the figures."""
     return style_sheet() + Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
@@ -106,7 +106,7 @@ def script() -> str:
 
 
 def policy() -> str:
-    """Return the Content-Security-Policy: nothing from anywhere, and our own style and script by their hashes."""
+    """Return the Content-Security-Policy: only data URLs of images, and the embedded style and script by hash."""
     return (
         f"default-src 'none'; style-src '{_digest(style())}'; script-src '{_digest(script())}'; "
         "img-src data:; base-uri 'none'; form-action 'none'"

@@ -1,4 +1,4 @@
-"""The parts of the page's sections: sections, tables that scroll, figures, and values that stay on one line."""
+"""Building blocks of the page: sections, scrollable tables, figures, and values that stay on one line."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def tied(text: str) -> str:
 
 
 def value_cell(name: str, value: object) -> str:
-    """Return a value for a column; `–` for what is not a number."""
+    """Return a value for a column; `–` if it is not a finite number."""
     return tied(value_text(name, finite(value)))
 
 
 def section(identity: str, title: str, *children: Child) -> Markup:
-    """Return a section that the page's contents link to."""
+    """Return a section, to which the table of contents links by `identity`."""
     heading = el("h2", title, id=f"{identity}-title")
     return el("section", heading, *children, id=identity, aria_labelledby=f"{identity}-title")
 
@@ -40,9 +40,9 @@ def table(
     numbers: Sequence[int] = (),
     ids: Sequence[str] = (),
 ) -> Markup:
-    """Return a table that scrolls within itself, by touch and by the keyboard.
+    """Return a table that can be scrolled by touch and keyboard.
 
-    The columns `numbers` are aligned right; `ids` gives each line its anchor.
+    The columns `numbers` are right-aligned; `ids` are the anchors of the rows.
     """
     kinds = ["n" if place in numbers else None for place in range(len(head))]
     top = el("tr", [el("th", text, scope="col", class_=kind) for text, kind in zip(head, kinds, strict=True)])
@@ -60,7 +60,7 @@ def table(
 
 
 def titled(title: str, *children: Child) -> Markup:
-    """Return children below a title, as one column."""
+    """Return the children below a title, as one column."""
     return el("div", el("h3", title), *children)
 
 
@@ -70,7 +70,7 @@ def no_data(text: str) -> Markup:
 
 
 def note(text: str) -> Markup | None:
-    """Return a lesser sentence; None for an empty one."""
+    """Return a note in small print; None if `text` is empty."""
     return el("p", text, class_="note") if text else None
 
 
@@ -86,13 +86,13 @@ def figure(title: str, drawing: Drawing, keys: Sequence[Key] = (), text: str = "
 
 
 def key_list(keys: Sequence[Key]) -> Markup | None:
-    """Return a legend; None for an empty one."""
+    """Return a legend; None if it has no entries."""
     items = [el("li", sample(key.sample, key.width), key.text) for key in keys]
     return el("ul", *items, class_="legend") if items else None
 
 
 def settings(trial: TrialRead, names: Sequence[str]) -> list[str]:
-    """Return `key=value` for each of these settings that the trial has and that its design uses."""
+    """Return `key=value` for each setting in `names` that the trial has and its design uses."""
     unused = trial.attrs.get("unused")
     skipped = unused if isinstance(unused, list) else []
     there = [name for name in names if name in trial.assignments and name not in skipped]

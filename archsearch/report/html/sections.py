@@ -54,16 +54,16 @@ FOOTPRINT = ("parameters", "macs", "receptive_field")
 MOST_TRACES = 10
 _MOST_CHARTS, _MOST_HISTORIES = 6, 4
 _MOST_LINES = 20
-_TRACE = 6_000  # letters of a traceback's end
+_TRACE = 6_000  # characters from the end of a traceback
 BEST = 3
 FRONT = 5
 MOST_ROWS = 400
 MOST_COMMANDS = 100
-_LONGEST = 600  # letters of a text that a table shows whole
+_LONGEST = 600  # characters of a text in a table, before it is cut
 
 
 def summary_section(study: StudyRead, why: Why) -> Markup:
-    """Return the study in a few figures and sentences."""
+    """Return the summary of the study: key figures and sentences."""
     best = next(iter(ranked_finite(study)), None)
     facts: list[tuple[str, str]] = []
     name, *others = study.objectives
@@ -92,7 +92,7 @@ def summary_section(study: StudyRead, why: Why) -> Markup:
 
 
 def trade_off_section(study: StudyRead) -> Markup:
-    """Return the first objective against each cost."""
+    """Return charts of the first objective against each cost and each further objective."""
     charts = [chart(each) for each in trade_off_charts(study)[:_MOST_CHARTS]]
     if not charts:
         return section("trade-off", "Accuracy and cost", no_data("No data: no trial has both a value and a cost."))
@@ -105,7 +105,7 @@ def trade_off_section(study: StudyRead) -> Markup:
 
 
 def history_section(study: StudyRead) -> Markup:
-    """Return the objectives by trial and the learning curves."""
+    """Return charts of the objectives by trial and of the learning curves."""
     charts = [chart(each) for each in history_charts(study)[:_MOST_HISTORIES]]
     if curves := learning_curves(study):
         charts.append(chart(curves))
@@ -115,7 +115,7 @@ def history_section(study: StudyRead) -> Markup:
 
 
 def importance_section(study: StudyRead, shares: Mapping[str, float]) -> Markup | None:
-    """Return the importance of each setting, and the values that were tried; None where it is not known."""
+    """Return the importance of each setting, and the values that were tried; None if it is not known."""
     drawn = importance_chart(shares)
     if drawn is None:
         return None
@@ -165,7 +165,7 @@ def infeasible_section(study: StudyRead, why: Why) -> Markup:
 
 
 def trial_facts(study: StudyRead, trial: TrialRead, tried: Sequence[str]) -> list[str]:
-    """Return the lines of a trial that are shown where the pointer is on it."""
+    """Return the lines of a trial's tooltip."""
     lines = [f"Trial {trial.number}, {trial.state}", *_values_and_costs(study, trial)]
     if trial.state != "complete" and trial.cause:
         lines.append(cut(trial.cause, 160))
@@ -175,7 +175,7 @@ def trial_facts(study: StudyRead, trial: TrialRead, tried: Sequence[str]) -> lis
 
 
 def _values_and_costs(study: StudyRead, trial: TrialRead) -> tuple[str, str]:
-    """Return the objectives of a trial, and what else of its footprint is known, with their labels."""
+    """Return the objectives of a trial, and the other known values of its footprint, with labels."""
     costs = [name for name in FOOTPRINT if name not in study.objectives]
     values, others = (
         ", ".join(labelled_value(name, value) for name in names if (value := value_of(study, trial, name)) is not None)
@@ -228,7 +228,7 @@ def _numbers(numbers: Sequence[int]) -> str:
 
 
 def designs_section(study: StudyRead) -> Markup:
-    """Return the best designs, or of several objectives a spread over the Pareto front, each drawn."""
+    """Return drawings of the best designs or, with several objectives, of designs spread over the Pareto front."""
     ranked = ranked_finite(study)
     if not ranked:
         return section("designs", "Best designs", no_data("No design has been fully trained."))
@@ -290,7 +290,7 @@ def conditions_section(study: StudyRead, program: Mapping[str, str]) -> Markup:
 
 
 def trials_section(study: StudyRead) -> Markup:
-    """Return every trial, the best first, with its files and the command that trains it again."""
+    """Return up to `MOST_ROWS` trials, best first, with files and, for the best, the command that trains it again."""
     if not study.trials:
         return section("trials", "All trials", no_data("There is no trial yet."))
     ordered = ranking(study, states=STATES)
@@ -373,7 +373,7 @@ def _code(text: object) -> Child:
 
 
 def _shared(study: StudyRead, key: str) -> str:
-    """Return the values of the trials' attribute `key`, each with its count where they differ."""
+    """Return the values of the trials' attribute `key`, each with its count if they differ."""
     found = [trial.attrs[key] for trial in study.trials if trial.attrs.get(key) is not None]
     values = distinct(found)
     if len(values) <= 1:

@@ -1,4 +1,4 @@
-"""Tables of a design as text: layers, growth of the receptive field, margins. No torch, and no rich, which is slow."""
+"""Tables of a design as text: layers, growth of the receptive field, margins. Without torch and rich: rich is slow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LAYER = (
     "name", "kind", "output_shape", "receptive_field", "receptive_fields", "jump", "start", "parameters", "macs",
     "activations",
 )  # fmt: skip
-_BOLD, _DIM, _ITALIC, _GREEN, _RED = "1", "2", "3", "32", "1;31"  # of a terminal (ECMA-48, SGR)
+_BOLD, _DIM, _ITALIC, _GREEN, _RED = "1", "2", "3", "32", "1;31"  # SGR codes of a terminal (ECMA-48)
 
 
 def design_record(checked: Checked) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def design_record(checked: Checked) -> dict[str, Any]:
 
 
 def field_text(row: LayerFootprint) -> str:
-    """Return the receptive field of a row (px): `7`, or `3x7` where the fields of height and width differ."""
+    """Return the receptive field of a row (px): `7`, or `3x7` (height x width) if the axes differ."""
     return "x".join(map(number, dict.fromkeys(row.receptive_fields)))
 
 
@@ -107,7 +107,7 @@ def margins_text(checked: Checked, *, styled: bool = False) -> str:
 
 
 def _columns(table: Sequence[tuple[str, ...]], sides: str, styled: bool) -> list[str]:
-    """Return `table`, its first row the heading, in lines; a column is aligned left (<) or right (>) by `sides`."""
+    """Return the lines of `table`, whose first row is the header; `sides` aligns each column left (<) or right (>)."""
     table = [tuple(map(one_line, row)) for row in table]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = [

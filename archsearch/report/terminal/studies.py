@@ -44,7 +44,7 @@ _FACTS = {
 
 
 def print_overviews(studies: Sequence[Overview], console: Console) -> None:
-    """Print one line per study: its trials by state, its best, and when something last happened."""
+    """Print one line per study: its trials by state, its best trial, and the time of its last activity."""
     if not studies:
         console.print("The database contains no studies yet.")
         return
@@ -81,7 +81,7 @@ def _after(rung: float | None) -> str:
 def print_study(
     study: StudyRead, rows: Sequence[TrialRead], console: Console, *, total: int, by: str | None = None
 ) -> None:
-    """Print the leaderboard: the study's head and these `rows` of `total`, ranked `by` a value or by the study."""
+    """Print the leaderboard: the study's header and `rows` of `total` trials, ranked `by` a value or by the study."""
     console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
     console.print(safe(_head(study)), style="dim")
     if not rows:
@@ -166,7 +166,7 @@ def _brief(assignments: Mapping[str, Any]) -> str:
 
 
 def print_findings(findings: Iterable[Finding], fixed: Sequence[str] | None, console: Console) -> None:
-    """Print the doctor's findings, and with `fixed` what was done about them."""
+    """Print the doctor's findings and, unless `fixed` is None, what was fixed."""
     listed = list(findings)
     for finding in listed:
         place = f"{safe(finding.study)}: " if finding.study is not None else ""
@@ -351,7 +351,7 @@ def _margins(trial: TrialRead, console: Console) -> None:
 
 
 def _margin_text(margin: Mapping[str, Any]) -> str:
-    """Return a margin in the words of the check; found and bound where it is of another version."""
+    """Return the text of a margin; only found and bound if another version has recorded it."""
     try:
         known = {name: margin[name] for name in ("limit", "bound", "found", "kept", "slack")}
         return margin_text(Margin(**known, error=finite(margin.get("error"))))

@@ -1,4 +1,4 @@
-"""Cells and lines on a terminal: values, times, sparklines, tables, and text of users made safe.
+"""Cells and lines on a terminal: values, times, sparklines, tables, and escaped text of users.
 
 Imports rich inside functions.
 """
@@ -22,19 +22,19 @@ MOST_MARKS = 60  # characters of a sparkline
 
 
 def safe(text: object) -> str:
-    """Return `text` in one line for a terminal as rich prints it: markup is text, control characters are �."""
+    """Return `text` as one line that is safe to print with rich: markup is escaped, control characters become �."""
     return safe_lines(one_line(text))
 
 
 def safe_lines(text: object) -> str:
-    """Return `text` as `safe` does, its lines kept."""
+    """Return `text` like `safe`, but with its line breaks."""
     from rich.markup import escape
 
     return escape(printable(text))
 
 
 def value_cell(name: str, value: object) -> str:
-    """Return a value in its unit: 84.93 %, 187 312, 109 px, 38 s."""
+    """Return a value with its unit: 84.93 %, 187 312, 109 px, 38 s."""
     return NOTHING if value is None else one_line(value_text(name, value))
 
 
@@ -44,8 +44,8 @@ def moment_cell(when: datetime.datetime | None) -> str:
 
 
 def sparkline(values: Sequence[float], encoding: str | None = "utf-8") -> str:
-    """Return a curve in one line, lowest to highest, with a gap for NaN; ASCII alone where `encoding` is not UTF-8."""
-    if len(values) > MOST_MARKS:  # the last of each part, so that the line ends where the curve does
+    """Return a curve as one line of marks, blank for NaN and infinities; in ASCII if `encoding` is not Unicode."""
+    if len(values) > MOST_MARKS:  # the last value of each section, so that the line ends with the curve
         values = [values[round((place + 1) * len(values) / MOST_MARKS) - 1] for place in range(MOST_MARKS)]
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
@@ -69,19 +69,19 @@ def relative_path(folder: object) -> str:
 
 
 def settings_line(assignments: Mapping[str, Any]) -> str:
-    """Return dotted keys with their values in one line, the prefixes that most share left out."""
+    """Return `key=value` for all assignments in one line, without the common prefixes of the keys."""
     return " ".join(f"{short_key(name)}={setting_cell(value)}" for name, value in assignments.items())
 
 
 def setting_cell(value: object) -> str:
-    """Return a value as it was set, numbers to four digits."""
+    """Return a value as text, floats to four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = (), title: str | None = None
 ) -> Table:
-    """Return a table without lines, its title to the left; the columns `right` are aligned to that side."""
+    """Return a table without borders, with its title on the left; the columns in `right` are right-aligned."""
     from rich.table import Table
 
     found = Table(box=None, pad_edge=False, title=title, title_justify="left")

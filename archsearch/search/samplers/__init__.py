@@ -1,1 +1,1 @@
-"""The samplers, which propose designs: one module each, and the factory that makes the chosen one."""
+"""The samplers, which propose designs: a module for each, and the factory that creates the selected one."""

@@ -1,4 +1,4 @@
-"""The pool of admitted designs, candidates for the next training: thousands of them, stored as rows of numbers.
+"""The pool of admitted designs, the candidates for the next training: thousands, stored as rows of numbers.
 
 Imports numpy only.
 """
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from archsearch.search.space import Admit, Design, Features, Key, Params, Space, Value
 
 ENUMERABLE = 1 << 16  # points of a space up to which it is enumerated
-FEW = 1 << 15  # values of a parameter up to which they are numbered
-INACTIVE = 0  # the number of an inactive parameter
+FEW = 1 << 15  # values of a parameter up to which its values are stored as numbers
+INACTIVE = 0  # the number stored for an inactive parameter
 
 
 class EncodedPoints:
-    """Encoded points in little memory: an index of the value for a parameter with few values, else its encoding."""
+    """Encoded points in little memory: the number of the value if a parameter has few values, else its encoding."""
 
     def __init__(self, space: Space) -> None:
-        """Start without points; values are numbered in the order of their arrival."""
+        """Start without points; the values of a parameter are numbered in the order in which they appear."""
         self._space = space
         sizes = {name: parameter.size for name, parameter in space.parameters.items()}
         self._few = [name for name, size in sizes.items() if size is not None and size <= FEW]
@@ -46,7 +46,7 @@ class EncodedPoints:
         self._encoded_MR = np.concatenate([self._encoded_MR, np.array(encoded, float).reshape(len(points), -1)])
 
     def keep(self, rows_M: NDArray[np.intp]) -> None:
-        """Remove all points but `rows_M`."""
+        """Keep only the points `rows_M`, in that order."""
         self._numbers_MN, self._encoded_MR = self._numbers_MN[rows_M], self._encoded_MR[rows_M]
 
     def encoded_MC(self, rows_M: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -71,19 +71,19 @@ class EncodedPoints:
 
 
 class Pool:
-    """Admitted designs that are not trained yet; screening adds to it, and `keep` removes the least promising ones.
+    """Admitted designs that are not trained yet; screening adds designs, and `keep` removes the least promising ones.
 
-    A finite space is enumerated in random order, each point once; otherwise points are drawn at random.
-    The thousands of designs are stored as rows of numbers, and `design` returns one of them.
+    A space of up to `ENUMERABLE` points is enumerated in random order, each point once; in a larger space, points are
+    drawn at random. Designs are stored as rows of numbers; `design` returns one of them.
     """
 
     def __init__(self, space: Space, admit: Admit, *, capacity: int) -> None:
-        """Start empty; `admit` returns a point's features, or None where it is infeasible or already trained."""
+        """Start empty; `admit` returns the features of a point, or None if it is infeasible or already taken."""
         self.space, self.admit, self.capacity = space, admit, capacity
         self._keys: list[Key] = []
         self._known: set[Key] = set()
         self._points = EncodedPoints(space)
-        self._columns: dict[str, int] = {}  # of `_features_MF`, by the name of a feature
+        self._columns: dict[str, int] = {}  # of `_features_MF`, by feature name
         self._features_MF: NDArray[np.float64] = np.empty((0, 0))
         self._fresh: list[tuple[Params, Features]] = []  # the latest designs, not yet in the arrays
         self._order: NDArray[np.intp] | None = None
@@ -135,21 +135,21 @@ class Pool:
 
     @property
     def complete(self) -> bool:
-        """Whether every point of the space has been screened, so that mutations add nothing."""
+        """Whether every point has been screened and the pool is below its capacity, so that mutations add nothing."""
         return self._order is not None and self._next >= len(self._order) and len(self._keys) < self.capacity
 
     def vary(self, parents: Sequence[Design], count: int, rng: Generator) -> None:
-        """Screen `count` mutations of the parents, in turn."""
+        """Screen `count` mutations, of each parent in turn."""
         if parents and not self.complete:
             for index in range(count):
                 self._offer(self.space.mutate(parents[index % len(parents)].params, rng))
 
     def still_admits(self, index: int) -> bool:
-        """Return whether design number `index` is still untrained; another worker may have taken it."""
+        """Return whether design number `index` is still admitted; another worker may have taken it."""
         return self.admit(self.space.point(self._keys[index])) is not None
 
     def keep(self, indices: Sequence[int]) -> None:
-        """Remove all designs but those at `indices`."""
+        """Keep only the designs at `indices`, in that order."""
         self._append_fresh()
         self._keys = [self._keys[index] for index in indices]
         self._known = set(self._keys)

@@ -1,4 +1,4 @@
-"""Designs that the user has enqueued: they are trained first, in their order, and then the sampler proposes."""
+"""Enqueued designs: they are trained first, in their order, and then the sampler proposes designs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class EnqueuedProposer:
-    """Proposes the enqueued designs that no worker has taken; the others are left to the `proposer` of the sampler."""
+    """Proposes the enqueued designs that no worker has taken, and then those of the sampler's `proposer`."""
 
     def __init__(self, proposer: Proposer, sweep: Sweep, task: Task) -> None:
         self._proposer, self._sweep, self._task = proposer, sweep, task

@@ -1,4 +1,4 @@
-"""The factory of the chosen sampler and pruner. Imports optuna inside functions only."""
+"""The factory of the selected sampler and pruner. Imports optuna inside functions only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def make_proposer(study: Study, sweep: Sweep, task: Task, seed: int | None) -> Proposer:
-    """Return the proposer for the chosen sampler; raises `SpecError` where a package's sampler cannot be made."""
+    """Return the proposer for the selected sampler; raises `SpecError` if a package's sampler cannot be created."""
     proposer = _make_sampler(study, sweep, task, seed)
     if sweep.enqueued:
         from archsearch.search.samplers.enqueued import EnqueuedProposer
@@ -42,7 +42,7 @@ def _make_sampler(study: Study, sweep: Sweep, task: Task, seed: int | None) -> P
 
 
 def make_pruner(settings: PrunerSettings, epochs: int | None = None) -> BasePruner:
-    """Return the chosen pruner; `epochs` is the length of a whole training where it is known, for hyperband."""
+    """Return the selected pruner; hyperband uses `epochs`, the length of a full training, if it is known."""
     from optuna import pruners
 
     with warnings.catch_warnings():
@@ -63,9 +63,9 @@ def make_pruner(settings: PrunerSettings, epochs: int | None = None) -> BasePrun
 
 
 def _patient(patience: int, min_delta: float) -> BasePruner:
-    """Return the pruner that stops a training whose accuracy has not improved during the last epochs.
+    """Return a pruner of trainings whose best accuracy has not improved by over `min_delta` in `patience` epochs.
 
-    Optuna's own `PatientPruner` continues as long as the accuracy is not worse.
+    Optuna's own `PatientPruner` lets a training continue as long as the accuracy does not get worse.
     """
     from optuna.pruners import BasePruner
 

@@ -1,10 +1,10 @@
 """The sampler `footprint`: Bayesian optimisation over the parameters of the space and the footprint of each design.
 
 A Gaussian process is fitted to the designs trained so far. Its inputs are the parameters of the space (numbers on
-their scale, one column per option of a choice) and the features of the footprint (log parameters, log MACs, log
-receptive field, depth, ...); only the features have a linear trend. The next design has the greatest expected
-improvement (Jones, Schonlau and Welch 1998) among admitted ones: feasible and never trained. So the sampler learns
-from a few trainings whether larger networks are better, and trains no design that breaks a limit.
+their scale, one column per option of a choice), the features of the footprint (log parameters, log MACs, log receptive
+field, depth, ...) and the context of the training; the parameters have no linear trend. The next design has the
+greatest expected improvement (Jones, Schonlau and Welch 1998) of the admitted designs: feasible and never trained. So
+the sampler learns from a few trainings whether larger networks are better, and trains no design that breaks a limit.
 
 Imports numpy and scipy, no Optuna: `FootprintSearch` connects `FootprintProposer` to a study.
 """
@@ -48,23 +48,23 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-STARTUP = 8  # designs spread over the features before the first model
-SCREENED = 256  # points that are passed to `admit` for one proposal, unless the clock decides
+STARTUP = 8  # designs that are spread over the inputs before the first model
+SCREENED = 256  # points that are passed to `admit` for one proposal, unless measured times decide
 CAPACITY = 2048  # designs in the pool
-FITTED, CONDITIONED = 160, 480  # observations that the kernel is fitted to, and that the posterior is conditioned on
-GROWN = 1.02  # growth of the observations after which a kernel of more than `FITTED` is fitted again
-PAIRS = 320 * CAPACITY  # of an observation and a candidate in one proposal: 320 trainings with a full pool
+FITTED, CONDITIONED = 160, 480  # limits on the observations for fitting the kernel and for the posterior
+GROWN = 1.02  # growth of the observations, if more than `FITTED`, after which the kernel is fitted again
+PAIRS = 320 * CAPACITY  # of an observation and a candidate in one proposal: 320 observations with a full pool
 PAIRS_AT_ONCE = 1 << 15  # bounds the memory of one prediction
 PATIENCE = 40  # rounds of screening without an admitted design
 PARENTS = 8  # designs that are mutated
 
 
 class FootprintProposer:
-    """Proposes designs one at a time; its state is a pool of candidates and the last kernel, and need not be saved.
+    """Proposes designs one at a time; its state, a pool of candidates and the last kernel, need not be saved.
 
-    `admit(params)` returns the features of a point that is feasible and neither trained nor running, else None. It
-    is called for at most `screened` points per proposal (many times that where all are infeasible), so it should
-    take well below a millisecond.
+    `admit(params)` returns the features of a point that is feasible and neither trained nor running, otherwise None.
+    It is called for at most `screened` new points per proposal (many times more if all are infeasible), so it should
+    take much less than a millisecond.
     """
 
     def __init__(
@@ -77,21 +77,21 @@ class FootprintProposer:
         screened: int = SCREENED,
         cost: str | None = None,
     ) -> None:
-        """Create a proposer for one study; no point is screened yet.
+        """Create a proposer for one study, without screening any points.
 
-        `cost` names the feature that holds the logarithm of what a training costs.
+        `cost` names the feature that holds the logarithm of a training's cost; None ignores the cost.
         """
         self.cost = cost
         self.directions, self.startup, self.screened = tuple(directions), startup, screened
         self._pool = Pool(space, admit, capacity=CAPACITY)
-        self._ranked = 0  # designs of the pool that were ranked at the last proposal
+        self._ranked = 0  # designs in the pool after the last proposal, which ranked them
         self._kernel: Kernel | None = None
         self._fitted = 0  # observations at the last fit of the kernel
 
     def propose(self, observations: Sequence[Observation], pending: Sequence[Design], rng: Generator) -> Design | None:
-        """Return an admitted design to train next, or None where none was found.
+        """Return an admitted design to train next, or None if none was found.
 
-        `pending` are designs that other workers are training: the model takes its own prediction as their result
+        `pending` are designs that other workers are training. The model uses its own predictions as their results
         (Ginsbourger, Le Riche and Carraro 2010, kriging believer), so that workers propose different designs.
         """
         parents: list[Design] = []
@@ -104,9 +104,9 @@ class FootprintProposer:
         return self._first_admitted(self._spread([*(each.design for each in observations), *pending], rng))
 
     def predicted(self, observations: Sequence[Observation], designs: Sequence[Design], rng: Generator) -> Array | None:
-        """Return the score that the model expects of each design's whole training; None before the first model.
+        """Return the predicted score of a full training of each design; None before the first model.
 
-        The kernel of the last proposal is used: one observation more changes it little.
+        It reuses the kernel of the last proposal if that fits, because one more observation changes it little.
         """
         if not self._is_ready(observations, ()):
             return None
@@ -125,29 +125,29 @@ class FootprintProposer:
         return len(observations) + len(pending) >= self.startup and sum(each.usable for each in observations) >= 2
 
     def _is_point(self, design: Design) -> bool:
-        """Return whether the design sets every parameter of the space; one of an earlier study may not."""
+        """Return whether the design sets every parameter of the space; a design of an earlier study may not."""
         return len(design.params) == len(self._pool.space.parameters)
 
     def _scores(self, observations: Sequence[Observation], rng: Generator) -> Array:
-        """Return one score for each observation, all on the level of whole trainings."""
+        """Return one score for each observation, all on the level of full trainings."""
         scores_N = scalarised(observations, self.directions, rng)
         return levelled(scores_N, [each.design for each in observations], self._pool.space)
 
     @property
     def enumerated(self) -> bool:
-        """Whether every point of a finite space has been screened."""
+        """Whether every point of the space has been screened."""
         return self._pool.complete
 
     def _screen(self, parents: Sequence[Design], rng: Generator) -> None:
         """Screen new points for the pool: random ones, and mutations of the parents."""
-        for _ in range(PATIENCE):  # where hardly any point is feasible, one round may find none
+        for _ in range(PATIENCE):  # if hardly any point is feasible, one round may find none
             self._pool.screen(self.screened // 2, rng)
             self._pool.vary(parents, self.screened // 4, rng)
             if len(self._pool):
                 return
 
     def _first_admitted(self, order: Sequence[int]) -> Design | None:
-        """Return the first design in order that is still admitted, and remove those before it."""
+        """Return the first design in `order` that is still admitted; it and those before it leave the pool."""
         pool, taken = self._pool, None
         dropped: set[int] = set()
         for index in order:
@@ -160,7 +160,7 @@ class FootprintProposer:
         return taken
 
     def _spread(self, known: Sequence[Design], rng: Generator) -> list[int]:
-        """Return all candidates' indices; first the one of ten that is farthest from known designs (Mitchell 1991)."""
+        """Return all candidates' indices; first the one, of ten, farthest from known designs (Mitchell 1991)."""
         order = [int(index) for index in rng.permutation(len(self._pool))]
         if known and order:
             few = order[:10]
@@ -173,10 +173,10 @@ class FootprintProposer:
     def _by_improvement(
         self, observations: Sequence[Observation], pending: Sequence[Design], rng: Generator
     ) -> list[int]:
-        """Return all candidates' indices by falling expected improvement, after mutating the best of them.
+        """Return all candidates' indices by decreasing expected improvement, after mutating the best of them.
 
-        With more than `PAIRS` pairs of an observation and a candidate, the best and the new candidates are evaluated
-        and the others in turn: the ones evaluated this time are placed last.
+        With more than `PAIRS` pairs of an observation and a candidate, only the first candidates of the last ranking
+        and the new ones are evaluated. The worse half of these is placed last, so that the others have their turn.
         """
         scores_N = self._scores(observations, rng)
         kept = representatives(scores_N, CONDITIONED)
@@ -189,7 +189,7 @@ class FootprintProposer:
         own = [index for index, design in enumerate(known) if EARLIER not in design.context]
         if own:
             best = float(posterior.mean(view.whole(view.known_ND[own])).max())
-        else:  # what an earlier study has found may be infeasible here
+        else:  # the designs of an earlier study may be infeasible here
             best = float(posterior.mean(view.inputs(self._pool, rows_M)).max()) if len(rows_M) else 0.0
         if pending:
             posterior = with_predictions(posterior, targets_N, pending_ND)
@@ -206,10 +206,10 @@ class FootprintProposer:
         return [int(index) for index in np.concatenate([seen_M[:best_half], unseen, seen_M[best_half:]])]
 
     def _fit(self, view: DesignInputs, targets_N: Array, count: int) -> Kernel:
-        """Return the kernel for `count` observations, of which `targets_N` are the first known designs of `view`.
+        """Return the kernel for `count` observations; `targets_N` belong to the first known designs of `view`.
 
-        One more of many observations changes it little, so the last one is used again for a while; not with several
-        objectives, whose weights change with every proposal.
+        One more of many observations changes the kernel little, so the last kernel is reused for a while; but not with
+        several objectives, whose weights change with every proposal.
         """
         last = self._kernel
         if (
@@ -226,14 +226,14 @@ class FootprintProposer:
         return kernel
 
     def _improvement(self, view: DesignInputs, posterior: Posterior, rows_M: NDArray[np.intp], best: float) -> Array:
-        """Return the expected improvement [M] of the pool's designs `rows_M`, a few of them at a time."""
+        """Return the expected improvement [M] of the pool's designs `rows_M`, per cost if set, computed in parts."""
         some = max(PAIRS_AT_ONCE // len(posterior.inputs_ND), 1)
         parts = (view.inputs(self._pool, rows_M[first : first + some]) for first in range(0, len(rows_M), some))
         found_M = np.concatenate([np.empty(0), *(expected_improvement(posterior, part_MD, best) for part_MD in parts)])
         return found_M if self.cost is None else per_cost(found_M, self._pool.features_MF([self.cost], rows_M)[:, 0])
 
     def _evaluated(self, most: int) -> NDArray[np.intp]:
-        """Return the indices of about `most` candidates to evaluate: all new ones, and the first of the others."""
+        """Return the indices of about `most` candidates to evaluate: all new ones, and the first ranked ones."""
         count = len(self._pool)
         first = min(self._ranked, max(most - (count - self._ranked), 0))
         return np.concatenate([np.arange(first), np.arange(self._ranked, count)])
@@ -241,11 +241,11 @@ class FootprintProposer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignInputs:
-    """Designs as inputs of the model: D columns, those of the space, the features that vary, the context.
+    """Designs as inputs of the model, in D columns: the space, the features that vary, and the context.
 
-    Every parameter has a length scale of its own. The features share one: they are correlated (a deeper network has
-    more parameters), and a few trainings cannot identify a length for each. What differs in a training's context, such
-    as its rung, has a trend (the level) and a length scale (how similar results are across it) of its own.
+    Every parameter has its own length scale. The features share one: they are correlated (a deeper network has more
+    parameters), and a few trainings cannot identify a length scale for each. Every context that varies, such as the
+    rung, has its own trend (the level) and its own length scale (how similar the results are across it).
     """
 
     names: tuple[str, ...]
@@ -254,16 +254,16 @@ class DesignInputs:
     groups_D: NDArray[np.intp]
     known_ND: Array
     whole_C: Array
-    """The columns of the context for a whole training of this study."""
+    """The values of the context columns for a full training in this study."""
 
     @property
     def trending(self) -> int:
-        """The number of columns that may have a trend: the last ones."""
+        """The number of columns that may have a trend; they are the last ones."""
         return len(self.names) + len(self.whole_C)
 
     @classmethod
     def of(cls, pool: Pool, known: Sequence[Design]) -> DesignInputs:
-        """Return the inputs whose features have mean 0 and variance 1 over the pool and the known designs."""
+        """Return the inputs, with features of mean 0 and variance 1 over the pool and the known designs."""
         names = tuple(sorted(pool.features.union(*(design.features for design in known))))
         encoded = np.array([pool.space.encode(design.params) for design in known], dtype=float)
         features = np.concatenate([_features(known, names), pool.features_MF(names, np.arange(len(pool)))])
@@ -292,14 +292,14 @@ class DesignInputs:
         return np.hstack([pool.encoded_MC(rows_M), (features - self.middle_F) / self.deviation_F, context_MC])
 
     def whole(self, inputs_ND: Array) -> Array:
-        """Return the inputs of the same designs, trained whole in this study."""
+        """Return the inputs of the same designs in a full training in this study."""
         found_ND = inputs_ND.copy()
         found_ND[:, found_ND.shape[1] - len(self.whole_C) :] = self.whole_C
         return found_ND
 
 
 def _contexts(designs: Sequence[Design]) -> tuple[Array, Array]:
-    """Return the columns of the contexts that vary, at mean 0 and variance 1, and those of a whole training."""
+    """Return the columns of the contexts that vary, at mean 0 and variance 1, and their values for a full training."""
     names = sorted({name for design in designs for name in design.context})
     rows = [[design.context.get(name, 0.0) for name in names] for design in designs]
     raw_NC = np.array(rows, dtype=float).reshape(len(designs), len(names))
@@ -329,14 +329,14 @@ def expected_improvement(posterior: Posterior, inputs_MD: Array, best: float) ->
 
 
 def per_cost(improvement_M: Array, log_cost_M: Array) -> Array:
-    """Return the improvement for each unit of cost (Snoek, Larochelle and Adams 2012, section 3.2)."""
+    """Return the improvement per unit of cost (Snoek, Larochelle and Adams 2012, section 3.2)."""
     return improvement_M / np.exp(log_cost_M)
 
 
-MOST, LEAST = 512, 24  # designs that are checked for one proposal
-SECONDS = 0.06  # of the checks of one proposal
-TIMED = 16  # checks whose time is measured, after as many that fill the caches
-EXAMPLES = 2  # infeasible designs of one proposal that are recorded; the others are counted
+MOST, LEAST = 512, 24  # bounds of the number of designs that are checked for one proposal
+SECONDS = 0.06  # CPU time for the checks of one proposal
+TIMED = 16  # checks that are timed, after the same number that fill the caches
+EXAMPLES = 2  # infeasible designs that are recorded for one proposal; the others are only counted
 MOST_EMPTY = 20  # proposals in a row without a design, after which the space counts as exhausted
 REMEMBERED = 512  # candidates in the cache
 
@@ -348,21 +348,21 @@ class _Known:
 
 
 class FootprintSearch:
-    """Connects `FootprintProposer` to a study; screened designs are counted, the nearest misses are recorded."""
+    """Connects `FootprintProposer` to a study; counts the screened designs, and records the nearest misses."""
 
     def __init__(self, study: Study, sweep: Sweep, task: Task, seed: int | None) -> None:
         self._sweep, self._task = sweep, task
         self._rng = np.random.default_rng(seed)
-        self._remembered: dict[Key, _Known | None] = {}  # the latest ones, oldest first
+        self._remembered: dict[Key, _Known | None] = {}  # the latest points, oldest first
         self._taken: Mapping[str, object] = {}
-        self._at_rungs: set[Key] = set()  # points that are trained at any rung, and go on by promotion
+        self._at_rungs: set[Key] = set()  # points that are trained at any rung, and continue only by promotion
         self._screened: list[Infeasible] = []
         self._proposer = FootprintProposer(
             sweep.space,
             self._admit,
             directions=study.directions,
             startup=sweep.settings.sampler.startup,
-            screened=self._affordable() if seed is None else SCREENED,  # with a seed nothing depends on the clock
+            screened=self._affordable() if seed is None else SCREENED,  # with a seed, nothing depends on the clock
             cost=None if sweep.settings.sampler.cost is None else LOG_SECONDS,
         )
         self._designs: dict[int, Design | None] = {}  # by the trial's number
@@ -376,7 +376,7 @@ class FootprintSearch:
         self._taken = snapshot.known
         self._at_rungs = self._points_of(observations, pending) if self._sweep.rungs else set()
         found = self._proposer.propose(observations, pending, self._rng)
-        give_freed_memory_back()  # otherwise the process keeps the memory of its largest proposal
+        give_freed_memory_back()  # otherwise the process keeps the peak memory of a proposal
         self._screened.sort(key=lambda each: max(each.excess.values()))
         self.infeasible += self._screened[:EXAMPLES]
         self._screened.clear()
@@ -386,7 +386,7 @@ class FootprintSearch:
             return None
         self._empty_in_a_row = 0
         candidate = evaluate(self._task, self._sweep, found.params)
-        if isinstance(candidate, Infeasible):  # trainings have changed its predicted seconds since it was screened
+        if isinstance(candidate, Infeasible):  # trainings have changed its predicted time since it was screened
             return None
         return Proposal(candidate=candidate)
 
@@ -398,7 +398,7 @@ class FootprintSearch:
         return observed_scores(trials, self._proposer.directions[0]) if found is None else found.tolist()
 
     def _observed(self, snapshot: StudySnapshot) -> tuple[list[Observation], list[Design]]:
-        """Return the trained designs and those that are being trained."""
+        """Return the observations, including an earlier study's, and the designs of unfinished trials."""
         observations = list(self._sweep.earlier)
         pending: list[Design] = []
         for trial in snapshot.trials:
@@ -418,12 +418,12 @@ class FootprintSearch:
         self.infeasible.clear()
 
     def _points_of(self, observations: Sequence[Observation], pending: Sequence[Design]) -> set[Key]:
-        """Return the points of this study's designs, but of those that failed, which may be tried again."""
+        """Return the points of this study's designs, except those without a value, which may be tried again."""
         trained = (each.design for each in observations if each.values is not None)
         return {self._sweep.space.key(each.params) for each in (*trained, *pending) if EARLIER not in each.context}
 
     def _affordable(self) -> int:
-        """Return the number of checks that fit into the time of a proposal, as measured."""
+        """Return how many checks fit into the time of a proposal, as measured on some points."""
         points = [self._sweep.space.draw(self._rng) for _ in range(2 * TIMED)]
         start = 0.0
         for number, point in enumerate(points):
@@ -440,7 +440,7 @@ class FootprintSearch:
         return found.features if found is not None and found.key not in self._taken else None
 
     def _known(self, params: Params) -> _Known | None:
-        """Return key and features of a feasible point (a whole candidate is large), None for an infeasible one."""
+        """Return key and features of a feasible point (a full candidate is large); None for an infeasible point."""
         point = self._sweep.space.key(params)
         if point not in self._remembered:
             if len(self._remembered) >= REMEMBERED:
@@ -456,7 +456,7 @@ class FootprintSearch:
         return self._remembered[point]
 
     def _design(self, trial: FrozenTrial) -> Design | None:
-        """Return a trial's design with its features, computed once; None where it is outside of the space."""
+        """Return a trial's design with its features, computed once; None if infeasible or outside of the space."""
         if trial.number not in self._designs:
             self._designs[trial.number] = self._read(trial)
         return self._designs[trial.number]
@@ -476,7 +476,7 @@ class FootprintSearch:
 
 
 def _values(trial: FrozenTrial) -> tuple[float, ...] | None:
-    """Return the values of a trial, or of a pruned one its last accuracy."""
+    """Return the values of a trial, or the last accuracy of a pruned trial; None if there is neither."""
     if trial.values is not None:
         return tuple(trial.values)
     steps = trial.intermediate_values

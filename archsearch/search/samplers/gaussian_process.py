@@ -1,18 +1,18 @@
-"""Regression by a Gaussian process whose kernel is learnt from the data; imports numpy and scipy only.
+"""Gaussian process regression whose kernel is learned from the data; imports numpy and scipy only.
 
-Legend: N observations, M candidates, D columns of an input, the last T of which may
-have a trend, G groups of columns that share a length scale.
+Shapes: N observations, M candidates, D columns of an input (the last T of which may
+have a trend), G groups of columns that share a length scale.
 
 The covariance of two inputs is `linear + smooth + noise`:
 
-    linear  a * (t . t' / T + 1), where t are the last T columns of x: those in which a trend is plausible
+    linear  a * (t . t' / T + 1), where t are the last T columns of x, in which a trend is plausible
     smooth  b * exp(-1/2 * sum over columns of ((x - x') / length[group])^2)
     noise   c between an observation and itself
 
-`a`, `b`, `c` and the length of every group are the most probable ones given the data (Rasmussen and Williams,
-Gaussian Processes for Machine Learning 2006, equations 5.8 and 5.9) under priors that are wide and do not depend on
-the task; that of the lengths grows with the number of columns, so that many of them do no harm
-(Hvarfner, Hellsten and Nardi, Vanilla Bayesian Optimization Performs Great in High Dimensions, 2024).
+`a`, `b`, `c` and the length scale of every group are maximum a posteriori estimates (Rasmussen and Williams, Gaussian
+Processes for Machine Learning 2006, equations 5.8 and 5.9). Their priors are wide and do not depend on the task; the
+prior of the length scales grows with the number of columns, so that many columns do no harm (Hvarfner, Hellsten and
+Nardi, Vanilla Bayesian Optimization Performs Great in High Dimensions, 2024).
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
-# Means and deviations of the normal priors of the logarithms; inputs and targets have mean 0 and variance 1.
+# Means and standard deviations of the normal priors of the logarithms; inputs and targets have mean 0 and variance 1.
 LINEAR_PRIOR = (0.0, 2.0)
 SMOOTH_PRIOR = (0.0, 2.0)
 NOISE_PRIOR = (-4.0, 2.0)
-# Mode of their prior, sqrt(2) - 3 for the unit interval, brought to inputs of variance 1 (a factor of sqrt(12)).
+# The mode of the length scales' prior, sqrt(2) - 3 for the unit interval, for inputs of variance 1 (factor sqrt(12)).
 LENGTH_MODE, LENGTH_DEVIATION = 2.0**0.5 - 3.0 + 0.5 * log(12.0), 3.0**0.5
 LOWEST, HIGHEST = -14.0, 10.0  # bounds of a logarithm during the fit
-SHORTEST = -6.0  # of a logarithmic length: at a shorter one different inputs are as independent, and rounding is worse
+SHORTEST = -6.0  # log length scale: below it, different inputs are no more independent, but rounding is worse
 JITTER = 1e-8  # always added to the diagonal
-# Further jitter where rounding has made a covariance indefinite, as shares of its mean diagonal: the first that works.
+# Further jitter if rounding makes a covariance indefinite, as shares of its mean diagonal: the first that works.
 FURTHER_JITTER = tuple(10.0**exponent for exponent in range(-12, 4))
-INDEFINITE = 1e10  # cost of a kernel whose covariance is indefinite
-EXACT_BELOW = 100.0  # squared distances beyond this contribute exp(-50) at most
-EXACT_FROM = 1e4  # sum of two squared norms from which rounding of their difference matters
-PAIRS_AT_ONCE = 1 << 14  # of inputs, so that their differences take little memory
+INDEFINITE = 1e10  # cost of a kernel with an indefinite covariance
+EXACT_BELOW = 100.0  # squared distances above this contribute at most exp(-50)
+EXACT_FROM = 1e4  # sum of two squared norms from which rounding matters in their difference
+PAIRS_AT_ONCE = 1 << 14  # of inputs, so that their differences need little memory
 ITERATIONS = 40
 FEW = 64  # observations up to which every fit also starts from the prior
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kernel:
-    """The logarithms of a learnt kernel: `theta` is linear, smooth, noise, then a length for each of G groups."""
+    """A learned kernel; `theta` holds logarithms: linear, smooth, noise, then a length scale for each of G groups."""
 
     theta: Array
     groups_D: NDArray[np.intp]
@@ -82,7 +82,7 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posterior:
-    """The posterior given N observations: `predict` gives the mean and the deviation of the function at any input."""
+    """The posterior given N observations; `predict` returns the function's mean and standard deviation at any input."""
 
     kernel: Kernel
     inputs_ND: Array
@@ -103,7 +103,7 @@ class Posterior:
 
 
 def condition(kernel: Kernel, inputs_ND: Array, targets_N: Array) -> Posterior:
-    """Return the posterior of a known kernel given observations."""
+    """Return the posterior of `kernel` given observations."""
     covariance_NN = kernel.covariance(inputs_ND, inputs_ND)
     covariance_NN.flat[:: len(inputs_ND) + 1] += kernel.noise
     factor_NN = cholesky(covariance_NN)
@@ -114,7 +114,7 @@ def condition(kernel: Kernel, inputs_ND: Array, targets_N: Array) -> Posterior:
 def cholesky(covariance_NN: Array) -> Array:
     """Return the lower Cholesky factor of a covariance, with the least further jitter that makes it definite.
 
-    Rounding makes it indefinite where many inputs are nearly equal and the noise is small beside the variance.
+    Rounding makes it indefinite if many inputs are nearly equal and the noise is small compared with the variance.
     """
     diagonal_N = np.diag(covariance_NN).copy()
     for share in (0.0, *FURTHER_JITTER):
@@ -123,7 +123,7 @@ def cholesky(covariance_NN: Array) -> Array:
         factor_NN, failed = lapack.dpotrf(jittered_NN, lower=1, clean=1)  # pyright: ignore[reportAttributeAccessIssue]
         if not failed:
             return factor_NN
-    return np.diag(np.sqrt(diagonal_N))  # observations as if they were independent
+    return np.diag(np.sqrt(diagonal_N))  # as if the observations were independent
 
 
 def fit(
@@ -136,9 +136,9 @@ def fit(
 ) -> Kernel:
     """Return the most probable kernel for inputs and targets of mean 0 and variance 1.
 
-    `groups_D` numbers the group of each column from 0. The optimisation starts from the priors' means and from
-    `start`; more than `FEW` observations change the kernel little from one call to the next, so `start` alone is
-    enough then.
+    `groups_D` is the index of each column's group. The optimisation starts from the means of the priors and from
+    `start`. With more than `FEW` observations the kernel changes little from one call to the next, so `start` alone and
+    fewer iterations are enough.
     """
     count = int(groups_D.max()) + 1
     length = LENGTH_MODE + 0.5 * log(len(groups_D))
@@ -172,7 +172,7 @@ def fit(
 def negative_log_evidence(kernel: Kernel, inputs_ND: Array, targets_N: Array) -> tuple[float, Array]:
     """Return -log p(targets | inputs, kernel) and its gradient with respect to `kernel.theta`.
 
-    Where rounding makes the covariance indefinite the value is `INDEFINITE` and the gradient 0.
+    If rounding makes the covariance indefinite, the value is `INDEFINITE` and the gradient 0.
     """
     size, columns = inputs_ND.shape
     linear, smooth, _ = np.exp(kernel.theta[:3])
@@ -209,8 +209,8 @@ def negative_log_evidence(kernel: Kernel, inputs_ND: Array, targets_N: Array) ->
 def _squared_distance(left_ND: Array, right_MD: Array) -> Array:
     """Return the squared distances [N, M] of two sets of inputs.
 
-    |x|^2 + |y|^2 - 2 x.y is a matrix product, but loses the digits of a small distance between large inputs; such
-    pairs are computed again from their differences.
+    |x|^2 + |y|^2 - 2 x.y needs only a matrix product, but loses the digits of a small distance between large inputs;
+    such pairs are computed again from their differences.
     """
     norms_NM = np.einsum("nd,nd->n", left_ND, left_ND)[:, None] + np.einsum("md,md->m", right_MD, right_MD)[None, :]
     squared_NM = norms_NM - 2.0 * (left_ND @ right_MD.T)

@@ -1,4 +1,4 @@
-"""Trained designs and their values, as targets of the model: one score each, on one level, with normal ends.
+"""Trained designs and their values, as targets of the model: one score each, on a common level, near normal.
 
 Imports numpy and scipy only.
 """
@@ -21,15 +21,15 @@ from archsearch.search.space import Design, Key, Space
 Direction = Literal["maximize", "minimize"]
 
 RUNG, EARLIER = "rung", "earlier"
-"""What a training's context holds: the logarithm of its share of the epochs of a whole one; 1 for an earlier study."""
+"""Keys of `Design.context`: `RUNG` holds log(epochs / epochs of a full training), `EARLIER` 1 for an earlier study."""
 
 POWERS = (-8.0, 12.0)  # range of the exponent of the Yeo-Johnson transform
-AUGMENTATION = 0.05  # share of the sum in a scalarised objective (Knowles 2006, ParEGO)
+AUGMENTATION = 0.05  # weight of the sum in a scalarised objective (Knowles 2006, ParEGO)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """A trained design with its value per objective, or None where training failed."""
+    """A trained design with its value per objective; `values` is None if the training failed."""
 
     design: Design
     values: tuple[float, ...] | None
@@ -41,10 +41,10 @@ class Observation:
 
 
 def scalarised(observations: Sequence[Observation], directions: Sequence[Direction], rng: Generator) -> Array:
-    """Return one score [N] per observation, higher is better; failed ones get the worst score of the others.
+    """Return one score per observation [N], higher is better; failed observations get the worst score of the others.
 
     Several objectives are scaled to 0..1 and combined by the augmented Chebyshev function (Knowles 2006, ParEGO,
-    equation 2) with random weights, drawn for every proposal, so that the whole Pareto front is searched.
+    equation 2). Its weights are drawn at random for every proposal, so that the whole Pareto front is searched.
     """
     signs = np.array([1.0 if direction == "maximize" else -1.0 for direction in directions])
     rows = [each.values if each.usable else (math.nan,) * len(signs) for each in observations]
@@ -59,10 +59,10 @@ def scalarised(observations: Sequence[Observation], directions: Sequence[Directi
 
 
 def levelled(scores_N: Array, designs: Sequence[Design], space: Space) -> Array:
-    """Return the scores, those of every context moved to the level of whole trainings of this study.
+    """Return the scores, with every context shifted to the level of full trainings in this study.
 
-    The distance of two levels is the mean difference of the designs that have both, such as those that were promoted,
-    which are better than most; where no design has both, that of the means. The model corrects what is left.
+    The shift is the mean difference over the designs that have scores on both levels, such as promoted designs, which
+    are better than most. If no design has both, it is the difference of the means. The model corrects what remains.
     """
     groups: dict[tuple[tuple[str, float], ...], list[int]] = {}
     for index, design in enumerate(designs):
@@ -84,12 +84,12 @@ def levelled(scores_N: Array, designs: Sequence[Design], space: Space) -> Array:
 
 
 def gaussianised(scores_N: Array) -> Array:
-    """Return finite scores at mean 0 and variance 1 after the power transform of Yeo and Johnson (2000).
+    """Return finite scores, transformed by the power transform of Yeo and Johnson (2000) to mean 0 and variance 1.
 
-    The score of a bad training is an outlier; transformed, it does not hide the differences between good ones.
-    The power is the most likely one (their equation 3.1).
+    The score of a bad training is an outlier; after the transform it does not hide the differences between good ones.
+    The power is the maximum likelihood estimate (their equation 3.1). Equal scores all become 0.
     """
-    scores_N = scores_N / max(float(np.abs(scores_N).max()), 1.0)  # otherwise squares of huge scores overflow
+    scores_N = scores_N / max(float(np.abs(scores_N).max()), 1.0)  # otherwise the squares of huge scores overflow
     spread = float(scores_N.std())
     if spread < 1e-12:
         return np.zeros_like(scores_N)
@@ -116,7 +116,7 @@ def _transformed(standard_N: Array, power: float) -> Array:
 
 
 def representatives(scores_N: Array, limit: int) -> NDArray[np.intp]:
-    """Return at most `limit` indices: the best scores for one half, and evenly spaced ranks of the others."""
+    """Return at most `limit` indices: half of them the best scores, the rest at evenly spaced ranks of the others."""
     order = np.argsort(-scores_N, kind="stable")
     if len(order) <= limit:
         return np.arange(len(order))

@@ -1,4 +1,4 @@
-"""Any of Optuna's samplers as a proposer, over a study in memory. Imports optuna inside functions only."""
+"""Optuna's samplers as proposers, with a study in memory. Imports optuna inside functions only."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 REPEATS = 8  # known designs in a row after which values are drawn at random
 MOST_REPEATS = 3000  # known designs in a row after which the space counts as exhausted
 MOST_INFEASIBLE = 200_000  # infeasible proposals in a row after which the space counts as exhausted
-SECONDS = 5.0  # after which a proposal returns without a design, so that progress is reported
-# Built-in samplers that take infeasible trials into account, or propose independently of the trials. Others may propose
-# infeasible designs again and again, so their values are drawn at random after `INFEASIBLE_REPEATS` in a row.
+SECONDS = 5.0  # after which `propose` returns without a design, so that progress is reported
+# Built-in samplers that account for infeasible trials, or propose independently of the trials. Others may propose
+# infeasible designs again and again, so values are drawn at random after `INFEASIBLE_REPEATS` of them in a row.
 CONSTRAINED = frozenset({"tpe", "random", "nsgaii", "qmc"})
 INFEASIBLE_REPEATS = 8
 MOST_FITTED = 200  # trials that Optuna's Gaussian process is fitted to
 
 
 class OptunaProposer:
-    """Proposes by one of Optuna's samplers over a study in memory; infeasible proposals are trials there as well."""
+    """Proposes designs by one of Optuna's samplers with a study in memory, which also holds infeasible proposals."""
 
     def __init__(self, study: Study, sweep: Sweep, task: Task, seed: int | None) -> None:
         self._sweep, self._task, self._direction = sweep, task, study.directions[0]
@@ -80,7 +80,7 @@ class OptunaProposer:
                 return None
 
     def _ask(self) -> tuple[int, Params, Mapping[str, Any]]:
-        """Return the sampler's proposal, or a random point (handle -1) where it repeats itself."""
+        """Return the sampler's proposal, or a random point (handle -1) after repeated known or infeasible proposals."""
         infeasible = self._unconstrained and self._infeasible_in_a_row >= INFEASIBLE_REPEATS
         if infeasible or self._known_in_a_row > REPEATS:
             return -1, self._sweep.space.draw(self._rng), {}
@@ -109,7 +109,7 @@ class OptunaProposer:
 
 
 class InMemoryStudy:
-    """Trials of one space in memory, each once; a handle is the id of a trial there."""
+    """A study in memory with the trials of one space, each once; a handle is the id of a trial in it."""
 
     def __init__(self, space: Space, directions: Sequence[Direction], sampler: BaseSampler) -> None:
         import optuna
@@ -120,11 +120,11 @@ class InMemoryStudy:
         self._study = optuna.create_study(storage=self._storage, directions=list(directions), sampler=sampler)
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._handles: dict[int, int] = {}  # by the trial's number in the database; -1 for an infeasible proposal
-        self._unfinished: dict[int, int] = {}  # those that were unfinished at the last `pull`
+        self._unfinished: dict[int, int] = {}  # handles of trials that were unfinished at the last `pull`
         self._pulled = 0
 
     def pull(self, trials: Sequence[FrozenTrial]) -> None:
-        """Copy the new trials of the database; `trials` are all of its trials in order."""
+        """Copy new trials, and finish those that have ended; `trials` are all trials of the database in order."""
         for number in list(self._unfinished):
             if trials[number].state.is_finished():
                 self._finish(self._unfinished.pop(number), trials[number])
@@ -134,7 +134,7 @@ class InMemoryStudy:
         self._pulled = len(trials)
 
     def ask(self) -> tuple[int, dict[str, Value], dict[str, Any]]:
-        """Return a proposal: its handle, its point, and the system attributes that the sampler gave it."""
+        """Return a proposal: its handle, its point, and the system attributes that the sampler set."""
         trial = self._study.ask(self._distributions)
         handle = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
         return handle, dict(trial.params), dict(self._storage.get_trial_system_attrs(handle))
@@ -146,7 +146,7 @@ class InMemoryStudy:
         self._end(handle, "PRUNED", None)
 
     def copy_known(self, handle: int, known: FrozenTrial) -> None:
-        """End the proposal with the values of the trial that is the same training."""
+        """End the proposal with the values of the trial with the same key, or as failed while that is unfinished."""
         if known.state.is_finished():
             self._finish(handle, known)
         else:
@@ -161,7 +161,7 @@ class InMemoryStudy:
         self._handles[number] = self._unfinished[number] = handle
 
     def skip(self, numbers: Iterable[int]) -> None:
-        """Skip these trials of the database: they are the infeasible proposals of this worker, already in memory."""
+        """Skip these trials of the database: they are infeasible proposals of this worker, and already in memory."""
         self._handles.update(dict.fromkeys(numbers, -1))
 
     def _add(self, trial: FrozenTrial) -> None:
@@ -183,7 +183,7 @@ class InMemoryStudy:
             params=point,
             distributions=self._distributions,
             user_attrs={},
-            # Samplers would count the older form of the constraints as one more constraint.
+            # Samplers would count the older form of the constraints as another constraint.
             system_attrs={name: value for name, value in trial.system_attrs.items() if name != OLDER},
             intermediate_values=trial.intermediate_values,
         )
@@ -210,9 +210,9 @@ class InMemoryStudy:
 
 
 def make_sampler(settings: SamplerSettings, seed: int | None) -> BaseSampler:
-    """Return the Optuna sampler that the settings name, built in or of an installed package.
+    """Return the Optuna sampler that the settings name, built in or from an installed package.
 
-    `footprint` and `grid` are not samplers of Optuna. Raises `SpecError` where a package's sampler cannot be made.
+    `footprint` and `grid` are not Optuna samplers. Raises `SpecError` if a package's sampler cannot be created.
     """
     from optuna import samplers
 
@@ -238,7 +238,7 @@ def make_sampler(settings: SamplerSettings, seed: int | None) -> BaseSampler:
 
 
 def _load_sampler(settings: SamplerSettings, seed: int | None) -> BaseSampler:
-    """Return the sampler of an installed package; raises `SpecError` where it is not one of Optuna's samplers."""
+    """Return the sampler of an installed package; raises `SpecError` if it fails or is no `BaseSampler`."""
     from optuna.samplers import BaseSampler
 
     name = settings.name
@@ -257,7 +257,7 @@ def _load_sampler(settings: SamplerSettings, seed: int | None) -> BaseSampler:
 
 
 def _most_useful(study: optuna.Study, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Return at most `MOST_FITTED` trials in order: the best half by the first objective, the others the latest."""
+    """Return at most `MOST_FITTED` trials in order: the best half by the first objective, and the latest others."""
     if len(trials) <= MOST_FITTED:
         return trials
     maximize = study.directions[0].name == "MAXIMIZE"

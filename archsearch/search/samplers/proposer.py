@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Infeasible:
-    """A proposal that breaks limits; without `margins` where it cannot be built."""
+    """A proposal that breaks limits or cannot be built; in the latter case it has no `margins`."""
 
     params: Params
     excess: Mapping[str, float]
@@ -32,9 +32,9 @@ class Infeasible:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A feasible design that is not trained yet, with the sampler's system attributes and its own handle.
+    """A feasible design that is not trained yet.
 
-    `attrs` are further attributes of the trial.
+    `attrs` are attributes of the trial, `system` the sampler's system attributes; `handle` belongs to the proposer.
     """
 
     candidate: Candidate
@@ -46,8 +46,8 @@ class Proposal:
 class Proposer(Protocol):
     """Proposes designs for one worker.
 
-    `infeasible` are the proposals to be recorded, `counts` counts all of them; `exhausted` is True once no other
-    design is expected.
+    `infeasible` are the infeasible proposals to be recorded, `counts` counts all proposals; `exhausted` becomes True
+    when no other design is expected.
     """
 
     infeasible: list[Infeasible]
@@ -55,26 +55,26 @@ class Proposer(Protocol):
     exhausted: bool
 
     def propose(self, snapshot: StudySnapshot) -> Proposal | None:
-        """Return a design to train, or None where none was found within some seconds or at all (`exhausted`)."""
+        """Return a design to train; None if none was found within some seconds, or there are no more (`exhausted`)."""
         ...
 
     def scores(self, snapshot: StudySnapshot, trials: Sequence[FrozenTrial]) -> Sequence[float]:
-        """Return how good each of the complete trials' designs is expected to be, trained whole; higher is better."""
+        """Return the score that is expected of a full training of each complete trial's design; higher is better."""
         ...
 
     def on_claimed(self, proposal: Proposal, number: int | None) -> None:
-        """Handle that the proposal has become trial `number`; None where another worker was faster."""
+        """Handle that the proposal has become trial `number`; None if it was not claimed."""
         ...
 
     def on_written(self, numbers: list[int]) -> None:
-        """Handle that all of `infeasible` has been written, under these trial numbers."""
+        """Handle that all of `infeasible` have been written, with these trial numbers."""
         ...
 
 
 def evaluate(task: Task, sweep: Sweep, params: Params, rung: int | None = None) -> Candidate | Infeasible:
     """Return the candidate at a point of the space, or an `Infeasible` with the limits that it breaks.
 
-    It is for a training at the `rung`, the lowest one unless given.
+    The candidate is for a training at `rung`, by default the lowest one.
     """
     try:
         candidate = task.check(sweep.assignments(params, rung))
@@ -87,13 +87,13 @@ def evaluate(task: Task, sweep: Sweep, params: Params, rung: int | None = None) 
 
 
 def observed_scores(trials: Sequence[FrozenTrial], direction: str) -> list[float]:
-    """Return the values of complete trials by their only objective, higher is better."""
+    """Return the scores of complete trials from their only objective; higher is better."""
     sign = 1.0 if direction == "maximize" else -1.0
     return [sign * trial.values[0] for trial in trials]
 
 
 def known_point(trial: FrozenTrial, space: Space) -> Params | None:
-    """Return the point of a feasible trial in the space; None where it is outside of the space."""
+    """Return the point of a trial in the space; None if the trial is infeasible or outside of the space."""
     if not trial.user_attrs.get("key"):
         return None
     return space.point_of(trial.user_attrs.get("assignments", trial.params))

@@ -1,9 +1,10 @@
 """Asynchronous successive halving: new designs are trained for few epochs, and the best of them for more.
 
-Each rung is a training of its own, whose schedule ends with it: one that has decayed to zero cannot go on. Of a rung
-of `a` epochs the best `a / b` are trained at the next one, of `b` epochs, as soon as there are enough (Li et al.,
-A System for Massively Parallel Hyperparameter Tuning, MLSys 2020); so every rung gets about as many epochs in all.
-What is best is for the sampler to say: `footprint` predicts it for the whole training from all rungs.
+Each rung is a separate training with its own schedule, because a schedule that has decayed to zero cannot continue. Of
+the designs of a rung of `a` epochs, the best fraction `a / b` is trained at the next rung, of `b` epochs, as soon as
+there are enough (Li et al., A System for Massively Parallel Hyperparameter Tuning, MLSys 2020). So every rung gets
+about the same number of epochs in total. The sampler ranks the designs: `footprint` predicts the result of a full
+training from all rungs.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ ROUNDING = 1e-9
 
 
 class RungProposer:
-    """Promotes trained designs to the next rung; new ones are left to the `proposer` of the sampler."""
+    """Promotes trained designs to the next rung; the sampler's `proposer` proposes new designs."""
 
     def __init__(self, proposer: Proposer, sweep: Sweep, task: Task) -> None:
         self._proposer, self._sweep, self._task = proposer, sweep, task
-        self._keys: dict[tuple[int, int], str] = {}  # of the training of a trial's design at a rung; empty: infeasible
+        self._keys: dict[tuple[int, int], str] = {}  # key by trial number and rung; empty: infeasible
         self.infeasible: list[Infeasible] = proposer.infeasible  # the same list, which the proposer fills and clears
         self.counts = InfeasibleCounts()
         self.exhausted = False
@@ -58,7 +59,7 @@ class RungProposer:
         self._proposer.on_written(numbers)
 
     def _promotion(self, snapshot: StudySnapshot, *, every: bool = False) -> Proposal | None:
-        """Return the best design that is due for the next rung, of the highest rung with one; `every`: all are due."""
+        """Return the best design that is due for promotion, from the highest rung with one; `every`: all are due."""
         for low, high in reversed(list(pairwise(self._sweep.rungs))):
             trained = [trial for trial in snapshot.trained if self._rung_of(trial) == low]
             due = len(trained) if every else int(len(trained) * low / high + ROUNDING)
@@ -79,11 +80,11 @@ class RungProposer:
         return int(trial.user_attrs.get("rung", self._sweep.rungs[-1]))
 
     def _attrs(self, rung: int) -> Mapping[str, Any]:
-        """Return the attributes of a trial at the rung; a whole training has none."""
+        """Return the attributes of a trial at the rung; empty for a full training."""
         return {} if self._sweep.is_whole(rung) else {"rung": rung}
 
     def _is_taken(self, trial: FrozenTrial, rung: int, snapshot: StudySnapshot) -> bool:
-        """Return whether the trial's design is trained or being trained at the rung, or cannot be."""
+        """Return whether the trial's design has a trial at the rung, or is infeasible there."""
         place = trial.number, rung
         if place not in self._keys:
             candidate = self._candidate(trial, rung)

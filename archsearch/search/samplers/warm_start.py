@@ -1,8 +1,8 @@
-"""Designs that an earlier study has trained, for the model of this one; they are never trials of it.
+"""Trained designs of an earlier study, for the model of this study; they never become trials of this study.
 
-The earlier study may have other limits, fewer keys, other epochs: what it set that is no value of this space counts as
-not set, and the features are those of the design that it trained. Its level, and how well it predicts this study,
-are for the model to learn (see `Design.context`).
+The earlier study may have other limits, fewer keys, or other epochs. A value that is not in this space counts as not
+set; the features are those of the design that was trained. The model learns the level of the earlier study, and how
+well it predicts this one (see `Design.context`).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ WHERE = "study.warm_start"
 
 
 def earlier_observations(named: str, study: Study, space: Space, epochs: int | None) -> tuple[Observation, ...]:
-    """Return what the earlier study knows of designs of `space`, in its order.
+    """Return the trained designs of the earlier study that have values in `space`, in trial order.
 
-    It is `named` by its name, if it is in the same database as `study`, or by `STORAGE#NAME`. `epochs` are those of a
-    whole training of this study. Raises `SpecError` where it is missing, is this study, has other objectives, or
-    nothing to compare.
+    `named` is its name if it is in the same database as `study`, or `STORAGE#NAME`. `epochs` is the number of epochs of
+    a full training in this study. Raises `SpecError` if the earlier study is missing, is this study, has other
+    objectives, or has no such design.
     """
     storage, _, name = named.rpartition("#")
     address = parse_address(storage, WHERE) if storage else study.store.address
@@ -75,7 +75,7 @@ def _shorter(trial: TrialRead, epochs: int | None) -> Mapping[str, float]:
 
 
 def _features(trial: TrialRead) -> Features | None:
-    """Return the features of the design that the trial recorded; None where it cannot be read."""
+    """Return the features of the design that the trial recorded; None if it cannot be read."""
     mapping = read_recorded(trial.attrs.get("design"))
     if not is_mapping(mapping):
         return None

@@ -1,1 +1,1 @@
-"""The study database: opened, written, read and examined. The only package that knows the tables of Optuna."""
+"""Open, write, read and examine the study database. Only this package accesses Optuna's tables."""

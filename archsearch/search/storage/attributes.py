@@ -1,7 +1,7 @@
-"""Attributes of studies and trials as they are read: under their present names, and only of the kind they must be.
+"""Attributes of studies and trials as they are read: under their present names, with values of the expected type.
 
-Earlier versions wrote other names, which one notice per process says. A database of a colleague or of another program
-may hold anything: a value that its readers could not use gets another name, and none is nested without end.
+Earlier versions wrote other names; one notice per process reports them. A database of a colleague or of another
+program may hold anything: a value of an unexpected type gets another name, and the depth of nesting is limited.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def is_old(attrs: Mapping[str, Any]) -> bool:
 
 
 def present_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of a trial under their present names, with the present name of its state."""
+    """Return the attributes of a trial, and its state, under their present names."""
     found = dict(attrs)
     if is_old(attrs):
         notice_once(NOTICE)
@@ -46,7 +46,7 @@ def present_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def present_trial(trial: FrozenTrial) -> None:
-    """Give the attributes of a trial of Optuna their present names, in place."""
+    """Rename the attributes of an Optuna trial to their present names, in place."""
     if is_old(trial.user_attrs):
         trial.user_attrs = present_attrs(trial.user_attrs)
 
@@ -57,7 +57,7 @@ def present_study_attrs(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(attrs: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return `attrs` with old `names` replaced; present names win."""
+    """Return `attrs` with the old `names` replaced; present names take precedence."""
     return {names[name]: value for name, value in attrs.items() if name in names} | {
         name: value for name, value in attrs.items() if name not in names
     }
@@ -72,9 +72,9 @@ def objective_names(attrs: Mapping[str, Any], metric_names: object, count: int) 
 
 
 STRANGE = "unexpected value of "
-"""Begins the name of an attribute whose value is not of the kind that archsearch writes."""
+"""Prefix for the name of an attribute whose value does not have the type that archsearch writes."""
 DEEPEST = 20  # levels of lists and mappings
-_LARGEST = 1e300  # beyond that differences overflow
+_LARGEST = 1e300  # differences of larger numbers overflow
 
 
 def _usable(attrs: Mapping[str, Any], kinds: Mapping[str, Callable[[Any], bool]]) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def _usable(attrs: Mapping[str, Any], kinds: Mapping[str, Callable[[Any], bool]]
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Return a JSON value that every output can write: no half characters, no endless nesting, no endless numbers."""
-    kind = type(value)  # those of JSON have no subclasses; thousands of trials are read, and `match` takes long
+    """Return a JSON value that every output can write: no lone surrogates, no deep nesting, no huge integers."""
+    kind = type(value)  # JSON types have no subclasses, and `match` is slow for thousands of trials
     if kind is str:
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if kind is int:
@@ -107,7 +107,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_path(value: Any) -> bool:
-    """Return whether `value` can be a path: a system takes 255 bytes for each part, and no zero byte."""
+    """Return whether `value` can be a path: each part has at most 255 bytes, and there is no null byte."""
     return (
         isinstance(value, str)
         and "\0" not in value
@@ -147,7 +147,7 @@ def _is_counts(value: Any) -> bool:
 
 
 def _is_limits(value: Any) -> bool:
-    """Return whether `value` are limits as plain values: numbers, texts, lists, or mappings of these."""
+    """Return whether `value` maps limits to plain bounds: scalars, lists, or mappings of these."""
     if not isinstance(value, dict):
         return False
     bounds = [each for bound in value.values() for each in (bound.values() if isinstance(bound, dict) else (bound,))]
@@ -174,5 +174,5 @@ _OF_STUDY: dict[str, Callable[[Any], bool]] = {
 
 
 def present_margin(margin: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a margin as it is stored now: `fixes` were `mends`."""
+    """Return a margin under its present keys: earlier versions wrote `mends` for `fixes`."""
     return {"fixes" if name == "mends" else name: value for name, value in margin.items()}

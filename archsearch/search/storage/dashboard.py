@@ -1,7 +1,7 @@
-"""Attributes for optuna-dashboard: margins, constraints, a note and pictures; archsearch does not read them.
+"""Attributes for optuna-dashboard: margins, constraints, a note and pictures; archsearch itself does not need them.
 
-The dashboard lists, sorts and plots attributes that are single numbers, takes constraints in the form of Optuna
-before 5, and shows a note in Markdown with the study. Imports neither optuna nor the dashboard.
+The dashboard lists, sorts and plots attributes that are single numbers, reads constraints in the format before Optuna
+5, and shows a note in Markdown with the study. Imports neither optuna nor the dashboard.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from archsearch.analysis.limits import Margin, bound_text
 from archsearch.search.storage.url import Address
 
 MARGIN = "Margin "
-"""Prefix of the names of margins; the capital sorts them before the other attributes."""
+"""Prefix of the names of margins; the capital letter sorts them before the other attributes."""
 OLDER = "constraints"
-"""The system attribute of Optuna before 5: a list without names."""
+"""The system attribute of constraints before Optuna 5: a list without names."""
 
 
 def margin_attrs(margins: Sequence[Margin]) -> dict[str, float]:
-    """Return an attribute for every limit, named by the limit and its bound: the slack, to four digits."""
+    """Return the slack of each limit, to four significant digits, by an attribute name of limit and bound."""
     return {
         f"{MARGIN}{one.limit} ({bound_text(one.limit, one.bound)})": float(f"{one.slack or 0.0:.4g}") for one in margins
     }
 
 
 def older_constraints(excess: Mapping[str, float]) -> dict[str, list[float]]:
-    """Return the system attribute that the dashboard reads feasibility from: the greatest excess alone."""
+    """Return the system attribute from which the dashboard reads feasibility: only the largest excess."""
     return {OLDER: [max(excess.values())]} if excess else {}
 
 
 def limits_note(limits: str, bounds: object) -> dict[str, Any]:
-    """Return the system attributes of a study's note: the limits as a table, and an explanation of margins."""
+    """Return the system attributes for a study's note: a table of the limits, and an explanation of margins."""
     if not isinstance(bounds, Mapping) or not bounds:
         return {}
     lines = [f"| {limit} | {bound_text(limit, bound)} |" for limit, bound in bounds.items()]
@@ -52,21 +52,22 @@ _HOW = (
 
 
 PICTURES = ("curves.png", "card.png", "design.png")
-"""Files of a run's folder that are attached where they exist."""
+"""Files in a run directory that are attached if they exist."""
 FILES = ("design.yaml", "model.safetensors", "card.json", "metrics.jsonl", *PICTURES, "result.json")
-"""Files of a run that `study.artifacts` keeps; the result last, so that a copy that has it is complete."""
+"""Files of a run that `study.artifacts` keeps; the result is last, so that a copy with a result is complete."""
 
 
 def artifact_folder(address: Address) -> Path:
-    """Return the folder of a database's artifacts: `artifacts` next to its file, or in `outputs` for a server."""
+    """Return the folder for a database's artifacts: `artifacts` next to its file, or in `outputs` for a server."""
     return (Path("outputs") if address.path is None else address.path.parent) / "artifacts"
 
 
 def attach_files(run_dir: Path, address: Address, artifacts: str | None) -> tuple[dict[str, str], dict[str, Any]]:
-    """Copy the files of a finished run for others, and return the system and the user attributes that name the copies.
+    """Copy the files of a finished run and return the system and user attributes that refer to the copies.
 
-    The pictures are copied for the dashboard, and with `study.artifacts` all of `FILES` into that folder. None where
-    they cannot be copied: the run keeps its own.
+    Without `artifacts` (`study.artifacts`), only the pictures are copied, for the dashboard; with it, all of `FILES`
+    are copied into that folder. If copying fails, there are no system attributes, the user attribute `artifacts` holds
+    the error if `artifacts` is set, and the run keeps its own files.
     """
     folder = artifact_folder(address) if artifacts is None else Path(artifacts)
     try:
@@ -84,7 +85,7 @@ def attach_files(run_dir: Path, address: Address, artifacts: str | None) -> tupl
 def attach(files: Iterable[Path], folder: Path) -> dict[str, str]:
     """Copy the `files` that exist into `folder` and return the system attributes that link a trial to them.
 
-    The attributes are those of `optuna.artifacts.upload_artifact` (Optuna 5). Raises `OSError` where the folder cannot
+    The attributes are those of `optuna.artifacts.upload_artifact` (Optuna 5). Raises `OSError` if the folder cannot
     be written.
     """
     attrs: dict[str, str] = {}
@@ -95,7 +96,7 @@ def attach(files: Iterable[Path], folder: Path) -> dict[str, str]:
         name = str(uuid.uuid4())
         try:
             shutil.copyfile(file, folder / name)
-        except OSError:  # no part of it is left on a full disk
+        except OSError:  # leave no partial copy on a full disk
             (folder / name).unlink(missing_ok=True)
             raise
         kind, encoding = mimetypes.guess_type(file.name)

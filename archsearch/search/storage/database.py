@@ -1,4 +1,4 @@
-"""The study database: opened so that many processes can share it, with its errors made readable.
+"""Open the study database so that many processes can share it, and make its errors readable.
 
 A thin layer over Optuna's storages. Imports optuna and sqlalchemy inside functions only.
 """
@@ -36,33 +36,33 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-BUSY_SECONDS = 60.0  # that a SQLite writer waits for another
-SEARCH_SECONDS = 10.0  # the same in a search, which tries again and listens to Ctrl-C in between
+BUSY_SECONDS = 60.0  # how long a SQLite writer waits for another
+SEARCH_SECONDS = 10.0  # the same in a search, which retries and handles Ctrl-C in between
 SERVER_NOTICES = {
     "tcp_keepalives_idle": 10,
     "tcp_keepalives_interval": 5,
     "tcp_keepalives_count": 3,
     "tcp_user_timeout": 30_000,  # milliseconds
 }
-PAGES_KIB = 512  # of the file that SQLite caches; the system's file cache has the rest
+PAGES_KIB = 512  # size of SQLite's page cache; the system's file cache has the rest
 
 
 class StudyLost(RunError):
-    """The database was deleted or replaced while it was used: nothing that is written to it now is kept."""
+    """The database was deleted or replaced while in use: nothing that is written to it now is kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """An open study database; one process at a time is inside `lock()`."""
+    """An open study database; only one process at a time holds `lock()`."""
 
     address: Address
     storage: BaseStorage = field(repr=False)
     lock: Lock = field(repr=False)
-    engine: Any = field(default=None, repr=False)  # SQLAlchemy's, None for a journal
-    file: tuple[Path, tuple[int, int]] | None = field(default=None, repr=False)  # of a local one: device and inode
+    engine: Any = field(default=None, repr=False)  # SQLAlchemy engine; None for a journal
+    file: tuple[Path, tuple[int, int]] | None = field(default=None, repr=False)  # local: path, (device, inode)
 
     def require_present(self) -> None:
-        """Raise `StudyLost` where the file was deleted or replaced: an open one is written to even then."""
+        """Raise `StudyLost` if the file was deleted or replaced: writes to the open file would still succeed."""
         if self.file is None:
             return
         path, opened = self.file
@@ -77,16 +77,16 @@ class Store:
             )
 
     def close(self) -> None:
-        """Close the database's connections."""
+        """Close the connections to the database."""
         if self.engine is not None:
             self.storage.remove_session()
             self.engine.dispose()
 
 
 def open_store(storage: str = DEFAULT_STORAGE, *, create: bool = True, slim: bool = False) -> Store:
-    """Return the study database at `storage`, made where it is missing unless `create` is false.
+    """Return the study database at `storage`, created if it is missing unless `create` is false.
 
-    `slim` is for a search that runs for days: its cached trials lack their long texts.
+    `slim` is for a search that runs for days: it caches trials without their long texts.
 
     Raises `SpecError` for an invalid address or a missing file, `StorageError` for a database that does not answer.
     """
@@ -107,14 +107,14 @@ def open_store(storage: str = DEFAULT_STORAGE, *, create: bool = True, slim: boo
     except (SpecError, StorageError):
         raise
     except Exception as error:  # noqa: BLE001  (every driver has errors of its own)
-        # From None: the chain of the driver's errors may contain the password.
+        # From None: the driver's chain of errors may contain the password.
         cause = cause_of(error.__cause__ or error, address)
         raise StorageError(f"{address}: the study database cannot be opened: {cause}") from None
 
 
 @contextlib.contextmanager
 def readable_errors(address: Address) -> Iterator[None]:
-    """Raise `StorageError`, in one line and without a password, where the database does not answer in the block."""
+    """Turn a fault of the database or the machine in the block into a one-line `StorageError` without a password."""
     try:
         yield
     except ArchsearchError:
@@ -131,7 +131,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def quiet_optuna() -> None:
-    """Silence Optuna's log below errors, and its warnings of experimental parts."""
+    """Silence Optuna's log below errors, and its warnings about experimental features."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -143,18 +143,18 @@ def _open_database(address: Address, *, slim: bool) -> Store:
     import sqlalchemy.event
     from optuna.storages import RDBStorage
 
-    url = address.url.replace("{", "{{").replace("}", "}}")  # Optuna takes braces for a template
+    url = address.url.replace("{", "{{").replace("}", "}}")  # Optuna treats the URL as a format template
     if address.kind == "sqlite":
         assert address.path is not None, "a SQLite database is a file"
         path, seconds = address.path.absolute(), SEARCH_SECONDS if slim else BUSY_SECONDS
-        url = url.replace("%", "%25")  # SQLAlchemy takes %20 for a space
+        url = url.replace("%", "%25")  # SQLAlchemy would decode %20 to a space
         lock = file_lock(path.with_name(f"{path.name}.lock"), min(PATIENCE, 3 * seconds))
-        with lock():  # two processes must not make the tables at once
+        with lock():  # two processes must not create the tables at once
             if not path.exists():
-                path.touch()  # with the rights that the umask grants a group; SQLite's own would be narrower
+                path.touch()  # with the umask's group permissions; SQLite would set narrower ones
             backend = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": seconds}})
             sqlalchemy.event.listen(backend.engine, "connect", _prepare_sqlite)
-            backend.engine.dispose()  # connections older than the listener
+            backend.engine.dispose()  # close the connections older than the listener
     else:
         options = {"pool_pre_ping": True, "pool_size": 4, "connect_args": server_options(address)}
         bootstrap = sqlalchemy.create_engine(address.url, pool_pre_ping=True, connect_args=server_options(address))
@@ -174,7 +174,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     try:
         distrust(cursor)
-        # With a log of writes a reader never blocks a writer; some network file systems keep the earlier mode.
+        # With a write-ahead log a reader never blocks a writer; some network file systems keep the previous mode.
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.execute(f"PRAGMA cache_size=-{PAGES_KIB}")
@@ -183,7 +183,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _prepare_server(connection: Any, _record: Any) -> None:
-    """Let the server notice within half a minute that this machine is gone: it holds the lock until then."""
+    """Make the server notice within half a minute that this machine is gone: it holds the lock until then."""
     cursor = connection.cursor()
     try:
         for name, value in SERVER_NOTICES.items():
@@ -205,15 +205,15 @@ def _open_journal(address: Address) -> Store:
 
 
 LONG = ("design", "margins", "versions", "traceback", "notices", "base")
-"""Attributes that a search does not read; it does not read single margins either."""
+"""Attributes that a search does not read; it does not read those of single margins either."""
 
 
 class Shortener:
-    """Removes the long texts of trials; equal texts and distributions of all trials become one object."""
+    """Removes the long texts of trials, and makes all trials share equal strings and distributions."""
 
     def __init__(self) -> None:
-        self._single: dict[str, BaseDistribution] = {}  # by their representation
-        self._of_trials: dict[tuple[tuple[str, int], ...], dict[str, BaseDistribution]] = {}  # by the single ones
+        self._single: dict[str, BaseDistribution] = {}  # by their `repr`
+        self._of_trials: dict[tuple[tuple[str, int], ...], dict[str, BaseDistribution]] = {}  # by ids of single ones
 
     def __call__(self, trial: FrozenTrial) -> None:
         """Shorten one trial in place."""
@@ -234,7 +234,7 @@ def _is_margin(name: str) -> bool:
 
 
 def _interned(value: Any) -> Any:
-    """Return plain values in which equal texts are one object."""
+    """Return plain values in which equal strings are one object."""
     if isinstance(value, dict):
         return {sys.intern(str(name)): _interned(each) for name, each in value.items()}
     return sys.intern(value) if type(value) is str else value

@@ -1,7 +1,7 @@
 """Declarations: how the values of one parameter are stored, the same for all trials of a study.
 
-Optuna needs one distribution per name and study, but each run may set other values on its command line. So a
-declaration is only ever widened, and options keep their place. Imports optuna inside functions only.
+Optuna needs one distribution per name and study, but each run may set other values on its command line. A
+declaration is therefore only ever widened, and options keep their index. Imports optuna inside functions only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """Values of one parameter: some `options`, or numbers from `low` to `high`."""
+    """The values of one parameter: a set of `options`, or the numbers from `low` to `high`."""
 
     kind: Literal["choice", "integer", "number"]
     options: tuple[Value, ...] = ()
@@ -33,13 +33,13 @@ class Declaration:
         return is_number(value) and self.low <= value <= self.high  # type: ignore[operator]
 
     def internal(self, value: Value) -> float:
-        """Return the number that the database stores for `value`: the place of an option, or the number itself."""
+        """Return the number that the database stores for `value`: the index of an option, or the number itself."""
         if self.kind == "choice":
             return float(next(place for place, option in enumerate(self.options) if _same(value, option)))
         return float(value)  # type: ignore[arg-type]
 
     def distribution(self, step: float | None = None) -> BaseDistribution:
-        """Return the declaration as a distribution of Optuna; a grid's `step` is not stored, so it is an argument."""
+        """Return the declaration as an Optuna distribution; it does not store the `step` of a grid, so pass it here."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.kind == "choice":
@@ -49,7 +49,7 @@ class Declaration:
         return FloatDistribution(self.low, self.high, log=self.log, step=step)
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, for a study's attribute."""
+        """Return the declaration as plain values, for a study attribute."""
         if self.kind == "choice":
             return {"kind": self.kind, "options": list(self.options)}
         return {"kind": self.kind, "low": self.low, "high": self.high, "log": self.log}
@@ -81,13 +81,16 @@ def of_parameter(parameter: Parameter) -> Declaration:
 
 
 def distribution_of(parameter: Parameter) -> BaseDistribution:
-    """Return a parameter of a search space as `optuna.Study.ask` takes it."""
+    """Return the distribution of a search space's parameter for `optuna.Study.ask`."""
     step = None if isinstance(parameter, Choice) or parameter.log else parameter.step
     return of_parameter(parameter).distribution(step)
 
 
 def widened(old: Declaration | None, new: Declaration) -> Declaration | None:
-    """Return the narrowest declaration that admits the values of both, or None for a range and an option of text."""
+    """Return `old` widened by `new`; None if `old` is a range and `new` has an option that is not a number.
+
+    If `old` is a choice and `new` a range, only the ends of the range become options.
+    """
     if old is None or old == new:
         return new
     if old.kind == "choice":
@@ -111,7 +114,7 @@ def _tidy(value: Value, declaration: Declaration) -> Value:
 
 
 def is_number(value: object) -> bool:
-    """Return whether `value` is a number that a distribution can store: neither a bool nor NaN nor infinite."""
+    """Return whether `value` is a number that a distribution can store: no bool, no NaN, magnitude below 1e300."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < 1e300
 
 

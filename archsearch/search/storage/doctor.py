@@ -1,6 +1,6 @@
-"""The doctor: `examine` finds faults of a study database and of the files it names, `apply_fixes` repairs them.
+"""The doctor: `examine` finds faults in a study database and the files it refers to, `apply_fixes` repairs them.
 
-Dead workers are recognised as in a search, see `archsearch.search.heartbeat`.
+Dead workers are detected as in a search, see `archsearch.search.heartbeat`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ MOST_NUMBERS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One fault and its fix in words; `fixable` where `doctor --fix` repairs it.
+    """One fault and its fix in words; `fixable` if `doctor --fix` repairs it.
 
-    `trials` are the numbers of the affected trials of `study`, `workers` the workers that had them.
+    `trials` are the numbers of the affected trials of `study`, `workers` the workers that ran them.
     """
 
     kind: Kind
@@ -65,7 +65,7 @@ def examine(
 def dead_trials(
     reader: Reader, studies: Iterable[StudyRead], *, grace: float | None, sleep: Callable[[float], None] = time.sleep
 ) -> dict[tuple[str, int], bool | None]:
-    """Return for each running trial of archsearch, by study and number, whether its worker is dead; None if unknown."""
+    """Return whether the worker of each running archsearch trial is dead, by study and number; None if unknown."""
     found: dict[tuple[str, int], bool | None] = {}
     for study in studies:
         for trial in study.trials:
@@ -126,7 +126,7 @@ def _check(query: Query) -> str:
 
 
 def schema_version() -> str:
-    """Return the version of the tables that the installed Optuna works with."""
+    """Return the version of the tables that the installed Optuna uses."""
     from optuna.storages import RDBStorage
 
     from archsearch.search.storage.database import quiet_optuna
@@ -259,7 +259,7 @@ def apply_fixes(reader: Reader, findings: Iterable[Finding]) -> list[str]:
 
 
 def _release(reader: Reader, name: str, workers: Mapping[int, str]) -> str:
-    """Put the trials back into the queue, as a stopped worker does, so that the same command resumes them."""
+    """Return the trials to the queue, as a stopped worker does, so that the same command resumes them."""
     from optuna.trial import TrialState
 
     from archsearch.search.storage.database import open_store
@@ -285,7 +285,7 @@ def _release(reader: Reader, name: str, workers: Mapping[int, str]) -> str:
 
 
 def _merge_log(file: Path) -> str:
-    """Merge the log of writes into the database; SQLite removes the log unless another program has it open."""
+    """Merge the write-ahead log into the database; SQLite removes the log unless another program has it open."""
     import contextlib
     import sqlite3
 
@@ -301,13 +301,13 @@ def _remove_lock(file: Path) -> str:
     if not is_stale(lock):
         return f"{lock}: is gone, or in use again"
     aside = lock.with_name(f"{lock.name}.{uuid.uuid4().hex}")
-    lock.rename(aside)  # of two processes that remove it at once, one fails here
+    lock.rename(aside)  # if two processes remove it at once, one fails here
     aside.unlink()
     return f"{lock}: removed"
 
 
 def _truncate(file: Path) -> str:
-    """Remove the incomplete last line of a journal, inside the lock that every writer takes."""
+    """Remove the incomplete last line of a journal, inside the lock that every writer acquires."""
     from optuna.storages.journal import JournalFileSymlinkLock
 
     lock = JournalFileSymlinkLock(str(file))

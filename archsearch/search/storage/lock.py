@@ -1,7 +1,7 @@
 """A lock between processes, released by the operating system or the database when its owner dies.
 
-Inside it a study is read and changed in several steps without interference of other workers. A database is used
-through the engine passed in; optuna is imported inside functions.
+While a worker holds it, no other worker interferes when it reads and changes a study in several steps. A database is
+accessed through the engine passed in; optuna is imported inside functions.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 Lock = Callable[[], AbstractContextManager[None]]
 PATIENCE = 120.0  # seconds; a lock is usually held for milliseconds
 PAUSE = 0.002
-_LOCK_NOT_AVAILABLE = "55P03"  # the SQLSTATE of a lock that was waited for too long
+_LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE of a lock timeout
 _HELD = (errno.EAGAIN, errno.EACCES, errno.EINTR, errno.EDEADLK)
-"""What the system answers while another process has the lock; anything else means that it cannot lock there."""
+"""Error codes while another process holds the lock; any other code means that the file system has no locks."""
 
 
 def file_lock(path: Path, patience: float = PATIENCE) -> Lock:
-    """Return the lock on the file `path`; the kernel releases it with the process, also on SIGKILL.
+    """Return a lock on the file `path`; the kernel releases it when the process ends, even by SIGKILL.
 
-    The file gets the rights that the umask grants, so that a group can share it. Where the file system has no locks,
+    The file gets the permissions that the umask allows, so that a group can share it. If the file system has no locks,
     a second file names the owner, see `_owner_file`.
     """
 
@@ -60,7 +60,7 @@ def _open(path: Path) -> int:
     try:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except PermissionError:  # another user's, of before: for a lock it is enough to read it
+        except PermissionError:  # created by another user; read access is enough to lock it
             return os.open(path, os.O_RDONLY)
     except OSError as error:
         fix = "Make its folder writable, or choose another with study.storage."
@@ -70,7 +70,7 @@ def _open(path: Path) -> int:
 
 
 def _waiter(path: Path, patience: float) -> Callable[[], None]:
-    """Return a function that waits a moment, and raises `StorageError` once `patience` is over."""
+    """Return a function that pauses briefly; it raises `StorageError` after `patience` seconds in total."""
     until = time.monotonic() + patience
 
     def wait() -> None:
@@ -82,7 +82,7 @@ def _waiter(path: Path, patience: float) -> Callable[[], None]:
 
 
 def _try_lock(handle: int) -> bool | None:
-    """Return whether this process now has the lock; None where the file system has no locks."""
+    """Return whether this process now holds the lock; None if the file system has no locks."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -99,7 +99,7 @@ def _try_lock(handle: int) -> bool | None:
 
 @contextlib.contextmanager
 def _owner_file(path: Path, patience: float) -> Iterator[None]:
-    """Hold `path`, which only one process can create; one of a dead process, or an old one of another host, goes."""
+    """Hold `path`, which only one process can create; remove that of a dead process, or an old one of another host."""
     wait = _waiter(path, patience)
     while True:
         with contextlib.suppress(FileExistsError):
@@ -116,17 +116,17 @@ def _owner_file(path: Path, patience: float) -> Iterator[None]:
 
 
 def _remove_left(path: Path, patience: float) -> None:
-    with contextlib.suppress(OSError):  # released, or removed by another process, meanwhile
+    with contextlib.suppress(OSError):  # meanwhile released, or removed by another process
         is_old = time.time() - path.stat().st_mtime > patience
         alive = is_alive(path.read_text(encoding="utf-8", errors="replace"))
-        if alive is False or (alive is None and is_old):  # on another host it cannot be seen
+        if alive is False or (alive is None and is_old):  # None: a process on another host cannot be checked
             aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-            path.rename(aside)  # of two processes that remove it at once, one fails here
+            path.rename(aside)  # if two processes remove it at once, one fails here
             aside.unlink()
 
 
 def postgresql_lock(engine: Any, name: str, patience: float = PATIENCE) -> Lock:
-    """Return an advisory lock of the database; the server releases it with the connection."""
+    """Return an advisory lock of the database, held for one transaction; a lost connection releases it too."""
     from sqlalchemy import text
     from sqlalchemy.exc import OperationalError
 
@@ -152,9 +152,9 @@ def postgresql_lock(engine: Any, name: str, patience: float = PATIENCE) -> Lock:
 
 
 def journal_lock(path: Path) -> JournalFileSymlinkLock:
-    """Return Optuna's lock of a journal; with it goes an incomplete last line, which a full disk or a kill left.
+    """Return Optuna's lock of a journal, which also removes an incomplete last line left by a full disk or a kill.
 
-    The next line would be appended to it, and no program could read the journal any more.
+    Otherwise the next line would be appended to it, and no program could read the journal any more.
     """
     from optuna.storages.journal import JournalFileSymlinkLock
 
@@ -173,7 +173,7 @@ def journal_lock(path: Path) -> JournalFileSymlinkLock:
 
 
 def torn_bytes(file: Path) -> int:
-    """Return the number of bytes after the end of the last whole line."""
+    """Return the number of bytes after the last complete line."""
     with file.open("rb") as opened:
         size = opened.seek(0, 2)
         tail, at = b"", size

@@ -2,11 +2,11 @@
 
 | part | reason |
 |---|---|
-| `FrozenTrial._trial_id` | a storage takes a trial's id; the public way costs a query for each trial |
-| `optuna.storages._rdb.models` | rows are written whole in one transaction; Optuna's own call sends ten statements |
-| `_CachedStorage` | a storage that is made from an engine with our own options gets Optuna's cache by no public call |
+| `FrozenTrial._trial_id` | a storage needs a trial's id; the public API costs a query for each trial |
+| `optuna.storages._rdb.models` | a row is written in one transaction; Optuna's own call sends ten statements |
+| `_CachedStorage` | no public call adds Optuna's cache to a storage whose engine has our own options |
 | `_CachedStorage._add_trials_to_cache` | a search that runs for days must not keep the long texts of every trial |
-| `GPSampler._sample_relative_impl` | its cost is cubic in the trials; no option limits their number |
+| `GPSampler._sample_relative_impl` | its cost is cubic in the number of trials, which no option limits |
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def id_of(trial: FrozenTrial) -> int:
-    """Return the id of a trial in its storage; its number counts within the study only."""
+    """Return the id of a trial in its storage; its number is unique only within the study."""
     return trial._trial_id
 
 
@@ -49,7 +49,7 @@ def cached_storage(backend: RDBStorage, prepare: Callable[[FrozenTrial], None]) 
 def gp_sampler(
     startup: int, seed: int | None, choose: Callable[[optuna.Study, list[FrozenTrial]], list[FrozenTrial]]
 ) -> BaseSampler:
-    """Return Optuna's Gaussian process, fitted to the trials that `choose` returns of the complete ones."""
+    """Return Optuna's Gaussian process sampler, fitted to those complete trials that `choose` returns."""
     from optuna.samplers import GPSampler
 
     class BoundedGPSampler(GPSampler):

@@ -40,17 +40,17 @@ STATES: tuple[TrialState, ...] = (
     "complete", "pruned", "diverged", "failed", "infeasible", "duplicate", "running", "waiting",
 )  # fmt: skip
 Direction = Literal["maximize", "minimize"]
-SAME_SECONDS = 0.002  # single runs are recorded to the millisecond
+SAME_SECONDS = 0.002  # single runs record their time to the millisecond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRead:
     """One trial of the database.
 
-    `values` has one number per objective, None unless complete; `assignments` are the dotted keys that were set;
-    `constraints` the relative excess per limit (above 0: broken); `history` the validation accuracy by epoch;
-    `attrs` the trial's attributes (listed in `docs/search.md`) without the single margins that the dashboard shows.
-    Times are aware, in UTC. Only `place` and `folder` look at files.
+    `values` has one number per objective (None unless complete); `assignments` are the dotted keys that were set;
+    `constraints` is the relative excess per limit (above 0: broken); `history` is the validation accuracy by epoch;
+    `attrs` are the trial's attributes (listed in `docs/search.md`) without the single margins for the dashboard.
+    Times have the time zone UTC. Only `place` and `folder` access files.
     """
 
     number: int
@@ -65,7 +65,7 @@ class TrialRead:
 
     @property
     def margins(self) -> list[dict[str, Any]]:
-        """The margins of the design: limit, bound, found, kept, slack, fixes; empty where none are recorded."""
+        """The margins of the design (limit, bound, found, kept, slack, fixes); empty if none are recorded."""
         text = self.attrs.get("margins")
         try:
             found = plain(json.loads(text)) if isinstance(text, str) else text
@@ -83,14 +83,14 @@ class TrialRead:
 
     @property
     def used_assignments(self) -> dict[str, Any]:
-        """The settings that make the design: the used assignments and the repairs."""
+        """The settings that define the design: the used assignments and the repairs."""
         repairs = self.attrs.get("repairs")
         used = {name: value for name, value in self.assignments.items() if name not in self.unused}
         return {**used, **(repairs if isinstance(repairs, dict) else {})}
 
     @property
     def place(self) -> str | None:
-        """Where its files are: the folder if it is on this machine, else `HOST:FOLDER` if that is recorded."""
+        """Where its files are: the folder if it is on this machine, else the recorded `HOST:FOLDER` or `run_dir`."""
         if (folder := self.folder()) is not None:
             return str(folder)
         return str(self.attrs["location"]) if "location" in self.attrs else self._run_dir
@@ -107,12 +107,12 @@ class TrialRead:
             try:
                 if name and Path(name).is_dir() and (self.state not in ("complete", "duplicate") or self._is_of(name)):
                     return Path(name)
-            except (OSError, ValueError):  # a name that no file can have
+            except (OSError, ValueError):  # not a valid file name
                 continue
         return None
 
     def _is_of(self, folder: str) -> bool:
-        """Return whether the result in `folder` is the recorded one: no two trainings take equally long."""
+        """Return whether the result in `folder` is the recorded one: no two trainings take exactly the same time."""
         try:
             record = json.loads(Path(folder, "result.json").read_text(encoding="utf-8"))
             seconds, design, seed = float(record["seconds"]), record["design_id"], record.get("seed")
@@ -131,20 +131,20 @@ class TrialRead:
 
     @property
     def rung(self) -> float | None:
-        """The epochs of its training where they are fewer than those of a whole one; None for a whole one."""
+        """The epochs of its training if they are fewer than those of a whole one; None for a whole one."""
         return rung_of(self.attrs)
 
     @property
     def seconds(self) -> float | None:
-        """The time of its training; None where it is not recorded."""
+        """The time of its training; None if it is not recorded."""
         seconds = self.attrs.get("seconds")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not abs(seconds) < math.inf:
             return None
-        return float(seconds) if abs(seconds) < 1e300 else None  # a larger whole number may be no float
+        return float(seconds) if abs(seconds) < 1e300 else None  # a larger integer may not fit into a float
 
     @property
     def cause(self) -> str | None:
-        """Why it is infeasible or failed, in one sentence; None where no cause is recorded."""
+        """Why it is infeasible or failed, in one sentence; None if no cause is recorded."""
         cause = self.attrs.get("cause")
         if cause is None and (reason := self.attrs.get("state_reason")) not in STATES:
             cause = reason  # earlier versions wrote the cause of a single run there
@@ -153,7 +153,7 @@ class TrialRead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRead:
-    """One study with all of its trials, in order; `attrs` are the study's own (data, limits, fingerprint, ...)."""
+    """One study with all of its trials, in order; `attrs` are its own attributes (data, limits, fingerprint, ...)."""
 
     name: str
     objectives: tuple[str, ...]
@@ -162,7 +162,7 @@ class StudyRead:
     trials: tuple[TrialRead, ...] = field(repr=False)
 
     def ranked(self) -> list[TrialRead]:
-        """Return the complete trials, best first: those of the highest rung, in them the Pareto front, come first."""
+        """Return the complete trials, best first: by rung, highest first, then the Pareto front, then the others."""
         front = self.front()
 
         def order(trial: TrialRead) -> tuple[Any, ...]:
@@ -175,7 +175,7 @@ class StudyRead:
         return front_of({trial.number: self._rank(trial) for trial in self.comparable()})
 
     def comparable(self) -> list[TrialRead]:
-        """Return the complete trials of the highest rung, whose values may be compared, in order."""
+        """Return the complete trials of the highest rung, whose values can be compared, in order."""
         complete = self._complete()
         highest = min((place_of(trial.rung) for trial in complete), default=0.0)
         return [trial for trial in complete if place_of(trial.rung) == highest]
@@ -194,7 +194,7 @@ class StudyRead:
         return [trial for trial in self.trials if trial.state == "complete" and trial.values is not None]
 
     def _repr_html_(self) -> str:
-        """Return the table for a notebook: the ten best trials, with those of their settings that differ."""
+        """Return the table for a notebook: the ten best trials, with the settings in which they differ."""
         best = self.ranked()
         shown = [{key: str(value) for key, value in one.assignments.items()} for one in best[:10]]
         differ = [key for key in dict.fromkeys(chain(*shown)) if len({one.get(key) for one in shown}) > 1]
@@ -216,18 +216,18 @@ class StudyRead:
 
 
 def _share(name: str, value: float) -> object:
-    """Return an accuracy in percent, any other value unchanged."""
+    """Return an accuracy in percent, and any other value unchanged."""
     return percent(value) if name == "accuracy" else value
 
 
 def rank_of(values: Sequence[float], directions: Sequence[str]) -> tuple[float, ...]:
-    """Return the sort key of values, best first: less is better, and not-a-number is worst."""
+    """Return the sort key of values, best first: lower is better, and NaN is worst."""
     signed = [-value if way == "maximize" else value for value, way in zip(values, directions, strict=False)]
     return tuple(math.inf if math.isnan(value) else value for value in signed)
 
 
 def rung_of(attrs: Mapping[str, Any]) -> float | None:
-    """Return the rung in a trial's attributes: its epochs; None for a whole training."""
+    """Return the epochs of the rung in a trial's attributes; None for a whole training."""
     rung = attrs.get("rung")
     return rung if is_usable_number(rung) else None
 
@@ -240,9 +240,10 @@ def place_of(rung: float | None) -> float:
 def front_of(ranks: Mapping[int, tuple[float, ...]]) -> frozenset[int]:
     """Return the Pareto front: the keys of the ranks that no other one dominates.
 
-    Of up to two values a pass over the sorted ranks is enough; of more the time grows with the square of the front.
+    For up to two values one pass over the sorted ranks is enough; for more, the time grows with the number of ranks
+    times the size of the front.
     """
-    ordered = sorted(set(ranks.values()))  # a rank that dominates another is sorted before it
+    ordered = sorted(set(ranks.values()))  # a rank that dominates another precedes it
     best = _front_of_many(tuple(ordered)) if any(len(rank) > 2 for rank in ordered) else _front_of_two(ordered)
     return frozenset(number for number, rank in ranks.items() if rank in best)
 
@@ -257,7 +258,7 @@ def _front_of_two(ordered: Sequence[tuple[float, ...]]) -> set[tuple[float, ...]
     return best
 
 
-@functools.lru_cache(maxsize=4)  # a report asks dozens of times for the front of the same trials
+@functools.lru_cache(maxsize=4)  # a report needs the front of the same trials dozens of times
 def _front_of_many(ordered: tuple[tuple[float, ...], ...]) -> frozenset[tuple[float, ...]]:
     import numpy as np
 
@@ -270,7 +271,7 @@ def _front_of_many(ordered: tuple[tuple[float, ...], ...]) -> frozenset[tuple[fl
 
 
 def read_study(store: Store, name: str) -> StudyRead:
-    """Return the study `name`; raises `SpecError`, with the names of all studies, where it is missing."""
+    """Return the study `name`; raises `SpecError`, with the names of all studies, if it is missing."""
     from archsearch.search.storage.study import load_study
 
     study = load_study(store, name)
@@ -301,7 +302,7 @@ def trials_read(found: Iterable[FrozenTrial]) -> Iterable[TrialRead]:
 
 
 def assignments_of(attrs: Mapping[str, Any], params: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the dotted keys that a trial was given, or else its parameters."""
+    """Return the dotted keys that a trial sets, or its parameters if they are not recorded."""
     assignments = attrs.get("assignments")
     return assignments if isinstance(assignments, dict) else params
 
@@ -309,7 +310,7 @@ def assignments_of(attrs: Mapping[str, Any], params: Mapping[str, Any]) -> Mappi
 def excess_of(system: Mapping[str, Any]) -> dict[str, float]:
     """Return the relative excess per limit in a trial's system attributes.
 
-    The form before Optuna 5, a list, is read only where the other is missing: both are written.
+    The list of Optuna before 5 is read only if the present form is missing: both are written.
     """
     prefix = "constraints:"
     found = {
@@ -344,7 +345,7 @@ def state_of(state: str, reason: Any) -> TrialState:
 
 
 def _utc(moment: datetime.datetime | None) -> datetime.datetime | None:
-    return None if moment is None else moment.astimezone(datetime.UTC)  # Optuna's are local and naive
+    return None if moment is None else moment.astimezone(datetime.UTC)  # Optuna's times are local, without a time zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,7 +363,7 @@ class Best:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """A study's name, its trials by state, its best trial, and the time of its last change (aware, UTC)."""
+    """A study's name, its trials by state, its best trial, and the time of its last change (in UTC)."""
 
     name: str
     objectives: tuple[str, ...]
@@ -391,7 +392,7 @@ def overview_of(study: StudyRead) -> Overview:
 
 
 def settings_apart(studies: Iterable[Overview]) -> dict[str, dict[str, Any]]:
-    """Return by study the settings in which it differs from others of the same data and limits; empty where none do."""
+    """Return by study its settings, if any, that differ among studies of the same data, limits and objectives."""
     groups: dict[tuple[Any, ...], list[Overview]] = {}
     for study in studies:
         groups.setdefault((study.attrs.get("data"), study.attrs.get("limits"), study.objectives), []).append(study)
@@ -400,7 +401,7 @@ def settings_apart(studies: Iterable[Overview]) -> dict[str, dict[str, Any]]:
         settings = [_settings_of(study) for study in group]
         names = dict.fromkeys(chain(*settings))
         differ = [name for name in names if len({repr(each.get(name)) for each in settings}) > 1]
-        if differ != ["data_fingerprint"]:  # it says less than the setting that changes it
+        if differ != ["data_fingerprint"]:  # a setting that changes it is more informative
             differ = [name for name in differ if name != "data_fingerprint"]
         found |= {
             study.name: {name: each[name] for name in differ if name in each}
@@ -423,9 +424,9 @@ def _settings_of(study: Overview) -> dict[str, Any]:
 def best_of(
     values: Mapping[int, tuple[float, ...]], directions: Sequence[str], rungs: Mapping[int, float]
 ) -> Best | None:
-    """Return the best of complete trials of the highest rung; None where there are none.
+    """Return the best complete trial of the highest rung; None if there is none.
 
-    Their values are given by number, and the rungs of those that are no whole trainings.
+    `values` and `rungs` are by trial number; a whole training has no rung.
     """
     if not values:
         return None
@@ -437,7 +438,7 @@ def best_of(
 
 
 def moment_of(seconds: object) -> datetime.datetime | None:
-    """Return the time that many seconds after 1970; None for what is no time."""
+    """Return the time from seconds since the Unix epoch; None if it is not a valid time."""
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return None
     try:

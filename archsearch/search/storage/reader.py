@@ -1,6 +1,6 @@
-"""The reader: studies as values from any kind of database, which is neither created nor changed.
+"""The reader: studies as plain values from any kind of database, which is neither created nor changed.
 
-A search may write to it at the same time. Imports optuna for journals only, inside functions.
+A search may write to the database at the same time. Imports optuna for journals only, inside functions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """Reads the studies at `address`; every method reads the present state."""
+    """Reads the studies at `address`; every method reads the current state."""
 
     address: Address
 
@@ -46,7 +46,7 @@ class Reader:
         return run_query(self.address, select_overviews)
 
     def study(self, name: str | None = None) -> StudyRead:
-        """Return the study `name`, or the only one; raises `SpecError` where it is missing or there are several."""
+        """Return the study `name`, or the only one; raises `SpecError` if it is missing or there are several."""
         if self.address.kind == "journal":
             from archsearch.search.storage.study import study_names
 
@@ -62,12 +62,12 @@ class Reader:
 
 
 def open_reader(storage: str = DEFAULT_STORAGE) -> Reader:
-    """Return the reader of the studies at `storage`; raises `SpecError` for an invalid address."""
+    """Return a reader of the studies at `storage`; raises `SpecError` for an invalid address."""
     return Reader(address=parse_address(storage, "--storage"))
 
 
 def choose(names: list[str]) -> str:
-    """Return the only one of `names`; raises `SpecError` where there are none or several."""
+    """Return the only one of `names`; raises `SpecError` if there are none or several."""
     if len(names) == 1:
         return names[0]
     if not names:
@@ -77,7 +77,7 @@ def choose(names: list[str]) -> str:
 
 
 def _journal(address: Address) -> Store:
-    """Return the journal as a read-only store: Optuna's own would create and lock files."""
+    """Return the journal as a read-only store: Optuna's own backend would create and lock files."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import BaseJournalBackend
 
@@ -108,6 +108,6 @@ def _lines(file: Path, first: int) -> Iterator[dict[str, Any]]:
     with file.open("rb") as opened:
         for number, line in enumerate(opened):
             if not line.endswith(b"\n"):
-                return  # a line that is being written
+                return  # this line is still being written
             if number >= first:
                 yield json.loads(line)

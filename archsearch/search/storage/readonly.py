@@ -1,6 +1,7 @@
-"""Read-only access to a study database, also while it is written: nothing is created, changed or locked.
+"""Read-only access to a study database, even while it is written: nothing is created, changed or locked.
 
-SQLite is read through the standard library, a server through SQLAlchemy (imported inside functions). No optuna.
+SQLite is read through the standard library, a server through SQLAlchemy (imported inside functions), neither through
+optuna.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from archsearch.search.storage.url import Address, cause_of, driver_missing, fil
 Query = Callable[[str, Mapping[str, Any]], Sequence[Sequence[Any]]]
 """Returns the rows of one SQL statement with `:name` parameters."""
 Result = TypeVar("Result")
-WAITS = 10.0  # seconds for the lock of a writer, in a database without a log of writes
+WAITS = 10.0  # seconds for a writer's lock, in a database without a write-ahead log
 
 
 def run_query(address: Address, function: Callable[[Query], Result]) -> Result:
-    """Return `function(query)` for the database at `address`; it is called again where a writer changes the file.
+    """Return `function(query)` for the database at `address`; it is called again if a writer changes the file.
 
-    Raises `SpecError` where there is no database, `StorageError` where it does not answer or has no studies' tables.
+    Raises `SpecError` if there is no database, `StorageError` if it does not answer or has no tables of studies.
     """
     try:
         if address.kind == "sqlite":
@@ -40,12 +41,12 @@ def run_query(address: Address, function: Callable[[Query], Result]) -> Result:
     except ImportError as error:
         raise driver_missing("--storage", address, error) from error
     except Exception as error:  # noqa: BLE001  (every driver has errors of its own)
-        # From None: the chain of the driver's errors may contain the password.
+        # From None: the driver's chain of errors may contain the password.
         raise StorageError(_error_text(address, error)) from None
 
 
 def require_file(address: Address) -> Path:
-    """Return the file of a local address; raises `SpecError` where it does not exist."""
+    """Return the file of a local address; raises `SpecError` if it does not exist."""
     assert address.path is not None, "not a server"
     if not address.path.is_file():
         raise file_missing("--storage", address)
@@ -55,7 +56,7 @@ def require_file(address: Address) -> Path:
 def _query_file(file: Path, function: Callable[[Query], Result]) -> Result:
     before = file.stat()
     if _has_no_writer(file):
-        with _opened(file, "mode=ro&immutable=1") as query:  # mode=ro alone would leave files next to it
+        with _opened(file, "mode=ro&immutable=1") as query:  # mode=ro alone would create files next to it
             try:
                 found = function(query)
             except sqlite3.DatabaseError:
@@ -70,7 +71,7 @@ def _query_file(file: Path, function: Callable[[Query], Result]) -> Result:
     except sqlite3.OperationalError as error:
         if "unable to open" not in str(error) and "readonly" not in str(error):
             raise
-    with tempfile.TemporaryDirectory() as folder:  # a killed writer's files in a read-only folder
+    with tempfile.TemporaryDirectory() as folder:  # files of a killed writer in a read-only folder
         copy = Path(folder, file.name)
         for ending in ("", "-wal", "-journal"):
             if (part := file.with_name(file.name + ending)).exists():
@@ -80,7 +81,7 @@ def _query_file(file: Path, function: Callable[[Query], Result]) -> Result:
 
 
 def _has_no_writer(file: Path) -> bool:
-    """Return whether no process has the database open for writing: it would have a log of writes, and has none."""
+    """Return whether no process has the database open for writing: it uses a write-ahead log, and none exists."""
     with file.open("rb") as opened:
         has_log = opened.read(20)[18:20] == b"\x02\x02"
     return has_log and not file.with_name(f"{file.name}-wal").exists()
@@ -107,12 +108,12 @@ def _opened(file: Path, options: str) -> Iterator[Query]:
 
 
 def distrust(connection: Any) -> None:
-    """Let the schema in the file of `connection`, which may be untrusted, call no function that has side effects."""
+    """Forbid the schema in the file of `connection`, which may be untrusted, functions with side effects."""
     connection.execute("PRAGMA trusted_schema=OFF")
 
 
 def _require_tables(connection: sqlite3.Connection, file: Path) -> None:
-    """Raise `StorageError` for a file with views or triggers: Optuna makes none, and one may never come to an end."""
+    """Raise `StorageError` for a file with views or triggers: Optuna creates none, and one might never terminate."""
     wanted = "SELECT type, name FROM sqlite_master WHERE type IN ('view', 'trigger') LIMIT 1"
     for kind, name in connection.execute(wanted):
         what = f"not a study database: it holds the {kind} '{one_line(name)}'"

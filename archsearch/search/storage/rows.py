@@ -1,4 +1,4 @@
-"""Rows of trials as they are written: of a design, a finished run or an infeasible proposal. Values only."""
+"""Rows of trials to be written, as plain values: of a design, a finished run or an infeasible proposal."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from archsearch.search.space import Value
 from archsearch.search.storage.dashboard import margin_attrs, older_constraints
 from archsearch.search.task import Candidate
 
-NUMBER_PLACE = "{number}"  # in `run_dir`: replaced by the trial's number
+NUMBER_PLACE = "{number}"  # placeholder in `run_dir` for the trial's number
 State = Literal["waiting", "running", "complete", "pruned", "fail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One trial to be written; `constraints` are relative excesses, at most 0 where a limit is kept."""
+    """One trial to be written; `constraints` are relative excesses, at most 0 if the limit is kept."""
 
     state: State
     params: Mapping[str, Value]
@@ -50,11 +50,11 @@ _STATES: dict[RunState, State] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A finished run as it is recorded.
+    """A finished run to be recorded.
 
     `params` are the dotted keys that were set, `values` one number per objective (None unless complete),
-    `history` the validation accuracy by epoch (1 for the first), `design_yaml` a design that can be run again,
-    `reason` a sentence on why there is no value.
+    `history` the validation accuracy by epoch (the first is 1), `design_yaml` a design that can be run again, and
+    `reason` a sentence that explains why there is no value.
     """
 
     params: Mapping[str, Value]
@@ -118,7 +118,7 @@ def design_attrs(design: Candidate | RunRecord, run_dir: str) -> dict[str, Any]:
 
 
 def location_of(run_dir: str | Path) -> str:
-    """Return `HOST:FOLDER` of a folder on this machine, as scp and rsync take it."""
+    """Return `HOST:FOLDER` for a folder on this machine, the form that scp and rsync accept."""
     return f"{socket.gethostname()}:{Path(run_dir).absolute()}"
 
 
@@ -128,5 +128,5 @@ def margins_json(margins: Sequence[Margin]) -> str:
 
 
 def constraints_of(margins: Sequence[Margin]) -> dict[str, float]:
-    """Return the relative excess of every limit: above 0 where it is broken, at most 0 where it is kept."""
+    """Return the relative excess of every limit: above 0 if it is broken, at most 0 if it is kept."""
     return {margin.limit: margin.excess if not margin.kept else -abs(margin.slack) for margin in margins}

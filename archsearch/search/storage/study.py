@@ -1,4 +1,4 @@
-"""Studies by name: one per data set and limits, created and opened; incomparable results are never mixed.
+"""Create and open studies by name, one per data set and limits; incomparable results are never mixed.
 
 Imports optuna inside functions only.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """An open study; trials are written through it or through Optuna's own calls."""
+    """An open study; trials are written through it or through Optuna's own API."""
 
     store: Store
     name: str
@@ -43,24 +43,24 @@ class Study:
         return tuple("maximize" if each.name == "MAXIMIZE" else "minimize" for each in self.raw.directions)
 
     def trials(self) -> list[FrozenTrial]:
-        """Return all trials in order; they are shared with the cache, so they must not be changed.
+        """Return all trials in order; the cache shares them, so they must not be changed.
 
-        Raises `StudyLost` where the database's file is not the one that was opened, or has this study no more.
+        Raises `StudyLost` if the database file is not the one that was opened, or no longer has this study.
         """
         self.store.require_present()
         try:
             found = self.raw.get_trials(deepcopy=False)
         except KeyError:
             raise StudyLost(f"the study '{self.name}' was deleted from {self.store.address}") from None
-        if self.store.engine is None:  # elsewhere it is done once, as a trial comes into the cache
+        if self.store.engine is None:  # a journal; other storages do it once, when they cache a trial
             for trial in found:
                 present_trial(trial)
         return found
 
     def write(self, rows: Sequence[Row], declarations: Mapping[str, Declaration] | None = None) -> list[int]:
-        """Write trials whole and return their numbers; takes the study's lock itself.
+        """Acquire the study's lock, write the trials and return their numbers.
 
-        Raises `StorageError` where the database does not answer.
+        Raises `StorageError` if the database does not answer.
         """
         with readable_errors(self.store.address), self.store.lock():
             return [number for _, number in self.write_locked(rows, declarations)]
@@ -68,7 +68,7 @@ class Study:
     def write_locked(
         self, rows: Sequence[Row], declarations: Mapping[str, Declaration] | None = None
     ) -> list[tuple[int, int]]:
-        """Write trials inside the study's lock, which the caller has, and return (id, number) of each."""
+        """Write trials and return (id, number) of each; the caller must hold the study's lock."""
         if not rows:
             return []
         declarations = self._declare(rows, declarations or {})
@@ -102,12 +102,12 @@ def open_study(
     objectives: Sequence[str] = ("accuracy",),
     data_settings: Mapping[str, Any] | None = None,
 ) -> Study:
-    """Return the study `name`, created where it is missing; None stands for one per data set and limits.
+    """Return the study `name`, created if it is missing; None selects the study of the data, limits and objectives.
 
-    `data` and `limits` are their names, `fingerprint` that of the data, `limits_text` the limits as plain
-    values, `data_settings` those that the images were read with. Raises `SpecError` where the study of that name has
-    other data, limits or objectives, or is another program's: results that cannot be compared are never mixed;
-    `StorageError` where the database does not answer.
+    `data` and `limits` are names, `fingerprint` is that of the data, `limits_text` the limits as plain values, and
+    `data_settings` the settings that the images were read with. Raises `SpecError` if the study of that name has
+    other data, limits or objectives, or belongs to another program, because incomparable results are never mixed;
+    `StorageError` if the database does not answer.
     """
     for one in objectives:
         require_objective(one)
@@ -133,7 +133,7 @@ def open_study(
 
 
 def load_study(store: Store, name: str) -> Study:
-    """Return the study `name`; raises `SpecError`, with the names of all studies, where it is missing."""
+    """Return the study `name`; raises `SpecError`, with the names of all studies, if it is missing."""
     import optuna
 
     if (study_id := _id_of(store, name)) is None:
@@ -145,7 +145,7 @@ def load_study(store: Store, name: str) -> Study:
 
 
 def study_names(store: Store) -> list[str]:
-    """Return the names of all studies of the database."""
+    """Return the names of all studies in the database."""
     return [study.study_name for study in store.storage.get_all_studies()]
 
 
@@ -157,7 +157,7 @@ def _id_of(store: Store, name: str) -> int | None:
 
 
 def _load(store: Store, name: str, attrs: Mapping[str, Any]) -> Study | None:
-    """Return the study `name`, completed where its creation was interrupted; None where there is none."""
+    """Return the study `name`, completed if its creation was interrupted; None if it does not exist."""
     if (study_id := _id_of(store, name)) is None:
         return None
     if difference := _difference(store, study_id, attrs):
@@ -177,9 +177,9 @@ def _create(store: Store, name: str, attrs: Mapping[str, Any]) -> Study:
 
 
 def _all_attrs(attrs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the attributes of a new study, and those for Optuna and its dashboard.
+    """Return the user attributes of a new study, and the system attributes for Optuna and its dashboard.
 
-    By the token, studies of the same name in two databases have folders of their own.
+    The token keeps the folders of studies of the same name in two databases apart.
     """
     system = {"study:metric_names": attrs["objectives"], **limits_note(attrs["limits"], attrs["limits_text"])}
     return {**attrs, "token": secrets.token_hex(4)}, system
@@ -190,17 +190,17 @@ def _directions(attrs: Mapping[str, Any]) -> list[Direction]:
 
 
 _COMPARED = ("data_fingerprint", "limits_hash", "objectives")
-"""The attributes of a study by which results are kept apart."""
+"""Results are comparable only if these attributes of their studies are equal."""
 
 
 def _is_blank(store: Store, study_id: int) -> bool:
-    """Return whether a study was created, by us or another program, and not used: it lacks attributes and trials."""
+    """Return whether a study was created, by any program, but not used: it lacks compared attributes and trials."""
     attrs = store.storage.get_study_user_attrs(study_id)
     return not all(name in attrs for name in _COMPARED) and store.storage.get_n_trials(study_id) == 0
 
 
 def _difference(store: Store, study_id: int, new: Mapping[str, Any]) -> str:
-    """Return in words why results of `new` cannot be compared with the study's; empty where they can."""
+    """Return in words why results of `new` cannot be compared with the study's; empty if they can."""
     old = store.storage.get_study_user_attrs(study_id)
     directions = [each.name.lower() for each in store.storage.get_study_directions(study_id)]
     if directions != _directions(new):
@@ -219,7 +219,7 @@ def _difference(store: Store, study_id: int, new: Mapping[str, Any]) -> str:
 
 
 def _differing(old: object, new: Mapping[str, Any]) -> str:
-    """Return the `old` data settings that `new` has others for; empty where they are not recorded."""
+    """Return the `old` data settings whose values differ in `new`; empty if they are not recorded."""
     pairs = old.items() if isinstance(old, dict) else ()
     return " ".join(assign(f"data.{name}", value) for name, value in pairs if new.get(name, value) != value)
 

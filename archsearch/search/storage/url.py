@@ -1,4 +1,4 @@
-"""Addresses of study databases: their kinds, their masked form, and the errors of opening one.
+"""Addresses of study databases: their kinds, their masked form, and the errors when one is opened.
 
 Imports the standard library, `errors` and `masking` only.
 """
@@ -28,7 +28,7 @@ _SERVER_OPTIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """The address of studies: `url` is for SQLAlchemy (except `journal:FILE`), `path` is the file of a local one."""
+    """The address of a study database: `url` is SQLAlchemy's or `journal:FILE`, `path` is the file of a local one."""
 
     kind: Kind
     url: str
@@ -43,13 +43,13 @@ class Address:
 
 
 def parse_address(storage: str, where: str = "study.storage") -> Address:
-    """Return the address written as `storage`; raises `SpecError` for an invalid one.
+    """Return the address that `storage` specifies; raises `SpecError` for an invalid one.
 
     Valid are `sqlite:///FILE` (a bare FILE ending in .db, .sqlite or .sqlite3 means the same),
     `postgresql://...` (driver psycopg unless another is named) and `journal:FILE`.
     """
     scheme, _, rest = storage.partition(":")
-    if scheme.startswith("postgres") and _AMBIGUOUS.fullmatch(rest):  # the driver would read a part of it as the host
+    if scheme.startswith("postgres") and _AMBIGUOUS.fullmatch(rest):  # the driver would read part of it as the host
         raise SpecError(where, f"'{mask_address(storage)}' has an '@' in its user or password", "Write %40 for it.")
     if scheme == "sqlite" and rest.startswith("///") and len(rest) > 3:
         return Address(kind="sqlite", url=storage, path=Path(rest[3:].partition("?")[0]))
@@ -67,10 +67,10 @@ def parse_address(storage: str, where: str = "study.storage") -> Address:
 
 
 def server_options(address: Address) -> dict[str, int]:
-    """Return settings of a connection to a server; those that the address itself has are left out.
+    """Return the options of a connection to a server, without those that the address itself sets.
 
     With them a command notices within half a minute that the network or the server is gone, not after a quarter of an
-    hour. They are libpq's, so that other drivers get none.
+    hour. They are options of libpq, so other drivers get none.
     """
     if not address.url.startswith(("postgresql+psycopg:", "postgresql+psycopg2:")):
         return {}
@@ -85,12 +85,12 @@ def file_missing(where: str, address: Address) -> SpecError:
 
 
 def driver_missing(where: str, address: Address, error: ImportError) -> SpecError:
-    """Return the error that the Python package of a database's driver is not installed."""
+    """Return the error that the Python package of a database driver is not installed."""
     fix = "Install it: pip install 'archsearch[postgres]'."
     return SpecError(where, f"the driver of {address} is missing ({error})", fix)
 
 
 def cause_of(error: BaseException, address: Address) -> str:
-    """Return the first line of a driver's message, its passwords masked."""
+    """Return the first line of a driver's message, with passwords masked."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return mask(lines[0], of=address.url)

@@ -1,7 +1,7 @@
-"""Trials written whole, many in one transaction: a trial appears with all of its attributes or not at all.
+"""Write many trials in one transaction: a trial appears with all of its attributes or not at all.
 
-Optuna's own call sends a statement for each parameter, which takes ten times as long. This module and `queries` know
-Optuna's tables. Imports optuna and sqlalchemy inside functions only.
+Optuna's own call sends a statement for each parameter, which takes ten times as long. This module and `queries`
+access Optuna's tables directly. Imports optuna and sqlalchemy inside functions only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def insert_study(
 ) -> None:
     """Create a study with its attributes, in one transaction; call it inside `store.lock()`.
 
-    A journal has no transactions: there the attributes follow one by one.
+    A journal has no transactions: its attributes are written one by one.
     """
     from optuna.study import StudyDirection
 
@@ -46,7 +46,7 @@ def insert_study(
 
 
 def complete_study(store: Store, study_id: int, attrs: Mapping[str, Any], system: Mapping[str, Any]) -> None:
-    """Write the attributes of a study that exists; call it inside `store.lock()`."""
+    """Write the attributes of an existing study; call it inside `store.lock()`."""
     for key, value in system.items():
         store.storage.set_study_system_attr(study_id, key, value)
     for key, value in attrs.items():
@@ -56,7 +56,7 @@ def complete_study(store: Store, study_id: int, attrs: Mapping[str, Any], system
 def insert_rows(
     store: Store, study_id: int, rows: Sequence[Row], declarations: Mapping[str, Declaration]
 ) -> list[tuple[int, int]]:
-    """Write `rows` and return (trial's id, trial's number) of each; call it inside `store.lock()`."""
+    """Write `rows` and return (trial id, trial number) of each; call it inside `store.lock()`."""
     if not rows:
         return []
     if store.engine is None:
@@ -100,7 +100,7 @@ def insert_rows(
 def finish_row(
     store: Store, trial_id: int, state: State, attrs: Mapping[str, Any], values: Sequence[float] | None = None
 ) -> None:
-    """End a trial with attributes and values, all in one transaction; call it inside `store.lock()`."""
+    """End a trial with attributes and values, in one transaction unless in a journal; call it inside `store.lock()`."""
     from optuna.trial import TrialState
 
     if store.engine is None:
@@ -126,7 +126,7 @@ def finish_row(
 
 
 def read_attrs(store: Store, trial_id: int, names: Sequence[str]) -> dict[str, Any]:
-    """Return the attributes `names` of a trial, read from the database; the others are not read."""
+    """Return only the attributes `names` of a trial, read from the database."""
     if store.engine is None:
         found = store.storage.get_trial_user_attrs(trial_id)
         return {name: found[name] for name in names if name in found}
@@ -141,7 +141,7 @@ def read_attrs(store: Store, trial_id: int, names: Sequence[str]) -> dict[str, A
 
 
 def widen_declarations(store: Store, study_id: int, changed: Mapping[str, Declaration]) -> None:
-    """Store the widened declarations with the parameters of all trials; a journal needs no such change."""
+    """Store the widened declarations with the parameters of all trials; a journal does not need this."""
     if store.engine is None or not changed:
         return
     import sqlalchemy
@@ -159,7 +159,7 @@ def widen_declarations(store: Store, study_id: int, changed: Mapping[str, Declar
 
 
 def _numbered(row: Row, number: int) -> Row:
-    """Return the row with its number in the name of its folder."""
+    """Return the row with the trial's number in its `run_dir`."""
     folder = row.attrs.get("run_dir")
     if not isinstance(folder, str) or NUMBER_PLACE not in folder:
         return row
