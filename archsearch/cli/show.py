@@ -119,17 +119,15 @@ def _show(parser: argparse.ArgumentParser, given: Sequence[str]) -> int:
         file = Path(folder, "module.yaml")
         file.write_text(_design_yaml(imported.design.source, reference), encoding="utf-8")
         overrides.append(assign("arch", str(file)))
-        code = _show_design(
+        return _show_design(
             overrides,
             sources,
             as_json=options.json,
             plot=files.get("plot"),
             written=written,
             imported=(reference, imported),
+            weights=weights is not None,
         )
-    if weights is not None and written is not None:
-        _write_weights(imported, written.with_suffix(".safetensors"))
-    return code
 
 
 def _write_weights(imported: Imported, file: Path) -> None:
@@ -191,6 +189,7 @@ def _show_design(
     plot: Path | None,
     written: Path | None = None,
     imported: tuple[str, Imported] | None = None,
+    weights: bool = False,
 ) -> int:
     from archsearch.analysis.check import check_design
     from archsearch.cli.compose import compose_tree
@@ -210,7 +209,11 @@ def _show_design(
         draw_design(checked, plot)
         print(printable(f"drawing: {plot}"), file=sys.stderr)
     if written:
+        if imported is not None and weights:
+            _require_same_network(checked, imported[1])
         _write_design(checked, written, of=checked.design.name if imported is None else imported[0])
+        if imported is not None and weights:
+            _write_weights(imported[1], written.with_suffix(".safetensors"))
     if as_json:
         print(json.dumps({**design_record(checked), **({} if imported is None else _import_record(*imported))}))
     else:
@@ -220,6 +223,15 @@ def _show_design(
         sys.stdout.write(design_text(checked, styled=not plain))
     sys.stdout.flush()  # here a closed pipe is not an error
     return 0 if checked.kept else 2
+
+
+def _require_same_network(checked: Checked, imported: Imported) -> None:
+    from archsearch.design.lower import lower
+    from archsearch.design.plan import design_id
+
+    if checked.design_id != design_id(lower(imported.design)):
+        what = "the weights of the module do not fit the design, which overrides have changed"
+        raise SpecError("weights", what, "Leave those overrides out, or weights=.")
 
 
 def _write_design(checked: Checked, file: Path, of: str) -> None:

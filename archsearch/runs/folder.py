@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from archsearch.analysis.check import Checked
 from archsearch.errors import ArchsearchError, SpecError
 from archsearch.masking import mask
 from archsearch.overrides import SEARCH_GROUPS, group_of, key_of
 from archsearch.runs.record import read_result
+from archsearch.settings.training import RESULT_NEUTRAL
 
 HYDRA = ".hydra"
 """The folder in which Hydra stores the configuration."""
+_TRAINED_BY = ("train", "optimizer", "schedule", "augment", "seed")
+"""Groups and keys that change the result of a training, except `_NEUTRAL`."""
+_NEUTRAL = frozenset(f"train.{name}" for name in RESULT_NEUTRAL)
 _OF_NO_RUN = (*SEARCH_GROUPS, "resume", "tracking")
 """Groups that affect where and how a run is recorded, but do not identify the run."""
 
@@ -32,6 +37,36 @@ def require_own_folder(run_dir: Path, checked: Checked, overrides: Iterable[str]
         return
     fix = "Leave out what changes the design." if resumed else "Choose another folder, or leave hydra.run.dir out."
     raise SpecError(place, what, fix)
+
+
+def require_same_settings(run_dir: Path, tree: Mapping[str, Any]) -> None:
+    """Raise `SpecError` if the configuration `tree` would train otherwise than the finished run in `run_dir` did."""
+    import yaml
+
+    try:
+        held = yaml.safe_load((run_dir / HYDRA / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError):
+        return
+    before, now = _of_the_training(held), _of_the_training(tree)
+    differing = [
+        f"{key} ({before[key]}, now {now[key]})" for key in before.keys() & now.keys() if before[key] != now[key]
+    ]
+    if differing:
+        what = f"{run_dir} is complete, and the command differs from it in {', '.join(sorted(differing))}"
+        fix = "Leave that out, or start a new run without resume."
+        if before.get("train.epochs") != now.get("train.epochs"):
+            fix += " Only a run with schedule=constant and train.keep_checkpoint=true can be trained for more epochs."
+        raise SpecError("resume", what, fix)
+
+
+def _of_the_training(tree: object) -> dict[str, Any]:
+    """Return the settings by dotted key that change the result of a training, without interpolations."""
+    found: dict[str, Any] = {}
+    for group in _TRAINED_BY:
+        settings = tree.get(group) if isinstance(tree, Mapping) else None
+        for key, value in settings.items() if isinstance(settings, Mapping) else ((None, settings),):
+            found[f"{group}.{key}" if key is not None else group] = value
+    return {key: value for key, value in found.items() if key not in _NEUTRAL and "${" not in str(value)}
 
 
 def design_in(run_dir: Path) -> str | None:

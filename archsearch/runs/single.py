@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, TextIO
 
 from archsearch.analysis.check import Checked
-from archsearch.errors import ArchsearchError, DataError, InterruptedRun, StorageError, UsageError
+from archsearch.errors import ArchsearchError, DataError, InterruptedRun, SpecError, StorageError, UsageError
 from archsearch.formatting import duration, number, one_line, percent, printable
 from archsearch.report.terminal.text import relative_path
 from archsearch.runs.execute import RunOutcome, execute
@@ -103,9 +103,11 @@ def run_single(
 def complete(experiment: Experiment, checked: Checked, run_dir: Path, origin: Origin) -> str | None:
     """Finish the run in `run_dir` if its result is written, and return its summary; None if there is more to train.
 
-    Its trial is written to the study if it is missing there, and missing pictures are drawn.
+    Its trial is written to the study if it is missing there, and missing pictures are drawn. Raises `SpecError` if the
+    command would train otherwise, or on other images: a finished run does not change.
     """
     from archsearch.data.load import load_dataset
+    from archsearch.runs.folder import require_same_settings
 
     record = read_result(run_dir)
     if record is None:
@@ -115,8 +117,13 @@ def complete(experiment: Experiment, checked: Checked, run_dir: Path, origin: Or
     checkpoint = (run_dir / "checkpoint.pt").exists()
     if checkpoint and (record["epochs"] < experiment.train.epochs or not _weights_are_whole(run_dir)):
         return None
+    require_same_settings(run_dir, origin.tree)
     try:
-        for notice in finish(experiment, checked, load_dataset(experiment.data), run_dir):
+        dataset = load_dataset(experiment.data)
+        if dataset.fingerprint != record["data_fingerprint"]:
+            what = f"{run_dir} is complete, and was trained on other images than {one_line(dataset.name)} has now"
+            raise SpecError("resume", what, "Name its images by data.*, or start a new run without resume.")
+        for notice in finish(experiment, checked, dataset, run_dir):
             _note(f"note: {notice}")
     except DataError as error:
         _note(f"note: the report card needs the images: {error}")

@@ -22,7 +22,7 @@ from archsearch.search.storage.database import StudyLost
 from archsearch.search.storage.optuna_internals import id_of
 from archsearch.search.storage.rows import Row, State, constraints_of, design_attrs
 from archsearch.search.storage.study import Study
-from archsearch.search.storage.write import finish_row, read_attrs
+from archsearch.search.storage.write import finish_row, read_attrs, release_row
 from archsearch.search.sweep import Sweep
 from archsearch.search.task import Candidate
 
@@ -298,19 +298,19 @@ class TrialQueue:
         with self.study.store.lock():
             for trial in self.snapshot().running:
                 if trial.user_attrs.get("worker") == self.worker:
-                    release(self.study, id_of(trial))
+                    release_row(self.study.store, id_of(trial), self.worker)
 
     def release(self, claim: Claim) -> None:
         """Put the claimed trial back into the queue, unless another worker has it."""
         with self.study.store.lock():
             if self.holds(claim):
-                release(self.study, claim.trial_id)
+                release_row(self.study.store, claim.trial_id, claim.worker)
 
     def release_if_others_train(self, claim: Claim) -> bool:
         """Put the trial back if other workers train; if several workers leave at once, the last one keeps its trial."""
         with self.study.store.lock():
             if self.others_train(claim.number) and self.holds(claim):
-                release(self.study, claim.trial_id)
+                release_row(self.study.store, claim.trial_id, claim.worker)
                 return True
         return False
 
@@ -360,11 +360,3 @@ def _restart_note(trial: FrozenTrial) -> str:
         f"trial {trial.number} starts from the beginning: it had {epochs} epochs{where}, "
         f"and its checkpoint is not in {folder} on {socket.gethostname()}"
     )
-
-
-def release(study: Study, trial_id: int) -> None:
-    """Put a running trial back into the queue; call it inside the study's lock."""
-    from optuna.trial import TrialState
-
-    study.store.storage.set_trial_user_attr(trial_id, "worker", "")
-    study.store.storage.set_trial_state_values(trial_id, TrialState.WAITING)

@@ -58,8 +58,8 @@ class PrunerSettings:
     """When a training is pruned; epochs count from 1.
 
     `median` compares with the median of other trials at the same epoch, after `startup` trials and `warmup` epochs;
-    `patient` prunes after `patience` epochs without an improvement of `min_delta`; `hyperband` trains at least
-    `min_epochs` and keeps one of `reduction` trials at each rung.
+    `patient` prunes after `patience` evaluated epochs without an improvement of `min_delta`; `hyperband` trains at
+    least `min_epochs` and keeps one of `reduction` trials at each rung.
     """
 
     name: PrunerName = "none"

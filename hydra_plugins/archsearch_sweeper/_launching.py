@@ -41,6 +41,8 @@ class LaunchedWorker:
 
     def __call__(self, config: Any) -> None:
         """Run one worker until the search is done or the budget, counted from the start of this job, is spent."""
+        from hydra.core.hydra_config import HydraConfig
+
         began = time.monotonic()
         protect_output()
         settings = replace(self.sweep.settings, storage=str(config.study.storage))
@@ -50,9 +52,12 @@ class LaunchedWorker:
             study = patience.call(lambda: load_study(store, self.study))
             until = None if settings.seconds is None else began + settings.seconds
             view = ProgressView(self.total, study.objectives, study.directions, until=until)
+            seed = settings.sampler.seed
+            if seed is not None:  # each job its own, and other ones when the search is continued
+                seed += self.first + HydraConfig.get().job.num
             with stopping_in_time():
                 sweep = replace(self.sweep, settings=settings)
-                work(study, sweep, self.tasks(), listen=view, first=self.first, until=until)
+                work(study, sweep, self.tasks(), listen=view, seed=seed, first=self.first, until=until)
         finally:
             store.close()
 

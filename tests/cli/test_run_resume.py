@@ -67,6 +67,39 @@ def test_settings_that_would_make_another_run_are_refused(stopped: Path, capsys:
     assert (stopped / "checkpoint.pt").is_file()
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "train.epochs=5",
+            "train.epochs (2, now 5). Leave that out, or start a new run without resume. Only a run with",
+        ),
+        ("optimizer.learning_rate=0.001", "optimizer.learning_rate ("),
+        ("seed=7", "seed (0, now 7). Leave that out, or start a new run without resume.\n"),
+        ("augment=none", "augment.transforms ("),
+        ("data.shapes.train_images=70", "was trained on other images than shapes has now"),
+    ],
+)
+def test_a_finished_run_does_not_change(
+    stopped: Path, override: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([f"resume={stopped}"]) == 0
+    before = {file: file.stat().st_mtime_ns for file in stopped.rglob("*")}
+    capsys.readouterr()
+    assert main([f"resume={stopped}", override]) == 2
+    caught = capsys.readouterr()
+    assert f"resume: {stopped.absolute()} is complete, and" in caught.err
+    assert message in caught.err
+    assert {file: file.stat().st_mtime_ns for file in stopped.rglob("*")} == before
+
+
+def test_a_finished_run_takes_settings_that_change_no_result(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"resume={stopped}"]) == 0
+    same = ["train.threads=2", "train.epochs=2", "optimizer.learning_rate=0.1", "study.name=other"]
+    assert main([f"resume={stopped}", *same]) == 0
+    assert "is already complete" in capsys.readouterr().out
+
+
 def test_a_run_without_a_checkpoint_begins_anew(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (stopped / "checkpoint.pt").unlink()
     assert main([f"resume={stopped}"]) == 0

@@ -218,7 +218,12 @@ def test_an_import_is_trained_from_its_weights(tmp_path: Path, capsys: pytest.Ca
         "        self.conv = nn.Conv2d(3, 16, 3, bias=False)\n        self.out = nn.Linear(16, 10)\n\n"
         "    def forward(self, x):\n        return self.out(self.conv(x).mean((2, 3)))\n"
     )
-    main(["module=plain.py:Net", "weights=w.pth", "design=net.yaml", "constraints=none"])
+    wider = ["module=plain.py:Net", "weights=w.pth", "design=net.yaml", "constraints=none", "arch.width=2"]
+    assert main(wider) == 2
+    assert "weights: the weights of the module do not fit the design" in capsys.readouterr().err
+    assert not Path("net.yaml").exists()
+    assert not Path("net.safetensors").exists()
+    main(wider[:-1])
     assert "weights: net.safetensors" in capsys.readouterr().err
     assert torch.equal(read_weights(Path("net.safetensors"))[0]["head.linear.weight"], weight)
     with pytest.raises(SpecError, match=r"train\.whiten: would replace"):

@@ -62,7 +62,7 @@ MAY_USE: dict[str, frozenset[str]] = {
     "omegaconf": DOORS | {"hydra_plugins", "config_files"},
     "optuna": frozenset({"search"}),
     "sqlalchemy": frozenset({"search"}),
-    "torch": TORCH | {"search", "report", "runs"} | DOORS,
+    "torch": TORCH | {"runs"} | DOORS,
     "numpy": TORCH | {"cost", "search", "report", "tracking", "runs", "hydra_plugins"} | DOORS,
     "torchvision": frozenset({"data"}),
     "albumentations": frozenset({"augment"}),

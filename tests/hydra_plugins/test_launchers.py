@@ -8,9 +8,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,7 +23,7 @@ from archsearch.search.storage.database import open_store
 from archsearch.search.storage.study import Study, load_study, open_study, study_names
 from archsearch.search.storage.write import Row, finish_row
 from archsearch.search.sweep import Sweep
-from archsearch.settings.study import StudySettings
+from archsearch.settings.study import SamplerSettings, StudySettings
 from hydra_plugins.archsearch_sweeper import _launching
 
 TINY = [
@@ -78,7 +81,7 @@ SWEEP = Sweep(
 
 @pytest.fixture
 def others() -> Iterator[Study]:
-    """Give a study of one trial, which this very process has: another job, as far as a launcher can summary_text."""
+    """Give a study of one trial, which this very process has: another job, as far as a launcher can tell."""
     store = open_store()
     study = open_study(
         store, "s", data="shapes", fingerprint="f", limits="none", limits_text={}, objectives=("accuracy",)
@@ -87,6 +90,21 @@ def others() -> Iterator[Study]:
     study.write([Row(state="running", params={"a": 1}, attrs=attrs)], SWEEP.declarations)
     yield study
     store.close()
+
+
+@pytest.mark.parametrize(("given", "used"), [(7, 7 + 5 + 3), (None, None)])
+def test_each_job_has_a_seed_of_its_own(
+    others: Study, monkeypatch: pytest.MonkeyPatch, given: int | None, used: int | None
+) -> None:
+    heard: list[Mapping[str, object]] = []
+    monkeypatch.setattr(_launching, "work", lambda *of, **given: heard.append(given))
+    monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.get", lambda: SimpleNamespace(job=SimpleNamespace(num=3)))
+    settings = replace(SWEEP.settings, sampler=SamplerSettings(seed=given))
+    sweep = replace(SWEEP, settings=settings)
+    tasks: Any = object
+    worker = _launching.LaunchedWorker(study=others.name, sweep=sweep, tasks=tasks, first=5, total=1)
+    worker(SimpleNamespace(study=SimpleNamespace(storage=SWEEP.settings.storage)))
+    assert [one["seed"] for one in heard] == [used]
 
 
 def test_a_lost_job_does_not_end_a_search_that_others_finish(others: Study) -> None:
@@ -118,7 +136,7 @@ def test_a_search_that_nobody_works_on_is_not_waited_for(others: Study) -> None:
 
 def test_one_that_is_left_while_it_is_waited_for_is_given_up_after_the_grace(others: Study) -> None:
     trial = others.trials()[0]
-    elsewhere = "another-host:abcdef:1:1"  # its beats alone summary_text whether it lives, and they do not change
+    elsewhere = "another-host:abcdef:1:1"  # only its heartbeats show whether it lives, and they do not change
     others.store.storage.set_trial_user_attr(trial._trial_id, "worker", elsewhere)
     assert not _launching._others_finish(others, SWEEP)
 
@@ -127,6 +145,6 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # a machine that has SLURM's programs lacks them so
     found = launched("submitit_slurm", "block=normal,dilated", "constraints=none", "hydra.launcher.partition=gpu")
     assert found.returncode == 1
-    assert found.stderr.startswith("hydra/launcher: the jobs could not be carried out: RuntimeError: Could not detect")
+    assert found.stderr.startswith("hydra/launcher: the jobs failed: RuntimeError: Could not detect")
     assert "Traceback" not in found.stderr
     assert reasons() == {"WAITING": 2}

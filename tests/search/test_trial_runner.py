@@ -92,6 +92,19 @@ def test_the_end_says_on_which_machine_the_files_are(study: Study) -> None:
     assert "artifacts" not in trial.user_attrs
 
 
+def test_a_released_trial_without_its_checkpoint_says_which_machine_had_it(study: Study) -> None:
+    queue, claim = claimed(study)
+    study.store.storage.set_trial_intermediate_value(claim.trial_id, 3, 0.5)
+    queue.release(claim)
+    again = queue.claim_waiting()
+    assert again is not None
+    host = socket.gethostname()
+    assert again.note == (
+        f"trial 0 starts from the beginning: it had 3 epochs on {host}, "
+        f"and its checkpoint is not in {claim.run_dir} on {host}"
+    )
+
+
 def test_a_trial_without_its_checkpoint_starts_anew_and_says_so(study: Study) -> None:
     queue, claim = claimed(study)
     storage = study.store.storage

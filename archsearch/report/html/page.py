@@ -51,10 +51,11 @@ def write_report(study: StudyRead, file: Path, *, importances: Mapping[str, floa
 
     `importances` are computed if they are not given. Raises `StorageError` if the file cannot be written.
     """
+    from archsearch.training.storage import replace_whole
+
     text = study_page(study, importances=importances)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        replace_whole(file, text.encode())
     except OSError as error:
         cause = error.strerror or str(error)
         raise StorageError(

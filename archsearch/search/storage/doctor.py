@@ -260,10 +260,9 @@ def apply_fixes(reader: Reader, findings: Iterable[Finding]) -> list[str]:
 
 def _release(reader: Reader, name: str, workers: Mapping[int, str]) -> str:
     """Return the trials to the queue, as a stopped worker does, so that the same command resumes them."""
-    from optuna.trial import TrialState
-
     from archsearch.search.storage.database import open_store
     from archsearch.search.storage.study import load_study
+    from archsearch.search.storage.write import release_row
 
     store = open_store(reader.address.url, create=False)
     released: list[int] = []
@@ -274,8 +273,7 @@ def _release(reader: Reader, name: str, workers: Mapping[int, str]) -> str:
                 worker = workers.get(trial.number)
                 same = trial.state.name == "RUNNING" and trial.user_attrs.get("worker") == worker
                 if worker is not None and same and not is_alive(worker):
-                    store.storage.set_trial_user_attr(id_of(trial), "worker", "")
-                    store.storage.set_trial_state_values(id_of(trial), TrialState.WAITING)
+                    release_row(store, id_of(trial), worker)
                     released.append(trial.number)
     finally:
         store.close()

@@ -125,6 +125,15 @@ def finish_row(
         connection.execute(changed.values(state=TrialState[state.upper()], datetime_complete=now))
 
 
+def release_row(store: Store, trial_id: int, worker: str) -> None:
+    """Put the running trial of `worker` back into the queue; call it inside `store.lock()`."""
+    from optuna.trial import TrialState
+
+    store.storage.set_trial_user_attr(trial_id, "released", worker)
+    store.storage.set_trial_user_attr(trial_id, "worker", "")
+    store.storage.set_trial_state_values(trial_id, TrialState.WAITING)
+
+
 def read_attrs(store: Store, trial_id: int, names: Sequence[str]) -> dict[str, Any]:
     """Return only the attributes `names` of a trial, read from the database."""
     if store.engine is None:
