@@ -145,6 +145,7 @@ def test_a_cluster_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # a machine that has SLURM's programs lacks them so
     found = launched("submitit_slurm", "block=normal,dilated", "constraints=none", "hydra.launcher.partition=gpu")
     assert found.returncode == 1
-    assert found.stderr.startswith("hydra/launcher: the jobs failed: RuntimeError: Could not detect")
+    last = found.stderr.splitlines()[-1]
+    assert last.startswith("hydra/launcher: the jobs failed: RuntimeError: Could not detect")
     assert "Traceback" not in found.stderr
     assert reasons() == {"WAITING": 2}
