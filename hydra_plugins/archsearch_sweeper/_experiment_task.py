@@ -14,7 +14,7 @@ from archsearch.analysis.seconds import SECONDS, Predictor
 from archsearch.cli.compose import Composer
 from archsearch.config_files import ConfigSources
 from archsearch.decode import decode
-from archsearch.errors import DataError, SpecError, StorageError
+from archsearch.errors import DataError, StorageError
 from archsearch.masking import mask
 from archsearch.overrides import assign
 from archsearch.runs.log import NO_LOGGING, JobLogging
@@ -89,14 +89,11 @@ class ExperimentTask:
         return candidate
 
     def preview(self, assignments: Assignments) -> Candidate | None:
-        """Return the candidate of a design, or None if it is infeasible, without importing torch.
+        """Return the candidate of a design, or None if it breaks a limit, without importing torch.
 
-        Its `key` lacks the fingerprint of the data and the precision.
+        Its `key` lacks the fingerprint of the data and the precision. Raises `SpecError` if it cannot be built.
         """
-        try:
-            candidate = self._preview(assignments)
-        except SpecError:
-            return None
+        candidate = self._preview(assignments)
         return candidate if candidate.kept else None
 
     def describe(self, candidate: Candidate) -> Mapping[str, Any]:

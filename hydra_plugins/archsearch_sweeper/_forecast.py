@@ -6,11 +6,13 @@ import itertools
 import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from archsearch.errors import SpecError
 from archsearch.formatting import duration, number, percent
 from archsearch.search.queue import StudySnapshot
 from archsearch.search.space import Params, Space
@@ -26,11 +28,15 @@ _PLAIN = 10_000_000  # smaller numbers are printed with all digits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Designs drawn from a space: how many, whether they are `all` of them, and the feasible ones."""
+    """Designs drawn from a space: how many, whether they are `all` of them, and the feasible ones.
+
+    `causes` counts the error messages of those that cannot be built.
+    """
 
     drawn: int
     feasible: Sequence[Candidate] = field(default=())
     all: bool = False
+    causes: Counter[str] = field(default_factory=Counter)
 
 
 def draw_sample(
@@ -42,19 +48,23 @@ def draw_sample(
 ) -> Sample:
     """Return designs drawn from the space for `seconds`; if the space is small, each point is drawn once.
 
-    `check` returns the candidate of a feasible design, or None for an infeasible one.
+    `check` returns the candidate of a feasible design, or None if it breaks a limit; it raises `SpecError` if the
+    design cannot be built.
     """
     feasible: list[Candidate] = []
+    causes: Counter[str] = Counter()
     drawn, end = 0, math.inf
     for params in itertools.islice(_points(sweep.space), ENOUGH):
-        found = check(sweep.assignments(params))
         drawn += 1
-        if found is not None:
-            feasible.append(found)
+        try:
+            if (found := check(sweep.assignments(params))) is not None:
+                feasible.append(found)
+        except SpecError as error:
+            causes[str(error)] += 1
         end = clock() + seconds if drawn == 1 else end
         if clock() >= end:
             break
-    return Sample(drawn=drawn, feasible=feasible, all=drawn == sweep.space.size)
+    return Sample(drawn=drawn, feasible=feasible, all=drawn == sweep.space.size, causes=causes)
 
 
 def _points(space: Space) -> itertools.chain[Params]:
@@ -139,6 +149,14 @@ def _rounded(count: int) -> str:
 
 
 def _share_text(sample: Sample) -> str:
+    """Return how many designs are feasible; if none can be built, with the most common cause."""
+    text = _feasible_text(sample)
+    if sample.causes.total() < sample.drawn:
+        return text
+    return f"{text}; none can be built: {sample.causes.most_common(1)[0][0]}"
+
+
+def _feasible_text(sample: Sample) -> str:
     drawn, feasible = sample.drawn, len(sample.feasible)
     if sample.all:
         return f"{number(feasible)} of them are feasible"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from archsearch.errors import SpecError
 from archsearch.search.queue import StudySnapshot
 from archsearch.search.space import Choice, Range, Space
 from archsearch.search.sweep import Sweep
@@ -61,6 +62,17 @@ def test_a_large_space_is_sampled_and_the_sample_ends_in_time() -> None:
     sample = draw_sample(large, lambda _: None, seconds=5.0, clock=lambda: float(next(ticks)))
     assert (sample.drawn, len(sample.feasible), sample.all) == (5, 0, False)
     assert draw_sample(large, lambda _: None, seconds=0.0).drawn == 1
+
+
+def test_a_space_without_a_design_that_can_be_built_says_why() -> None:
+    def check(assignments: Any) -> Any:
+        raise SpecError("arch.width", f"is wrong for {'c' if assignments['two'] == 'c' else 'most'}")
+
+    space = sweep(one=THREE, two=THREE)
+    text = forecast_text("x", space, draw_sample(space, check), snapshot())
+    assert "9 designs; 0 of them are feasible; none can be built: arch.width: is wrong for most\n" in text
+    some = draw_sample(space, lambda given: None if given["two"] == "c" else check(given))
+    assert "9 designs; 0 of them are feasible\n" in forecast_text("x", space, some, snapshot())
 
 
 def test_a_large_sample_gives_a_percentage() -> None:
