@@ -11,13 +11,9 @@ from archsearch.errors import ArchsearchError, SpecError
 from archsearch.masking import mask
 from archsearch.overrides import SEARCH_GROUPS, group_of, key_of
 from archsearch.runs.record import read_result
-from archsearch.settings.training import RESULT_NEUTRAL
 
 HYDRA = ".hydra"
 """The folder in which Hydra stores the configuration."""
-_TRAINED_BY = ("train", "optimizer", "schedule", "augment", "seed")
-"""Groups and keys that change the result of a training, except `_NEUTRAL`."""
-_NEUTRAL = frozenset(f"train.{name}" for name in RESULT_NEUTRAL)
 _OF_NO_RUN = (*SEARCH_GROUPS, "resume", "tracking")
 """Groups that affect where and how a run is recorded, but do not identify the run."""
 
@@ -47,7 +43,7 @@ def require_same_settings(run_dir: Path, tree: Mapping[str, Any]) -> None:
         held = yaml.safe_load((run_dir / HYDRA / "config.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError, RecursionError):
         return
-    before, now = _of_the_training(held), _of_the_training(tree)
+    before, now = _training_keys(held), _training_keys(tree)
     differing = [
         f"{key} ({before[key]}, now {now[key]})" for key in before.keys() & now.keys() if before[key] != now[key]
     ]
@@ -59,14 +55,14 @@ def require_same_settings(run_dir: Path, tree: Mapping[str, Any]) -> None:
         raise SpecError("resume", what, fix)
 
 
-def _of_the_training(tree: object) -> dict[str, Any]:
-    """Return the settings by dotted key that change the result of a training, without interpolations."""
+def _training_keys(tree: object) -> dict[str, Any]:
+    """Return the settings that change the result of a training, by dotted key, without interpolations."""
+    from archsearch.search.task import training_settings
+
     found: dict[str, Any] = {}
-    for group in _TRAINED_BY:
-        settings = tree.get(group) if isinstance(tree, Mapping) else None
-        for key, value in settings.items() if isinstance(settings, Mapping) else ((None, settings),):
-            found[f"{group}.{key}" if key is not None else group] = value
-    return {key: value for key, value in found.items() if key not in _NEUTRAL and "${" not in str(value)}
+    for name, part in training_settings(tree).items() if isinstance(tree, Mapping) else ():
+        found |= {f"{name}.{key}": value for key, value in part.items()} if isinstance(part, Mapping) else {name: part}
+    return {key: value for key, value in found.items() if "${" not in str(value)}
 
 
 def design_in(run_dir: Path) -> str | None:

@@ -111,15 +111,21 @@ def hash_of(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def training_settings(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of a configuration that change the result of a training, by the names in `TRAINING`."""
+    parts = {name: tree.get(name) for name in TRAINING}
+    if isinstance(parts["train"], Mapping):
+        parts["train"] = {key: value for key, value in parts["train"].items() if key not in RESULT_NEUTRAL}
+    return parts
+
+
 def trial_key(design_id: str, tree: Mapping[str, Any], fingerprint: str, precision: str | None = None) -> str:
     """Return the key of trainings with the same result: a 16-digit hash of design, training settings and data.
 
     `precision` is the precision that `train.precision` resolves to on the device; None keeps the setting as it is.
     """
-    parts = {name: tree.get(name) for name in TRAINING}
-    if isinstance(parts["train"], Mapping):
-        parts["train"] = {key: value for key, value in parts["train"].items() if key not in RESULT_NEUTRAL}
-        if precision is not None:
-            # bf16 is hashed as "auto", as in earlier versions, so that their studies can continue.
-            parts["train"]["precision"] = "auto" if precision == "bf16" else precision
+    parts = training_settings(tree)
+    if precision is not None and isinstance(parts["train"], Mapping):
+        # bf16 is hashed as "auto", as in earlier versions, so that their studies can continue.
+        parts["train"] = {**parts["train"], "precision": "auto" if precision == "bf16" else precision}
     return hash_of([design_id, json.dumps(parts, sort_keys=True, default=str), fingerprint])

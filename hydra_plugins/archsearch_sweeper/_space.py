@@ -11,10 +11,10 @@ from archsearch.design.block import option_defaults
 from archsearch.design.spec import decode_design
 from archsearch.errors import SpecError
 from archsearch.search.space import Choice, Parameter, Space, Value
+from archsearch.search.task import TRAINING
 from archsearch.settings.experiment import require_training
 
 _STAGE = ("block", "width", "repeats", "entry")
-_TRAINING = ("seed", "augment", "optimizer", "schedule", "train")
 
 
 def require_names(space: Space, fixed: Mapping[str, Value], composer: Composer) -> None:
@@ -35,7 +35,7 @@ def require_names(space: Space, fixed: Mapping[str, Value], composer: Composer) 
                 composer.compose({name: option})
         elif group == "arch":
             _require_in_design(name, parameter, named, arch, composer)
-        elif group in _TRAINING:
+        elif group in TRAINING:
             for value in _corners(parameter):
                 _require_value(name, value, lambda tree: require_training(tree, {}), composer)
 
