@@ -17,6 +17,7 @@ from archsearch.design.block import (
     decode_block,
     decode_items,
     known_mapping,
+    option_defaults,
     option_value,
     own_name,
     plain_copy,
@@ -118,12 +119,20 @@ class DesignSpec:
         return replace(self, width=width)
 
 
-_ARCH_KEYS = ("name", "input", "stem", "stages", "head", "width", "divisor", "symmetry")
-_STAGE_KEYS = ("block", "width", "repeats", "entry", "from")
+_ARCH_KEYS = ("name", "input", "options", "stem", "stages", "head", "width", "divisor", "symmetry")
+STAGE_KEYS = ("block", "width", "repeats", "entry", "from")
+"""The keys of a stage that are not options of its blocks."""
 _HEAD_KEYS = ("layers", "pool", "kernel", "classifier", "dropout", "linear", "bias", "classes")
 _OWN = ("block",)
 _FIELDS = frozenset[str]().union(*[kind.fields for kind in KINDS.values()])
 """Names of layer fields: a stage key among these is not a typo, but an option that the block does not have."""
+
+
+def options_taken(use: object, lookup: BlockLookup) -> Mapping[str, Any]:
+    """Return the options, with their defaults, of the block that the raw stage or entry `use` names or defines."""
+    block = use.get("block") if is_mapping(use) else None
+    mapping = lookup(block) if isinstance(block, str) else block
+    return (option_defaults(mapping) or {}) if is_mapping(mapping) else {}
 
 
 class BlockReader:
@@ -192,7 +201,7 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
     """Return the design that the mapping `raw` describes; raises `SpecError` below `where`."""
     source = known_mapping(raw, where, "a network", _ARCH_KEYS)
     memory = blocks if isinstance(blocks, BlockReader) else BlockReader(blocks)
-    reader = _Reader(memory)
+    reader = _Reader(memory, source.get("options"), join(where, "options"))
     stem_raw, stages_raw = source.get("stem"), source.get("stages")
     if not is_mapping(stages_raw) or not stages_raw:
         raise SpecError(join(where, "stages"), f"must be a mapping of at least one stage, got {describe(stages_raw)}")
@@ -200,11 +209,14 @@ def decode_design(raw: object, blocks: BlockLookup | BlockReader, where: str = "
     width = convert(float | Literal["fit"], source.get("width", 1.0), join(where, "width"))
     if width != "fit" and not 0 < width <= 64:
         raise SpecError(join(where, "width"), f"must be above 0 and at most 64, got {width}")
+    stem = None if stem_raw is None else reader.stem(stem_raw, join(where, "stem"))
+    stages = tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items())
+    reader.require_used()
     return DesignSpec(
         name=one_line(own_name(source.get("name"), "unnamed", join(where, "name"))),
         input_shape=memory.once(source.get("input", (3, 32, 32)), join(where, "input"), decode_input),
-        stem=None if stem_raw is None else memory.once(stem_raw, join(where, "stem"), reader.stem),
-        stages=tuple(reader.stage(str(key), item, join(where, f"stages.{key}")) for key, item in stages_raw.items()),
+        stem=stem,
+        stages=stages,
         head=memory.once(source.get("head"), join(where, "head"), reader.head),
         width=width,
         divisor=_integer(source.get("divisor", 8), join(where, "divisor"), 1),
@@ -225,10 +237,14 @@ def _require_blocks(stages: Mapping[str, Any], where: str) -> None:
 
 
 class _Reader:
-    """Decodes stages and heads."""
+    """Decodes the stages and the head of one network, with its `options` at `where`."""
 
-    def __init__(self, blocks: BlockReader) -> None:
+    def __init__(self, blocks: BlockReader, options: object, where: str) -> None:
         self.block = blocks.read
+        raw = {} if options is None else known_mapping(options, where, "the options of a network", None)
+        self._shared = {str(key): value for key, value in raw.items() if value is not None}
+        self._where = where
+        self._known: dict[str, Value] = {}  # the options of all blocks that were read
 
     def head(self, raw: object, where: str) -> HeadSpec:
         return _head(raw, where, self.block)
@@ -251,12 +267,13 @@ class _Reader:
         entry_raw = stage.get("entry")
         entry = None if entry_raw is None else known_mapping(entry_raw, join(where, "entry"), "an entry", None)
         entry_block = None if entry is None else self.block(entry.get("block"), join(where, "entry.block"))
-        own = {key: value for key, value in stage.items() if key not in _STAGE_KEYS and value is not None}
+        own = {key: value for key, value in stage.items() if key not in STAGE_KEYS and value is not None}
         known = {**(entry_block.defaults if entry_block else {}), **block.defaults}
+        self._known |= known
         for key in own:
             if key not in known:
                 raise _unknown_option(str(key), block, known, where)
-        use = BlockUse(block=block, options=_options(own, block, where))
+        use = BlockUse(block=block, options={**self._shared_with(block), **_options(own, block, where)})
         entry_use = None
         if entry is not None and entry_block is not None:
             entry_own = {key: value for key, value in entry.items() if key not in _OWN and value is not None}
@@ -264,7 +281,7 @@ class _Reader:
                 if key not in entry_block.defaults:
                     hint = suggest(str(key), (*_OWN, *entry_block.defaults))
                     raise SpecError(join(where, f"entry.{key}"), "unknown key for an entry", hint)
-            shared = _options(own, entry_block, where)
+            shared = {**self._shared_with(entry_block), **_options(own, entry_block, where)}
             entry_use = BlockUse(
                 block=entry_block, options={**shared, **_options(entry_own, entry_block, join(where, "entry"))}
             )
@@ -280,6 +297,23 @@ class _Reader:
             origin=None if stage.get("from") is None else convert(str, stage["from"], join(where, "from")),
         )
 
+    def require_used(self) -> None:
+        """Raise `SpecError` for an option of the network that none of the blocks read so far has."""
+        for key in self._shared:
+            if key not in self._known:
+                at = join(self._where, key)
+                close = suggest(key, self._known)
+                fix = close if close.startswith("Did you mean") else f"To leave it out set {at}=null."
+                raise SpecError(at, "no block of the network has this option", fix)
+
+    def _shared_with(self, block: BlockSpec) -> dict[str, Value]:
+        """Return the options of the network that `block` has."""
+        try:
+            return _options(self._shared, block, self._where)
+        except SpecError as error:
+            of = f"of block '{block.name}'" if block.name else "of a block of the network"
+            raise SpecError(error.where, f"{error.what} (option {of})", error.fix) from None
+
 
 def _reads_width(use: BlockUse) -> bool:
     """Return whether the block may read its number of output channels, at any stride."""
@@ -289,7 +323,7 @@ def _reads_width(use: BlockUse) -> bool:
 
 def _unknown_option(key: str, block: BlockSpec, known: Mapping[str, Value], where: str) -> SpecError:
     """Return the error for a stage key that is not an option of its block."""
-    at, fix = join(where, key), suggest(key, (*_STAGE_KEYS, *known))
+    at, fix = join(where, key), suggest(key, (*STAGE_KEYS, *known))
     if key in _FIELDS or not fix.startswith("Did you mean"):
         its_block = f"its block '{block.name}'" if block.name else "its block"
         known_text = "" if key in _FIELDS else f" {fix}"

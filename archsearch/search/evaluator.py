@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Sequence as Listed
 from fractions import Fraction
 from typing import Any
 
@@ -17,10 +18,9 @@ from archsearch.analysis.limits import Limits, decode_limits
 from archsearch.analysis.measure import Footprint
 from archsearch.analysis.repairs import changes, may_repair
 from archsearch.analysis.seconds import Predictor
-from archsearch.design.block import option_defaults
 from archsearch.design.layers import Conv
 from archsearch.design.plan import Layer, Parallel, Plan, Sequence
-from archsearch.design.spec import BlockLookup, BlockReader, decode_design
+from archsearch.design.spec import STAGE_KEYS, BlockLookup, BlockReader, decode_design, options_taken
 from archsearch.errors import SpecError
 from archsearch.search.space import Value
 from archsearch.search.task import Assignments, Candidate, trial_key
@@ -30,7 +30,6 @@ Compose = Callable[[Mapping[str, Value]], Mapping[str, Any]]
 
 LOG_SECONDS = "log_train_seconds"
 """The name of the feature that holds the logarithm of the predicted training time in seconds."""
-STAGE_KEYS = ("block", "width", "repeats", "entry")
 
 
 class Evaluator:
@@ -85,43 +84,30 @@ class Evaluator:
         )
 
     def _composed(self, assignments: Assignments) -> tuple[Mapping[str, Any], tuple[str, ...]]:
-        """Return the composition without options that a stage's block does not have, and the keys of these options."""
+        """Return the composition without options that no block in their place has, and the keys of these options."""
         tree = self._compose(assignments)
-        stages = _stages(tree)
-        unused = tuple(
-            name for name in assignments if name.startswith("arch.stages.") and not self._is_used(name, stages)
-        )
-        if not unused:
-            return tree, ()
-        stages = dict(stages)
-        for name in unused:
-            stage, option = name.split(".")[2:]
-            stages[stage] = {key: value for key, value in stages[stage].items() if key != option}
-        return {**tree, "arch": {**tree["arch"], "stages": stages}}, unused
+        unused = tuple(name for name in assignments if name.startswith("arch.") and not self._is_used(name, tree))
+        return _without(tree, unused), unused
 
     def _overridden(self, unused: tuple[str, ...], assignments: Assignments) -> list[str]:
-        """Return those of `unused` that the stage sets even without the assignment; a repair to null removes them."""
+        """Return those of `unused` that the design sets even without the assignment; a repair to null removes them."""
         if not unused:
             return []
-        groups = {name: value for name, value in assignments.items() if "." not in name}
-        stages = _stages(self._compose(groups))
-        parts = ((name, *name.split(".")[2:]) for name in unused)
-        return [name for name, stage, option in parts if stages.get(stage, {}).get(option) is not None]
+        tree = self._compose({name: value for name, value in assignments.items() if "." not in name})
+        return [name for name in unused if _at(tree, name.split(".")) is not None]
 
-    def _is_used(self, name: str, stages: Mapping[str, Any]) -> bool:
-        """Return whether the block of the stage or of its entry has the option; True for keys that decoding checks."""
-        parts = name.split(".")
-        stage = stages.get(parts[2])
-        if len(parts) != 4 or parts[3] in STAGE_KEYS or not isinstance(stage, Mapping):
-            return True
-        entry = stage.get("entry")
-        return self._takes(stage, parts[3]) or (isinstance(entry, Mapping) and self._takes(entry, parts[3]))
-
-    def _takes(self, use: Mapping[str, Any], option: str) -> bool:
-        block = use.get("block")
-        if isinstance(block, str):
-            block = self._block(block)
-        return isinstance(block, Mapping) and option in (option_defaults(block) or {})
+    def _is_used(self, name: str, tree: Mapping[str, Any]) -> bool:
+        """Return whether a block has the option `name`; True for keys that decoding checks."""
+        match name.split("."):
+            case [_, "options", option]:
+                stages = _at(tree, ("arch", "stages"))
+                uses = [_at(tree, ("arch", "stem")), *(stages.values() if isinstance(stages, Mapping) else ())]
+            case [_, "stages", stage, option] if option not in STAGE_KEYS:
+                uses = [_at(tree, ("arch", "stages", stage))]
+            case _:
+                return True
+        entries = [use.get("entry") for use in uses if isinstance(use, Mapping)]
+        return any(option in options_taken(use, self._block) for use in (*uses, *entries))
 
     def _repaired(
         self, assignments: Assignments, checked: Checked
@@ -158,9 +144,25 @@ class Evaluator:
         return self._mappings[name]
 
 
-def _stages(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the stages of a composition; empty if it has none, which decoding reports."""
-    return tree.get("arch", {}).get("stages", {})
+def _at(tree: Any, path: Listed[str]) -> Any:
+    """Return the value at `path` in nested mappings; None if there is none."""
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _without(tree: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:
+    """Return `tree` without the keys of the dotted `names`."""
+    for name in names:
+        tree = _removed(tree, name.split("."))
+    return tree
+
+
+def _removed(tree: Mapping[str, Any], path: Listed[str]) -> Mapping[str, Any]:
+    first, *rest = path
+    if not rest:
+        return {key: value for key, value in tree.items() if key != first}
+    return {**tree, first: _removed(tree[first], rest)}
 
 
 def _features(checked: Checked) -> dict[str, float]:

@@ -84,6 +84,7 @@ _NETWORK: tuple[Row, ...] = (
         "`null`",
         "one block before the stages: the keys of a stage, with `out` as its width",
     ),
+    ("arch.options", "mapping", "`{}`", "options for every block of stem and stages that has them"),
     ("arch.stages", "mapping", "required", "the stages by name, in order"),
     ("arch.head", "mapping", "required", "the layers after the stages: pooling and classifier"),
     (
@@ -102,7 +103,7 @@ _STAGE: tuple[Row, ...] = (
     ("repeats", "integer, at least 0", "`1`", "number of blocks"),
     ("entry", "mapping", "`null`", "another block instead of the first, with options of its own"),
     ("from", "text", "`null`", "an earlier stage; its output is concatenated with the input of this one"),
-    ("OPTION", "as in the block", "`null`", "any option of the block; null: the default of the block"),
+    ("OPTION", "as in the block", "`null`", "any option of the block; null: that of `arch.options`, or the default"),
 )
 _HEAD: tuple[Row, ...] = (
     ("layers", "list of layers", "`[]`", "layers before the pooling; they may read `classes`"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from archsearch.cli.compose import Composer
 from archsearch.decode import describe, is_mapping, suggest
-from archsearch.design.block import option_defaults
+from archsearch.design.spec import options_taken
 from archsearch.errors import SpecError
 from archsearch.search.infeasible import broken_limits
 from archsearch.search.samplers.proposer import Infeasible, evaluate
@@ -52,7 +52,7 @@ def _point(
 
 
 def _composed_value(name: str, parameter: Parameter, tree: Mapping[str, Any], composer: Composer) -> Value:
-    """Return the value of a key in `tree`: the value set there, or the default of its stage's block.
+    """Return the value of a key in `tree`: the value set there or in the options of the network, or the block's.
 
     If the block does not have the option, the value has no effect, and any value of the space is returned.
     """
@@ -63,10 +63,12 @@ def _composed_value(name: str, parameter: Parameter, tree: Mapping[str, Any], co
     if node is not ... and not is_mapping(node):
         return node
     if len(parts) == 4 and name.startswith("arch.stages."):
-        block = tree["arch"]["stages"][parts[2]].get("block")
-        mapping = composer.blocks(block) if isinstance(block, str) else block
-        options = option_defaults(mapping) or {}
-        return options.get(parts[3], parameter.options[0] if isinstance(parameter, Choice) else parameter.low)
+        arch, option = tree["arch"], parts[3]
+        taken = options_taken(arch["stages"][parts[2]], composer.blocks)
+        if option not in taken:
+            return parameter.options[0] if isinstance(parameter, Choice) else parameter.low
+        shared = (arch.get("options") or {}).get(option)
+        return taken[option] if shared is None else shared
     raise SpecError(f"{_WHERE}: {name}", "has no single value in the configuration", "Give it in each design.")
 
 

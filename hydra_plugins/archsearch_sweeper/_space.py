@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archsearch.cli.compose import Composer
 from archsearch.decode import is_mapping, suggest
-from archsearch.design.block import option_defaults
-from archsearch.design.spec import decode_design
+from archsearch.design.spec import STAGE_KEYS, decode_design, options_taken
 from archsearch.errors import SpecError
 from archsearch.search.space import Choice, Parameter, Space, Value
 from archsearch.search.task import TRAINING
 from archsearch.settings.experiment import require_training
-
-_STAGE = ("block", "width", "repeats", "entry")
 
 
 def require_names(space: Space, fixed: Mapping[str, Value], composer: Composer) -> None:
@@ -53,11 +50,12 @@ def _require_in_design(
         for option in _options(parameter):
             if isinstance(option, str):
                 _require_block(name, option, composer)
-    elif len(parts) == 4 and parts[1] == "stages" and is_mapping(stages) and parts[3] not in _STAGE:
-        known = {key for block in _blocks_of(parts[2], stages[parts[2]], named, composer) for key in block}
-        if parts[3] not in known:
-            fix = suggest(parts[3], [*_STAGE, *sorted(known)])
-            raise SpecError(name, "no block of this stage has this option", fix)
+    elif parts[1:-1] == ["options"]:
+        places = ["arch.stem", *(f"arch.stages.{stage}" for stage in stages or ())]
+        _require_option(name, [key for place in places for key in _known(place, arch, named, composer)], "the network")
+    elif len(parts) == 4 and parts[1] == "stages" and is_mapping(stages) and parts[3] not in STAGE_KEYS:
+        known = [*STAGE_KEYS, *sorted(_known(name.rpartition(".")[0], arch, named, composer))]
+        _require_option(name, known, "this stage")
     else:
         for value in _corners(parameter):
             _require_value(name, value, lambda tree: decode_design(tree["arch"], composer.blocks), composer)
@@ -70,16 +68,20 @@ def _require_block(name: str, option: str, composer: Composer) -> None:
         raise SpecError(name, error.what, error.fix) from None
 
 
-def _blocks_of(stage: str, raw: Any, named: Mapping[str, Parameter], composer: Composer) -> Iterator[Mapping[str, Any]]:
-    """Yield the options of every block that the stage may have, with their defaults."""
-    used = [raw.get("block"), raw.get("entry", {}).get("block") if is_mapping(raw.get("entry")) else None]
-    for key in (f"arch.stages.{stage}.block", f"arch.stages.{stage}.entry.block", "block"):
-        if key in named:
-            used += _options(named[key])
-    for block in used:
-        mapping = composer.blocks(block) if isinstance(block, str) else block
-        if is_mapping(mapping):
-            yield option_defaults(mapping) or {}
+def _require_option(name: str, known: Sequence[str], whole: str) -> None:
+    """Raise `SpecError` if the option `name` is not one of those `known` to the blocks of `whole`."""
+    option = name.rpartition(".")[2]
+    if option not in known:
+        raise SpecError(name, f"no block of {whole} has this option", suggest(option, known))
+
+
+def _known(place: str, arch: Any, named: Mapping[str, Parameter], composer: Composer) -> set[str]:
+    """Return the options of every block that the stage or stem at `place` may have."""
+    use = arch.get("stem") if place == "arch.stem" else arch["stages"][place.rpartition(".")[2]]
+    uses = [use, use.get("entry")] if is_mapping(use) else []
+    for key in (f"{place}.block", f"{place}.entry.block", "block"):
+        uses += [{"block": block} for block in _options(named[key])] if key in named else []
+    return {option for use in uses for option in options_taken(use, composer.blocks)}
 
 
 def _require_value(name: str, value: Value, decode: Callable[[Any], object], composer: Composer) -> None:

@@ -11,7 +11,7 @@ import yaml
 from archsearch.design.layers import Conv
 from archsearch.design.lower import lower
 from archsearch.design.plan import design_id, primitives
-from archsearch.design.spec import BlockLookup, decode_design, no_blocks, self_contained
+from archsearch.design.spec import BlockLookup, BlockReader, decode_design, no_blocks, self_contained
 from archsearch.errors import SpecError
 
 
@@ -54,6 +54,38 @@ def test_a_stages_options_reach_its_entry_and_the_entrys_own_win(blocks: BlockLo
     entry = design.stages[0].entry
     assert entry is not None
     assert entry.options == {"dilation": 2, "kernel": 7}
+
+
+def test_an_option_of_the_network_is_the_default_of_every_block_that_has_it(blocks: BlockLookup) -> None:
+    other = {"options": {"kernel": 1}, "layers": [{"conv": {"kernel": "kernel"}}]}
+    stages = {
+        "c1": {"block": "plain", "width": 8, "entry": {"block": other}},
+        "c2": {"block": other, "width": 8, "kernel": 7, "entry": {"block": "plain", "dilation": 3}},
+        "c3": {"block": {"layers": ["conv"]}, "width": 8},
+    }
+    design = decode_design(arch(options={"kernel": 5, "dilation": 2, "stride": None}, stages=stages), blocks)
+    c1, c2, c3 = design.stages
+    assert design.stem is not None
+    assert c1.entry is not None
+    assert c2.entry is not None
+    assert design.stem.use.options == c1.use.options == {"kernel": 5, "dilation": 2}
+    assert c1.entry.options == {"kernel": 5}
+    assert c2.use.options == {"kernel": 7}  # that of the stage
+    assert c2.entry.options == {"kernel": 7, "dilation": 3}
+    assert c3.use.options == {}
+    written = self_contained(design)
+    assert "options" not in written
+    assert lower(decode_design(written, nothing)) == lower(design)
+
+
+def test_cached_blocks_take_the_options_of_each_network(blocks: BlockLookup) -> None:
+    reader, raw = BlockReader(blocks), arch()
+    kernels = []
+    for options in ({"kernel": 5}, {"kernel": 7}, None):
+        design = decode_design({**raw, "options": options}, reader)
+        assert design.stem is not None
+        kernels.append((design.stem.use.options.get("kernel"), design.stages[0].use.options.get("kernel")))
+    assert kernels == [(5, 5), (7, 7), (None, None)]
 
 
 def test_an_option_that_is_a_padding_in_words_takes_numbers() -> None:
@@ -169,6 +201,10 @@ def test_width_may_be_fit(blocks: BlockLookup) -> None:
             stage(shortcut="none"),
             "unknown key for a stage. To leave it out set arch.stages.late.shortcut=null; or give",
         ),
+        (arch(options=[]), "arch.options: the options of a network must be a mapping, got a list"),
+        (arch(options={"kernle": 3}), "arch.options.kernle: no block of the network has this option. Did you mean 'k"),
+        (arch(options={"growth": 3}), "this option. To leave it out set arch.options.growth=null."),
+        (arch(options={"kernel": "5"}), "arch.options.kernel: must be a number, got the string '5' (option of block"),
         (stage(shortcut="none"), "or give its block 'plain' that option in its options. Known: block, width, repeats"),
     ],
 )

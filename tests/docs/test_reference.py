@@ -66,7 +66,7 @@ def test_the_keys_of_a_network_are_those_that_are_decoded() -> None:
     network = set(re.findall(r"^\| `arch\.(\w+)` \|", text, re.MULTILINE))
     assert network == {*spec._ARCH_KEYS, "file"}
     _, stage, head = (part.partition("\n\nLayers")[0] for part in re.split(r"\nKeys of ", text))
-    assert set(re.findall(r"^\| `(\w+)` \|", stage, re.MULTILINE)) == {*spec._STAGE_KEYS, "OPTION"}
+    assert set(re.findall(r"^\| `(\w+)` \|", stage, re.MULTILINE)) == {*spec.STAGE_KEYS, "OPTION"}
     assert set(re.findall(r"^\| `(\w+)` \|", head, re.MULTILINE)) == set(spec._HEAD_KEYS)
 
 

@@ -41,6 +41,13 @@ def test_what_is_left_out_comes_from_the_configuration(composer: Composer) -> No
     assert point(changed, composer) == {**own, **rest, **changed}
 
 
+def test_the_options_of_the_network_come_before_those_of_the_block(composer: Composer) -> None:
+    acts = Space(parameters={"arch.stages.c1.act": Choice(options=("relu", "hardswish"))})
+    assert point({}, composer, acts) == {"arch.stages.c1.act": "hardswish"}
+    shared = Space(parameters={"arch.options.act": Choice(options=("relu", "hardswish"))})
+    assert point({}, composer, shared) == {"arch.options.act": "hardswish"}
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -73,15 +73,36 @@ def test_an_option_that_the_block_lacks_does_not_count(evaluator: Evaluator) -> 
     assert evaluator({"arch.stages.c1.block": "inverted", "arch.stages.c1.expand": 2}).unused == ()
 
 
-def test_an_option_of_the_network_that_the_block_lacks_becomes_null(evaluator: Evaluator) -> None:
-    point = {"arch.stages.c3.block": "repvgg", "arch.stages.c3.shortcut": "if_same_shape", "arch.width": "fit"}
+def test_an_option_of_a_stage_that_the_searched_block_lacks_becomes_null() -> None:
+    composer = Composer(["data=shapes", "arch=brisk"])  # whose stages set the shortcut
+    evaluator = Evaluator(composer.compose, composer.blocks, fingerprint="f00d")
+    point = {"arch.stages.c1.block": "repvgg", "arch.stages.c1.shortcut": "if_same_shape", "arch.width": "fit"}
     candidate = evaluator(point)
-    assert candidate.unused == ("arch.stages.c3.shortcut",)
-    assert candidate.repairs == {"arch.stages.c3.shortcut": None}
+    assert candidate.unused == ("arch.stages.c1.shortcut",)
+    assert candidate.repairs == {"arch.stages.c1.shortcut": None}
     again = {**{name: value for name, value in point.items() if name not in candidate.unused}, **candidate.repairs}
     assert evaluator(again).key == candidate.key
     with pytest.raises(SpecError, match="shortcut"):
         evaluator({name: value for name, value in point.items() if not name.endswith("shortcut")})
+
+
+def test_an_option_of_the_network_that_no_block_has_does_not_count(evaluator: Evaluator) -> None:
+    point = {"arch.options.expand": 6, "arch.options.act": "silu"}
+    candidate = evaluator(point)
+    assert candidate.unused == ("arch.options.expand",)
+    assert candidate.repairs == {}
+    assert candidate.key == evaluator({"arch.options.act": "silu"}).key != evaluator({}).key
+    with_block = {**point, "arch.stages.c2.block": "inverted"}
+    assert evaluator(with_block).unused == ()
+    assert evaluator(with_block).parameters != evaluator({**with_block, "arch.options.expand": 2}).parameters
+    entry = {"arch.options.expand": 2, "arch.stages.c1.entry.block": "inverted"}
+    assert evaluator(entry).unused == ()
+
+
+def test_the_stage_that_a_stage_concatenates_is_no_option_of_its_block(evaluator: Evaluator) -> None:
+    candidate = evaluator({"arch.stages.c3.from": "c1", "arch.stages.c2.entry": None, "arch.stages.c3.width": 16})
+    assert candidate.unused == ()
+    assert candidate.key != evaluator({"arch.stages.c2.entry": None, "arch.stages.c3.width": 16}).key
 
 
 def test_random_points_are_evaluated_as_when_composed_by_hydra_and_measured_whole(
