@@ -19,6 +19,11 @@ def number(value: object) -> str:
     return f"{value:,}".replace(",", " ") if isinstance(value, int | float) else str(value)
 
 
+def pluralize(count: float, noun: str) -> str:
+    """Return a count with its noun: `0 trials`, `1 trial`, `12 trials`."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
 def percent(share: float, digits: int = 2) -> str:
     """Return a share from 0 to 1 as a percentage: `86.12 %`."""
     return f"{100 * share:.{digits}f} %"
@@ -58,6 +63,11 @@ def value_text(name: str, value: object) -> str:
 def rung_text(rung: float | None) -> str:
     """Return the rung of a training as text: its epochs, such as `4`; `all` for a full training, which has no rung."""
     return "all" if rung is None else f"{rung:g}"
+
+
+def epochs_text(rung: float | None) -> str:
+    """Return the rung of a training with its noun: `1 epoch`, `4 epochs`, `all epochs`."""
+    return f"{rung_text(rung)} epoch{'' if rung == 1 else 's'}"
 
 
 def moment(when: datetime.datetime) -> str:

@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from archsearch.formatting import duration, folder_name, html_table, moment, number, percent
+from archsearch.formatting import duration, epochs_text, folder_name, html_table, moment, number, percent, pluralize
 from archsearch.library import analyse, check
 from archsearch.search.storage.read import StudyRead, TrialRead
 
@@ -41,6 +41,11 @@ def test_numbers_stand_in_groups_of_three() -> None:
         "-1 234",
         "many",
     ]
+
+
+def test_a_noun_agrees_with_its_count() -> None:
+    assert [pluralize(each, "trial") for each in (0, 1, 1000)] == ["0 trials", "1 trial", "1 000 trials"]
+    assert [epochs_text(each) for each in (1.0, 4, None)] == ["1 epoch", "4 epochs", "all epochs"]
 
 
 def test_a_share_is_a_percentage() -> None:

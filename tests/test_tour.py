@@ -43,7 +43,7 @@ def require_results(notebook: dict[str, Any]) -> None:
     assert "Learning curves" in curves
     printed = "\n".join(outputs(notebook, "stream"))
     assert "equal to the module's" in printed
-    assert "0 of 6 trials are trained; the time of a trial is unknown until the first one ends" in printed
+    assert "0 of 6 trials trained; the time of a trial is unknown until the first one ends" in printed
     assert "[6/6 done" in printed
     assert "6 complete" in printed
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from archsearch.analysis.fit import lowered
 from archsearch.analysis.fixes import Change
-from archsearch.analysis.limits import LIMITS, Limits, Margin, NumberLimit, margin_text, margins
+from archsearch.analysis.limits import LIMITS, Limits, Margin, NumberLimit, margin_text, margins, margins_text
 from archsearch.analysis.measure import Footprint
 from archsearch.analysis.seconds import SECONDS, Estimate, Predictor
 from archsearch.analysis.traits import windows_on_one_pixel
@@ -64,10 +64,10 @@ class Checked:
 
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows: one row per limit, with its fixes."""
-        broken, limits = sum(not margin.kept for margin in self.margins), len(self.margins)
-        summary = f"breaks {broken} of {limits} limits" if broken else f"keeps all {limits} limits"
         cells = [[one.limit, one.kept, margin_text(one), "; ".join(one.fixes)] for one in self.margins]
-        return html_table(f"{self.design.name}: {summary}", ["limit", "kept", "found", "fixes"], cells)
+        return html_table(
+            f"{self.design.name}: {margins_text(self.margins)}", ["limit", "kept", "found", "fixes"], cells
+        )
 
 
 def check_design(
@@ -134,7 +134,7 @@ def require(checked: Checked) -> None:
 def broken_limits_text(checked: Checked) -> str:
     """Return the message that lists the broken limits: the value found, the bound, and the fixes."""
     broken = [margin for margin in checked.margins if not margin.kept]
-    lines = [f"arch '{checked.design.name}' breaks {len(broken)} of {len(checked.margins)} limits"]
+    lines = [f"arch '{checked.design.name}' {margins_text(checked.margins)}"]
     column = max(len(margin.limit) for margin in broken)
     for margin in broken:
         detail = LIMITS[margin.limit].detail(checked.plan)

@@ -7,7 +7,7 @@ Imports `errors`, `decode`, `formatting`, the design and this package; no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from math import ceil, floor, inf
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ from archsearch.design.layers import Trait
 from archsearch.design.plan import Plan
 from archsearch.design.spec import DesignSpec
 from archsearch.errors import SpecError
-from archsearch.formatting import number, percent
+from archsearch.formatting import number, percent, pluralize
 
 Number = Annotated[float, Range(at_least=-1e18, at_most=1e18)]
 
@@ -413,6 +413,13 @@ def margins(plan: Plan, footprint: Footprint, limits: Limits, training: Estimate
 def margin_text(margin: Margin) -> str:
     """Return one margin as text: `31 px, must be above 44`."""
     return LIMITS[margin.limit].text(margin)
+
+
+def margins_text(margins: Sequence[Margin]) -> str:
+    """Return how many limits are kept: `keeps all 6 limits`, `breaks 2 of 6 limits`, `no limits`."""
+    if broken := sum(not margin.kept for margin in margins):
+        return f"breaks {broken} of {pluralize(len(margins), 'limit')}"
+    return {0: "no limits", 1: "keeps the limit"}.get(len(margins), f"keeps all {len(margins)} limits")
 
 
 def bound_text(limit: str, bound: Any) -> str:

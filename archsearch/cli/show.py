@@ -21,7 +21,7 @@ from archsearch.cli.passwords import hidden
 from archsearch.config_files import ConfigSources
 from archsearch.decode import suggest
 from archsearch.errors import SpecError
-from archsearch.formatting import percent, printable
+from archsearch.formatting import percent, pluralize, printable
 from archsearch.overrides import assign, key_of, text_of
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ def _show_card(run_dir: Path, plot: Path | None, overrides: list[str], sources: 
         policy = decode_policy(compose_tree(overrides, sources)[0].get("augment", {}))
     card, file = renew_card(run_dir, plot, policy=policy)
     figures = f"accuracy {percent(card.accuracy)}, calibration error {percent(card.calibration_error, 1)}"
-    print(printable(f"{card.images} {card.split} images, {figures}"))
+    print(printable(f"{pluralize(card.images, f'{card.split} image')}, {figures}"))
     print(printable(f"report card: {file}"), file=sys.stderr)
     return 0
 

@@ -15,6 +15,7 @@ from archsearch.data import folder, published, shapes
 from archsearch.data.dataset import Dataset, DatasetPlugin, Images, Samples, Source, some_of_each_class, source_of
 from archsearch.data.split import divide
 from archsearch.errors import ArchsearchError, DataError, SpecError
+from archsearch.formatting import pluralize
 from archsearch.settings.data import DataSettings, image_shape
 from archsearch.settings.datasets import PUBLISHED
 
@@ -110,7 +111,8 @@ def _converted(source: Source, settings: DataSettings) -> Source:
         what = f"{source.name} has images of {width}x{height} px, not {size}x{size}"
         raise DataError(f"{what}. Set data.resize=true to resize them, or data.image_size to their size.")
     if channels != found and not {channels, found} <= {1, 3}:
-        raise DataError(f"{source.name} has images of {found} channels, not {channels}. Set data.channels={found}.")
+        what = f"{source.name} has images of {pluralize(found, 'channel')}, not {channels}"
+        raise DataError(f"{what}. Set data.channels={found}.")
     validation = None if source.validation is None else _converted_images(source.validation, channels, size)
     train, test = (_converted_images(part, channels, size) for part in (source.train, source.test))
     return source_of(source.name, source.classes, train, test, validation)

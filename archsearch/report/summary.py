@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 
-from archsearch.formatting import duration, number, percent, rung_text, value_text
+from archsearch.formatting import duration, epochs_text, number, percent, pluralize, value_text
 from archsearch.report.series import is_higher_better, last_accuracy, pareto_front, ranked_finite, value_of
 from archsearch.report.vocabulary import DUPLICATE, TRAINED, finite, labelled_value
 from archsearch.search.explain import Why, compared_trials
@@ -63,7 +63,7 @@ def compared_text(study: StudyRead) -> str:
     """Return text on the trials from which the importance of settings is computed."""
     if not study.has_rungs:
         return "complete trials"
-    return f"trials of {rung_text(next((trial.rung for trial in compared_trials(study)), None))} epochs"
+    return f"trials of {epochs_text(next((trial.rung for trial in compared_trials(study)), None))}"
 
 
 def _trained(study: StudyRead) -> str:
@@ -72,9 +72,9 @@ def _trained(study: StudyRead) -> str:
         return "This study has no trials yet."
     trained = sum(counts.get(state, 0) for state in TRAINED)
     if not trained:
-        return f"Of {_count(len(study.trials), 'trial')} none has been trained."
+        return f"Of {pluralize(len(study.trials), 'trial')} none has been trained."
     parts = [text.format(counts[state]) for state, text in _ENDS.items() if counts.get(state)]
-    text = f"{_count(trained, noun_of(study))} {'was' if trained == 1 else 'were'} trained: {listed(parts)}."
+    text = f"{pluralize(trained, noun_of(study))} {'was' if trained == 1 else 'were'} trained: {listed(parts)}."
     more = [text.format(counts[state]) for state, text in _OTHERS.items() if counts.get(state)]
     return f"{text} In addition, {listed(more)}." if more else text
 
@@ -114,7 +114,7 @@ def _best(study: StudyRead) -> str:
         value, trial = max(((trial.values or ())[place] * sign, -trial.number) for trial in there)
         ends.append(f"{labelled_value(name, value * sign)} (trial {-trial})")
     form = "forms" if len(there) == 1 else "form"
-    return f"{_count(len(there), 'design')} {form} the Pareto front; its best values are {listed(ends)}."
+    return f"{pluralize(len(there), 'design')} {form} the Pareto front; its best values are {listed(ends)}."
 
 
 def _time(study: StudyRead) -> str:
@@ -141,7 +141,3 @@ def _pruned(study: StudyRead) -> str:
     last = [value for trial in study.trials if trial.state == "pruned" and (value := last_accuracy(trial)) is not None]
     known = last and max(last) <= 1
     return f"The highest accuracy of a pruned trial was {value_text('accuracy', max(last))}." if known else ""
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{number(count)} {noun}{'' if count == 1 else 's'}"

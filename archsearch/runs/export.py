@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from archsearch.errors import ArchsearchError, RunError, SpecError
+from archsearch.formatting import pluralize
 from archsearch.network.portable import (
     Forward,
     Takes,
@@ -113,7 +114,7 @@ def _written(
     finally:
         part.unlink(missing_ok=True)
     return (
-        f"same class on {found.same} of {found.images} images, largest logit difference "
+        f"same class on {found.same} of {pluralize(found.images, 'image')}, largest logit difference "
         f"{found.difference:.2g} of {found.scale:.3g} (tolerance {TOLERANCE * found.scale:.2g})"
     )
 

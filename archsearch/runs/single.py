@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import Any, TextIO
 
 from archsearch.analysis.check import Checked
+from archsearch.analysis.limits import margins_text
 from archsearch.errors import ArchsearchError, DataError, InterruptedRun, SpecError, StorageError, UsageError
-from archsearch.formatting import duration, number, one_line, percent, printable
+from archsearch.formatting import duration, number, one_line, percent, pluralize, printable
 from archsearch.report.terminal.text import relative_path
 from archsearch.runs.execute import RunOutcome, execute
 from archsearch.runs.finish import finish
@@ -44,10 +45,10 @@ def run_single(
         print(text, file=sys.stderr, flush=True)  # noqa: T201  (a command prints)
         lines.append(text)
 
-    footprint, limits = checked.footprint, len(checked.margins)
+    footprint = checked.footprint
     opening(
         f"{checked.design.name}: {number(footprint.parameters)} parameters, {number(footprint.macs)} MACs, "
-        f"receptive field {footprint.receptive_field} px; {f'keeps all {limits} limits' if limits else 'no limits'}"
+        f"receptive field {footprint.receptive_field} px; {margins_text(checked.margins)}"
     )
     from archsearch.data.load import load_dataset
 
@@ -169,7 +170,7 @@ def summary(record: Mapping[str, Any]) -> str:
         f"n=1 seed ({record['seed']})",
         f"{number(record['parameters'])} parameters",
         f"RF {record['receptive_field']} px",
-        f"{record['epochs']} epochs",
+        pluralize(record["epochs"], "epoch"),
         f"{duration(record['seconds'])} on {record['device']}",
         f"torch {record['versions'].get('torch', '?')}",
     ]

@@ -303,7 +303,8 @@ def _require_few_failures(snapshot: StudySnapshot, most: int, first: int) -> Non
     if len(failed) >= most:
         cause = failed[-1].user_attrs.get("cause", "unknown")
         number = failed[-1].number
-        raise SearchStopped(f"the last {len(failed)} trainings failed; the last one, trial {number}: {cause}")
+        what = "the last training" if len(failed) == 1 else f"the last {len(failed)} trainings"
+        raise SearchStopped(f"{what} failed; the last one, trial {number}: {cause}")
 
 
 def _exhausted_note(counts: InfeasibleCounts) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO, assert_never
 
-from archsearch.formatting import duration, number, printable, value_text
+from archsearch.formatting import duration, epochs_text, number, printable, value_text
 from archsearch.search.infeasible import InfeasibleCounts
 from archsearch.search.storage.read import Best, best_of
 from archsearch.search.trial_runner import TrialEnd
@@ -168,7 +168,7 @@ class ProgressView:
 
 
 def _rung(rung: float | None) -> str:
-    return "" if rung is None else f" after {rung:g} epochs"
+    return "" if rung is None else f" after {epochs_text(rung)}"
 
 
 def _accuracy(event: Event) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from archsearch.formatting import pluralize
 from archsearch.masking import mask
 from archsearch.search.heartbeat import Lease, LeaseMonitor, heartbeat
 from archsearch.search.storage.database import StudyLost
@@ -357,6 +358,6 @@ def _restart_note(trial: FrozenTrial) -> str:
     host = str(trial.user_attrs.get("worker") or trial.user_attrs.get("released", "")).partition(":")[0]
     where = f" on {host}" if host else ""
     return (
-        f"trial {trial.number} starts from the beginning: it had {epochs} epochs{where}, "
+        f"trial {trial.number} starts from the beginning: it had {pluralize(epochs, 'epoch')}{where}, "
         f"and its checkpoint is not in {folder} on {socket.gethostname()}"
     )

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, get_args
 
 from archsearch.decode import Range, check_ranges
 from archsearch.errors import SpecError
+from archsearch.formatting import pluralize
 from archsearch.plugins import SAMPLERS, require_name
 from archsearch.settings.objectives import require_objective
 
@@ -162,7 +163,7 @@ class StudySettings:
             return ()
         if isinstance(self.rungs, tuple):
             if (longest := max(self.rungs, default=0)) > epochs:
-                what = f"has {longest} epochs, and a whole training {epochs} (train.epochs)"
+                what = f"has {pluralize(longest, 'epoch')}, and a whole training {epochs} (train.epochs)"
                 raise SpecError("study.rungs", what, "The last rung is a whole training.")
             found = [*(rung for rung in self.rungs if rung < epochs), epochs]
         else:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import torch
 
 from archsearch.errors import DeviceMemoryError, DivergedError, SpecError
+from archsearch.formatting import pluralize
 from archsearch.process import give_freed_memory_back, keep_freed_memory
 from archsearch.processor import processor_name
 from archsearch.settings.training import Precision, TrainSettings, resolve_precision, wants_kernels
@@ -88,7 +89,7 @@ def device_name(device: torch.device) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return "Apple GPU (MPS)"
-    return f"{processor_name()}, {torch.get_num_threads()} threads"
+    return f"{processor_name()}, {pluralize(torch.get_num_threads(), 'thread')}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from archsearch.augment.make import Augmenter
 from archsearch.errors import DivergedError, InterruptedRun
+from archsearch.formatting import pluralize
 from archsearch.settings.training import OptimizerSettings, ScheduleSettings, TrainSettings
 from archsearch.signals import StopRequest
 from archsearch.training import checkpoint
@@ -328,7 +329,8 @@ class _Run:
         state = self.state
         if state.step == 0 and state.epoch % self.settings.checkpoint_every:
             self._save()
-        where = f"{state.epoch} of {self.settings.epochs} epochs" + (f" and {state.step} steps" if state.step else "")
+        where = f"{state.epoch} of {pluralize(self.settings.epochs, 'epoch')}"
+        where += f" and {pluralize(state.step, 'step')}" if state.step else ""
         raise InterruptedRun(f"interrupted after {where}; continue with resume={self.run_dir}")
 
     def _check_loss(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from archsearch.errors import SpecError
-from archsearch.formatting import duration, number, percent
+from archsearch.formatting import duration, number, percent, pluralize
 from archsearch.search.queue import StudySnapshot
 from archsearch.search.space import Params, Space
 from archsearch.search.sweep import Sweep
@@ -99,11 +99,11 @@ def predicted_seconds(sample: Sample, sweep: Sweep) -> float | None:
 def forecast_text(name: str | None, sweep: Sweep, sample: Sample, snapshot: StudySnapshot) -> str:
     """Return the two lines before the first trial of a sampled search over the space `name`."""
     settings, trained = sweep.settings, len(snapshot.trained)
-    done = f"{number(trained)} trials are trained"
+    done = f"{pluralize(trained, 'trial')} trained"
     left = None
     if settings.most_trials < math.inf:
         most = int(settings.most_trials)
-        done, left = f"{number(trained)} of {number(most)} trials are trained", most - trained
+        done, left = f"{number(trained)} of {pluralize(most, 'trial')} trained", most - trained
     if settings.seconds is not None:
         done += f", and the search ends after {duration(settings.seconds)}"
     return (
@@ -128,13 +128,13 @@ def _time_text(sweep: Sweep, sample: Sample, snapshot: StudySnapshot, left: int 
 
 def listed_text(total: int, infeasible: int) -> str:
     """Return the line before the first trial of a search that trains each of `total` listed designs."""
-    return f"{number(total)} designs are listed, {number(infeasible)} of them infeasible"
+    return f"{pluralize(total, 'design')} listed, {number(infeasible)} of them infeasible"
 
 
 def _size_text(space: Space) -> str:
     sizes = [parameter.size for parameter in space.parameters.values()]
     finite = [size for size in sizes if size is not None]
-    keys = f"{len(sizes)} key{'s' if len(sizes) > 1 else ''}"
+    keys = pluralize(len(sizes), "key")
     if not finite:
         return f"{keys} in continuous ranges"
     count = math.prod(finite)

@@ -17,7 +17,7 @@ from archsearch.cli.compose import Composer
 from archsearch.cli.modes import require_search
 from archsearch.config_files import ConfigSources
 from archsearch.errors import RunError, SpecError, UsageError
-from archsearch.formatting import folder_name, number, printable
+from archsearch.formatting import folder_name, number, pluralize, printable
 from archsearch.overrides import assign, group_of, key_of, run_command
 from archsearch.runs.log import FOLDER, JobLogging
 from archsearch.search.faults import Patience
@@ -167,10 +167,11 @@ def _require_all(study: Study, sweep: Sweep) -> None:
     ]
     lines: list[str] = []
     if infeasible:
-        lines += [f"{number(len(infeasible))} of {number(len(own))} designs cannot be trained:", *_causes(infeasible)]
+        count = f"{number(len(infeasible))} of {pluralize(len(own), 'design')}"
+        lines += [f"{count} cannot be trained:", *_causes(infeasible)]
         lines.append("python -m archsearch.show with the same overrides shows the limits and fixes.")
     if failed:
-        lines += [f"{number(len(failed))} of {number(len(own))} trainings failed:", *_causes(failed)]
+        lines += [f"{number(len(failed))} of {pluralize(len(own), 'training')} failed:", *_causes(failed)]
         if any(attrs["state_reason"] == "failed" for attrs in failed):
             lines.append("The same command with study.retry_failed=true retries them.")
     if lines:
@@ -290,7 +291,7 @@ def _earlier(
     from archsearch.search.samplers.warm_start import earlier_observations
 
     found = earlier_observations(settings.warm_start, study, space, epochs)
-    text = f"study.warm_start: the sampler learns from {number(len(found))} designs of an earlier study"
+    text = f"study.warm_start: the sampler learns from {pluralize(len(found), 'design')} of an earlier study"
     print(printable(text), file=sys.stderr)  # noqa: T201
     return found
 

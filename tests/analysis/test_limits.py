@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from archsearch.analysis.limits import Limits, Margin, decode_limits, margin_record, margins
+from archsearch.analysis.limits import Limits, Margin, decode_limits, margin_record, margins, margins_text
 from archsearch.analysis.measure import measure
 from archsearch.design.lower import lower
 from archsearch.design.spec import DesignSpec
@@ -19,6 +19,18 @@ Make = Callable[..., DesignSpec]
 def found(design: DesignSpec, **limits: Any) -> dict[str, Margin]:
     plan = lower(design)
     return {margin.limit: margin for margin in margins(plan, measure(plan), decode_limits(limits))}
+
+
+def test_the_number_of_kept_limits_as_text(make_design: Make) -> None:
+    kept, broken = {"receptive_field": {"above": 22}}, {"parameters": {"below": 10}}
+    for limits, text in (
+        ({}, "no limits"),
+        (kept, "keeps the limit"),
+        (broken, "breaks 1 of 1 limit"),
+        (kept | {"macs": {"above": 1}}, "keeps all 2 limits"),
+        (kept | broken, "breaks 1 of 2 limits"),
+    ):
+        assert margins_text(list(found(make_design(), **limits).values())) == text
 
 
 @pytest.mark.parametrize(

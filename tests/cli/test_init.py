@@ -41,7 +41,7 @@ def test_each_file_works_by_the_command_in_its_first_line(folder: str, capsys: p
     caught = capsys.readouterr()
     assert "1 complete" in caught.out
     assert "space mine: 6 keys, 108 designs, and 1 in continuous ranges; " in caught.err
-    assert "0 of 1 trials are trained; the time of a trial is unknown until the first one ends" in caught.err
+    assert "0 of 1 trial trained; the time of a trial is unknown until the first one ends" in caught.err
 
 
 def test_the_network_keeps_the_limits_that_stand_beside_it() -> None:

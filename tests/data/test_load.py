@@ -162,7 +162,7 @@ def test_what_a_package_does_wrong_is_named(plugin: Callable[[object], None]) ->
     ("changes", "message"),
     [
         ({"image_size": 8}, r"made has images of 4x4 px, not 8x8\. Set data\.resize=true"),
-        ({"channels": 2}, r"made has images of 1 channels, not 2\. Set data\.channels=1"),
+        ({"channels": 2}, r"made has images of 1 channel, not 2\. Set data\.channels=1"),
     ],
 )
 def test_a_shape_that_a_package_does_not_offer_is_refused(

@@ -312,6 +312,9 @@ NETWORK = mostly(
         },
         optional={
             "name": mostly(st.just("net")),
+            "options": mostly(
+                some({"act": st.just("silu"), "kernel": st.sampled_from([1, 3, "3"]), "bias": st.booleans()})
+            ),
             "stem": mostly(some({"block": _use, "out": st.just(4), "width": st.just(4)})),
             "width": mostly(st.sampled_from([1, 1.0, 0.5, 2.5, "fit"])),
             "divisor": mostly(st.integers(1, 8)),

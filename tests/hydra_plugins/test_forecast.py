@@ -106,14 +106,14 @@ def test_the_share_of_a_space_that_was_checked_whole_is_a_count() -> None:
 @pytest.mark.parametrize(
     ("finished", "workers", "expected"),
     [
-        ((), 1, "0 of 10 trials are trained; the time of a trial is unknown until the first one ends"),
-        ((30.0, 50.0), 1, "2 of 10 trials are trained; a trial takes about 40 s, the other 8 about 5 min 20 s"),
+        ((), 1, "0 of 10 trials trained; the time of a trial is unknown until the first one ends"),
+        ((30.0, 50.0), 1, "2 of 10 trials trained; a trial takes about 40 s, the other 8 about 5 min 20 s"),
         (
             (30.0, 50.0),
             3,
-            "2 of 10 trials are trained; a trial takes about 40 s, the other 8 about 2 min with 3 workers",
+            "2 of 10 trials trained; a trial takes about 40 s, the other 8 about 2 min with 3 workers",
         ),
-        ((None,), 1, "1 of 10 trials are trained; the time of a trial is unknown until the first one ends"),
+        ((None,), 1, "1 of 10 trials trained; the time of a trial is unknown until the first one ends"),
     ],
 )
 def test_the_time_follows_from_the_trials_that_ended(
@@ -131,12 +131,12 @@ def test_a_trial_takes_the_mean_of_those_that_ended() -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"budget": "2h"}, "0 trials are trained, and the search ends after 2 h; a trial is predicted to take about"),
+        ({"budget": "2h"}, "0 trials trained, and the search ends after 2 h; a trial is predicted to take about"),
         (
             {"budget": 90, "trials": 4},
-            "0 of 4 trials are trained, and the search ends after 90 s; a trial is predicted",
+            "0 of 4 trials trained, and the search ends after 90 s; a trial is predicted",
         ),
-        ({}, "0 of 50 trials are trained; a trial is predicted to take about 60 s, the other 50 about 50 min"),
+        ({}, "0 of 50 trials trained; a trial is predicted to take about 60 s, the other 50 about 50 min"),
     ],
 )
 def test_a_budget_and_predicted_seconds(settings: dict[str, Any], expected: str) -> None:
@@ -152,7 +152,7 @@ def test_a_trial_at_a_rung_takes_its_share() -> None:
 
 
 def test_listed_designs_are_counted() -> None:
-    assert listed_text(12, 2) == "12 designs are listed, 2 of them infeasible"
+    assert listed_text(12, 2) == "12 designs listed, 2 of them infeasible"
 
 
 def test_the_sample_of_a_shipped_space_needs_no_torch(printed_apart: Callable[[str], list[str]]) -> None:

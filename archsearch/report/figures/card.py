@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from archsearch.formatting import number, percent
+from archsearch.formatting import percent, pluralize
 from archsearch.report.card import Card
 from archsearch.report.figures.charts import (
     MOST_NAMES,
@@ -65,7 +65,7 @@ def card_charts(card: Card) -> tuple[HeatMap, BarChart, Chart]:
 
 def card_summary(card: Card) -> str:
     """Return the number and split of the images, and the accuracy, as text."""
-    return f"{number(card.images)} {card.split} images, accuracy {percent(card.accuracy)}"
+    return f"{pluralize(card.images, f'{card.split} image')}, accuracy {percent(card.accuracy)}"
 
 
 def confusion_map(card: Card) -> HeatMap:
@@ -103,7 +103,7 @@ def calibration_chart(card: Card) -> Chart:
             low=one.low,
             high=one.high,
             value=one.accuracy,
-            hover=f"{number(one.images)} images, confidence {percent(one.low, 0)} to {percent(one.high, 0)}: "
+            hover=f"{pluralize(one.images, 'image')}, confidence {percent(one.low, 0)} to {percent(one.high, 0)}: "
             f"accuracy {percent(one.accuracy, 0)}",
         )
         for one in card.bins

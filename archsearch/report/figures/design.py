@@ -11,14 +11,15 @@ from itertools import groupby
 from pathlib import Path
 
 from archsearch.analysis.check import Checked, margin_text
-from archsearch.analysis.limits import Margin
+from archsearch.analysis.limits import Margin, margins_text
 from archsearch.analysis.measure import Footprint
 from archsearch.design.plan import Plan
-from archsearch.formatting import number, percent
+from archsearch.formatting import number, percent, pluralize
 from archsearch.report.designs import (
     Box,
     BoxKind,
     StageField,
+    StageLine,
     boxes,
     field_sizes,
     joins,
@@ -132,7 +133,7 @@ def page_drawing(design: Footprint, title: str) -> Drawing:
         for place, text in enumerate(texts):
             y = _TALL + above + 17 + 12 * place
             parts.append(Text(x=centre, y=y, text=text, anchor="middle", is_bold=place == 0))
-    lines = "; ".join(f"{line.name}: {line.blocks}, {line.shape[0]} channels" for line in stage_lines(design))
+    lines = "; ".join(map(_line_text, stage_lines(design)))
     return Drawing(width=width, height=_TALL + above + 48, parts=tuple(parts), label=f"{title}: {lines}")
 
 
@@ -254,7 +255,7 @@ def _wide(box: Box, scale: float) -> float:
 
 
 def _box(box: Box, x: float, middle: float, wide: float, high: float) -> list[Part]:
-    hover = f"{box.stage}: {box.text}; {box.shape[0]} channels" if box.text else box.stage
+    hover = f"{box.stage}: {box.text}; {pluralize(box.shape[0], 'channel')}" if box.text else box.stage
     rect = Rect(x=x, y=middle - high / 2, width=wide, height=high, look=box.kind, hover=hover)
     if not box.is_dilated:
         return [rect]
@@ -303,9 +304,13 @@ def design_drawing(checked: Checked) -> Drawing:
     )
 
 
+def _line_text(line: StageLine) -> str:
+    return f"{line.name}: {line.blocks}, {pluralize(line.shape[0], 'channel')}"
+
+
 def _label(checked: Checked) -> str:
     """Return the text of the slide for a screen reader: totals, limits, and every stage."""
-    stages = [f"{line.name}: {line.blocks}, {line.shape[0]} channels" for line in stage_lines(checked.footprint)]
+    stages = map(_line_text, stage_lines(checked.footprint))
     reads = [f"{target} reads {origin} too" for origin, target in joins(checked.plan)]
     head = f"{checked.design.name}: {totals(checked).replace('   ·   ', ', ')}"
     return "; ".join(part for part in (head, limits_summary(checked)[0][2:], *stages, *reads) if part)
@@ -329,12 +334,10 @@ def totals(checked: Checked) -> str:
 
 def limits_summary(checked: Checked) -> tuple[str, str]:
     """Return text on how many limits are kept or broken, and its colour; empty without limits."""
-    broken = sum(not margin.kept for margin in checked.margins)
     if not checked.margins:
         return "", "muted"
-    if broken:
-        return f"{BROKEN} breaks {broken} of {len(checked.margins)} limits", "vermillion"
-    return f"{KEPT} keeps all {len(checked.margins)} limits", "green"
+    text = margins_text(checked.margins)
+    return (f"{KEPT} {text}", "green") if checked.kept else (f"{BROKEN} {text}", "vermillion")
 
 
 def _header(checked: Checked) -> list[Part]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from archsearch.errors import SpecError
-from archsearch.formatting import number, percent, short_key
+from archsearch.formatting import number, percent, pluralize, short_key
 from archsearch.report.figures.charts import (
     Axis,
     BarChart,
@@ -207,7 +207,7 @@ def trade_off_chart(study: StudyRead, cost: str) -> Chart | None:
     return Chart(
         title=title,
         description=(
-            f"Scatter chart: {title}, {number(len(points))} trials, of which {number(len(front))} form the "
+            f"Scatter chart: {title}, {pluralize(len(points), 'trial')}, of which {number(len(front))} form the "
             f"Pareto front. {_KEYS}"
         ),
         x=x_axis,
@@ -260,7 +260,7 @@ def learning_curves(study: StudyRead, *, best: int = 5, most: int = 60) -> Chart
     return Chart(
         title="Learning curves",
         description=(
-            f"Line chart: validation accuracy by epoch of {len(lines)} trials. "
+            f"Line chart: validation accuracy by epoch of {pluralize(len(lines), 'trial')}. "
             "Arrow keys go from the end of one curve to the next."
         ),
         x=count_axis("Epoch", min(epochs), max(epochs)),

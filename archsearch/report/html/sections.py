@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from archsearch.analysis.measure import Footprint
-from archsearch.formatting import duration, moment, number, percent, rung_text, setting_text
+from archsearch.formatting import duration, epochs_text, moment, number, percent, pluralize, rung_text, setting_text
 from archsearch.report.designs import read_design, stage_lines
 from archsearch.report.figures.design import field_chart, network_legend, page_drawing
 from archsearch.report.figures.render import textures
@@ -147,7 +147,7 @@ def infeasible_section(study: StudyRead, why: Why) -> Markup:
         parts.append(el("div", chart(infeasible_chart(counts.by_limit, [text])), _nearest(study, why), class_="charts"))
     elif broken:
         causes = [[str(trial.number), trial.cause or "no cause recorded"] for trial in broken]
-        text = f"{number(len(broken))} designs were infeasible; the limits that they broke were not recorded."
+        text = f"{pluralize(len(broken), 'infeasible design')}; the limits that they broke were not recorded."
         parts.append(el("p", text))
         parts.append(table("Infeasible designs", ["trial", "cause"], causes[:_MOST_LINES]))
     else:
@@ -181,7 +181,7 @@ def _values_and_costs(study: StudyRead, trial: TrialRead) -> tuple[str, str]:
         ", ".join(labelled_value(name, value) for name in names if (value := value_of(study, trial, name)) is not None)
         for names in (study.objectives, costs)
     )
-    return values if trial.rung is None else f"{values} after {rung_text(trial.rung)} epochs", others
+    return values if trial.rung is None else f"{values} after {epochs_text(trial.rung)}", others
 
 
 def _share(share: float | None) -> str:
@@ -380,7 +380,7 @@ def _shared(study: StudyRead, key: str) -> str:
         return values[0] if values else ""
     if len(values) > 6:
         return f"{len(values)} different values"
-    return ", ".join(f"{value} ({sum(str(each) == value for each in found)} trials)" for value in values)
+    return ", ".join(f"{value} ({pluralize(sum(str(each) == value for each in found), 'trial')})" for value in values)
 
 
 def _versions(study: StudyRead) -> dict[str, str]:

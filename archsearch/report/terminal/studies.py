@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archsearch.analysis.check import margin_text
 from archsearch.analysis.limits import Margin
-from archsearch.formatting import number, one_line, percent, rung_text, short_key
+from archsearch.formatting import epochs_text, number, one_line, percent, pluralize, rung_text, short_key
 from archsearch.overrides import assign
 from archsearch.report.designs import blocks_of, blocks_text, design_mapping
 from archsearch.report.records import COLUMNS, KNOWN, read_run_folder
@@ -75,7 +75,7 @@ def _best(study: Overview) -> str:
 
 
 def _after(rung: float | None) -> str:
-    return "" if rung is None else f" after {rung_text(rung)} epochs"
+    return "" if rung is None else f" after {epochs_text(rung)}"
 
 
 def print_study(
@@ -106,7 +106,7 @@ def print_study(
     if rungs and by is None:
         console.print("Trials with fewer epochs are ranked below all trials with more epochs.", style="dim")
     if several:
-        console.print(f"* on the Pareto front ({number(len(front))} trials)", style="dim")
+        console.print(f"* on the Pareto front ({pluralize(len(front), 'trial')})", style="dim")
     if len(rows) < total:
         console.print(f"{number(len(rows))} of {number(total)} are shown: --limit {total} shows all", style="dim")
 
@@ -124,7 +124,7 @@ def print_why(study: StudyRead, why: Why, importances: Mapping[str, float], cons
     counts = why.infeasible
     console.print(f"[bold]{safe(study.name)}[/]  {counted(study.counts())}")
     console.print(
-        f"{number(counts.proposed)} designs were checked, {number(counts.infeasible)} of them infeasible"
+        f"{pluralize(counts.proposed, 'design')} checked, {number(counts.infeasible)} of them infeasible"
         f"{f' ({percent(counts.infeasible / counts.proposed, 1)})' if counts.proposed else ''}"
     )
     if counts.by_limit:

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from archsearch.formatting import html_table, percent
+from archsearch.formatting import html_table, percent, pluralize
 from archsearch.search.storage.attributes import (
     is_usable_number,
     objective_names,
@@ -208,7 +208,7 @@ class StudyRead:
             ]
             for one, values in zip(best, shown, strict=False)
         ]
-        return html_table(f"{self.name}: {len(self.trials)} trials, {len(best)} complete", heads, cells)
+        return html_table(f"{self.name}: {pluralize(len(self.trials), 'trial')}, {len(best)} complete", heads, cells)
 
     def _rank(self, trial: TrialRead) -> tuple[float, ...]:
         assert trial.values is not None, "a complete trial has values"

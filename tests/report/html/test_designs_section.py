@@ -49,7 +49,7 @@ def test_conditions_have_limits_versions_and_hardware(searched: Callable[..., St
 def test_what_differs_between_trials_is_counted() -> None:
     trials = [make_trial(i, attrs={"device": "ab"[i > 0], "versions": {"torch": f"2.{i}"}}) for i in range(3)]
     found = conditions_section(make_study(trials), {})
-    assert "b (2 trials), a (1 trials)" in found
+    assert "b (2 trials), a (1 trial)" in found
     assert "2.0, 2.1, 2.2" in found
 
 

@@ -96,7 +96,7 @@ def test_the_front_is_marked(console: Console) -> None:
     one = odd()
     print_study(one, ranking(one), console, total=2)
     assert "1*" in printed(console)
-    assert "* on the Pareto front (1 trials)" in printed(console)
+    assert "* on the Pareto front (1 trial)" in printed(console)
 
 
 def test_why(console: Console) -> None:
@@ -106,7 +106,7 @@ def test_why(console: Console) -> None:
     why = Why(infeasible=counts, nearest=(miss,), failures={"failed: [b]odd": [1, 2]})
     print_why(one, why, {"arch.width": 0.75, "block": 0.25}, console)
     text = printed(console)
-    assert "2 000 designs were checked, 1 990 of them infeasible (99.5 %)" in text
+    assert "2 000 designs checked, 1 990 of them infeasible (99.5 %)" in text
     rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.split()}
     assert rows["parameters"] == ["1", "990", "#" * 30]
     assert "parameters by 25.0 %" in text
