@@ -57,7 +57,7 @@ def test_weights_alone_are_compared_on_drawn_images(run_dir: Path, tmp_path: Pat
     alone = tmp_path / "alone.safetensors"
     alone.write_bytes((run_dir / "model.safetensors").read_bytes())
     (line,) = export_network(alone, safetensors=tmp_path / "copy.safetensors")
-    assert "of 1000 images" in line
+    assert "of 1 000 images" in line
     assert line.endswith("generated images, because those of the run are not available")
 
 

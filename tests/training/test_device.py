@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from archsearch.errors import DeviceMemoryError, DivergedError, SpecError
+from archsearch.formatting import pluralize
 from archsearch.settings.training import TrainSettings
 from archsearch.training import device as module
 from archsearch.training.device import (
@@ -179,7 +180,7 @@ def test_what_else_goes_wrong_is_raised_as_it_is():
 
 def test_the_cpu_is_named_with_its_threads(monkeypatch):
     monkeypatch.setattr(module, "processor_name", lambda: "Brand X")
-    assert device_name(CPU) == f"Brand X, {torch.get_num_threads()} threads"
+    assert device_name(CPU) == f"Brand X, {pluralize(torch.get_num_threads(), 'thread')}"
 
 
 @pytest.mark.parametrize(
