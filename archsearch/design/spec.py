@@ -241,7 +241,7 @@ class _Reader:
 
     def __init__(self, blocks: BlockReader, options: object, where: str) -> None:
         self.block = blocks.read
-        raw = {} if options is None else known_mapping(options, where, "the options of a network", None)
+        raw = known_mapping({} if options is None else options, where, "the options of a network", None)
         self._shared = {str(key): value for key, value in raw.items() if value is not None}
         self._where = where
         self._known: dict[str, Value] = {}  # the options of all blocks that were read
