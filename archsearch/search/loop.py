@@ -302,9 +302,8 @@ def _require_few_failures(snapshot: StudySnapshot, most: int, first: int) -> Non
     failed = snapshot.failures_in_a_row(first)
     if len(failed) >= most:
         cause = failed[-1].user_attrs.get("cause", "unknown")
-        number = failed[-1].number
-        what = "the last training" if len(failed) == 1 else f"the last {len(failed)} trainings"
-        raise SearchStopped(f"{what} failed; the last one, trial {number}: {cause}")
+        several = "" if len(failed) == 1 else f"the last {len(failed)} trainings failed; the last one: "
+        raise SearchStopped(f"{several}trial {failed[-1].number} failed: {cause}")
 
 
 def _exhausted_note(counts: InfeasibleCounts) -> str:

@@ -225,13 +225,20 @@ def test_divergence_is_pruned_and_counts(study: Study) -> None:
     assert [trial.state.name for trial in study.trials()] == ["PRUNED", "PRUNED"]
 
 
-def test_failures_in_a_row_stop_the_search_with_the_cause(study: Study) -> None:
+@pytest.mark.parametrize(
+    ("most", "message"),
+    [
+        (1, r"^trial 0 failed: .*ValueError: wrong shape"),
+        (3, r"^the last 3 trainings failed; the last one: trial 2 failed: .*ValueError: wrong shape"),
+    ],
+)
+def test_failures_in_a_row_stop_the_search_with_the_cause(study: Study, most: int, message: str) -> None:
     def fail(job: Job) -> None:
         raise ValueError("wrong shape")
 
-    with pytest.raises(SearchStopped, match=r"the last 3 trainings failed; .*ValueError: wrong shape"):
-        work(study, make_sweep(make_settings(max_failures=3)), FakeTask(on_train=fail), seed=1)
-    assert [trial.state.name for trial in study.trials()] == ["FAIL"] * 3
+    with pytest.raises(SearchStopped, match=message):
+        work(study, make_sweep(make_settings(max_failures=most)), FakeTask(on_train=fail), seed=1)
+    assert [trial.state.name for trial in study.trials()] == ["FAIL"] * most
     assert "wrong shape" in study.trials()[0].user_attrs["traceback"]
 
 
