@@ -94,7 +94,7 @@ def searched(options: argparse.Namespace, sampler: str, seed: int) -> Search:
 
 def tables(found: dict[str, list[Search]], seeds: Sequence[int], trials: int) -> Iterator[str]:
     """Yield the lines of two Markdown tables: the best accuracy by trainings, and the pairs with equal seeds."""
-    counts = (trials // 4, trials // 2, trials)
+    counts = sorted({max(1, trials // part) for part in (4, 2, 1)})
     yield f"| sampler | {' | '.join(f'best of {count}, %' for count in counts)} | minutes per search |"
     yield f"|{(len(counts) + 2) * '---|'}"
     for sampler, searches in found.items():

@@ -31,6 +31,9 @@ def test_the_tables(benched: ModuleType) -> None:
         "| random | 66.00 +- 8.49 | 69.00 +- 4.24 | 70.00 +- 5.66 | 2 |",
     ]
     assert lines[-2:] == ["| 0 | 74.00 | 75.00 | 3 |", "| 1 | 66.00 | 63.00 | never |"]
+    few = list(benched.tables(found, [0, 1], 2))
+    assert few[0] == "| sampler | best of 1, % | best of 2, % | minutes per search |"
+    assert few[3] == "| random | 66.00 +- 8.49 | 69.00 +- 4.24 | 2 |"
 
 
 def test_a_search_is_run_once(
