@@ -52,7 +52,8 @@ def _require_in_design(
                 _require_block(name, option, composer)
     elif parts[1:-1] == ["options"]:
         places = ["arch.stem", *(f"arch.stages.{stage}" for stage in stages or ())]
-        _require_option(name, [key for place in places for key in _known(place, arch, named, composer)], "the network")
+        known = sorted(set[str]().union(*(_known(place, arch, named, composer) for place in places)))
+        _require_option(name, known, "the network")
     elif len(parts) == 4 and parts[1] == "stages" and is_mapping(stages) and parts[3] not in STAGE_KEYS:
         known = [*STAGE_KEYS, *sorted(_known(name.rpartition(".")[0], arch, named, composer))]
         _require_option(name, known, "this stage")
