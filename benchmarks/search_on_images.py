@@ -1,11 +1,13 @@
 """Compare the default sampler with random feasible designs at equal cost, on real images.
 
     python benchmarks/search_on_images.py --root DIR [overrides ...] [--space brisk] [--trials 24] [--seeds 0 1 2]
+        [--at-once 1]
 
 Runs a search with each sampler and seed, interleaved, at one cheap fidelity without rungs: the recipe of
 `experiment=brisk` for 2 epochs of 10 000 images, with 10 000 other training images held out. Prints the highest
 held-out accuracy after a quarter, a half and all of the trainings, and the training at which the sampler exceeds the
-best of random search. Overrides apply to every search.
+best of random search. Overrides apply to every search. `--at-once N` runs N searches in parallel; give each of them
+one thread with `train.threads=1`.
 
 The databases are in `--out`. An interrupted search resumes, and a finished one is not repeated.
 """
@@ -13,11 +15,11 @@ The databases are in `--out`. An interrupted search resumes, and a finished one 
 from __future__ import annotations
 
 import argparse
-import itertools
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--space", default="brisk")
     parser.add_argument("--trials", type=int, default=24, help="trainings per search")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--at-once", type=int, default=1, help="number of searches in parallel")
     parser.add_argument("--out", type=Path, default=Path("outputs", "search_on_images"))
     parser.add_argument("overrides", nargs="*", help="overrides of every search")
     options = parser.parse_intermixed_args(arguments)
@@ -60,11 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("skipped: no images; give --root DIR or set ARCHSEARCH_CIFAR10")
         return 0
     options.out.mkdir(parents=True, exist_ok=True)
+    pairs = [(sampler, seed) for seed in options.seeds for sampler in SAMPLERS]
     found: dict[str, list[Search]] = {sampler: [] for sampler in SAMPLERS}
-    for seed, sampler in itertools.product(options.seeds, SAMPLERS):
-        one = searched(options, sampler, seed)
-        found[sampler].append(one)
-        print(f"{sampler}, seed {seed}: {one.best(options.trials):.2f} %", file=sys.stderr, flush=True)
+    with ThreadPoolExecutor(options.at_once) as searches:
+        for (sampler, seed), one in zip(pairs, searches.map(lambda pair: searched(options, *pair), pairs), strict=True):
+            found[sampler].append(one)
+            print(f"{sampler}, seed {seed}: {one.best(options.trials):.2f} %", file=sys.stderr, flush=True)
     print(f"space={options.space}, n={len(options.seeds)}, {' '.join((*FIDELITY, *options.overrides))}, "
           f"{processor_name()}\n")  # fmt: skip
     print("\n".join(tables(found, options.seeds, options.trials)))

@@ -65,3 +65,8 @@ def test_costs_correlation_and_noise_are_printed_and_nothing_is_trained_twice(
     assert fidelity.main(command) == 0
     assert len(trained) == 12
     assert capsys.readouterr().out == table
+
+
+def test_a_space_varies_its_own_network(fidelity: ModuleType) -> None:
+    assert fidelity.arch_of("brisk") == "brisk"
+    assert fidelity.arch_of("cifar") == "c1c2c3c4"

@@ -41,7 +41,7 @@ def test_a_search_is_run_once(
 ) -> None:
     monkeypatch.setattr(benched, "SAMPLERS", ("random",))
     monkeypatch.setattr(benched, "tables", lambda found, *_: [repr(found)])
-    command = ["--root", str(images), "--trials", "2", "--seeds", "3", "--out", "found", *FAST]
+    command = ["--root", str(images), "--trials", "2", "--seeds", "3", "--at-once", "2", "--out", "found", *FAST]
     assert benched.main(command) == 0
     found = capsys.readouterr().out
     log = Path("found/random_3.log").read_text()
