@@ -5,9 +5,9 @@
 
 Runs a search with each sampler and seed, interleaved, at one cheap fidelity without rungs: the recipe of
 `experiment=brisk` for 2 epochs of 10 000 images, with 10 000 other training images held out. Prints the highest
-held-out accuracy after a quarter, a half and all of the trainings, and the training at which the sampler exceeds the
-best of random search. Overrides apply to every search. `--at-once N` runs N searches in parallel; give each of them
-one thread with `train.threads=1`.
+held-out accuracy after a quarter, a half and all of the trainings, that of the sampler in the time of random search,
+and the training at which it exceeds the best of random search. Overrides apply to every search. `--at-once N` runs N
+searches in parallel; give each of them one thread with `train.threads=1`.
 
 The databases are in `--out`. An interrupted search resumes, and a finished one is not repeated.
 """
@@ -15,6 +15,7 @@ The databases are in `--out`. An interrupted search resumes, and a finished one 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import subprocess
 import sys
@@ -34,14 +35,18 @@ FIDELITY = ("data.limit_train=20000", "data.validation=0.5", "train.epochs=2", "
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The result of a search: the held-out accuracy of each training in order, in %, and the total seconds."""
+    """The result of a search: the held-out accuracy in % and the seconds of each training, in order."""
 
     accuracies: tuple[float, ...]
-    seconds: float
+    seconds: tuple[float, ...]
 
     def best(self, trainings: int) -> float:
         """Return the highest accuracy of the first `trainings`."""
         return max(self.accuracies[:trainings])
+
+    def within(self, seconds: float) -> int:
+        """Return the number of trainings that end within `seconds`."""
+        return sum(end <= seconds for end in itertools.accumulate(self.seconds))
 
     def first_above(self, accuracy: float) -> int | None:
         """Return the number of trainings until one is above `accuracy`, or None."""
@@ -93,7 +98,7 @@ def searched(options: argparse.Namespace, sampler: str, seed: int) -> Search:
     trials = open_reader(f"sqlite:///{options.out.resolve() / name}.db").study(name).trials
     found = [(trial.values[0], trial.attrs["seconds"]) for trial in trials if trial.values is not None]
     accuracies, seconds = zip(*found[: options.trials], strict=True)
-    return Search(tuple(100 * one for one in accuracies), sum(seconds))
+    return Search(tuple(100 * one for one in accuracies), seconds)
 
 
 def tables(found: dict[str, list[Search]], seeds: Sequence[int], trials: int) -> Iterator[str]:
@@ -103,14 +108,17 @@ def tables(found: dict[str, list[Search]], seeds: Sequence[int], trials: int) ->
     yield f"|{(len(counts) + 2) * '---|'}"
     for sampler, searches in found.items():
         cells = [spread([one.best(count) for one in searches]) for count in counts]
-        minutes = statistics.mean(one.seconds for one in searches) / 60
+        minutes = statistics.mean(sum(one.seconds) for one in searches) / 60
         yield f"| {sampler} | {' | '.join(cells)} | {minutes:.0f} |"
     yield ""
-    yield f"| seed | {SAMPLERS[1]}'s best, % | {SAMPLERS[0]}'s best, % | ahead from training |"
-    yield "|---|---|---|---|"
-    for seed, ours, random in zip(seeds, found[SAMPLERS[0]], found[SAMPLERS[1]], strict=True):
-        ahead = ours.first_above(random.best(trials))
-        yield f"| {seed} | {random.best(trials):.2f} | {ours.best(trials):.2f} | {ahead or 'never'} |"
+    ours, random = SAMPLERS
+    columns = (f"{random}'s best, %", f"{ours}'s best, %", f"in the time of {random}, %", "ahead from training")
+    yield f"| seed | {' | '.join(columns)} |"
+    yield "|---|---|---|---|---|"
+    for seed, search, base in zip(seeds, found[ours], found[random], strict=True):
+        best, count = base.best(trials), max(1, search.within(sum(base.seconds)))
+        cells = (seed, *(f"{one:.2f}" for one in (best, search.best(trials), search.best(count))))
+        yield f"| {' | '.join(map(str, cells))} | {search.first_above(best) or 'never'} |"
 
 
 if __name__ == "__main__":

@@ -22,15 +22,21 @@ def benched(benchmark: Callable[[str], ModuleType]) -> ModuleType:
 
 def test_the_tables(benched: ModuleType) -> None:
     found = {
-        "footprint": [benched.Search((70.0, 71.0, 75.0, 74.0), 120.0), benched.Search((60.0, 61.0, 62.0, 63.0), 60.0)],
-        "random": [benched.Search((72.0, 71.0, 70.0, 74.0), 120.0), benched.Search((60.0, 66.0, 62.0, 63.0), 120.0)],
+        "footprint": [
+            benched.Search((70.0, 71.0, 75.0, 74.0), (60.0,) * 4),
+            benched.Search((60.0, 61.0, 62.0, 63.0), (15.0,) * 4),
+        ],
+        "random": [
+            benched.Search((72.0, 71.0, 70.0, 74.0), (30.0,) * 4),
+            benched.Search((60.0, 66.0, 62.0, 63.0), (30.0,) * 4),
+        ],
     }
     lines = list(benched.tables(found, [0, 1], 4))
     assert lines[2:4] == [
         "| footprint | 65.00 +- 7.07 | 66.00 +- 7.07 | 69.00 +- 8.49 | 2 |",
         "| random | 66.00 +- 8.49 | 69.00 +- 4.24 | 70.00 +- 5.66 | 2 |",
     ]
-    assert lines[-2:] == ["| 0 | 74.00 | 75.00 | 3 |", "| 1 | 66.00 | 63.00 | never |"]
+    assert lines[-2:] == ["| 0 | 74.00 | 75.00 | 71.00 | 3 |", "| 1 | 66.00 | 63.00 | 63.00 | never |"]
     few = list(benched.tables(found, [0, 1], 2))
     assert few[0] == "| sampler | best of 1, % | best of 2, % | minutes per search |"
     assert few[3] == "| random | 66.00 +- 8.49 | 69.00 +- 4.24 | 2 |"
