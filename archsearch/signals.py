@@ -5,6 +5,7 @@ Imports the standard library only.
 An exception raised by a signal handler may appear anywhere: inside a transaction, or in a callback that swallows it.
 Code that must not be interrupted checks a request instead. No exception is raised during an import: if it passed
 through the C++ code of a library, the process would end with `terminate called`, or the exception would be swallowed.
+Python swallows an exception in a finalizer or a weak reference's callback: the signal is then sent again.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +22,7 @@ from typing import Any
 
 STOP_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that request a stop: Ctrl-C, the default of `kill`, and a closed terminal."""
-_AGAIN = 0.05  # seconds until a signal that arrived during an import is sent again
+_AGAIN = 0.05  # seconds until a signal that arrived at a bad moment is sent again
 
 
 class StopRequest:
@@ -117,6 +119,17 @@ def interrupt_on_signals() -> None:
     for number in STOP_SIGNALS:
         if signal.getsignal(number) not in (None, signal.SIG_IGN):
             signal.signal(number, raise_interrupt)
+    repeat_swallowed_interrupts()
+
+
+def repeat_swallowed_interrupts() -> None:
+    """From now on, send a signal again if Python swallowed its `KeyboardInterrupt` (`sys.unraisablehook`).
+
+    Python would print "Exception ignored" and a traceback, and the program would continue.
+    """
+    global _hook_before
+    if sys.unraisablehook is not _repeat_interrupt:
+        _hook_before, sys.unraisablehook = sys.unraisablehook, _repeat_interrupt
 
 
 @contextlib.contextmanager
@@ -186,6 +199,16 @@ class TimeLimit:
 
 
 _waiting: set[int] = set()  # signals that will be sent again
+_hook_before = sys.unraisablehook
+
+
+def _repeat_interrupt(swallowed: sys.UnraisableHookArgs) -> None:
+    if isinstance(swallowed.exc_value, KeyboardInterrupt):
+        number = next((each for each in STOP_SIGNALS if callable(signal.getsignal(each))), None)
+        if number is not None:
+            _handle_later(number)
+            return
+    _hook_before(swallowed)
 
 
 def _handle_later(number: int) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -127,3 +129,32 @@ def test_signals_are_held_back_within_a_block():
         assert came == ["SIGTERM"]
     finally:
         signal.signal(signal.SIGTERM, old)
+
+
+_SWALLOWED = """
+import os, signal, sys, time, weakref
+from archsearch.process import run_as_process
+
+class Held:
+    pass
+
+def interrupt(*_):
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+
+def command():
+    held = Held()
+    reference = weakref.ref(held, interrupt)
+    del held
+    print("swallowed", flush=True)
+    time.sleep(60)
+    return 0
+
+run_as_process(command)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_in_the_callback_of_a_weak_reference_ends_a_command(name):
+    command = [sys.executable, "-c", _SWALLOWED, name]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "swallowed\n", "interrupted\n")

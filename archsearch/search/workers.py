@@ -27,7 +27,7 @@ from archsearch.search.storage.study import Study, load_study
 from archsearch.search.storage.write import finish_row
 from archsearch.search.sweep import Sweep
 from archsearch.search.task import TaskFactory
-from archsearch.signals import STOP_SIGNALS, StopRequest, blocked, raise_interrupt, unblock
+from archsearch.signals import STOP_SIGNALS, StopRequest, blocked, raise_interrupt, repeat_swallowed_interrupts, unblock
 
 MOST_DEATHS = 5  # deaths of workers at the same epoch of a trial, after which it fails
 _THREADS = "OMP_NUM_THREADS"  # read by torch and by the kernels
@@ -212,6 +212,7 @@ def _main(
     protect_output()
     for number in STOP_SIGNALS:
         signal.signal(number, raise_interrupt if number == signal.SIGTERM else signal.SIG_IGN)
+    repeat_swallowed_interrupts()
     stop_with_parent(parent)
 
     def send(message: Any) -> None:

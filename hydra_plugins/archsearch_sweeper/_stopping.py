@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from archsearch.errors import InterruptedRun
-from archsearch.signals import raise_interrupt
+from archsearch.signals import raise_interrupt, repeat_swallowed_interrupts
 
 NOTICE = signal.SIGUSR2
 """SLURM sends it before it preempts a job or the job's time runs out; submitit then requeues the job."""
@@ -35,6 +35,7 @@ def stopping_in_time() -> Iterator[None]:
         came.append(number)
         signal.raise_signal(signal.SIGTERM)  # handled by the training or the search, or else by `raise_interrupt`
 
+    repeat_swallowed_interrupts()
     listens = callable(signal.getsignal(NOTICE))
     with _handled(signal.SIGTERM, raise_interrupt), _handled(NOTICE, notice) if listens else contextlib.nullcontext():
         try:

@@ -356,7 +356,7 @@ def test_present_objects_are_frozen_within_the_block() -> None:
         assert once > 1000
         later = [[] for _ in range(100)]
         settle()
-        assert gc.get_freeze_count() == once
+        assert gc.get_freeze_count() <= once  # frozen objects whose last reference is dropped are still freed
         assert any(each is later for each in gc.get_objects())
     assert gc.get_freeze_count() == 0
 
