@@ -45,7 +45,7 @@ JOBS = (
     "workers",
     "export_agreement",
     "import_models",
-    "shapes_receptive_field",
+    "receptive_field",
     "accuracy experiment=brisk",
     "accuracy experiment=brisk train.precision=fp32 train.kernels=torch train.compile=false",
     "accuracy",
