@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from archsearch.cli.compose import Composer, compose, plain, read_tree
-from archsearch.config_files import ConfigSources
+from archsearch.config_files import ConfigSources, option_file, options_of, read_yaml
+from archsearch.design.spec import decode_design
 from archsearch.errors import SpecError
 
 
@@ -42,6 +43,20 @@ def test_a_group_and_a_key_meet_in_the_tree() -> None:
     assert tree["arch"]["head"]["classes"] == 10
     assert blocks("strided")["options"]["stride"] == 2
     assert "hydra" not in tree
+
+
+def _stages_with_a_chosen_block(arch: str) -> list[str]:
+    stages = read_yaml(option_file("arch", arch)).get("stages", {})
+    return [name for name, stage in stages.items() if stage.get("block") == "${block}"]
+
+
+@pytest.mark.parametrize("arch", [name for name in options_of("arch") if _stages_with_a_chosen_block(name)])
+def test_a_network_whose_block_can_be_chosen_takes_every_block(arch: str) -> None:
+    composer = Composer([f"arch={arch}"])
+    stages = _stages_with_a_chosen_block(arch)
+    for block in options_of("block"):
+        tree = composer.compose({f"block@arch.stages.{name}.block": block for name in stages})
+        decode_design(tree["arch"], composer.blocks)
 
 
 def test_an_interpolation_that_leads_nowhere_is_reported() -> None:
