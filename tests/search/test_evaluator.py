@@ -74,7 +74,7 @@ def test_an_option_that_the_block_lacks_does_not_count(evaluator: Evaluator) -> 
 
 
 def test_an_option_of_a_stage_that_the_searched_block_lacks_becomes_null() -> None:
-    composer = Composer(["data=shapes", "arch=brisk"])  # whose stages set the shortcut
+    composer = Composer(["data=shapes", "arch=brisk", "arch.stages.c1.shortcut=if_same_shape"])
     evaluator = Evaluator(composer.compose, composer.blocks, fingerprint="f00d")
     point = {"arch.stages.c1.block": "repvgg", "arch.stages.c1.shortcut": "if_same_shape", "arch.width": "fit"}
     candidate = evaluator(point)
