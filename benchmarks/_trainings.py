@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -131,7 +130,7 @@ class Running:
     def stop(self) -> None:
         """Stop the process if it is running; it saves a checkpoint first."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            self.process.terminate()  # a process in the background may ignore SIGINT
             try:
                 self.process.wait(STOPPING)
             except subprocess.TimeoutExpired:

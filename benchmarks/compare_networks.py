@@ -26,6 +26,7 @@ from _trainings import TINIEST_RECIPE, Record, Records, Training, add_root, data
 
 from archsearch.formatting import number
 from archsearch.library import check, load_design
+from archsearch.process import run_as_process
 from archsearch.processor import processor_name
 
 BASE = "brisk"
@@ -206,4 +207,4 @@ def chosen(options: argparse.Namespace) -> Iterator[Entry]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main)

@@ -27,6 +27,7 @@ from archsearch.cli.compose import Composer
 from archsearch.config_files import config_folder, read_yaml
 from archsearch.errors import SpecError
 from archsearch.overrides import assign
+from archsearch.process import run_as_process
 from archsearch.processor import processor_name
 from archsearch.search.evaluator import Evaluator
 from archsearch.search.space import Value
@@ -184,4 +185,4 @@ def accuracy_of(record: Record) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main)

@@ -47,6 +47,7 @@ from _trainings import (
     wait_until,
 )
 
+from archsearch.process import run_as_process
 from archsearch.training.storage import replace_whole
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -437,4 +438,4 @@ def conditions() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main)

@@ -26,10 +26,12 @@ from pathlib import Path
 
 from _trainings import add_root, data_overrides, spread
 
+from archsearch.process import run_as_process
 from archsearch.processor import processor_name
 from archsearch.search.storage.reader import open_reader
 
 SAMPLERS = ("footprint", "random")
+_PROCESSES: list[subprocess.Popen[bytes]] = []  # the searches that were started
 FIDELITY = ("data.limit_train=20000", "data.validation=0.5", "train.epochs=2", "train.tta=none", "study.rungs=null")
 
 
@@ -70,10 +72,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.out.mkdir(parents=True, exist_ok=True)
     pairs = [(sampler, seed) for seed in options.seeds for sampler in SAMPLERS]
     found: dict[str, list[Search]] = {sampler: [] for sampler in SAMPLERS}
-    with ThreadPoolExecutor(options.at_once) as searches:
-        for (sampler, seed), one in zip(pairs, searches.map(lambda pair: searched(options, *pair), pairs), strict=True):
-            found[sampler].append(one)
-            print(f"{sampler}, seed {seed}: {one.best(options.trials):.2f} %", file=sys.stderr, flush=True)
+    with ThreadPoolExecutor(options.at_once) as threads:
+        searches = [threads.submit(searched, options, *pair) for pair in pairs]
+        try:
+            for (sampler, seed), search in zip(pairs, searches, strict=True):
+                found[sampler].append(search.result())
+                best = found[sampler][-1].best(options.trials)
+                print(f"{sampler}, seed {seed}: {best:.2f} %", file=sys.stderr, flush=True)
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            for process in _PROCESSES:
+                process.terminate()
+            raise
     print(f"space={options.space}, n={len(options.seeds)}, {' '.join((*FIDELITY, *options.overrides))}, "
           f"{processor_name()}\n")  # fmt: skip
     print("\n".join(tables(found, options.seeds, options.trials)))
@@ -90,11 +100,11 @@ def searched(options: argparse.Namespace, sampler: str, seed: int) -> Search:
         f"study.storage=sqlite:///{name}.db",
     ]  # fmt: skip
     with (options.out / f"{name}.log").open("ab") as log:
-        done = subprocess.run(command, cwd=options.out, stdout=log, stderr=log, check=False)
-    if done.returncode:
-        raise SystemExit(
-            f"{' '.join(command)} failed with exit code {done.returncode}: see {options.out / f'{name}.log'}"
-        )
+        process = subprocess.Popen(command, cwd=options.out, stdout=log, stderr=log)
+        _PROCESSES.append(process)
+        code = process.wait()
+    if code:
+        raise SystemExit(f"{' '.join(command)} failed with exit code {code}: see {options.out / f'{name}.log'}")
     trials = open_reader(f"sqlite:///{options.out.resolve() / name}.db").study(name).trials
     found = [(trial.values[0], trial.attrs["seconds"]) for trial in trials if trial.values is not None]
     accuracies, seconds = zip(*found[: options.trials], strict=True)
@@ -122,4 +132,4 @@ def tables(found: dict[str, list[Search]], seeds: Sequence[int], trials: int) ->
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_process(main)
