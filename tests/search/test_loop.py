@@ -347,7 +347,10 @@ def test_too_many_combinations_are_an_error_with_a_fix() -> None:
         list(make_sweep(space=space).combinations())
 
 
-def test_present_objects_are_frozen_within_the_block() -> None:
+def test_present_objects_are_frozen_within_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    freezes: list[int] = []
+    freeze = gc.freeze
+    monkeypatch.setattr(gc, "freeze", lambda: (freezes.append(1), freeze()))
     before = gc.get_freeze_count()
     with _deferred_garbage_collection() as settle:
         assert gc.get_freeze_count() == before
@@ -356,6 +359,7 @@ def test_present_objects_are_frozen_within_the_block() -> None:
         assert once > 1000
         later = [[] for _ in range(100)]
         settle()
+        assert len(freezes) == 1
         assert gc.get_freeze_count() <= once  # frozen objects whose last reference is dropped are still freed
         assert any(each is later for each in gc.get_objects())
     assert gc.get_freeze_count() == 0
